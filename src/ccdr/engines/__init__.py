@@ -1,0 +1,15 @@
+"""One store, one file. To add an engine: write its class, add it to the union, join the contract suite."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ccdr.engines.base import EngineConfig
+from ccdr.engines.files import Files
+from ccdr.engines.postgres import Postgres
+
+AnyEngine = Annotated[Files | Postgres, Field(discriminator="engine")]
+
+__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres"]

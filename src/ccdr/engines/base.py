@@ -1,0 +1,69 @@
+"""What every asset states in a plan, whatever its engine."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
+
+
+class BackupSettings(Strict):
+    schedule: Cron = Field(description="when a backup is due: five-field cron in the plan's time zone")
+
+
+class RestoreTestSettings(Strict):
+    schedule: Cron = Field(description="when a restore test is due")
+    snapshot: Literal["latest", "random", "oldest"] = Field("latest", description="which snapshot is tested")
+    checks: tuple[Name, ...] = Field(
+        (), description="restore-test files (their stems) whose checks are run; without checks nothing passes"
+    )
+
+
+class AssetObjectives(Strict):
+    """An asset's own objectives; what is left out comes from the plan."""
+
+    rpo: Duration | None = None
+    rto: Duration | None = None
+
+
+class Limits(Strict):
+    """Gentleness towards the source, the network and the clock."""
+
+    upload: Size | None = Field(None, description="bytes per second to the repository")
+    download: Size | None = Field(None, description="bytes per second from the repository")
+    no_progress: Duration | None = Field(
+        None, description="stop a step that made no progress for this long (default 10m)"
+    )
+    lock_wait: Duration | None = Field(None, description="longest wait for a lock at the source (default 30s)")
+
+
+class EngineConfig(Strict):
+    """Fields that every engine shares; an engine adds `engine`, `method` and how to reach its source."""
+
+    image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
+    objectives: AssetObjectives = AssetObjectives()
+    backup: BackupSettings | None = None
+    restore_test: RestoreTestSettings | None = None
+    limits: Limits = Limits()
+    settings: Literal["throwaway", "durable"] = Field(
+        "throwaway", description="server settings of the sandbox; the two are never mixed in a trend"
+    )
+    memory: Size | None = Field(None, description="memory of the sandbox beside its data (default: by engine)")
+    storage: Literal["auto", "memory", "disk"] = Field(
+        "auto", description="where the sandbox keeps its data: in memory where it fits, or in scratch"
+    )
+
+    @property
+    def engine_name(self) -> str:
+        """The registry's word for this engine, as plans write it."""
+        return str(getattr(self, "engine", "?"))
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        """Images that serve when the plan names none, best first."""
+        raise NotImplementedError
+
+    def model_dump_yaml(self) -> dict[str, Any]:
+        """As the plan states it, defaults included, for `plan show`."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,130 @@
+"""Errors that a person can act on. Each owns its exit code and says what to do next.
+
+House rule for texts: what was tried, what the program answered, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The contract's exit codes."""
+
+    OK = 0
+    FINDING = 1
+    USAGE = 2
+    NOT_CARRIED_OUT = 3
+    LEFT_BEHIND = 4
+    LOCKED = 5
+
+
+# Where several apply, the first of these that does.
+PRECEDENCE = (Exit.USAGE, Exit.LOCKED, Exit.FINDING, Exit.NOT_CARRIED_OUT, Exit.LEFT_BEHIND)
+
+
+def worst(codes: Sequence[Exit]) -> Exit:
+    """The exit code for several outcomes, by the contract's order."""
+    return next((code for code in PRECEDENCE if code in codes), Exit.OK)
+
+
+class CcdrError(Exception):
+    """Something that a person should read. `hint` is the next step."""
+
+    exit_code: Exit = Exit.NOT_CARRIED_OUT
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageProblem(CcdrError):
+    """The command line or a file is wrong; nothing was done."""
+
+    exit_code = Exit.USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file: `file:line: path: what is wrong, what is expected`."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {where}{self.message}"
+
+
+class PlanInvalid(UsageProblem):
+    """A plan or restore-test file is wrong; carries every problem found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = tuple(problems)
+
+
+class Locked(CcdrError):
+    """Another run of ours holds the lock."""
+
+    exit_code = Exit.LOCKED
+
+
+class BackupFailed(CcdrError):
+    """A capture or its upload failed; the previous good snapshot stands."""
+
+    exit_code = Exit.FINDING
+
+
+class BackupBad(CcdrError):
+    """A restore test has shown that the backup is bad, or is not what it claims: FAIL."""
+
+    exit_code = Exit.FINDING
+
+
+class TestBroken(CcdrError):
+    """The restore test itself could not be carried out: INCONCLUSIVE."""
+
+    exit_code = Exit.NOT_CARRIED_OUT
+    __test__ = False  # its name must not make pytest collect it
+
+
+class RepositoryMissing(CcdrError):
+    """There is no repository at the plan's URL."""
+
+    exit_code = Exit.FINDING
+
+
+class RepositoryUnavailable(CcdrError):
+    """The repository did not answer, or did not open: proves nothing about its contents."""
+
+
+class LedgerBroken(CcdrError):
+    """The ledger does not verify."""
+
+    exit_code = Exit.FINDING
+
+
+class CommandFailed(CcdrError):
+    """A program ended otherwise than it should have.
+
+    `code` is its exit status (negative: the signal that ended it), `stderr` the tail of what it said,
+    secrets masked. `stalled` is true where our no-progress watchdog ended it.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], code: int, stderr: str, *, stalled: bool = False, what: str | None = None
+    ) -> None:
+        program = what or argv[0]
+        how = "made no progress and was stopped" if stalled else _how(code)
+        said = stderr.strip()
+        super().__init__(f"{program} {how}" + (f": {said}" if said else ""))
+        self.argv, self.code, self.stderr, self.stalled = tuple(argv), code, stderr, stalled
+
+
+def _how(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"exited with {code}"

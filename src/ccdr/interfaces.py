@@ -1,0 +1,215 @@
+"""Contracts between the rooms, in prose and types.
+
+Engines and checks never start a process and never see Docker or restic: they are handed a `Place` and say
+what to run in it. `proc.py` (this host) and `sandbox/` (a container) implement it; tests have fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from ccdr.model import CheckResult, FileDigest, Manifest
+from ccdr.schema import WithPassword
+
+
+class Clock(Protocol):
+    """Two clocks: wall time for records, monotonic time for durations. Never subtract wall times."""
+
+    def now(self) -> datetime:
+        """This host's time, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+
+
+class Progress(Protocol):
+    """What a person watching wants to know. Implementations must be cheap and thread-safe."""
+
+    def step(self, text: str) -> None:
+        """A new step has begun; `text` is a short present participle: `dumping crm`."""
+
+    def amount(self, done: int, total: int | None) -> None:
+        """Bytes done of the present step."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a finished command said. Small answers only; bulk bytes go through files."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Session(Protocol):
+    """A program held open: send it a line, read its answer up to a marker."""
+
+    def ask(self, text: str, until: str, *, timeout: float) -> str:
+        """Write `text`, return what came on standard output before a line equal to `until`.
+
+        Raises CommandFailed when the program ends first, or does not answer in `timeout` seconds.
+        """
+
+
+class Place(Protocol):
+    """Somewhere commands run: this host, or a container."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        what: str | None = None,
+        watch: Path | None = None,
+        ok: Sequence[int] = (0,),
+    ) -> Output:
+        """Run to the end and return its output; raises CommandFailed for a code not in `ok`.
+
+        `what` names the step for people. `watch` is a directory (host path) whose growth counts as
+        progress; without progress for the place's limit the command is stopped (`stalled`).
+        """
+
+    def session(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Session]:
+        """Hold a program open; it is ended on leaving the context."""
+
+    def path(self, host: Path) -> str:
+        """The name in this place of a host path that was mounted into it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the client runs, and the private directory (host path, mode 0700, mounted at the same path)
+    that holds the credential files the engine asked for."""
+
+    place: Place
+    credentials: Path
+
+
+@dataclass(frozen=True)
+class ClientNeed:
+    """What capturing asks of the place where the client runs.
+
+    `programs` are looked up on the host first (in `host_dirs`, then PATH); `mounts` are host directories or
+    files a container must see, read-only, at the same path.
+    """
+
+    programs: tuple[str, ...]
+    host_dirs: tuple[str, ...] = ()
+    mounts: tuple[Path, ...] = ()
+    network: bool = False
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a short look at the source tells before anything is captured."""
+
+    version: str
+    major: str
+    bytes: int | None = None  # as stored by the source; to check free space in scratch
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What an engine's capture left in its directory, or names in place.
+
+    `paths` are source paths that restic reads where they are (files); the captured directory itself always
+    goes into the snapshot. `excluded` are absolute paths below `paths` that must stay out. `files` are the
+    digests that the engine took itself; what it left in the directory is digested for it.
+    """
+
+    consistent_point: datetime
+    clock_skew_s: float | None
+    contents: dict[str, object]
+    tools: dict[str, str] = field(default_factory=dict)
+    paths: tuple[Path, ...] = ()
+    excluded: tuple[Path, ...] = ()
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class SandboxNeeds:
+    """What a sandbox for one snapshot must offer.
+
+    `bytes` is the room that the loaded data takes, `memory` what the server needs beside it, `user` whom
+    the image runs the server as (None: the one who runs ccdr), `major` the version that the image must have.
+    """
+
+    bytes: int
+    memory: int
+    user: str | None
+    major: str | None
+    programs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a check may look at: the restored engine, the fetched files, and what was captured.
+
+    `restored` is the fetched snapshot's captured directory on this host, `out` a directory that both this
+    host and the sandbox can write. `box` is None only where no check of the test needs a sandbox.
+    """
+
+    manifest: Manifest
+    restored: Path
+    out: Path
+    box: Place
+    host: Place
+    digest: Digester
+
+
+class Digester(Protocol):
+    """Hashes files by the system's own tools; bulk bytes never pass through Python."""
+
+    def __call__(self, root: Path, names: Sequence[str], *, lines: bool = False) -> dict[str, FileDigest]:
+        """Size, SHA-256 and (where asked) the newline count of each of `names` below `root`."""
+
+
+class Engine(Protocol):
+    """One kind of store. A frozen pydantic class: its fields are its YAML, its methods say how.
+
+    All methods raise CommandFailed when a program fails. What that means (failed backup, bad backup, broken
+    test) is for the use-case to say, except where only the engine can tell: then BackupBad or TestBroken.
+    """
+
+    def client(self, major: str | None) -> ClientNeed | None:
+        """What is needed to read the source; None where the source is plain files on this host."""
+
+    def secret(self) -> WithPassword | None:
+        """Where the source's password comes from, if it needs one."""
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        """Files (name, text) that hold the password for the client; written with mode 0600, never argv."""
+
+    def probe(self, source: Source) -> SourceFacts:
+        """A short look at the source: it answers, and this is its version."""
+
+    def client_major(self, place: Place) -> str | None:
+        """The major version of the client in this place; None where there is none."""
+
+    def capture(
+        self, source: Source, into: Path, *, clock: Clock, progress: Progress, previous: Path | None
+    ) -> Capture:
+        """Write a consistent copy into the empty directory `into`."""
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        """Have an empty server answer inside the box; returns its version."""
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
+
+    def query(self, box: Place, sql: str) -> list[list[str | None]]:
+        """Rows as text, read-only. CommandFailed for an SQL error, its stderr the server's message."""
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...

@@ -1,0 +1,205 @@
+"""Values of the domain, and nothing else: no I/O, only the standard library.
+
+Times are timezone-aware UTC `datetime`s, durations are seconds (`float`), sizes are bytes (`int`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a restore test, or one of its checks, has shown."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"  # the backup is bad, or it is not what it claims
+    INCONCLUSIVE = "INCONCLUSIVE"  # the test itself broke; proves nothing either way
+    MISSED = "MISSED"
+    SKIPPED = "SKIPPED"
+
+
+class ObjectiveVerdict(StrEnum):
+    """How an achieved value stands to its objective."""
+
+    MET = "MET"
+    BREACHED = "BREACHED"
+    NOT_MEASURED = "NOT_MEASURED"
+    ESTIMATED = "ESTIMATED"  # extrapolated; never MET
+    MET_PARTIAL = "MET_PARTIAL"  # a phase was assumed, not timed
+
+
+PHASES = ("provision", "fetch", "load", "check", "dispose")
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Recovery objectives in seconds (NIST SP 800-34: RPO, RTO, MTD)."""
+
+    rpo: float
+    rto: float
+    mtd: float | None = None
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """An objective and what was measured. `achieved_s` is `math.inf` where nothing usable exists."""
+
+    objective_s: float
+    achieved_s: float | None
+    verdict: ObjectiveVerdict
+
+    def as_json(self) -> dict[str, object]:
+        """The contract's shape; infinity is null, as JSON has no number for it."""
+        achieved = self.achieved_s
+        if achieved is not None and not math.isfinite(achieved):
+            achieved = None
+        return {
+            "objective_s": self.objective_s,
+            "achieved_s": None if achieved is None else round(achieved, 3),
+            "verdict": self.verdict.value,
+        }
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's outcome.
+
+    `expected` and `actual` go into the ledger: counts, names of objects and hashes only. `detail` is for
+    the person who ran the test (it may quote an engine's message, and so a row) and is never recorded.
+    """
+
+    kind: str
+    name: str
+    status: Verdict
+    expected: str
+    actual: str
+    detail: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "status": self.status.value,
+            "expected": self.expected,
+            "actual": self.actual,
+        }
+
+
+def verdict_of(results: list[CheckResult]) -> Verdict:
+    """No evidence, no pass: an empty list is a FAIL, and one check that broke keeps the rest from PASS."""
+    if not results or any(r.status is Verdict.FAIL for r in results):
+        return Verdict.FAIL
+    if all(r.status is Verdict.PASS for r in results):
+        return Verdict.PASS
+    return Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that counts: its manifest is in the repository and in our catalogue.
+
+    `root` is the captured directory's absolute path inside the restic snapshot; `bytes` is what a
+    restore writes. `usable_at` is when it could first have been restored.
+    """
+
+    id: str
+    plan: str
+    asset: str
+    run: str
+    engine: str
+    method: str
+    consistent_point: datetime
+    usable_at: datetime
+    bytes: int
+    root: str
+    manifest_sha256: str
+    note: str | None = None  # why it must not pass, where restic stored it with a warning
+
+    @property
+    def short(self) -> str:
+        return self.id[:8]
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """One captured file: size in bytes, SHA-256, and the count of newline bytes where it was counted."""
+
+    bytes: int
+    sha256: str
+    lines: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a capture claims to hold; written into the snapshot and into the catalogue.
+
+    `contents` is the engine's own inventory (plain JSON); `files` maps paths relative to the captured
+    directory to their digests. A manifest names tables, roles and files, never a row.
+    """
+
+    plan: str
+    asset: str
+    run: str
+    engine: str
+    method: str
+    host: str
+    consistent_point: datetime
+    clock_skew_s: float | None
+    tools: Mapping[str, str]
+    contents: Mapping[str, object]
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+    format: int = 1
+
+
+@dataclass(frozen=True)
+class RecordRef:
+    """Where a result stands in the ledger."""
+
+    seq: int
+    hash: str
+
+
+def utc(text: str) -> datetime:
+    """An RFC 3339 time as UTC; raises ValueError for a time without a zone."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return when.astimezone(UTC)
+
+
+def rfc3339(when: datetime) -> str:
+    """`2026-11-24T02:30:00Z`, with microseconds only where there are any."""
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def human_bytes(count: float) -> str:
+    """`1.2 GiB`: binary units, for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """`41.7 s`, `12m 30s`, `3h 05m`, `5d 2h`; infinity is `never`."""
+    if seconds is None:
+        return "-"
+    if not math.isfinite(seconds):
+        return "never"
+    sign = "-" if seconds < 0 else ""
+    seconds = abs(seconds)
+    if seconds < 60:
+        return f"{sign}{seconds:.1f} s"
+    minutes, secs = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{sign}{minutes}m {secs:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{sign}{hours}h {minutes:02d}m"
+    days, hours = divmod(hours, 24)
+    return f"{sign}{days}d {hours}h"

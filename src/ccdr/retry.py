@@ -1,0 +1,22 @@
+"""The only retry policy. For idempotent calls only, and never for a restore test: a test that was retried
+hides the failure and spoils the RTO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+T = TypeVar("T")
+
+
+def patiently(call: Callable[[], T], *, on: tuple[type[Exception], ...], seconds: float, wait: float = 2.0) -> T:
+    """Call until it succeeds or `seconds` have passed; then the last error is raised as it came."""
+    policy = Retrying(
+        retry=retry_if_exception_type(on),
+        stop=stop_after_delay(seconds),
+        wait=wait_random_exponential(multiplier=0.05, max=wait),
+        reraise=True,
+    )
+    return policy(call)

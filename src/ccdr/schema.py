@@ -1,0 +1,109 @@
+"""The vocabulary of plan files: strictness, durations, sizes, schedules, names, paths and secrets.
+
+One spelling each, so that a plan reads one way only.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes; values never change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([1-9][0-9]{0,11})(B|KiB|MiB|GiB|TiB)", re.ASCII)
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def parse_duration(value: object) -> float:
+    """`90s`, `15m`, `4h`, `35d` as seconds; ValueError for anything else."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("is not a duration, expected one like 90s, 15m, 4h or 35d")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def parse_size(value: object) -> int:
+    """`512MiB`, `4GiB` as bytes; ValueError for anything else."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("is not a size, expected one like 512MiB or 4GiB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest plan spelling of whole seconds: 5400 is `90m`."""
+    whole = int(seconds)
+    for unit in "dhm":
+        if whole and whole % _SECONDS[unit] == 0:
+            return f"{whole // _SECONDS[unit]}{unit}"
+    return f"{whole}s"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["90s", "15m", "4h"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["512MiB", "4GiB"]}),
+]
+
+
+def _cron(text: str) -> str:
+    if len(text.split()) != 5:
+        raise ValueError('is not a schedule, expected five cron fields like "*/30 * * * *"')
+    try:
+        next(CronSim(text, datetime(2026, 1, 1)))  # noqa: DTZ001 - any start will do
+    except (CronSimError, StopIteration) as error:
+        raise ValueError(f"is not a schedule that ever comes due ({error or 'no such date'})") from None
+    return text
+
+
+def _beside_plan(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths are relative to the file that names them."""
+    base = (info.context or {}).get("base", Path())
+    return Path(base) / path.expanduser()
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Text = Annotated[str, Field(min_length=1)]
+PlanPath = Annotated[Path, AfterValidator(_beside_plan)]
+
+
+class WithPassword(Strict):
+    """A secret is never a value in a plan: it comes from a file or from a command's first line."""
+
+    password_file: PlanPath | None = Field(None, description="file whose first line is the password")
+    password_command: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
+        None, description="command (a list) whose first line of output is the password"
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_file is not None and self.password_command is not None:
+            raise ValueError("has password_file and password_command, expected one of them")
+        return self
