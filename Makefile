@@ -1,0 +1,45 @@
+# Every target does its own set-up; the second time that costs a fraction of a second.
+# What set-up does is in deploy/setup/ (packages, Docker daemon, .venv) and deploy/images/ (sandboxes).
+
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system images venv demo test check bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
+
+setup: ## everything the other targets need: packages, Docker, sandbox images, .venv
+	@deploy/setup/setup all
+
+system: ## only what apt installs, and a Docker daemon that answers (root, unless all is there)
+	@deploy/setup/setup system
+
+images: ## only the sandbox images (root, unless all are there); FRESH=1 rebuilds with today's packages
+	@deploy/setup/setup images $(if $(FRESH),--fresh)
+
+venv: ## only .venv, from requirements.lock
+	@deploy/setup/setup venv
+
+demo: setup ## the main job on a sample contact centre, nothing to configure
+	@.venv/bin/ccdr demo
+
+test: setup ## the tests, real servers included; ARGS="-k name" selects
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: venv ## formatting, lint, types, layers
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy --strict src
+	@.venv/bin/lint-imports
+
+bench: setup ## what ccdr costs, against the same work by hand
+	@$(PYTHON) bench/run.py $(ARGS)
+
+lock: ## requirements.lock anew from pyproject.toml
+	@deploy/setup/lock
+
+clean: ## remove .venv, .demo and caches; packages, images and the Docker daemon stay
+	@if [ -x .venv/bin/ccdr ] && [ -d .demo ]; then .venv/bin/ccdr demo --clean; fi
+	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
