@@ -85,7 +85,10 @@ def _cron(text: str) -> str:
 def _beside_plan(path: Path, info: ValidationInfo) -> Path:
     """Relative paths are relative to the file that names them."""
     base = (info.context or {}).get("base", Path())
-    return Path(base) / path.expanduser()
+    try:
+        return Path(base) / path.expanduser()
+    except RuntimeError:  # ~user
+        raise ValueError("names the home of a user whom this machine does not know") from None
 
 
 Cron = Annotated[str, AfterValidator(_cron)]

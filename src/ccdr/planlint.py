@@ -1,0 +1,123 @@
+"""Lint: what is well-formed and still will not do. Reported, and never stops a backup or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from itertools import islice, pairwise
+from pathlib import Path
+
+from cronsim import CronSim
+
+from ccdr.checks import AnyCheck
+from ccdr.engines import EngineConfig
+from ccdr.model import human_seconds
+from ccdr.planmodel import Plan, zone_of
+from ccdr.schema import Strict, WithPassword
+from ccdr.yamlfile import Finding, Where
+
+_START = datetime(2026, 1, 1)
+_HORIZON = timedelta(days=3660)
+
+
+def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[[Where], int]) -> Iterator[Finding]:
+    """Each finding says what to do."""
+    for name, asset in plan.assets.items():
+        for below, message in (*_backups(plan, name, asset), *_tests(plan, asset, checks.get(name, ()))):
+            where = ("assets", name, *below)
+            yield Finding(line(where), where, message)
+    for where, path in _secret_files(plan, ()):
+        if fault := _open_secret(path):
+            yield Finding(line(where), where, fault)
+
+
+def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where, str]]:
+    if asset.backup is None:
+        yield (), "has no backup schedule, so `ccdr run` never backs it up: add backup: {schedule: …}"
+        return
+    rpo = plan.objectives_of(name).rpo
+    gap = widest_gap(asset.backup.schedule, plan.timezone)
+    if rpo < gap:
+        yield (
+            ("backup", "schedule"),
+            f"leaves up to {human_seconds(gap)} between backups, so the RPO of {human_seconds(rpo)} cannot be met:"
+            " back up more often, or state an RPO that is true",
+        )
+
+
+def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Iterator[tuple[Where, str]]:
+    test = asset.restore_test
+    if test is None:
+        yield (), "has no restore test, so its backups are never proven: add restore_test: {schedule: …, checks: […]}"
+        return
+    if not checks:
+        yield ("restore_test",), "has no checks, and nothing passes without: name a restore test with checks"
+    elif not any(check.kind == "identical" for check in checks):
+        yield (
+            ("restore_test", "checks"),
+            "never compare what was restored with what was captured: add the check {kind: identical}",
+        )
+    keep = plan.retention.keep_within if plan.retention else None
+    gap = widest_gap(test.schedule, plan.timezone)
+    if keep is not None and keep < gap:
+        yield (
+            ("restore_test", "schedule"),
+            f"leaves up to {human_seconds(gap)} between tests, while retention keeps snapshots for"
+            f" {human_seconds(keep)}: test more often, or keep snapshots longer",
+        )
+
+
+def _secret_files(model: Strict, where: Where) -> Iterator[tuple[Where, Path]]:
+    """Every file that holds a secret: password files of any engine, and the repository's environment."""
+    for field in type(model).model_fields:
+        value = getattr(model, field)
+        if isinstance(model, WithPassword) and field in ("password_file", "env_file") and isinstance(value, Path):
+            yield (*where, field), value
+        elif isinstance(value, Strict):
+            yield from _secret_files(value, (*where, field))
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                if isinstance(entry, Strict):
+                    yield from _secret_files(entry, (*where, field, key))
+
+
+def _open_secret(path: Path) -> str | None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"names {path}, which does not exist: create it with mode 0600"
+    except OSError as error:
+        return f"names {path}, which cannot be looked at ({error.strerror}): run as a user who can, or move it"
+    if not path.is_file():
+        return f"names {path}, which is not a file: name one"
+    if mode & 0o077:
+        return f"names {path}, which others may read (mode {mode & 0o777:04o}): chmod 600 {path}"
+    return None
+
+
+@lru_cache(maxsize=4096)
+def widest_gap(schedule: str, timezone: str) -> float:
+    """The longest time between two occurrences in seconds, daylight saving included.
+
+    From some 400 occurrences one after the other, and from the last of one day to the first of the next on some
+    400 days on which it comes due: a schedule of many times a day has its widest gap at a weekend.
+    """
+    zone = zone_of(timezone)
+    times = list(islice(_until_horizon(CronSim(schedule, _START.replace(tzinfo=zone))), 400))
+    minute, hour, *days = schedule.split()
+    field = CronSim(f"{minute} {hour} * * *", _START)
+    first, last = (time(f(field.hours), f(field.minutes)) for f in (min, max))
+    edges: list[datetime] = []
+    for day in islice(_until_horizon(CronSim(" ".join(["0", "0", *days]), _START - timedelta(days=1))), 400):
+        edges += [datetime.combine(day, first, zone), datetime.combine(day, last, zone)]
+    gaps = [b - a for a, b in pairwise(t.astimezone(UTC) for t in times)]
+    gaps += [b - a for a, b in pairwise(t.astimezone(UTC) for t in edges)][1::2]
+    return max((gap.total_seconds() for gap in gaps), default=_HORIZON.total_seconds())
+
+
+def _until_horizon(occurrences: CronSim) -> Iterator[datetime]:
+    for when in occurrences:
+        if when.replace(tzinfo=None) > _START + _HORIZON:
+            return
+        yield when

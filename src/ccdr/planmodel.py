@@ -1,0 +1,133 @@
+"""What a plan states: service, objectives, repository, retention and assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ccdr import model
+from ccdr.engines import AnyEngine
+from ccdr.engines.base import Limits
+from ccdr.repository_url import repository_url
+from ccdr.schema import Duration, Name, PlanPath, Strict, Text, WithPassword
+
+NO_PROGRESS = 600.0
+LOCK_WAIT = 30.0
+NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
+
+
+def zone_of(key: str) -> tzinfo:
+    """The zone of an IANA name; ValueError where this machine has none of that name."""
+    if key == "UTC":  # needs no zone database
+        return UTC
+    try:
+        return ZoneInfo(key)
+    except (KeyError, ValueError, OSError):  # OSError: a directory of the database, like Europe
+        raise ValueError("is not a time zone of this machine, expected one like UTC or Europe/Bucharest") from None
+
+
+def _known_zone(key: str) -> str:
+    zone_of(key)
+    return key
+
+
+class PlanObjectives(Strict):
+    """What the service needs (NIST SP 800-34)."""
+
+    rpo: Duration = Field(description="how much of the newest data may be lost")
+    rto: Duration = Field(description="how long a restore may take")
+    mtd: Duration | None = Field(None, description="how long the service may be away before it is past saving")
+
+
+class Repository(WithPassword):
+    """A restic repository, and where its password comes from."""
+
+    url: Annotated[Text, AfterValidator(repository_url)] = Field(
+        description="any restic repository: s3:, rest:, sftp:, b2:, azure:, gs:, swift:, rclone: or a path"
+    )
+    env_file: PlanPath | None = Field(None, description="file of NAME=value lines, for the store's credentials")
+    site: Text | None = Field(None, description="where this copy lies")
+
+    @property
+    def location(self) -> str:
+        """What restic is given; a path is absolute."""
+        return self.url
+
+    @property
+    def is_local(self) -> bool:
+        return self.url.startswith("/")
+
+    @model_validator(mode="after")
+    def _some_password(self) -> Self:
+        if self.password_file is None and self.password_command is None:
+            raise ValueError(NO_PASSWORD)
+        return self
+
+
+class Retention(Strict):
+    """How long snapshots stay. Counted rules alone can be tricked by planted snapshots: prefer keep_within."""
+
+    keep_within: Duration | None = None
+    keep_last: int | None = Field(None, ge=1)
+    keep_hourly: int | None = Field(None, ge=1)
+    keep_daily: int | None = Field(None, ge=1)
+    keep_weekly: int | None = Field(None, ge=1)
+    keep_monthly: int | None = Field(None, ge=1)
+    keep_yearly: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if not any(self.model_dump().values()):
+            raise ValueError("keeps nothing, expected keep_within or another keep_ rule")
+        return self
+
+
+@dataclass(frozen=True)
+class LimitsInForce:
+    """An asset's limits with the plan's and the built-in defaults filled in: bytes per second, seconds."""
+
+    upload: int | None
+    download: int | None
+    no_progress: float
+    lock_wait: float
+
+
+class Plan(Strict):
+    """One service's backups, restore tests and objectives."""
+
+    plan: Name = Field(description="the file's name without .yaml")
+    service: Text
+    owner: Text = Field(description="who answers for it")
+    objectives: PlanObjectives
+    timezone: Annotated[str, AfterValidator(_known_zone)] = Field("UTC", description="the zone of its schedules")
+    site: Text | None = Field(None, description="where the source stands")
+    repository: Repository
+    retention: Retention | None = None
+    limits: Limits = Field(Limits(), description="defaults for the assets' limits")
+    approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
+    assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)]
+
+    @property
+    def zone(self) -> tzinfo:
+        return zone_of(self.timezone)
+
+    def objectives_of(self, asset: str) -> model.Objectives:
+        """The asset's own objectives, the plan's where it states none."""
+        own = self.assets[asset].objectives
+        return model.Objectives(
+            rpo=own.rpo or self.objectives.rpo, rto=own.rto or self.objectives.rto, mtd=self.objectives.mtd
+        )
+
+    def limits_of(self, asset: str) -> LimitsInForce:
+        """The asset's own limits, the plan's where it states none, then the built-in ones."""
+        own, plan = self.assets[asset].limits, self.limits
+        return LimitsInForce(
+            upload=own.upload or plan.upload,
+            download=own.download or plan.download,
+            no_progress=own.no_progress or plan.no_progress or NO_PROGRESS,
+            lock_wait=own.lock_wait or plan.lock_wait or LOCK_WAIT,
+        )

@@ -1,0 +1,208 @@
+"""`plans/<name>.yaml` → Plan, with every problem of a file at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cronsim import CronSim
+from pydantic import TypeAdapter, ValidationError
+
+from ccdr.checks import AnyCheck
+from ccdr.engines import AnyEngine, EngineConfig
+from ccdr.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.planlint import lint
+from ccdr.planmodel import NO_PASSWORD, LimitsInForce, Plan, PlanObjectives, Repository, Retention
+from ccdr.problems import as_problems, checked, did_you_mean
+from ccdr.restore_tests import LoadedRestoreTest, load_restore_tests, restore_test_schema, wrong_stem
+from ccdr.schema import format_duration, parse_duration
+from ccdr.shape import is_name, listed
+from ccdr.yamlfile import Document, Finding, Where, parse, read_bytes
+
+__all__ = [
+    "LimitsInForce",
+    "LoadedPlan",
+    "Plan",
+    "PlanObjectives",
+    "Repository",
+    "Retention",
+    "load_named",
+    "load_plan",
+    "next_due",
+    "plan_names",
+    "plan_schema",
+    "restore_test_schema",
+]
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A plan that is right, with the checks that its assets refer to.
+
+    `sha256` is of the file's bytes and `restore_tests` maps the files it refers to to theirs: together they say
+    which version of the plan something was done by. `checks` has every asset, with none where it names none.
+    """
+
+    plan: Plan
+    path: Path
+    sha256: str
+    checks: Mapping[str, tuple[AnyCheck, ...]]
+    restore_tests: Mapping[str, str]
+    _document: Document = field(repr=False, compare=False)
+
+    @cached_property
+    def lint(self) -> tuple[Problem, ...]:
+        """What is well-formed and still will not do. Looked for on demand: `run` has no time for it."""
+        return tuple(as_problems(self.path, lint(self.plan, self.checks, self._document.line)))
+
+
+def load_plan(path: Path, restore_tests: Path | None) -> LoadedPlan:
+    """Read a plan, and from the directory `restore_tests` the checks it names (None: leave them out).
+
+    PlanInvalid with every problem of the plan and of those files; UsageProblem where it cannot be read.
+    """
+    raw = read_bytes(path)
+    document, findings = parse(raw)
+    if document is None:
+        raise PlanInvalid(as_problems(path, findings))
+    base = path.parent.absolute()
+    plan, more = checked(Plan, document, base, AnyEngine)
+    findings += [*more, *_across(document, path)]
+    assets = plan.assets if plan else _sound_assets(document, base)
+    named = dict(_named_checks(document)) if restore_tests else {}
+    tests, unreadable, others = load_restore_tests(named.values(), restore_tests or Path())
+    findings += _wrong_references(named, tests, unreadable, assets, document)
+    problems = as_problems(path, findings) + others
+    if problems or plan is None:
+        raise PlanInvalid(problems)
+    checks = {name: _checks_of(asset, tests) for name, asset in plan.assets.items()}
+    hashes = {name: test.sha256 for name, test in tests.items()}
+    return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document)
+
+
+def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> tuple[AnyCheck, ...]:
+    names = asset.restore_test.checks if asset.restore_test else ()
+    return tuple(check for name in names if name in tests for check in tests[name].file.checks)
+
+
+def _across(document: Document, path: Path) -> Iterator[Finding]:
+    """What no single field shows. From the data, so that it is told together with the fields' own problems."""
+    data = document.data
+    yield from wrong_stem(data, "plan", path, document.line(("plan",)))
+    if not isinstance(data, dict):
+        return
+    repository = data.get("repository")
+    if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
+        yield Finding(document.line(("repository",)), ("repository",), NO_PASSWORD)
+    mtd = _duration(data, "objectives", "mtd")
+    rtos: list[Where] = [("objectives", "rto")]
+    rtos += [("assets", name, "objectives", "rto") for name in _mapping(data, "assets")]
+    for where in rtos:
+        if mtd is not None and (rto := _duration(data, *where)) is not None and rto > mtd:
+            message = f"is longer than the mtd of {format_duration(mtd)}, expected at most that"
+            yield Finding(document.line(where), where, message)
+
+
+def _get(data: Any, *where: str | int) -> Any:
+    for part in where:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _mapping(data: Any, *where: str | int) -> dict[str, Any]:
+    value = _get(data, *where)
+    return value if isinstance(value, dict) else {}
+
+
+def _duration(data: Any, *where: str | int) -> float | None:
+    try:
+        return parse_duration(_get(data, *where))
+    except ValueError:
+        return None
+
+
+def _sound_assets(document: Document, base: Path) -> dict[str, EngineConfig]:
+    """Of a plan that is wrong, the assets that are right."""
+    adapter: TypeAdapter[EngineConfig] = TypeAdapter(AnyEngine)
+    sound: dict[str, EngineConfig] = {}
+    for name, value in _mapping(document.data, "assets").items():
+        with suppress(ValidationError):
+            sound[name] = adapter.validate_json(json.dumps(value), strict=True, context={"base": base})
+    return sound
+
+
+def _named_checks(document: Document) -> Iterator[tuple[Where, str]]:
+    """Where the plan refers to which restore-test file; what is no name at all is a problem of its own."""
+    for asset, value in _mapping(document.data, "assets").items():
+        names = _get(value, "restore_test", "checks")
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if isinstance(name, str) and is_name(name):
+                yield ("assets", asset, "restore_test", "checks", index), name
+
+
+def _wrong_references(
+    named: Mapping[Where, str],
+    tests: Mapping[str, LoadedRestoreTest],
+    unreadable: Mapping[str, str],
+    assets: Mapping[str, EngineConfig],
+    document: Document,
+) -> Iterator[Finding]:
+    for where, name in named.items():
+        if name in unreadable:
+            yield Finding(document.line(where), where, unreadable[name])
+        engine = assets.get(str(where[1]))
+        for check in tests[name].file.checks if engine and name in tests else ():
+            if engine and not check.applies_to(engine):
+                fits = f", expected {check.kind} only for {listed(check.engines)}" if check.engines else ""
+                message = f"has a check {check.kind}, which is not for {engine.engine_name}{fits}"
+                yield Finding(document.line(where), where, message)
+
+
+def plan_names(directory: Path) -> list[str]:
+    """The plans of a directory; UsageProblem where there is no such directory."""
+    try:
+        files = sorted(directory.iterdir())
+    except OSError as error:
+        raise UsageProblem(
+            f"{directory}: cannot list the plans there: {error.strerror}",
+            hint="name the directory that holds your plans with --plans DIR or CCDR_PLANS",
+        ) from None
+    return [file.stem for file in files if file.suffix == ".yaml" and not file.name.startswith(".")]
+
+
+def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan:
+    """The plan of this name; UsageProblem, with the names there are, where there is none."""
+    names = plan_names(plans)
+    if name in names:
+        return load_plan(plans / f"{name}.yaml", restore_tests)
+    if meant := did_you_mean(name, names):
+        hint = f"did you mean {meant}? there are {listed(names, 'and')}"
+    elif names:
+        hint = f"there are {listed(names, 'and')}"
+    else:
+        hint = f"there is no plan at all: write {plans / 'NAME.yaml'}, or name another directory with --plans"
+    if (plans / f"{name}.yml").is_file():
+        hint = f"rename {plans / name}.yml to {name}.yaml"
+    raise UsageProblem(f"{plans} has no plan {ascii(name)[1:-1]}", hint=hint)
+
+
+def plan_schema() -> dict[str, Any]:
+    """JSON Schema of a plan, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plan.model_json_schema()}
+
+
+def next_due(plan: Plan, asset: str, now: datetime) -> dict[str, datetime | None]:
+    """When the asset's `backup` and `restore_test` next come due after `now`, in the plan's zone."""
+    config = plan.assets[asset]
+    settings = {"backup": config.backup, "restore_test": config.restore_test}
+    start = now.astimezone(plan.zone)
+    return {
+        what: next(CronSim(setting.schedule, start), None) if setting else None for what, setting in settings.items()
+    }

@@ -1,0 +1,80 @@
+"""Which repositories a plan may name: restic's backends, encrypted on the way, without a secret in the URL."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import ValidationInfo
+
+_BACKENDS = ("s3", "rest", "sftp", "b2", "azure", "gs", "swift", "rclone")
+_EXAMPLES = "expected one like s3:https://host/bucket, rest:https://host/, sftp:user@host:/path or a path"
+
+
+def repository_url(url: str, info: ValidationInfo) -> str:
+    """What restic is given; a relative path is relative to the plan, `~` is the user's home."""
+    if re.search(r"[\s\\]", url) and ":" in url.partition("/")[0]:
+        raise ValueError(f"has a space or a backslash, {_EXAMPLES}")
+    backend, colon, rest = url.partition(":")
+    if not colon or "/" in backend:
+        return _path(url, info)
+    if backend == "local":
+        return _path(rest, info)
+    if backend not in _BACKENDS:
+        raise ValueError(f"is of no backend that restic knows, {_EXAMPLES}")
+    if not rest.strip("/"):
+        raise ValueError(f"names no place after {backend}:, {_EXAMPLES}")
+    if backend in ("s3", "rest"):
+        _http(backend, rest)
+    elif backend == "sftp" and rest.startswith("//"):
+        _no_password(_split(f"sftp:{rest}"))
+    return url
+
+
+def _path(text: str, info: ValidationInfo) -> str:
+    if not text:
+        raise ValueError(f"is empty, {_EXAMPLES}")
+    base = Path((info.context or {}).get("base", Path()))
+    try:
+        return str((base / Path(text).expanduser()).absolute())
+    except RuntimeError:
+        raise ValueError("names the home of a user this machine does not know") from None
+
+
+def _http(backend: str, rest: str) -> None:
+    if backend == "s3" and not re.match(r"https?://", rest):
+        rest = f"https://{rest.removeprefix('//')}"  # as restic reads it
+    parts = _split(rest)
+    if parts.scheme not in ("http", "https") or not rest.startswith(("http://", "https://")):
+        raise ValueError(f"is not an http(s) address after {backend}:, {_EXAMPLES}")
+    _no_password(parts)
+    if not parts.hostname:
+        raise ValueError(f"names no host, {_EXAMPLES}")
+    if backend == "s3" and not parts.path.strip("/"):
+        raise ValueError("names no bucket, expected one like s3:https://host/bucket")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("sends backups in plain text to another host, expected https")
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"is not an address, {_EXAMPLES}") from None
+    return parts
+
+
+def _no_password(parts: SplitResult) -> None:
+    if parts.password is not None:
+        raise ValueError("holds a password, and a secret is never a value in a plan: use env_file")
+
+
+def is_loopback(host: str) -> bool:
+    """Traffic to this host stays on this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,76 @@
+"""`restore_tests/<name>.yaml`: the checks that a restored asset must pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ccdr.checks import AnyCheck
+from ccdr.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.problems import as_problems, checked
+from ccdr.schema import Name, Strict
+from ccdr.yamlfile import Finding, parse, read_bytes
+
+
+class RestoreTestFile(Strict):
+    """Named checks, shared by the assets that refer to them."""
+
+    restore_test: Name = Field(description="the file's name without .yaml")
+    checks: tuple[AnyCheck, ...] = Field(description="what is checked, in this order; without checks nothing passes")
+
+
+@dataclass(frozen=True)
+class LoadedRestoreTest:
+    """A restore-test file and the SHA-256 of its bytes."""
+
+    file: RestoreTestFile
+    path: Path
+    sha256: str
+
+
+def load_restore_test(path: Path) -> LoadedRestoreTest:
+    """PlanInvalid with every problem of the file; UsageProblem where it cannot be read."""
+    raw = read_bytes(path)
+    document, findings = parse(raw)
+    file = None
+    if document is not None:
+        file, more = checked(RestoreTestFile, document, path.parent.absolute(), AnyCheck)
+        findings += [*more, *wrong_stem(document.data, "restore_test", path, document.line(("restore_test",)))]
+    if findings or file is None:
+        raise PlanInvalid(as_problems(path, findings))
+    return LoadedRestoreTest(file, path, hashlib.sha256(raw).hexdigest())
+
+
+def wrong_stem(data: Any, key: str, path: Path, line: int) -> list[Finding]:
+    """A file says its own name, so that a copy is not taken for the original."""
+    name = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(name, str) or name == path.stem:
+        return []
+    return [Finding(line, (key,), f"is not the file's name, expected {ascii(path.stem)[1:-1]}")]
+
+
+def load_restore_tests(
+    names: Iterable[str], directory: Path
+) -> tuple[Mapping[str, LoadedRestoreTest], Mapping[str, str], list[Problem]]:
+    """Each file once: those that are right, why others cannot be read, and the problems of wrong ones."""
+    right: dict[str, LoadedRestoreTest] = {}
+    unreadable: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in dict.fromkeys(names):
+        try:
+            right[name] = load_restore_test(directory / f"{name}.yaml")
+        except PlanInvalid as error:
+            problems += error.problems
+        except UsageProblem as error:
+            unreadable[name] = str(error)
+    return right, unreadable, problems
+
+
+def restore_test_schema() -> dict[str, Any]:
+    """JSON Schema of a restore-test file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RestoreTestFile.model_json_schema()}
