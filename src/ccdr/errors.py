@@ -103,6 +103,10 @@ class RepositoryUnavailable(CcdrError):
     """The repository did not answer, or did not open: proves nothing about its contents."""
 
 
+class RepositoryLocked(RepositoryUnavailable):
+    """Another program holds an exclusive lock on the repository."""
+
+
 class LedgerBroken(CcdrError):
     """The ledger does not verify."""
 
@@ -124,6 +128,7 @@ class CommandFailed(CcdrError):
         said = stderr.strip()
         super().__init__(f"{program} {how}" + (f": {said}" if said else ""))
         self.argv, self.code, self.stderr, self.stalled = tuple(argv), code, stderr, stalled
+        self.what = program
 
 
 def _how(code: int) -> str:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ccdr.model import CheckResult, FileDigest, Manifest
 from ccdr.schema import WithPassword
@@ -75,9 +75,7 @@ class Place(Protocol):
         progress; without progress for the place's limit the command is stopped (`stalled`).
         """
 
-    def session(
-        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None
-    ) -> AbstractContextManager[Session]:
+    def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> AbstractContextManager[Session]:
         """Hold a program open; it is ended on leaving the context."""
 
     def path(self, host: Path) -> str:
@@ -117,21 +115,34 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """What a capture may use on this host. `previous` is the last good capture's private index, if any:
+    what an engine kept of it (see `Capture.index`)."""
+
+    clock: Clock
+    progress: Progress
+    digest: Digester
+    lock_wait: float
+    previous: Path | None = None
+
+
+@dataclass(frozen=True)
 class Capture:
-    """What an engine's capture left in its directory, or names in place.
+    """What a capture left in its directory, or names in place.
 
     `paths` are source paths that restic reads where they are (files); the captured directory itself always
     goes into the snapshot. `excluded` are absolute paths below `paths` that must stay out. `files` are the
-    digests that the engine took itself; what it left in the directory is digested for it.
+    digests of what was left in the directory; `bytes` is what a restore will write.
     """
 
     consistent_point: datetime
     clock_skew_s: float | None
     contents: dict[str, object]
+    files: dict[str, FileDigest]
+    bytes: int
     tools: dict[str, str] = field(default_factory=dict)
     paths: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
-    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,38 +157,55 @@ class SandboxNeeds:
     memory: int
     user: str | None
     major: str | None
-    programs: tuple[str, ...]
+    data_dir: str | None = None
 
 
 @dataclass(frozen=True)
 class Bench:
     """What a check may look at: the restored engine, the fetched files, and what was captured.
 
-    `restored` is the fetched snapshot's captured directory on this host, `out` a directory that both this
-    host and the sandbox can write. `box` is None only where no check of the test needs a sandbox.
+    `fetched` is where the snapshot was written on this host (source paths stand below it), `restored` the
+    captured directory in it, `out` a directory that both this host and the sandbox can write. `box` is the
+    sandbox; None where neither the engine nor any check of the test needs one.
     """
 
     manifest: Manifest
+    fetched: Path
     restored: Path
     out: Path
-    box: Place
+    box: Place | None
     host: Place
     digest: Digester
+
+    @property
+    def sandbox(self) -> Place:
+        """The sandbox, for those that said they need one."""
+        assert self.box is not None
+        return self.box
 
 
 class Digester(Protocol):
     """Hashes files by the system's own tools; bulk bytes never pass through Python."""
 
-    def __call__(self, root: Path, names: Sequence[str], *, lines: bool = False) -> dict[str, FileDigest]:
-        """Size, SHA-256 and (where asked) the newline count of each of `names` below `root`."""
+    def __call__(
+        self, root: Path, names: Sequence[str], *, lines: bool = False, vanishing: bool = False
+    ) -> dict[str, FileDigest]:
+        """Size, SHA-256 and (where asked) the newline count of each of `names` below `root`.
+
+        CommandFailed where one cannot be read; with `vanishing`, one that is gone is left out instead.
+        """
 
 
 class Engine(Protocol):
     """One kind of store. A frozen pydantic class: its fields are its YAML, its methods say how.
 
+    `has_server` tells whether a sandbox is needed to bring the data back at all.
+
     All methods raise CommandFailed when a program fails. What that means (failed backup, bad backup, broken
     test) is for the use-case to say, except where only the engine can tell: then BackupBad or TestBroken.
     """
+
+    has_server: ClassVar[bool]
 
     def client(self, major: str | None) -> ClientNeed | None:
         """What is needed to read the source; None where the source is plain files on this host."""
@@ -194,10 +222,12 @@ class Engine(Protocol):
     def client_major(self, place: Place) -> str | None:
         """The major version of the client in this place; None where there is none."""
 
-    def capture(
-        self, source: Source, into: Path, *, clock: Clock, progress: Progress, previous: Path | None
-    ) -> Capture:
-        """Write a consistent copy into the empty directory `into`."""
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        """Write a consistent copy into the empty directory `into`; BackupFailed where it is not one."""
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        """After the upload: source paths that changed while they were read, so that the manifest is not true
+        of them. Empty for engines that capture a copy of their own."""
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
 
@@ -207,7 +237,7 @@ class Engine(Protocol):
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
 
-    def query(self, box: Place, sql: str) -> list[list[str | None]]:
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         """Rows as text, read-only. CommandFailed for an SQL error, its stderr the server's message."""
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]: ...

@@ -1,24 +1,370 @@
-"""File trees: recordings, configuration."""
+"""File trees: recordings, configuration. Method `scan`: restic reads them where they are.
+
+A listing of every file with its digest goes into the snapshot. The trees are in use: a file that changed within
+the settle time is left for the next backup, and what changed while it was read is seen afterwards, by its
+inode's times, so that the listing is true of what was stored. Digests of unchanged files carry over.
+"""
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.schema import Duration
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.schema import Duration, WithPassword
+
+LISTING = "files.jsonl"
+BATCH = 4000  # files hashed at a time: bounds memory, not speed
+NOBODY = "65534:65534"
+NAMED = 20  # how many paths a private detail names
 
 
 def _absolute(path: Path) -> Path:
-    if not path.is_absolute() or ".." in path.parts:
-        raise ValueError("is not an absolute path, expected one like /var/spool/recordings")
+    if not path.is_absolute() or ".." in path.parts or path == Path("/"):
+        raise ValueError("is not an absolute path below /, expected one like /var/spool/recordings")
     return path
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing. Times are nanoseconds; `sha256` only for regular files, `target` for links."""
+
+    path: str
+    type: str  # f, d, l, or o for sockets, pipes and devices
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    ctime: int
+    inode: int
+    sha256: str | None = None
+    target: str | None = None
+
+    @classmethod
+    def of(cls, path: str, shown_as: str) -> Entry:
+        """Look at `path` (not through a link); OSError where it is gone."""
+        s = os.lstat(path)
+        kind = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(s.st_mode), "o")
+        return cls(
+            path=shown_as,
+            type=kind,
+            size=s.st_size if kind == "f" else 0,
+            mode=stat.S_IMODE(s.st_mode),
+            uid=s.st_uid,
+            gid=s.st_gid,
+            mtime=s.st_mtime_ns,
+            ctime=s.st_ctime_ns,
+            inode=s.st_ino,
+            target=os.readlink(path) if kind == "l" else None,
+        )
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Sorts like a walk: a directory, then what is in it, then its next sibling."""
+        return tuple(self.path.split("/"))
+
+    def unchanged(self, now: Entry) -> bool:
+        """The inode's times tell that nobody wrote to it: so its digest still holds."""
+        return (self.type, self.size, self.mtime, self.ctime, self.inode) == (
+            now.type,
+            now.size,
+            now.mtime,
+            now.ctime,
+            now.inode,
+        )
+
+    def with_digest(self, sha256: str) -> Entry:
+        return Entry(**{**self.__dict__, "sha256": sha256})
+
+    def line(self) -> str:
+        return json.dumps([v for v in self.__dict__.values()], separators=(",", ":")) + "\n"
+
+    @classmethod
+    def parse(cls, line: str) -> Entry:
+        return cls(*json.loads(line))
+
+
 class Files(EngineConfig):
+    has_server: ClassVar[bool] = False
+
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
     paths: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], Field(min_length=1)]
     settle: Duration = Field(60.0, description="files changed within this time are left for the next backup")
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        return ("ccdr-sandbox/files:1",)
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return None
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {}
+
+    def client(self, major: str | None) -> ClientNeed | None:
+        return None
+
+    def client_major(self, place: Place) -> str | None:
+        return None
+
+    def probe(self, source: Source) -> SourceFacts:
+        for path in self.paths:
+            if not path.exists():
+                raise BackupFailed(
+                    f"{path} is not there", hint="is its file system mounted? else change `paths:` in the plan"
+                )
+        return SourceFacts(version="1", major="1")
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        started = tools.clock.now()
+        count = {"f": 0, "d": 0, "l": 0, "o": 0}
+        size = 0
+        unsettled: list[Path] = []
+        listing = into / LISTING
+        with listing.open("w", encoding="ascii") as out, ExitStack() as stack:
+            previous: Iterator[Entry] = iter(())
+            if tools.previous is not None and tools.previous.is_file():
+                previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
+            found = self._settled_entries(started.timestamp(), unsettled)
+            for entry in self._with_digests(found, previous, tools, unsettled):
+                count[entry.type] += 1
+                size += entry.size
+                out.write(entry.line())
+                if count["f"] % 1000 == 0:
+                    tools.progress.amount(size, None)
+        if not count["f"]:
+            raise BackupFailed(
+                f"there is no settled file in {', '.join(map(str, self.paths))}",
+                hint="an empty tree is no backup: is its file system mounted?",
+            )
+        files = tools.digest(into, [LISTING])
+        return Capture(
+            consistent_point=started,
+            clock_skew_s=0.0,
+            contents={
+                "version": "1",
+                "roots": [str(p) for p in self.paths],
+                "files": count["f"],
+                "directories": count["d"],
+                "links": count["l"],
+                "special": count["o"],
+                "bytes": size,
+                "unsettled": len(unsettled),
+                "owners": os.geteuid() == 0,
+                "listing_sha256": files[LISTING].sha256,
+            },
+            files=files,
+            bytes=size,
+            paths=self.paths,
+            excluded=tuple(unsettled),
+        )
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        changed = []
+        with (into / LISTING).open(encoding="ascii") as lines:
+            for entry in read_listing(lines):
+                if entry.type == "f" and not _still(entry):
+                    changed.append(entry.path)
+        return tuple(changed)
+
+    def _settled_entries(self, now: float, unsettled: list[Path]) -> Iterator[Entry]:
+        """Every entry below `paths`, but regular files that changed within the settle time. A time in the
+        future is not a recent change: it would never settle."""
+        for root in sorted(set(self.paths)):
+            for entry in walk(str(root), str(root)):
+                age = now - entry.mtime / 1e9
+                if entry.type == "f" and -self.settle < age < self.settle:
+                    unsettled.append(Path(entry.path))
+                else:
+                    yield entry
+
+    def _with_digests(
+        self, found: Iterator[Entry], previous: Iterator[Entry], tools: Tools, unsettled: list[Path]
+    ) -> Iterator[Entry]:
+        """Digests of unchanged files carry over from the previous listing; the rest is hashed in batches."""
+        paired = _with_previous(found, previous)
+        while batch := list(itertools.islice(paired, BATCH)):
+            new = [now.path for now, old in batch if now.type == "f" and old is None]
+            hashed = tools.digest(Path("/"), new, vanishing=True)
+            for now, old in batch:
+                if now.type != "f":
+                    yield now
+                elif old is not None and old.sha256:
+                    yield now.with_digest(old.sha256)
+                elif now.path in hashed and _still(now):
+                    yield now.with_digest(hashed[now.path].sha256)
+                else:
+                    unsettled.append(Path(now.path))
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        return SandboxNeeds(bytes=0, memory=self.memory or 2**29, user=NOBODY, major="1")
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        return "1"
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        return None
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        raise CommandFailed(["query"], 2, "files answer no queries")
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        return iter(())
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        """Every file's digest, and type, size, link target, mode, time and (as root) owner of every entry."""
+        listing, contents = bench.restored / LISTING, bench.manifest.contents
+        if bench.digest(bench.restored, [LISTING])[LISTING].sha256 != contents["listing_sha256"]:
+            yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
+            return
+        compared = _Comparison(bench, owners=bool(contents["owners"]) and os.geteuid() == 0)
+        with listing.open(encoding="ascii") as lines:
+            compared.run(read_listing(lines))
+        expected = f"{contents['files']} files, {contents['bytes']} bytes"
+        bad = compared.missing or compared.changed
+        if bad:
+            actual = f"{compared.missing} missing, {compared.changed} changed, {compared.equal} equal"
+        else:
+            actual = f"{compared.equal} files equal by SHA-256"
+        if compared.extra:
+            actual += f", {compared.extra} that came while the backup ran"
+        status = Verdict.FAIL if bad or compared.equal != contents["files"] else Verdict.PASS
+        yield _result("files", status, expected, actual, "\n".join(compared.named) or None)
+
+
+def _result(name: str, status: Verdict, expected: str, actual: str, detail: str | None = None) -> CheckResult:
+    return CheckResult(kind="identical", name=name, status=status, expected=expected, actual=actual, detail=detail)
+
+
+class _Comparison:
+    """Walks listing and restored tree side by side; counts for the record, paths for the person."""
+
+    def __init__(self, bench: Bench, *, owners: bool) -> None:
+        self._bench, self._owners = bench, owners
+        self.equal = self.missing = self.changed = self.extra = 0
+        self.named: list[str] = []
+
+    def run(self, listed: Iterator[Entry]) -> None:
+        roots = self._bench.manifest.contents["roots"]
+        assert isinstance(roots, list)
+        found = itertools.chain.from_iterable(
+            walk(str(self._bench.fetched) + root, root) for root in sorted(set(map(str, roots)))
+        )
+        pairs = _merge(listed, found)
+        while batch := list(itertools.islice(pairs, BATCH)):
+            self._batch(batch)
+
+    def _batch(self, batch: list[tuple[Entry | None, Entry | None]]) -> None:
+        to_hash = [now.path.lstrip("/") for was, now in batch if was and now and was.type == now.type == "f"]
+        hashed = self._bench.digest(self._bench.fetched, to_hash)
+        for was, now in batch:
+            if was is None:
+                self.extra += 1 if now is not None and now.type == "f" else 0
+            elif now is None:
+                self.missing += 1
+                self._name("missing", was.path)
+            elif (why := self._difference(was, now)) is not None:
+                self.changed += 1
+                self._name(why, was.path)
+            elif was.type == "f":
+                if hashed[was.path.lstrip("/")].sha256 == was.sha256:
+                    self.equal += 1
+                else:
+                    self.changed += 1
+                    self._name("contents differ", was.path)
+
+    def _difference(self, was: Entry, now: Entry) -> str | None:
+        for what in ("type", "size", "target"):
+            if getattr(was, what) != getattr(now, what):
+                return f"{what} differs"
+        if was.type != "l" and was.mode != now.mode:
+            return "mode differs"
+        if was.type == "f" and was.mtime != now.mtime:
+            return "modification time differs"
+        if self._owners and (was.uid, was.gid) != (now.uid, now.gid):
+            return "owner differs"
+        return None
+
+    def _name(self, why: str, path: str) -> None:
+        if len(self.named) < NAMED:
+            self.named.append(f"{why}: {path}")
+
+
+def walk(real: str, shown: str) -> Iterator[Entry]:
+    """Every entry at and below `real`, named as if it stood at `shown`; sorted as `Entry.key` sorts. What
+    vanishes while we look is left out; a directory that may not be read is an error."""
+    try:
+        top = Entry.of(real, shown)
+    except FileNotFoundError:
+        return
+    yield top
+    if top.type == "d":
+        try:
+            names = sorted(os.listdir(real))  # noqa: PTH208 - names, not paths
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CommandFailed(["scan"], 1, f"{shown}: {error.strerror}") from None
+        for name in names:
+            yield from walk(f"{real}/{name}", f"{shown}/{name}")
+
+
+def read_listing(lines: IO[str]) -> Iterator[Entry]:
+    return map(Entry.parse, lines)
+
+
+def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[Entry]:
+    """The regular files of a listing whose names match one of the shell patterns, without regard to case."""
+    lowered = [p.lower() for p in patterns]
+    with listing.open(encoding="ascii") as lines:
+        for entry in read_listing(lines):
+            name = entry.path.rsplit("/", 1)[-1].lower()
+            if entry.type == "f" and any(fnmatch.fnmatchcase(name, p) for p in lowered):
+                yield entry
+
+
+def _still(entry: Entry) -> bool:
+    try:
+        return entry.unchanged(Entry.of(entry.path, entry.path))
+    except OSError:
+        return False
+
+
+def _merge(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Pair two sorted runs of entries by path."""
+    a, b = next(one, None), next(other, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a.key < b.key):
+            yield a, None
+            a = next(one, None)
+        elif a is None or b.key < a.key:
+            yield None, b
+            b = next(other, None)
+        else:
+            yield a, b
+            a, b = next(one, None), next(other, None)
+
+
+def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[tuple[Entry, Entry | None]]:
+    """Each entry with its unchanged counterpart of the previous listing, if there is one."""
+    for was, now in _merge(previous, found):
+        if now is not None:
+            yield now, was if was is not None and was.unchanged(now) else None

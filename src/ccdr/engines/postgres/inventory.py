@@ -1,0 +1,134 @@
+"""What a dump does not hold, asked of the source and again of the restored server: by the same SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ccdr.errors import CommandFailed
+
+OPEN_SNAPSHOT = """\
+begin transaction isolation level repeatable read read only;
+select pg_export_snapshot();
+"""
+# On a standby the newest replayed commit's time is what its data is true for.
+CLOCK = """\
+select extract(epoch from clock_timestamp()), pg_is_in_recovery(),
+       case when pg_is_in_recovery() then extract(epoch from pg_last_xact_replay_timestamp()) end;
+"""
+# Rows of catalogues go through to_jsonb where a column's name differs between major versions.
+INVENTORY = """\
+select jsonb_build_object(
+  'version', current_setting('server_version'),
+  'superuser', current_setting('is_superuser') = 'on',
+  'timezone', current_setting('TimeZone'),
+  'bootstrap', (select rolname from pg_roles where oid = 10),
+  'database', d.datname,
+  'database_bytes', pg_database_size(d.oid),
+  'encoding', pg_encoding_to_char(d.encoding),
+  'collate', d.datcollate,
+  'ctype', d.datctype,
+  'locale_provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+  'icu_locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
+  'connection_limit', d.datconnlimit,
+  'database_settings', coalesce((
+      select jsonb_object_agg(coalesce(r.rolname, ''), (select jsonb_agg(c order by c) from unnest(s.setconfig) c))
+      from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole where s.setdatabase = d.oid), '{}'),
+  'extensions', coalesce((select jsonb_object_agg(extname, extversion) from pg_extension), '{}'),
+  'roles', coalesce((
+      select jsonb_object_agg(rolname, jsonb_build_array(rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,
+             rolreplication, rolbypassrls, rolconnlimit, extract(epoch from rolvaliduntil),
+             (select jsonb_agg(c order by c) from unnest(rolconfig) c)))
+      from pg_roles where rolname !~ '^pg_'), '{}'),
+  'memberships', coalesce((
+      select jsonb_agg(m order by m) from (
+        select member.rolname || ' in ' || role.rolname
+               || case when a.admin_option then ' with admin' else '' end
+               || coalesce(' inherit ' || (to_jsonb(a) ->> 'inherit_option'), '')
+               || coalesce(' set ' || (to_jsonb(a) ->> 'set_option'), '') as m
+        from pg_auth_members a join pg_roles member on member.oid = a.member join pg_roles role on role.oid = a.roleid
+        group by 1) x), '[]'),
+  'large_objects', (
+      select jsonb_build_object('count', count(*), 'sha256', encode(sha256(convert_to(coalesce(string_agg(
+               l.oid || ' ' || pg_get_userbyid(lomowner) || ' '
+               || coalesce((select string_agg(a::text, ',' order by a::text) from unnest(lomacl) a), ''), E'\\n'
+               order by l.oid), ''), 'UTF8')), 'hex'))
+      from pg_largeobject_metadata l)
+) from pg_database d where d.datname = current_database();
+"""
+# Compared between source and restored server; the rest is for setting the sandbox up or for people.
+COMPARED = (
+    "encoding",
+    "collate",
+    "ctype",
+    "locale_provider",
+    "icu_locale",
+    "connection_limit",
+    "database_settings",
+    "roles",
+    "memberships",
+    "large_objects",
+)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A typed look at the JSON that INVENTORY gives, and that the manifest keeps as `contents`."""
+
+    facts: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        return str(self.facts["version"])
+
+    @property
+    def superuser(self) -> bool:
+        return bool(self.facts["superuser"])
+
+    @property
+    def timezone(self) -> str:
+        return str(self.facts["timezone"])
+
+    @property
+    def bootstrap(self) -> str:
+        """The name of the cluster's first superuser, whom grants may name as their grantor."""
+        return str(self.facts["bootstrap"])
+
+    @property
+    def database(self) -> str:
+        return str(self.facts["database"])
+
+    @property
+    def database_bytes(self) -> int:
+        return int(self.facts["database_bytes"])
+
+    @property
+    def extensions(self) -> dict[str, str]:
+        return dict(self.facts["extensions"])
+
+
+def read_inventory(answer: str) -> Inventory:
+    """Parse INVENTORY's one line; CommandFailed where it is none."""
+    try:
+        facts = json.loads(answer)
+        return Inventory({key: facts[key] for key in sorted(facts)})
+    except (ValueError, TypeError) as error:
+        raise CommandFailed(["psql"], 0, f"its answer is no inventory: {error}") from None
+
+
+def quote_ident(name: str) -> str:
+    """As pg_dumpall writes an identifier: quoted only where it must be."""
+    plain = (
+        name
+        and name[0] in "abcdefghijklmnopqrstuvwxyz_"
+        and all(c in "abcdefghijklmnopqrstuvwxyz_0123456789" for c in name)
+    )
+    return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+def conf_line(key: str, value: str) -> str:
+    """One line of postgresql.conf; its quote is doubled, its backslash too."""
+    escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", " ")
+    return f"{key} = '{escaped}'\n"

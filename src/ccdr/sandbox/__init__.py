@@ -1,0 +1,1 @@
+"""Throwaway containers: no network, limits, labels, always removed."""

@@ -1,0 +1,252 @@
+"""A running container as a `Place`: commands by `docker exec`, over a raw socket so that a hang is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import CommandFailed, TestBroken
+from ccdr.interfaces import Output, Session
+
+STDOUT, STDERR = 1, 2
+LOOK = 2.0  # seconds between two looks at a silent command
+IDLE = 0.02  # a container that uses less of one processor than this makes no progress
+STDERR_KEPT = 4096
+# A read-only root and tmpfs: what a full one says. It is the sandbox that was too small, not the backup bad.
+FULL = ("No space left on device", "could not resize shared memory", "Disk quota exceeded")
+OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+
+
+@dataclass
+class _Frames:
+    """Docker's attach protocol: 8 bytes of header (stream, three zeros, big-endian size), then the payload."""
+
+    sock: socket.socket
+    buffer: bytearray = field(default_factory=bytearray)
+    closed: bool = False
+    count: int = 0
+
+    def read(self, seconds: float) -> list[tuple[int, bytes]]:
+        """Whole frames that have come within `seconds`; sets `closed` at the end of the stream."""
+        if not select.select([self.sock], [], [], max(0.0, seconds))[0]:
+            return []
+        try:
+            data = self.sock.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        self.closed = not data
+        self.count += len(data)
+        self.buffer += data
+        frames = []
+        while len(self.buffer) >= 8:
+            stream, size = struct.unpack(">BxxxL", self.buffer[:8])
+            if len(self.buffer) < 8 + size:
+                break
+            frames.append((stream, bytes(self.buffer[8 : 8 + size])))
+            del self.buffer[: 8 + size]
+        return frames
+
+
+@dataclass
+class Box:
+    """A container made by `docker.py`. `api` is Docker's low-level client, `mounts` host path → path inside."""
+
+    api: Any
+    id: str
+    image_id: str
+    image_name: str
+    mounts: Mapping[Path, str]
+    facts: Mapping[str, object]  # isolation facts, for the record
+    no_progress: float = 600.0
+    memory: int = 0
+    on_growth: Callable[[Path], None] | None = None
+
+    def path(self, host: Path) -> str:
+        for outside, inside in self.mounts.items():
+            if host == outside or outside in host.parents:
+                return str(Path(inside) / host.relative_to(outside))
+        raise ValueError(f"{host} is not mounted into this sandbox")
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        what: str | None = None,
+        watch: Path | None = None,
+        ok: Sequence[int] = (0,),
+    ) -> Output:
+        """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
+        with self._exec(argv, env) as (exec_id, frames):
+            _send(frames.sock, (stdin or "").encode("utf-8", "surrogateescape"))
+            out, err = bytearray(), bytearray()
+            progress = _Progress(self)
+            while not frames.closed:
+                for stream, data in frames.read(LOOK):
+                    (out if stream == STDOUT else err).extend(data)
+                if watch is not None and self.on_growth is not None:
+                    self.on_growth(watch)
+                if progress.stalled(frames.count, self.no_progress):
+                    raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
+        code = self._exit_code(exec_id, argv)
+        output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
+        if code not in ok:
+            self._blame_sandbox(code, output.stderr, what or argv[0])
+            raise CommandFailed(argv, code, _tail(err), what=what)
+        return output
+
+    @contextlib.contextmanager
+    def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
+        with self._exec(argv, env) as (_, frames):
+            yield _BoxSession(frames, argv)
+
+    @contextlib.contextmanager
+    def _exec(self, argv: Sequence[str], env: Mapping[str, str] | None) -> Iterator[tuple[str, _Frames]]:
+        from docker.errors import APIError
+
+        try:
+            made = self.api.exec_create(
+                self.id, list(argv), stdin=True, environment={"LC_ALL": "C.UTF-8", **(env or {})}
+            )
+            raw = self.api.exec_start(made["Id"], socket=True)
+        except (APIError, OSError) as error:
+            raise self._broken(error) from None
+        sock = getattr(raw, "_sock", raw)
+        sock.setblocking(True)
+        try:
+            yield made["Id"], _Frames(sock)
+        finally:
+            raw.close()
+            with contextlib.suppress(OSError):
+                sock.close()
+
+    def _exit_code(self, exec_id: str, argv: Sequence[str]) -> int:
+        from docker.errors import APIError
+
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                state = self.api.exec_inspect(exec_id)
+            except (APIError, OSError) as error:
+                raise self._broken(error) from None
+            if not state["Running"] and state["ExitCode"] is not None:
+                return int(state["ExitCode"])
+            time.sleep(0.02)
+        raise self._broken(f"{argv[0]} ended, but Docker does not tell how")
+
+    def _blame_sandbox(self, code: int, stderr: str, what: str) -> None:
+        """Raise TestBroken if the command failed because the sandbox was killed, too small or full."""
+        if any(sign in stderr for sign in FULL):
+            raise TestBroken(
+                f"the sandbox's disk space ran out during: {what}",
+                hint="give the asset `storage: disk`, or free memory or disk space on this host",
+            )
+        if not self.running():
+            raise self._broken(f"it ended during: {what}")
+        if self.oom_kills():
+            raise TestBroken(
+                f"the sandbox ran out of memory ({self.memory >> 20} MiB) during: {what}",
+                hint="give the asset more with `memory: 4GiB`",
+            )
+
+    def running(self) -> bool:
+        from docker.errors import APIError
+
+        try:
+            return bool(self.api.inspect_container(self.id)["State"]["Running"])
+        except (APIError, OSError):
+            return False
+
+    def oom_kills(self) -> int:
+        """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
+        with self._exec(["cat", *OOM_FILES], None) as (_, frames):
+            said = bytearray()
+            while not frames.closed:
+                for stream, data in frames.read(LOOK):
+                    said += data if stream == STDOUT else b""
+        return sum(int(line.split()[1]) for line in said.decode().splitlines() if line.startswith("oom_kill "))
+
+    def cpu_seconds(self) -> float:
+        """Processor time the container has used; 0 where Docker does not say."""
+        with contextlib.suppress(Exception):
+            stats = self.api.stats(self.id, stream=False, one_shot=True)
+            stats = json.loads(stats) if isinstance(stats, str | bytes) else stats
+            return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+        return 0.0
+
+    def _broken(self, why: object) -> TestBroken:
+        return TestBroken(
+            f"the sandbox is gone: {_said(why)}",
+            hint="see `docker events` and the kernel log for who ended it, then run the test again",
+        )
+
+
+def _said(why: object) -> str:
+    return str(getattr(why, "explanation", None) or why).strip()
+
+
+def _tail(err: bytearray) -> str:
+    return err[-STDERR_KEPT:].decode("utf-8", "replace")
+
+
+def _send(sock: socket.socket, data: bytes) -> None:
+    """Standard input is small (SQL, lists), so it is sent at once and then closed."""
+    with contextlib.suppress(ConnectionError):
+        if data:
+            sock.sendall(data)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+
+
+@dataclass
+class _Progress:
+    """Output, or processor time above that of an idle server, is progress."""
+
+    box: Box
+    _count: int = 0
+    _cpu: float = 0.0
+    _looked: float = field(default_factory=time.monotonic)
+    _since: float = field(default_factory=time.monotonic)
+
+    def stalled(self, count: int, limit: float) -> bool:
+        now = time.monotonic()
+        if count != self._count:
+            self._count, self._since = count, now
+        elif now - self._looked >= LOOK:
+            cpu = self.box.cpu_seconds()
+            if cpu - self._cpu > IDLE * (now - self._looked):
+                self._since = now
+            self._cpu, self._looked = cpu, now
+        return now - self._since > limit
+
+
+class _BoxSession:
+    """`Session` over an exec's socket."""
+
+    def __init__(self, frames: _Frames, argv: Sequence[str]) -> None:
+        self._frames, self._argv = frames, argv
+
+    def ask(self, text: str, until: str, *, timeout: float) -> str:
+        with contextlib.suppress(ConnectionError):
+            self._frames.sock.sendall(text.encode())
+        marker = f"{until}\n".encode()
+        deadline = time.monotonic() + timeout
+        out, err = bytearray(), bytearray()
+        while not (out == marker or out.endswith(b"\n" + marker)):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise CommandFailed(self._argv, -1, _tail(err), stalled=True)
+            for stream, data in self._frames.read(left):
+                (out if stream == STDOUT else err).extend(data)
+            if self._frames.closed and not out.endswith(marker):
+                raise CommandFailed(self._argv, 1, _tail(err))
+        return bytes(out[: -len(marker)]).decode()

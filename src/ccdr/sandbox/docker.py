@@ -1,0 +1,309 @@
+"""Makes sandboxes and client containers, and proves that they are gone. The only room that imports docker.
+
+A container's first process reads standard input, which ccdr holds open: when ccdr dies, by whatever signal,
+the kernel closes it, the container ends and Docker removes it. Labels find what even that leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdr.errors import TestBroken
+from ccdr.interfaces import Clock
+from ccdr.model import rfc3339, utc
+from ccdr.sandbox.box import Box
+
+if TYPE_CHECKING:
+    import docker
+
+RUN, EXPIRES, STATE = "ccdr.run", "ccdr.expires", "ccdr.state"
+LIFETIME = timedelta(hours=24)
+KEPT_LIFETIME = timedelta(hours=4)
+SHM = 256 * 2**20  # Docker's 64 MiB of /dev/shm makes parallel joins fail
+GONE_WITHIN = 30.0  # seconds that Docker may take to remove a container
+
+
+@dataclass(frozen=True)
+class Image:
+    name: str
+    id: str  # sha256 digest of its configuration, which pins every layer
+    volumes: tuple[str, ...]  # paths for which Docker would make anonymous volumes
+
+
+@dataclass(frozen=True)
+class BoxSpec:
+    """One container to be made. `mounts` are (host path, path inside, writable)."""
+
+    image: Image
+    run: str
+    user: str | None = None
+    mounts: tuple[tuple[Path, str, bool], ...] = ()
+    data_dir: str | None = None  # where the engine keeps its data
+    data_bytes: int = 0
+    data_on_disk: bool = False
+    memory: int = 2**30  # bytes, beside the data and /dev/shm
+    network: bool = False
+    no_progress: float = 600.0
+
+
+@dataclass
+class Disposal:
+    """Whether everything of a sandbox is gone; filled in when its context ends."""
+
+    problems: list[str] = field(default_factory=list)
+    done: bool = False
+    kept: bool = False
+
+    @property
+    def clean(self) -> bool:
+        return self.done and not self.problems
+
+
+class Docker:
+    """The Docker daemon that runs our sandboxes. `state` marks which ccdr installation made a container."""
+
+    def __init__(self, clock: Clock, state: str) -> None:
+        self._clock, self._state = clock, state
+
+    @cached_property
+    def _client(self) -> docker.DockerClient:
+        import docker
+
+        try:
+            client = docker.from_env(timeout=120)
+            client.ping()
+        except (docker.errors.DockerException, OSError) as error:
+            where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            raise TestBroken(
+                f"Docker does not answer at {where}: {error}",
+                hint="start it (`systemctl start docker`, or `make system` where no init system runs)",
+            ) from None
+        return client
+
+    def check(self) -> None:
+        """Raises TestBroken when Docker does not answer."""
+        _ = self._client
+
+    def image(self, named: str | None, candidates: Sequence[str]) -> Image:
+        """The named image, or the first candidate there is; pulled where none is local. Never a replacement
+        for a named one. Raises TestBroken, naming what is missing."""
+        wanted = (named,) if named else tuple(candidates)
+        if not wanted:
+            raise TestBroken("no image is named and the engine knows none", hint="name one with `image:`")
+        for name in wanted:
+            if (found := self._local(name)) is not None:
+                return found
+        return self._pulled(wanted[0], wanted)
+
+    def _local(self, name: str) -> Image | None:
+        import docker
+
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            image = self._client.images.get(name)
+            config = image.attrs.get("Config") or {}
+            return Image(name, str(image.id), tuple(config.get("Volumes") or ()))
+        return None
+
+    def _pulled(self, name: str, wanted: Sequence[str]) -> Image:
+        import docker
+
+        try:
+            self._client.images.pull(*name.rsplit(":", 1) if ":" in name.rsplit("/", 1)[-1] else (name,))
+            if (found := self._local(name)) is not None:
+                return found
+            said: object = "it is not there after the pull"
+        except (docker.errors.DockerException, OSError) as error:
+            said = getattr(error, "explanation", None) or error
+        raise TestBroken(
+            f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {said}",
+            hint=f"run `docker pull {name}` where a registry can be reached, or `make images`",
+        )
+
+    @contextlib.contextmanager
+    def open(self, spec: BoxSpec, disposal: Disposal, *, keep: bool = False) -> Iterator[Box]:
+        """A running container; on leaving, it and its data are removed, and `disposal` tells whether they are."""
+        import docker
+
+        volume = f"ccdr-{spec.run}" if spec.data_on_disk and spec.data_dir else None
+        name = f"ccdr-{spec.run}"
+        holder: Any = None
+        try:
+            try:
+                if volume:
+                    self._client.volumes.create(volume, labels=self._labels(spec.run))
+                container = self._client.api.create_container_from_config(self._config(spec, volume), name=name)
+                holder = self._client.api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
+                self._client.api.start(container["Id"])
+            except (docker.errors.DockerException, OSError) as error:
+                said = getattr(error, "explanation", None) or error
+                raise TestBroken(
+                    f"the sandbox did not start from {spec.image.name}: {said}",
+                    hint="see `docker info`; the image must hold a shell and the server's own user",
+                ) from None
+            box = self._box(spec, container["Id"])
+            yield box
+            if keep and box.running():
+                box.run(["touch", "/tmp/ccdr-keep"])  # noqa: S108 - inside the sandbox
+                disposal.kept = True
+        finally:
+            if holder is not None:
+                with contextlib.suppress(OSError):
+                    holder.close()
+            if not disposal.kept:
+                disposal.problems += self._remove(name, volume)
+                disposal.done = True
+
+    def _box(self, spec: BoxSpec, container: str) -> Box:
+        return Box(
+            api=self._client.api,
+            id=container,
+            image_id=spec.image.id,
+            image_name=spec.image.name,
+            mounts={host: inside for host, inside, _ in spec.mounts},
+            facts={
+                "network": "host" if spec.network else "none",
+                "root": "read-only",
+                "capabilities": "none",
+                "no_new_privileges": True,
+                "user": spec.user or "caller",
+                "memory": spec.memory,
+                "storage": "disk" if spec.data_on_disk else "memory",
+            },
+            no_progress=spec.no_progress,
+            memory=spec.memory,
+        )
+
+    def _labels(self, run: str) -> dict[str, str]:
+        return {RUN: run, EXPIRES: rfc3339(self._clock.now() + LIFETIME), STATE: self._state}
+
+    def _config(self, spec: BoxSpec, volume: str | None) -> dict[str, Any]:
+        from docker.types import LogConfig, Mount, Ulimit
+
+        api = self._client.api
+        tmpfs = {"/tmp": "size=256m,mode=1777", "/ccdr/run": "size=16m,mode=1777"}  # noqa: S108
+        tmpfs |= {path: "size=1m" for path in spec.image.volumes if path != spec.data_dir}
+        mounts = [
+            Mount(inside, str(host), type="bind", read_only=not writable) for host, inside, writable in spec.mounts
+        ]
+        if spec.data_dir and volume:
+            mounts.append(Mount(spec.data_dir, volume, type="volume"))
+        elif spec.data_dir:
+            tmpfs[spec.data_dir] = f"size={spec.data_bytes},mode=1777"
+        # Pages of a tmpfs count as the container's memory.
+        memory = spec.memory + SHM + (0 if volume else spec.data_bytes)
+        host_config = api.create_host_config(
+            network_mode="host" if spec.network else "none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            pids_limit=512,
+            mem_limit=memory,
+            memswap_limit=memory,
+            ulimits=[Ulimit(name="core", soft=0, hard=0)],
+            log_config=LogConfig(type="none"),
+            shm_size=SHM,
+            tmpfs=tmpfs,
+            mounts=mounts,
+            auto_remove=True,
+        )
+        kept = int(KEPT_LIFETIME.total_seconds())
+        hold = f"cat > /dev/null; if [ -e /tmp/ccdr-keep ]; then exec sleep {kept}; fi"
+        config: dict[str, Any] = api.create_container_config(
+            spec.image.id,
+            ["sh", "-c", hold],
+            entrypoint=[],
+            user=spec.user or f"{os.getuid()}:{os.getgid()}",
+            stdin_open=True,
+            labels=self._labels(spec.run),
+            host_config=host_config,
+            environment={"HOME": "/tmp"},  # noqa: S108
+        )
+        config["StdinOnce"] = True
+        return config
+
+    def _remove(self, name: str, volume: str | None) -> list[str]:
+        """Remove a container and its volume; returns what could not be removed."""
+        import docker
+
+        problems = []
+        deadline = time.monotonic() + GONE_WITHIN
+        while True:
+            try:
+                self._client.api.remove_container(name, force=True, v=True)
+            except docker.errors.NotFound:
+                break
+            except (docker.errors.DockerException, OSError) as error:
+                # 409: its own removal is under way
+                if time.monotonic() > deadline:
+                    said = getattr(error, "explanation", None) or error
+                    problems.append(f"container {name} is still there: {said}")
+                    break
+            time.sleep(0.02)
+        if volume:
+            try:
+                self._client.volumes.get(volume).remove(force=True)
+            except docker.errors.NotFound:
+                pass
+            except (docker.errors.DockerException, OSError) as error:
+                problems.append(f"volume {volume} is still there: {getattr(error, 'explanation', None) or error}")
+        return problems
+
+    def leftovers(self) -> list[Leftover]:
+        """Containers and volumes that carry our run label, ours and other installations'."""
+        ours: dict[str, str | list[str] | bool] = {"label": RUN}
+        containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
+        found = [Leftover("container", str(c.name), c.labels) for c in containers]
+        found += [
+            Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
+            for v in self._client.volumes.list(filters=ours)
+        ]
+        return found
+
+    def remove(self, leftover: Leftover) -> list[str]:
+        """Remove one leftover; returns what could not be removed."""
+        if leftover.kind == "volume":
+            import docker
+
+            try:
+                self._client.volumes.get(leftover.name).remove(force=True)
+            except docker.errors.NotFound:
+                return []
+            except (docker.errors.DockerException, OSError) as error:
+                return [f"volume {leftover.name} is still there: {getattr(error, 'explanation', None) or error}"]
+            return []
+        return self._remove(leftover.name, None)
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something labelled with a run of ours that Docker still has."""
+
+    kind: str
+    name: str
+    labels: dict[str, str]
+
+    @property
+    def run(self) -> str:
+        return self.labels.get(RUN, "")
+
+    def expired(self, now: datetime) -> bool:
+        """An unreadable expiry is not expired: what we cannot read is not ours to remove."""
+        try:
+            return utc(self.labels.get(EXPIRES, "")) < now
+        except ValueError:
+            return False
+
+    def of(self, state: str) -> bool:
+        return self.labels.get(STATE) == state

@@ -1,0 +1,279 @@
+"""The repository: restic, driven so that its known traps cannot bite.
+
+Exit codes are restic's: 0, 1 failed, 3 partial, 10 no repository, 11 locked, 12 wrong password, 130 cancelled;
+anything else means failed. Its standard error mixes JSON and text, so it is read line by line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ccdr.errors import (
+    BackupBad,
+    BackupFailed,
+    CcdrError,
+    CommandFailed,
+    RepositoryLocked,
+    RepositoryMissing,
+    RepositoryUnavailable,
+    TestBroken,
+)
+from ccdr.model import utc
+from ccdr.proc import Host
+
+PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
+PROBE_WAIT = 30.0  # seconds; restic itself retries a dead server for a quarter of an hour
+PARTIAL, NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 3, 10, 11, 12
+# What restic's messages say when the way to the repository broke, not the repository.
+_NETWORK = re.compile(
+    r"connection (reset|refused)|timed? ?out|no route to host|no such host|broken pipe|TLS|x509|"
+    r"\b50[0-9]\b|Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|"
+    r"AccessDenied|Access Denied|Forbidden|server misbehaving|context canceled",
+    re.IGNORECASE,
+)
+_DAMAGE = re.compile(
+    r"ciphertext|verification failed|hash|invalid data|not found|no such file|does not exist|"
+    r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
+    re.IGNORECASE,
+)
+_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RepoSnapshot:
+    """One line of `restic snapshots`: `root` is what was captured, `tags` as we set them (`key=value`)."""
+
+    id: str
+    time: datetime
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    def tag(self, key: str) -> str | None:
+        """The value of `key=value`, None where the tag is not there."""
+        return next((t.removeprefix(f"{key}=") for t in self.tags if t.startswith(f"{key}=")), None)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one backup stored. `warning` is set where restic could not read everything: never a good backup."""
+
+    id: str
+    bytes: int
+    added: int
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Restic:
+    """One repository. `env` holds what restic needs to open it; it never appears in argv, logs or errors."""
+
+    location: str
+    env: dict[str, str] = field(repr=False)
+    cache: Path
+    host: Host = field(repr=False)
+    upload_limit: int | None = None  # bytes per second
+    download_limit: int | None = None
+    lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
+
+    def probe(self) -> None:
+        """Does it answer and decrypt? RepositoryMissing, RepositoryUnavailable, or nothing."""
+        self._run(["cat", "config", "--no-lock"], what="opening the repository", no_progress=PROBE_WAIT)
+
+    def init(self) -> None:
+        self._run(["init"], what="creating the repository", no_progress=2 * PROBE_WAIT)
+
+    def version(self) -> str:
+        said = self.host.run(["restic", "version"], what="restic").stdout.split()
+        return said[1] if len(said) > 1 else "unknown"
+
+    def backup(
+        self,
+        paths: Sequence[Path],
+        *,
+        tags: Sequence[str],
+        exclude_file: Path | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Stored:
+        """Store `paths`; every one must exist, since restic skips a missing one and exits with 0.
+
+        A partial result (exit 3) is returned with its warning; all else raises.
+        """
+        for path in paths:
+            if not path.exists():
+                raise BackupFailed(f"{path} is not there", hint="mount or create it, or change the plan")
+        argv = ["backup", "--json", "--no-scan", "--host", PINNED_HOST, "--retry-lock", f"{self.lock_wait:.0f}s"]
+        argv += [word for tag in tags for word in ("--tag", tag)]
+        if exclude_file is not None:
+            argv += ["--exclude-file", str(exclude_file)]
+        if self.upload_limit:
+            argv += ["--limit-upload", str(max(1, self.upload_limit // 1024))]
+        argv += ["--", *map(str, paths)]
+        try:
+            summary, code, said = self._json_run(argv, "storing the backup", on_bytes)
+        except RepositoryLocked:
+            # `unlock` removes only locks whose owner is dead or that are old; then one more try.
+            self._run(["unlock"], what="removing stale locks")
+            summary, code, said = self._json_run(argv, "storing the backup", on_bytes)
+        if code not in (0, PARTIAL) or "snapshot_id" not in summary:
+            raise BackupFailed(
+                f"restic stored nothing (exit {code}): {said or 'no summary'}",
+                hint="the previous good snapshot still stands; see the message, then run the backup again",
+            )
+        return Stored(
+            id=str(summary["snapshot_id"]),
+            bytes=int(summary["total_bytes_processed"]),
+            added=int(summary.get("data_added_packed", summary.get("data_added", 0))),
+            warning=None if code == 0 else f"restic exit 3: {said}",
+        )
+
+    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+        """All snapshots that carry every one of `tags`, oldest first."""
+        argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
+        said = self._run(argv, what="listing snapshots", no_progress=2 * PROBE_WAIT)
+        try:
+            found = [
+                RepoSnapshot(s["id"], utc(s["time"]), tuple(s["paths"]), tuple(s.get("tags") or ()))
+                for s in json.loads(said or "[]") or []
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {error}") from None
+        return sorted(found, key=lambda s: s.time)
+
+    def read(self, snapshot: str, path: PurePosixPath) -> str:
+        """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
+        try:
+            return self._run(["dump", "--no-lock", snapshot, str(path)], what=f"reading {path.name}")
+        except CommandFailed as error:
+            raise self._judged(error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
+
+    def restore(self, snapshot: str, root: str, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Write the snapshot's subtree `root` into `target`. Nothing of it may be used when this raises:
+        restic leaves full-length files behind even where a pack is damaged.
+
+        BackupBad when the repository is to blame, TestBroken when the way to it or this host is.
+        """
+        where = f"{snapshot}:{root}" if root != "/" else snapshot
+        argv = ["restore", "--json", "--no-lock", "--target", str(target)]
+        if self.download_limit:
+            argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
+        try:
+            _, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            if code != 0:
+                raise CommandFailed(["restic", "restore"], code, said, what="restic restore")
+        except CommandFailed as error:
+            raise self._judged(error, f"fetching snapshot {snapshot[:8]} failed") from None
+
+    def _judged(self, error: CommandFailed, what: str) -> CcdrError:
+        """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
+        said = f"{what}: {error}"
+        if _DISK_FULL.search(error.stderr):
+            return TestBroken(said, hint="free space where scratch lies (--state), then run the test again")
+        if error.stalled or error.code < 0 or error.code in (127, 130):
+            return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
+        if _NETWORK.search(error.stderr) and not _DAMAGE.search(error.stderr):
+            return TestBroken(said, hint="the repository was not reachable throughout; run the test again")
+        try:
+            self.probe()
+        except CcdrError as unreachable:
+            return TestBroken(f"{said}; and then {unreachable}", hint=unreachable.hint)
+        return BackupBad(
+            f"{said} (the repository answers and decrypts)",
+            hint="run `restic check --read-data` on the repository and restore an older snapshot meanwhile",
+        )
+
+    def _argv(self, args: Sequence[str]) -> list[str]:
+        return ["restic", "-r", self.location, "--cache-dir", str(self.cache), *args]
+
+    def _run(self, args: Sequence[str], *, what: str, no_progress: float | None = None) -> str:
+        """A short call; its standard output. What every command answers alike is raised here."""
+        host = self.host.with_(no_progress=no_progress or self.host.no_progress)
+        with self._as_repository_error():
+            out = host.run(self._argv(args), env=self.env, what=f"{what} (restic {args[0]})")
+        return out.stdout
+
+    def _json_run(
+        self, args: Sequence[str], what: str, on_bytes: Callable[[int], None] | None
+    ) -> tuple[dict[str, Any], int, str]:
+        """A long call: the summary, the exit code, what it said. Stops restic when no byte moves."""
+        status: dict[str, Any] = {}
+        summary: dict[str, Any] = {}
+
+        def line(text: str) -> None:
+            with contextlib.suppress(ValueError):
+                message = json.loads(text)
+                if message.get("message_type") == "summary":
+                    summary.update(message)
+                elif message.get("message_type") == "status":
+                    status.update(message)
+                    if on_bytes is not None:
+                        on_bytes(int(message.get("bytes_done", message.get("bytes_restored", 0))))
+
+        def pulse() -> object:
+            return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
+
+        env = {**self.env, "RESTIC_PROGRESS_FPS": "2"}
+        with self._as_repository_error():
+            out = self.host.run(
+                self._argv(args),
+                env=env,
+                what=f"{what} (restic {args[0]})",
+                ok=range(0, 256),
+                pulse=pulse,
+                on_line=line,
+            )
+            said = readable(out.stderr)
+            if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
+                raise CommandFailed(["restic", args[0]], out.code, said, what=what)
+        return summary, out.code, said
+
+    @contextlib.contextmanager
+    def _as_repository_error(self) -> Iterator[None]:
+        try:
+            yield
+        except CommandFailed as error:
+            said = readable(error.stderr)
+            if error.code == NO_REPOSITORY:
+                raise RepositoryMissing(
+                    f"there is no repository at {self.location}: {said}",
+                    hint="is the disk mounted, the bucket right? ccdr creates one only for a plan it never backed up",
+                ) from None
+            if error.code == WRONG_PASSWORD:
+                raise RepositoryUnavailable(
+                    f"the repository at {self.location} does not open with the plan's password: {said}",
+                    hint="check repository.password_file (or password_command) of the plan",
+                ) from None
+            if error.code == LOCKED:
+                raise RepositoryLocked(
+                    f"the repository at {self.location} is locked by another program: {said}",
+                    hint="wait for it; `restic unlock` removes locks whose owner is dead",
+                ) from None
+            if error.stalled or (error.argv[0] == "restic" and _NETWORK.search(said)):
+                raise RepositoryUnavailable(
+                    f"the repository at {self.location} does not answer: {said or error}",
+                    hint="check the address, the network and the store itself",
+                ) from None
+            raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
+
+
+def readable(stderr: str) -> str:
+    """restic's messages as sentences, the last few: it mixes JSON lines and text on standard error."""
+    said: list[str] = []
+    for line in stderr.splitlines():
+        text = line.strip().removeprefix("\x1b[2K")
+        with contextlib.suppress(ValueError, AttributeError):
+            message = json.loads(text)
+            error = message.get("error") or {}
+            text = message.get("message") or error.get("message") or text
+            if message.get("item"):
+                text = f"{message['item']}: {text}"
+        text = text.removeprefix("Fatal: ").replace("\n", " ")
+        if text and text not in said:
+            said.append(text)
+    return "; ".join(said[-4:])
