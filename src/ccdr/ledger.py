@@ -1,0 +1,450 @@
+"""The evidence: an append-only ledger in which every line holds the hash of the line before.
+
+A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
+in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
+the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, then the record's own
+keys. Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
+
+What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
+seen an earlier head hash (a checkpoint, an anchor) can.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import pwd
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import CcdrError, LedgerBroken
+from ccdr.interfaces import Clock
+from ccdr.model import RecordRef, utc
+
+SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
+MOST_REPORTED = 100  # problems, and notes, that one verification spells out
+
+_BLOCK = 64 * 1024  # how much of a segment's end is read at a time
+_NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
+_SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_TEXTS = ("prev", "time", "host", "actor", "kind")
+_NAMES = ("plan", "asset", "run")  # text or null
+_ENVELOPE = frozenset(("seq", *_TEXTS, *_NAMES))
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A start without an end: a crash, unless that run is still at work. `kind` is without `.start`."""
+
+    kind: str
+    plan: str | None
+    asset: str | None
+    run: str | None
+    host: str
+    time: datetime
+    seq: int
+
+
+_Begun = dict[tuple[str | None, ...], Unfinished]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a walk over a whole ledger found. Problems are findings; notes and crashes are worth knowing.
+
+    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`.
+    """
+
+    records: int
+    first_time: datetime | None
+    last_time: datetime | None
+    head: str
+    torn_bytes: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    crashes: tuple[Unfinished, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+class Ledger:
+    """Appends to, and reads, the ledger in `directory` (made at the first append, 0700, its files 0600).
+
+    Keeps nothing in memory between calls: any number of threads and processes may share a directory.
+    `host` and `actor` are this machine's name and `whoami()` unless given.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        *,
+        host: str | None = None,
+        actor: str | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.directory, self.clock, self.segment_bytes = directory, clock, segment_bytes
+        self.host, self.actor = host or socket.gethostname(), actor or whoami()
+
+    def append(
+        self, kind: str, *, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
+    ) -> RecordRef:
+        """Write one record and return once it is on disk; waits while another writer is at it.
+
+        What a crashed writer left of a last line is set aside first, and recorded as `ledger.recovered`.
+        Raises ValueError or TypeError for a body that JSON cannot hold or that names a key of the envelope,
+        LedgerBroken where the ledger's end cannot be read, CcdrError where the disk refuses; then nothing of
+        the record is kept.
+        """
+        if taken := _ENVELOPE & body.keys():
+            raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
+        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, **body}
+        _record(self._line(_NOTHING, fields))  # never write what verify would refuse
+        with _telling("written", self.directory), self._locked():
+            last, torn = _end_of(_segments(self.directory))
+            if torn is not None:
+                last = self._write(last, self._set_aside(*torn))
+            return self._write(last, fields)
+
+    def records(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
+        """Every record in order, one line in memory at a time; no lock, and the chain is not checked.
+
+        A last line that is torn, or still being written, is left out. Raises LedgerBroken for any other line
+        that is no record, CcdrError where the directory cannot be read.
+        """
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in reversed(segments) if reverse else segments:
+                lines = _backwards(path) if reverse else _forwards(path)
+                yield from _parsed(path, lines, last=path == segments[-1])
+
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Starts without an end, oldest first. Raises as `records` does."""
+        begun: _Begun = {}
+        for record in self.records():
+            _follow(begun, record)
+        return tuple(begun.values())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self.directory.is_dir():
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_directory(self.directory.parent)
+        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:  # closing gives the lock back, and so does any death of this process
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _line(self, last: RecordRef, fields: dict[str, object]) -> bytes:
+        time = self.clock.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        chain = {"seq": last.seq + 1, "prev": last.hash, "time": time, "host": self.host, "actor": self.actor}
+        text = json.dumps(chain | fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # A file name that is not UTF-8 comes as lone surrogates: escaped they are JSON, and nothing is lost.
+        return text.encode("utf-8", "backslashreplace") + b"\n"
+
+    def _write(self, last: RecordRef, fields: dict[str, object]) -> RecordRef:
+        line, segments = self._line(last, fields), _segments(self.directory)
+        if segments and segments[-1].stat().st_size < self.segment_bytes:
+            _append(segments[-1], line)
+        else:
+            _append(self.directory / f"{last.seq + 1:012}.jsonl", line)
+        return RecordRef(last.seq + 1, sha256(line).hexdigest())
+
+    def _set_aside(self, path: Path, offset: int, torn: bytes) -> dict[str, object]:
+        digest = sha256(torn).hexdigest()
+        stamp = self.clock.now().astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = self.directory / f"torn-{stamp}-{digest[:8]}.bin"  # the same name only for the same bytes
+        aside.unlink(missing_ok=True)
+        _append(aside, torn)
+        with path.open("r+b") as segment:
+            segment.truncate(offset)
+            os.fsync(segment.fileno())
+        about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
+        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, **about}
+
+
+def whoami() -> str:
+    """The effective user's login name; `alice as root` under sudo.
+
+    Who called sudo is what the environment says: only as good as the user who could have changed it.
+    """
+    try:
+        login = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's user without an entry
+        login = f"uid {os.geteuid()}"
+    caller = os.environ.get("SUDO_USER")
+    return f"{caller} as {login}" if caller and caller != login else login
+
+
+def verify(directory: Path) -> Verification:
+    """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
+
+    Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
+    ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
+    """
+    walk = _Walk()
+    with _telling("read", directory):
+        names, segments = [path.name for path in _files(directory)], _segments(directory)
+        for name in names:
+            if name.endswith(".jsonl") and not _SEGMENT.fullmatch(name):
+                walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
+        for path in segments:
+            walk.segment(path, last=path == segments[-1])
+    for name in names:
+        if name.startswith("torn-") and name not in walk.set_aside:
+            walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
+    if not walk.records:
+        walk.notes.append(f"{directory}: no records")
+    problems, notes, crashes = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
+    return Verification(
+        walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, crashes
+    )
+
+
+def _first_of(texts: list[str]) -> tuple[str, ...]:
+    """So many that they can be read, and fit for printing whatever names and values they quote."""
+    more = len(texts) - MOST_REPORTED
+    shown = texts[:MOST_REPORTED] + ([f"and {more} more"] if more > 0 else [])
+    return tuple(text.encode("utf-8", "backslashreplace").decode() for text in shown)
+
+
+@dataclass
+class _Walk:
+    """Where a verification stands: what it has seen, and what the next line must follow."""
+
+    records: int = 0
+    seq: int = 0
+    unread: int = 0  # lines since then that were no records
+    before: str | None = _NOTHING.hash  # None: what was before is reported already, and prev cannot be judged
+    head: str = _NOTHING.hash
+    first_time: datetime | None = None
+    last_time: datetime | None = None
+    torn_bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    set_aside: set[str] = field(default_factory=set)
+    begun: _Begun = field(default_factory=dict)
+
+    def segment(self, path: Path, *, last: bool) -> None:
+        first = int(path.stem)
+        if not self._may_follow(first):
+            what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
+            self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
+            self.seq, self.unread, self.before = first - 1, 0, None
+        for number, (_, line) in enumerate(_forwards(path), start=1):
+            where = f"{path.name}:{number}"
+            if last and not line.endswith(b"\n"):
+                self.torn_bytes = len(line)
+                self.notes.append(f"{where}: torn, {len(line)} bytes: a crash, or a writer at work")
+            else:
+                self._line(where, line)
+
+    def _may_follow(self, seq: int) -> bool:
+        return self.seq < seq <= self.seq + 1 + self.unread
+
+    def _line(self, where: str, line: bytes) -> None:
+        try:
+            record = _record(line)
+        except ValueError as why:
+            self.problems.append(f"{where}: {why}")
+            self.unread, self.before = self.unread + 1, None
+            return
+        wrong = []
+        if not self._may_follow(record["seq"]):
+            wrong.append(f"seq is {record['seq']} after {self.seq}: records are missing, moved or doubled")
+        if self.before not in (None, record["prev"]):
+            wrong.append("prev does not match the line before: it or the line before was changed")
+        if wrong:
+            self.problems.append(f"{where}: {'; '.join(wrong)}")
+        self.records, self.seq, self.unread = self.records + 1, record["seq"], 0
+        self.before = self.head = sha256(line).hexdigest()
+        self._read(where, record)
+
+    def _read(self, where: str, record: Mapping[str, Any]) -> None:
+        time = utc(record["time"])
+        if self.last_time is not None and time < self.last_time:  # clocks are set back; that is no tampering
+            self.notes.append(f"{where}: time goes back by {(self.last_time - time).total_seconds()} s")
+        self.first_time, self.last_time = self.first_time or time, time
+        _follow(self.begun, record)
+        if record["kind"] == "ledger.recovered":
+            aside = str(record.get("file"))
+            self.set_aside.add(aside)
+            self.notes.append(f"{where}: a torn line was set aside in {aside}")
+
+
+def _follow(begun: _Begun, record: Mapping[str, Any]) -> None:
+    """Keep `begun` to the starts whose end has not come yet."""
+    kind, _, edge = record["kind"].rpartition(".")
+    if edge not in ("start", "end"):
+        return
+    plan, asset, run = record["plan"], record["asset"], record["run"]
+    begun.pop((kind, plan, asset, run), None)
+    if edge == "start":
+        started = Unfinished(kind, plan, asset, run, record["host"], utc(record["time"]), record["seq"])
+        begun[kind, plan, asset, run] = started
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise ValueError("a key is given twice")
+    return keys
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"not JSON: {name}")  # Python would take NaN and Infinity
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """A whole line as a record with its envelope; ValueError says what is wrong, without quoting data."""
+    if not line.endswith(b"\n"):
+        raise ValueError("cut off: it does not end in a newline")
+    try:
+        record = _DECODER.decode(line.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as why:
+        raise ValueError(f"not JSON: {why}") from None
+    if not isinstance(record, dict) or not record.keys() >= _ENVELOPE:
+        raise ValueError("not a record: its envelope is incomplete")
+    texts, names = [record[key] for key in _TEXTS], [record[key] for key in _NAMES]
+    right = type(record["seq"]) is int and all(isinstance(text, str) for text in texts)
+    if not right or not all(name is None or isinstance(name, str) for name in names):
+        raise ValueError("not a record: something in its envelope has the wrong type")
+    try:
+        utc(record["time"])
+    except (ValueError, OverflowError):
+        raise ValueError("not a record: its time is none") from None
+    return record
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _segments(directory: Path) -> list[Path]:
+    return [path for path in _files(directory) if _SEGMENT.fullmatch(path.name)]
+
+
+def _forwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines and where they begin; ends after one without a newline, whatever is written meanwhile."""
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            yield offset, line
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+
+
+def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same from the end, reading no more than is asked for."""
+    held = b""
+    with path.open("rb") as file:
+        start = file.seek(0, os.SEEK_END)
+        while start:
+            end, start = start, max(0, start - _BLOCK)
+            file.seek(start)
+            held = file.read(end - start) + held
+            stop = len(held)
+            while (newline := held.rfind(b"\n", 0, stop - 1)) >= 0:
+                yield start + newline + 1, held[newline + 1 : stop]
+                stop = newline + 1
+            held = held[:stop]
+        if held:
+            yield 0, held
+
+
+def _parsed(path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool) -> Iterator[dict[str, Any]]:
+    for offset, line in lines:
+        try:
+            record = _record(line)
+        except ValueError as why:
+            if last and (not line.endswith(b"\n") or offset + len(line) >= path.stat().st_size):
+                continue  # torn; the next append sets it aside
+            raise _broken(path, offset, why) from None
+        yield record
+
+
+def _end_of(segments: list[Path]) -> tuple[RecordRef, tuple[Path, int, bytes] | None]:
+    """The last record, and what stands torn behind it: file, offset, bytes.
+
+    A line can be torn and yet end in a newline, where a power cut kept its last page and lost an earlier one.
+    """
+    torn = None
+    for path in reversed(segments):
+        for offset, line in _backwards(path):
+            try:
+                return RecordRef(_record(line)["seq"], sha256(line).hexdigest()), torn
+            except ValueError as why:
+                if torn is not None:
+                    raise _broken(path, offset, why) from None
+                torn = (path, offset, line)
+    return _NOTHING, torn
+
+
+def _broken(path: Path, offset: int, why: ValueError) -> LedgerBroken:
+    number = path.read_bytes()[:offset].count(b"\n") + 1
+    hint = "`ccdr ledger verify` lists all damage; keep the directory as evidence, move it away to begin anew"
+    return LedgerBroken(f"{path}:{number}: {why}", hint=hint)
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Append all of `data` durably, or nothing: a full disk or an interrupt leaves no half line."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        before, rest = os.fstat(file).st_size, memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+            if not before:
+                _sync_directory(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(file, before)
+                if not before:
+                    path.unlink()
+            raise
+    finally:
+        os.close(file)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make new names in a directory durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _telling(done: str, directory: Path) -> Iterator[None]:
+    """An operating system's refusal, as an error that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        hint = "see its owner and mode with `ls -ld`; run as its owner, or name another place with --state"
+        if error.errno in _FULL:
+            hint = "make room there and run again; nothing of this record was kept"
+        why = error.strerror or str(error)
+        raise CcdrError(f"the ledger {directory} could not be {done}: {why}", hint=hint) from error
