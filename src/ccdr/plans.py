@@ -160,8 +160,8 @@ def _wrong_references(
         engine = assets.get(str(where[1]))
         for check in tests[name].file.checks if engine and name in tests else ():
             if engine and not check.applies_to(engine):
-                fits = f", expected {check.kind} only for {listed(check.engines)}" if check.engines else ""
-                message = f"has a check {check.kind}, which is not for {engine.engine_name}{fits}"
+                fits = f"is for {listed(check.engines)} and " if check.engines else "is "
+                message = f"has the check {check.kind}, which {fits}not for {engine.engine_name}"
                 yield Finding(document.line(where), where, message)
 
 

@@ -44,10 +44,10 @@ def _path(text: str, info: ValidationInfo) -> str:
 
 
 def _http(backend: str, rest: str) -> None:
-    if backend == "s3" and not re.match(r"https?://", rest):
+    if backend == "s3" and "://" not in rest:
         rest = f"https://{rest.removeprefix('//')}"  # as restic reads it
     parts = _split(rest)
-    if parts.scheme not in ("http", "https") or not rest.startswith(("http://", "https://")):
+    if not rest.startswith(("http://", "https://")):  # restic does not know HTTP://
         raise ValueError(f"is not an http(s) address after {backend}:, {_EXAMPLES}")
     _no_password(parts)
     if not parts.hostname:

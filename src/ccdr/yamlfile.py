@@ -170,7 +170,7 @@ def _resolve(text: str) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
-        if len(text) > 18:
+        if len(text.removeprefix("-")) > 18:
             raise ValueError("is too large a number, expected at most 18 digits, or quotes around it for text")
         return int(text)
     if _NUMBER.fullmatch(text):
@@ -332,13 +332,16 @@ def _events(text: str) -> Iterator[yaml.Event]:
             yield loader.get_event()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _Stop(mark.line + 1 if mark else 1, _complaint(error.problem or error.context or "")) from None
+        line = mark.line if mark else 0
+        raise _Stop(line + 1, _complaint(error.problem or error.context or "", text, line)) from None
     except yaml.YAMLError as error:
-        raise _Stop(1, _complaint(str(error).partition("\n")[0])) from None
+        raise _Stop(1, _complaint(str(error).partition("\n")[0], text, 0)) from None
 
 
-def _complaint(said: str) -> str:
-    if "\\t" in said or "tab character" in said:
+def _complaint(said: str, text: str, line: int) -> str:
+    """The parser's words, except for what it says least helpfully. `line` counts from 0."""
+    lines = text.split("\n", line + 1)
+    if line < len(lines) and re.match(r" *\t", lines[line]):
         return "is not YAML: it is indented with a tab, expected spaces"
     if "nesting depth" in said:  # libyaml's own bound, where it looks further ahead than we do
         return _TOO_DEEP

@@ -1,0 +1,349 @@
+"""Plans that are right: what is read from them, what lint says about them, and when they come due."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ccdr.checks.base import CheckConfig
+from ccdr.engines.base import EngineConfig
+from ccdr.errors import PlanInvalid, UsageProblem
+from ccdr.model import Objectives
+from ccdr.planlint import widest_gap
+from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
+from ccdr.schema import format_duration, parse_duration
+
+# The contract's example, word for word.
+OUTBOUND = """\
+plan: outbound                      # the file's stem
+service: Outbound dialler
+owner: ops@callcentre.example
+objectives: {rpo: 1h, rto: 30m, mtd: 4h}      # an asset may state its own rpo and rto
+repository:
+  url: s3:http://127.0.0.1:8333/ccdr-outbound  # any restic repository: s3:, rest:, sftp:, a path
+  password_file: secrets/outbound.key          # or password_command: [pass, show, outbound]
+  env_file: secrets/outbound.env               # AWS_ACCESS_KEY_ID=… ; paths are relative to the plan
+retention: {keep_within: 35d}
+assets:
+  crm:
+    engine: postgres
+    method: dump                    # how it is captured; each engine names its own
+    connection: {host: 127.0.0.1, port: 5432, user: ccdr, database: crm, password_file: secrets/crm.pw}
+    image: postgres:17              # what the sandbox runs, and the client where none is on the host
+    backup: {schedule: "*/30 * * * *"}
+    restore_test: {schedule: "0 3 * * *", snapshot: latest, checks: [crm]}
+  recordings:
+    engine: files
+    paths: [/var/spool/recordings]
+    backup: {schedule: "15 * * * *"}
+    restore_test: {schedule: "30 3 * * 0", snapshot: random, checks: [recordings]}
+"""
+CHECKS = {
+    "crm": "restore_test: crm\nchecks: [{kind: identical}, {kind: integrity}]\n",
+    "recordings": "restore_test: recordings\nchecks: [{kind: identical}]\n",
+}
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """plans/, restore_tests/ and secrets that only their owner reads."""
+    for directory in ("plans/secrets", "restore_tests"):
+        (tmp_path / directory).mkdir(parents=True)
+    for secret in ("outbound.key", "outbound.env", "crm.pw"):
+        file = tmp_path / "plans/secrets" / secret
+        file.touch(mode=0o600)
+    for name, text in CHECKS.items():
+        (tmp_path / f"restore_tests/{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def load(room: Path, text: str = OUTBOUND) -> LoadedPlan:
+    (room / "plans/outbound.yaml").write_text(text)
+    return load_plan(room / "plans/outbound.yaml", room / "restore_tests")
+
+
+def lint(room: Path, right: str = "", wrong: str = "") -> list[str]:
+    assert right in OUTBOUND
+    return [str(p).removeprefix(f"{room}/plans/") for p in load(room, OUTBOUND.replace(right, wrong, 1)).lint]
+
+
+def test_the_contracts_example_is_read_and_has_no_lint(room: Path) -> None:
+    loaded = load(room)
+    plan = loaded.plan
+    assert plan.repository.location == "s3:http://127.0.0.1:8333/ccdr-outbound"
+    assert plan.repository.password_file == room / "plans/secrets/outbound.key"
+    assert plan.retention and plan.retention.keep_within == 35 * 86400
+    assert [asset.engine_name for asset in plan.assets.values()] == ["postgres", "files"]
+    assert [check.kind for check in loaded.checks["crm"]] == ["identical", "integrity"]
+    assert loaded.sha256 == sha256(OUTBOUND.encode()).hexdigest()
+    assert loaded.restore_tests["crm"] == sha256(CHECKS["crm"].encode()).hexdigest()
+    assert loaded.lint == ()
+
+
+def test_without_a_directory_of_restore_tests_a_plan_has_no_checks(room: Path) -> None:
+    (room / "plans/outbound.yaml").write_text(OUTBOUND)
+    assert load_plan(room / "plans/outbound.yaml", None).checks == {"crm": (), "recordings": ()}
+
+
+def test_paths_are_relative_to_the_plan_wherever_it_is_read_from(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (room / "plans/outbound.yaml").write_text(OUTBOUND.replace("s3:http://127.0.0.1:8333/ccdr-outbound", "../repo"))
+    monkeypatch.chdir(room)
+    plan = load_plan(Path("plans/outbound.yaml"), Path("restore_tests")).plan
+    assert plan.repository.is_local
+    assert Path(plan.repository.location).resolve() == room.resolve() / "repo"
+    assert plan.repository.env_file == room / "plans/secrets/outbound.env"
+
+
+def test_anchors_serve_for_what_assets_share(room: Path) -> None:
+    text = OUTBOUND.replace('{schedule: "*/30 * * * *"}', '&often {schedule: "*/30 * * * *"}')
+    plan = load(room, text.replace('{schedule: "15 * * * *"}', "*often")).plan
+    assert plan.assets["recordings"].backup == plan.assets["crm"].backup
+
+
+def test_a_plan_says_the_words_that_other_yaml_readers_take_for_something_else(room: Path) -> None:
+    plan = load(room, OUTBOUND.replace("Outbound dialler", "no").replace("user: ccdr", "user: 'on'")).plan
+    assert plan.service == "no"
+    assert load(room, OUTBOUND.replace("ops@callcentre.example", "2026-11-24")).plan.owner == "2026-11-24"
+
+
+def test_an_asset_states_its_own_objectives(room: Path) -> None:
+    plan = load(room, OUTBOUND.replace("    method: dump ", "    objectives: {rto: 10m} ")).plan
+    assert plan.objectives_of("crm") == Objectives(rpo=3600, rto=600, mtd=14400)
+    assert plan.objectives_of("recordings") == Objectives(rpo=3600, rto=1800, mtd=14400)
+
+
+def test_limits_come_from_the_asset_then_the_plan_then_the_built_in_ones(room: Path) -> None:
+    text = OUTBOUND.replace("retention:", "limits: {upload: 4MiB, no_progress: 5m}\nretention:")
+    plan = load(room, text.replace("    method: dump ", "    limits: {upload: 1MiB, lock_wait: 5s} ")).plan
+    crm, recordings = plan.limits_of("crm"), plan.limits_of("recordings")
+    assert (crm.upload, crm.download, crm.no_progress, crm.lock_wait) == (2**20, None, 300, 5)
+    assert (recordings.upload, recordings.no_progress, recordings.lock_wait) == (4 * 2**20, 300, 30)
+    assert load(room).plan.limits_of("crm").no_progress == 600
+
+
+def test_optional_parts(room: Path) -> None:
+    extra = "site: Cluj\napproval: {approved_by: m.pop, approved: 2026-11-01, review: 2027-11-01}\n"
+    plan = load(room, OUTBOUND.replace("retention: {keep_within: 35d}\n", extra)).plan
+    assert (plan.site, plan.retention) == ("Cluj", None)
+    assert plan.approval == {"approved_by": "m.pop", "approved": "2026-11-01", "review": "2027-11-01"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3:https://s3.eu-central-1.amazonaws.com/bucket/prefix",
+        "s3:s3.amazonaws.com/bucket",
+        "s3:http://localhost:9000/b",
+        "s3:http://[::1]:9000/b",
+        "s3:http://127.1.2.3/b",
+        "rest:https://backup.example:8000/",
+        "rest:https://user@backup.example/repo",
+        "sftp:ccdr@backup.example:/srv/repo",
+        "sftp://ccdr@backup.example:2222//srv/repo",
+        "b2:bucket:path",
+        "azure:container:/",
+        "gs:bucket:/",
+        "swift:container:/path",
+        "rclone:remote:path",
+        "/srv/with space/repo",
+    ],
+)
+def test_repositories_that_are_let_through_as_they_are(url: str) -> None:
+    assert Repository(url=url, password_command=("true",)).location == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://backup.example/b",
+        "s3:http://10.0.0.5:9000/b",
+        "s3:http://127.0.0.1@evil.example/b",
+        "s3:http://127.0.0.1\\@evil.example/b",
+        "s3:http://127.0.0.1.evil.example/b",
+        "s3:HTTP://evil.example/b",
+        "s3:ftp://host/b",
+        "s3:https:///b",
+        "s3:https://host/",
+        "s3:http://[::1/b",
+        "rest:http://user:pw@localhost/",
+        "rest:backup.example",
+        "rest:",
+        "sftp://u:pw@host/x",
+        "c:stuff",
+        "s4:bucket",
+        "s3: host/b",
+        "",
+    ],
+)
+def test_repositories_that_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Repository(url=url, password_command=("true",))
+
+
+@given(st.integers(1, 999_999_999), st.sampled_from("smhd"))
+def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str) -> None:
+    seconds = parse_duration(f"{count}{unit}")
+    assert parse_duration(format_duration(seconds)) == seconds
+    assert len(format_duration(seconds)) <= len(f"{count}{unit}") + 1
+
+
+# -- lint
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        (
+            "*/30 * * * *",
+            "0 */2 * * *",
+            "outbound.yaml:16: assets.crm.backup.schedule: leaves up to 2h 00m between backups, so the RPO of"
+            " 1h 00m cannot be met: back up more often, or state an RPO that is true",
+        ),
+        (
+            "*/30 * * * *",
+            "*/5 8-19 * * 1-5",
+            "outbound.yaml:16: assets.crm.backup.schedule: leaves up to 2d 12h between backups, so the RPO of"
+            " 1h 00m cannot be met: back up more often, or state an RPO that is true",
+        ),
+        (
+            '    backup: {schedule: "*/30 * * * *"}\n',
+            "",
+            "outbound.yaml:11: assets.crm: has no backup schedule, so `ccdr run` never backs it up: "
+            "add backup: {schedule: …}",
+        ),
+        (
+            '    restore_test: {schedule: "0 3 * * *", snapshot: latest, checks: [crm]}\n',
+            "",
+            "outbound.yaml:11: assets.crm: has no restore test, so its backups are never proven: "
+            "add restore_test: {schedule: …, checks: […]}",
+        ),
+        (
+            ", checks: [crm]",
+            "",
+            "outbound.yaml:17: assets.crm.restore_test: has no checks, and nothing passes without: "
+            "name a restore test with checks",
+        ),
+        (
+            "35d",
+            "5d",
+            "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 7d 0h between tests, while "
+            "retention keeps snapshots for 5d 0h: test more often, or keep snapshots longer",
+        ),
+    ],
+)
+def test_lint(room: Path, right: str, wrong: str, said: str) -> None:
+    assert lint(room, right, wrong) == [said]
+
+
+def test_lint_misses_the_check_that_compares_with_what_was_captured(room: Path) -> None:
+    (room / "restore_tests/crm.yaml").write_text("restore_test: crm\nchecks: [{kind: integrity}]\n")
+    assert lint(room) == [
+        "outbound.yaml:17: assets.crm.restore_test.checks: never compare what was restored with what was captured: "
+        "add the check {kind: identical}"
+    ]
+    (room / "restore_tests/crm.yaml").write_text("restore_test: crm\nchecks: []\n")
+    assert "nothing passes without" in lint(room)[0]
+
+
+def test_lint_looks_at_the_files_that_hold_secrets(room: Path) -> None:
+    secrets = room / "plans/secrets"
+    (secrets / "outbound.key").chmod(0o640)
+    (secrets / "outbound.env").unlink()
+    (secrets / "crm.pw").unlink()
+    (secrets / "crm.pw").mkdir(mode=0o700)
+    assert lint(room) == [
+        f"outbound.yaml:7: repository.password_file: names {secrets}/outbound.key, which others may read (mode 0640): "
+        f"chmod 600 {secrets}/outbound.key",
+        f"outbound.yaml:8: repository.env_file: names {secrets}/outbound.env, which does not exist: "
+        "create it with mode 0600",
+        f"outbound.yaml:14: assets.crm.connection.password_file: names {secrets}/crm.pw, which is not a file: name one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "hours"),
+    [
+        ("*/30 * * * *", "UTC", 0.5),
+        ("0 3 * * *", "UTC", 24),
+        ("0 3 * * *", "Europe/Bucharest", 25),  # the night on which summer time ends
+        ("0 * * * *", "Europe/Bucharest", 1),
+        ("0 8-18 * * 1-5", "UTC", 62),
+        ("* 8-18 * * 1-5", "UTC", 61 + 1 / 60),  # 400 occurrences do not reach the weekend
+        ("0,10 23 * * *", "UTC", 23 + 50 / 60),
+        ("30 3 * * 0", "UTC", 168),
+        ("0 0 1 * *", "UTC", 31 * 24),
+        ("0 0 29 2 *", "UTC", (4 * 365 + 1) * 24),
+    ],
+)
+def test_the_widest_gap_of_a_schedule(schedule: str, zone: str, hours: float) -> None:
+    assert widest_gap(schedule, zone) == pytest.approx(hours * 3600)
+
+
+# -- when, which, and for editors
+
+
+def test_next_due_counts_in_the_plans_zone(room: Path) -> None:
+    now = datetime(2026, 10, 24, 22, 0, tzinfo=UTC)  # 01:00 in Bucharest, the night on which summer time ends
+    local = load(room, OUTBOUND.replace("assets:", "timezone: Europe/Bucharest\nassets:")).plan
+    due = next_due(local, "crm", now)
+    assert due["restore_test"] and due["restore_test"].astimezone(UTC) == datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
+    assert due["backup"] and due["backup"].isoformat() == "2026-10-25T01:30:00+03:00"
+    assert next_due(load(room).plan, "crm", now)["restore_test"] == datetime(2026, 10, 25, 3, 0, tzinfo=UTC)
+    without = load(room, OUTBOUND.replace('    backup: {schedule: "*/30 * * * *"}\n', "")).plan
+    assert next_due(without, "crm", now)["backup"] is None
+
+
+def test_plans_of_a_directory(room: Path) -> None:
+    load(room)
+    for name in ("b.yaml", ".hidden.yaml", "notes.txt", "old.yaml~", "c.yml"):
+        (room / "plans" / name).write_text("")
+    assert plan_names(room / "plans") == ["b", "outbound"]
+    assert load_named("outbound", room / "plans", room / "restore_tests").plan.service == "Outbound dialler"
+    for name, hint in [("outbond", "did you mean outbound? there are b and outbound"), ("c", "rename")]:
+        with pytest.raises(UsageProblem) as raised:
+            load_named(name, room / "plans", None)
+        assert hint in str(raised.value.hint)
+    with pytest.raises(UsageProblem, match="cannot list"):
+        plan_names(room / "nowhere")
+
+
+def test_a_plan_that_cannot_be_read(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageProblem, match="does not exist"):
+        load_plan(room / "none.yaml", None)
+    with pytest.raises(UsageProblem, match="is not a file"):
+        load_plan(room / "plans", None)
+    (room / "plans/outbound.yaml").write_text(OUTBOUND)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(UsageProblem, match="cannot be read: Permission denied"):
+        load_plan(room / "plans/outbound.yaml", None)
+
+
+def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_postgres(_: CheckConfig, engine: EngineConfig) -> bool:
+        return engine.engine_name == "postgres"
+
+    monkeypatch.setattr(CheckConfig, "applies_to", only_postgres)
+    with pytest.raises(PlanInvalid) as raised:
+        load(room)
+    assert [(p.line, p.path, p.message) for p in raised.value.problems] == [
+        (22, "assets.recordings.restore_test.checks[0]", "has the check identical, which is not for files"),
+    ]
+
+
+def test_the_schema_is_plain_json_and_knows_every_engine() -> None:
+    schema = json.loads(json.dumps(plan_schema()))
+    assert schema["additionalProperties"] is False
+    (engines,) = schema["properties"]["assets"]["patternProperties"].values()
+    assert {"files", "postgres"} <= set(engines["discriminator"]["mapping"])
+    assert len(engines["oneOf"]) == len(engines["discriminator"]["mapping"])
