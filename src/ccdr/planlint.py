@@ -76,8 +76,8 @@ def _secret_files(model: Strict, where: Where) -> Iterator[tuple[Where, Path]]:
             yield (*where, field), value
         elif isinstance(value, Strict):
             yield from _secret_files(value, (*where, field))
-        elif isinstance(value, dict):
-            for key, entry in value.items():
+        elif isinstance(value, dict | tuple):
+            for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(entry, Strict):
                     yield from _secret_files(entry, (*where, field, key))
 

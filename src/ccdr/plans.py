@@ -23,7 +23,7 @@ from ccdr.planmodel import NO_PASSWORD, LimitsInForce, Plan, PlanObjectives, Rep
 from ccdr.problems import as_problems, checked, did_you_mean
 from ccdr.restore_tests import LoadedRestoreTest, load_restore_tests, restore_test_schema, wrong_stem
 from ccdr.schema import format_duration, parse_duration
-from ccdr.shape import is_name, listed
+from ccdr.shape import editor_schema, is_name, listed
 from ccdr.yamlfile import Document, Finding, Where, parse, read_bytes
 
 __all__ = [
@@ -195,7 +195,7 @@ def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan
 
 def plan_schema() -> dict[str, Any]:
     """JSON Schema of a plan, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plan.model_json_schema()}
+    return editor_schema(Plan)
 
 
 def next_due(plan: Plan, asset: str, now: datetime) -> dict[str, datetime | None]:

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from ccdr.checks import AnyCheck
 from ccdr.errors import PlanInvalid, Problem, UsageProblem
-from ccdr.problems import as_problems, checked
+from ccdr.problems import as_problems, checked, did_you_mean
 from ccdr.schema import Name, Strict
+from ccdr.shape import editor_schema
 from ccdr.yamlfile import Finding, parse, read_bytes
 
 
@@ -67,10 +68,20 @@ def load_restore_tests(
         except PlanInvalid as error:
             problems += error.problems
         except UsageProblem as error:
-            unreadable[name] = str(error)
+            unreadable[name] = f"{error}, {_instead(name, directory)}"
     return right, unreadable, problems
+
+
+def _instead(name: str, directory: Path) -> str:
+    try:
+        known = sorted(file.stem for file in directory.glob("[!.]*.yaml"))
+    except OSError:
+        known = []
+    if meant := did_you_mean(name, known):
+        return f"did you mean {meant}?"
+    return f"expected one of {', '.join(known)}" if known else f"expected restore tests in {directory}"
 
 
 def restore_test_schema() -> dict[str, Any]:
     """JSON Schema of a restore-test file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RestoreTestFile.model_json_schema()}
+    return editor_schema(RestoreTestFile)

@@ -33,6 +33,20 @@ def _schema(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
+def editor_schema(model: type[BaseModel]) -> Schema:
+    """The model's JSON Schema for editors, in which keys that are no names are mistakes too."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_closed(_schema(model))}
+
+
+def _closed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_closed(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    closed = {key: _closed(entry) for key, entry in value.items()}
+    return {"additionalProperties": False, **closed} if "patternProperties" in closed else closed
+
+
 class Shape:
     """`model` says what `data` may hold. Where the data has no such path, the schema alone answers."""
 

@@ -235,7 +235,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     (PLAN.partition("assets:\n")[2], "  crm: postgres\n", ["13: assets.crm: is text, expected a mapping"]),
     (PLAN.partition("assets:\n")[2], "  {}\n", ["12: assets: has too few entries, expected a mapping"]),
     # -- what a plan refers to
-    ("checks: [crm]", "checks: [crmm]", ["18: assets.crm.restore_test.checks[0]: ROOM/restore_tests/crmm.yaml does not exist"]),
+    ("checks: [crm]", "checks: [crmm]", ["18: assets.crm.restore_test.checks[0]: ROOM/restore_tests/crmm.yaml does not exist, did you mean crm?"]),
     ("checks: [crm]", "checks: [../x]", ["18: assets.crm.restore_test.checks[0]: is spelt wrongly, expected a name of small letters, digits, - and _"]),
     ("checks: [crm]", "checks: crm", ["18: assets.crm.restore_test.checks: is text, expected a list"]),
     (

@@ -344,6 +344,7 @@ def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path, mon
 def test_the_schema_is_plain_json_and_knows_every_engine() -> None:
     schema = json.loads(json.dumps(plan_schema()))
     assert schema["additionalProperties"] is False
+    assert schema["properties"]["assets"]["additionalProperties"] is False
     (engines,) = schema["properties"]["assets"]["patternProperties"].values()
     assert {"files", "postgres"} <= set(engines["discriminator"]["mapping"])
     assert len(engines["oneOf"]) == len(engines["discriminator"]["mapping"])

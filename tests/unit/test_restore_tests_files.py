@@ -62,7 +62,7 @@ def test_each_file_is_read_once_and_what_is_wrong_is_told_apart(tmp_path: Path) 
     (tmp_path / "wrong.yaml").write_text("restore_test: other\nchecks: []\n")
     right, unreadable, problems = load_restore_tests(["crm", "wrong", "gone", "crm"], tmp_path)
     assert list(right) == ["crm"]
-    assert unreadable == {"gone": f"{tmp_path}/gone.yaml does not exist"}
+    assert unreadable == {"gone": f"{tmp_path}/gone.yaml does not exist, expected one of crm, wrong"}
     assert [str(p) for p in problems] == [
         f"{tmp_path}/wrong.yaml:1: restore_test: is not the file's name, expected wrong"
     ]
