@@ -144,6 +144,10 @@ class Capture:
     paths: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
 
+    def notes(self) -> list[str]:
+        """What a person should know of a good capture."""
+        return [f"{len(self.excluded)} files in use were left for the next backup"] if self.excluded else []
+
 
 @dataclass(frozen=True)
 class SandboxNeeds:
@@ -206,6 +210,16 @@ class Engine(Protocol):
     """
 
     has_server: ClassVar[bool]
+    index_file: ClassVar[str | None]
+
+    @property
+    def engine_name(self) -> str: ...
+
+    @property
+    def image(self) -> str | None: ...
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        """Images that serve when the plan names none, best first; for any version where `major` is None."""
 
     def client(self, major: str | None) -> ClientNeed | None:
         """What is needed to read the source; None where the source is plain files on this host."""
@@ -239,6 +253,9 @@ class Engine(Protocol):
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         """Rows as text, read-only. CommandFailed for an SQL error, its stderr the server's message."""
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        """The one timestamp that a query gives, as seconds since the epoch; None for NULL or no row."""
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
 

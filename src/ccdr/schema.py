@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -60,14 +61,22 @@ def format_duration(seconds: float) -> str:
     return f"{whole}s"
 
 
+def format_size(count: int) -> str:
+    """The shortest plan spelling of a size: 1073741824 is `1GiB`."""
+    unit = next(u for u in ("TiB", "GiB", "MiB", "KiB", "B") if count % _BYTES[u] == 0)
+    return f"{count // _BYTES[unit]}{unit}"
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["90s", "15m", "4h"]}),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
+    PlainSerializer(format_size, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["512MiB", "4GiB"]}),
 ]
 

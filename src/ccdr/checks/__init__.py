@@ -14,8 +14,6 @@ from ccdr.checks.integrity import Integrity
 from ccdr.checks.rows import Rows
 from ccdr.checks.sql import Sql
 
-AnyCheck = Annotated[
-    Identical | Integrity | Rows | Freshness | Sql | Decodable | Command, Field(discriminator="kind")
-]
+AnyCheck = Annotated[Identical | Integrity | Rows | Freshness | Sql | Decodable | Command, Field(discriminator="kind")]
 
 __all__ = ["AnyCheck"]

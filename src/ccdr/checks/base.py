@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar
 
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
+from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Engine
-from ccdr.model import CheckResult
+from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
 
 
 class CheckConfig(Strict):
-    """A check is one frozen class: its fields are its YAML, `run` says what was expected and what was found."""
+    """A check is one frozen class: its fields are its YAML, `run` says what was expected and what was found.
+
+    `engines` names the engines it can run on (empty: all); `needs_sandbox` asks for one where the engine
+    itself would do without. `rank` orders checks: those that must see the data untouched come first.
+    """
+
+    engines: ClassVar[tuple[str, ...]] = ()
+    needs_sandbox: ClassVar[bool] = False
+    rank: ClassVar[int] = 1
 
     name: str | None = Field(None, min_length=1, max_length=200, description="what people read; recorded")
-
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """The engines this check can run on; empty: all."""
-        return ()
 
     def applies_to(self, engine: EngineConfig) -> bool:
         return not self.engines or engine.engine_name in self.engines
 
     @property
+    def kind_name(self) -> str:
+        return str(getattr(self, "kind", "?"))
+
+    @property
     def label(self) -> str:
         """The check's name in reports."""
-        return self.name or self.default_name
+        return self.name or self.default_name()
 
-    @property
     def default_name(self) -> str:
+        return self.kind_name
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
+    def result(self, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
+        status = Verdict.PASS if passed else Verdict.FAIL
+        return CheckResult(self.kind_name, self.label, status, expected, actual, detail)
 
-class Check(Protocol):
-    """What the restore test runs. A check yields results; it raises only what `guarded` understands."""
 
-    kind: str
+def run_check(check: CheckConfig, engine: Engine, bench: Bench) -> list[CheckResult]:
+    """A check's results; a program that fails under it is a failed check, never an absent one.
 
-    @property
-    def label(self) -> str: ...
+    Raises TestBroken where the sandbox broke or nothing moved any more: that says nothing about the backup.
+    """
+    try:
+        results = list(check.run(engine, bench))
+    except CommandFailed as error:
+        if error.stalled:
+            raise TestBroken(
+                f"the check {check.label!r} was stopped: {error}", hint="give `limits: no_progress` more time"
+            ) from None
+        return [check.result(False, "an answer", _recordable(error), str(error))]
+    return results or [check.result(False, "an answer", "the check found nothing to look at")]
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]: ...
+
+def _recordable(error: CommandFailed) -> str:
+    """What may stand in the ledger: a server's message may quote a row, its error code may not."""
+    state = next((w for w in error.stderr.split() if len(w) == 6 and w.endswith(":") and w[:5].isalnum()), None)
+    code = f", SQLSTATE {state[:5]}" if state and "ERROR:" in error.stderr else ""
+    return f"{error.what} ended with {error.code}{code}"

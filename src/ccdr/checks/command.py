@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import shlex
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
+from ccdr.interfaces import Bench, Engine
+from ccdr.model import CheckResult
 from ccdr.schema import Text
+
+IN_RESTORED = 'cd "$1" && shift && exec "$@"'
 
 
 class Command(CheckConfig):
+    needs_sandbox: ClassVar[bool] = True
+
     kind: Literal["command"]
     argv: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="a list; run in the directory of the restored files"
+        description="a list; run where the restored files stand, source paths below it"
     )
+
+    def default_name(self) -> str:
+        return shlex.join(self.argv)[:80]
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        where = bench.sandbox.path(bench.restored if engine.has_server else bench.fetched)
+        argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
+        out = bench.sandbox.run(argv, what=self.label, ok=range(256))
+        detail = (out.stdout[-2000:] + out.stderr[-2000:]).strip() or None
+        yield self.result(out.code == 0, "exit 0", f"exit {out.code}", detail)

@@ -1,11 +1,19 @@
-"""`identical`."""
+"""`identical`: what was restored equals what was captured, contents and objects."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 from ccdr.checks.base import CheckConfig
+from ccdr.interfaces import Bench, Engine
+from ccdr.model import CheckResult
 
 
 class Identical(CheckConfig):
+    rank: ClassVar[int] = 0  # before any check that may touch what was restored
+
     kind: Literal["identical"]
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        return engine.identical(bench)

@@ -1,11 +1,19 @@
-"""`integrity`."""
+"""`integrity`: the engine's own check of what it now holds."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 from ccdr.checks.base import CheckConfig
+from ccdr.interfaces import Bench, Engine
+from ccdr.model import CheckResult
 
 
 class Integrity(CheckConfig):
+    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+
     kind: Literal["integrity"]
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        return engine.integrity(bench)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ccdr.checks.base import CheckConfig
+from ccdr.interfaces import Bench, Engine
+from ccdr.model import CheckResult
 from ccdr.schema import Text
 
 
 class Rows(CheckConfig):
+    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+
     kind: Literal["rows"]
     table: Text = Field(description="as in SQL, with its schema where it is not on the search path")
     at_least: int | None = Field(None, ge=0)
@@ -21,3 +26,16 @@ class Rows(CheckConfig):
         if self.at_least is None and self.at_most is None:
             raise ValueError("has no bound, expected at_least or at_most")
         return self
+
+    def default_name(self) -> str:
+        bounds = [f"at least {self.at_least}"] if self.at_least is not None else []
+        bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
+        return f"{self.table} has {' and '.join(bounds)} rows"
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        rows = engine.query(bench.sandbox, bench.manifest, f"select count(*) from {self.table}")
+        count = int(rows[0][0] or 0)
+        expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
+        expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
+        enough = (self.at_least is None or count >= self.at_least) and (self.at_most is None or count <= self.at_most)
+        yield self.result(enough, " and ".join(expected), str(count))

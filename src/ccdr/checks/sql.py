@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from ccdr.checks.base import CheckConfig
+from ccdr.interfaces import Bench, Engine
+from ccdr.model import CheckResult
 from ccdr.schema import Text
+
+# Numbers, truth values and times are counts and measures; any other text may be a customer's.
+_RECORDABLE = re.compile(r"[-+]?[0-9.]{1,20}(e[-+]?[0-9]{1,3})?|[tf]|\d{4}-\d\d-\d\d[ T][0-9:.+-]{5,24}")
 
 
 class Sql(CheckConfig):
+    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+
     kind: Literal["sql"]
     query: Text
     expect: StrictBool | StrictInt | StrictFloat | StrictStr | None = Field(
         description="the one value the query must give; null for SQL's NULL"
     )
+
+    def default_name(self) -> str:
+        return " ".join(self.query.split())[:80]
+
+    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+        rows = engine.query(bench.sandbox, bench.manifest, self.query)
+        expected = "NULL" if self.expect is None else str(self.expect)
+        if len(rows) != 1 or len(rows[0]) != 1:
+            columns = len(rows[0]) if rows else 0
+            yield self.result(False, expected, f"{len(rows)} rows of {columns} columns, expected one value")
+            return
+        value = rows[0][0]
+        yield self.result(_equal(value, self.expect), expected, _shown(value, expected), value)
+
+
+def _equal(value: str | None, expect: bool | int | float | str | None) -> bool:
+    if value is None or expect is None:
+        return value is None and expect is None
+    if isinstance(expect, bool):
+        return value == ("t" if expect else "f")
+    if isinstance(expect, str):
+        return value == expect
+    try:
+        return Decimal(value) == Decimal(str(expect))
+    except InvalidOperation:
+        return False
+
+
+def _shown(value: str | None, expected: str) -> str:
+    if value is None:
+        return "NULL"
+    if value == expected or _RECORDABLE.fullmatch(value):
+        return value
+    return f"a text of {len(value)} characters"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,9 @@ class Limits(Strict):
 
 class EngineConfig(Strict):
     """Fields that every engine shares; an engine adds `engine`, `method` and how to reach its source."""
+
+    # A captured file that the next capture wants to see again; kept in the state directory.
+    index_file: ClassVar[str | None] = None
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     objectives: AssetObjectives = AssetObjectives()

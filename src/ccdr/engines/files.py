@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, ClassVar, Literal
+from typing import IO, Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import BackupFailed, CommandFailed
@@ -69,7 +69,7 @@ class Entry:
             mtime=s.st_mtime_ns,
             ctime=s.st_ctime_ns,
             inode=s.st_ino,
-            target=os.readlink(path) if kind == "l" else None,
+            target=str(Path(path).readlink()) if kind == "l" else None,
         )
 
     @property
@@ -91,7 +91,7 @@ class Entry:
         return Entry(**{**self.__dict__, "sha256": sha256})
 
     def line(self) -> str:
-        return json.dumps([v for v in self.__dict__.values()], separators=(",", ":")) + "\n"
+        return json.dumps(list(self.__dict__.values()), separators=(",", ":")) + "\n"
 
     @classmethod
     def parse(cls, line: str) -> Entry:
@@ -100,6 +100,7 @@ class Entry:
 
 class Files(EngineConfig):
     has_server: ClassVar[bool] = False
+    index_file: ClassVar[str | None] = LISTING
 
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
@@ -108,6 +109,13 @@ class Files(EngineConfig):
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return ("ccdr-sandbox/files:1",)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        for one, other in itertools.permutations(self.paths, 2):
+            if one == other or one in other.parents:
+                raise ValueError(f"paths overlap, expected {other} to be named once")
+        return self
 
     # --- the source -----------------------------------------------------------------------------------
 
@@ -224,6 +232,9 @@ class Files(EngineConfig):
         return None
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        raise CommandFailed(["query"], 2, "files answer no queries")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "files answer no queries")
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:

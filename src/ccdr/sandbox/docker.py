@@ -140,8 +140,8 @@ class Docker:
                 if volume:
                     self._client.volumes.create(volume, labels=self._labels(spec.run))
                 container = self._client.api.create_container_from_config(self._config(spec, volume), name=name)
-                holder = self._client.api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
-                self._client.api.start(container["Id"])
+                holder = api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
+                api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
                 said = getattr(error, "explanation", None) or error
                 raise TestBroken(

@@ -48,10 +48,12 @@ _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNOR
 
 @dataclass(frozen=True)
 class RepoSnapshot:
-    """One line of `restic snapshots`: `root` is what was captured, `tags` as we set them (`key=value`)."""
+    """One line of `restic snapshots`. `time` is when its backup began, `finished` when it was stored; `tags` are
+    as we set them (`key=value`)."""
 
     id: str
     time: datetime
+    finished: datetime
     paths: tuple[str, ...]
     tags: tuple[str, ...]
 
@@ -139,7 +141,13 @@ class Restic:
         said = self._run(argv, what="listing snapshots", no_progress=2 * PROBE_WAIT)
         try:
             found = [
-                RepoSnapshot(s["id"], utc(s["time"]), tuple(s["paths"]), tuple(s.get("tags") or ()))
+                RepoSnapshot(
+                    s["id"],
+                    utc(s["time"]),
+                    utc((s.get("summary") or {}).get("backup_end") or s["time"]),
+                    tuple(s["paths"]),
+                    tuple(s.get("tags") or ()),
+                )
                 for s in json.loads(said or "[]") or []
             ]
         except (ValueError, KeyError, TypeError) as error:

@@ -16,8 +16,8 @@ from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
-from ccdr.engines.postgres import identity
 from ccdr.engines.base import EngineConfig
+from ccdr.engines.postgres import identity
 from ccdr.engines.postgres.inventory import (
     CLOCK,
     INVENTORY,
@@ -35,6 +35,7 @@ from ccdr.schema import Name, PlanPath, Text, WithPassword
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
 CLUSTER, SERVER_LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - inside the sandbox
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
+SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 NULL = "\x02NULL\x02"  # how psql is told to print SQL's NULL
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
@@ -110,7 +111,8 @@ class Postgres(EngineConfig):
     prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
-        return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}") if major else ()
+        majors = (major,) if major else SUPPORTED
+        return tuple(f"{name}:{m}" for m in majors for name in ("postgres", "ccdr-sandbox/postgres"))
 
     # --- the source -----------------------------------------------------------------------------------
 
@@ -317,10 +319,16 @@ class Postgres(EngineConfig):
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         env = self._restored_env(manifest) | {"PGOPTIONS": "-c default_transaction_read_only=on"}
-        argv = [*_PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-c", sql]
+        argv = [*_PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
         said = box.run(argv, env=env, what="the query").stdout
         rows = csv.reader(said.splitlines(keepends=True))
         return [[None if value == NULL else value for value in row] for row in rows]
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
+        inner = query.strip().rstrip(";")
+        value = self.query(box, manifest, f"select extract(epoch from (({inner}\n))::timestamptz)")[0][0]
+        return None if value is None else float(value)
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         return identity.compare(bench, self._restored_env(bench.manifest), self.jobs)

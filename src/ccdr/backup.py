@@ -1,0 +1,258 @@
+"""Capture one asset and store it. A snapshot counts only once its manifest is in repository and catalogue."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
+from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing
+from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED, read_history
+from ccdr.interfaces import Capture, Progress, Tools
+from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
+from ccdr.services import Job, Services
+from ccdr.state import Run, remove_tree
+from ccdr.storage.restic import Restic, Stored
+
+ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
+_PLAIN = re.compile(r"[^\w/.@%+=:,-]", re.ASCII)
+
+
+@dataclass
+class BackupResult:
+    """What one backup did. `phases` are seconds, `added` is what the repository grew by, bytes."""
+
+    plan: str
+    asset: str
+    run: str
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    snapshot: Snapshot | None = None
+    added: int = 0
+    skew: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        if self.result != STORED:
+            return Exit.FINDING
+        return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        s = self.snapshot
+        shown = s and {
+            "id": s.id,
+            "consistent_point": rfc3339(s.consistent_point),
+            "bytes": s.bytes,
+            "manifest_sha256": s.manifest_sha256,
+        }
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "snapshot": shown,
+            "added_bytes": self.added,
+            "clock_skew_s": self.skew,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "tools": self.tools,
+            "notes": self.notes,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and {"seq": self.record.seq, "hash": self.record.hash}
+        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+
+
+def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
+    """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
+    after that is in the result and in the ledger, an interrupt included (and raised again)."""
+    repo = services.repository(job.loaded, job.limits)
+    with services.state.lock(job.plan, job.asset, "backup"), services.state.run(services.clock) as run:
+        result = BackupResult(job.plan, job.asset, run.id)
+        credentials = services.state.directory("scratch", run.scratch.name, "credentials")
+        services.write_credentials(job, credentials)
+        where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+        start = {"plan_sha256": job.loaded.sha256, "engine": job.engine.engine_name, "method": job.engine.method}
+        services.ledger.append(BACKUP_START, **where, body=start)
+        attempt = _Attempt(job, services, repo, run, credentials, progress, result)
+        interrupted: BaseException | None = None
+        try:
+            attempt.carry_out()
+        except KeyboardInterrupt as error:
+            interrupted, result.reason = error, "interrupted"
+        except (CcdrError, OSError) as error:
+            result.reason, result.hint = str(error), getattr(error, "hint", None)
+        if result.result != STORED:
+            attempt.mark_failed()
+        result.left_behind += remove_tree(attempt.into)
+        result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
+        if interrupted is not None:
+            raise interrupted
+    return result
+
+
+class _Attempt:
+    """One run of `backup`, from the capture to the catalogue."""
+
+    def __init__(
+        self,
+        job: Job,
+        services: Services,
+        repo: Restic,
+        run: Run,
+        credentials: Path,
+        progress: Progress,
+        result: BackupResult,
+    ) -> None:
+        self._job, self._services, self._repo, self._run = job, services, repo, run
+        self._credentials, self._progress, self._result = credentials, progress, result
+        # Always the same path, so that restic finds the previous snapshot as its parent.
+        self.into = services.state.root.absolute() / "scratch" / "capture" / job.plan / job.asset / CAPTURED
+        self._stored: Stored | None = None
+        self._reachable = False
+
+    def carry_out(self) -> None:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            probe = pool.submit(self._repo.probe)  # while the capture runs: it costs half a second
+            for attempt in range(1, ATTEMPTS + 1):
+                with self._timed("capture"):
+                    capture, text, manifest = self._capture()
+                with self._timed("store"):
+                    self._ready(probe)
+                    stored = self._stored = self._store(capture)
+                changed = self._job.engine.settled(capture, self.into)
+                if not changed and stored.warning is None:
+                    self._commit(manifest, text, stored)
+                    return
+                why = stored.warning or f"{len(changed)} files changed while they were read"
+                if not changed or attempt == ATTEMPTS:
+                    raise BackupFailed(
+                        why, hint="find out who writes there; a longer `settle:` leaves more files alone"
+                    )
+                self.mark_failed()
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        clock, phases = self._services.clock, self._result.phases
+        began = clock.monotonic()
+        try:
+            yield
+        finally:
+            phases[phase] = phases.get(phase, 0.0) + clock.monotonic() - began
+
+    def _capture(self) -> tuple[Capture, str, Manifest]:
+        job, services = self._job, self._services
+        previous = self._previous_index()
+        remove_tree(self.into)
+        services.state.directory(*self.into.relative_to(services.state.root.absolute()).parts)
+        self._progress.step(f"capturing {job.asset}")
+        lab, limits = services.lab, job.limits
+        with lab.source(job.engine, self._run.id, self.into, self._credentials, limits.no_progress) as (source, facts):
+            tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous)
+            capture = job.engine.capture(source, self.into, tools)
+        self._result.skew = capture.clock_skew_s
+        self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
+        self._result.notes = capture.notes()
+        manifest = Manifest(
+            plan=job.plan,
+            asset=job.asset,
+            run=self._run.id,
+            engine=job.engine.engine_name,
+            method=job.engine.method,
+            host=services.ledger.host,
+            consistent_point=capture.consistent_point,
+            clock_skew_s=capture.clock_skew_s,
+            tools={**self._result.tools, "restic": self._repo.version()},
+            contents=capture.contents,
+            files=capture.files,
+        )
+        text = manifest_text(manifest)
+        (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
+        return capture, text, manifest
+
+    def _previous_index(self) -> Path | None:
+        """The listing to carry digests over from: this run's own last attempt, else the last good backup's."""
+        name = self._job.engine.index_file
+        if name is None:
+            return None
+        if (self.into / name).is_file() and self._stored is not None:
+            kept = self._run.scratch / name
+            shutil.copyfile(self.into / name, kept)
+            return kept
+        return self._index_path(name)
+
+    def _index_path(self, name: str) -> Path:
+        return self._services.state.directory("index") / f"{self._job.plan}.{self._job.asset}.{name}"
+
+    def _ready(self, probe: Future[None]) -> None:
+        """The repository answers; a missing one is created only for a plan that never had one: an unmounted
+        path must not become a new, empty repository."""
+        services, plan = self._services, self._job.plan
+        try:
+            probe.result()
+        except RepositoryMissing:
+            known = services.catalogue.knows(plan) or any(
+                h.last_good_backup for (p, _), h in read_history(services.ledger.records()).items() if p == plan
+            )
+            if known:
+                raise
+            if not self._reachable:
+                self._repo.init()
+        self._reachable = True
+
+    def _store(self, capture: Capture) -> Stored:
+        self._progress.step(f"storing {self._job.asset}")
+        exclude_file = None
+        if capture.excluded:
+            exclude_file = self._run.scratch / "exclude"
+            exclude_file.write_text("".join(f"{_pattern(path)}\n" for path in capture.excluded), "utf-8")
+        stored = self._repo.backup(
+            [*capture.paths, self.into],
+            tags=self._tags("backup"),
+            exclude_file=exclude_file,
+            on_bytes=lambda done: self._progress.amount(done, capture.bytes),
+        )
+        self._result.added += stored.added
+        return stored
+
+    def _tags(self, kind: str) -> list[str]:
+        job = self._job
+        return [OURS, f"kind={kind}", f"plan={job.plan}", f"asset={job.asset}", f"run={self._run.id}"]
+
+    def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
+        now = self._services.clock.now()
+        snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
+        self._services.catalogue.add(snapshot, text)
+        if (name := self._job.engine.index_file) is not None:
+            target = self._index_path(name)
+            shutil.copyfile(self.into / name, target.with_suffix(".new"))
+            target.with_suffix(".new").replace(target)
+        self._result.snapshot, self._result.result = snapshot, STORED
+
+    def mark_failed(self) -> None:
+        """Leave a mark in the repository, so that another host's test learns of the failure, and that what was
+        stored does not count. Best effort: the ledger has it in any case."""
+        if not self._reachable:
+            return
+        void = [f"void={self._stored.id}"] if self._stored is not None else []
+        mark = self._run.scratch / "failed"
+        mark.write_text(f"{self._run.id}\n", "ascii")
+        with contextlib.suppress(CcdrError, OSError, KeyboardInterrupt):
+            self._repo.backup([mark], tags=[*self._tags("failed"), *void])
+
+
+def _pattern(path: Path) -> str:
+    """A restic exclude pattern for exactly this path: what could mean something else becomes `?`."""
+    return _PLAIN.sub("?", str(path))

@@ -1,0 +1,209 @@
+"""Every snapshot that counts, by its full id, with its manifest: ours, beside the repository.
+
+restic does not notice that a whole snapshot was removed, and its `latest` is whatever bears the greatest date;
+so both are asked here. A lost catalogue loses nothing: `synchronise` reads it back from the repository.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ccdr.errors import BackupBad, CcdrError
+from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339, utc
+from ccdr.storage.restic import RepoSnapshot, Restic
+
+MANIFEST = "ccdr-manifest.json"
+OURS = "ccdr"
+# Two hosts' clocks may differ; a snapshot further ahead than this is dated in the future.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """The manifest as it goes into the snapshot: exact bytes, so that its hash can be compared."""
+    body = asdict(manifest) | {"consistent_point": rfc3339(manifest.consistent_point)}
+    body["files"] = {name: asdict(digest) for name, digest in manifest.files.items()}
+    return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def parse_manifest(text: str) -> Manifest:
+    """The inverse of `manifest_text`; BackupBad where the text is no manifest of ours."""
+    try:
+        body = json.loads(text)
+        if body["format"] != 1:
+            raise ValueError(f"format {body['format']}, this ccdr reads format 1")
+        body["consistent_point"] = utc(body["consistent_point"])
+        body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
+        return Manifest(**body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackupBad(f"its manifest cannot be read: {error}") from None
+
+
+def text_digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A failed backup that another host left a mark of in the repository."""
+
+    asset: str
+    run: str
+    at: datetime
+    void: str | None  # the snapshot it stored all the same, which does not count
+
+
+@dataclass(frozen=True)
+class Synchronised:
+    """What the repository told: failed attempts, and findings (`asset`, `snapshot id`, sentence)."""
+
+    failed: tuple[Attempt, ...] = ()
+    vanished: tuple[Snapshot, ...] = ()
+    findings: tuple[tuple[str, str], ...] = ()  # asset, sentence
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Directory of `PLAN/ASSET/ID.json`; each written whole or not at all."""
+
+    directory: Path
+
+    def add(self, snapshot: Snapshot, text: str) -> None:
+        """Durable when this returns; after it the snapshot counts."""
+        body = asdict(snapshot) | {
+            "consistent_point": rfc3339(snapshot.consistent_point),
+            "usable_at": rfc3339(snapshot.usable_at),
+        }
+        write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
+
+    def snapshots(self, plan: str, asset: str) -> list[Snapshot]:
+        """What counts of an asset, by consistent point, oldest first."""
+        found = []
+        for path in (self.directory / plan / asset).glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.append(_snapshot(json.loads(path.read_text("utf-8"))["snapshot"]))
+        return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+
+    def manifest(self, snapshot: Snapshot) -> Manifest:
+        """BackupBad where it is damaged."""
+        try:
+            return parse_manifest(json.loads(self._path(snapshot).read_text("utf-8"))["manifest"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BackupBad(f"the catalogue's entry of {snapshot.short} cannot be read: {error}") from None
+
+    def knows(self, plan: str) -> bool:
+        """Was anything of this plan ever backed up, as far as we know?"""
+        return any((self.directory / plan).glob("*/*.json"))
+
+    def _path(self, snapshot: Snapshot) -> Path:
+        return self.directory / snapshot.plan / snapshot.asset / f"{snapshot.id}.json"
+
+    def synchronise(self, repo: Restic, plan: str, assets: Iterable[str], now: datetime) -> Synchronised:
+        """Learn what other hosts backed up, and notice what vanished or bears a future date."""
+        there = repo.snapshots([OURS, f"plan={plan}"])
+        failed = tuple(_attempt(s) for s in there if s.tag("kind") == "failed")
+        void = {a.void for a in failed if a.void}
+        findings, vanished = [], []
+        for asset in assets:
+            known = {s.id: s for s in self.snapshots(plan, asset)}
+            listed = {s.id: s for s in there if s.tag("asset") == asset and s.tag("kind") == "backup"}
+            new = [s for s in listed.values() if s.id not in known and s.id not in void]
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
+            for snapshot in known.values():
+                if snapshot.id not in listed:
+                    vanished.append(snapshot)
+                    findings.append(
+                        (asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished")
+                    )
+            for s in listed.values():
+                if s.time > now + CLOCK_TOLERANCE:
+                    findings.append(
+                        (asset, f"snapshot {s.id[:8]} bears a future date, {rfc3339(s.time)}; it is not used")
+                    )
+        return Synchronised(failed, tuple(vanished), tuple(findings))
+
+    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | None:
+        """Read a snapshot's manifest into the catalogue; a sentence where it has none that counts."""
+        root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
+        try:
+            if root is None:
+                raise BackupBad("it holds no captured directory")
+            text = repo.read(listed.id, PurePosixPath(root) / MANIFEST)
+            manifest = parse_manifest(text)
+            if (manifest.plan, manifest.asset) != (plan, listed.tag("asset")):
+                raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
+        except BackupBad as error:
+            return f"snapshot {listed.id[:8]} does not count: {error}"
+        self.add(snapshot_of(manifest, text, listed.id, root, listed.finished), text)
+        return None
+
+
+# The last part of the captured directory's path; a snapshot's paths tell by it where the manifest is.
+CAPTURED = "ccdr-capture"
+
+
+def snapshot_of(
+    manifest: Manifest, text: str, snapshot_id: str, root: str, usable_at: datetime, note: str | None = None
+) -> Snapshot:
+    own = sum(d.bytes for d in manifest.files.values())
+    outside = manifest.contents.get("bytes", 0)
+    return Snapshot(
+        id=snapshot_id,
+        plan=manifest.plan,
+        asset=manifest.asset,
+        run=manifest.run,
+        engine=manifest.engine,
+        method=manifest.method,
+        consistent_point=manifest.consistent_point,
+        usable_at=max(usable_at, manifest.consistent_point),
+        bytes=own + (outside if isinstance(outside, int) else 0),
+        root=root,
+        manifest_sha256=text_digest(text),
+        note=note,
+    )
+
+
+def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
+    return max(snapshot.consistent_point, snapshot.usable_at) > now + CLOCK_TOLERANCE
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
+        ) from None
+
+
+def _attempt(listed: RepoSnapshot) -> Attempt:
+    return Attempt(listed.tag("asset") or "", listed.tag("run") or "", listed.time, listed.tag("void"))
+
+
+def _snapshot(body: Mapping[str, Any]) -> Snapshot:
+    times = {key: utc(body[key]) for key in ("consistent_point", "usable_at")}
+    return Snapshot(**{**body, **times})

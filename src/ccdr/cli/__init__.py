@@ -1,0 +1,42 @@
+"""The command line: one verb, one file. Verbs import their rooms when they run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr import __version__
+from ccdr.cli import backup, completion, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_STATUS,
+)
+@click.version_option(__version__, prog_name="ccdr")
+@global_options
+def main() -> None:
+    """Contact-centre disaster recovery: backs up, restores into throwaway sandboxes, checks what came back,
+    and records the RPO and RTO really achieved.
+
+    \b
+    Examples:
+      ccdr plan check                 are all plans right?
+      ccdr backup outbound            back every asset of the plan up, now
+      ccdr test outbound --asset crm  restore the newest snapshot into a sandbox and check it
+      ccdr status                     can the contact centre be brought back?
+    """
+
+
+for _verb in (
+    backup.backup,
+    test.test,
+    status.status,
+    snapshots.snapshots,
+    plan.plan,
+    ledger.ledger,
+    sandbox.sandbox,
+    completion.completion,
+):
+    main.add_command(_verb)

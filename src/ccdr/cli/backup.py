@@ -1,0 +1,94 @@
+"""`ccdr backup`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import asset_option, dry_run_option, plan_argument, print_json, progress, settings, verb, word
+from ccdr.errors import Exit, Locked, worst
+from ccdr.model import human_bytes, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.backup import BackupResult
+    from ccdr.services import Job
+
+
+@verb()
+@plan_argument
+@asset_option
+@dry_run_option
+def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
+    """Capture every asset of PLAN (or one) now, and store it in the plan's repository.
+
+    A snapshot counts only once its manifest is in the repository and in the catalogue. A backup that fails
+    never replaces a good one.
+
+    \b
+    Examples:
+      ccdr backup outbound
+      ccdr backup outbound --asset crm --json
+      ccdr backup outbound --dry-run
+    """
+    from ccdr.backup import backup as back_up
+
+    options = settings()
+    jobs = options.jobs(plan, asset)
+    if dry_run:
+        return _dry_run(jobs)
+    services = options.services()
+    documents: list[dict[str, object]] = []
+    codes: list[Exit] = []
+    for job in jobs:
+        try:
+            with progress() as watched:
+                result = back_up(job, services, watched)
+        except Locked as error:
+            codes.append(Exit.LOCKED)
+            documents.append({"plan": job.plan, "asset": job.asset, "result": "LOCKED", "reason": str(error)})
+            click.echo(f"ccdr: {error}", err=True)
+            continue
+        codes.append(result.exit_code)
+        documents.append(result.as_json())
+        if not options.json:
+            _tell(result)
+    if options.json:
+        print_json(documents[0] if len(documents) == 1 else {"backups": documents})
+    return worst(codes)
+
+
+def _dry_run(jobs: list[Job]) -> Exit:
+    said = [
+        {
+            "plan": job.plan,
+            "asset": job.asset,
+            "engine": job.engine.engine_name,
+            "method": job.engine.method,
+            "repository": job.loaded.plan.repository.location,
+        }
+        for job in jobs
+    ]
+    if settings().json:
+        print_json({"would_back_up": said})
+        return Exit.OK
+    for line in said:
+        click.echo(f"would back up {line['asset']} ({line['engine']}, {line['method']}) to {line['repository']}")
+    return Exit.OK
+
+
+def _tell(result: BackupResult) -> None:
+    snapshot = result.snapshot
+    click.echo(f"{word(result.result)}  {result.plan}/{result.asset}", nl=False)
+    if snapshot is not None:
+        took = human_seconds(sum(result.phases.values()))
+        click.echo(
+            f"  snapshot {snapshot.short}, consistent at {rfc3339(snapshot.consistent_point)}, "
+            f"{human_bytes(snapshot.bytes)} captured, {human_bytes(result.added)} added, {took}"
+        )
+    else:
+        click.echo(f"  {result.reason}")
+        if result.hint:
+            click.echo(f"  → {result.hint}")
+    for note in [*result.notes, *result.left_behind]:
+        click.echo(f"  {note}")

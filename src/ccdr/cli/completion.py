@@ -1,0 +1,27 @@
+"""`ccdr completion`."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.shell import verb
+from ccdr.errors import Exit
+
+
+@verb()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> Exit:
+    """Print a completion script for your shell.
+
+    \b
+    Examples:
+      ccdr completion bash > /etc/bash_completion.d/ccdr
+      ccdr completion fish > ~/.config/fish/completions/ccdr.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    root = click.get_current_context().find_root().command
+    made = get_completion_class(shell)
+    assert made is not None  # one of the three above
+    click.echo(made(root, {}, "ccdr", "_CCDR_COMPLETE").source())
+    return Exit.OK

@@ -1,0 +1,93 @@
+"""`ccdr ledger show` and `ccdr ledger verify`."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import click
+
+from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
+from ccdr.errors import Exit
+
+
+@click.group(epilog=EXIT_STATUS)
+def ledger() -> None:
+    """The evidence: every run's start and end, chained by hash."""
+
+
+@verb()
+@click.option("--plan", help="Only records of this plan.")
+@click.option("--asset", help="Only records of this asset.")
+@click.option("--kind", help="Only records of this kind, such as restore_test.end.")
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many, the newest ones.")
+def show(plan: str | None, asset: str | None, kind: str | None, last: int) -> Exit:
+    """Show the newest records.
+
+    \b
+    Examples:
+      ccdr ledger show
+      ccdr ledger show --plan outbound --kind restore_test.end --json
+    """
+    options = settings()
+    wanted = {"plan": plan, "asset": asset, "kind": kind}
+    records = options.services().ledger.records()
+    kept = deque((r for r in records if all(v is None or r.get(k) == v for k, v in wanted.items())), maxlen=last)
+    if options.json:
+        print_json({"records": list(kept)})
+        return Exit.OK
+    rows = [
+        (
+            str(r["seq"]),
+            str(r["time"])[:19] + "Z",
+            str(r["kind"]),
+            f"{r.get('plan') or ''}/{r.get('asset') or ''}",
+            word(str(r.get("verdict") or r.get("result") or "")),
+            str(r.get("reason") or ""),
+        )
+        for r in kept
+    ]
+    table(("seq", "time", "kind", "asset", "", "reason"), rows)
+    return Exit.OK
+
+
+@verb()
+@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def verify(directory: Path | None) -> Exit:
+    """Verify the chain of the live ledger, or of the one in DIRECTORY.
+
+    Exits 0 if all holds. Crashed runs are reported, and are not verification failures. A chain cannot show
+    that its newest records were cut off, and whoever can rewrite every file can chain it anew.
+
+    \b
+    Examples:
+      ccdr ledger verify
+      ccdr ledger verify /mnt/auditor/export
+    """
+    from ccdr.ledger import verify as verify_ledger
+
+    options = settings()
+    found = verify_ledger(directory or options.services().ledger.directory)
+    crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {c.time}: no end" for c in found.crashes]
+    if options.json:
+        print_json(
+            {
+                "ok": found.ok,
+                "records": found.records,
+                "head": found.head,
+                "problems": list(found.problems),
+                "notes": list(found.notes),
+                "crashes": crashes,
+                "torn_bytes": found.torn_bytes,
+            }
+        )
+    else:
+        click.echo(f"{word('PASS' if found.ok else 'FAIL')}  {found.records} records, head {found.head[:16]}…")
+        for label, lines in (("problem", found.problems), ("crashed", crashes), ("note", found.notes)):
+            for line in lines:
+                click.echo(f"  {label}: {line}")
+    return Exit.OK if found.ok else Exit.FINDING
+
+
+ledger.add_command(show, "show")
+ledger.add_command(verify, "verify")

@@ -1,0 +1,108 @@
+"""`ccdr plan check`, `plan schema` and `plan show`."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.shell import EXIT_STATUS, plan_argument, print_json, settings, table, verb, word
+from ccdr.errors import Exit, PlanInvalid
+from ccdr.model import rfc3339
+
+
+@click.group(epilog=EXIT_STATUS)
+def plan() -> None:
+    """Recovery plans: check them, show them, describe them to an editor."""
+
+
+@verb()
+@click.argument("names", nargs=-1)
+def check(names: tuple[str, ...]) -> Exit:
+    """Check every plan (or those NAMEd) and the restore tests they refer to.
+
+    Every problem is reported at once. What lint finds in a well-formed plan is reported too, and does not
+    change the exit status: it never stops `backup` or `test`.
+
+    \b
+    Examples:
+      ccdr plan check
+      ccdr plan check outbound --json
+    """
+    from ccdr.plans import plan_names
+
+    options = settings()
+    problems: list[str] = []
+    lint: list[str] = []
+    checked = list(names or plan_names(options.plans))
+    if not checked:
+        click.echo(f"there is no plan in {options.plans}", err=True)
+    for name in checked:
+        try:
+            loaded = options.load(name)
+        except PlanInvalid as error:
+            problems += [str(p) for p in error.problems]
+        else:
+            lint += [str(p) for p in loaded.lint]
+    if options.json:
+        print_json({"checked": checked, "problems": problems, "lint": lint})
+    else:
+        for line in problems:
+            click.echo(f"{word('wrong')}  {line}")
+        for line in lint:
+            click.echo(f"{word('lint')}   {line}")
+        if not problems:
+            click.echo(f"{len(checked)} plans are well-formed")
+    return Exit.USAGE if problems else Exit.OK
+
+
+@verb()
+@click.option("--restore-test", is_flag=True, help="The schema of a restore-test file instead.")
+def schema(restore_test: bool) -> Exit:
+    """Print the JSON Schema of a plan file, for editors.
+
+    \b
+    Examples:
+      ccdr plan schema > plan.schema.json
+      ccdr plan schema --restore-test > restore_test.schema.json
+    """
+    from ccdr.plans import plan_schema, restore_test_schema
+
+    print_json(restore_test_schema() if restore_test else plan_schema())
+    return Exit.OK
+
+
+@verb()
+@plan_argument
+def show(plan: str) -> Exit:
+    """Show PLAN as it is understood, defaults included, with its next due times.
+
+    \b
+    Examples:
+      ccdr plan show outbound
+      ccdr plan show outbound --json
+    """
+    from ccdr.plans import next_due
+
+    options = settings()
+    loaded = options.load(plan)
+    now = options.services().clock.now()
+    due = {
+        asset: {what: when and rfc3339(when) for what, when in next_due(loaded.plan, asset, now).items()}
+        for asset in loaded.plan.assets
+    }
+    document = loaded.plan.model_dump(mode="json", exclude_none=True)
+    if options.json:
+        print_json({**document, "next_due": due})
+        return Exit.OK
+    import yaml
+
+    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+    click.echo("\n# next due")
+    table(
+        ("asset", "backup", "restore test"), [(a, d["backup"] or "-", d["restore_test"] or "-") for a, d in due.items()]
+    )
+    return Exit.OK
+
+
+plan.add_command(check, "check")
+plan.add_command(schema, "schema")
+plan.add_command(show, "show")

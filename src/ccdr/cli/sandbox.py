@@ -1,0 +1,44 @@
+"""`ccdr sandbox reap`."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.shell import EXIT_STATUS, dry_run_option, print_json, settings, verb
+from ccdr.errors import Exit
+
+
+@click.group(epilog=EXIT_STATUS)
+def sandbox() -> None:
+    """The throwaway containers of restore tests."""
+
+
+@verb()
+@dry_run_option
+def reap(dry_run: bool) -> Exit:
+    """Remove what a crash left: our own containers, volumes and scratch whose run is dead or has expired.
+
+    Nothing without our label is touched, and nothing of a run that is still under way.
+
+    \b
+    Examples:
+      ccdr sandbox reap --dry-run
+      ccdr sandbox reap
+    """
+    from ccdr.reap import reap as reap_all
+
+    options = settings()
+    done = reap_all(options.services(), dry_run=dry_run)
+    if options.json:
+        print_json({"dry_run": dry_run, "removed": done.removed, "left": done.left, "problems": done.problems})
+    else:
+        for name in done.removed:
+            click.echo(f"{'would remove' if dry_run else 'removed'} {name}")
+        for text in (*done.left, *done.problems):
+            click.echo(text)
+        if not (done.removed or done.left or done.problems):
+            click.echo("nothing to remove")
+    return Exit.LEFT_BEHIND if done.problems else Exit.OK
+
+
+sandbox.add_command(reap, "reap")

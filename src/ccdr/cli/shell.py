@@ -1,0 +1,254 @@
+"""What verbs share: global options, errors and exit codes, output for people, pipes and programs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from ccdr.errors import CcdrError, Exit
+from ccdr.interfaces import Progress
+
+if TYPE_CHECKING:
+    from ccdr.plans import LoadedPlan
+    from ccdr.services import Job, Services
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_STATUS = """\b
+Exit status:
+  0  done, and everything is as the plan wants
+  1  a finding: a backup or restore test failed, an objective is breached or was not
+     measured, the ledger does not verify
+  2  a plan, a file or the command line is wrong; nothing was done
+  3  could not be carried out (Docker, network, disk); proves nothing either way
+  4  carried out, but something was left behind that should not be
+  5  another run holds the lock
+Where several apply: 2, 5, 1, 3, 4, in this order.
+"""
+
+
+@dataclass
+class Settings:
+    """The global options, wherever on the line they stood."""
+
+    plans: Path = field(default_factory=lambda: Path(os.environ.get("CCDR_PLANS") or "plans"))
+    restore_tests: Path = field(default_factory=lambda: Path(os.environ.get("CCDR_RESTORE_TESTS") or "restore_tests"))
+    state: Path | None = field(
+        default_factory=lambda: Path(os.environ["CCDR_STATE"]) if os.environ.get("CCDR_STATE") else None
+    )
+    json: bool = False
+    verbose: bool = False
+
+    def services(self) -> Services:
+        from ccdr.wiring import default_state, services
+
+        return services(self.state or default_state())
+
+    def load(self, name: str) -> LoadedPlan:
+        from ccdr.plans import load_named
+
+        return load_named(name, self.plans, self.restore_tests)
+
+    def jobs(self, name: str, asset: str | None) -> list[Job]:
+        """The plan's assets in its order, or the one that was named; UsageProblem where there is none such."""
+        from ccdr.errors import UsageProblem
+        from ccdr.services import Job
+
+        loaded = self.load(name)
+        assets = list(loaded.plan.assets)
+        if asset is not None and asset not in assets:
+            raise UsageProblem(f"plan {name} has no asset {asset!r}", hint=f"it has {', '.join(assets)}")
+        return [Job(loaded, a) for a in assets if asset in (None, a)]
+
+
+def settings() -> Settings:
+    """The settings of the command that is running."""
+    return click.get_current_context().ensure_object(Settings)
+
+
+def _take(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            setattr(ctx.ensure_object(Settings), name, value)
+
+    return callback
+
+
+def global_options(function: F) -> F:
+    """--plans, --restore-tests, --state, --json and -v, accepted before or after the verb."""
+    directory = click.Path(file_okay=False, path_type=Path)
+    options = (
+        ("--plans", {"type": directory, "help": "Directory of plans (CCDR_PLANS, ./plans)."}),
+        ("--restore-tests", {"type": directory, "help": "Directory of restore tests (CCDR_RESTORE_TESTS)."}),
+        ("--state", {"type": directory, "help": "Ledger, locks, scratch, cache (CCDR_STATE, /var/lib/ccdr for root)."}),
+        ("--json", {"is_flag": True, "help": "One JSON document on standard output, all else on standard error."}),
+        ("--verbose", {"is_flag": True, "help": "Say more."}),
+    )
+    for flag, options_of in reversed(options):
+        name = flag.removeprefix("--").replace("-", "_")
+        names = ["-v", flag] if flag == "--verbose" else [flag]
+        function = click.option(*names, name, expose_value=False, callback=_take(name), **options_of)(function)  # type: ignore[arg-type]
+    return function
+
+
+class VerbGroup(click.Group):
+    """Turns our errors into sentences and exit codes, in one place."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGHUP, _interrupt)
+        super().main(*args, **kwargs)
+        raise SystemExit(Exit.OK)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        options = ctx.ensure_object(Settings)
+        try:
+            return super().invoke(ctx)
+        except CcdrError as error:
+            tell_error(error, options)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.secho("ccdr: interrupted; what was begun is recorded and cleaned up", fg="red", err=True)
+            ctx.exit(Exit.NOT_CARRIED_OUT)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(Exit.OK)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if options.verbose:
+                traceback.print_exc()
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            unknown = CcdrError(
+                f"an error of ccdr's own, at {place}: {type(error).__name__}: {error}",
+                hint="run it again with -v and report what it prints",
+            )
+            tell_error(unknown, options)
+            ctx.exit(Exit.NOT_CARRIED_OUT)
+
+
+def _interrupt(signum: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def tell_error(error: CcdrError, options: Settings) -> None:
+    """What went wrong and what to do next, on standard error; as JSON on standard output where asked."""
+    click.echo(f"{click.style('ccdr:', fg='red')} {error}", err=True)
+    if error.hint:
+        click.echo(f"  → {error.hint}", err=True)
+    if options.json:
+        print_json({"error": str(error), "hint": error.hint, "exit": int(error.exit_code)})
+
+
+def print_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+COLOURS = {
+    "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
+    "FAIL": "red", "BREACHED": "red", "FAILED": "red", "untested": "red",
+}  # fmt: skip
+
+
+def word(text: str) -> str:
+    """A verdict, in its colour; never by colour alone."""
+    return click.style(text, fg=COLOURS.get(text, "yellow"), bold=True)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns; the last one may be as long as it likes."""
+    lines = [[click.style(h, dim=True) for h in headings], *[list(r) for r in rows]]
+    widths = [max(len(click.unstyle(line[i])) for line in lines) for i in range(len(headings))]
+    for line in lines:
+        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(line, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+class PlainProgress:
+    """A line per step, for pipes and cron."""
+
+    def step(self, text: str) -> None:
+        click.echo(f"ccdr: {text}", err=True)
+
+    def amount(self, done: int, total: int | None) -> None:
+        return None
+
+
+class LiveProgress:
+    """A spinner with a bar where the end is known, for people."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar, self._lock = bar, threading.Lock()
+        self._task = bar.add_task("starting", total=None)
+
+    def step(self, text: str) -> None:
+        with self._lock:
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(text, total=None)
+
+    def amount(self, done: int, total: int | None) -> None:
+        with self._lock:
+            self._bar.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Progress on standard error: live on a terminal, plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield PlainProgress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield LiveProgress(bar)
+
+
+def plan_argument(function: F) -> F:
+    """PLAN, completed from the directory of plans."""
+    return click.argument("plan", shell_complete=_complete_plans)(function)
+
+
+def asset_option(function: F) -> F:
+    return click.option("--asset", metavar="A", help="Only this asset of the plan.")(function)
+
+
+def dry_run_option(function: F) -> F:
+    return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
+
+
+def _complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    directory = ctx.find_root().ensure_object(Settings).plans
+    return sorted(p.stem for p in directory.glob("*.yaml") if p.stem.startswith(incomplete))
+
+
+def verb(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
+    """A command with the global options and the exit status in its help."""
+
+    def decorate(function: F) -> click.Command:
+        kwargs.setdefault("epilog", EXIT_STATUS)
+
+        @functools.wraps(function)
+        def run(*a: Any, **k: Any) -> Any:
+            code = function(*a, **k)
+            click.get_current_context().exit(int(code or Exit.OK))
+
+        made: click.Command = click.command(*args, **kwargs)(global_options(run))
+        return made
+
+    return decorate

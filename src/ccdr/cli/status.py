@@ -1,0 +1,57 @@
+"""`ccdr status`."""
+
+from __future__ import annotations
+
+import click
+
+from ccdr.cli.shell import print_json, settings, table, verb, word
+from ccdr.errors import Exit
+from ccdr.model import Achieved, human_seconds
+
+
+@verb()
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+def status(names: tuple[str, ...]) -> Exit:
+    """Can the contact centre be brought back? Objectives against achieved, coverage, what is late.
+
+    From the ledger and the catalogue alone: it answers when the repository does not.
+
+    \b
+    Examples:
+      ccdr status
+      ccdr status outbound --json
+    """
+    from ccdr.plans import plan_names
+    from ccdr.status import exit_code
+    from ccdr.status import status as ask
+
+    options = settings()
+    loaded = [options.load(name) for name in names or plan_names(options.plans)]
+    found = ask(loaded, options.services())
+    if options.json:
+        shown = [p.plan.plan for p in loaded]
+        document = [{"plan": name, "assets": [s.as_json() for s in found if s.plan == name]} for name in shown]
+        print_json({"plans": document})
+        return exit_code(found)
+    rows = [
+        (
+            f"{s.plan}/{s.asset}",
+            word(s.coverage),
+            _objective(s.rpo),
+            _objective(s.rto),
+            word(str((s.last_test or {}).get("verdict", "-"))),
+            str((s.last_backup or {}).get("time", "never"))[:19],
+        )
+        for s in found
+    ]
+    table(("asset", "coverage", "RPO", "RTO", "last test", "last backup"), rows)
+    for s in found:
+        for problem in s.problems:
+            click.echo(f"{s.plan}/{s.asset}: {problem}")
+    if not found:
+        click.echo(f"there is no plan in {options.plans}", err=True)
+    return exit_code(found)
+
+
+def _objective(achieved: Achieved) -> str:
+    return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"

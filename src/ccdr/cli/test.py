@@ -1,0 +1,155 @@
+"""`ccdr test`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import (
+    asset_option,
+    dry_run_option,
+    plan_argument,
+    print_json,
+    progress,
+    settings,
+    table,
+    verb,
+    word,
+)
+from ccdr.errors import Exit, Locked, UsageProblem, worst
+from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.restore_test import RestoreTest
+    from ccdr.services import Job, Services
+
+WORDS = ("latest", "random", "oldest")
+
+
+@verb()
+@plan_argument
+@asset_option
+@click.option("--snapshot", metavar="latest|random|oldest|ID", help="Which one (default: as the plan says).")
+@click.option("--keep", is_flag=True, help="Leave the sandbox running for a look; it ends itself after 4 hours.")
+@dry_run_option
+def test(plan: str, asset: str | None, snapshot: str | None, keep: bool, dry_run: bool) -> Exit:
+    """Restore a snapshot of every asset of PLAN (or one) into a throwaway sandbox, and check what came back.
+
+    PASS: it was restored and every check passed. FAIL: the backup is bad, or is not what it claims.
+    INCONCLUSIVE: the test itself broke; proves nothing either way.
+
+    \b
+    Examples:
+      ccdr test outbound
+      ccdr test outbound --asset crm --snapshot oldest
+      ccdr test outbound --asset crm --snapshot 1f3e9a2b --json
+      ccdr test outbound --asset crm --keep
+    """
+    from ccdr.restore_test import restore_test
+
+    options = settings()
+    services = options.services()
+    jobs = _holding(options.jobs(plan, asset), snapshot, services)
+    if dry_run:
+        return _dry_run(jobs, snapshot)
+    documents: list[dict[str, object]] = []
+    codes: list[Exit] = []
+    for job in jobs:
+        try:
+            with progress() as watched:
+                done = restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
+        except Locked as error:
+            codes.append(Exit.LOCKED)
+            documents.append({"plan": job.plan, "asset": job.asset, "verdict": "SKIPPED", "reason": str(error)})
+            click.echo(f"ccdr: {error}", err=True)
+            continue
+        codes.append(done.exit_code)
+        documents.append(done.as_json())
+        if not options.json:
+            tell(done)
+    if options.json:
+        print_json(documents[0] if len(documents) == 1 else {"tests": documents})
+    return worst(codes)
+
+
+def _selection(job: Job, snapshot: str | None) -> str:
+    planned = job.engine.restore_test
+    return snapshot or (planned.snapshot if planned else "latest")
+
+
+def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:
+    """With an id and no asset named: only the assets that have such a snapshot."""
+    if snapshot is None or snapshot in WORDS or len(jobs) == 1:
+        return jobs
+    holding = [j for j in jobs if any(s.id.startswith(snapshot) for s in services.catalogue.snapshots(j.plan, j.asset))]
+    if not holding:
+        raise UsageProblem(f"no snapshot here has an id that begins with {snapshot!r}", hint="name its --asset")
+    return holding
+
+
+def _dry_run(jobs: list[Job], snapshot: str | None) -> Exit:
+    said = [
+        {"plan": j.plan, "asset": j.asset, "snapshot": _selection(j, snapshot), "checks": [c.label for c in j.checks]}
+        for j in jobs
+    ]
+    if settings().json:
+        print_json({"would_test": said})
+        return Exit.OK
+    for line in said:
+        checks = ", ".join(map(str, line["checks"])) or "nothing: no checks, no PASS"
+        click.echo(f"would restore the snapshot {line['snapshot']} of {line['asset']} and check: {checks}")
+    return Exit.OK
+
+
+def tell(done: RestoreTest) -> None:
+    """The test for people: verdict first, then why, then what was looked at and measured."""
+    click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
+    if done.snapshot is not None:
+        s = done.snapshot
+        size = human_bytes(s.bytes)
+        click.echo(f"  snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}")
+    else:
+        click.echo()
+    if done.reason:
+        click.echo(f"  {done.reason}")
+    if done.hint:
+        click.echo(f"  → {done.hint}")
+    for said in done.findings:
+        click.echo(f"  finding: {said}")
+    if done.checks:
+        click.echo()
+        table(
+            ("", "check", "expected", "found"),
+            [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in done.checks],
+        )
+        _tell_details(done)
+    _tell_measures(done)
+
+
+def _tell_details(done: RestoreTest) -> None:
+    for check in done.checks:
+        if check.detail and check.status is not Verdict.PASS:
+            click.echo(f"\n  {check.name}:")
+            for line in check.detail.splitlines():
+                click.echo(f"    {line}")
+
+
+def _tell_measures(done: RestoreTest) -> None:
+    click.echo()
+    rows = []
+    for name, achieved in (("RPO", done.rpo), ("RTO", done.rto)):
+        if achieved is not None:
+            objective = human_seconds(achieved.objective_s)
+            rows.append((name, word(achieved.verdict), human_seconds(achieved.achieved_s), objective))
+    table(("", "", "achieved", "objective"), rows)
+    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
+    click.echo(f"phases: {phases}")
+    if done.disposal.get("kept"):
+        click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (remove: docker rm -f ccdr-{done.run})")
+    left = done.disposal.get("left_behind")
+    for said in left if isinstance(left, list) else ():
+        click.echo(f"left behind: {said}")
+    if done.record is not None:
+        click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
+    click.echo()

@@ -1,0 +1,42 @@
+"""Remove what a crash left: our own, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.services import Services
+
+CLIENT = "-client"  # a capture's container is named after its run, with this at its end
+
+
+@dataclass
+class Reaped:
+    removed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # not ours to remove, or still in use
+    problems: list[str] = field(default_factory=list)
+
+
+def reap(services: Services, *, dry_run: bool = False) -> Reaped:
+    """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
+    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same."""
+    done = Reaped()
+    state, now = services.state, services.clock.now()
+    for scratch in state.dead_runs():
+        if not dry_run:
+            done.problems += state.forget_run(scratch)
+        done.removed.append(f"scratch {scratch.name}")
+    docker = services.lab.docker
+    for leftover in docker.leftovers():
+        run = leftover.run.removesuffix(CLIENT)
+        alive = leftover.of(docker.state) and state.alive(run)
+        dead = leftover.of(docker.state) and not alive
+        if alive or not (dead or leftover.expired(now)):
+            done.left.append(f"{leftover.kind} {leftover.name} is in use, or another installation's")
+            continue
+        if not dry_run:
+            done.problems += docker.remove(leftover)
+        done.removed.append(f"{leftover.kind} {leftover.name}")
+    if done.removed and not dry_run:
+        body = {"removed": done.removed, "left_behind": done.problems}
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
+    return done

@@ -1,0 +1,379 @@
+"""Restore one asset's snapshot into a sandbox, check what came back, measure it, destroy it, record it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr import __version__, measure
+from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, text_digest
+from ccdr.checks.base import run_check
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, worst
+from ccdr.history import TEST_END, TEST_START, AssetHistory
+from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds
+from ccdr.model import (
+    PHASES,
+    Achieved,
+    CheckResult,
+    Manifest,
+    ObjectiveVerdict,
+    RecordRef,
+    Snapshot,
+    Verdict,
+    rfc3339,
+    verdict_of,
+)
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import Disposal, Image
+from ccdr.sandbox.lab import memory_available, readable_inside, room_for
+from ccdr.services import Job, Services
+from ccdr.state import Run
+from ccdr.storage.restic import Restic
+
+
+@dataclass
+class RestoreTest:
+    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone; `verdict` may be
+    worse, where a newer backup failed. Seconds throughout."""
+
+    plan: str
+    asset: str
+    run: str
+    selected: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    own_verdict: Verdict | None = None
+    reason: str | None = None
+    hint: str | None = None
+    snapshot: Snapshot | None = None
+    seed: int | None = None
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    checks: list[CheckResult] = field(default_factory=list)
+    rpo: Achieved | None = None
+    rto: Achieved | None = None
+    answering_s: float | None = None
+    basis: str = "throwaway"
+    sandbox: dict[str, object] = field(default_factory=dict)
+    disposal: dict[str, object] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    record: RecordRef | None = None
+
+    def fail(self, reason: str, hint: str | None = None) -> None:
+        """The backup is bad; the first reason stands."""
+        if self.verdict is not Verdict.FAIL:
+            self.reason, self.hint = reason, hint
+        self.verdict = Verdict.FAIL
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
+        s, rto = self.snapshot, self.rto
+        shown = s and {
+            "id": s.id,
+            "consistent_point": rfc3339(s.consistent_point),
+            "bytes": s.bytes,
+            "selected": self.selected,
+            "seed": self.seed,
+            "manifest_sha256": s.manifest_sha256,
+            "verdict": self.own_verdict,
+        }
+        return {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "snapshot": shown,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "checks": [c.as_json() for c in self.checks],
+            "rpo": self.rpo and self.rpo.as_json(),
+            "rto": rto
+            and {
+                **{k: v for k, v in rto.as_json().items() if k != "verdict"},
+                "answering_s": None if self.answering_s is None else round(self.answering_s, 3),
+                "basis": self.basis,
+                "verdict": rto.verdict.value,
+            },
+            "findings": self.findings,
+            "sandbox": self.sandbox,
+            "disposal": self.disposal,
+            "tools": self.tools,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and {"seq": self.record.seq, "hash": self.record.hash}
+        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = []
+        if self.verdict is Verdict.FAIL or self.findings:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        objectives = [o.verdict for o in (self.rpo, self.rto) if o is not None]
+        if ObjectiveVerdict.BREACHED in objectives:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.PASS and ObjectiveVerdict.NOT_MEASURED in objectives:
+            codes.append(Exit.FINDING)
+        if self.disposal.get("left_behind"):
+            codes.append(Exit.LEFT_BEHIND)
+        return worst(codes)
+
+
+def restore_test(
+    job: Job, selection: str, services: Services, progress: Progress, *, keep: bool = False
+) -> RestoreTest:
+    """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning).
+
+    UsageProblem and Locked are raised before anything is done. All else ends in a verdict and a record; an
+    interrupt too, which is raised again.
+    """
+    repo = services.repository(job.loaded, job.limits)
+    with services.state.lock(job.plan, job.asset, "test"):
+        with services.state.run(services.clock) as run:
+            run.keep = keep
+            test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
+            body = {
+                "plan_sha256": job.loaded.sha256,
+                "restore_tests": dict(job.loaded.restore_tests),
+                "selection": selection,
+            }
+            where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+            services.ledger.append(TEST_START, **where, body=body)
+            interrupted: BaseException | None = None
+            bench_work = _Work(job, services, repo, run, progress, test)
+            try:
+                bench_work.carry_out(selection)
+            except KeyboardInterrupt as error:
+                interrupted, test.reason, test.verdict = error, "interrupted", Verdict.INCONCLUSIVE
+            except UsageProblem as error:
+                test.verdict, test.reason = Verdict.SKIPPED, str(error)
+                services.ledger.append(TEST_END, **where, body=test.body())
+                raise
+            except BackupBad as error:
+                test.own_verdict = Verdict.FAIL
+                test.fail(str(error), error.hint)
+            except (CcdrError, OSError) as error:
+                test.reason, test.hint = str(error), getattr(error, "hint", None)
+        # The run's scratch is gone now, or it is not: the record says which.
+        bench_work.conclude(run)
+        test.record = services.ledger.append(TEST_END, **where, body=test.body())
+        if interrupted is not None:
+            raise interrupted
+    return test
+
+
+class _Work:
+    """One run of `restore_test`, from selection to disposal."""
+
+    def __init__(
+        self, job: Job, services: Services, repo: Restic, run: Run, progress: Progress, test: RestoreTest
+    ) -> None:
+        self._job, self._services, self._repo, self._run = job, services, repo, run
+        self._progress, self._test = progress, test
+        self._engine: Engine = job.engine
+        self._disposal = Disposal(done=True)
+        self._synchronised = Synchronised()
+        self._history = AssetHistory()
+
+    def carry_out(self, selection: str) -> None:
+        """Raises BackupBad or TestBroken; returns with a verdict set."""
+        job, services, test = self._job, self._services, self._test
+        self._history = services.history(job)
+        self._progress.step("asking the repository")
+        self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], services.clock.now())
+        test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        snapshot = self._select(selection)
+        manifest = services.catalogue.manifest(snapshot)
+        if not job.checks:
+            raise TestBroken(
+                "no checks, no PASS: the asset names no restore test",
+                hint=f"write restore_tests/{job.asset}.yaml and name it in `restore_test: checks:` of the plan",
+            )
+        needs, image = self._prepared(snapshot, manifest)
+        began = services.clock.monotonic()
+        test.checks = self._restore_and_check(snapshot, manifest, needs, image, began)
+        test.own_verdict = test.verdict = verdict_of(test.checks)
+        elapsed = services.clock.monotonic() - began - test.phases["dispose"]
+        if test.verdict is Verdict.PASS:
+            test.rto = measure.judge(job.objectives.rto, elapsed)
+        else:
+            bad = [c.name for c in test.checks if c.status is not Verdict.PASS]
+            test.reason = f"failed: {', '.join(bad)}"
+        if snapshot.note:
+            test.fail(f"restic stored this snapshot with a warning: {snapshot.note}")
+        self._newer_attempts(snapshot, selection)
+
+    def _select(self, selection: str) -> Snapshot:
+        job, test = self._job, self._test
+        now = self._services.clock.now()
+        gone = {s.id for s in self._synchronised.vanished}
+        there = [s for s in self._services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
+        good = [s for s in there if not dated_in_future(s, now)]
+        if selection in ("latest", "oldest", "random") and not good:
+            raise BackupBad(
+                f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
+            )
+        if selection == "latest":
+            chosen = good[-1]
+        elif selection == "oldest":
+            chosen = good[0]
+        elif selection == "random":
+            test.seed = random.SystemRandom().randrange(2**32)
+            chosen = random.Random(test.seed).choice(good)  # noqa: S311 - recorded, so that it can be repeated
+        else:
+            matching = [s for s in there if s.id.startswith(selection)] if len(selection) >= 4 else []
+            if len(matching) != 1:
+                raise UsageProblem(
+                    f"{'no' if not matching else 'more than one'} snapshot of {job.plan}/{job.asset} has an id "
+                    f"that begins with {selection!r}",
+                    hint=f"`ccdr snapshots {job.plan}` lists them",
+                )
+            chosen = matching[0]
+        test.snapshot = chosen
+        return chosen
+
+    def _prepared(self, snapshot: Snapshot, manifest: Manifest) -> tuple[SandboxNeeds | None, Image | None]:
+        """Everything that is not part of a restore: is there an image, and room."""
+        again = snapshot.bytes if self._engine.has_server else 0  # the second dump, to compare
+        room_for(self._run.scratch, int((snapshot.bytes + again) * 1.05) + 2**24)
+        if not self._engine.has_server and not any(c.needs_sandbox for c in self._job.checks):
+            return None, None
+        needs = self._engine.sandbox(manifest)
+        self._progress.step("finding the sandbox's image")
+        return needs, self._services.lab.image(self._engine, needs)
+
+    @contextlib.contextmanager
+    def _phase(self, name: str, text: str) -> Iterator[None]:
+        clock, phases = self._services.clock, self._test.phases
+        self._progress.step(text)
+        began = clock.monotonic()
+        try:
+            yield
+        finally:
+            phases[name] += clock.monotonic() - began
+
+    def _restore_and_check(
+        self, snapshot: Snapshot, manifest: Manifest, needs: SandboxNeeds | None, image: Image | None, began: float
+    ) -> list[CheckResult]:
+        """The measured part: provision, fetch, load, check; then the sandbox is disposed of, and that timed too."""
+        services, test, asset = self._services, self._test, self._job.asset
+        fetched = services.state.directory("scratch", self._run.scratch.name, "fetched")
+        out = services.state.directory("scratch", self._run.scratch.name, "out")
+        restored = Path(f"{fetched}{snapshot.root}")
+        with contextlib.ExitStack() as stack:
+            box = None
+            with self._phase("provision", f"providing a sandbox for {asset}"):
+                if needs is not None and image is not None:
+                    box = self._open(stack, needs, image, fetched, out)
+                    self._engine.start(box, manifest)
+            with self._phase("fetch", f"fetching {snapshot.short}"):
+                self._fetch(snapshot, manifest, fetched, restored)
+            with self._phase("load", f"loading {asset}"):
+                if self._engine.has_server and box is not None:
+                    readable_inside(services.host, fetched)
+                    self._engine.load(box, restored, manifest)
+            test.answering_s = services.clock.monotonic() - began
+            bench = Bench(manifest, fetched, restored, out, box, services.host, services.digest)
+            with self._phase("check", f"checking {asset}"):
+                results = self._check(bench)
+            disposing = services.clock.monotonic()
+        test.phases["dispose"] += services.clock.monotonic() - disposing
+        return results
+
+    def _open(self, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path) -> Box:
+        self._disposal = Disposal()
+        box = stack.enter_context(
+            self._services.lab.sandbox(
+                needs,
+                image,
+                run=self._run.id,
+                fetched=fetched,
+                out=out,
+                storage=self._job.engine.storage,
+                no_progress=self._job.limits.no_progress,
+                disposal=self._disposal,
+                keep=self._run.keep,
+            )
+        )
+        self._test.sandbox = {
+            "image": image.name,
+            "image_digest": image.id,
+            **box.facts,
+            "memory_available": memory_available(),
+        }
+        return box
+
+    def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path, restored: Path) -> None:
+        """restic's exit code, then: is the manifest the one we know, is every captured file there in full?"""
+        self._repo.restore(snapshot.id, "/", fetched, on_bytes=lambda done: self._progress.amount(done, snapshot.bytes))
+        try:
+            text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
+        except OSError as error:
+            raise BackupBad(f"the fetched snapshot has no manifest: {error.strerror}") from None
+        if text_digest(text) != snapshot.manifest_sha256:
+            raise BackupBad(
+                "the manifest in the repository is not the one in the catalogue",
+                hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
+            )
+        for name, digest in manifest.files.items():
+            path = restored / name
+            size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
+            if size != digest.bytes:
+                found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
+                raise BackupBad(f"the restore is incomplete: {name} {found}")
+
+    def _check(self, bench: Bench) -> list[CheckResult]:
+        results: list[CheckResult] = []
+        opened = self._engine.has_server
+        for check in self._job.checks:
+            self._progress.step(f"checking {self._job.asset}: {check.label}")
+            if check.needs_sandbox and not opened:
+                readable_inside(self._services.host, bench.fetched)
+                opened = True
+            results += run_check(check, self._engine, bench)
+        return results
+
+    def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
+        """With `latest`, a newer attempt that failed is the backup that would be wanted: FAIL, and named."""
+        if selection != "latest":
+            return
+        job, test = self._job, self._test
+        running = self._services.state.held(job.plan, job.asset, "backup")
+        if failed := self._history.failed_since(snapshot.usable_at, running=running):
+            test.fail(f"this snapshot is {'good' if test.own_verdict is Verdict.PASS else 'bad'}, but {failed}")
+        for attempt in self._synchronised.failed:
+            if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
+                test.fail(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed")
+        for lost in self._synchronised.vanished:
+            if lost.consistent_point > snapshot.consistent_point:
+                test.fail(f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished")
+
+    def conclude(self, run: Run) -> None:
+        """Objectives from what is known now, and the proof of disposal."""
+        job, services, test = self._job, self._services, self._test
+        if test.rto is None:
+            test.rto = measure.judge(job.objectives.rto, None)
+        now = services.clock.now()
+        gone = {s.id for s in self._synchronised.vanished}
+        points = [
+            measure.Point(s.consistent_point, s.usable_at)
+            for s in services.catalogue.snapshots(job.plan, job.asset)
+            if s.id not in gone and not self._disproved(s)
+        ]
+        test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
+        test.tools = {"ccdr": __version__}
+        with contextlib.suppress(CommandFailed):
+            test.tools["restic"] = self._repo.version()
+        left = [*self._disposal.problems, *run.problems]
+        test.disposal = {
+            "kept": run.keep,
+            "sandbox_gone": self._disposal.clean,
+            "scratch_gone": not run.scratch.exists(),
+            "left_behind": left,
+        }
+
+    def _disproved(self, snapshot: Snapshot) -> bool:
+        if self._test.snapshot is not None and snapshot.id == self._test.snapshot.id and self._test.own_verdict:
+            return self._test.own_verdict is Verdict.FAIL
+        return snapshot.note is not None or self._history.disproved(snapshot.id)

@@ -1,0 +1,156 @@
+"""Opens the places where engines work: the source's client, and the sandbox of a restore test."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.errors import BackupFailed, TestBroken
+from ccdr.interfaces import Engine, Place, SandboxNeeds, Source, SourceFacts
+from ccdr.model import human_bytes
+from ccdr.proc import Host
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import BoxSpec, Disposal, Docker, Image
+
+IN, OUT = "/ccdr/in", "/ccdr/out"
+CLIENT_MEMORY = 2**30
+# What the host must keep for itself when a sandbox's data goes into memory.
+MEMORY_SPARED = 0.5
+
+
+@dataclass(frozen=True)
+class Lab:
+    docker: Docker
+    host: Host
+
+    @contextlib.contextmanager
+    def source(
+        self, engine: Engine, run: str, into: Path, credentials: Path, no_progress: float
+    ) -> Iterator[tuple[Source, SourceFacts]]:
+        """The place where the source's client runs: this host where its major version fits, else the image."""
+        host = self.host.with_(gentle=True, no_progress=no_progress)
+        need = engine.client(None)
+        if need is None:
+            source = Source(host, credentials)
+            yield source, engine.probe(source)
+            return
+        major: str | None = None
+        if host.which(need.programs[0]):
+            facts = engine.probe(Source(host, credentials))
+            major = facts.major
+            fitting = self._fitting_host(engine, host, major)
+            if fitting is not None:
+                yield Source(fitting, credentials), facts
+                return
+        image = self.docker.image(engine.image, engine.image_candidates(major))
+        spec = BoxSpec(
+            image=image,
+            run=f"{run}-client",
+            mounts=(
+                (into, str(into), True),
+                (credentials, str(credentials), False),
+                *((p, str(p), False) for p in need.mounts),
+            ),
+            memory=CLIENT_MEMORY,
+            network=need.network,
+            no_progress=no_progress,
+        )
+        disposal = Disposal()
+        with self.docker.open(spec, disposal) as box:
+            source = Source(box, credentials)
+            facts = engine.probe(source)
+            found = engine.client_major(box)
+            if found != facts.major:
+                raise BackupFailed(
+                    f"the source is version {facts.version}, the client in {image.name} is {found or 'missing'}",
+                    hint=f"name an image of major version {facts.major} with `image:`",
+                )
+            yield source, facts
+        if not disposal.clean:
+            raise BackupFailed("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
+
+    @staticmethod
+    def _fitting_host(engine: Engine, host: Host, major: str) -> Host | None:
+        need = engine.client(major)
+        assert need is not None
+        fitting = host.with_(dirs=need.host_dirs)
+        if not all(fitting.which(program) for program in need.programs):
+            return None
+        return fitting if engine.client_major(fitting) == major else None
+
+    def image(self, engine: Engine, needs: SandboxNeeds) -> Image:
+        """The image a test of this engine runs in; pulled now if it must be, outside the measured time."""
+        return self.docker.image(engine.image, engine.image_candidates(needs.major))
+
+    @contextlib.contextmanager
+    def sandbox(
+        self,
+        needs: SandboxNeeds,
+        image: Image,
+        *,
+        run: str,
+        fetched: Path,
+        out: Path,
+        storage: str,
+        no_progress: float,
+        disposal: Disposal,
+        keep: bool,
+    ) -> Iterator[Box]:
+        """A sandbox with the fetched files mounted read-only and `out` writable."""
+        out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
+        spec = BoxSpec(
+            image=image,
+            run=run,
+            user=needs.user,
+            mounts=((fetched, IN, False), (out, OUT, True)),
+            data_dir=needs.data_dir,
+            data_bytes=needs.bytes,
+            data_on_disk=bool(needs.data_dir) and self._on_disk(needs, storage),
+            memory=needs.memory,
+            no_progress=no_progress,
+        )
+        with self.docker.open(spec, disposal, keep=keep) as box:
+            yield box
+
+    @staticmethod
+    def _on_disk(needs: SandboxNeeds, storage: str) -> bool:
+        """Data goes into memory where it fits beside everything else; TestBroken where there is no room."""
+        free = memory_available()
+        if needs.memory // 4 > free:
+            raise TestBroken(
+                f"this host has {human_bytes(free)} of memory free, the sandbox may need {human_bytes(needs.memory)}",
+                hint="free memory, or give the asset less with `memory:`",
+            )
+        fits = needs.bytes + needs.memory <= free * MEMORY_SPARED
+        if storage == "memory" and not fits:
+            raise TestBroken(
+                f"the data may take {human_bytes(needs.bytes)}, this host has {human_bytes(free)} of memory free",
+                hint="use `storage: auto` or `storage: disk`",
+            )
+        return storage == "disk" or not fits
+
+
+def room_for(path: Path, needed: int) -> None:
+    """TestBroken where the file system of `path` has less than `needed` bytes free."""
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise TestBroken(
+            f"{path} has {human_bytes(free)} free, the test needs {human_bytes(needed)}",
+            hint="free space there, or name another place with --state",
+        )
+
+
+def memory_available() -> int:
+    """Bytes that the kernel can give without swapping."""
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def readable_inside(host: Place, tree: Path) -> None:
+    """Let the sandbox's user read a fetched tree; whoever else could is kept out by the run's directory."""
+    host.run(["chmod", "-R", "a+rX", "--", str(tree)])

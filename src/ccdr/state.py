@@ -1,0 +1,165 @@
+"""The state directory: who owns what in it, locks, and each run's scratch.
+
+ledger/      the evidence
+catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
+index/       the last listing of each file tree, so that digests carry over
+locks/       one file per plan, asset and verb
+scratch/     captures and fetched snapshots; a run's own part goes with the run
+cache/       restic's cache
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC
+from hashlib import sha256
+from pathlib import Path
+
+from ccdr.errors import CcdrError, Locked
+from ccdr.interfaces import Clock
+
+
+@dataclass
+class Run:
+    """One run's identity and its scratch directory; `problems` is what could not be removed of it."""
+
+    id: str
+    scratch: Path
+    keep: bool = False
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class State:
+    root: Path
+
+    @property
+    def id(self) -> str:
+        """Names this installation in labels, without telling its path."""
+        return sha256(os.fsencode(self.root.absolute())).hexdigest()[:12]
+
+    def directory(self, *parts: str) -> Path:
+        """A directory of ours, made with mode 0700; CcdrError where it cannot be."""
+        path = self.root.joinpath(*parts)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for depth in range(1, len(parts) + 1):
+                self.root.joinpath(*parts[:depth]).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise CcdrError(
+                f"the state directory {path} cannot be made: {error.strerror}",
+                hint="name one you may write with --state DIR or CCDR_STATE",
+            ) from None
+        return path
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger"
+
+    @contextlib.contextmanager
+    def lock(self, plan: str, asset: str, verb: str) -> Iterator[None]:
+        """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back."""
+        with self._flock(self._lock_path(plan, asset, verb)) as got:
+            if not got:
+                raise Locked(
+                    f"another `ccdr {verb}` of {plan}/{asset} is running",
+                    hint="wait for it; `ps aux | grep ccdr` shows it",
+                )
+            yield
+
+    def held(self, plan: str, asset: str, verb: str) -> bool:
+        """Is such a run under way?"""
+        path = self._lock_path(plan, asset, verb)
+        if not path.exists():
+            return False
+        with self._flock(path) as got:
+            return not got
+
+    def _lock_path(self, plan: str, asset: str, verb: str) -> Path:
+        return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
+
+    @contextlib.contextmanager
+    def _flock(self, path: Path) -> Iterator[bool]:
+        self.directory(str(path.parent.relative_to(self.root)))
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CcdrError(f"the lock {path} cannot be taken: {error.strerror}") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def run(self, clock: Clock) -> Iterator[Run]:
+        """A new run with an empty scratch directory, removed at its end unless `keep` was set."""
+        run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        scratch = self.directory("scratch", f"run-{run_id}")
+        run = Run(run_id, scratch)
+        with self._flock(self._alive_path(run_id)):
+            try:
+                yield run
+            finally:
+                if not run.keep:
+                    run.problems += remove_tree(scratch)
+                    self._alive_path(run_id).unlink(missing_ok=True)
+
+    def _alive_path(self, run_id: str) -> Path:
+        return self.root / "scratch" / f"run-{run_id}.alive"
+
+    def alive(self, run_id: str) -> bool:
+        """Does a process still hold this run? False for runs of other installations."""
+        path = self._alive_path(run_id)
+        if not path.exists():
+            return False
+        with self._flock(path) as got:
+            return not got
+
+    def dead_runs(self) -> list[Path]:
+        """Scratch directories whose run has ended without removing them."""
+        scratch = self.root / "scratch"
+        runs = scratch.glob("run-*") if scratch.is_dir() else ()
+        return sorted(p for p in runs if p.is_dir() and not self.alive(p.name.removeprefix("run-")))
+
+    def forget_run(self, scratch: Path) -> list[str]:
+        """Remove a dead run's scratch; what could not be removed."""
+        problems = remove_tree(scratch)
+        if not problems:
+            self._alive_path(scratch.name.removeprefix("run-")).unlink(missing_ok=True)
+        return problems
+
+
+def remove_tree(path: Path) -> list[str]:
+    """Remove a directory and prove that it is gone; returns what is left, as sentences. A restored tree may
+    hold directories without write permission: they are opened first."""
+
+    def again(function: object, name: str, error: BaseException) -> None:
+        with contextlib.suppress(OSError):
+            Path(name).parent.chmod(0o700)
+            Path(name).chmod(0o700)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink(missing_ok=True)
+
+    if path.exists():
+        _rmtree(path, again)
+    return [f"{path} is still there"] if path.exists() else []
+
+
+def _rmtree(path: Path, again: object) -> None:
+    import sys
+
+    # The handler's name changed in Python 3.12; its first two arguments did not.
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=again)  # type: ignore[arg-type]
+    else:
+        shutil.rmtree(path, onerror=again)  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""Builds the real objects."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ccdr.catalogue import Catalogue
+from ccdr.clock import SystemClock
+from ccdr.ledger import Ledger
+from ccdr.proc import Host
+from ccdr.sandbox.docker import Docker
+from ccdr.sandbox.lab import Lab
+from ccdr.services import Services
+from ccdr.state import State
+
+
+def default_state() -> Path:
+    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ccdr")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
+
+
+def services(state_dir: Path) -> Services:
+    """Everything a use-case needs, for one state directory. Nothing is created or contacted yet."""
+    clock, state, host = SystemClock(), State(state_dir.absolute()), Host()
+    return Services(
+        clock=clock,
+        state=state,
+        ledger=Ledger(state.ledger, clock),
+        catalogue=Catalogue(state.root / "catalogue"),
+        lab=Lab(Docker(clock, state.id), host),
+        host=host,
+    )
