@@ -139,7 +139,8 @@ class Docker:
             try:
                 if volume:
                     self._client.volumes.create(volume, labels=self._labels(spec.run))
-                container = self._client.api.create_container_from_config(self._config(spec, volume), name=name)
+                api: Any = self._client.api
+                container = api.create_container_from_config(self._config(spec, volume), name)
                 holder = api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
                 api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
