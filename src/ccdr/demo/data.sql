@@ -108,7 +108,10 @@ FROM generate_series(1, :customers) AS n, unnest(enum_range(NULL::public.consent
 WHERE pg_temp.pick(:s + n, 40 + k::int, 5) < 2;
 -- As the trigger, which is off now, would have logged it.
 INSERT INTO archive.consent_log (at, customer_id, channel, what)
-SELECT given_at, customer_id, channel, 'dat' FROM public.consent ORDER BY given_at, customer_id, channel;
+SELECT given_at, customer_id, channel, 'dat' FROM public.consent
+UNION ALL
+SELECT withdrawn_at, customer_id, channel, 'retras' FROM public.consent WHERE withdrawn_at IS NOT NULL
+ORDER BY 1, 2, 3;
 
 INSERT INTO public.call (id, started_at, answered_at, ended_at, direction, customer_id, agent_id, queue_id, campaign_id,
                          disposition_code, remote_number, cost, quality, tags, attributes, note)
