@@ -172,6 +172,37 @@ class Host:
         return wrapper
 
 
+@dataclass(frozen=True)
+class Daemon:
+    """A server of the demo's. Holds on to none of our streams; ends when the process that started it does."""
+
+    argv: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Daemon:
+        environment = Host()._environment(env or {})
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*Host()._wrapper(environment["PATH"]), *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,
+            )
+        return cls(tuple(argv), process)
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 def _end(process: subprocess.Popen[bytes]) -> int:
     """Interrupt a process group: TERM, a grace, KILL."""
     for sign, grace in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)):

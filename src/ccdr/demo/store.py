@@ -1,0 +1,94 @@
+"""A real S3 server on loopback for the demo and the tests: SeaweedFS's `weed`, from the `demo` extra."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.errors import CcdrError
+from ccdr.proc import Daemon
+from ccdr.storage.s3 import Bucket
+
+PATIENCE = 60.0  # seconds until the first object can be written; three as a rule
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running server. `env_file` is what a plan's repository needs to reach it."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    daemon: Daemon
+
+    def bucket(self, name: str) -> Bucket:
+        return Bucket(self.endpoint, name, self.access_key, self.secret_key)
+
+    def env_file(self) -> str:
+        return f"AWS_ACCESS_KEY_ID={self.access_key}\nAWS_SECRET_ACCESS_KEY={self.secret_key}\n"
+
+    def stop(self) -> None:
+        """It stops at once: what was acknowledged is on disk, and its own farewell takes a quarter of a minute."""
+        self.daemon.kill()
+        for port in self._ports():
+            for role in ("master", "volume", "filer", "s3"):
+                Path(f"/tmp/seaweedfs-{role}-grpc-{port + 10000}.sock").unlink(missing_ok=True)  # noqa: S108
+
+    def _ports(self) -> list[int]:
+        flags = [arg for arg in self.daemon.argv if ".port=" in arg]
+        return [int(flag.rsplit("=", 1)[1]) for flag in flags]
+
+
+def start(data: Path) -> Store:
+    """Start a server with its data below `data`; the first bucket waits until it answers.
+
+    Raises CcdrError where `weed` is not installed.
+    """
+    beside = Path(sys.executable).parent / "weed"
+    weed = str(beside) if beside.is_file() else shutil.which("weed")
+    if weed is None:
+        raise CcdrError("the S3 server `weed` is not installed", hint="pip install 'ccdr[demo]'")
+    data = data.absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    access, secret = f"ccdr{secrets.token_hex(6)}", secrets.token_hex(20)
+    identity = {
+        "name": "ccdr",
+        "credentials": [{"accessKey": access, "secretKey": secret}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    config = data / "s3.json"
+    config.touch(mode=0o600)
+    config.write_text(json.dumps({"identities": [identity]}), "utf-8")
+    ports = dict(zip(("master", "volume", "filer", "s3"), _free_ports(4), strict=True))
+    argv = [weed, "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
+    argv += [f"-{role}.port={port}" for role, port in ports.items()]
+    argv += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    argv += ["-master.electionTimeout=1s", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]
+    argv += [f"-filer.localSocket={data}/f.sock", f"-s3.localSocket={data}/s.sock"]
+    daemon = Daemon.start(argv, log=data / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"})
+    return Store(f"http://127.0.0.1:{ports['s3']}", access, secret, daemon)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now, and whose port + 10000 (for gRPC) is too."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            port = port if port < 50000 else port - 20000
+            try:
+                other.bind(("127.0.0.1", port + 10000))
+                if port != one.getsockname()[1]:
+                    with socket.socket() as third:
+                        third.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in found:
+                found.append(port)
+    return found

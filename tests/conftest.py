@@ -1,0 +1,72 @@
+"""Fixtures: a source server for the session, a database and a site for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccdr.demo.store import Store, start
+from tests.harness import SMALL, Site, Source
+
+_numbers = itertools.count(1)
+
+
+def _image() -> str:
+    """The official image where there is one, as ccdr itself chooses."""
+    for name in ("postgres:17", "ccdr-sandbox/postgres:17"):
+        if subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0:
+            return name
+    pytest.fail("no sandbox image: run `make images`")
+
+
+@pytest.fixture(scope="session")
+def sockets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sockets")
+    path.chmod(0o777)
+    return path
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file(sockets: Path) -> str:
+    os.environ["CCDR_TEST_IMAGE"], os.environ["CCDR_TEST_SOCKETS"] = _image(), str(sockets)
+    return str(Path(__file__).parent / "docker-compose.yml")
+
+
+@pytest.fixture(scope="session")
+def source(docker_services: object, docker_compose_project_name: str, sockets: Path) -> Source:
+    """A PostgreSQL server that answers."""
+    found = Source(f"{docker_compose_project_name}-source-1", sockets)
+    docker_services.wait_until_responsive(  # type: ignore[attr-defined]
+        timeout=60, pause=0.1, check=lambda: found.psql("select 1", check=False) == "1"
+    )
+    return found
+
+
+@pytest.fixture
+def database(source: Source) -> Iterator[str]:
+    """A small database with one of everything that a dump must bring back."""
+    name = f"crm{next(_numbers)}"
+    source.psql(f"create database {name} template template0")
+    source.psql(SMALL.replace("app_reader", f"{name}_reader"), name)
+    yield name
+    source.psql(f"drop database {name} with (force)")
+    source.psql(f"drop role {name}_reader")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A real S3 server."""
+    running = start(tmp_path_factory.mktemp("s3"))
+    running.bucket("ccdr-ready").create_versioned(patience=60)
+    yield running
+    running.stop()

@@ -1,0 +1,305 @@
+"""What tests share: a real source, a place of one's own with plans and state, faults that can be had for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ccdr.clock import SystemClock
+from ccdr.engines import Files, Postgres
+from ccdr.interfaces import Place
+from ccdr.ledger import Ledger, verify
+from ccdr.model import Manifest
+from ccdr.plans import LoadedPlan, load_named
+from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.services import Job, Services
+from ccdr.wiring import services
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The PostgreSQL server of docker-compose.yml. Each test makes a database of its own."""
+
+    container: str
+    sockets: Path
+
+    def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
+        argv = ["docker", "exec", "-i", self.container, "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
+        argv += ["-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(done.stderr)
+        return done.stdout.strip()
+
+    @contextmanager
+    def session(self, sql: str, database: str) -> Iterator[subprocess.Popen[str]]:
+        """A session that has run `sql` and stays open: it may hold a lock."""
+        argv = ["docker", "exec", "-i", self.container, "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
+        argv += ["-U", "postgres", "-d", database]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin and process.stdout
+        process.stdin.write(f"{sql}\n\\echo ready\n")
+        process.stdin.flush()
+        while process.stdout.readline().strip() != "ready":
+            assert process.poll() is None
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+SMALL = """
+create role app_reader;
+create type call_state as enum ('ringing', 'answered', 'lost');
+create table customer (id int generated always as identity primary key, name text not null unique, note text);
+create table call (
+  id bigserial primary key, customer_id int not null references customer (id), state call_state not null,
+  started_at timestamptz not null, seconds int check (seconds >= 0));
+create index call_by_customer on call (customer_id);
+create view answered as select * from call where state = 'answered';
+create function stamp() returns trigger language plpgsql as $$ begin new.note := coalesce(new.note, '-'); return new; end $$;
+create trigger stamp_customer before insert on customer for each row execute function stamp();
+grant select on call to app_reader;
+insert into customer (name) select 'Ștefan „' || g || '” \\ tab' || chr(9) from generate_series(1, 200) g;
+insert into call (customer_id, state, started_at, seconds)
+  select 1 + g % 200, (array['ringing', 'answered', 'lost'])[1 + g % 3]::call_state, now() - g * interval '1 minute', g % 600
+  from generate_series(1, 3000) g;
+select lo_from_bytea(0, 'a voice mail') \\g /dev/null
+"""
+
+CRM_CHECKS = """
+restore_test: crm
+checks:
+  - {kind: identical}
+  - {kind: integrity}
+  - {kind: rows, table: call, at_least: 3000}
+  - {kind: freshness, query: "select max(started_at) from call", within: 24h}
+  - {kind: sql, name: every call has a customer, expect: 0,
+     query: "select count(*) from call c left join customer u on u.id = c.customer_id where u.id is null"}
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one `ccdr` command did. `json` is its document, where --json was asked for."""
+
+    code: int
+    stdout: str
+    stderr: str
+    json: Any = None
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n{self.stdout}\n{self.stderr}"
+
+
+@dataclass
+class Site:
+    """A directory with plans, restore tests, state and a local repository, and `ccdr` run on it."""
+
+    root: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("plans", "restore_tests"):
+            (self.root / name).mkdir(exist_ok=True)
+        self.write("plans/key", PASSWORD + "\n", mode=0o600)
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "repo"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    def write(self, name: str, text: str, *, mode: int = 0o644) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"), "utf-8")
+        path.chmod(mode)
+        return path
+
+    def plan(self, assets: str, *, name: str = "p", repository: str | None = None, extra: str = "") -> None:
+        """Write plans/<name>.yaml; `assets` is YAML, indented as it pleases."""
+        url = repository or f"{{url: {self.repo}, password_file: key}}"
+        head = f"plan: {name}\nservice: A test\nowner: ops@example.test\nobjectives: {{rpo: 1h, rto: 30m, mtd: 4h}}\n"
+        body = textwrap.indent(textwrap.dedent(assets).strip("\n"), "  ")
+        self.write(f"plans/{name}.yaml", f"{head}repository: {url}\n{extra}assets:\n{body}\n")
+
+    def crm(self, source: Source, database: str, extra: str = "", checks: str = CRM_CHECKS, **kwargs: Any) -> None:
+        """A plan with one PostgreSQL asset `crm`; `extra` is more YAML of the asset, one key a line."""
+        more = "".join(f"\n  {line}" for line in textwrap.dedent(extra).strip().splitlines())
+        self.write("restore_tests/crm.yaml", checks)
+        self.plan(
+            f"crm:\n  engine: postgres\n  connection: {{host: {source.sockets}, user: postgres, database: {database}}}\n"
+            f'  backup: {{schedule: "*/30 * * * *"}}\n  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}{more}',
+            **kwargs,
+        )
+
+    def recordings(self, tree: Path, extra: str = "", checks: str | None = None, **kwargs: Any) -> None:
+        """A plan with one file asset `recordings`, settle time 1 s."""
+        more = "".join(f"\n  {line}" for line in textwrap.dedent(extra).strip().splitlines())
+        self.write(
+            "restore_tests/recordings.yaml", checks or "restore_test: recordings\nchecks:\n  - {kind: identical}\n"
+        )
+        self.plan(
+            f"recordings:\n  engine: files\n  paths: [{tree}]\n  settle: 1s\n"
+            f'  backup: {{schedule: "15 * * * *"}}\n  restore_test: {{schedule: "0 3 * * 0", checks: [recordings]}}{more}',
+            **kwargs,
+        )
+
+    def argv(self, *args: str) -> list[str]:
+        base = ["--plans", str(self.root / "plans"), "--restore-tests", str(self.root / "restore_tests")]
+        return [sys.executable, "-m", "ccdr", *base, "--state", str(self.state), *args]
+
+    def run(self, *args: str, env: dict[str, str] | None = None, timeout: float = 180) -> Ran:
+        """Run `ccdr ARGS --json` to its end; never a traceback, whatever happens."""
+        done = subprocess.run(
+            [*self.argv(*args), "--json"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self.env, **(env or {})},
+            timeout=timeout,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        document = json.loads(done.stdout) if done.stdout.strip() else None
+        return Ran(done.returncode, done.stdout, done.stderr, document)
+
+    def start(self, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start `ccdr ARGS`; its plain progress lines come on standard error."""
+        return subprocess.Popen(
+            self.argv(*args),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.env, **(env or {})},
+        )
+
+    def backed_up(self, **kwargs: Any) -> Ran:
+        """A backup that must succeed."""
+        done = self.run("backup", "p", **kwargs)
+        assert done.code == 0, done
+        return done
+
+    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+        found = [dict(r) for r in Ledger(self.state / "ledger", SystemClock()).records()]
+        return [r for r in found if kind in (None, r["kind"])]
+
+    def ledger_holds(self) -> None:
+        found = verify(self.state / "ledger")
+        assert found.ok, found.problems
+
+    def services(self, clock: Any = None) -> Services:
+        made = services(self.state)
+        if clock is None:
+            return made
+        return Services(
+            clock=clock,
+            state=made.state,
+            ledger=Ledger(made.state.ledger, clock),
+            catalogue=made.catalogue,
+            lab=made.lab,
+            host=made.host,
+        )
+
+    def loaded(self, name: str = "p") -> LoadedPlan:
+        return load_named(name, self.root / "plans", self.root / "restore_tests")
+
+    def damaged_test(self, damage: Damage, *, asset: str = "crm", selection: str = "latest") -> RestoreTest:
+        """A restore test in which `damage` is done after the load, before the checks: real, in the sandbox."""
+        loaded = self.loaded()
+        engine = loaded.plan.assets[asset]
+        kind = DamagedPostgres if isinstance(engine, Postgres) else DamagedFiles
+        changed = kind.model_construct(**{name: getattr(engine, name) for name in type(engine).model_fields})
+        kind.damage = staticmethod(damage)
+        plan = loaded.plan.model_copy(update={"assets": {**loaded.plan.assets, asset: changed}})
+        job = Job(LoadedPlan(plan, loaded.path, loaded.sha256, loaded.checks, loaded.restore_tests, None), asset)
+        return restore_test(job, selection, self.services(), Quiet())
+
+
+Damage = Callable[[Place, Path, Manifest], None]
+
+
+class DamagedPostgres(Postgres):
+    damage: ClassVar[Damage]
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        super().load(box, restored, manifest)
+        type(self).damage(box, restored, manifest)
+
+
+class DamagedFiles(Files):
+    damage: ClassVar[Damage]
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        type(self).damage(box, restored, manifest)
+
+
+def sql_damage(sql: str, database: str) -> Damage:
+    """Run `sql` in the restored database, as its superuser."""
+
+    def damage(box: Place, restored: Path, manifest: Manifest) -> None:
+        env = {"PGHOST": "/ccdr/run", "PGUSER": "postgres", "PGDATABASE": database}
+        box.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=sql, env=env)
+
+    return damage
+
+
+class Quiet:
+    """`Progress` for nobody."""
+
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
+@dataclass
+class ShiftedClock:
+    """The system's clocks, the wall clock shifted: as if somebody had set it."""
+
+    shift: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.shift
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def containers() -> set[str]:
+    """Names of all containers that carry our label."""
+    argv = ["docker", "ps", "-a", "--filter", "label=ccdr.run", "--format", "{{.Names}}"]
+    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:
+    """Wait for a condition that something else brings about."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def in_background(function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
