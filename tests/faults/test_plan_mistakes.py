@@ -1,7 +1,6 @@
 """Every kind of mistake in a plan or a restore test is told at its line, all of them at once, and no input
 whatever gives anything but a plan or such an answer."""
 
-# ruff: noqa: E501 - a table is read by its rows
 from __future__ import annotations
 
 import copy
@@ -14,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ccdr.yamlfile
+import ccdr.plans.yamlfile
 from ccdr.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.plans import LoadedPlan, load_named, load_plan
 
@@ -416,7 +415,7 @@ values = st.recursive(
 @given(raw=st.binary(max_size=200) | st.lists(scraps, max_size=40).map("".join).map(str.encode))
 def test_no_bytes_give_a_traceback(room: Path, parser: str, raw: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.yamlfile, "_LOADER", getattr(yaml, parser))
+        patch.setattr(ccdr.plans.yamlfile, "_LOADER", getattr(yaml, parser))
         answered(room, raw)
         write(room, PLAN)
         (room / "restore_tests/crm.yaml").write_bytes(raw)
@@ -432,7 +431,7 @@ def test_no_damaged_text_gives_a_traceback(room: Path, parser: str, data: st.Dat
     end = data.draw(st.integers(start, min(start + 20, len(PLAN))))
     scrap = "".join(data.draw(st.lists(scraps, max_size=3)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.yamlfile, "_LOADER", getattr(yaml, parser))
+        patch.setattr(ccdr.plans.yamlfile, "_LOADER", getattr(yaml, parser))
         answered(room, PLAN[:start] + scrap + PLAN[end:])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.harness import Site, Source, sql_damage
 
 from ccdr.model import Verdict
-from tests.harness import Site, Source, sql_damage
 
 DAMAGE = {
     "table_missing": "drop table call cascade",

@@ -16,8 +16,8 @@ from ccdr.checks.base import CheckConfig
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import PlanInvalid, UsageProblem
 from ccdr.model import Objectives
-from ccdr.planlint import widest_gap
 from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
+from ccdr.plans.lint import widest_gap
 from ccdr.schema import format_duration, parse_duration
 
 # The contract's example, word for word.

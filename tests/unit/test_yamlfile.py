@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr import yamlfile
-from ccdr.yamlfile import Document, dotted, parse
+from ccdr.plans import yamlfile
+from ccdr.plans.yamlfile import Document, dotted, parse
 
 PARSERS = pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
 

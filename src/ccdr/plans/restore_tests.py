@@ -12,10 +12,10 @@ from pydantic import Field
 
 from ccdr.checks import AnyCheck
 from ccdr.errors import PlanInvalid, Problem, UsageProblem
-from ccdr.problems import as_problems, checked, did_you_mean
+from ccdr.plans.problems import as_problems, checked, did_you_mean
+from ccdr.plans.shape import editor_schema
+from ccdr.plans.yamlfile import Finding, parse, read_bytes
 from ccdr.schema import Name, Strict
-from ccdr.shape import editor_schema
-from ccdr.yamlfile import Finding, parse, read_bytes
 
 
 class RestoreTestFile(Strict):

@@ -17,8 +17,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from ccdr.errors import Problem
-from ccdr.shape import Shape
-from ccdr.yamlfile import Document, Finding, Where, dotted
+from ccdr.plans.shape import Shape
+from ccdr.plans.yamlfile import Document, Finding, Where, dotted
 
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr import model
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import Limits
-from ccdr.repository_url import repository_url
+from ccdr.plans.repository_url import repository_url
 from ccdr.schema import Duration, Name, PlanPath, Strict, Text, WithPassword
 
 NO_PROGRESS = 600.0

@@ -18,28 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine, EngineConfig
 from ccdr.errors import PlanInvalid, Problem, UsageProblem
-from ccdr.planlint import lint
-from ccdr.planmodel import NO_PASSWORD, LimitsInForce, Plan, PlanObjectives, Repository, Retention
-from ccdr.problems import as_problems, checked, did_you_mean
-from ccdr.restore_tests import LoadedRestoreTest, load_restore_tests, restore_test_schema, wrong_stem
+from ccdr.plans.lint import lint
+from ccdr.plans.model import NO_PASSWORD, Plan
+from ccdr.plans.problems import as_problems, checked, did_you_mean
+from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
+from ccdr.plans.shape import editor_schema, is_name, listed
+from ccdr.plans.yamlfile import Document, Finding, Where, parse, read_bytes
 from ccdr.schema import format_duration, parse_duration
-from ccdr.shape import editor_schema, is_name, listed
-from ccdr.yamlfile import Document, Finding, Where, parse, read_bytes
-
-__all__ = [
-    "LimitsInForce",
-    "LoadedPlan",
-    "Plan",
-    "PlanObjectives",
-    "Repository",
-    "Retention",
-    "load_named",
-    "load_plan",
-    "next_due",
-    "plan_names",
-    "plan_schema",
-    "restore_test_schema",
-]
 
 
 @dataclass(frozen=True)
