@@ -21,14 +21,14 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
     expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same."""
     done = Reaped()
     state, now = services.state, services.clock.now()
-    for scratch in state.dead_runs():
+    for scratch in state.dead_runs(now):
         if not dry_run:
             done.problems += state.forget_run(scratch)
         done.removed.append(f"scratch {scratch.name}")
     docker = services.lab.docker
     for leftover in docker.leftovers():
         run = leftover.run.removesuffix(CLIENT)
-        alive = leftover.of(docker.state) and state.alive(run)
+        alive = leftover.of(docker.state) and state.alive(run, now)
         dead = leftover.of(docker.state) and not alive
         if alive or not (dead or leftover.expired(now)):
             done.left.append(f"{leftover.kind} {leftover.name} is in use, or another installation's")

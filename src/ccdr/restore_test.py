@@ -27,7 +27,7 @@ from ccdr.model import (
     verdict_of,
 )
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import Disposal, Image
+from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
 from ccdr.sandbox.lab import memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
 from ccdr.state import Run
@@ -131,7 +131,8 @@ def restore_test(
     repo = services.repository(job.loaded, job.limits)
     with services.state.lock(job.plan, job.asset, "test"):
         with services.state.run(services.clock) as run:
-            run.keep = keep
+            if keep:
+                run.kept_until = services.clock.now() + KEPT_LIFETIME
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
             body = {
                 "plan_sha256": job.loaded.sha256,
@@ -293,7 +294,7 @@ class _Work:
                 storage=self._job.engine.storage,
                 no_progress=self._job.limits.no_progress,
                 disposal=self._disposal,
-                keep=self._run.keep,
+                keep=self._run.kept_until is not None,
             )
         )
         self._test.sandbox = {
@@ -367,7 +368,7 @@ class _Work:
             test.tools["restic"] = self._repo.version()
         left = [*self._disposal.problems, *run.problems]
         test.disposal = {
-            "kept": run.keep,
+            "kept_until": run.kept_until and rfc3339(run.kept_until),
             "sandbox_gone": self._disposal.clean,
             "scratch_gone": not run.scratch.exists(),
             "left_behind": left,

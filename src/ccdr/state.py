@@ -17,12 +17,13 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
+from ccdr.model import rfc3339, utc
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Run:
 
     id: str
     scratch: Path
-    keep: bool = False
+    kept_until: datetime | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -102,7 +103,7 @@ class State:
 
     @contextlib.contextmanager
     def run(self, clock: Clock) -> Iterator[Run]:
-        """A new run with an empty scratch directory, removed at its end unless `keep` was set."""
+        """A new run with an empty scratch directory, removed at its end unless `kept_until` was set."""
         run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         scratch = self.directory("scratch", f"run-{run_id}")
         run = Run(run_id, scratch)
@@ -110,26 +111,32 @@ class State:
             try:
                 yield run
             finally:
-                if not run.keep:
+                if run.kept_until is not None:
+                    self._alive_path(run_id).write_text(f"{rfc3339(run.kept_until)}\n", "ascii")
+                else:
                     run.problems += remove_tree(scratch)
                     self._alive_path(run_id).unlink(missing_ok=True)
 
     def _alive_path(self, run_id: str) -> Path:
         return self.root / "scratch" / f"run-{run_id}.alive"
 
-    def alive(self, run_id: str) -> bool:
-        """Does a process still hold this run? False for runs of other installations."""
+    def alive(self, run_id: str, now: datetime) -> bool:
+        """Does a process still hold this run, or is it kept until later? False for other installations' runs."""
         path = self._alive_path(run_id)
         if not path.exists():
             return False
         with self._flock(path) as got:
-            return not got
+            if not got:
+                return True
+        with contextlib.suppress(OSError, ValueError):
+            return now < utc(path.read_text("ascii").strip())
+        return False
 
-    def dead_runs(self) -> list[Path]:
-        """Scratch directories whose run has ended without removing them."""
+    def dead_runs(self, now: datetime) -> list[Path]:
+        """Scratch directories whose run has ended without removing them, or whose keeping has."""
         scratch = self.root / "scratch"
         runs = scratch.glob("run-*") if scratch.is_dir() else ()
-        return sorted(p for p in runs if p.is_dir() and not self.alive(p.name.removeprefix("run-")))
+        return sorted(p for p in runs if p.is_dir() and not self.alive(p.name.removeprefix("run-"), now))
 
     def forget_run(self, scratch: Path) -> list[str]:
         """Remove a dead run's scratch; what could not be removed."""

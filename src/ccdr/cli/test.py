@@ -145,7 +145,7 @@ def _tell_measures(done: RestoreTest) -> None:
     table(("", "", "achieved", "objective"), rows)
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
     click.echo(f"phases: {phases}")
-    if done.disposal.get("kept"):
+    if done.disposal.get("kept_until"):
         click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (remove: docker rm -f ccdr-{done.run})")
     left = done.disposal.get("left_behind")
     for said in left if isinstance(left, list) else ():

@@ -166,7 +166,8 @@ class Postgres(EngineConfig):
             argv += [f"--lock-wait-timeout={int(tools.lock_wait * 1000)}", "-f", place.path(dump)]
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
-            place.run(argv, env=env, watch=into, what="pg_dump")
+            dump_env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {identity.DUMP_OPTIONS}"}
+            place.run(argv, env=dump_env, watch=into, what="pg_dump")
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
         point = before
         if standby == "t":
@@ -176,7 +177,7 @@ class Postgres(EngineConfig):
                     hint="back it up once a commit has been replayed since its start, or use the primary",
                 )
             point = before + timedelta(seconds=min(0.0, float(replayed) - skew - before.timestamp()))
-        self._globals(place, env, into, superuser=inventory.superuser)
+        self._globals(place, dump_env, into, superuser=inventory.superuser)
         toc = identity.read_toc(place, dump)
         (into / "toc.list").write_text(toc.text)
         names = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file()]

@@ -23,6 +23,12 @@ _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
 _BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
 _UNSTABLE = re.compile(r"^(\\(un)?restrict .*|-- Dumped (from|by) .*)$\n?", re.MULTILINE)
 _HEADER = re.compile(r"^-- (?:Data for )?Name: (?P<name>.*?); Type: (?P<type>[^;]*); Schema: (?P<schema>[^;]*);", re.M)
+_PREAMBLE = re.compile(r"--|SET |SELECT pg_catalog\.set_config\(|\\(un)?restrict ")
+_SEQUENCES = re.compile(r"SEQUENCE SET ")
+# In the data section of a dump, never among its definitions.
+_LARGE_OBJECTS = re.compile(r"BLOB METADATA |BLOB - |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT")
+# What a role or a database may set, and what would then tell two equal databases apart.
+DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
 NAMED = 6  # how many differences a result names
 
 
@@ -44,14 +50,10 @@ class Toc:
                 found[key] = dump_id
         return found
 
-    def lines(self, kind: str) -> str:
-        """The lines of one kind, as `pg_restore -L` wants them."""
-        keep = [
-            line
-            for line in self.text.splitlines()
-            if (m := _ENTRY.fullmatch(line)) and m["rest"].startswith(f"{kind} ")
-        ]
-        return "\n".join(keep) + "\n"
+    def lines(self, wanted: re.Pattern[str]) -> str:
+        """The lines whose entry matches, as `pg_restore -L` wants them."""
+        found = (line for line in self.text.splitlines() if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
+        return "".join(f"{line}\n" for line in found)
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,17 @@ def schema(place: Place, dump: Path) -> Schema:
     return Schema(_UNSTABLE.sub("", place.run(argv, what="reading the dump's definitions").stdout))
 
 
-def sequences(place: Place, dump: Path, toc: Toc) -> Counter[str]:
-    """The `setval` statements of a dump."""
-    if not toc.of("SEQUENCE SET"):
+def statements(place: Place, dump: Path, toc: Toc, wanted: re.Pattern[str]) -> Counter[str]:
+    """The SQL of the matching entries, a multiset of lines, without the preamble that every script begins with."""
+    lines = toc.lines(wanted)
+    if not lines:
         return Counter()
     argv = ["pg_restore", "-L", "/dev/stdin", "-f", "-", place.path(dump)]
-    said = place.run(argv, stdin=toc.lines("SEQUENCE SET"), what="reading the dump's sequences").stdout
-    return Counter(line for line in said.splitlines() if "pg_catalog.setval(" in line)
+    return _sql_lines(place.run(argv, stdin=lines, what="reading details of the dump").stdout)
+
+
+def _sql_lines(text: str) -> Counter[str]:
+    return Counter(line for line in text.splitlines() if line and not _PREAMBLE.match(line))
 
 
 def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:
@@ -115,24 +121,55 @@ def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:
 def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
     """Dump the restored database again and compare: tables, large objects, sequences, objects, roles."""
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
+    env = {**env, "PGOPTIONS": DUMP_OPTIONS}
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
     box.run(argv, env=env, watch=again, what="dumping the restored database")
     box.run(["chmod", "-R", "a+rwX", box.path(again)])  # the sandbox's user is not ours
     captured = {n.removeprefix("dump/"): d for n, d in bench.manifest.files.items() if n.startswith("dump/")}
     toc, toc_again = read_toc(box, dump), read_toc(box, again)
     names = sorted(p.name for p in again.iterdir())
-    files_again = bench.digest(again, [n for n in names if not n.endswith(".dat")])
-    files_again |= bench.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
+    files_again = bench.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
     yield _captured_files(bench)
     yield _tables(bench, tables(toc, captured), tables(toc_again, files_again), dump, again)
     yield _result("large objects", blobs(captured), blobs(files_again), len(blobs(captured)))
-    before, after = sequences(box, dump, toc), sequences(box, again, toc_again)
-    yield _result("sequences", before, after, before.total())
-    yield _objects(bench.manifest, schema(box, dump), schema(box, again))
+    for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
+        before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
+        yield _result(name, before, after, before.total())
+    yield _objects(schema(box, dump), schema(box, again))
+    yield _roles(bench, env)
     psql = ["psql", "-X", "-w", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
     said = read_inventory(box.run(psql, stdin=INVENTORY, env=env, what="taking the inventory").stdout).facts
     of_source = {key: bench.manifest.contents.get(key) for key in COMPARED}
-    yield _result("roles and database settings", of_source, {key: said.get(key) for key in COMPARED}, len(COMPARED))
+    yield _result("database settings", of_source, {key: said.get(key) for key in COMPARED}, len(COMPARED))
+
+
+def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
+    """Roles, memberships, their settings and comments, as pg_dumpall writes them. A statement may hold a
+    password's hash: only its first words are told."""
+    argv = [
+        "pg_dumpall",
+        "-w",
+        "--roles-only",
+        "-l",
+        env["PGDATABASE"],
+        "-f",
+        bench.sandbox.path(bench.out / "roles.sql"),
+    ]
+    if not bench.manifest.contents["role_passwords"]:
+        argv.append("--no-role-passwords")
+    bench.sandbox.run(argv, env=env, what="dumping the restored roles")
+    bench.sandbox.run(["chmod", "a+r", bench.sandbox.path(bench.out / "roles.sql")])
+    before, after = (
+        _sql_lines((place / "roles.sql").read_text("utf-8", "surrogateescape")) for place in (bench.restored, bench.out)
+    )
+    wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
+    return CheckResult(
+        kind="identical",
+        name="roles",
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{before.total()} statements",
+        actual=f"differs: {_named(wrong)}" if wrong else f"{after.total()} statements, equal",
+    )
 
 
 def _captured_files(bench: Bench) -> CheckResult:
@@ -185,7 +222,7 @@ def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
     return hashes[0] == hashes[1]
 
 
-def _objects(manifest: Manifest, before: Schema, after: Schema) -> CheckResult:
+def _objects(before: Schema, after: Schema) -> CheckResult:
     old, new = before.statements(), after.statements()
     wrong = [f"missing: {_title(s)}" for s in old - new] + [f"not in the backup: {_title(s)}" for s in new - old]
     return CheckResult(
