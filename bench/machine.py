@@ -1,0 +1,91 @@
+"""The machine, and how a command is timed on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One command: wall seconds, its own peak memory (not its children's), what it said."""
+
+    seconds: float
+    peak_bytes: int
+    code: int
+    stdout: str
+    stderr: str
+
+
+def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
+    """Run a command to its end. What earlier commands left to be written is written first, so that it is not
+    paid for by this one; page caches stay warm for all alike."""
+    os.sync()
+    began = time.monotonic()
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    )
+    peak = [0]
+    watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+    watcher.start()
+    out, err = process.communicate()
+    seconds = time.monotonic() - began
+    watcher.join()
+    done = Timed(seconds, peak[0], process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    if done.code not in ok:
+        raise SystemExit(f"{' '.join(argv)} ended with {done.code}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done
+
+
+def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
+    """The kernel keeps the high-water mark of resident memory; the last look before the end counts."""
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        try:
+            found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("ascii"))
+        except OSError:
+            return
+        if found:
+            peak[0] = max(peak[0], int(found[1]) * 1024)
+        time.sleep(0.05)
+
+
+def said(*argv: str) -> str:
+    """What a short command answers, or an empty string."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def facts(image: str) -> dict[str, object]:
+    """What a number means nothing without."""
+    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("ascii", "replace"))
+    memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+    return {
+        "processor": cpu[1] if cpu else platform.machine(),
+        "processors": os.cpu_count(),
+        "memory_bytes": int(memory[1]) * 1024 if memory else None,
+        "load_before": [round(n, 2) for n in os.getloadavg()],
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "restic": said("restic", "version"),
+        "docker": said("docker", "version", "--format", "{{.Server.Version}}"),
+        "image": image,
+        "image_id": said("docker", "image", "inspect", "--format", "{{.Id}}", image),
+        "postgres": said("docker", "run", "--rm", image, "postgres", "--version"),
+        "ccdr": said(".venv/bin/ccdr", "--version"),
+        "commit": said("git", "rev-parse", "--short", "HEAD")
+        + ("+" if said("git", "status", "--porcelain", "src") else ""),
+    }

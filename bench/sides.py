@@ -1,0 +1,173 @@
+"""The two sides that are compared: `ccdr`, and the same work by hand (the scripts in by_hand/)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from machine import Timed, timed
+from source import HERE, Source
+
+from ccdr.catalogue import Catalogue
+from ccdr.engines.postgres import Postgres
+from ccdr.engines.postgres.inventory import Inventory, conf_line
+from ccdr.plans import load_named
+
+CCDR = str(Path(sys.executable).with_name("ccdr"))
+CHECKS = """\
+restore_test: bench
+checks:
+  - {{kind: identical}}
+  - {{kind: integrity}}
+  - {{kind: rows, table: call, at_least: {calls}}}
+  - {{kind: freshness, query: "select max(started_at) from call", within: 30d}}
+  - {{kind: sql, name: every call has a customer, expect: 0,
+     query: "select count(*) from call c left join customer u on u.id = c.customer_id where u.id is null"}}
+"""
+PLAN = """\
+plan: bench
+service: A contact centre
+owner: ops@example.test
+objectives: {{rpo: 24h, rto: 4h, mtd: 24h}}
+repository: {{url: {root}/repo, password_file: key}}
+assets:
+  crm:
+    engine: postgres
+    connection: {{host: {sockets}, user: postgres, database: {database}}}
+    image: {image}
+    backup: {{schedule: "0 */6 * * *"}}
+    restore_test: {{schedule: "0 3 * * *", checks: [bench]}}
+"""
+
+
+def init(repo: Path, key: Path) -> None:
+    argv = ["restic", "-q", "-r", str(repo), "-p", str(key), "init"]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+@dataclass
+class Ours:
+    """A place of its own with a plan, state and a repository."""
+
+    root: Path
+    source: Source
+    database: str
+    image: str
+    calls: int
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("plans", "restore_tests"):
+            (self.root / name).mkdir(parents=True)
+        (self.root / "plans/key").write_text("correct horse battery staple\n", "ascii")
+        (self.root / "plans/key").chmod(0o600)
+        plan = PLAN.format(root=self.root, sockets=self.source.sockets, database=self.database, image=self.image)
+        (self.root / "plans/bench.yaml").write_text(plan, "utf-8")
+        (self.root / "restore_tests/bench.yaml").write_text(CHECKS.format(calls=self.calls), "utf-8")
+        init(self.repo, self.root / "plans/key")
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "repo"
+
+    def run(self, verb: str) -> tuple[Timed, Any]:
+        """`ccdr VERB bench`, and the JSON document it prints."""
+        argv = [CCDR, "--plans", str(self.root / "plans"), "--restore-tests", str(self.root / "restore_tests")]
+        argv += ["--state", str(self.root / "state"), verb, "bench", "--json"]
+        done = timed(argv)
+        document = json.loads(done.stdout)
+        good = document.get("result") == "STORED" or document.get("verdict") == "PASS"
+        if not good:
+            raise SystemExit(f"{' '.join(argv)} did not succeed:\n{done.stdout}")
+        return done, document
+
+    def sandbox(self) -> tuple[int, str]:
+        """Bytes for the data and the server's settings that ccdr gives its sandbox: by hand uses the same."""
+        loaded = load_named("bench", self.root / "plans", self.root / "restore_tests")
+        engine = loaded.plan.assets["crm"]
+        assert isinstance(engine, Postgres)
+        catalogue = Catalogue(self.root / "state/catalogue")
+        manifest = catalogue.manifest(catalogue.snapshots("bench", "crm")[-1])
+        settings = engine._server_settings(Inventory(manifest.contents))
+        return engine.sandbox(manifest).bytes, "".join(conf_line(k, v) for k, v in settings.items())
+
+
+@dataclass
+class ByHand:
+    """The scripts, with a repository and a restic cache of their own."""
+
+    root: Path
+    source: Source
+    database: str
+    image: str
+    calls: int
+    facts: Path  # a directory with what was taken down at the dump: sums, rows, roles.sql
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True)
+        self.key.write_text("correct horse battery staple\n", "ascii")
+        init(self.repo, self.key)
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "repo"
+
+    @property
+    def key(self) -> Path:
+        return self.root / "key"
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "IMAGE": self.image,
+            "SOCKETS": str(self.source.sockets),
+            "DATABASE": self.database,
+            "WORK": str(self.root / "work"),
+            "NAME": f"{self.source.container}-hand",
+            "RESTIC_REPOSITORY": str(self.repo),
+            "RESTIC_PASSWORD_FILE": str(self.key),
+            "RESTIC_CACHE_DIR": str(self.root / "cache"),
+        }
+
+    def backup(self) -> Timed:
+        return timed(["bash", str(HERE / "by_hand/backup.sh")], env=self.environment())
+
+    def test(self, data_bytes: int, settings: str) -> Timed:
+        (self.facts / "settings").write_text(settings, "utf-8")
+        more = {
+            "CAPTURE": str(self.root / "work/capture"),
+            "SUMS": str(self.facts / "sums"),
+            "ROWS": str(self.facts / "rows"),
+            "ROLES": str(self.facts / "roles.sql"),
+            "SETTINGS": str(self.facts / "settings"),
+            "DATA_BYTES": str(data_bytes),
+            "CALLS": str(self.calls),
+        }
+        return timed(["bash", str(HERE / "by_hand/test.sh")], env={**self.environment(), **more})
+
+
+def take_down(source: Source, database: str, image: str, work: Path) -> Path:
+    """What the test by hand compares with, taken once and outside any measured time."""
+    facts = work / "facts"
+    facts.mkdir()
+    facts.chmod(0o777)
+    script = (
+        f"cd {facts} && pg_dump -w -d {database} -Fd -j2 -Z0 --no-sync -f dump && "
+        f"sha256sum dump/[0-9]*.dat | cut -d ' ' -f 1 | sort > sums && cat dump/[0-9]*.dat | wc -l > rows && "
+        f"pg_dumpall -w --roles-only -f roles.sql && rm -r dump"
+    )
+    argv = ["docker", "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
+    argv += ["--mount", f"type=bind,src={source.sockets},dst={source.sockets},readonly"]
+    argv += ["--mount", f"type=bind,src={facts},dst={facts}", "--env", f"PGHOST={source.sockets}"]
+    subprocess.run([*argv, "--env", "PGUSER=postgres", image, "bash", "-ec", script], check=True)
+    return facts
+
+
+def discard(*roots: Path) -> None:
+    for root in roots:
+        shutil.rmtree(root)
