@@ -174,17 +174,20 @@ class Host:
 
 @dataclass(frozen=True)
 class Daemon:
-    """A server of the demo's. Holds on to none of our streams; ends when the process that started it does."""
+    """A server of the demo's. Holds on to none of our streams; ends when the process that started it does,
+    unless it is to outlive it."""
 
     argv: tuple[str, ...]
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Daemon:
+    def start(
+        cls, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, outlive: bool = False
+    ) -> Daemon:
         environment = Host()._environment(env or {})
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*Host()._wrapper(environment["PATH"]), *argv],
+                [*([] if outlive else Host()._wrapper(environment["PATH"])), *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

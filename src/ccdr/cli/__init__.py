@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -37,6 +37,7 @@ for _verb in (
     plan.plan,
     ledger.ledger,
     sandbox.sandbox,
+    demo.demo,
     completion.completion,
 ):
     main.add_command(_verb)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from ccdr.errors import CcdrError
 from ccdr.proc import Daemon
 from ccdr.storage.s3 import Bucket
 
+PID = "weed.pid"
 PATIENCE = 60.0  # seconds until the first object can be written; three as a rule
 
 
@@ -44,8 +48,9 @@ class Store:
         return [int(flag.rsplit("=", 1)[1]) for flag in flags]
 
 
-def start(data: Path) -> Store:
-    """Start a server with its data below `data`; the first bucket waits until it answers.
+def start(data: Path, *, outlive: bool = False) -> Store:
+    """Start a server with its data below `data`; the first bucket waits until it answers. It ends with this
+    process unless it is to `outlive` it; `stop_left` finds it then.
 
     Raises CcdrError where `weed` is not installed.
     """
@@ -70,8 +75,21 @@ def start(data: Path) -> Store:
     argv += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     argv += ["-master.electionTimeout=1s", "-master.volumeSizeLimitMB=1024", "-volume.max=0"]
     argv += [f"-filer.localSocket={data}/f.sock", f"-s3.localSocket={data}/s.sock"]
-    daemon = Daemon.start(argv, log=data / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"})
+    daemon = Daemon.start(argv, log=data / "weed.log", env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}, outlive=outlive)
+    (data / PID).write_text(f"{daemon.process.pid}\n", "ascii")
     return Store(f"http://127.0.0.1:{ports['s3']}", access, secret, daemon)
+
+
+def stop_left(data: Path) -> None:
+    """Stop a server that outlived the process that started it; only if it is one, and has its data here."""
+    try:
+        pid = int((data / PID).read_text("ascii"))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return
+    if f"-dir={data.absolute()}".encode() in command:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

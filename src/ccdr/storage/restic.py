@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -90,6 +90,17 @@ class Restic:
 
     def init(self) -> None:
         self._run(["init"], what="creating the repository", no_progress=2 * PROBE_WAIT)
+
+    def copy_from(self, other: Restic, snapshot: str) -> None:
+        """Create this repository with `other`'s chunker and copy one snapshot, with its tags, from it."""
+        origin = {
+            "RESTIC_FROM_PASSWORD_FILE": other.env.get("RESTIC_PASSWORD_FILE", ""),
+            "RESTIC_FROM_PASSWORD_COMMAND": other.env.get("RESTIC_PASSWORD_COMMAND", ""),
+        }
+        env = {**other.env, **self.env, **{k: v for k, v in origin.items() if v}}
+        both = replace(self, env=env)
+        both._run(["init", "--from-repo", other.location, "--copy-chunker-params"], what="creating the copy")
+        both._run(["copy", "--from-repo", other.location, snapshot], what="copying the snapshot")
 
     def version(self) -> str:
         said = self.host.run(["restic", "version"], what="restic").stdout.split()

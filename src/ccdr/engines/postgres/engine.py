@@ -93,6 +93,11 @@ class Connection(WithPassword):
         return env
 
 
+def images(major: str) -> tuple[str, ...]:
+    """The official image, then the one that `make images` builds."""
+    return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -111,8 +116,7 @@ class Postgres(EngineConfig):
     prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
-        majors = (major,) if major else SUPPORTED
-        return tuple(f"{name}:{m}" for m in majors for name in ("postgres", "ccdr-sandbox/postgres"))
+        return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
 
     # --- the source -----------------------------------------------------------------------------------
 
