@@ -1,0 +1,208 @@
+"""The catalogue: manifests come back as they were written, entries are whole or absent, damage is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccdr import catalogue
+from ccdr.catalogue import (
+    CLOCK_TOLERANCE,
+    Catalogue,
+    dated_in_future,
+    manifest_text,
+    parse_manifest,
+    snapshot_of,
+    text_digest,
+    write_durably,
+)
+from ccdr.errors import BackupBad, CcdrError
+from ccdr.model import FileDigest, Manifest
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+# Any text, also file names that are not UTF-8 (as surrogates), quotes and line ends.
+texts = st.text(st.characters(codec=None, exclude_categories=()) | st.sampled_from('\udc80\udcff\n"\\\x00'))
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+sizes = st.integers(0, 2**63)
+manifests = st.builds(
+    Manifest,
+    plan=texts,
+    asset=texts,
+    run=texts,
+    engine=texts,
+    method=texts,
+    host=texts,
+    consistent_point=st.datetimes(timezones=st.just(UTC)),
+    clock_skew_s=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    tools=st.dictionaries(texts, texts, max_size=3),
+    contents=st.dictionaries(texts, plain, max_size=4),
+    files=st.dictionaries(texts, st.builds(FileDigest, sizes, texts, st.none() | sizes), max_size=4),
+)
+
+
+def a_manifest(**changes: object) -> Manifest:
+    made = Manifest(
+        plan="p",
+        asset="crm",
+        run="r1",
+        engine="postgres",
+        method="dump",
+        host="h",
+        consistent_point=NOW,
+        clock_skew_s=0.1,
+        tools={"restic": "0.18.0"},
+        contents={"tables": {"public call": {"rows": 3}}},
+        files={"dump/toc.dat": FileDigest(10, "a" * 64), "dump/1.dat": FileDigest(90, "b" * 64, 5)},
+    )
+    return replace(made, **changes)
+
+
+@given(manifests)
+def test_a_manifest_comes_back_as_it_was_written(manifest: Manifest) -> None:
+    text = manifest_text(manifest)
+    assert parse_manifest(text) == manifest
+    assert manifest_text(parse_manifest(text)) == text
+    assert text.endswith("\n") and text.count("\n") == 1
+
+
+@given(manifests)
+def test_a_manifest_survives_its_file(tmp_path_factory: pytest.TempPathFactory, manifest: Manifest) -> None:
+    """As backup writes it and the restore test reads it."""
+    path = tmp_path_factory.mktemp("m") / "manifest"
+    path.write_text(manifest_text(manifest), "utf-8", "surrogateescape")
+    text = path.read_text("utf-8", "surrogateescape")
+    assert parse_manifest(text) == manifest and text_digest(text) == text_digest(manifest_text(manifest))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", "1", '"x"', "{}", '{"format": 2}', "\x00",
+        manifest_text(a_manifest()).replace('"format":1', '"format":2'),
+        manifest_text(a_manifest()).replace("Z", ""),  # a time without a zone
+        manifest_text(a_manifest()).replace('"plan"', '"plane"'),
+        manifest_text(a_manifest()).replace('"sha256"', '"md5"'),
+        manifest_text(a_manifest())[:-20],
+        json.dumps({**json.loads(manifest_text(a_manifest())), "files": []}),
+        json.dumps({**json.loads(manifest_text(a_manifest())), "consistent_point": 7}),
+    ],
+)  # fmt: skip
+def test_what_is_no_manifest_of_ours_is_a_bad_backup(text: str) -> None:
+    with pytest.raises(BackupBad, match="manifest cannot be read"):
+        parse_manifest(text)
+
+
+@given(st.text())
+def test_any_text_is_a_manifest_or_a_bad_backup(text: str) -> None:
+    try:
+        parse_manifest(text)
+    except BackupBad:
+        pass
+
+
+def added(where: Catalogue, number: int, **changes: object) -> catalogue.Snapshot:
+    manifest = a_manifest(run=f"r{number}", consistent_point=NOW + timedelta(hours=number), **changes)
+    text = manifest_text(manifest)
+    snapshot = snapshot_of(
+        manifest, text, f"{number:064x}", "/root/ccdr-capture", NOW + timedelta(hours=number, minutes=5)
+    )
+    where.add(snapshot, text)
+    return snapshot
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Catalogue:
+    return Catalogue(tmp_path / "catalogue")
+
+
+def test_an_entry_comes_back_whole(known: Catalogue) -> None:
+    snapshot = added(known, 1)
+    assert known.snapshots("p", "crm") == [snapshot]
+    assert known.manifest(snapshot) == a_manifest(consistent_point=NOW + timedelta(hours=1))
+    assert snapshot.bytes == 100
+
+
+def test_snapshots_are_by_consistent_point_whatever_their_ids(known: Catalogue) -> None:
+    made = [added(known, n) for n in (3, 1, 2)]
+    assert [s.id for s in known.snapshots("p", "crm")] == [made[1].id, made[2].id, made[0].id]
+
+
+def test_each_asset_has_its_own(known: Catalogue) -> None:
+    added(known, 1)
+    assert known.snapshots("p", "other") == [] and known.snapshots("q", "crm") == []
+    assert known.knows("p") and not known.knows("q")
+
+
+def test_an_empty_catalogue_knows_nothing(known: Catalogue) -> None:
+    assert known.snapshots("p", "crm") == [] and not known.knows("p")
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"snapshot": {}}', '{"snapshot": {"id": 1}}', "\x00\xff"])
+def test_a_damaged_entry_does_not_count_and_hides_no_other(known: Catalogue, damage: str) -> None:
+    bad, good = added(known, 1), added(known, 2)
+    path = known.directory / "p" / "crm" / f"{bad.id}.json"
+    path.write_bytes(damage.encode("latin-1"))
+    assert known.snapshots("p", "crm") == [good]
+    with pytest.raises(BackupBad, match="cannot be read"):
+        known.manifest(bad)
+    assert known.manifest(good).run == "r2"
+
+
+def test_a_write_that_was_cut_short_is_no_entry(known: Catalogue) -> None:
+    good = added(known, 1)
+    (known.directory / "p" / "crm" / f".{'9' * 64}.json.123.tmp").write_text('{"snapshot"')
+    assert known.snapshots("p", "crm") == [good]
+
+
+def test_adding_twice_is_adding_once(known: Catalogue) -> None:
+    added(known, 1)
+    added(known, 1)
+    assert len(known.snapshots("p", "crm")) == 1
+
+
+def test_entries_are_private(known: Catalogue) -> None:
+    snapshot = added(known, 1)
+    path = known.directory / "p" / "crm" / f"{snapshot.id}.json"
+    assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "entry"
+    write_durably(path, "before\n")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(catalogue.os, "fsync", full)
+    with pytest.raises(CcdrError, match="No space left"):
+        write_durably(path, "after\n")
+    assert path.read_text() == "before\n" and [p.name for p in tmp_path.iterdir()] == ["entry"]
+
+
+@given(st.integers(-3600, 3600))
+def test_a_snapshot_is_usable_no_earlier_than_it_is_consistent(seconds: int) -> None:
+    """A clock set back during the upload gives no negative exposure."""
+    made = snapshot_of(a_manifest(), "x", "1" * 64, "/r", NOW + timedelta(seconds=seconds))
+    assert made.usable_at == max(NOW, NOW + timedelta(seconds=seconds))
+
+
+@given(st.integers(-(10**6), 10**6))
+def test_the_future_begins_after_the_clocks_tolerance(seconds: int) -> None:
+    made = snapshot_of(a_manifest(), "x", "1" * 64, "/r", NOW)
+    assert dated_in_future(made, NOW + timedelta(seconds=seconds)) == (-seconds > CLOCK_TOLERANCE.total_seconds())
+
+
+@pytest.mark.parametrize("outside, total", [(0, 100), (900, 1000), ("many", 100), (None, 100)])
+def test_size_counts_what_a_restore_writes(outside: object, total: int) -> None:
+    assert snapshot_of(a_manifest(contents={"bytes": outside}), "x", "1" * 64, "/r", NOW).bytes == total

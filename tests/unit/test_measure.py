@@ -1,0 +1,115 @@
+"""RPO and RTO arithmetic, against the contract's wording, for any history of backups."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccdr.measure import Point, exposure, judge, worst_exposure
+from ccdr.model import ObjectiveVerdict
+
+EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def point(consistent: float, usable: float) -> Point:
+    return Point(at(consistent), at(usable))
+
+
+moments = st.integers(-10_000, 10_000)
+# A backup is usable some time after its consistent point; a clock that was set may say otherwise.
+good = st.builds(lambda c, took: point(c, c + took), moments, st.integers(0, 500))
+any_point = st.builds(point, moments, moments)
+
+
+@given(moments, st.lists(any_point))
+def test_exposure_is_never_negative(now: int, points: list[Point]) -> None:
+    assert exposure(at(now), points) >= 0
+
+
+def test_no_backup_is_infinite_exposure() -> None:
+    assert exposure(EPOCH, []) == math.inf
+    assert worst_exposure(EPOCH, at(60), []) == math.inf
+
+
+@given(moments, st.lists(good))
+def test_exposure_is_to_the_newest_point_usable_now(now: int, points: list[Point]) -> None:
+    usable = [p for p in points if p.usable <= at(now)]
+    expected = min(((at(now) - p.consistent).total_seconds() for p in usable), default=math.inf)
+    assert exposure(at(now), points) == expected
+
+
+@given(moments, st.lists(any_point), any_point)
+def test_another_backup_never_raises_exposure(now: int, points: list[Point], more: Point) -> None:
+    assert exposure(at(now), [*points, more]) <= exposure(at(now), points)
+
+
+@given(st.integers(0, 9000), st.lists(any_point))
+def test_a_point_in_the_future_proves_nothing(ahead: int, points: list[Point]) -> None:
+    planted = Point(at(ahead + 1), at(0))
+    assert exposure(at(ahead), [*points, planted]) == exposure(at(ahead), points)
+
+
+def test_a_backup_counts_once_it_is_usable_not_once_it_is_consistent() -> None:
+    points = [point(0, 10), point(100, 400)]
+    assert exposure(at(399), points) == 399
+    assert exposure(at(400), points) == 300
+
+
+def test_worst_exposure_is_usable_next_minus_consistent_previous() -> None:
+    points = [point(0, 10), point(100, 130), point(200, 260)]
+    assert worst_exposure(at(10), at(270), points) == 160  # 260 - 100
+    assert worst_exposure(at(10), at(900), points) == 700  # 900 - 200: now - consistent(last)
+
+
+@given(st.lists(good, min_size=3, max_size=8), st.data())
+def test_a_failed_backup_drops_out_and_widens_the_gap(points: list[Point], data: st.DataObject) -> None:
+    start, end = at(-20_000), at(20_000)
+    failed = data.draw(st.sampled_from(points))
+    rest = [p for p in points if p is not failed]
+    assert worst_exposure(start, end, rest) >= worst_exposure(start, end, points)
+
+
+@given(st.lists(good), moments, st.integers(0, 5000))
+def test_worst_exposure_is_no_less_than_exposure_at_the_end(points: list[Point], start: int, length: int) -> None:
+    end = at(start + length)
+    assert worst_exposure(at(start), end, points) >= exposure(end, points)
+
+
+@given(st.lists(good, max_size=6), moments, st.integers(1, 3000), st.floats(0, 1))
+def test_worst_exposure_bounds_exposure_at_any_moment(
+    points: list[Point], start: int, length: int, where: float
+) -> None:
+    """Just before any moment of the period, no more would have been lost than the worst says."""
+    moment = start + where * length
+    assert exposure(at(moment), points) <= worst_exposure(at(start), at(start + length), points)
+
+
+def test_a_period_before_the_first_backup_is_infinite() -> None:
+    assert worst_exposure(at(0), at(100), [point(40, 50)]) == math.inf
+
+
+@given(st.floats(1, 1e6), st.one_of(st.none(), st.floats(0, 1e7), st.just(math.inf)))
+def test_what_was_not_measured_is_never_met(objective: float, achieved: float | None) -> None:
+    judged = judge(objective, achieved)
+    assert (judged.verdict is ObjectiveVerdict.MET) == (achieved is not None and achieved <= objective)
+    if achieved is None:
+        assert judged.verdict is ObjectiveVerdict.NOT_MEASURED
+    elif achieved > objective:
+        assert judged.verdict is ObjectiveVerdict.BREACHED
+
+
+def test_infinite_is_null_and_breached() -> None:
+    assert judge(60, math.inf).as_json() == {"objective_s": 60, "achieved_s": None, "verdict": "BREACHED"}
+
+
+@pytest.mark.parametrize("achieved", [60.0, 59.999])
+def test_an_objective_reached_exactly_is_met(achieved: float) -> None:
+    assert judge(60, achieved).verdict is ObjectiveVerdict.MET
