@@ -1,0 +1,107 @@
+"""The documentation tells the truth: the reference is generated, the README's own steps work."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from tests.harness import Site, Source
+
+from ccdr.demo.recordings import SOUNDS, place
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_cli_reference_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.TARGET.read_text("utf-8") == module.reference(), "run: python docs/generate.py"
+
+
+def test_readme_exit_codes_are_the_programs() -> None:
+    from ccdr.errors import Exit
+
+    codes = {int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)}
+    assert codes == {int(code) for code in Exit}
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_examples_are_right(tmp_path: Path) -> None:
+    """The plan and restore tests that ship are well-formed; only their secrets are missing."""
+    site = Site(tmp_path)
+    for name in ("plans", "restore_tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, dirs_exist_ok=True)
+    done = site.run("plan", "check")
+    assert done.code == 0, done
+    assert all("secrets/" in line for line in done.json["lint"]), done.json["lint"]
+
+
+@pytest.fixture
+def own(tmp_path: Path, source: Source) -> Iterator[Site]:
+    """A user's directory, made by the README's steps 1 to 4; only addresses are one's own."""
+    site = Site(tmp_path)
+    (tmp_path / "plans" / "key").unlink()
+    source.psql("create database readme template template0")
+    source.psql(
+        "create table customer (id int primary key); insert into customer select generate_series(1, 50);"
+        "create table call (id serial, customer_id int, started_at timestamptz default now());"
+        "insert into call (customer_id) select 1 + g % 50 from generate_series(1, 2000) g; select lo_create(4711)",
+        "readme",
+    )
+    source.psql(blocks("sql")[0].replace("'…'", "'secret'"), "readme")
+    secrets = blocks("sh")[1].replace("cat > plans/secrets/crm.pw", "echo secret > plans/secrets/crm.pw")
+    subprocess.run(["bash", "-euc", secrets], cwd=tmp_path, check=True)
+    plan, mine, audio = blocks("yaml")
+    place(SOUNDS, tmp_path / "recordings", first=1, count=5, day=date(2026, 1, 2))
+    plan = plan.replace("/mnt/backup/mine", str(tmp_path / "repo")).replace(
+        "/var/spool/recordings", str(tmp_path / "recordings")
+    )
+    plan = plan.replace("host: 127.0.0.1", f"host: {source.sockets}").replace("database: crm", "database: readme")
+    site.write("plans/mine.yaml", plan)
+    site.write("restore_tests/mine.yaml", mine)
+    site.write("restore_tests/audio.yaml", audio)
+    yield site
+    source.psql("drop database readme with (force)")
+    source.psql("drop role ccdr_backup")
+
+
+def test_readme_from_plan_to_proven_restore(own: Site) -> None:
+    for line in blocks("sh")[2].splitlines():
+        command = shlex.split(line, comments=True)
+        done = own.run(*command[1:])
+        assert done.code == 0, (line, str(done))
+    assets = done.json["plans"][0]["assets"]
+    assert {a["asset"]: a["last_test"]["verdict"] for a in assets} == {"crm": "PASS", "recordings": "PASS"}
+
+
+def test_demo_shows_green_and_red(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    argv = [*site.argv("demo", "--json")]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert [t["verdict"] for t in shown["tests"]] == ["PASS", "PASS"]
+    assert shown["damaged_copy"]["verdict"] == "FAIL"
+    assert {p.name for p in (tmp_path / ".demo").iterdir()} >= {"plans", "restore_tests", "state", "s3", "damaged"}
+    again = subprocess.run(site.argv("demo", "--clean"), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and not (tmp_path / ".demo").exists(), again.stderr
