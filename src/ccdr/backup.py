@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
-from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing
+from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED, read_history
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
@@ -78,7 +78,7 @@ class BackupResult:
 def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
     """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
     after that is in the result and in the ledger, an interrupt included (and raised again)."""
-    repo = services.repository(job.loaded, job.limits)
+    repo = services.repository(job.loaded, job.limits, gentle=True)
     with services.state.lock(job.plan, job.asset, "backup"), services.state.run(services.clock) as run:
         result = BackupResult(job.plan, job.asset, run.id)
         credentials = services.state.directory("scratch", run.scratch.name, "credentials")
@@ -94,6 +94,8 @@ def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
             interrupted, result.reason = error, "interrupted"
         except (CcdrError, OSError) as error:
             result.reason, result.hint = str(error), getattr(error, "hint", None)
+        except Exception as error:  # a run always has an end
+            result.reason, result.hint = own_error(error)
         if result.result != STORED:
             attempt.mark_failed()
         result.left_behind += remove_tree(attempt.into)

@@ -114,6 +114,8 @@ class Catalogue:
         findings, vanished = [], []
         for asset in assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
+            for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
+                self._path(known.pop(snapshot_id)).unlink(missing_ok=True)
             listed = {s.id: s for s in there if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
             with ThreadPoolExecutor(max_workers=2) as pool:

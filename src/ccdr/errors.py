@@ -5,9 +5,11 @@ House rule for texts: what was tried, what the program answered, what to do.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -129,6 +131,16 @@ class CommandFailed(CcdrError):
         super().__init__(f"{program} {how}" + (f": {said}" if said else ""))
         self.argv, self.code, self.stderr, self.stalled = tuple(argv), code, stderr, stalled
         self.what = program
+
+
+def own_error(error: Exception) -> tuple[str, str]:
+    """A sentence and a next step for a defect of ccdr itself."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return (
+        f"an error of ccdr's own, at {place}: {type(error).__name__}: {error}",
+        "run it again with -v and report what it prints",
+    )
 
 
 def _how(code: int) -> str:

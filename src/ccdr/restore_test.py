@@ -11,7 +11,7 @@ from pathlib import Path
 from ccdr import __version__, measure
 from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, text_digest
 from ccdr.checks.base import run_check
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, worst
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error, worst
 from ccdr.history import TEST_END, TEST_START, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds
 from ccdr.model import (
@@ -60,6 +60,11 @@ class RestoreTest:
     findings: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
+
+    def broke(self, reason: str, hint: str | None = None) -> None:
+        """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""
+        if self.verdict is not Verdict.FAIL:
+            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, hint
 
     def fail(self, reason: str, hint: str | None = None) -> None:
         """The backup is bad; the first reason stands."""
@@ -146,7 +151,8 @@ def restore_test(
             try:
                 bench_work.carry_out(selection)
             except KeyboardInterrupt as error:
-                interrupted, test.reason, test.verdict = error, "interrupted", Verdict.INCONCLUSIVE
+                interrupted = error
+                test.broke("interrupted")
             except UsageProblem as error:
                 test.verdict, test.reason = Verdict.SKIPPED, str(error)
                 services.ledger.append(TEST_END, **where, body=test.body())
@@ -155,7 +161,9 @@ def restore_test(
                 test.own_verdict = Verdict.FAIL
                 test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
-                test.reason, test.hint = str(error), getattr(error, "hint", None)
+                test.broke(str(error), getattr(error, "hint", None))
+            except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
+                test.broke(*own_error(error))
         # The run's scratch is gone now, or it is not: the record says which.
         bench_work.conclude(run)
         test.record = services.ledger.append(TEST_END, **where, body=test.body())

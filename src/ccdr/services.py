@@ -64,8 +64,9 @@ class Services:
     def digest(self) -> Digest:
         return Digest(self.host)
 
-    def repository(self, loaded: LoadedPlan, limits: LimitsInForce) -> Restic:
-        """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had."""
+    def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
+        """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
+        source's host; what is measured runs at full speed."""
         settings = loaded.plan.repository
         secret = password(settings, self.host, what="repository", shortest=SHORTEST)
         env = env_file(settings.env_file) if settings.env_file else {}
@@ -78,7 +79,7 @@ class Services:
             location=settings.location,
             env=env,
             cache=self.state.directory("cache"),
-            host=self.host.with_(secrets=(secret or "", *hidden), no_progress=limits.no_progress, gentle=True),
+            host=self.host.with_(secrets=(secret or "", *hidden), no_progress=limits.no_progress, gentle=gentle),
             upload_limit=limits.upload,
             download_limit=limits.download,
             lock_wait=limits.lock_wait,

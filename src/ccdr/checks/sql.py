@@ -32,7 +32,7 @@ class Sql(CheckConfig):
 
     def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, self.query)
-        expected = "NULL" if self.expect is None else str(self.expect)
+        expected = _text(self.expect)
         if len(rows) != 1 or len(rows[0]) != 1:
             columns = len(rows[0]) if rows else 0
             yield self.result(False, expected, f"{len(rows)} rows of {columns} columns, expected one value")
@@ -41,13 +41,20 @@ class Sql(CheckConfig):
         yield self.result(_equal(value, self.expect), expected, _shown(value, expected), value)
 
 
+def _text(expect: bool | int | float | str | None) -> str:
+    """As the server writes it."""
+    if expect is None:
+        return "NULL"
+    if isinstance(expect, bool):
+        return "t" if expect else "f"
+    return str(expect)
+
+
 def _equal(value: str | None, expect: bool | int | float | str | None) -> bool:
     if value is None or expect is None:
         return value is None and expect is None
-    if isinstance(expect, bool):
-        return value == ("t" if expect else "f")
-    if isinstance(expect, str):
-        return value == expect
+    if isinstance(expect, bool | str):
+        return value == _text(expect)
     try:
         return Decimal(value) == Decimal(str(expect))
     except InvalidOperation:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from ccdr.errors import CcdrError, Exit
+from ccdr.errors import CcdrError, Exit, own_error
 from ccdr.interfaces import Progress
 
 if TYPE_CHECKING:
@@ -130,13 +130,8 @@ class VerbGroup(click.Group):
         except Exception as error:
             if options.verbose:
                 traceback.print_exc()
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            unknown = CcdrError(
-                f"an error of ccdr's own, at {place}: {type(error).__name__}: {error}",
-                hint="run it again with -v and report what it prints",
-            )
-            tell_error(unknown, options)
+            said, hint = own_error(error)
+            tell_error(CcdrError(said, hint=hint), options)
             ctx.exit(Exit.NOT_CARRIED_OUT)
 
 

@@ -20,6 +20,7 @@ STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
 IDLE = 0.02  # a container that uses less of one processor than this makes no progress
 STDERR_KEPT = 4096
+NOT_STARTED = (126, 127)  # the shell's and Docker's word for a program that cannot be started
 # A read-only root and tmpfs: what a full one says. It is the sandbox that was too small, not the backup bad.
 FULL = ("No space left on device", "could not resize shared memory", "Disk quota exceeded")
 OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -99,6 +100,11 @@ class Box:
                     raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
         code = self._exit_code(exec_id, argv)
         output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
+        if code in NOT_STARTED and code not in ok:
+            raise TestBroken(
+                f"the image {self.image_name} cannot run {argv[0]}: {(output.stdout + output.stderr).strip()[-300:]}",
+                hint="name an image that holds it with `image:`",
+            )
         if code not in ok:
             self._blame_sandbox(code, output.stderr, what or argv[0])
             raise CommandFailed(argv, code, _tail(err), what=what)

@@ -123,6 +123,8 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckRe
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
     env = {**env, "PGOPTIONS": DUMP_OPTIONS}
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
+    if bench.manifest.contents["standby"]:
+        argv.append("--no-unlogged-table-data")  # as it was captured
     box.run(argv, env=env, watch=again, what="dumping the restored database")
     box.run(["chmod", "-R", "a+rwX", box.path(again)])  # the sandbox's user is not ours
     captured = {n.removeprefix("dump/"): d for n, d in bench.manifest.files.items() if n.startswith("dump/")}
