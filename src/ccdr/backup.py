@@ -160,8 +160,9 @@ class _Attempt:
         remove_tree(self.into)
         services.state.directory(*self.into.relative_to(services.state.root.absolute()).parts)
         self._progress.step(f"capturing {job.asset}")
-        lab, limits = services.lab, job.limits
-        with lab.source(job.engine, self._run.id, self.into, self._credentials, limits.no_progress) as (source, facts):
+        lab, limits, run = services.lab, job.limits, self._run.id
+        opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
+        with opened as (source, facts):
             tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous)
             capture = job.engine.capture(source, self.into, tools)
         self._result.skew = capture.clock_skew_s

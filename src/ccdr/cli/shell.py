@@ -19,6 +19,7 @@ import click
 
 from ccdr.errors import CcdrError, Exit, own_error
 from ccdr.interfaces import Progress
+from ccdr.model import human_bytes
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -183,20 +184,23 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A spinner with a bar where the end is known, for people."""
+    """One line: what is done now, how much of it, for how long."""
 
     def __init__(self, bar: Any) -> None:
         self._bar, self._lock = bar, threading.Lock()
-        self._task = bar.add_task("starting", total=None)
+        self._task = bar.add_task("starting", total=None, amount="")
 
     def step(self, text: str) -> None:
+        from rich.markup import escape
+
         with self._lock:
             self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(text, total=None)
+            self._task = self._bar.add_task(escape(text), total=None, amount="")
 
     def amount(self, done: int, total: int | None) -> None:
+        said = human_bytes(done) + (f" of {human_bytes(total)}" if total else "")
         with self._lock:
-            self._bar.update(self._task, completed=done, total=total)
+            self._bar.update(self._task, amount=said)
 
 
 @contextmanager
@@ -206,10 +210,11 @@ def progress() -> Iterator[Progress]:
         yield PlainProgress()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    text = TextColumn("{task.description}  [dim]{task.fields[amount]}", markup=True)
+    columns = (SpinnerColumn(), text, TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield LiveProgress(bar)
 

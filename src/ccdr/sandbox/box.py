@@ -15,6 +15,7 @@ from typing import Any
 
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Output, Session
+from ccdr.proc import tree_bytes
 
 STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
@@ -68,7 +69,7 @@ class Box:
     facts: Mapping[str, object]  # isolation facts, for the record
     no_progress: float = 600.0
     memory: int = 0
-    on_growth: Callable[[Path], None] | None = None
+    on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
 
     def path(self, host: Path) -> str:
         for outside, inside in self.mounts.items():
@@ -94,9 +95,10 @@ class Box:
             while not frames.closed:
                 for stream, data in frames.read(LOOK):
                     (out if stream == STDOUT else err).extend(data)
-                if watch is not None and self.on_growth is not None:
-                    self.on_growth(watch)
-                if progress.stalled(frames.count, self.no_progress):
+                grown = tree_bytes(watch) if watch is not None else 0
+                if grown and self.on_growth is not None:
+                    self.on_growth(grown)
+                if progress.stalled(frames.count + grown, self.no_progress):
                     raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
         code = self._exit_code(exec_id, argv)
         output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.errors import BackupFailed, TestBroken
-from ccdr.interfaces import Engine, Place, SandboxNeeds, Source, SourceFacts
+from ccdr.interfaces import Engine, Place, Progress, SandboxNeeds, Source, SourceFacts
 from ccdr.model import human_bytes
 from ccdr.proc import Host
 from ccdr.sandbox.box import Box
@@ -28,10 +29,11 @@ class Lab:
 
     @contextlib.contextmanager
     def source(
-        self, engine: Engine, run: str, into: Path, credentials: Path, no_progress: float
+        self, engine: Engine, run: str, into: Path, credentials: Path, no_progress: float, progress: Progress
     ) -> Iterator[tuple[Source, SourceFacts]]:
         """The place where the source's client runs: this host where its major version fits, else the image."""
-        host = self.host.with_(gentle=True, no_progress=no_progress)
+        growth = functools.partial(progress.amount, total=None)
+        host = self.host.with_(gentle=True, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
         if need is None:
             source = Source(host, credentials)
@@ -60,6 +62,7 @@ class Lab:
         )
         disposal = Disposal()
         with self.docker.open(spec, disposal) as box:
+            box.on_growth = growth
             source = Source(box, credentials)
             facts = engine.probe(source)
             found = engine.client_major(box)

@@ -43,6 +43,8 @@ _DAMAGE = re.compile(
     r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
     re.IGNORECASE,
 )
+# What restic says after the error that matters.
+_FOLLOW_UP = re.compile(r"lchown |UtimesNano|There were \d+ errors")
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
@@ -291,8 +293,8 @@ def readable(stderr: str) -> str:
             error = message.get("error") or {}
             text = message.get("message") or error.get("message") or text
             if message.get("item"):
-                text = f"{message['item']}: {text}"
+                text = f"{PurePosixPath(message['item']).name}: {text}"
         text = text.removeprefix("Fatal: ").replace("\n", " ")
-        if text and text not in said:
+        if text and text not in said and not _FOLLOW_UP.search(text):
             said.append(text)
     return "; ".join(said[-4:])
