@@ -133,9 +133,7 @@ class Box:
         try:
             yield made["Id"], _Frames(sock)
         finally:
-            raw.close()
-            with contextlib.suppress(OSError):
-                sock.close()
+            close_socket(raw)
 
     def _exit_code(self, exec_id: str, argv: Sequence[str]) -> int:
         from docker.errors import APIError
@@ -196,6 +194,15 @@ class Box:
             f"the sandbox is gone: {_said(why)}",
             hint="see `docker events` and the kernel log for who ended it, then run the test again",
         )
+
+
+def close_socket(raw: Any) -> None:
+    """Close what Docker's client handed out, from the outside in: the HTTP response that the socket was taken
+    from would else complain, at some later time, that its file was closed under it."""
+    for part in (getattr(raw, "_response", None), raw, getattr(raw, "_sock", None)):
+        if part is not None:
+            with contextlib.suppress(OSError, ValueError):
+                part.close()
 
 
 def _said(why: object) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
-from ccdr.sandbox.box import Box
+from ccdr.sandbox.box import Box, close_socket
 
 if TYPE_CHECKING:
     import docker
@@ -156,8 +156,7 @@ class Docker:
                 disposal.kept = True
         finally:
             if holder is not None:
-                with contextlib.suppress(OSError):
-                    holder.close()
+                close_socket(holder)
             if not disposal.kept:
                 disposal.problems += self._remove(name, volume)
                 disposal.done = True

@@ -10,6 +10,7 @@ import csv
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, cast
@@ -181,12 +182,14 @@ class Postgres(EngineConfig):
                     hint="back it up once a commit has been replayed since its start, or use the primary",
                 )
             point = before + timedelta(seconds=min(0.0, float(replayed) - skew - before.timestamp()))
-        self._globals(place, dump_env, into, superuser=inventory.superuser)
-        toc = identity.read_toc(place, dump)
-        (into / "toc.list").write_text(toc.text)
-        names = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file()]
-        files = tools.digest(into, [n for n in names if not n.endswith(".dat")])
-        files |= tools.digest(into, [n for n in names if n.endswith(".dat")], lines=True)
+        data = [str(p.relative_to(into)) for p in sorted(dump.iterdir()) if p.suffix == ".dat"]
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # What the client tells in small answers, while the data is hashed.
+            told = pool.submit(self._describe, place, dump_env, into, superuser=inventory.superuser)
+            files = tools.digest(into, data, lines=True)
+            toc, schema = told.result()
+        small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
+        files |= tools.digest(into, small)
         tables = identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()})
         if not tables:
             raise BackupFailed(
@@ -198,7 +201,7 @@ class Postgres(EngineConfig):
             "standby": standby == "t",
             "role_passwords": inventory.superuser,
             "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in tables.items()},
-            "schema_sha256": identity.schema(place, dump).sha256,
+            "schema_sha256": schema.sha256,
         }
         return Capture(
             consistent_point=point,
@@ -212,13 +215,19 @@ class Postgres(EngineConfig):
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
 
-    def _globals(self, place: Place, env: Mapping[str, str], into: Path, *, superuser: bool) -> None:
-        """`globals.sql` is for people who restore a whole server; `roles.sql` is what the sandbox loads."""
+    def _describe(
+        self, place: Place, env: Mapping[str, str], into: Path, *, superuser: bool
+    ) -> tuple[identity.Toc, identity.Schema]:
+        """What goes beside the dump. `globals.sql` is for people who restore a whole server; `roles.sql` is what
+        the sandbox loads."""
         for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
             argv = ["pg_dumpall", "-w", flag, "-l", self.connection.database, "-f", place.path(into / name)]
             if not superuser:
                 argv.append("--no-role-passwords")  # only a superuser may read them
             place.run(argv, env=env, what=f"pg_dumpall {flag}")
+        toc = identity.read_toc(place, into / "dump")
+        (into / "toc.list").write_text(toc.text)
+        return toc, identity.schema(place, into / "dump")
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
