@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
-from ccdr.errors import Exit
+from ccdr.errors import Exit, UsageProblem
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -68,6 +68,8 @@ def verify(directory: Path | None) -> Exit:
 
     options = settings()
     found = verify_ledger(directory or options.services().ledger.directory)
+    if directory is not None and found.records == 0 and found.ok:
+        raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {c.time}: no end" for c in found.crashes]
     if options.json:
         print_json(
