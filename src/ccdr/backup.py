@@ -98,7 +98,7 @@ def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
             result.reason, result.hint = own_error(error)
         if result.result != STORED:
             attempt.mark_failed()
-        result.left_behind += remove_tree(attempt.into)
+        result.left_behind += remove_tree(attempt.into.parent)
         result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
@@ -120,8 +120,7 @@ class _Attempt:
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
         self._credentials, self._progress, self._result = credentials, progress, result
-        # Always the same path, so that restic finds the previous snapshot as its parent.
-        self.into = services.state.root.absolute() / "scratch" / "capture" / job.plan / job.asset / CAPTURED
+        self.into = services.state.capture_path(job.plan, job.asset) / CAPTURED
         self._stored: Stored | None = None
         self._reachable = False
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.errors import Locked
 from ccdr.services import Services
+from ccdr.state import remove_tree
 
 CLIENT = "-client"  # a capture's container is named after its run, with this at its end
 
@@ -25,6 +27,7 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
         if not dry_run:
             done.problems += state.forget_run(scratch)
         done.removed.append(f"scratch {scratch.name}")
+    _reap_captures(services, done, dry_run)
     docker = services.lab.docker
     for leftover in docker.leftovers():
         run = leftover.run.removesuffix(CLIENT)
@@ -40,3 +43,16 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
         body = {"removed": done.removed, "left_behind": done.problems}
         services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
     return done
+
+
+def _reap_captures(services: Services, done: Reaped, dry_run: bool) -> None:
+    """What a crashed backup left of its capture; under the asset's lock, so that a running one keeps its own."""
+    for plan, asset in services.state.captures():
+        try:
+            with services.state.lock(plan, asset, "backup"):
+                if not dry_run:
+                    done.problems += remove_tree(services.state.capture_path(plan, asset))
+        except Locked:
+            done.left.append(f"capture of {plan}/{asset} is under way")
+        else:
+            done.removed.append(f"capture of {plan}/{asset}")

@@ -138,6 +138,15 @@ class State:
         runs = scratch.glob("run-*") if scratch.is_dir() else ()
         return sorted(p for p in runs if p.is_dir() and not self.alive(p.name.removeprefix("run-"), now))
 
+    def capture_path(self, plan: str, asset: str) -> Path:
+        """Where an asset's captures are made: always the same place, so that restic finds the previous snapshot
+        as its parent. Whoever holds the asset's backup lock owns it."""
+        return self.root.absolute() / "scratch" / "capture" / plan / asset
+
+    def captures(self) -> list[tuple[str, str]]:
+        """Plan and asset of every capture that is there: under way, or left by a crash."""
+        return sorted((p.parent.name, p.name) for p in (self.root / "scratch" / "capture").glob("*/*"))
+
     def forget_run(self, scratch: Path) -> list[str]:
         """Remove a dead run's scratch; what could not be removed."""
         problems = remove_tree(scratch)
