@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,10 @@ from pathlib import Path
 from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
+
+
+# `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
+GLANCES = 5
 
 
 @dataclass
@@ -66,7 +71,7 @@ class State:
     @contextlib.contextmanager
     def lock(self, plan: str, asset: str, verb: str) -> Iterator[None]:
         """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back."""
-        with self._flock(self._lock_path(plan, asset, verb)) as got:
+        with self._flock(self._lock_path(plan, asset, verb), tries=GLANCES) as got:
             if not got:
                 raise Locked(
                     f"another `ccdr {verb}` of {plan}/{asset} is running",
@@ -86,18 +91,15 @@ class State:
         return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
 
     @contextlib.contextmanager
-    def _flock(self, path: Path) -> Iterator[bool]:
+    def _flock(self, path: Path, *, tries: int = 1) -> Iterator[bool]:
+        """Yields whether the lock was free, at the last of some tries."""
         self.directory(str(path.parent.relative_to(self.root)))
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CcdrError(f"the lock {path} cannot be taken: {error.strerror}") from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            yield _free(handle, tries)
         finally:
             os.close(handle)
 
@@ -105,9 +107,9 @@ class State:
     def run(self, clock: Clock) -> Iterator[Run]:
         """A new run with an empty scratch directory, removed at its end unless `kept_until` was set."""
         run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-        scratch = self.directory("scratch", f"run-{run_id}")
-        run = Run(run_id, scratch)
-        with self._flock(self._alive_path(run_id)):
+        with self._flock(self._alive_path(run_id), tries=GLANCES):  # first: scratch without it is a dead run's
+            scratch = self.directory("scratch", f"run-{run_id}")
+            run = Run(run_id, scratch)
             try:
                 yield run
             finally:
@@ -153,6 +155,16 @@ class State:
         if not problems:
             self._alive_path(scratch.name.removeprefix("run-")).unlink(missing_ok=True)
         return problems
+
+
+def _free(handle: int, tries: int) -> bool:
+    for left in reversed(range(tries)):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if left:
+            time.sleep(0.02)
+    return False
 
 
 def remove_tree(path: Path) -> list[str]:
