@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Engine
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
+
+_SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):")  # as psql says it, with VERBOSITY=verbose
 
 
 class CheckConfig(Strict):
@@ -69,6 +72,5 @@ def run_check(check: CheckConfig, engine: Engine, bench: Bench) -> list[CheckRes
 
 def _recordable(error: CommandFailed) -> str:
     """What may stand in the ledger: a server's message may quote a row, its error code may not."""
-    state = next((w for w in error.stderr.split() if len(w) == 6 and w.endswith(":") and w[:5].isalnum()), None)
-    code = f", SQLSTATE {state[:5]}" if state and "ERROR:" in error.stderr else ""
-    return f"{error.what} ended with {error.code}{code}"
+    state = _SQLSTATE.search(error.stderr)
+    return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1]}" if state else "")
