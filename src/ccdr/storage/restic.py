@@ -32,6 +32,10 @@ PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by
 PROBE_WAIT = 30.0  # seconds; restic itself retries a dead server for a quarter of an hour
 PARTIAL, NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 3, 10, 11, 12
 # What restic's messages say when the way to the repository broke, not the repository.
+# restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
+# backup of a 1.4 GB dump, for 190 MB of memory instead of 110; 400 gains nothing more. `--pack-size 64` and
+# `--read-concurrency` 1 and 4 made no difference that could be measured, `--compression off` stores 4.6 times as much.
+GOGC = "200"
 _NETWORK = re.compile(
     r"connection (reset|refused)|timed? ?out|no route to host|no such host|broken pipe|TLS|x509|"
     r"\b50[0-9]\b|Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|"
@@ -239,7 +243,7 @@ class Restic:
         def pulse() -> object:
             return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
 
-        env = {**self.env, "RESTIC_PROGRESS_FPS": "2"}
+        env = {"GOGC": GOGC, **self.env, "RESTIC_PROGRESS_FPS": "2"}
         with self._as_repository_error():
             out = self.host.run(
                 self._argv(args),
