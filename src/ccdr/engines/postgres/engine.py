@@ -182,7 +182,7 @@ class Postgres(EngineConfig):
                     hint="back it up once a commit has been replayed since its start, or use the primary",
                 )
             point = before + timedelta(seconds=min(0.0, float(replayed) - skew - before.timestamp()))
-        data = [str(p.relative_to(into)) for p in sorted(dump.iterdir()) if p.suffix == ".dat"]
+        data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with ThreadPoolExecutor(max_workers=1) as pool:
             # What the client tells in small answers, while the data is hashed.
             told = pool.submit(self._describe, place, dump_env, into, superuser=inventory.superuser)
