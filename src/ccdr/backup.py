@@ -252,7 +252,7 @@ class _Attempt:
         mark = self._run.scratch / "failed"
         mark.write_text(f"{self._run.id}\n", "ascii")
         with contextlib.suppress(CcdrError, OSError, KeyboardInterrupt):
-            self._repo.backup([mark], tags=[*self._tags("failed"), *void])
+            self._repo.impatient().backup([mark], tags=[*self._tags("failed"), *void])
 
 
 def _pattern(path: Path) -> str:

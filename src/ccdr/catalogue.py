@@ -126,10 +126,13 @@ class Catalogue:
                     findings.append(
                         (asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished")
                     )
+            counting = {s.id: s for s in self.snapshots(plan, asset)}
             for s in listed.values():
-                if s.time > now + CLOCK_TOLERANCE:
+                claimed = counting.get(s.id)
+                date = max(s.time, claimed.consistent_point) if claimed else s.time
+                if date > now + CLOCK_TOLERANCE:
                     findings.append(
-                        (asset, f"snapshot {s.id[:8]} bears a future date, {rfc3339(s.time)}; it is not used")
+                        (asset, f"snapshot {s.id[:8]} bears a future date, {rfc3339(date)}; it is not used")
                     )
         return Synchronised(failed, tuple(vanished), tuple(findings))
 
@@ -145,7 +148,9 @@ class Catalogue:
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
         except BackupBad as error:
             return f"snapshot {listed.id[:8]} does not count: {error}"
-        self.add(snapshot_of(manifest, text, listed.id, root, listed.finished), text)
+        # restic's own date counts too: a snapshot from the future is not usable before then.
+        usable = max(listed.time, listed.finished)
+        self.add(snapshot_of(manifest, text, listed.id, root, usable), text)
         return None
 
 

@@ -183,6 +183,7 @@ class _Work:
         self._engine: Engine = job.engine
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
+        self._asked = False
         self._history = AssetHistory()
 
     def carry_out(self, selection: str) -> None:
@@ -191,6 +192,7 @@ class _Work:
         self._history = services.history(job)
         self._progress.step("asking the repository")
         self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], services.clock.now())
+        self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection)
         manifest = services.catalogue.manifest(snapshot)
@@ -315,7 +317,9 @@ class _Work:
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path, restored: Path) -> None:
         """restic's exit code, then: is the manifest the one we know, is every captured file there in full?"""
-        self._repo.restore(snapshot.id, "/", fetched, on_bytes=lambda done: self._progress.amount(done, snapshot.bytes))
+        # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
+        repo = self._repo.with_cache(self._services.state.directory("scratch", self._run.scratch.name, "cache"))
+        repo.restore(snapshot.id, "/", fetched, on_bytes=lambda done: self._progress.amount(done, snapshot.bytes))
         try:
             text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
         except OSError as error:
@@ -370,7 +374,9 @@ class _Work:
             for s in services.catalogue.snapshots(job.plan, job.asset)
             if s.id not in gone and not self._disproved(s)
         ]
-        test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
+        # No snapshot known and no repository that answers: that is not known to be infinite.
+        known = points or self._asked
+        test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         test.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             test.tools["restic"] = self._repo.version()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,13 +30,13 @@ from ccdr.model import utc
 from ccdr.proc import Host
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
-PROBE_WAIT = 30.0  # seconds; restic itself retries a dead server for a quarter of an hour
+PROBE_WAIT = 30.0  # seconds
 PARTIAL, NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 3, 10, 11, 12
-# What restic's messages say when the way to the repository broke, not the repository.
 # restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
 # backup of a 1.4 GB dump, for 190 MB of memory instead of 110; 400 gains nothing more. `--pack-size 64` and
 # `--read-concurrency` 1 and 4 made no difference that could be measured, `--compression off` stores 4.6 times as much.
 GOGC = "200"
+# What restic's messages say when the way to the repository broke, not the repository.
 _NETWORK = re.compile(
     r"connection (reset|refused)|timed? ?out|no route to host|no such host|broken pipe|TLS|x509|"
     r"\b50[0-9]\b|Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|"
@@ -92,10 +93,10 @@ class Restic:
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryUnavailable, or nothing."""
-        self._run(["cat", "config", "--no-lock"], what="opening the repository", no_progress=PROBE_WAIT)
+        self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
 
     def init(self) -> None:
-        self._run(["init"], what="creating the repository", no_progress=2 * PROBE_WAIT)
+        self._run(["init"], what="creating the repository", within=2 * PROBE_WAIT)
 
     def copy_from(self, other: Restic, snapshot: str) -> None:
         """Create this repository with `other`'s chunker and copy one snapshot, with its tags, from it."""
@@ -152,10 +153,19 @@ class Restic:
             warning=None if code == 0 else f"restic exit 3: {said}",
         )
 
+    def with_cache(self, directory: Path) -> Restic:
+        """The same repository, its metadata cached in `directory`."""
+        return replace(self, cache=directory)
+
+    def impatient(self) -> Restic:
+        """The same repository for what may be left undone: it waits neither for locks nor for a dead server."""
+        host = self.host.with_(no_progress=min(PROBE_WAIT, self.host.no_progress))
+        return replace(self, host=host, lock_wait=min(1.0, self.lock_wait))
+
     def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
         """All snapshots that carry every one of `tags`, oldest first."""
         argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
-        said = self._run(argv, what="listing snapshots", no_progress=2 * PROBE_WAIT)
+        said = self._run(argv, what="listing snapshots", within=2 * PROBE_WAIT)
         try:
             found = [
                 RepoSnapshot(
@@ -216,11 +226,15 @@ class Restic:
     def _argv(self, args: Sequence[str]) -> list[str]:
         return ["restic", "-r", self.location, "--cache-dir", str(self.cache), *args]
 
-    def _run(self, args: Sequence[str], *, what: str, no_progress: float | None = None) -> str:
-        """A short call; its standard output. What every command answers alike is raised here."""
-        host = self.host.with_(no_progress=no_progress or self.host.no_progress)
+    def _run(self, args: Sequence[str], *, what: str, within: float = math.inf) -> str:
+        """A short call; its standard output. What every command answers alike is raised here.
+
+        It is stopped after `within` seconds, or the asset's `no_progress` where that is less. What it says is no
+        sign of progress: restic tells of every try to reach a dead server, for a quarter of an hour.
+        """
+        host = self.host.with_(no_progress=min(within, self.host.no_progress))
         with self._as_repository_error():
-            out = host.run(self._argv(args), env=self.env, what=f"{what} (restic {args[0]})")
+            out = host.run(self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
         return out.stdout
 
     def _json_run(

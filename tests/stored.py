@@ -1,0 +1,119 @@
+"""Backups made once and then copied, so that a fault costs its own second and not another set-up."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ccdr.demo.store import Store
+from ccdr.state import State
+from tests.harness import PASSWORD, Site
+
+LONG_AGO = 1_700_000_000  # a settled modification time
+
+
+@functools.cache
+def _initialised() -> Path:
+    """A repository with nothing in it: restic takes seconds to make its key."""
+    root = Path(tempfile.mkdtemp(prefix="ccdr-test-repo-"))
+    (root / "key").write_text(PASSWORD + "\n")
+    restic_of(root, "init")
+    return root / "repo"
+
+
+def restic_of(root: Path, *args: str, check: bool = True) -> str:
+    """restic itself, as its user would call it, on the repository of a site."""
+    done = subprocess.run(
+        ["restic", "-r", str(root / "repo"), "--no-cache", *args],
+        env={"PATH": os.environ["PATH"], "HOME": "/nowhere", "RESTIC_PASSWORD": PASSWORD},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or not check, done.stderr
+    return done.stdout
+
+
+def with_repository(site: Site) -> Site:
+    """Give a new site an empty repository of its own."""
+    shutil.copytree(_initialised(), site.repo)
+    return site
+
+
+def settled_file(path: Path, contents: bytes, at: float = LONG_AGO) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(contents)
+    os.utime(path, (at, at))
+    return path
+
+
+def two_days(root: Path) -> Site:
+    """A site with a tree of recordings that was backed up yesterday and, with one more file, today."""
+    root.mkdir(exist_ok=True)
+    site = with_repository(Site(root))
+    tree = root / "tree"
+    for n in range(6):
+        settled_file(tree / f"agent{n % 2}" / f"call{n}.wav", os.urandom(20_000 + n))
+    site.recordings(tree, LIMITS)
+    site.backed_up()
+    settled_file(tree / "agent0" / "today.wav", os.urandom(400_000))
+    site.backed_up()
+    return site
+
+
+# Faults are waited for, so waits are short.
+LIMITS = "limits: {lock_wait: 1s, no_progress: 4s}"
+
+
+def copy_of(site: Site, root: Path) -> Site:
+    """All of a site at another place: repository, state, plans and tree."""
+    for part in ("repo", "state", "plans", "restore_tests", "tree"):
+        if (site.root / part).exists():
+            shutil.copytree(site.root / part, root / part, symlinks=True, dirs_exist_ok=True)
+    for plan in (root / "plans").glob("*.yaml"):
+        plan.write_text(plan.read_text().replace(str(site.root), str(root)))
+    return Site(root, dict(site.env))
+
+
+def other_host(site: Site, root: Path) -> Site:
+    """The same plans and repository with a state directory that knows nothing."""
+    root.mkdir(exist_ok=True)
+    for part in ("plans", "restore_tests"):
+        shutil.copytree(site.root / part, root / part, dirs_exist_ok=True)
+    return Site(root, dict(site.env))
+
+
+def on_store(site: Site, store: Store, bucket: str, *, endpoint: str | None = None) -> Site:
+    """Move a site's repository into a bucket of the S3 server; `endpoint` may be a proxy's."""
+    there = store.bucket(bucket)
+    there.create_versioned(patience=60)
+    client = there._client(timeout=5)
+    for path in site.repo.rglob("*"):
+        if path.is_file():
+            client.put_object(Bucket=bucket, Key=f"r/{path.relative_to(site.repo)}", Body=path.read_bytes())
+    shutil.rmtree(site.repo)
+    site.write("plans/s3.env", store.env_file(), mode=0o600)
+    url = f"{{url: 's3:{endpoint or store.endpoint}/{bucket}/r', password_file: key, env_file: s3.env}}"
+    for plan in (site.root / "plans").glob("*.yaml"):
+        lines = plan.read_text().splitlines(keepends=True)
+        plan.write_text("".join(f"repository: {url}\n" if n.startswith("repository:") else n for n in lines))
+    return site
+
+
+def left(site: Site) -> list[str]:
+    """What a site's runs have left behind: containers of this installation, scratch of any run."""
+    label = f"label=ccdr.state={State(site.state.absolute()).id}"
+    argv = ["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"]
+    found = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    scratch = site.state / "scratch"
+    return found + [str(p) for p in scratch.rglob("*") if not p.is_dir() or p.name.startswith("run-")]
+
+
+def assert_clean(site: Site) -> None:
+    """Nothing is left behind, and the evidence holds."""
+    assert left(site) == []
+    site.ledger_holds()
