@@ -21,6 +21,8 @@ STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
 IDLE = 0.02  # a container that uses less of one processor than this makes no progress
 STDERR_KEPT = 4096
+KILLED = 137  # SIGKILL: of the command alone, or of the whole container
+DYING = 3.0  # seconds that Docker may take to tell that a container has ended
 NOT_STARTED = (126, 127)  # the shell's and Docker's word for a program that cannot be started
 # A read-only root and tmpfs: what a full one says. It is the sandbox that was too small, not the backup bad.
 FULL = ("No space left on device", "could not resize shared memory", "Disk quota exceeded")
@@ -107,8 +109,9 @@ class Box:
                 f"the image {self.image_name} cannot run {argv[0]}: {(output.stdout + output.stderr).strip()[-300:]}",
                 hint="name an image that holds it with `image:`",
             )
-        if code not in ok:
+        if code not in ok or code == KILLED:
             self._blame_sandbox(code, output.stderr, what or argv[0])
+        if code not in ok:
             raise CommandFailed(argv, code, _tail(err), what=what)
         return output
 
@@ -156,13 +159,22 @@ class Box:
                 f"the sandbox's disk space ran out during: {what}",
                 hint="give the asset `storage: disk`, or free memory or disk space on this host",
             )
-        if not self.running():
+        if self._ended(code):
             raise self._broken(f"it ended during: {what}")
         if self.oom_kills():
             raise TestBroken(
                 f"the sandbox ran out of memory ({self.memory >> 20} MiB) during: {what}",
                 hint="give the asset more with `memory: 4GiB`",
             )
+
+    def _ended(self, code: int) -> bool:
+        """Is the container gone? Docker tells that a command was killed some time before it tells that all were."""
+        deadline = time.monotonic() + (DYING if code == KILLED else 0.0)
+        while self.running():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def running(self) -> bool:
         from docker.errors import APIError

@@ -1,0 +1,336 @@
+"""The sandbox: what it lacks or suffers is INCONCLUSIVE, never FAIL and never PASS; and it is as closed as it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.harness import SMALL, Quiet, Ran, ShiftedClock, Site, Source, containers, eventually
+from tests.sites import copy_of
+
+from ccdr.engines import Postgres
+from ccdr.interfaces import Place, SandboxNeeds
+from ccdr.model import Manifest, Verdict, utc
+from ccdr.reap import reap
+from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.sandbox import lab
+from ccdr.services import Job
+from ccdr.state import State
+
+HEAD = "restore_test: crm\nchecks:\n"
+IDENTICAL = HEAD + "  - {kind: identical}\n"
+SLOW = HEAD + '  - {kind: sql, name: slow, expect: "", query: "select pg_sleep(120)"}\n'
+
+
+def docker(*args: str) -> str:
+    return subprocess.run(["docker", *args], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def own_containers(site: Site) -> list[str]:
+    return docker("ps", "-aq", "--filter", f"label=ccdr.state={State(site.state).id}").split()
+
+
+def own_volumes(site: Site) -> list[str]:
+    return docker("volume", "ls", "-q", "--filter", f"label=ccdr.state={State(site.state).id}").split()
+
+
+@pytest.fixture(scope="module")
+def stored(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    source.psql("create database sandboxed template template0")
+    source.psql(SMALL.replace("app_reader", "sandboxed_reader"), "sandboxed")
+    site = Site(tmp_path_factory.mktemp("sandboxed"))
+    site.crm(source, "sandboxed")
+    site.backed_up()
+    yield site
+    source.psql("drop database sandboxed with (force)")
+    source.psql("drop role sandboxed_reader")
+
+
+@pytest.fixture
+def site(stored: Site, tmp_path: Path) -> Iterator[Site]:
+    made = copy_of(stored, tmp_path / "site")
+    yield made
+    made.ledger_holds()
+    assert not own_containers(made) and not own_volumes(made)
+    assert not list((made.state / "scratch").glob("run-*"))
+
+
+@pytest.fixture
+def ask(site: Site, source: Source) -> Callable[..., Ran]:
+    """`ccdr test` with more YAML of the asset."""
+
+    def run(extra: str = "", checks: str = IDENTICAL, env: dict[str, str] | None = None) -> Ran:
+        site.crm(source, "sandboxed", extra=extra, checks=checks)
+        return site.run("test", "p", env=env)
+
+    return run
+
+
+def another(site: Site) -> Site:
+    """A place beside this one, with a repository of its own."""
+    root = site.root / "own"
+    root.mkdir()
+    return Site(root)
+
+
+def inconclusive(done: Ran, *said: str) -> None:
+    assert (done.json["verdict"], done.code) == ("INCONCLUSIVE", 3), done
+    for text in said:
+        assert text in done.json["reason"], done.json["reason"]
+    assert done.json["checks"] == [] or all(c["status"] == "PASS" for c in done.json["checks"])
+    assert done.json["rto"]["verdict"] == "NOT_MEASURED" and done.json["disposal"]["left_behind"] == []
+
+
+# --- what the image lacks -----------------------------------------------------------------------------------
+
+
+def test_missing_image_is_inconclusive_and_never_replaced(ask: Callable[..., Ran]) -> None:
+    inconclusive(ask("image: localhost:1/no-such-image:17"), "localhost:1/no-such-image:17")
+
+
+def test_image_without_the_server_is_inconclusive(ask: Callable[..., Ran]) -> None:
+    inconclusive(ask("image: ccdr-sandbox/files:1"), "ccdr-sandbox/files:1")
+
+
+@pytest.fixture(scope="module")
+def other_images(source: Source) -> Iterator[Callable[[str, str], str]]:
+    """Images made from the source's own, with one change."""
+    made: list[str] = []
+
+    def make(name: str, script: str) -> str:
+        base = docker("inspect", "-f", "{{.Config.Image}}", source.container)
+        docker("run", "--name", f"ccdr-test-{name}", "--user", "root", "--entrypoint", "sh", base, "-c", script)
+        docker("commit", f"ccdr-test-{name}", f"ccdr-test/{name}:1")
+        docker("rm", f"ccdr-test-{name}")
+        made.append(f"ccdr-test/{name}:1")
+        return made[-1]
+
+    yield make
+    for image in made:
+        docker("rmi", "-f", image)
+
+
+def test_other_major_version_is_inconclusive(ask: Callable[..., Ran], other_images: Callable[[str, str], str]) -> None:
+    script = 'p=$(command -v postgres); rm "$p"; printf "#!/bin/sh\\necho postgres \\(PostgreSQL\\) 16.4\\n" > "$p"; chmod 755 "$p"'
+    image = other_images("major", script)
+    inconclusive(ask(f"image: {image}"), "PostgreSQL 16.4", "the backup is of 17")
+
+
+def test_missing_extension_is_inconclusive_and_named(site: Site, source: Source) -> None:
+    """A real extension of the source's host, which no image has."""
+    where = docker(
+        "exec", source.container, "sh", "-c", "dirname $(ls /usr/share/postgresql/*/extension/plpgsql.control)"
+    )
+    script = (
+        f"printf 'default_version = 1\\nrelocatable = true\\n' > {where}/dialler_magic.control;"
+        f"echo 'create function magic() returns int language sql as $$ select 1 $$;' > {where}/dialler_magic--1.sql"
+    )
+    docker("exec", "-u", "root", source.container, "sh", "-c", script)
+    source.psql("create database magic template template0")
+    try:
+        source.psql("create extension dialler_magic; create table t as select 1 a", "magic")
+        own = another(site)
+        own.crm(source, "magic", checks=IDENTICAL)
+        own.backed_up()
+        inconclusive(own.run("test", "p"), "dialler_magic")
+        assert not own_containers(own)
+    finally:
+        source.psql("drop database magic with (force)")
+
+
+def test_missing_locale_is_inconclusive_and_named(site: Site, source: Source) -> None:
+    """A locale that somebody once made on the source's host."""
+    docker(
+        "exec", "-u", "root", source.container, "sh", "-c", "cp -r /usr/lib/locale/C.utf8 /usr/lib/locale/xx_YY.utf8"
+    )
+    source.psql("create database localed template template0 locale 'xx_YY.utf8'")
+    try:
+        source.psql("create table t as select 1 a", "localed")
+        own = another(site)
+        own.crm(source, "localed", checks=IDENTICAL)
+        own.backed_up()
+        inconclusive(own.run("test", "p"), "xx_YY.utf8")
+    finally:
+        source.psql("drop database localed with (force)")
+
+
+def in_process(site: Site, source: Source, checks: str = IDENTICAL) -> RestoreTest:
+    site.crm(source, "sandboxed", checks=checks)
+    return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
+
+
+def test_role_that_the_captured_globals_lack_fails(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the backup cannot be restored by anybody, whatever the image: FAIL."""
+    load = Postgres.load
+
+    def without_role(self: Postgres, box: Place, restored: Path, manifest: Manifest) -> None:
+        roles = restored / "roles.sql"
+        roles.write_text("".join(line for line in roles.read_text().splitlines(True) if "sandboxed_reader" not in line))
+        load(self, box, restored, manifest)
+
+    monkeypatch.setattr(Postgres, "load", without_role)
+    done = in_process(site, source)
+    assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1)
+    assert 'role "sandboxed_reader" does not exist' in str(done.reason)
+
+
+# --- what happens to it -------------------------------------------------------------------------------------
+
+
+def test_docker_down_is_inconclusive(ask: Callable[..., Ran]) -> None:
+    inconclusive(ask(env={"DOCKER_HOST": "unix:///nonexistent"}), "Docker does not answer at unix:///nonexistent")
+
+
+def killed(site: Site, until: str) -> dict[str, Any]:
+    """Run a test, and have the sandbox killed by somebody else once `until` is under way."""
+    process = site.start("test", "p", "--json")
+    assert process.stderr and process.stdout
+    for line in process.stderr:
+        if until in line:
+            break
+    assert eventually(lambda: bool(docker("ps", "-q", "--filter", f"label=ccdr.state={State(site.state).id}")))
+    docker("kill", *own_containers(site))
+    out, _ = process.communicate(timeout=60)
+    found: dict[str, Any] = json.loads(out)
+    assert process.returncode == 3 and found["verdict"] == "INCONCLUSIVE" and "sandbox is gone" in found["reason"], (
+        found
+    )
+    return found
+
+
+def test_killed_sandbox_mid_load_is_inconclusive(site: Site, source: Source) -> None:
+    site.crm(source, "sandboxed", extra='prepare_sql: ["select pg_sleep(60)"]')
+    killed(site, "ccdr: loading crm")
+
+
+def test_killed_sandbox_mid_check_is_inconclusive(site: Site, source: Source) -> None:
+    site.crm(source, "sandboxed", checks=SLOW)
+    found = killed(site, "ccdr: checking crm: slow")
+    assert found["rto"]["answering_s"] > 0  # so far it came
+
+
+def test_out_of_memory_in_the_sandbox_is_inconclusive(ask: Callable[..., Ran]) -> None:
+    hungry = (
+        HEAD + "  - {kind: sql, name: hungry, expect: 900000000, query: \"select length(repeat('x', 900000000))\"}\n"
+    )
+    inconclusive(ask("memory: 128MiB\nstorage: disk", hungry), "ran out of memory (128 MiB)")
+
+
+def with_needs(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    needs = Postgres.sandbox
+
+    def changed(self: Postgres, manifest: Manifest) -> SandboxNeeds:
+        return replace(needs(self, manifest), **changes)
+
+    monkeypatch.setattr(Postgres, "sandbox", changed)
+
+
+def test_full_data_memory_is_inconclusive(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_needs(monkeypatch, bytes=30 * 2**20)
+    done = in_process(site, source)
+    assert done.verdict is Verdict.INCONCLUSIVE and "disk space ran out" in str(done.reason), done
+
+
+def test_full_scratch_is_inconclusive_before_anything_is_fetched(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(lab.shutil, "disk_usage", lambda _: usage(10**9, 10**9, 2**20))
+    done = in_process(site, source)
+    assert done.verdict is Verdict.INCONCLUSIVE and "1.0 MiB free, the test needs" in str(done.reason)
+    assert done.phases["fetch"] == done.phases["provision"] == 0.0
+
+
+def test_too_little_memory_is_inconclusive(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "memory_available", lambda: 100 * 2**20)
+    done = in_process(site, source)
+    assert done.verdict is Verdict.INCONCLUSIVE and "100.0 MiB of memory free" in str(done.reason)
+
+
+def test_data_goes_to_disk_where_memory_is_scarce(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "memory_available", lambda: 2 * 2**30)
+    done = in_process(site, source)
+    assert done.verdict is Verdict.PASS and done.sandbox["storage"] == "disk", done
+
+
+# --- how closed it is ---------------------------------------------------------------------------------------
+
+INSIDE = {
+    "no network but loopback": 'test "$(ls /sys/class/net)" = lo',
+    "read-only root": "! touch /x 2> /dev/null && ! touch /etc/x 2> /dev/null && ! touch /usr/x 2> /dev/null",
+    "no capabilities": "grep -q '^CapEff:.0000000000000000$' /proc/self/status && grep -q '^CapBnd:.0000000000000000$' /proc/self/status",
+    "no new privileges": "grep -q '^NoNewPrivs:.1$' /proc/self/status",
+    "not root": 'test "$(id -u)" != 0',
+    "no core dumps": 'test "$(ulimit -c)" = 0',
+    "shared memory": 'test "$(df -k --output=size /dev/shm | tail -1)" -ge 262144',
+    "files are read-only": "! touch x 2> /dev/null && ! rm roles.sql 2> /dev/null && test -s roles.sql",
+    "no docker socket": "! test -e /var/run/docker.sock",
+    "no secrets of the plan": "! env | grep -qi 'restic\\|password\\|AWS_' && ! grep -rqs 'correct horse' /ccdr /tmp /etc",
+}
+
+
+def test_inside_the_sandbox_nothing_can_be_reached(ask: Callable[..., Ran]) -> None:
+    checks = HEAD + "".join(
+        f"  - {{kind: command, name: {json.dumps(name)}, argv: [sh, -c, {json.dumps(script)}]}}\n"
+        for name, script in INSIDE.items()
+    )
+    done = ask(
+        "settings: durable\nstorage: disk\nmemory: 1GiB", checks + "  - {kind: sql, query: show fsync, expect: 'on'}\n"
+    )
+    assert not [c for c in done.json["checks"] if c["status"] != "PASS"], done
+    assert (done.json["verdict"], done.code) == ("PASS", 0)
+    assert done.json["rto"]["basis"] == "durable" and done.json["sandbox"]["storage"] == "disk"
+
+
+def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Source) -> None:
+    site.crm(source, "sandboxed", checks=IDENTICAL, extra="memory: 1GiB")
+    try:
+        done = site.run("test", "p", "--keep")
+        assert (done.json["verdict"], done.code) == ("PASS", 0), done
+        (name,) = {f"ccdr-{done.json['run']}"} & containers()
+        kept = json.loads(docker("inspect", name))[0]
+        host, labels = kept["HostConfig"], kept["Config"]["Labels"]
+        assert host["NetworkMode"] == "none" and host["ReadonlyRootfs"] and not host["Privileged"]
+        assert host["CapDrop"] == ["ALL"] and not host["CapAdd"] and "no-new-privileges" in host["SecurityOpt"]
+        assert 0 < host["Memory"] == host["MemorySwap"] and 0 < host["PidsLimit"] <= 4096
+        assert host["LogConfig"]["Type"] == "none" and host["ShmSize"] >= 2**28
+        assert [(u["Name"], u["Soft"], u["Hard"]) for u in host["Ulimits"]] == [("core", 0, 0)]
+        assert host["AutoRemove"] and kept["Config"]["User"] == "postgres"
+        assert (
+            not host["PortBindings"] and not host["Devices"] and host["PidMode"] == "" and host["IpcMode"] == "private"
+        )
+        assert labels["ccdr.run"] == done.json["run"]
+        until, now = utc(labels["ccdr.expires"]), datetime.now(UTC)
+        assert now < until <= now + timedelta(hours=24, minutes=1)
+        writable = {m["Destination"] for m in kept["Mounts"] if m["RW"]}
+        assert writable == {"/ccdr/out"}  # the rest is tmpfs
+        assert kept["Image"] == done.json["sandbox"]["image_digest"]
+        assert utc(done.json["disposal"]["kept_until"]) > now + timedelta(hours=3)
+        assert (
+            docker(
+                "exec",
+                name,
+                "psql",
+                "-h",
+                "/ccdr/run",
+                "-U",
+                "postgres",
+                "-d",
+                "sandboxed",
+                "-Atc",
+                "select count(*) from call",
+            )
+            == "3000"
+        )
+    finally:
+        for container in own_containers(site):
+            docker("rm", "-f", container)
+        assert site.run("sandbox", "reap").code == 0
+        reap(replace(site.services(), clock=ShiftedClock(timedelta(hours=30))))
