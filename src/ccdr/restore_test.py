@@ -213,6 +213,11 @@ class _Work:
             test.reason = f"failed: {', '.join(bad)}"
         if snapshot.note:
             test.fail(f"restic stored this snapshot with a warning: {snapshot.note}")
+        if dated_in_future(snapshot, services.clock.now()):
+            test.fail(
+                f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is yet to come",
+                hint="set this host's clock right, or find out whose clock was wrong when it was taken",
+            )
         self._newer_attempts(snapshot, selection)
 
     def _select(self, selection: str) -> Snapshot:
