@@ -1,0 +1,223 @@
+"""What every engine promises. Joining the union enrols it: an engine without a source of its own here fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
+
+import pytest
+from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_damage
+
+from ccdr.backup import backup
+from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
+from ccdr.engines import AnyEngine
+from ccdr.interfaces import Bench, Place
+from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.services import Job
+
+ENGINES: dict[str, Any] = {
+    get_args(kind.model_fields["engine"].annotation)[0]: kind for kind in get_args(get_args(AnyEngine)[0])
+}
+
+
+@dataclass
+class Subject:
+    """A real source of one engine, backed up once: what it holds, how to harm it, how to empty it."""
+
+    site: Site
+    asset: str
+    began: datetime
+    ended: datetime
+    manifest: Manifest
+    harm: Damage
+    empty: Callable[[], None]
+
+    @property
+    def job(self) -> Job:
+        return Job(self.site.loaded(), self.asset)
+
+    def outcome(self, damage: Damage | None = None) -> RestoreTest:
+        if damage is None:
+            return restore_test(self.job, "latest", self.site.services(), Quiet())
+        return harmed(self, damage)
+
+
+@contextmanager
+def postgres(source: Source, root: Path) -> Iterator[tuple[Site, str, Damage, Callable[[], None]]]:
+    locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
+    source.psql(f"create database contract template template0{locale}")
+    source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
+    site = Site(root)
+    site.crm(source, "contract", checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+    try:
+        yield site, "crm", sql_damage("delete from call where id = 7", "contract"), lambda: _emptied(source)
+    finally:
+        source.psql("drop database contract with (force)")
+        source.psql("drop role contract_reader")
+
+
+def romanian(source: Source) -> bool:
+    return source.psql("select count(*) > 0 from pg_collation where collname = 'ro_RO.utf8'") == "t"
+
+
+def _emptied(source: Source) -> None:
+    source.psql("drop schema public cascade; create schema public", "contract")
+
+
+@contextmanager
+def files(source: Source, root: Path) -> Iterator[tuple[Site, str, Damage, Callable[[], None]]]:
+    tree = root / "spool"
+    (tree / "a").mkdir(parents=True)
+    for name in ("a/one", "a/two", "three"):
+        (tree / name).write_text(f"{name}\n")
+        os.utime(tree / name, (1_700_000_000, 1_700_000_000))
+    site = Site(root)
+    site.recordings(tree)
+
+    def harm(box: Place, restored: Path, manifest: Manifest) -> None:
+        fetched = Path(str(restored).split("/fetched/", 1)[0]) / "fetched"
+        (fetched / tree.relative_to("/") / "a/one").unlink()
+
+    def empty() -> None:
+        for path in [p for p in tree.rglob("*") if p.is_file()]:
+            path.unlink()
+
+    yield site, "recordings", harm, empty
+
+
+# One line for each engine of the union.
+SOURCES = {"postgres": postgres, "files": files}
+
+
+def test_every_engine_of_the_union_is_enrolled() -> None:
+    assert set(SOURCES) == set(ENGINES)
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def subject(
+    request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Subject]:
+    assert request.param in SOURCES, f"the engine {request.param} has no source in the contract suite"
+    with SOURCES[request.param](source, tmp_path_factory.mktemp(request.param)) as (site, asset, harm, empty):
+        began = datetime.now(UTC)
+        done = backup(Job(site.loaded(), asset), site.services(), Quiet())
+        assert done.snapshot is not None, done.reason
+        manifest = site.services().catalogue.manifest(done.snapshot)
+        yield Subject(site, asset, began, datetime.now(UTC), manifest, harm, empty)
+
+
+def harmed(subject: Subject, damage: Damage) -> RestoreTest:
+    """The damage is done to what was restored, right before `identical` looks at it."""
+    kind = type(subject.job.engine)
+    real = kind.identical
+
+    def identical(self: Any, bench: Bench) -> Iterator[CheckResult]:
+        damage(bench.box or bench.host, bench.restored, bench.manifest)
+        yield from real(self, bench)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "identical", identical)
+        return restore_test(subject.job, "latest", subject.site.services(), Quiet())
+
+
+def test_manifest_says_what_was_captured(subject: Subject) -> None:
+    found, job = subject.manifest, subject.job
+    assert (found.plan, found.asset) == ("p", subject.asset)
+    assert (found.engine, found.method) == (job.engine.engine_name, job.engine.method)
+    assert found.host and found.run and found.files
+    assert {"restic", "ccdr"} <= set(found.tools) and all(found.tools.values())
+    assert all(len(d.sha256) == 64 and d.bytes >= 0 for d in found.files.values())
+    assert all(not name.startswith("/") and ".." not in name for name in found.files)
+
+
+def test_consistent_point_is_within_the_capture(subject: Subject) -> None:
+    """Never later than the start of the data's read, never the upload's end; by this host's clock."""
+    (snapshot,) = subject.site.services().catalogue.snapshots("p", subject.asset)
+    assert subject.began <= subject.manifest.consistent_point <= snapshot.usable_at <= subject.ended
+    assert snapshot.consistent_point == subject.manifest.consistent_point
+    skew = subject.manifest.clock_skew_s
+    assert skew is not None and abs(skew) < timedelta(seconds=5).total_seconds()
+
+
+def test_manifest_round_trips_and_is_the_one_in_the_repository(subject: Subject) -> None:
+    text = manifest_text(subject.manifest)
+    assert parse_manifest(text) == subject.manifest
+    (snapshot,) = subject.site.services().catalogue.snapshots("p", subject.asset)
+    assert snapshot.manifest_sha256 == text_digest(text)
+    job, services = subject.job, subject.site.services()
+    repo = services.repository(job.loaded, job.limits)
+    assert repo.read(snapshot.id, PurePosixPath(snapshot.root) / MANIFEST) == text
+
+
+def test_manifest_holds_no_secret_and_no_row(subject: Subject) -> None:
+    text = manifest_text(subject.manifest)
+    assert "correct horse" not in text and "tefan" not in text and "voice mail" not in text
+
+
+def test_restored_copy_is_identical(subject: Subject) -> None:
+    done = subject.outcome()
+    assert (done.verdict, int(done.exit_code)) == (Verdict.PASS, 0), (done.reason, done.checks)
+    assert done.disposal["left_behind"] == [] and done.disposal["scratch_gone"]
+    assert f"ccdr-{done.run}" not in containers()
+    subject.site.ledger_holds()
+
+
+def test_damaged_copy_fails(subject: Subject) -> None:
+    done = subject.outcome(subject.harm)
+    assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1), (done.reason, done.checks)
+    assert f"ccdr-{done.run}" not in containers()
+
+
+def test_engine_says_what_the_rooms_ask_of_it(subject: Subject) -> None:
+    """Its fields are its YAML: it comes back from what `plan show` prints, and never changes."""
+    engine = subject.job.engine
+    shown = json.loads(engine.model_dump_json(exclude_none=True))
+    assert type(engine).model_validate(shown, context={"base": subject.site.root}) == engine
+    needs = engine.sandbox(subject.manifest)
+    assert needs.bytes >= 0 and needs.memory > 0 and (needs.user or engine.has_server is False)
+    assert needs.user not in ("root", "0", "0:0")
+    assert engine.image_candidates(needs.major)
+    with pytest.raises(Exception, match="frozen"):
+        engine.image = "x"  # type: ignore[misc]
+
+
+def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> None:
+    if subject.manifest.engine != "postgres":
+        pytest.skip("of postgres")
+    held: Any = subject.manifest.contents
+    (call,) = [t for name, t in held["tables"].items() if name.startswith("public call ")]
+    assert call["rows"] == 3000 and call["bytes"] > 0 and len(call["sha256"]) == 64
+    (customer,) = [t for name, t in held["tables"].items() if name.startswith("public customer ")]
+    assert customer["rows"] == 200
+    assert len(held["schema_sha256"]) == 64 and held["encoding"] == "UTF8" and held["collate"] and held["ctype"]
+    assert held["version"].startswith("17") and {"plpgsql", "pgcrypto"} <= set(held["extensions"])
+    assert {"postgres", "contract_reader"} <= set(held["roles"])
+    assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", "dump/toc.dat"} <= set(
+        subject.manifest.files
+    )
+
+
+def test_files_manifest_counts_and_digests(subject: Subject) -> None:
+    if subject.manifest.engine != "files":
+        pytest.skip("of files")
+    held: Any = subject.manifest.contents
+    assert (held["files"], held["directories"], held["bytes"]) == (3, 2, 18)
+    assert len(held["listing_sha256"]) == 64 == len(subject.manifest.files["files.jsonl"].sha256)
+
+
+def test_zz_empty_source_is_a_failed_backup(subject: Subject) -> None:
+    """Last, since it empties the source; the good snapshot stands, but `latest` is no longer what is wanted."""
+    subject.empty()
+    done = backup(subject.job, subject.site.services(), Quiet())
+    assert (done.result, int(done.exit_code), done.snapshot) == ("FAILED", 1, None)
+    assert len(subject.site.services().catalogue.snapshots("p", subject.asset)) == 1
+    found = subject.outcome()
+    assert found.verdict is Verdict.FAIL and "failed" in str(found.reason) and found.own_verdict is Verdict.PASS
+    subject.site.ledger_holds()
