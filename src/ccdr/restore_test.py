@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -272,19 +273,27 @@ class _Work:
     def _restore_and_check(
         self, snapshot: Snapshot, manifest: Manifest, needs: SandboxNeeds | None, image: Image | None, began: float
     ) -> list[CheckResult]:
-        """The measured part: provision, fetch, load, check; then the sandbox is disposed of, and that timed too."""
+        """The measured part: provision beside fetch, load, check; then the sandbox is disposed of, that timed too."""
         services, test, asset = self._services, self._test, self._job.asset
         fetched = services.state.directory("scratch", self._run.scratch.name, "fetched")
         out = services.state.directory("scratch", self._run.scratch.name, "out")
         restored = Path(f"{fetched}{snapshot.root}")
-        with contextlib.ExitStack() as stack:
-            box = None
+
+        def provide() -> Box | None:
             with self._phase("provision", f"providing a sandbox for {asset}"):
-                if needs is not None and image is not None:
-                    box = self._open(stack, needs, image, fetched, out)
-                    self._engine.start(box, manifest)
-            with self._phase("fetch", f"fetching {snapshot.short}"):
-                self._fetch(snapshot, manifest, fetched, restored)
+                if needs is None or image is None:
+                    return None
+                box = self._open(stack, needs, image, fetched, out)
+                self._engine.start(box, manifest)
+                return box
+
+        with contextlib.ExitStack() as stack:
+            # Side by side: both wait more than they work. The fetch may be long, so it is what an interrupt meets.
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                providing = pool.submit(provide)
+                with self._phase("fetch", f"fetching {snapshot.short}"):
+                    self._fetch(snapshot, manifest, fetched, restored)
+                box = providing.result()
             with self._phase("load", f"loading {asset}"):
                 if self._engine.has_server and box is not None:
                     readable_inside(services.host, fetched)
