@@ -74,8 +74,10 @@ def test(plan: str, asset: str | None, snapshot: str | None, keep: bool, dry_run
 
 
 def _selection(job: Job, snapshot: str | None) -> str:
+    if snapshot is not None:  # an empty one too: a script's variable that was not set must not mean `latest`
+        return snapshot
     planned = job.engine.restore_test
-    return snapshot or (planned.snapshot if planned else "latest")
+    return planned.snapshot if planned else "latest"
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:
