@@ -125,8 +125,9 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckRe
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
     if bench.manifest.contents["standby"]:
         argv.append("--no-unlogged-table-data")  # as it was captured
+    again.mkdir()
+    again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files
     box.run(argv, env=env, watch=again, what="dumping the restored database")
-    box.run(["chmod", "-R", "a+rwX", box.path(again)])  # the sandbox's user is not ours
     captured = {n.removeprefix("dump/"): d for n, d in bench.manifest.files.items() if n.startswith("dump/")}
     toc, toc_again = read_toc(box, dump), read_toc(box, again)
     names = sorted(p.name for p in again.iterdir())
@@ -148,22 +149,12 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckRe
 def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     """Roles, memberships, their settings and comments, as pg_dumpall writes them. A statement may hold a
     password's hash: only its first words are told."""
-    argv = [
-        "pg_dumpall",
-        "-w",
-        "--roles-only",
-        "-l",
-        env["PGDATABASE"],
-        "-f",
-        bench.sandbox.path(bench.out / "roles.sql"),
-    ]
+    argv = ["pg_dumpall", "-w", "--roles-only", "-l", env["PGDATABASE"]]
     if not bench.manifest.contents["role_passwords"]:
         argv.append("--no-role-passwords")
-    bench.sandbox.run(argv, env=env, what="dumping the restored roles")
-    bench.sandbox.run(["chmod", "a+r", bench.sandbox.path(bench.out / "roles.sql")])
-    before, after = (
-        _sql_lines((place / "roles.sql").read_text("utf-8", "surrogateescape")) for place in (bench.restored, bench.out)
-    )
+    restored = bench.sandbox.run(argv, env=env, what="dumping the restored roles").stdout
+    before = _sql_lines((bench.restored / "roles.sql").read_text("utf-8", "surrogateescape"))
+    after = _sql_lines(restored)
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
     return CheckResult(
         kind="identical",
