@@ -1,0 +1,231 @@
+"""History folded from records, and where an asset stands by it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness import Site
+
+from ccdr.catalogue import manifest_text, snapshot_of
+from ccdr.history import AssetHistory, read_history
+from ccdr.model import FileDigest, Manifest, rfc3339
+from ccdr.services import Services
+from ccdr.status import AssetStatus, exit_code, status
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+IDS = {n: f"{n:064x}" for n in range(9)}
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def ago(**delta: float) -> datetime:
+    return NOW - timedelta(**delta)
+
+
+def record(kind: str, when: datetime, run: str, **body: Any) -> dict[str, Any]:
+    return {"kind": kind, "time": rfc3339(when), "plan": "p", "asset": "a", "run": run, **body}
+
+
+def judged(number: int, verdict: str, when: datetime = NOW, own: str | None = None) -> dict[str, Any]:
+    snapshot = {"id": IDS[number], "verdict": own or verdict}
+    return record("restore_test.end", when, f"t{number}", verdict=verdict, snapshot=snapshot, reason=None)
+
+
+def folded(*records: dict[str, Any]) -> AssetHistory:
+    return read_history(records).get(("p", "a"), AssetHistory())
+
+
+def test_nothing_is_no_history() -> None:
+    assert read_history([]) == {} and not folded().disproved(IDS[1])
+
+
+def test_records_of_other_kinds_and_assets_do_not_count() -> None:
+    other = {**judged(1, "FAIL"), "asset": "b"}
+    found = read_history([other, record("sandbox.reap", NOW, "x"), {**judged(1, "PASS"), "plan": "q"}])
+    assert set(found) == {("p", "b"), ("q", "a")}
+
+
+def test_a_snapshots_latest_verdict_on_itself_holds() -> None:
+    assert folded(judged(1, "PASS"), judged(1, "FAIL")).disproved(IDS[1])
+    assert not folded(judged(1, "FAIL"), judged(1, "PASS")).disproved(IDS[1])
+
+
+def test_inconclusive_and_skipped_disprove_nothing_and_prove_nothing() -> None:
+    history = folded(judged(1, "FAIL"), judged(1, "INCONCLUSIVE"), judged(1, "SKIPPED"))
+    assert history.disproved(IDS[1])
+    assert history.last_test and history.last_test["verdict"] == "INCONCLUSIVE"
+    assert history.last_conclusive_test and history.last_conclusive_test["verdict"] == "FAIL"
+    assert folded(judged(1, "SKIPPED")).last_test is None
+
+
+def test_a_test_that_failed_for_a_newer_backup_does_not_disprove_the_older_snapshot() -> None:
+    history = folded(judged(1, "FAIL", own="PASS"))
+    assert history.proven == {IDS[1]: "PASS"} and history.last_test and history.last_test["verdict"] == "FAIL"
+
+
+def test_a_failed_backup_counts_from_its_moment() -> None:
+    failed = record("backup.end", ago(hours=1), "b1", result="FAILED", reason="disk full")
+    history = folded(record("backup.start", ago(hours=1), "b1"), failed)
+    assert "disk full" in str(history.failed_since(ago(hours=2), running=False))
+    assert history.failed_since(ago(minutes=30), running=False) is None
+    assert history.last_good_backup is None
+
+
+def test_a_start_without_an_end_is_a_crash_unless_it_is_running() -> None:
+    history = folded(record("backup.start", ago(minutes=5), "b1"))
+    assert "crashed" in str(history.failed_since(ago(hours=1), running=False))
+    assert history.failed_since(ago(hours=1), running=True) is None
+    assert history.failed_since(NOW, running=False) is None
+
+
+def test_a_crashed_test_is_no_failed_backup() -> None:
+    history = folded(record("restore_test.start", ago(minutes=5), "t1"))
+    assert history.failed_since(ago(hours=1), running=False) is None and set(history.open_runs) == {"t1"}
+
+
+runs = st.lists(st.tuples(st.sampled_from(["backup", "restore_test"]), st.booleans()), max_size=8)
+
+
+@given(runs)
+def test_open_runs_are_the_starts_without_an_end(made: list[tuple[str, bool]]) -> None:
+    records = []
+    for number, (verb, ends) in enumerate(made):
+        records.append(record(f"{verb}.start", NOW, f"r{number}"))
+        if ends:
+            records.append(record(f"{verb}.end", NOW, f"r{number}", result="STORED", verdict="PASS", snapshot=None))
+    assert set(folded(*records).open_runs) == {f"r{n}" for n, (_, ends) in enumerate(made) if not ends}
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.recordings(tmp_path / "spool", extra="")
+    return made
+
+
+class World:
+    """A site whose past is written by hand."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.services: Services = site.services(FixedClock())
+
+    def snapshot(self, number: int, when: datetime, note: str | None = None) -> None:
+        manifest = Manifest(
+            "p",
+            "recordings",
+            f"b{number}",
+            "files",
+            "scan",
+            "h",
+            when,
+            0.0,
+            {},
+            {},
+            {"files.jsonl": FileDigest(1, "a" * 64)},
+        )
+        text = manifest_text(manifest)
+        self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
+
+    def wrote(self, kind: str, **body: Any) -> None:
+        self.services.ledger.append(kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
+
+    def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0) -> None:
+        self.wrote(
+            "restore_test.end", verdict=verdict, reason=None, findings=[], snapshot={"id": IDS[number], "verdict": verdict},
+            rto={"achieved_s": achieved, "basis": basis},
+        )  # fmt: skip
+
+    @property
+    def now(self) -> AssetStatus:
+        (found,) = status([self.site.loaded()], self.services)
+        return found
+
+
+@pytest.fixture
+def world(site: Site) -> World:
+    return World(site)
+
+
+def test_never_done_is_infinite_and_says_so(world: World) -> None:
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": None, "verdict": "BREACHED"}
+    assert found.rto.verdict == "NOT_MEASURED" and found.coverage == "untested"
+    assert found.problems == ("never backed up successfully yet", "never tested")
+    assert exit_code([found]) == 1 and exit_code([]) == 0
+
+
+def test_backed_up_and_tested_is_fine(world: World) -> None:
+    world.snapshot(1, ago(minutes=20))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("PASS")
+    found = world.now
+    assert found.rpo.achieved_s == 1200 and found.rpo.verdict == "MET" and found.rto.achieved_s == 5.0
+    assert found.coverage == "tested" and found.problems == () and exit_code([found]) == 0
+
+
+def test_a_disproved_snapshot_does_not_count(world: World) -> None:
+    world.snapshot(1, ago(minutes=50))
+    world.snapshot(2, ago(minutes=5))
+    world.tested("FAIL", number=2)
+    found = world.now
+    assert found.rpo.achieved_s == 3000
+    assert any("do not count" in p for p in found.problems) and any("FAIL" in p for p in found.problems)
+
+
+def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: World) -> None:
+    world.snapshot(1, ago(minutes=5), note="restic exit 3")
+    world.snapshot(2, ago(hours=-2))
+    found = world.now
+    assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
+    assert any("2 snapshots do not count" in p for p in found.problems)
+
+
+def test_an_inconclusive_test_is_told_and_keeps_what_was_proven(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS")
+    world.tested("INCONCLUSIVE", achieved=None)
+    found = world.now
+    assert found.coverage == "tested" and found.rto.achieved_s == 5.0
+    assert any("INCONCLUSIVE" in p for p in found.problems)
+
+
+def test_throwaway_and_durable_are_never_mixed(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS", basis="durable")
+    assert world.now.rto.verdict == "NOT_MEASURED"
+
+
+def test_a_failed_backup_since_the_last_good_one_is_a_problem(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.tested("PASS")
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    assert any("disk full" in p for p in world.now.problems)
+
+
+def test_a_test_that_is_long_overdue_is_stale(site: Site) -> None:
+    """Weekly on Sunday: after two Sundays without one."""
+    world = World(site)
+    world.snapshot(1, ago(minutes=5))
+    world.tested("PASS")
+
+    class Later(FixedClock):
+        def now(self) -> datetime:
+            return NOW + timedelta(days=15)
+
+    (found,) = status([site.loaded()], site.services(Later()))
+    assert found.coverage == "stale" and any("overdue" in p for p in found.problems)
