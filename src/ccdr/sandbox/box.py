@@ -105,6 +105,8 @@ class Box:
         code = self._exit_code(exec_id, argv)
         output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
         if code in NOT_STARTED and code not in ok:
+            if self._ended(code):
+                raise self._broken(f"it ended before: {what or argv[0]}")
             raise TestBroken(
                 f"the image {self.image_name} cannot run {argv[0]}: {(output.stdout + output.stderr).strip()[-300:]}",
                 hint="name an image that holds it with `image:`",
@@ -168,8 +170,9 @@ class Box:
             )
 
     def _ended(self, code: int) -> bool:
-        """Is the container gone? Docker tells that a command was killed some time before it tells that all were."""
-        deadline = time.monotonic() + (DYING if code == KILLED else 0.0)
+        """Is the container gone? Docker tells that a command was killed, or cannot be started any more, some time
+        before it tells that the container has ended."""
+        deadline = time.monotonic() + (DYING if code in (KILLED, *NOT_STARTED) else 0.0)
         while self.running():
             if time.monotonic() >= deadline:
                 return False
