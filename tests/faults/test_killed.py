@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -51,6 +52,15 @@ def own(site: Site, kind: str = "ps") -> list[str]:
     ).stdout.split()
 
 
+def children(site: Site) -> list[str]:
+    """Processes whose command line names this site: what the killed one had started."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return [line for line in lines if f"{site.root}/" in line]
+
+
 def scratch(site: Site) -> list[Path]:
     return list((site.state / "scratch").glob("run-*"))
 
@@ -81,6 +91,7 @@ def goes_on(site: Site, source: Source) -> None:
 def test_killed_ccdr_leaves_nothing_once_reaped_and_no_pass(site: Site, source: Source, phase: str) -> None:
     assert stopped(site, source, phase, signal.SIGKILL) == -signal.SIGKILL
     assert eventually(lambda: not own(site), 20)  # the sandbox ends by itself: its input was closed
+    assert eventually(lambda: not children(site), 20)  # so does restic, which the kernel told
     reaped = site.run("sandbox", "reap")
     assert reaped.code == 0 and not scratch(site)
     assert any(name.startswith("scratch run-") for name in reaped.json["removed"])
