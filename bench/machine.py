@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ def facts(image: str) -> dict[str, object]:
         "image": image,
         "image_id": said("docker", "image", "inspect", "--format", "{{.Id}}", image),
         "postgres": said("docker", "run", "--rm", image, "postgres", "--version"),
-        "ccdr": said(".venv/bin/ccdr", "--version"),
+        "ccdr": said(str(Path(sys.executable).with_name("ccdr")), "--version"),
         "commit": said("git", "rev-parse", "--short", "HEAD")
         + ("+" if said("git", "status", "--porcelain", "src") else ""),
     }
