@@ -18,10 +18,12 @@ from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
 from ccdr.services import Job, Services
 from ccdr.state import Run, remove_tree
-from ccdr.storage.restic import Restic, Stored
+from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
-_PLAIN = re.compile(r"[^\w/.@%+=:,-]", re.ASCII)
+HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
+_PATTERN = re.compile(r"[*?\[\\]")
+_SPACE = re.compile(r"[^\S ]| $")
 
 
 @dataclass
@@ -96,9 +98,9 @@ def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
             result.reason, result.hint = str(error), getattr(error, "hint", None)
         except Exception as error:  # a run always has an end
             result.reason, result.hint = own_error(error)
+        result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
         if result.result != STORED:
-            attempt.mark_failed()
-        result.left_behind += remove_tree(attempt.into.parent)
+            attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY)
         result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
@@ -126,7 +128,9 @@ class _Attempt:
 
     def carry_out(self) -> None:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            probe = pool.submit(self._repo.probe)  # while the capture runs: it costs half a second
+            # While the capture runs: it costs half a second. A capture that fails leaves its mark there too.
+            probe = pool.submit(self._repo.probe)
+            probe.add_done_callback(self._probed)
             for attempt in range(1, ATTEMPTS + 1):
                 with self._timed("capture"):
                     capture, text, manifest = self._capture()
@@ -138,11 +142,14 @@ class _Attempt:
                     self._commit(manifest, text, stored)
                     return
                 why = stored.warning or f"{len(changed)} files changed while they were read"
-                if not changed or attempt == ATTEMPTS:
+                if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
                         why, hint="find out who writes there; a longer `settle:` leaves more files alone"
                     )
                 self.mark_failed()
+
+    def _probed(self, probe: Future[None]) -> None:
+        self._reachable = probe.exception() is None
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -216,14 +223,15 @@ class _Attempt:
 
     def _store(self, capture: Capture) -> Stored:
         self._progress.step(f"storing {self._job.asset}")
-        exclude_file = None
-        if capture.excluded:
-            exclude_file = self._run.scratch / "exclude"
-            exclude_file.write_text("".join(f"{_pattern(path)}\n" for path in capture.excluded), "utf-8")
+        exclude_file = self._run.scratch / "exclude"
+        named = [str(path) for path in capture.excluded]
+        lines = "".join(f"{_pattern(name)}\n" for name in named if "\n" not in name)
+        exclude_file.write_text(lines, "utf-8", "surrogateescape")
         stored = self._repo.backup(
             [*capture.paths, self.into],
             tags=self._tags("backup"),
-            exclude_file=exclude_file,
+            exclude_file=exclude_file if lines else None,
+            exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
             on_bytes=lambda done: self._progress.amount(done, capture.bytes),
         )
         self._result.added += stored.added
@@ -239,22 +247,29 @@ class _Attempt:
         self._services.catalogue.add(snapshot, text)
         if (name := self._job.engine.index_file) is not None:
             target = self._index_path(name)
-            shutil.copyfile(self.into / name, target.with_suffix(".new"))
-            target.with_suffix(".new").replace(target)
+            new = target.with_suffix(".new")
+            new.touch(mode=0o600)
+            shutil.copyfile(self.into / name, new)
+            new.replace(target)
         self._result.snapshot, self._result.result = snapshot, STORED
 
-    def mark_failed(self) -> None:
+    def mark_failed(self, within: float = PROBE_WAIT) -> None:
         """Leave a mark in the repository, so that another host's test learns of the failure, and that what was
         stored does not count. Best effort: the ledger has it in any case."""
         if not self._reachable:
             return
         void = [f"void={self._stored.id}"] if self._stored is not None else []
         mark = self._run.scratch / "failed"
-        mark.write_text(f"{self._run.id}\n", "ascii")
         with contextlib.suppress(CcdrError, OSError, KeyboardInterrupt):
-            self._repo.impatient().backup([mark], tags=[*self._tags("failed"), *void])
+            mark.write_text(f"{self._run.id}\n", "ascii")
+            self._repo.impatient(within).backup([mark], tags=[*self._tags("failed"), *void])
 
 
-def _pattern(path: Path) -> str:
-    """A restic exclude pattern for exactly this path: what could mean something else becomes `?`."""
-    return _PLAIN.sub("?", str(path))
+def _escaped(name: str) -> str:
+    """A restic pattern for exactly this path."""
+    return _PATTERN.sub(r"\\\g<0>", name)
+
+
+def _pattern(name: str) -> str:
+    """The same as a line of an exclude file, where restic expands variables and trims white space."""
+    return _SPACE.sub(r"[\g<0>]", _escaped(name)).replace("$", "$$")

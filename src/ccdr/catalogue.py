@@ -185,7 +185,8 @@ def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
 
 def write_durably(path: Path, text: str) -> None:
     """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in reversed(path.parents[:3]):  # `parents=True` would make those above open to all
+        directory.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:

@@ -26,7 +26,6 @@ from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
 
-
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 

@@ -29,6 +29,7 @@ from ccdr.schema import Duration, WithPassword
 LISTING = "files.jsonl"
 BATCH = 4000  # files hashed at a time: bounds memory, not speed
 NOBODY = "65534:65534"
+KINDS = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l", stat.S_IFSOCK: "s"}
 NAMED = 20  # how many paths a private detail names
 
 
@@ -43,7 +44,7 @@ class Entry:
     """One line of a listing. Times are nanoseconds; `sha256` only for regular files, `target` for links."""
 
     path: str
-    type: str  # f, d, l, or o for sockets, pipes and devices
+    type: str  # f, d, l, s for a socket, or o for pipes and devices
     size: int
     mode: int
     uid: int
@@ -58,7 +59,7 @@ class Entry:
     def of(cls, path: str, shown_as: str) -> Entry:
         """Look at `path` (not through a link); OSError where it is gone."""
         s = os.lstat(path)
-        kind = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(s.st_mode), "o")
+        kind = KINDS.get(stat.S_IFMT(s.st_mode), "o")
         return cls(
             path=shown_as,
             type=kind,
@@ -321,10 +322,13 @@ class _Comparison:
 
 def walk(real: str, shown: str) -> Iterator[Entry]:
     """Every entry at and below `real`, named as if it stood at `shown`; sorted as `Entry.key` sorts. What
-    vanishes while we look is left out; a directory that may not be read is an error."""
+    vanishes while we look is left out, and so are sockets, which only their program can make; a directory that
+    may not be read is an error."""
     try:
         top = Entry.of(real, shown)
     except FileNotFoundError:
+        return
+    if top.type == "s":
         return
     yield top
     if top.type == "d":

@@ -156,10 +156,10 @@ class Box:
 
     def _blame_sandbox(self, code: int, stderr: str, what: str) -> None:
         """Raise TestBroken if the command failed because the sandbox was killed, too small or full."""
-        if any(sign in stderr for sign in FULL):
+        if (full := next((sign for sign in FULL if sign in stderr), None)) is not None:
             raise TestBroken(
-                f"the sandbox's disk space ran out during: {what}",
-                hint="give the asset `storage: disk`, or free memory or disk space on this host",
+                f"disk space ran out ({full}) during: {what}",
+                hint="free space where scratch lies (--state); a sandbox's data may go there by `storage: disk`",
             )
         if self._ended(code):
             raise self._broken(f"it ended during: {what}")

@@ -119,6 +119,7 @@ class Restic:
         *,
         tags: Sequence[str],
         exclude_file: Path | None = None,
+        exclude: Sequence[str] = (),
         on_bytes: Callable[[int], None] | None = None,
     ) -> Stored:
         """Store `paths`; every one must exist, since restic skips a missing one and exits with 0.
@@ -132,6 +133,7 @@ class Restic:
         argv += [word for tag in tags for word in ("--tag", tag)]
         if exclude_file is not None:
             argv += ["--exclude-file", str(exclude_file)]
+        argv += [word for pattern in exclude for word in ("--exclude", pattern)]
         if self.upload_limit:
             argv += ["--limit-upload", str(max(1, self.upload_limit // 1024))]
         argv += ["--", *map(str, paths)]
@@ -157,9 +159,9 @@ class Restic:
         """The same repository, its metadata cached in `directory`."""
         return replace(self, cache=directory)
 
-    def impatient(self) -> Restic:
+    def impatient(self, seconds: float = PROBE_WAIT) -> Restic:
         """The same repository for what may be left undone: it waits neither for locks nor for a dead server."""
-        host = self.host.with_(no_progress=min(PROBE_WAIT, self.host.no_progress))
+        host = self.host.with_(no_progress=min(seconds, self.host.no_progress))
         return replace(self, host=host, lock_wait=min(1.0, self.lock_wait))
 
     def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:

@@ -1,0 +1,433 @@
+"""A capture that fails, however it fails, is a failed backup: recorded, cleaned up, and yesterday's still stands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.faulty_proxy import faulty_proxy
+from tests.harness import Ran, Site, Source, eventually
+from tests.stored import (
+    LIMITS,
+    assert_clean,
+    copy_of,
+    left,
+    on_store,
+    other_host,
+    restic_of,
+    settled_file,
+    two_days,
+    with_repository,
+)
+
+from ccdr.demo.store import Store
+
+PATIENT = "limits: {lock_wait: 10m, no_progress: 10m}"
+LOCKING = "begin; lock table call in access exclusive mode;"
+
+
+@pytest.fixture
+def crm(site: Site, source: Source, database: str) -> Site:
+    """A database that was backed up once."""
+    with_repository(site).crm(source, database, LIMITS)
+    site.backed_up()
+    return site
+
+
+def failed(done: Ran, site: Site, *words: str) -> None:
+    """Exit 1, recorded as FAILED with its reason, nothing left behind; the older snapshot is there and counts."""
+    assert (done.code, done.json["result"], done.json["snapshot"]) == (1, "FAILED", None), done
+    for word in words:
+        assert word in done.json["reason"], done.json["reason"]
+    assert site.records("backup.end")[-1]["reason"] == done.json["reason"]
+    assert_clean(site)
+
+
+def yesterdays_stands(site: Site, asset: str = "crm") -> None:
+    """The older snapshot passes by itself; with `latest` the newer failure is what is told."""
+    snapshots = site.services().catalogue.snapshots("p", asset)
+    assert len(snapshots) == 1
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert done.json["snapshot"] == {**done.json["snapshot"], "id": snapshots[0].id, "verdict": "PASS"}
+    assert "failed" in done.json["reason"] or "crashed" in done.json["reason"]
+
+
+def heals(site: Site) -> None:
+    site.backed_up()
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert_clean(site)
+
+
+# --- dumps ------------------------------------------------------------------------------------------------------
+
+
+def test_failing_dump_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
+    """Another session holds a lock on a table, for longer than `lock_wait`."""
+    with source.session(LOCKING, database):
+        failed(crm.run("backup", "p"), crm, "LOCK TABLE", "timeout")
+    yesterdays_stands(crm)
+    heals(crm)
+
+
+def test_empty_dump_is_a_failed_backup(site: Site, source: Source, database: str) -> None:
+    source.psql("drop owned by current_user; drop view if exists answered", database, check=False)
+    source.psql("drop schema public cascade; create schema public", database)
+    with_repository(site).crm(source, database, LIMITS)
+    failed(site.run("backup", "p"), site, "no table")
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), "there is nothing that could be restored"
+
+
+def pids(*words: str) -> list[int]:
+    """Processes of this host whose command line has all of `words`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if all(word in line for word in words):
+                    found.append(int(entry.name))
+    return found
+
+
+def kill_client(site: Site, source: Source, database: str) -> None:
+    for pid in pids("pg_dump -", str(site.root)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_server(site: Site, source: Source, database: str) -> None:
+    source.psql(
+        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}' and query ~ '^COPY'"
+    )
+
+
+@pytest.mark.parametrize("kill", [kill_client, kill_server])
+def test_dump_killed_half_way_is_a_failed_backup(
+    crm: Site, source: Source, database: str, kill: Callable[[Site, Source, str], None]
+) -> None:
+    source.psql("create table big as select g, repeat('voice', 200) v from generate_series(1, 250000) g", database)
+    into = crm.state / "scratch"
+    process = crm.start("backup", "p", "--json")
+    while not any(p.stat().st_size > 2**20 for p in into.rglob("*.dat")):
+        assert process.poll() is None
+    kill(crm, source, database)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert crm.records("backup.end")[-1]["result"] == "FAILED"
+    assert_clean(crm)
+    yesterdays_stands(crm)
+
+
+def test_hanging_dump_is_stopped(crm: Site, source: Source, database: str) -> None:
+    crm.crm(source, database, "limits: {lock_wait: 10m, no_progress: 3s}")
+    with source.session(LOCKING, database):
+        failed(crm.run("backup", "p"), crm, "no progress")
+    heals(crm)
+
+
+@pytest.mark.xfail(strict=True, reason="the server sees that its client died only once the lock is granted")
+def test_stopped_dump_leaves_no_session_at_the_source(crm: Site, source: Source, database: str) -> None:
+    crm.crm(source, database, "limits: {lock_wait: 10m, no_progress: 3s}")
+    with source.session(LOCKING, database):
+        crm.run("backup", "p")
+        assert eventually(lambda: sessions(source, database) == 1, 10), "only the one that holds the lock is left"
+
+
+def sessions(source: Source, database: str) -> int:
+    return int(source.psql(f"select count(*) from pg_stat_activity where datname = '{database}'"))
+
+
+def test_source_that_is_down_is_a_failed_backup(crm: Site, source: Source, database: str, tmp_path: Path) -> None:
+    (tmp_path / "nobody").mkdir()
+    crm.crm(Source(source.container, tmp_path / "nobody"), database, LIMITS)
+    failed(crm.run("backup", "p"), crm, "asking the source")
+    crm.crm(source, database, LIMITS)
+    yesterdays_stands(crm)
+
+
+def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
+    crm.crm(source, f"{database}_gone", LIMITS)
+    failed(crm.run("backup", "p"), crm, "does not exist")
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return two_days(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def twin(good: Site, tmp_path: Path) -> Site:
+    return copy_of(good, tmp_path)
+
+
+def test_missing_path_is_a_failed_backup(twin: Site) -> None:
+    there, missing = twin.root / "tree", twin.root / "not-mounted"
+    plan = twin.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace(f"[{there}]", f"[{there}, {missing}]"))
+    failed(twin.run("backup", "p"), twin, str(missing), "not there")
+    missing.mkdir()
+    settled_file(missing / "a.wav", b"voice")
+    heals(twin)
+
+
+@pytest.mark.parametrize("inside", [[], ["agent1", "agent2"]])
+def test_empty_tree_is_a_failed_backup(twin: Site, inside: list[str]) -> None:
+    """An unmounted file system leaves its mount point, and maybe directories."""
+    shutil.rmtree(twin.root / "tree")
+    for name in ["", *inside]:
+        (twin.root / "tree" / name).mkdir()
+    failed(twin.run("backup", "p"), twin, "no settled file")
+    assert len(twin.services().catalogue.snapshots("p", "recordings")) == 2
+
+
+def test_path_that_is_a_loop_of_links_is_a_failed_backup(twin: Site) -> None:
+    shutil.rmtree(twin.root / "tree")
+    (twin.root / "tree").symlink_to(twin.root / "tree")
+    failed(twin.run("backup", "p"), twin)
+
+
+def test_loop_of_links_within_a_tree_is_kept_as_it_is(twin: Site) -> None:
+    (twin.root / "tree" / "loop").symlink_to(".")
+    (twin.root / "tree" / "self").symlink_to("self")
+    heals(twin)
+
+
+class Unprivileged(Site):
+    """ccdr run by somebody whom file modes bind: an ordinary user, or root without its two privileges over them."""
+
+    def argv(self, *args: str) -> list[str]:
+        argv = super().argv(*args)
+        if os.geteuid() != 0:
+            return argv
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv")
+        privileges = "-dac_override,-dac_read_search"
+        return ["setpriv", f"--inh-caps={privileges}", f"--bounding-set={privileges}", *argv]
+
+
+@pytest.fixture
+def ordinary(twin: Site) -> Site:
+    return Unprivileged(twin.root)
+
+
+def test_unreadable_file_is_a_failed_backup(ordinary: Site) -> None:
+    heals(ordinary)
+    hidden = ordinary.root / "tree" / "agent0" / "call0.wav"
+    hidden.chmod(0)
+    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    hidden.chmod(0o600)
+    heals(ordinary)
+
+
+def test_unreadable_directory_is_a_failed_backup(ordinary: Site) -> None:
+    hidden = ordinary.root / "tree" / "agent0"
+    hidden.chmod(0)
+    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    hidden.chmod(0o700)
+    heals(ordinary)
+
+
+UNREADABLE_MEANWHILE = """\
+#!/bin/sh
+case " $* " in *" backup "*) chmod 0 {file} ;; esac
+exec {real} "$@"
+"""
+
+
+def test_partial_backup_never_counts(ordinary: Site, tmp_path: Path) -> None:
+    """A file that can be hashed and then not be read: restic stores a snapshot, and exits with 3."""
+    hidden = ordinary.root / "tree" / "agent0" / "call0.wav"
+    before = len(restic_of(ordinary.root, "list", "snapshots").split())
+    (ordinary.root / "bin").mkdir()
+    ordinary.write("bin/restic", UNREADABLE_MEANWHILE.format(file=hidden, real=shutil.which("restic")), mode=0o755)
+    failed(ordinary.run("backup", "p", env={"PATH": f"{ordinary.root / 'bin'}:{os.environ['PATH']}"}), ordinary)
+    stored = [t for t in tags_of(ordinary) if "kind=backup" in t]
+    assert len(stored) == before + 1, "restic did store it"
+    assert len(ordinary.services().catalogue.snapshots("p", "recordings")) == 2, "and it does not count"
+    elsewhere = other_host(ordinary, tmp_path / "elsewhere")
+    done = elsewhere.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert len(elsewhere.services().catalogue.snapshots("p", "recordings")) == 2, "nor on a host that learns of it"
+    hidden.chmod(0o600)
+    heals(ordinary)
+
+
+def tags_of(site: Site) -> list[list[str]]:
+    import json
+
+    return [s["tags"] for s in json.loads(restic_of(site.root, "snapshots", "--json"))]
+
+
+# --- this host's disk ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str, *flags: str) -> Iterator[None]:
+    """A file system of its own, a few megabytes in memory."""
+    place.mkdir(parents=True, exist_ok=True)
+    argv = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *flags]), "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(argv, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_disk_full_in_scratch_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
+    source.psql("create table big as select g, repeat('voice', 200) v from generate_series(1, 30000) g", database)
+    (crm.state / "scratch").mkdir(exist_ok=True)
+    with small_disk(crm.state / "scratch", "16m"):
+        failed(crm.run("backup", "p"), crm, "No space left")
+    yesterdays_stands(crm)
+    heals(crm)
+
+
+def test_ledger_that_may_not_grow_stops_everything(twin: Site) -> None:
+    """As by a quota: not even the start can be recorded, so nothing is done."""
+
+    class Limited(Site):
+        def argv(self, *args: str) -> list[str]:
+            size = max(p.stat().st_size for p in (self.state / "ledger").glob("*.jsonl"))
+            return ["prlimit", f"--fsize={size + 10}", *super().argv(*args)]
+
+    if shutil.which("prlimit") is None:
+        pytest.skip("needs prlimit")
+    before, records = restic_of(twin.root, "list", "snapshots"), len(twin.records())
+    for verb in ("backup", "test"):
+        done = Limited(twin.root).run(verb, "p")
+        assert done.code == 3, done
+    assert restic_of(twin.root, "list", "snapshots") == before, "what cannot be recorded is not done"
+    assert len(twin.records()) == records
+    assert_clean(twin)
+    heals(twin)
+
+
+def test_full_disk_below_the_state_directory(twin: Site) -> None:
+    kept = twin.root / "kept"
+    shutil.move(twin.state, kept)
+    with small_disk(twin.state, "32m"):
+        shutil.copytree(kept, twin.state, dirs_exist_ok=True)
+        before = restic_of(twin.root, "list", "snapshots")
+        with contextlib.suppress(OSError), (twin.state / "filler").open("wb") as filler:
+            while True:
+                filler.write(bytes(4096))
+        for verb in ("backup", "test"):
+            done = twin.run(verb, "p")
+            assert done.code in (1, 3), done
+            if done.code == 1 and verb == "backup":  # there was room to say so
+                assert done.json["result"] == "FAILED"
+            assert "pace" in done.stdout + done.stderr
+        (twin.state / "filler").unlink()
+        assert len(twin.services().catalogue.snapshots("p", "recordings")) == 2
+        assert len(restic_of(twin.root, "list", "snapshots").split()) <= len(before.split()) + 1, "a mark at most"
+        heals(twin)
+
+
+def test_state_directory_read_only_stops_everything(twin: Site) -> None:
+    with small_disk(twin.state, "32m", "ro"):
+        for verb in ("backup", "test"):
+            done = twin.run(verb, "p")
+            assert done.code == 3, done
+            assert "Read-only file system" in done.stderr
+
+
+def test_state_that_is_a_file_stops_everything(twin: Site) -> None:
+    shutil.rmtree(twin.state)
+    twin.state.write_text("a file\n")
+    done = twin.run("backup", "p")
+    assert done.code == 2, done
+    assert "is a file" in done.stderr
+
+
+# --- ccdr itself is stopped ---------------------------------------------------------------------------------------
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+
+
+def gone(process: subprocess.Popen[str], sign: signal.Signals) -> None:
+    process.send_signal(sign)
+    process.communicate(timeout=60)
+    assert process.returncode == (-9 if sign == signal.SIGKILL else 3)
+
+
+def crash_is_told(site: Site, sign: signal.Signals, asset: str) -> None:
+    """A start without an end, or an end that says so; no snapshot came of it, and the chain is whole."""
+    site.ledger_holds()
+    ends = {r["run"]: r for r in site.records("backup.end")}
+    last = site.records("backup.start")[-1]["run"]
+    if sign == signal.SIGKILL:
+        assert last not in ends
+    else:
+        assert (ends[last]["result"], ends[last]["reason"]) == ("FAILED", "interrupted")
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert ("crashed" if sign == signal.SIGKILL else "interrupted") in done.json["reason"]
+    said = site.run("status", "p")
+    assert said.code == 1 and any(
+        "crashed" in p or "interrupted" in p for p in said.json["plans"][0]["assets"][0]["problems"]
+    )
+
+
+@pytest.mark.parametrize("sign", SIGNALS)
+def test_stopped_while_dumping(crm: Site, source: Source, database: str, sign: signal.Signals) -> None:
+    crm.crm(source, database, PATIENT)
+    waiting = f"select count(*) from pg_stat_activity where datname = '{database}' and wait_event_type = 'Lock'"
+    with source.session(LOCKING, database):
+        process = crm.start("backup", "p")
+        assert eventually(lambda: source.psql(waiting) != "0"), "it is dumping"
+        assert crm.run("backup", "p").code == 5, "the lock is held"
+        gone(process, sign)
+        assert eventually(lambda: not pids("pg_dump", str(crm.root))), "the dump died with its master"
+        assert eventually(lambda: not [name for name in left(crm) if name.startswith("ccdr-")]), "and its container"
+    crash_is_told(crm, sign, "crm")
+    crm.run("sandbox", "reap")
+    assert_clean(crm)
+    heals(crm)
+
+
+@pytest.fixture(scope="module")
+def stopped(good: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[signal.Signals, Site]:
+    """Sites whose ccdr was stopped in the middle of an upload; all at once, since each waits for a stalled store."""
+
+    def one(sign: signal.Signals) -> Site:
+        site = copy_of(good, tmp_path_factory.mktemp(sign.name))
+        with faulty_proxy(store.endpoint) as proxy:
+            on_store(site, store, f"ccdr-stopped-{sign.name.lower()}", endpoint=proxy.endpoint)
+            plan = site.root / "plans" / "p.yaml"
+            plan.write_text(plan.read_text().replace(LIMITS, PATIENT))
+            settled_file(site.root / "tree" / "tomorrow.wav", os.urandom(2_000_000))
+            proxy.after(500_000, "stall")
+            process = site.start("backup", "p")
+            assert proxy.tripped.wait(60), "it is uploading"
+            gone(process, sign)
+            proxy.set("pass")
+            assert eventually(lambda: not pids("restic", str(site.state)), 30), "the upload died with its master"
+            plan.write_text(plan.read_text().replace(proxy.endpoint, store.endpoint))
+        return site
+
+    with ThreadPoolExecutor(len(SIGNALS)) as pool:
+        return dict(zip(SIGNALS, pool.map(one, SIGNALS), strict=True))
+
+
+@pytest.mark.parametrize("sign", SIGNALS)
+def test_stopped_while_uploading(stopped: dict[signal.Signals, Site], sign: signal.Signals) -> None:
+    site = stopped[sign]
+    crash_is_told(site, sign, "recordings")
+    site.run("sandbox", "reap")
+    assert_clean(site)
+    assert len(site.services().catalogue.snapshots("p", "recordings")) == 2
+    heals(site)

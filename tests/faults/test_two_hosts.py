@@ -1,0 +1,110 @@
+"""Another host, or this one after it lost its state directory: the repository alone tells what was backed up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.harness import Site, Source
+from tests.stored import assert_clean, copy_of, other_host, settled_file, two_days, with_repository
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return two_days(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def here(good: Site, tmp_path: Path) -> Site:
+    return copy_of(good, tmp_path)
+
+
+@pytest.fixture
+def there(here: Site, tmp_path: Path) -> Site:
+    return other_host(here, tmp_path / "there")
+
+
+def snapshots(site: Site) -> list[tuple[str, str, str]]:
+    known = site.services().catalogue.snapshots("p", "recordings")
+    return [(s.id, str(s.consistent_point), s.manifest_sha256) for s in known]
+
+
+def test_another_host_tests_what_the_first_backed_up(here: Site, there: Site) -> None:
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert snapshots(there) == snapshots(here)
+    assert done.json["snapshot"]["id"] == snapshots(here)[-1][0]
+    assert done.json["rpo"]["verdict"] == "MET"
+    assert_clean(there)
+
+
+def test_another_host_tests_a_database_it_never_saw(source: Source, database: str, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    here = with_repository(Site(tmp_path / "here"))
+    here.crm(source, database)
+    here.backed_up()
+    there = other_host(here, tmp_path / "there")
+    source.psql("drop table call cascade", database)
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert_clean(there)
+
+
+def test_another_host_learns_of_a_newer_failure(here: Site, there: Site) -> None:
+    newest = snapshots(here)[-1][0]
+    shutil.move(here.root / "tree", here.root / "unmounted")
+    broken = here.run("backup", "p")
+    assert broken.code == 1
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert broken.json["run"] in done.json["reason"], "the failed run is named"
+    assert done.json["snapshot"] == {**done.json["snapshot"], "id": newest, "verdict": "PASS"}
+    shutil.move(here.root / "unmounted", here.root / "tree")
+    here.backed_up()
+    healed = there.run("test", "p")
+    assert (healed.code, healed.json["verdict"]) == (0, "PASS"), healed
+    assert healed.json["snapshot"]["id"] == snapshots(here)[-1][0]
+
+
+def test_lost_state_directory_loses_no_backup(here: Site) -> None:
+    before = snapshots(here)
+    shutil.rmtree(here.state)
+    done = here.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert snapshots(here) == before
+    oldest = here.run("test", "p", "--snapshot", before[0][0][:8])
+    assert (oldest.code, oldest.json["snapshot"]["id"]) == (0, before[0][0]), oldest
+    settled_file(here.root / "tree" / "after.wav", os.urandom(100))
+    here.backed_up()
+    assert len(snapshots(here)) == 3
+    assert here.run("test", "p").code == 0
+    assert_clean(here)
+
+
+def test_backups_of_two_hosts_count_together(here: Site, there: Site) -> None:
+    there.backed_up()
+    done = here.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert done.json["snapshot"]["id"] == snapshots(there)[-1][0], "the newest one, whoever made it"
+    assert len(snapshots(here)) == 3
+
+
+def test_damaged_catalogue_entry_is_read_back(here: Site) -> None:
+    newest = snapshots(here)[-1][0]
+    entry = here.state / "catalogue" / "p" / "recordings" / f"{newest}.json"
+    entry.write_text(entry.read_text()[:100])
+    done = here.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert done.json["snapshot"]["id"] == newest
+
+
+def test_forged_catalogue_entry_fails(here: Site) -> None:
+    newest = snapshots(here)[-1][0]
+    entry = here.state / "catalogue" / "p" / "recordings" / f"{newest}.json"
+    digest = snapshots(here)[-1][2]
+    entry.write_text(entry.read_text().replace(digest, "0" * 64))
+    done = here.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert "not the one in the catalogue" in done.json["reason"]
