@@ -42,12 +42,13 @@ class BackupResult:
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
-        if self.result != STORED:
+        if self.result != STORED or self.findings:
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
 
@@ -69,6 +70,7 @@ class BackupResult:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "tools": self.tools,
             "notes": self.notes,
+            "findings": self.findings,
             "left_behind": self.left_behind,
         }
 
@@ -173,7 +175,7 @@ class _Attempt:
             capture = job.engine.capture(source, self.into, tools)
         self._result.skew = capture.clock_skew_s
         self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-        self._result.notes = capture.notes()
+        self._result.notes, self._result.findings = capture.notes, capture.findings
         manifest = Manifest(
             plan=job.plan,
             asset=job.asset,

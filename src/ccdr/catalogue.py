@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -95,7 +95,10 @@ class Catalogue:
     def manifest(self, snapshot: Snapshot) -> Manifest:
         """BackupBad where it is damaged."""
         try:
-            return parse_manifest(json.loads(self._path(snapshot).read_text("utf-8"))["manifest"])
+            text = json.loads(self._path(snapshot).read_text("utf-8"))["manifest"]
+            if text_digest(text) != snapshot.manifest_sha256:
+                raise BackupBad(f"the catalogue's manifest of {snapshot.short} was changed")
+            return parse_manifest(text)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackupBad(f"the catalogue's entry of {snapshot.short} cannot be read: {error}") from None
 
@@ -106,11 +109,19 @@ class Catalogue:
     def _path(self, snapshot: Snapshot) -> Path:
         return self.directory / snapshot.plan / snapshot.asset / f"{snapshot.id}.json"
 
-    def synchronise(self, repo: Restic, plan: str, assets: Iterable[str], now: datetime) -> Synchronised:
-        """Learn what other hosts backed up, and notice what vanished or bears a future date."""
+    def synchronise(
+        self, repo: Restic, plan: str, assets: Iterable[str], now: datetime, stored_here: Collection[str] = ()
+    ) -> Synchronised:
+        """Learn what other hosts backed up, and notice what vanished or bears a future date.
+
+        A mark of a failed backup takes its own run's snapshot back, never one of `stored_here`: those that the
+        ledger has seen stored well.
+        """
         there = repo.snapshots([OURS, f"plan={plan}"])
         failed = tuple(_attempt(s) for s in there if s.tag("kind") == "failed")
-        void = {a.void for a in failed if a.void}
+        runs = {s.id: s.tag("run") for s in there}
+        # A snapshot that is gone from the repository has no tags any more: then the mark alone does not explain it.
+        void = {a.void for a in failed if a.void and runs.get(a.void) == a.run} - set(stored_here)
         findings, vanished = [], []
         for asset in assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
@@ -176,7 +187,13 @@ def snapshot_of(
         root=root,
         manifest_sha256=text_digest(text),
         note=note,
+        source=str(manifest.contents.get("source")),
     )
+
+
+def of_source(snapshot: Snapshot, source: str) -> bool:
+    """Is it a snapshot of what the plan names now? The plan may have been changed since it was taken."""
+    return snapshot.source == source
 
 
 def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
@@ -185,7 +202,7 @@ def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
 
 def write_durably(path: Path, text: str) -> None:
     """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
-    for directory in reversed(path.parents[:3]):  # `parents=True` would make those above open to all
+    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
         directory.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -26,10 +26,14 @@ class AssetHistory:
     last_test: Record | None = None
     last_conclusive_test: Record | None = None
     proven: dict[str, str] = field(default_factory=dict)
-    open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run
+    open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
+    _taken: int = 0
+    _order: dict[str, int] = field(default_factory=dict)  # by run, and by id of each stored snapshot
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
+        self._taken += 1
+        self._order[run] = self._taken
         if kind in (BACKUP_START, TEST_START):
             self.open_runs[run] = record
             return
@@ -38,6 +42,7 @@ class AssetHistory:
             self.last_backup = record
             if record.get("result") == STORED:
                 self.last_good_backup = record
+                self._order[str((record.get("snapshot") or {}).get("id"))] = self._taken
             else:
                 self.last_failed_backup = record
         elif kind == TEST_END and record["verdict"] != "SKIPPED":
@@ -48,17 +53,43 @@ class AssetHistory:
             if snapshot.get("verdict") in ("PASS", "FAIL"):
                 self.proven[snapshot["id"]] = snapshot["verdict"]
 
-    def failed_since(self, moment: datetime, *, running: bool) -> str | None:
-        """A backup that failed, or crashed, after `moment`: one sentence, None where there is none."""
+    @property
+    def stored_here(self) -> frozenset[str]:
+        """Ids of the snapshots that this ledger has seen stored."""
+        return frozenset(self._order)
+
+    def failed_since(self, moment: datetime, *, running: bool, snapshot: str | None = None) -> str | None:
+        """A backup that failed, or crashed, after `snapshot` was stored: one sentence, None where there is none.
+
+        By the ledger's own order, whatever a clock said, where it has seen the snapshot stored; else (another host
+        took it) after `moment`. `running`: a backup is under way, and the newest open start is its.
+        """
+
+        def newer(record: Record) -> bool:
+            if snapshot in self._order:
+                return self._order[str(record["run"])] > self._order[str(snapshot)]
+            return utc(record["time"]) > moment
+
         failed = self.last_failed_backup
-        if failed is not None and utc(failed["time"]) > moment:
+        if failed is not None and newer(failed):
             return f"the backup of {failed['time']} failed: {failed.get('reason')}"
-        if running:  # the newest start without an end is that of the run under way
-            return None
-        for record in self.open_runs.values():
-            if record["kind"] == BACKUP_START and utc(record["time"]) > moment:
+        for record in self._crashed(BACKUP_START, running=running):
+            if newer(record):
                 return f"the backup of {record['time']} crashed: its run {record['run']} has no end"
         return None
+
+    def crashed_test(self, *, running: bool) -> str | None:
+        """A restore test newer than the last one that has an end, and that has none itself: one sentence."""
+        last = self._order[str(self.last_test["run"])] if self.last_test else -1
+        for record in self._crashed(TEST_START, running=running):
+            if self._order[str(record["run"])] > last:
+                return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
+        return None
+
+    def _crashed(self, kind: str, *, running: bool) -> list[Record]:
+        """Starts without an end, newest first; the newest of all is that of the run under way, if there is one."""
+        found = [r for r in self.open_runs.values() if r["kind"] == kind]
+        return found[::-1][1 if running else 0 :]
 
     def disproved(self, snapshot_id: str) -> bool:
         return self.proven.get(snapshot_id) == "FAIL"

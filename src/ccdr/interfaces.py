@@ -143,10 +143,8 @@ class Capture:
     tools: dict[str, str] = field(default_factory=dict)
     paths: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
-
-    def notes(self) -> list[str]:
-        """What a person should know of a good capture."""
-        return [f"{len(self.excluded)} files in use were left for the next backup"] if self.excluded else []
+    notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
+    findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
 
 
 @dataclass(frozen=True)
@@ -223,6 +221,10 @@ class Engine(Protocol):
 
     def client(self, major: str | None) -> ClientNeed | None:
         """What is needed to read the source; None where the source is plain files on this host."""
+
+    @property
+    def source_name(self) -> str:
+        """What is captured, as the plan names it: a snapshot of another source is not this asset's."""
 
     def secret(self) -> WithPassword | None:
         """Where the source's password comes from, if it needs one."""

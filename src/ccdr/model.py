@@ -118,6 +118,7 @@ class Snapshot:
     root: str
     manifest_sha256: str
     note: str | None = None  # why it must not pass, where restic stored it with a warning
+    source: str | None = None  # what was captured, as the engine names it
 
     @property
     def short(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__, measure
-from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, text_digest
+from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, of_source, text_digest
 from ccdr.checks.base import run_check
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error, worst
 from ccdr.history import TEST_END, TEST_START, AssetHistory
@@ -192,7 +192,8 @@ class _Work:
         job, services, test = self._job, self._services, self._test
         self._history = services.history(job)
         self._progress.step("asking the repository")
-        self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], services.clock.now())
+        now, stored_here = services.clock.now(), self._history.stored_here
+        self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], now, stored_here)
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection)
@@ -226,7 +227,10 @@ class _Work:
         now = self._services.clock.now()
         gone = {s.id for s in self._synchronised.vanished}
         there = [s for s in self._services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
-        good = [s for s in there if not dated_in_future(s, now)]
+        ours = [s for s in there if of_source(s, job.engine.source_name)]
+        if len(ours) < len(there):
+            test.findings.append(f"{len(there) - len(ours)} snapshots are of something else than the plan now names")
+        good = [s for s in ours if not dated_in_future(s, now)]
         if selection in ("latest", "oldest", "random") and not good:
             raise BackupBad(
                 f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
@@ -367,7 +371,7 @@ class _Work:
             return
         job, test = self._job, self._test
         running = self._services.state.held(job.plan, job.asset, "backup")
-        if failed := self._history.failed_since(snapshot.usable_at, running=running):
+        if failed := self._history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
             test.fail(f"this snapshot is {'good' if test.own_verdict is Verdict.PASS else 'bad'}, but {failed}")
         for attempt in self._synchronised.failed:
             if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
@@ -386,7 +390,7 @@ class _Work:
         points = [
             measure.Point(s.consistent_point, s.usable_at)
             for s in services.catalogue.snapshots(job.plan, job.asset)
-            if s.id not in gone and not self._disproved(s)
+            if s.id not in gone and not self._disproved(s) and of_source(s, job.engine.source_name)
         ]
         # No snapshot known and no repository that answers: that is not known to be infinite.
         known = points or self._asked

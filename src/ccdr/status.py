@@ -11,10 +11,10 @@ from datetime import datetime
 from cronsim import CronSim
 
 from ccdr import measure
-from ccdr.catalogue import dated_in_future
+from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.history import AssetHistory, Record, read_history
-from ccdr.model import Achieved, ObjectiveVerdict, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 
@@ -66,12 +66,16 @@ def exit_code(found: Sequence[AssetStatus]) -> Exit:
 def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetStatus:
     now = services.clock.now()
     known = services.catalogue.snapshots(job.plan, job.asset)
-    usable = [s for s in known if not dated_in_future(s, now) and s.note is None and not history.disproved(s.id)]
+    ours = [s for s in known if of_source(s, job.engine.source_name)]
+    usable = [s for s in ours if not dated_in_future(s, now) and s.note is None and not history.disproved(s.id)]
     points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
+    newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
-    problems = _problems(job, history, services, newest=usable[-1].usable_at if usable else None)
-    if len(known) > len(usable):
-        problems.append(f"{len(known) - len(usable)} snapshots do not count: disproved, or dated in the future")
+    problems = _problems(job, history, services, newest)
+    if len(ours) > len(usable):
+        problems.append(f"{len(ours) - len(usable)} snapshots do not count: disproved, or dated in the future")
+    if len(known) > len(ours):
+        problems.append(f"{len(known) - len(ours)} snapshots are of something else than the plan now names")
     if coverage == STALE:
         problems.append("its restore test is overdue")
     return AssetStatus(
@@ -93,14 +97,17 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
     return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
 
 
-def _problems(job: Job, history: AssetHistory, services: Services, newest: datetime | None) -> list[str]:
+def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> list[str]:
     problems = []
     if newest is None and history.last_good_backup is None:
         problems.append("never backed up successfully yet")
     running = services.state.held(job.plan, job.asset, "backup")
-    since = newest or datetime.min.replace(tzinfo=services.clock.now().tzinfo)
-    if failed := history.failed_since(since, running=running):
+    since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
+    if failed := history.failed_since(since, running=running, snapshot=newest.id if newest else None):
         problems.append(failed)
+    if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
+        problems.append(crashed)
+    problems += list((history.last_good_backup or {}).get("findings") or ())
     last = history.last_test
     if last is None:
         problems.append("never tested")

@@ -22,7 +22,7 @@ from ccdr.restore_test import RestoreTest
 
 TABLES, OBJECTS, SEQUENCES, ROLES = "tables", "objects (definitions, owners, grants, comments)", "sequences", "roles"
 LARGE, LARGE_META = "large objects", "large objects' owners, grants, comments"
-DATABASE = "database settings"
+DATABASE = "database settings, and what a dump leaves out"
 
 # --- values that look alike: one table each, its first value, and what the damage makes of it ------------------
 

@@ -135,7 +135,7 @@ class World:
             when,
             0.0,
             {},
-            {},
+            {"source": str(self.site.root / "spool")},
             {"files.jsonl": FileDigest(1, "a" * 64)},
         )
         text = manifest_text(manifest)

@@ -66,6 +66,8 @@ def run_check(check: CheckConfig, engine: Engine, bench: Bench) -> list[CheckRes
             raise TestBroken(
                 f"the check {check.label!r} was stopped: {error}", hint="give `limits: no_progress` more time"
             ) from None
+        if "No space left on device" in error.stderr:
+            raise TestBroken(f"the check {check.label!r} ran out of disk space: {error}") from None
         return [check.result(False, "an answer", _recordable(error), str(error))]
     return results or [check.result(False, "an answer", "the check found nothing to look at")]
 

@@ -53,7 +53,8 @@ class Decodable(CheckConfig):
         if found["seen"] != len(audio):
             raise CommandFailed(["decoder"], 0, f"it looked at {found['seen']} of {len(audio)} files")
         bad = found["bad"]
+        silent = found["empty"] == len(audio)  # every single one: the recorder records nothing
         empty = f", {found['empty']} of them without sound" if found["empty"] else ""
         actual = f"{len(bad)} of {len(audio)} files do not decode" if bad else f"{len(audio)} files decode{empty}"
         detail = "\n".join(f"{audio[n].path}: {why}" for n, why in bad[:NAMED]) or None
-        yield self.result(not bad, expected, actual, detail)
+        yield self.result(not bad and not silent, expected, actual, detail)

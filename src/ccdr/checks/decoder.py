@@ -11,7 +11,20 @@ import sys
 
 BLOCK = 1 << 16  # frames
 # libsndfile opens a file that ends early, and tells only in its log that the header promised more.
-_PROMISE = re.compile(r"data : (\d+) \(should be (\d+)\)")
+_PROMISE = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
+LAST_PAGE = 1 << 17  # bytes: an Ogg page has at most 65,307
+
+
+def ends_early(name):  # type: ignore[no-untyped-def]
+    """An Ogg stream (Vorbis, Opus) whose last page does not say that it is the last was cut off."""
+    with open(name, "rb") as file:  # noqa: PTH123
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - LAST_PAGE))
+        tail = file.read()
+    page = tail.rfind(b"OggS")
+    return page < 0 or len(tail) < page + 6 or not tail[page + 5] & 4
 
 
 def decode(name):  # type: ignore[no-untyped-def]
@@ -31,6 +44,8 @@ def decode(name):  # type: ignore[no-untyped-def]
                 return f"its header promises {promise[1]} bytes of sound, it holds {promise[2]}"
             if frames != sound.frames:
                 return f"{frames} frames decoded of {sound.frames}"
+            if ends_early(name):  # type: ignore[no-untyped-call]
+                return "its last page is missing: it was cut off"
             return None if frames else ""
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
         return str(error)[:200]

@@ -92,3 +92,5 @@ def _tell(result: BackupResult) -> None:
             click.echo(f"  → {result.hint}")
     for note in [*result.notes, *result.left_behind]:
         click.echo(f"  {note}")
+    for finding in result.findings:
+        click.echo(f"  finding: {finding}")

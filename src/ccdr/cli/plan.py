@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, plan_argument, print_json, settings, table, verb, word
-from ccdr.errors import Exit, PlanInvalid
+from ccdr.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.model import rfc3339
 
 
@@ -34,7 +34,7 @@ def check(names: tuple[str, ...]) -> Exit:
     lint: list[str] = []
     checked = list(names or plan_names(options.plans))
     if not checked:
-        click.echo(f"there is no plan in {options.plans}", err=True)
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     for name in checked:
         try:
             loaded = options.load(name)

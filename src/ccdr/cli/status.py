@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
-from ccdr.errors import Exit
+from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Achieved, human_seconds
 
 
@@ -27,6 +27,8 @@ def status(names: tuple[str, ...]) -> Exit:
 
     options = settings()
     loaded = [options.load(name) for name in names or plan_names(options.plans)]
+    if not loaded:  # a wrong --plans in cron must not look green
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     found = ask(loaded, options.services())
     if options.json:
         shown = [p.plan.plan for p in loaded]
@@ -48,8 +50,6 @@ def status(names: tuple[str, ...]) -> Exit:
     for s in found:
         for problem in s.problems:
             click.echo(f"{s.plan}/{s.asset}: {problem}")
-    if not found:
-        click.echo(f"there is no plan in {options.plans}", err=True)
     return exit_code(found)
 
 

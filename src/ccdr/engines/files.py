@@ -30,6 +30,9 @@ LISTING = "files.jsonl"
 BATCH = 4000  # files hashed at a time: bounds memory, not speed
 NOBODY = "65534:65534"
 KINDS = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l", stat.S_IFSOCK: "s"}
+WAITING = "w"
+STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
+STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
 NAMED = 20  # how many paths a private detail names
 
 
@@ -44,7 +47,7 @@ class Entry:
     """One line of a listing. Times are nanoseconds; `sha256` only for regular files, `target` for links."""
 
     path: str
-    type: str  # f, d, l, s for a socket, or o for pipes and devices
+    type: str  # f, d, l, s for a socket, o for pipes and devices, w for a file that waits to settle
     size: int
     mode: int
     uid: int
@@ -91,6 +94,10 @@ class Entry:
     def with_digest(self, sha256: str) -> Entry:
         return Entry(**{**self.__dict__, "sha256": sha256})
 
+    def waiting(self, since: float) -> Entry:
+        """The same file, left for the next backup; `ctime` tells since when it has been left."""
+        return Entry(**{**self.__dict__, "type": WAITING, "size": 0, "ctime": int(since * 1e9), "inode": 0})
+
     def line(self) -> str:
         return json.dumps(list(self.__dict__.values()), separators=(",", ":")) + "\n"
 
@@ -134,6 +141,8 @@ class Files(EngineConfig):
 
     def probe(self, source: Source) -> SourceFacts:
         for path in self.paths:
+            if path.is_symlink():  # restic would store the link, and nothing of what it points to
+                raise BackupFailed(f"{path} is a link", hint=f"name what it points to in `paths:`: {path.resolve()}")
             if not path.exists():
                 raise BackupFailed(
                     f"{path} is not there", hint="is its file system mounted? else change `paths:` in the plan"
@@ -142,24 +151,31 @@ class Files(EngineConfig):
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         started = tools.clock.now()
-        count = {"f": 0, "d": 0, "l": 0, "o": 0}
-        size = 0
+        count = {"f": 0, "d": 0, "l": 0, "o": 0, WAITING: 0}
+        size = starved = 0
+        filled: set[str] = set()
+        roots = [str(root) for root in self.paths]
         unsettled: list[Path] = []
         listing = into / LISTING
         with listing.open("w", encoding="ascii") as out, ExitStack() as stack:
             previous: Iterator[Entry] = iter(())
             if tools.previous is not None and tools.previous.is_file():
                 previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
-            found = self._settled_entries(started.timestamp(), unsettled)
-            for entry in self._with_digests(found, previous, tools, unsettled):
+            found = self._entries(started.timestamp())
+            for entry in self._with_digests(found, previous, tools):
+                out.write(entry.line())
                 count[entry.type] += 1
                 size += entry.size
-                out.write(entry.line())
+                if entry.type == WAITING:
+                    unsettled.append(Path(entry.path))
+                    starved += started.timestamp() - entry.ctime / 1e9 > max(2 * self.settle, STARVED)
+                elif entry.type == "f":
+                    filled |= {root for root in roots if entry.path == root or entry.path.startswith(f"{root}/")}
                 if count["f"] % 1000 == 0:
                     tools.progress.amount(size, None)
-        if not count["f"]:
+        if empty := [str(root) for root in self.paths if str(root) not in filled]:
             raise BackupFailed(
-                f"there is no settled file in {', '.join(map(str, self.paths))}",
+                f"there is no settled file in {', '.join(empty)}",
                 hint="an empty tree is no backup: is its file system mounted?",
             )
         files = tools.digest(into, [LISTING])
@@ -168,6 +184,8 @@ class Files(EngineConfig):
             clock_skew_s=0.0,
             contents={
                 "version": "1",
+                "source": self.source_name,
+                "starved": starved,
                 "roots": [str(p) for p in self.paths],
                 "files": count["f"],
                 "directories": count["d"],
@@ -182,7 +200,13 @@ class Files(EngineConfig):
             bytes=size,
             paths=self.paths,
             excluded=tuple(unsettled),
+            notes=[f"{len(unsettled)} files in use were left for the next backup"] if unsettled else [],
+            findings=[f"{starved} files in use are in no new snapshot any more: {STARVED_HINT}"] if starved else [],
         )
+
+    @property
+    def source_name(self) -> str:
+        return " ".join(sorted(map(str, self.paths)))
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         changed = []
@@ -192,34 +216,35 @@ class Files(EngineConfig):
                     changed.append(entry.path)
         return tuple(changed)
 
-    def _settled_entries(self, now: float, unsettled: list[Path]) -> Iterator[Entry]:
-        """Every entry below `paths`, but regular files that changed within the settle time. A time in the
+    def _entries(self, now: float) -> Iterator[Entry]:
+        """Every entry below `paths`; regular files that changed within the settle time wait. A time in the
         future is not a recent change: it would never settle."""
         for root in sorted(set(self.paths)):
             for entry in walk(str(root), str(root)):
                 age = now - entry.mtime / 1e9
-                if entry.type == "f" and -self.settle < age < self.settle:
-                    unsettled.append(Path(entry.path))
-                else:
-                    yield entry
+                yield entry.waiting(now) if entry.type == "f" and -self.settle < age < self.settle else entry
 
-    def _with_digests(
-        self, found: Iterator[Entry], previous: Iterator[Entry], tools: Tools, unsettled: list[Path]
-    ) -> Iterator[Entry]:
-        """Digests of unchanged files carry over from the previous listing; the rest is hashed in batches."""
+    @staticmethod
+    def _with_digests(found: Iterator[Entry], previous: Iterator[Entry], tools: Tools) -> Iterator[Entry]:
+        """Digests of unchanged files carry over from the previous listing, and so does since when a file waits;
+        the rest is hashed in batches."""
         paired = _with_previous(found, previous)
         while batch := list(itertools.islice(paired, BATCH)):
-            new = [now.path for now, old in batch if now.type == "f" and old is None]
+            carried = {now.path: was.sha256 for now, was in batch if was and was.sha256 and was.unchanged(now)}
+            new = [now.path for now, _ in batch if now.type == "f" and now.path not in carried]
             hashed = tools.digest(Path("/"), new, vanishing=True)
-            for now, old in batch:
-                if now.type != "f":
+            for now, was in batch:
+                since = was.ctime / 1e9 if was and was.type == WAITING else None
+                if now.type == WAITING:
+                    yield now if since is None else now.waiting(since)
+                elif now.type != "f":
                     yield now
-                elif old is not None and old.sha256:
-                    yield now.with_digest(old.sha256)
+                elif digest := carried.get(now.path):
+                    yield now.with_digest(digest)
                 elif now.path in hashed and _still(now):
                     yield now.with_digest(hashed[now.path].sha256)
                 else:
-                    unsettled.append(Path(now.path))
+                    yield now.waiting(since or tools.clock.now().timestamp())
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -249,7 +274,7 @@ class Files(EngineConfig):
             return
         compared = _Comparison(bench, owners=bool(contents["owners"]) and os.geteuid() == 0)
         with listing.open(encoding="ascii") as lines:
-            compared.run(read_listing(lines))
+            compared.run(entry for entry in read_listing(lines) if entry.type != WAITING)
         expected = f"{contents['files']} files, {contents['bytes']} bytes"
         bad = compared.missing or compared.changed
         if bad:
@@ -379,7 +404,7 @@ def _merge(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
 
 
 def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[tuple[Entry, Entry | None]]:
-    """Each entry with its unchanged counterpart of the previous listing, if there is one."""
+    """Each entry with its counterpart of the previous listing, if there is one."""
     for was, now in _merge(previous, found):
         if now is not None:
-            yield now, was if was is not None and was.unchanged(now) else None
+            yield now, was

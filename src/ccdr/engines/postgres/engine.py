@@ -7,11 +7,10 @@ What the dump does not hold (roles, database settings, owners of large objects) 
 from __future__ import annotations
 
 import csv
+import io
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -19,16 +18,13 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.postgres import identity
+from ccdr.engines.postgres.capture import PSQL, Dumper
 from ccdr.engines.postgres.inventory import (
-    CLOCK,
-    INVENTORY,
-    OPEN_SNAPSHOT,
     Inventory,
     conf_line,
     quote_ident,
-    read_inventory,
 )
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Manifest, Verdict
 from ccdr.schema import Name, PlanPath, Text, WithPassword
@@ -38,7 +34,6 @@ CLUSTER, SERVER_LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - ins
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 NULL = "\x02NULL\x02"  # how psql is told to print SQL's NULL
-SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "fsync": "off",
@@ -48,6 +43,11 @@ THROWAWAY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
+# What a role or database may have set does not hold for the sandbox's own commands.
+SANDBOX_OPTIONS = (
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c default_transaction_read_only=off -c role=none"
+)
 # What an image lacks is not the backup's fault.
 _IMAGE_LACKS = re.compile(
     r'extension "[^"]+" is not available|could not open extension control file[^\n]*|could not access file[^\n]*|'
@@ -143,7 +143,7 @@ class Postgres(EngineConfig):
     def probe(self, source: Source) -> SourceFacts:
         sql = "select current_setting('server_version'), pg_database_size(current_database())"
         said = source.place.run(
-            [*_PSQL, "-c", sql], env=self.connection.environment(source.credentials), what="asking the source"
+            [*PSQL, "-c", sql], env=self.connection.environment(source.credentials), what="asking the source"
         )
         version, _, size = said.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=_major(version), bytes=int(size))
@@ -158,76 +158,14 @@ class Postgres(EngineConfig):
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         env = self.connection.environment(source.credentials)
-        env["PGOPTIONS"] = f"-c lock_timeout={int(tools.lock_wait * 1000)} -c client_min_messages=warning"
-        place, dump = source.place, into / "dump"
-        with place.session([*_PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session:
-            session.ask("\\echo ready\n", "ready", timeout=SESSION_PATIENCE)
-            before = tools.clock.now()
-            opened = session.ask(f"{OPEN_SNAPSHOT}\n{CLOCK}\n\\echo opened\n", "opened", timeout=SESSION_PATIENCE)
-            after = tools.clock.now()
-            snapshot, source_clock, standby, replayed = opened.strip().replace("\n", "|").split("|")
-            inventory = read_inventory(session.ask(f"{INVENTORY}\n\\echo told\n", "told", timeout=SESSION_PATIENCE))
-            argv = ["pg_dump", "-w", "-Fd", f"-j{self.jobs}", "-Z0", "--no-sync", f"--snapshot={snapshot}"]
-            argv += [f"--lock-wait-timeout={int(tools.lock_wait * 1000)}", "-f", place.path(dump)]
-            if standby == "t":
-                argv.append("--no-unlogged-table-data")  # a standby has none
-            dump_env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {identity.DUMP_OPTIONS}"}
-            place.run(argv, env=dump_env, watch=into, what="pg_dump")
-        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        point = before
-        if standby == "t":
-            if not replayed:
-                raise BackupFailed(
-                    "the standby cannot tell the time of its newest replayed commit",
-                    hint="back it up once a commit has been replayed since its start, or use the primary",
-                )
-            point = before + timedelta(seconds=min(0.0, float(replayed) - skew - before.timestamp()))
-        data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            # What the client tells in small answers, while the data is hashed.
-            told = pool.submit(self._describe, place, dump_env, into, superuser=inventory.superuser)
-            files = tools.digest(into, data, lines=True)
-            toc, schema = told.result()
-        small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
-        files |= tools.digest(into, small)
-        tables = identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()})
-        if not tables:
-            raise BackupFailed(
-                f"the dump of {self.connection.database} holds no table",
-                hint="is it the right database, and may the user see its tables?",
-            )
-        contents = {
-            **inventory.facts,
-            "standby": standby == "t",
-            "role_passwords": inventory.superuser,
-            "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in tables.items()},
-            "schema_sha256": schema.sha256,
-        }
-        return Capture(
-            consistent_point=point,
-            clock_skew_s=round(skew, 6),
-            contents=contents,
-            files=files,
-            bytes=sum(d.bytes for d in files.values()),
-            tools={"pg_dump": place.run(["pg_dump", "--version"]).stdout.split("\n")[0].split(")")[1].split()[0]},
-        )
+        return Dumper(source.place, env, self.connection.database, self.jobs, tools).capture(into)
+
+    @property
+    def source_name(self) -> str:
+        return self.connection.database
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
-
-    def _describe(
-        self, place: Place, env: Mapping[str, str], into: Path, *, superuser: bool
-    ) -> tuple[identity.Toc, identity.Schema]:
-        """What goes beside the dump. `globals.sql` is for people who restore a whole server; `roles.sql` is what
-        the sandbox loads."""
-        for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
-            argv = ["pg_dumpall", "-w", flag, "-l", self.connection.database, "-f", place.path(into / name)]
-            if not superuser:
-                argv.append("--no-role-passwords")  # only a superuser may read them
-            place.run(argv, env=env, what=f"pg_dumpall {flag}")
-        toc = identity.read_toc(place, into / "dump")
-        (into / "toc.list").write_text(toc.text)
-        return toc, identity.schema(place, into / "dump")
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -253,7 +191,11 @@ class Postgres(EngineConfig):
             )
         settings = "".join(conf_line(k, v) for k, v in self._server_settings(inventory).items())
         try:
-            box.run(["bash", "-c", _START, "start", inventory.bootstrap], stdin=settings, what="initdb and pg_ctl")
+            box.run(
+                ["sh", "-c", _START, "start", inventory.bootstrap, inventory.encoding],
+                stdin=settings,
+                what="initdb and pg_ctl",
+            )
         except CommandFailed as error:
             log = box.run(["sh", "-c", f"tail -n 5 {SERVER_LOG}"], ok=range(256)).stdout.strip()
             raise TestBroken(
@@ -275,6 +217,8 @@ class Postgres(EngineConfig):
             "timezone": inventory.timezone,
             "logging_collector": "off",
         }
+        if inventory.lc_monetary:
+            settings["lc_monetary"] = inventory.lc_monetary
         if self.settings == "throwaway":
             settings |= THROWAWAY
         return settings | self.server_settings
@@ -285,19 +229,23 @@ class Postgres(EngineConfig):
         admin = self._sandbox_env(inventory, "template1")
         for sql in self.prepare_sql:
             try:
-                box.run([*_PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=admin, what="prepare_sql")
+                box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=admin, what="prepare_sql")
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         if inventory.database == "postgres":
-            box.run([*_PSQL, "-c", "drop database postgres"], env=admin)
+            box.run([*PSQL, "-c", "drop database postgres"], env=admin)
         roles = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         # The sandbox's own first superuser bears the source's name; it is there already.
         own = f"CREATE ROLE {quote_ident(inventory.bootstrap)};"
         roles = "\n".join(line for line in roles.split("\n") if line != own)
-        argv = ["pg_restore", "-w", "-C", f"-j{self.jobs}", "--exit-on-error", "--no-tablespaces", "-d", "template1"]
+        argv = ["pg_restore", "-w", f"-j{self.jobs}", "--exit-on-error", "--no-tablespaces"]
+        # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
+        first = [*argv, "--section=pre-data", "--section=data", "-C", "-d", "template1"]
+        then = [*argv, "--section=post-data", "-d", inventory.database]
         try:
-            box.run([*_PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=roles, env=admin, what="loading roles")
-            box.run([*argv, box.path(restored / "dump")], env=admin, what="pg_restore")
+            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=roles, env=admin, what="loading roles")
+            for call in (first, then):
+                box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:
             if error.stalled:
                 raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
@@ -312,7 +260,7 @@ class Postgres(EngineConfig):
 
     def _image_has_extensions(self, box: Place, inventory: Inventory) -> None:
         admin = self._sandbox_env(inventory, "template1")
-        said = box.run([*_PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
+        said = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
         if missing := sorted(set(inventory.extensions) - set(said.splitlines())):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
@@ -320,24 +268,40 @@ class Postgres(EngineConfig):
             )
 
     def _sandbox_env(self, inventory: Inventory, database: str) -> dict[str, str]:
-        return {"PGHOST": SOCKETS, "PGUSER": inventory.bootstrap, "PGDATABASE": database, "PGAPPNAME": "ccdr"}
+        options = SANDBOX_OPTIONS
+        if int(_major(inventory.version).split(".")[0]) >= 17:
+            options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
+        return {
+            "PGHOST": SOCKETS,
+            "PGUSER": inventory.bootstrap,
+            "PGDATABASE": database,
+            "PGAPPNAME": "ccdr",
+            "PGOPTIONS": options,
+        }
 
     def _restored_env(self, manifest: Manifest) -> dict[str, str]:
         inventory = Inventory(manifest.contents)
         return self._sandbox_env(inventory, inventory.database)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        env = self._restored_env(manifest) | {"PGOPTIONS": "-c default_transaction_read_only=on"}
-        argv = [*_PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
+        env = self._restored_env(manifest)
+        env["PGOPTIONS"] += " -c default_transaction_read_only=on"
+        argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
         said = box.run(argv, env=env, what="the query").stdout
-        rows = csv.reader(said.splitlines(keepends=True))
-        return [[None if value == NULL else value for value in row] for row in rows]
+        rows = csv.reader(io.StringIO(said, newline=""))
+        # csv gives no field for an empty line, which is one empty text
+        return [[None if value == NULL else value for value in row or [""]] for row in rows]
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        rows = self.query(box, manifest, query)
+        if len(rows) > 1 or (rows and len(rows[0]) != 1):
+            raise CommandFailed(["query"], 1, f"{len(rows)} rows of {len(rows[0])} columns, expected one timestamp")
+        if not rows or rows[0][0] is None:
+            return None
         # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
-        inner = query.strip().rstrip(";")
-        value = self.query(box, manifest, f"select extract(epoch from (({inner}\n))::timestamptz)")[0][0]
-        return None if value is None else float(value)
+        value = rows[0][0].replace("'", "''")
+        epoch = self.query(box, manifest, f"select extract(epoch from '{value}'::timestamptz)")[0][0]
+        return float(epoch) if epoch is not None else None
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         return identity.compare(bench, self._restored_env(bench.manifest), self.jobs)
@@ -356,7 +320,7 @@ class Postgres(EngineConfig):
                 raise TestBroken(f"the image cannot check integrity: {lacks[0]}", hint=hint) from None
             raise
         if not had:
-            bench.sandbox.run([*_PSQL, "-c", "drop extension if exists amcheck"], env=env)
+            bench.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
         said = [line for line in (out.stdout + out.stderr).splitlines() if line.strip()]
         yield CheckResult(
             kind="integrity",
@@ -370,11 +334,10 @@ class Postgres(EngineConfig):
 
 # One command, since each costs 60 ms; the settings come on its standard input.
 _START = f"""set -e
-initdb -D {CLUSTER} -U "$1" -A trust -N -E UTF8 --locale=C --no-instructions > /dev/null
+initdb -D {CLUSTER} -U "$1" -A trust -N -E "$2" --locale=C --no-instructions > /dev/null
 cat >> {CLUSTER}/postgresql.conf
 pg_ctl -D {CLUSTER} -w -t 120 -l {SERVER_LOG} -s start
 """
-_PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
 
 
 def _major(version: str) -> str:

@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, read_inventory
 from ccdr.interfaces import Bench, Place
@@ -21,14 +22,18 @@ from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
 _BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
-_UNSTABLE = re.compile(r"^(\\(un)?restrict .*|-- Dumped (from|by) .*)$\n?", re.MULTILINE)
+_DUMPED = re.compile(r"^-- Dumped (from|by) .*\n", re.MULTILINE)
+_RESTRICT = re.compile(r"^\\restrict (\S+)\n", re.MULTILINE)
+_COMPLETE = re.compile(r"\n+--\n-- PostgreSQL database (cluster )?dump complete\n--\n+\Z")
+_BODY = re.compile(r"^--\n-- (Data for )?Name: ", re.MULTILINE)  # where a script's preamble ends
 _HEADER = re.compile(r"^-- (?:Data for )?Name: (?P<name>.*?); Type: (?P<type>[^;]*); Schema: (?P<schema>[^;]*);", re.M)
-_PREAMBLE = re.compile(r"--|SET |SELECT pg_catalog\.set_config\(|\\(un)?restrict ")
 _SEQUENCES = re.compile(r"SEQUENCE SET ")
 # In the data section of a dump, never among its definitions.
 _LARGE_OBJECTS = re.compile(r"BLOB METADATA |BLOB - |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT")
 # What a role or a database may set, and what would then tell two equal databases apart.
 DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
+FILLED = "MATERIALIZED VIEW DATA"
+REFERENCE = "ccdr_reference"
 NAMED = 6  # how many differences a result names
 
 
@@ -52,7 +57,7 @@ class Toc:
 
     def lines(self, wanted: re.Pattern[str]) -> str:
         """The lines whose entry matches, as `pg_restore -L` wants them."""
-        found = (line for line in self.text.splitlines() if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
+        found = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
         return "".join(f"{line}\n" for line in found)
 
 
@@ -68,7 +73,7 @@ class Schema:
 
     def statements(self) -> Counter[str]:
         """Statements with their comment header, as a multiset."""
-        return Counter(part.strip() for part in re.split(r"\n(?=--\n-- Name: )", self.text))
+        return _blocks(self.text)
 
 
 @dataclass(frozen=True)
@@ -81,27 +86,42 @@ class TableFact:
 
 def read_toc(place: Place, dump: Path) -> Toc:
     text = place.run(["pg_restore", "-l", place.path(dump)], what="reading the dump's table of contents").stdout
-    found = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.splitlines()) if m)
+    found = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
     # The file's own times are not part of what it lists.
-    return Toc("\n".join(line for line in text.splitlines() if not line.startswith(";")) + "\n", found)
+    return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", found)
 
 
-def schema(place: Place, dump: Path) -> Schema:
-    argv = ["pg_restore", "-s", "-C", "--no-tablespaces", "-f", "-", place.path(dump)]
-    return Schema(_UNSTABLE.sub("", place.run(argv, what="reading the dump's definitions").stdout))
+def schema(place: Place, dump: Path, *, whole: bool = True) -> Schema:
+    """`whole`: with the database's own properties."""
+    argv = ["pg_restore", "-s", *(["-C"] if whole else []), "--no-tablespaces", "-f", "-", place.path(dump)]
+    return Schema(_stable(place.run(argv, what="reading the dump's definitions").stdout))
+
+
+def _stable(script: str) -> str:
+    """A script without what differs between two dumps of the same database: the versions that its head names,
+    and the random word of its `\\restrict` lines. Nothing further down is touched: it may be a function's body."""
+    body = _BODY.search(script)
+    head = script[: body.start()] if body else script
+    for word in _RESTRICT.findall(head):
+        script = script.replace(f"\\restrict {word}\n", "").replace(f"\\unrestrict {word}\n", "")
+    script = _COMPLETE.sub("\n", script)
+    return _DUMPED.sub("", script, count=2) if _DUMPED.search(head) else script
+
+
+def _blocks(script: str) -> Counter[str]:
+    """A script's parts, each with its comment header, as a multiset."""
+    return Counter(part.strip() for part in re.split(r"\n(?=--\n-- (?:Data for )?Name: )", script))
 
 
 def statements(place: Place, dump: Path, toc: Toc, wanted: re.Pattern[str]) -> Counter[str]:
-    """The SQL of the matching entries, a multiset of lines, without the preamble that every script begins with."""
+    """The SQL of the matching entries, a multiset of parts, without the preamble that every script begins with."""
     lines = toc.lines(wanted)
     if not lines:
         return Counter()
     argv = ["pg_restore", "-L", "/dev/stdin", "-f", "-", place.path(dump)]
-    return _sql_lines(place.run(argv, stdin=lines, what="reading details of the dump").stdout)
-
-
-def _sql_lines(text: str) -> Counter[str]:
-    return Counter(line for line in text.splitlines() if line and not _PREAMBLE.match(line))
+    script = _stable(place.run(argv, stdin=lines, what="reading details of the dump").stdout)
+    body = _BODY.search(script)
+    return _blocks(script[body.start() :]) if body else Counter()
 
 
 def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:
@@ -121,9 +141,9 @@ def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:
 def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
     """Dump the restored database again and compare: tables, large objects, sequences, objects, roles."""
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
-    env = {**env, "PGOPTIONS": DUMP_OPTIONS}
+    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {DUMP_OPTIONS}"}
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
-    if bench.manifest.contents["standby"]:
+    if bench.manifest.contents.get("standby"):
         argv.append("--no-unlogged-table-data")  # as it was captured
     again.mkdir()
     again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files
@@ -138,12 +158,23 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckRe
     for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
         before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
         yield _result(name, before, after, before.total())
-    yield _objects(schema(box, dump), schema(box, again))
+    yield _objects(bench, env, dump, again)
     yield _roles(bench, env)
     psql = ["psql", "-X", "-w", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-    said = read_inventory(box.run(psql, stdin=INVENTORY, env=env, what="taking the inventory").stdout).facts
-    of_source = {key: bench.manifest.contents.get(key) for key in COMPARED}
-    yield _result("database settings", of_source, {key: said.get(key) for key in COMPARED}, len(COMPARED))
+    utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
+    said = read_inventory(box.run(psql, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
+    of_source, restored = ({key: facts.get(key) for key in COMPARED} for facts in (bench.manifest.contents, said))
+    compared = _result("database settings, and what a dump leaves out", of_source, restored, len(COMPARED))
+    versions = _versions(bench.manifest.contents["extensions"], said["extensions"])
+    yield replace(compared, actual=compared.actual + versions)
+
+
+def _versions(captured: object, restored: object) -> str:
+    """A dump names extensions without their version: the image's own is what comes back. Worth knowing, and what
+    a real restore would give too."""
+    assert isinstance(captured, dict) and isinstance(restored, dict)
+    other = [f"{n} {v} is now {restored[n]}" for n, v in sorted(captured.items()) if restored.get(n, v) != v]
+    return f"; extension {', '.join(other)}" if other else ""
 
 
 def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
@@ -152,9 +183,13 @@ def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     argv = ["pg_dumpall", "-w", "--roles-only", "-l", env["PGDATABASE"]]
     if not bench.manifest.contents["role_passwords"]:
         argv.append("--no-role-passwords")
-    restored = bench.sandbox.run(argv, env=env, what="dumping the restored roles").stdout
-    before = _sql_lines((bench.restored / "roles.sql").read_text("utf-8", "surrogateescape"))
-    after = _sql_lines(restored)
+    utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
+    restored = bench.sandbox.run(argv, env=utf8, what="dumping the restored roles").stdout
+    # pg_dumpall leaves out what holds for all roles; the inventory compares it.
+    own = {str(s) for s in cast("list[str]", bench.manifest.contents["role_all_settings"])}
+    captured = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
+    before = Counter(line for line in _stable(captured).split("\n") if line and line not in own)
+    after = Counter(line for line in _stable(restored).split("\n") if line)
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
     return CheckResult(
         kind="identical",
@@ -185,7 +220,13 @@ def _tables(
         if old is None or new is None or key not in claimed:
             wrong.append(f"{key}: {'missing' if new is None else 'not in the backup'}")
         elif claimed[key] != (new.rows, new.sha256):
-            if old.rows == new.rows and _same_rows(bench, dump / old.file, again / new.file):
+            # The fetched file is what the rows are compared with: it must be the captured one.
+            fetched = bench.digest(dump, [old.file])[old.file].sha256
+            if (
+                fetched == claimed[key][1]
+                and old.rows == new.rows
+                and _same_rows(bench, dump / old.file, again / new.file)
+            ):
                 reordered += 1
             else:
                 wrong.append(f"{key}: {old.rows} rows captured, {new.rows} restored, contents differ")
@@ -215,16 +256,59 @@ def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
     return hashes[0] == hashes[1]
 
 
-def _objects(before: Schema, after: Schema) -> CheckResult:
-    old, new = before.statements(), after.statements()
+def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path) -> CheckResult:
+    """Definitions as pg_dump prints them. PostgreSQL prints some of them otherwise once they have been loaded
+    (`CHECK (s IN (…))` on a varchar): so what differs is compared with the captured definitions after a load."""
+    box = bench.sandbox
+    old, new = schema(box, dump).statements(), schema(box, again).statements()
+    note = ""
+    if (old - new) or (new - old):
+        whole_database = re.compile(r"DATABASE|DATABASE PROPERTIES")
+        of_database = [s for s in [*(old - new), *(new - old)] if whole_database.fullmatch(_type(s))]
+        if not of_database:
+            reprinted = sum((old - new).values())
+            # Whether a materialised view is filled stands in whole dumps alone.
+            filled = {s: n for s, n in schema(box, dump, whole=False).statements().items() if _type(s) == FILLED}
+            old = _loaded_once(bench, env, dump) + Counter(filled)
+            new = schema(box, again, whole=False).statements()
+            note = f", {reprinted} of them printed otherwise by PostgreSQL after a load"
     wrong = [f"missing: {_title(s)}" for s in old - new] + [f"not in the backup: {_title(s)}" for s in new - old]
     return CheckResult(
         kind="identical",
         name="objects (definitions, owners, grants, comments)",
         status=Verdict.FAIL if wrong else Verdict.PASS,
         expected=f"{old.total()} definitions",
-        actual=_named(sorted(set(wrong))) if wrong else f"{new.total()} definitions, equal",
+        actual=_named(sorted(set(wrong))) if wrong else f"{new.total()} definitions, equal{note}",
     )
+
+
+def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path) -> Counter[str]:
+    """The captured definitions, loaded into an empty database of the sandbox and dumped again."""
+    box, facts = bench.sandbox, bench.manifest.contents
+    options = f"template template0 encoding '{facts['encoding']}'"
+    options += f" lc_collate '{facts['collate']}' lc_ctype '{facts['ctype']}'"
+    if facts["locale_provider"] == "i":
+        options += f" locale_provider icu icu_locale '{facts['icu_locale']}'"
+    elif facts["locale_provider"] == "b":
+        options += f" locale_provider builtin builtin_locale '{facts['icu_locale']}'"
+    psql = ["psql", "-X", "-w", "-q", "-v", "ON_ERROR_STOP=1", "-d", "template1", "-c"]
+    reference, again = bench.out / "reference", {**env, "PGDATABASE": REFERENCE}
+    box.run([*psql, f"create database {REFERENCE} {options}"], env=env)
+    try:
+        argv = ["pg_restore", "-s", "--exit-on-error", "--no-tablespaces", "-d", REFERENCE, box.path(dump)]
+        box.run(argv, env=again, what="loading the definitions once more")
+        reference.mkdir()
+        reference.chmod(0o777)
+        argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", "-f", box.path(reference)]
+        box.run(argv, env=again, what="dumping the definitions once more")
+        return schema(box, reference, whole=False).statements()
+    finally:
+        box.run([*psql, f"drop database {REFERENCE}"], env=env)
+
+
+def _type(statement: str) -> str:
+    match = _HEADER.search(statement)
+    return match["type"] if match else ""
 
 
 def _title(statement: str) -> str:

@@ -13,6 +13,19 @@ OPEN_SNAPSHOT = """\
 begin transaction isolation level repeatable read read only;
 select pg_export_snapshot();
 """
+# Whoever set a timeout on the role or database did not mean the session that holds the dump's snapshot.
+NO_TIMEOUTS = """\
+select count(set_config(name, '0', false)) from pg_settings
+where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
+  'transaction_timeout');
+"""
+# pg_class is read by the snapshot, the function by the present state: where they differ the table was truncated,
+# rewritten or dropped since.
+REWRITTEN = """\
+select oid::regclass from pg_class
+where relkind in ('r', 'm') and relpersistence <> 't' and oid >= 16384 and relfilenode <> 0
+  and relfilenode is distinct from pg_relation_filenode(oid);
+"""
 # On a standby the newest replayed commit's time is what its data is true for.
 CLOCK = """\
 select extract(epoch from clock_timestamp()), pg_is_in_recovery(),
@@ -24,6 +37,8 @@ select jsonb_build_object(
   'version', current_setting('server_version'),
   'superuser', current_setting('is_superuser') = 'on',
   'timezone', current_setting('TimeZone'),
+  'lc_monetary', (select current_setting('lc_monetary') where exists (
+      select from pg_attribute where atttypid = 'money'::regtype and attrelid >= 16384)),
   'bootstrap', (select rolname from pg_roles where oid = 10),
   'database', d.datname,
   'database_bytes', pg_database_size(d.oid),
@@ -36,6 +51,40 @@ select jsonb_build_object(
   'database_settings', coalesce((
       select jsonb_object_agg(coalesce(r.rolname, ''), (select jsonb_agg(c order by c) from unnest(s.setconfig) c))
       from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole where s.setdatabase = d.oid), '{}'),
+  'role_all_settings', coalesce((
+      select jsonb_agg(format('ALTER ROLE ALL SET %I TO ', split_part(c, '=', 1)) || case
+               when split_part(c, '=', 1) in ('search_path', 'temp_tablespaces', 'session_preload_libraries',
+                                              'local_preload_libraries') then substr(c, strpos(c, '=') + 1)
+               else quote_literal(substr(c, strpos(c, '=') + 1)) end || ';' order by c)
+      from pg_db_role_setting s, unnest(s.setconfig) c where s.setdatabase = 0 and s.setrole = 0), '[]'),
+  'not_dumped', coalesce((
+      select jsonb_agg(name order by name) from (
+        select 'relation ' || c.oid::regclass as name from pg_class c
+        where c.oid >= 16384 and c.relkind in ('r', 'v', 'm', 'S', 'f', 'p')
+          and c.relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+          and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+                          and e.deptype = 'e')
+        union all
+        select 'function ' || p.oid::regprocedure from pg_proc p
+        where p.oid >= 16384
+          and p.pronamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+          and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid
+                          and e.deptype = 'e')) n), '[]'),
+  'extension_rows', coalesce((
+      select jsonb_object_agg(c.oid::regclass::text,
+               (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %s', c.oid::regclass),
+                                                    false, true, '')))[1]::text)
+      from pg_class c join pg_depend e on e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'
+      join pg_extension x on x.oid = e.refobjid
+      where c.relkind = 'r' and c.oid >= 16384 and not c.oid = any (coalesce(x.extconfig, '{}'))
+        and has_table_privilege(c.oid, 'select')), '{}'),
+  'disabled_constraints', coalesce((
+      select jsonb_agg(distinct t.tgrelid::regclass::text) from pg_trigger t
+      where t.tgisinternal and t.tgenabled = 'D'), '[]'),
+  'subscriptions', coalesce((
+      select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
+  'user_mappings', coalesce((
+      select jsonb_agg(srvname || ' for ' || usename order by srvname, usename) from pg_user_mappings), '[]'),
   'extensions', coalesce((select jsonb_object_agg(extname, extversion) from pg_extension), '{}'),
   'roles', coalesce((
       select jsonb_object_agg(rolname, jsonb_build_array(rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,
@@ -61,8 +110,12 @@ COMPARED = (
     "icu_locale",
     "connection_limit",
     "database_settings",
-    "roles",
-    "memberships",
+    "role_all_settings",
+    "not_dumped",
+    "extension_rows",
+    "disabled_constraints",
+    "subscriptions",
+    "user_mappings",
 )
 
 
@@ -83,6 +136,20 @@ class Inventory:
     @property
     def timezone(self) -> str:
         return str(self.facts["timezone"])
+
+    @property
+    def lc_monetary(self) -> str | None:
+        """The locale that money is written in, where any column holds money."""
+        return self.facts["lc_monetary"]  # type: ignore[no-any-return]
+
+    @property
+    def encoding(self) -> str:
+        return str(self.facts["encoding"])
+
+    @property
+    def role_all_settings(self) -> list[str]:
+        """`ALTER ROLE ALL SET …` statements."""
+        return list(self.facts["role_all_settings"])
 
     @property
     def bootstrap(self) -> str:
