@@ -187,8 +187,9 @@ def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     restored = bench.sandbox.run(argv, env=utf8, what="dumping the restored roles").stdout
     # pg_dumpall leaves out what holds for all roles; the inventory compares it.
     own = {str(s) for s in cast("list[str]", bench.manifest.contents["role_all_settings"])}
-    captured = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
-    before = Counter(line for line in _stable(captured).split("\n") if line and line not in own)
+    text = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
+    captured = "\n".join(line for line in text.split("\n") if line not in own)
+    before = Counter(line for line in _stable(captured).split("\n") if line)
     after = Counter(line for line in _stable(restored).split("\n") if line)
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
     return CheckResult(
