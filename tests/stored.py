@@ -69,14 +69,32 @@ def two_days(root: Path) -> Site:
 LIMITS = "limits: {lock_wait: 1s, no_progress: 4s}"
 
 
+def pristine(site: Site) -> Path:
+    """Keep all of a site, so that `again` can bring it back."""
+    kept = site.root.with_name(f"{site.root.name}-kept")
+    shutil.copytree(site.root, kept, symlinks=True)
+    return kept
+
+
+def again(site: Site, kept: Path) -> Site:
+    """The site as it was kept, at the same place: a plan that names another tree has no backup yet."""
+    for path in site.root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    shutil.copytree(kept, site.root, symlinks=True, dirs_exist_ok=True)
+    return Site(site.root)
+
+
 def copy_of(site: Site, root: Path) -> Site:
-    """All of a site at another place: repository, state, plans and tree."""
-    for part in ("repo", "state", "plans", "restore_tests", "tree"):
-        if (site.root / part).exists():
-            shutil.copytree(site.root / part, root / part, symlinks=True, dirs_exist_ok=True)
+    """A site with a repository and state of its own, and the same tree."""
+    for part in ("repo", "state", "plans", "restore_tests"):
+        shutil.copytree(site.root / part, root / part, symlinks=True)
+    (root / "tree").symlink_to(site.root / "tree")
     for plan in (root / "plans").glob("*.yaml"):
-        plan.write_text(plan.read_text().replace(str(site.root), str(root)))
-    return Site(root, dict(site.env))
+        plan.write_text(plan.read_text().replace(f"{site.root}/repo", f"{root}/repo"))
+    return Site(root)
 
 
 def other_host(site: Site, root: Path) -> Site:

@@ -74,8 +74,8 @@ def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetS
     problems = _problems(job, history, services, newest)
     if len(ours) > len(usable):
         problems.append(f"{len(ours) - len(usable)} snapshots do not count: disproved, or dated in the future")
-    if len(known) > len(ours):
-        problems.append(f"{len(known) - len(ours)} snapshots are of something else than the plan now names")
+    if known[-1:] != ours[-1:]:
+        problems.append("its newest snapshot is of something else than the plan now names")
     if coverage == STALE:
         problems.append("its restore test is overdue")
     return AssetStatus(

@@ -16,11 +16,13 @@ from tests.faulty_proxy import faulty_proxy
 from tests.harness import Ran, Site, Source, eventually
 from tests.stored import (
     LIMITS,
+    again,
     assert_clean,
     copy_of,
     left,
     on_store,
     other_host,
+    pristine,
     restic_of,
     settled_file,
     two_days,
@@ -168,19 +170,29 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return two_days(tmp_path_factory.mktemp("good"))
 
 
+@pytest.fixture(scope="module")
+def kept(good: Site) -> Path:
+    return pristine(good)
+
+
 @pytest.fixture
-def twin(good: Site, tmp_path: Path) -> Site:
-    return copy_of(good, tmp_path)
+def twin(good: Site, kept: Path) -> Site:
+    return again(good, kept)
 
 
-def test_missing_path_is_a_failed_backup(twin: Site) -> None:
-    there, missing = twin.root / "tree", twin.root / "not-mounted"
-    plan = twin.root / "plans" / "p.yaml"
-    plan.write_text(plan.read_text().replace(f"[{there}]", f"[{there}, {missing}]"))
-    failed(twin.run("backup", "p"), twin, str(missing), "not there")
-    missing.mkdir()
-    settled_file(missing / "a.wav", b"voice")
-    heals(twin)
+def test_missing_path_is_a_failed_backup(site: Site) -> None:
+    """One of two: restic itself would store the other one and exit with 0."""
+    with_repository(site).recordings(site.root / "tree", LIMITS)
+    plan = site.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("/tree]", f"/tree, {site.root / 'other'}]"))
+    settled_file(site.root / "tree" / "a.wav", b"a voice")
+    settled_file(site.root / "other" / "b.wav", b"another voice")
+    site.backed_up()
+    shutil.move(site.root / "other", site.root / "unmounted")
+    failed(site.run("backup", "p"), site, str(site.root / "other"), "not there")
+    yesterdays_stands(site, "recordings")
+    shutil.move(site.root / "unmounted", site.root / "other")
+    heals(site)
 
 
 @pytest.mark.parametrize("inside", [[], ["agent1", "agent2"]])
@@ -400,8 +412,11 @@ def test_stopped_while_dumping(crm: Site, source: Source, database: str, sign: s
 
 
 @pytest.fixture(scope="module")
-def stopped(good: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[signal.Signals, Site]:
+def stopped(
+    good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> dict[signal.Signals, Site]:
     """Sites whose ccdr was stopped in the middle of an upload; all at once, since each waits for a stalled store."""
+    settled_file(again(good, kept).root / "tree" / "tomorrow.wav", os.urandom(2_000_000))
 
     def one(sign: signal.Signals) -> Site:
         site = copy_of(good, tmp_path_factory.mktemp(sign.name))
@@ -409,7 +424,6 @@ def stopped(good: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) 
             on_store(site, store, f"ccdr-stopped-{sign.name.lower()}", endpoint=proxy.endpoint)
             plan = site.root / "plans" / "p.yaml"
             plan.write_text(plan.read_text().replace(LIMITS, PATIENT))
-            settled_file(site.root / "tree" / "tomorrow.wav", os.urandom(2_000_000))
             proxy.after(500_000, "stall")
             process = site.start("backup", "p")
             assert proxy.tripped.wait(60), "it is uploading"

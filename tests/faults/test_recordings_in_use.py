@@ -40,9 +40,9 @@ def passes(site: Site) -> dict[str, object]:
 
 
 def listing(site: Site) -> dict[str, list[object]]:
-    """The newest listing by path: a line is path, type, size, …, digest, target."""
+    """What the newest backup holds, by path: a line is path, type, size, …, digest, target; `w` was left out."""
     lines = (site.state / "index" / "p.recordings.files.jsonl").read_text().splitlines()
-    return {entry[0]: entry for entry in map(json.loads, lines)}
+    return {entry[0]: entry for entry in map(json.loads, lines) if entry[1] != "w"}
 
 
 # --- in use -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.harness import PASSWORD, Ran, Site
-from tests.stored import LIMITS, assert_clean, copy_of, on_store, restic_of, settled_file, two_days
+from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, pristine, restic_of, settled_file, two_days
 
 from ccdr.demo.store import Store
 
@@ -31,9 +31,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return two_days(tmp_path_factory.mktemp("good"))
 
 
+@pytest.fixture(scope="module")
+def kept(good: Site) -> Path:
+    return pristine(good)
+
+
 @pytest.fixture
-def twin(good: Site, tmp_path: Path) -> Site:
-    return copy_of(good, tmp_path)
+def twin(good: Site, kept: Path) -> Site:
+    return again(good, kept)
 
 
 def ids(site: Site) -> list[str]:
@@ -391,8 +396,11 @@ def dead_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def proxied(good: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, FaultyProxy]]:
+def proxied(
+    good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, FaultyProxy]]:
     """The good site, its repository in the S3 server, reached by way of the proxy."""
+    again(good, kept)
     with faulty_proxy(store.endpoint) as proxy:
         site = copy_of(good, tmp_path_factory.mktemp("proxied"))
         yield on_store(site, store, "ccdr-faults", endpoint=proxy.endpoint), proxy
@@ -438,18 +446,19 @@ class Trouble:
 
 
 @pytest.fixture(scope="module")
-def troubles(good: Site, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trouble]:
+def troubles(good: Site, kept: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trouble]:
     """Every kind of trouble at once: each is a wait for a watchdog."""
+    tree = again(good, kept).root / "tree"
+    settled_file(tree / "tomorrow.wav", os.urandom(150_000))
 
     def one(case: str) -> Trouble:
         number = LASTING.index(case)
         site = copy_of(good, tmp_path_factory.mktemp(f"trouble{number}"))
         with faulty_proxy(store.endpoint) as proxy:
             on_store(site, store, f"ccdr-trouble{number}", endpoint=proxy.endpoint)
-            settled_file(site.root / "tree" / "tomorrow.wav", os.urandom(150_000))
             if case in DEAD:
                 url = f"{{url: '{case.format(port=dead_port())}', password_file: key, env_file: s3.env}}"
-                site.recordings(site.root / "tree", LIMITS, repository=url)
+                site.recordings(tree, LIMITS, repository=url)
             else:
                 proxy.after(60_000, case)  # type: ignore[arg-type]
             began = time.monotonic()

@@ -81,7 +81,7 @@ def secret_site(site: Site, source: Source, database: str, store: Store) -> Site
         f"tree:\n  engine: files\n  paths: [{site.root / 'tree'}]\n  settle: 1s\n"
         "  restore_test: {schedule: '0 3 * * *', checks: [tree]}"
     )
-    return on_store(site, store, "ccdr-secrets")
+    return on_store(site, store, f"ccdr-secrets-{database}")
 
 
 def test_secrets_are_never_seen(secret_site: Site, store: Store) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site, Source
-from tests.stored import assert_clean, copy_of, other_host, settled_file, two_days, with_repository
+from tests.stored import again, assert_clean, other_host, pristine, settled_file, two_days, with_repository
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return two_days(tmp_path_factory.mktemp("good"))
 
 
+@pytest.fixture(scope="module")
+def kept(good: Site) -> Path:
+    return pristine(good)
+
+
 @pytest.fixture
-def here(good: Site, tmp_path: Path) -> Site:
-    return copy_of(good, tmp_path)
+def here(good: Site, kept: Path) -> Site:
+    return again(good, kept)
 
 
 @pytest.fixture
