@@ -37,8 +37,10 @@ class Digest:
         ordered = sorted(sizes, key=lambda name: -sizes[name])
         shares = [share for n in range(WORKERS) for share in _batches(ordered[n::WORKERS])]
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            hashed = list(pool.map(lambda share: _sha256(here, share, vanishing), shares))
-            counted = list(pool.map(lambda share: _newlines(here, share), shares)) if lines else []
+            hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)
+            # Begun at once, by whoever has hashed its share.
+            counting = pool.map(lambda share: _newlines(here, share), shares if lines else [])
+            hashed, counted = list(hashing), list(counting)
         sha256 = {name: value for part in hashed for name, value in part.items()}
         count = {name: value for part in counted for name, value in part.items()}
         return {name: FileDigest(sizes[name], digest, count.get(name)) for name, digest in sha256.items()}
