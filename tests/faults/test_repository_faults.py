@@ -84,8 +84,10 @@ def empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-@pytest.mark.parametrize("what", ["recording", "directory"])
-@pytest.mark.parametrize("damage", [flip, remove, truncate, empty])
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [(d, "recording") for d in (flip, remove, truncate, empty)] + [(d, "directory") for d in (flip, remove)],
+)
 def test_damaged_pack_fails(twin: Site, damage: Callable[[Path], None], what: str) -> None:
     tree = json.loads(restic_of(twin.root, "cat", "snapshot", ids(twin)[-1]))["tree"]
     pack = packs(twin)[-1] if what == "recording" else pack_of(twin, tree)
@@ -94,7 +96,7 @@ def test_damaged_pack_fails(twin: Site, damage: Callable[[Path], None], what: st
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert "answers and decrypts" in done.json["reason"]
     assert done.json["snapshot"]["id"] == ids(twin)[-1]
-    if what == "recording":  # yesterday's does not need that pack, and still stands
+    if (damage, what) == (flip, "recording"):  # yesterday's does not need that pack, and still stands
         older = twin.run("test", "p", "--snapshot", "oldest")
         assert (older.code, older.json["verdict"]) == (0, "PASS"), older
     assert_clean(twin)

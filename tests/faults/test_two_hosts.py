@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -105,11 +107,18 @@ def test_damaged_catalogue_entry_is_read_back(here: Site) -> None:
     assert done.json["snapshot"]["id"] == newest
 
 
-def test_forged_catalogue_entry_fails(here: Site) -> None:
-    newest = snapshots(here)[-1][0]
-    entry = here.state / "catalogue" / "p" / "recordings" / f"{newest}.json"
-    digest = snapshots(here)[-1][2]
-    entry.write_text(entry.read_text().replace(digest, "0" * 64))
+@pytest.mark.parametrize("whole", [False, True], ids=["manifest alone", "manifest and its hash"])
+def test_forged_catalogue_entry_fails(here: Site, whole: bool) -> None:
+    """Somebody makes the catalogue claim fewer files: its own hash tells, and if that is forged too, the repository."""
+    newest, _, digest = snapshots(here)[-1]
+    path = here.state / "catalogue" / "p" / "recordings" / f"{newest}.json"
+    entry = json.loads(path.read_text())
+    entry["manifest"] = entry["manifest"].replace('"files":7', '"files":6')
+    forged = sha256(entry["manifest"].encode()).hexdigest()
+    assert forged != digest
+    if whole:
+        entry["snapshot"]["manifest_sha256"] = forged
+    path.write_text(json.dumps(entry))
     done = here.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert "not the one in the catalogue" in done.json["reason"]
+    assert ("not the one in the catalogue" if whole else "was changed") in done.json["reason"]
