@@ -72,8 +72,10 @@ def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetS
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
     problems = _problems(job, history, services, newest)
-    if len(ours) > len(usable):
-        problems.append(f"{len(ours) - len(usable)} snapshots do not count: disproved, or dated in the future")
+    # One that a newer good one has made up for is history, not a finding for ever.
+    bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
+    if bad:
+        problems.append(f"{len(bad)} newer snapshots do not count: disproved, or dated in the future")
     if known[-1:] != ours[-1:]:
         problems.append("its newest snapshot is of something else than the plan now names")
     if coverage == STALE:

@@ -93,7 +93,9 @@ def _tell(shown: Shown) -> None:
     good = shown.exit_code is Exit.OK
     click.echo(f"\n{'as it should be' if good else 'NOT as it should be'}, in {human_seconds(shown.seconds)}")
     click.echo(f"look around: .venv/bin/ccdr --plans {where}/plans --state {where}/state ledger show")
-    if shown.kept:
+    if not shown.kept:
+        click.echo("its servers have ended; `ccdr demo --keep` leaves them running, to back up and test yourself")
+    else:
         click.echo("still running: the database and the S3 server; `ccdr demo --clean` stops them")
 
 

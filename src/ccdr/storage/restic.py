@@ -186,7 +186,8 @@ class Restic:
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
         try:
-            return self._run(["dump", "--no-lock", snapshot, str(path)], what=f"reading {path.name}")
+            argv = ["dump", "--no-lock", snapshot, str(path)]
+            return self._run(argv, what=f"reading {path.name}", within=2 * PROBE_WAIT)
         except CommandFailed as error:
             raise self._judged(error, f"{path.name} of snapshot {snapshot[:8]} cannot be read") from None
 
