@@ -75,7 +75,7 @@ class BackupResult:
         }
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and {"seq": self.record.seq, "hash": self.record.hash}
+        record = self.record and self.record.as_json()
         return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
 
 
@@ -85,7 +85,7 @@ def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
     repo = services.repository(job.loaded, job.limits, gentle=True)
     with services.state.lock(job.plan, job.asset, "backup"), services.state.run(services.clock) as run:
         result = BackupResult(job.plan, job.asset, run.id)
-        credentials = services.state.directory("scratch", run.scratch.name, "credentials")
+        credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
         where = {"plan": job.plan, "asset": job.asset, "run": run.id}
         start = {"plan_sha256": job.loaded.sha256, "engine": job.engine.engine_name, "method": job.engine.method}

@@ -131,15 +131,15 @@ class Catalogue:
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
             with ThreadPoolExecutor(max_workers=2) as pool:
                 findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
+            learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             for snapshot in known.values():
                 if snapshot.id not in listed:
                     vanished.append(snapshot)
                     findings.append(
                         (asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished")
                     )
-            counting = {s.id: s for s in self.snapshots(plan, asset)}
             for s in listed.values():
-                claimed = counting.get(s.id)
+                claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
                 if date > now + CLOCK_TOLERANCE:
                     findings.append(

@@ -163,6 +163,9 @@ class RecordRef:
     seq: int
     hash: str
 
+    def as_json(self) -> dict[str, object]:
+        return {"seq": self.seq, "hash": self.hash}
+
 
 def utc(text: str) -> datetime:
     """An RFC 3339 time as UTC; raises ValueError for a time without a zone."""

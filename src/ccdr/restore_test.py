@@ -106,7 +106,7 @@ class RestoreTest:
         }
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and {"seq": self.record.seq, "hash": self.record.hash}
+        record = self.record and self.record.as_json()
         return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
 
     @property
@@ -279,8 +279,7 @@ class _Work:
     ) -> list[CheckResult]:
         """The measured part: provision beside fetch, load, check; then the sandbox is disposed of, that timed too."""
         services, test, asset = self._services, self._test, self._job.asset
-        fetched = services.state.directory("scratch", self._run.scratch.name, "fetched")
-        out = services.state.directory("scratch", self._run.scratch.name, "out")
+        fetched, out = self._run.directory("fetched"), self._run.directory("out")
         restored = Path(f"{fetched}{snapshot.root}")
 
         def provide() -> Box | None:
@@ -336,7 +335,7 @@ class _Work:
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path, restored: Path) -> None:
         """restic's exit code, then: is the manifest the one we know, is every captured file there in full?"""
         # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
-        repo = self._repo.with_cache(self._services.state.directory("scratch", self._run.scratch.name, "cache"))
+        repo = self._repo.with_cache(self._run.directory("cache"))
         repo.restore(snapshot.id, "/", fetched, on_bytes=lambda done: self._progress.amount(done, snapshot.bytes))
         try:
             text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")

@@ -39,6 +39,12 @@ class Run:
     kept_until: datetime | None = None
     problems: list[str] = field(default_factory=list)
 
+    def directory(self, name: str) -> Path:
+        """A new directory of this run's own, mode 0700."""
+        path = self.scratch / name
+        path.mkdir(mode=0o700)
+        return path
+
 
 @dataclass(frozen=True)
 class State:

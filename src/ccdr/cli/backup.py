@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import asset_option, dry_run_option, plan_argument, print_json, progress, settings, verb, word
-from ccdr.errors import Exit, Locked, worst
+from ccdr.cli.shell import asset_option, dry_run_option, each_asset, plan_argument, print_json, settings, verb, word
+from ccdr.errors import Exit
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.backup import BackupResult
+    from ccdr.interfaces import Progress
     from ccdr.services import Job
 
 
@@ -38,24 +39,11 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
     if dry_run:
         return _dry_run(jobs)
     services = options.services()
-    documents: list[dict[str, object]] = []
-    codes: list[Exit] = []
-    for job in jobs:
-        try:
-            with progress() as watched:
-                result = back_up(job, services, watched)
-        except Locked as error:
-            codes.append(Exit.LOCKED)
-            documents.append({"plan": job.plan, "asset": job.asset, "result": "LOCKED", "reason": str(error)})
-            click.echo(f"ccdr: {error}", err=True)
-            continue
-        codes.append(result.exit_code)
-        documents.append(result.as_json())
-        if not options.json:
-            _tell(result)
-    if options.json:
-        print_json(documents[0] if len(documents) == 1 else {"backups": documents})
-    return worst(codes)
+
+    def do(job: Job, watched: Progress) -> BackupResult:
+        return back_up(job, services, watched)
+
+    return each_asset(jobs, do, _tell, many="backups", locked={"result": "LOCKED"})
 
 
 def _dry_run(jobs: list[Job]) -> Exit:

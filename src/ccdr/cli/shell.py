@@ -9,15 +9,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import click
 
-from ccdr.errors import CcdrError, Exit, own_error
+from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.interfaces import Progress
 from ccdr.model import human_bytes
 
@@ -217,6 +217,50 @@ def progress() -> Iterator[Progress]:
     columns = (SpinnerColumn(), text, TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield LiveProgress(bar)
+
+
+class Outcome(Protocol):
+    """What a use-case gives for one asset."""
+
+    @property
+    def exit_code(self) -> Exit: ...
+
+    def as_json(self) -> dict[str, object]: ...
+
+
+R = TypeVar("R", bound=Outcome)
+
+
+def each_asset(
+    jobs: Iterable[Job],
+    do: Callable[[Job, Progress], R],
+    tell: Callable[[R], None],
+    *,
+    many: str,
+    locked: Mapping[str, str],
+) -> Exit:
+    """Do it for one asset after the other, and tell each at once; one JSON document at the end where asked, with
+    a list under `many` where there are several. An asset that another run holds is passed over: `locked` is what
+    stands for it."""
+    as_json = settings().json
+    documents: list[dict[str, object]] = []
+    codes: list[Exit] = []
+    for job in jobs:
+        try:
+            with progress() as watched:
+                done = do(job, watched)
+        except Locked as error:
+            codes.append(error.exit_code)
+            documents.append({"plan": job.plan, "asset": job.asset, **locked, "reason": str(error)})
+            click.echo(f"ccdr: {error}", err=True)
+            continue
+        codes.append(done.exit_code)
+        documents.append(done.as_json())
+        if not as_json:
+            tell(done)
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else {many: documents})
+    return worst(codes)
 
 
 def plan_argument(function: F) -> F:

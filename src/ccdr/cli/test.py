@@ -9,18 +9,19 @@ import click
 from ccdr.cli.shell import (
     asset_option,
     dry_run_option,
+    each_asset,
     plan_argument,
     print_json,
-    progress,
     settings,
     table,
     verb,
     word,
 )
-from ccdr.errors import Exit, Locked, UsageProblem, worst
+from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
+    from ccdr.interfaces import Progress
     from ccdr.restore_test import RestoreTest
     from ccdr.services import Job, Services
 
@@ -53,24 +54,11 @@ def test(plan: str, asset: str | None, snapshot: str | None, keep: bool, dry_run
     jobs = _holding(options.jobs(plan, asset), snapshot, services)
     if dry_run:
         return _dry_run(jobs, snapshot)
-    documents: list[dict[str, object]] = []
-    codes: list[Exit] = []
-    for job in jobs:
-        try:
-            with progress() as watched:
-                done = restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
-        except Locked as error:
-            codes.append(Exit.LOCKED)
-            documents.append({"plan": job.plan, "asset": job.asset, "verdict": "SKIPPED", "reason": str(error)})
-            click.echo(f"ccdr: {error}", err=True)
-            continue
-        codes.append(done.exit_code)
-        documents.append(done.as_json())
-        if not options.json:
-            tell(done)
-    if options.json:
-        print_json(documents[0] if len(documents) == 1 else {"tests": documents})
-    return worst(codes)
+
+    def do(job: Job, watched: Progress) -> RestoreTest:
+        return restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
+
+    return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
 
 
 def _selection(job: Job, snapshot: str | None) -> str:
