@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.demo.store import Store, start
-from tests.harness import SMALL, Site, Source
+from tests.harness import Site, Source, small_database
 
 _numbers = itertools.count(1)
 
@@ -50,12 +50,8 @@ def source(docker_services: object, docker_compose_project_name: str, sockets: P
 @pytest.fixture
 def database(source: Source) -> Iterator[str]:
     """A small database with one of everything that a dump must bring back."""
-    name = f"crm{next(_numbers)}"
-    source.psql(f"create database {name} template template0")
-    source.psql(SMALL.replace("app_reader", f"{name}_reader"), name)
-    yield name
-    source.psql(f"drop database {name} with (force)")
-    source.psql(f"drop role {name}_reader")
+    with small_database(source, f"crm{next(_numbers)}") as name:
+        yield name
 
 
 @pytest.fixture

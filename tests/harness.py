@@ -81,6 +81,17 @@ insert into call (customer_id, state, started_at, seconds)
 select lo_from_bytea(0, 'a voice mail') \\g /dev/null
 """
 
+
+@contextmanager
+def small_database(source: Source, name: str) -> Iterator[str]:
+    """A database with one of everything that a dump must bring back, and the role NAME_reader."""
+    source.psql(f"create database {name} template template0")
+    source.psql(SMALL.replace("app_reader", f"{name}_reader"), name)
+    yield name
+    source.psql(f"drop database {name} with (force)")
+    source.psql(f"drop role {name}_reader")
+
+
 CRM_CHECKS = """
 restore_test: crm
 checks:

@@ -22,10 +22,8 @@ from tests.stored import (
     left,
     on_store,
     other_host,
-    pristine,
     restic_of,
     settled_file,
-    two_days,
     with_repository,
 )
 
@@ -163,21 +161,6 @@ def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dat
 
 
 # --- files --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return two_days(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture(scope="module")
-def kept(good: Site) -> Path:
-    return pristine(good)
-
-
-@pytest.fixture
-def twin(good: Site, kept: Path) -> Site:
-    return again(good, kept)
 
 
 def test_missing_path_is_a_failed_backup(site: Site) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import CRM_CHECKS, SMALL, Ran, Site, Source, containers
+from tests.harness import CRM_CHECKS, Ran, Site, Source, containers, small_database
 from tests.sites import copy_of
 
 IMPATIENT = "limits: {no_progress: 5s}"
@@ -18,20 +18,17 @@ HEAD = "restore_test: crm\nchecks:\n"
 @pytest.fixture(scope="module")
 def prepared(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One small database, backed up once."""
-    source.psql("create database checks template template0")
-    source.psql(SMALL.replace("app_reader", "checks_reader"), "checks")
-    source.psql(
-        "create table odd (at timestamptz, local timestamp, amount numeric, flag bool, label text);"
-        "insert into odd values (now() + interval '10 days', now() at time zone 'UTC', 12.50, true, 'ro'), (null, null, null, null, null);"
-        "create table empty (at timestamptz); create schema other; create table other.t as select 1 a",
-        "checks",
-    )
-    site = Site(tmp_path_factory.mktemp("checks"))
-    site.crm(source, "checks")
-    site.backed_up()
-    yield site
-    source.psql("drop database checks with (force)")
-    source.psql("drop role checks_reader")
+    with small_database(source, "checks"):
+        source.psql(
+            "create table odd (at timestamptz, local timestamp, amount numeric, flag bool, label text);"
+            "insert into odd values (now() + interval '10 days', now() at time zone 'UTC', 12.50, true, 'ro'), (null, null, null, null, null);"
+            "create table empty (at timestamptz); create schema other; create table other.t as select 1 a",
+            "checks",
+        )
+        site = Site(tmp_path_factory.mktemp("checks"))
+        site.crm(source, "checks")
+        site.backed_up()
+        yield site
 
 
 @pytest.fixture

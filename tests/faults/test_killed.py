@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import SMALL, Site, Source, eventually
+from tests.harness import Site, Source, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.state import State
@@ -28,14 +28,11 @@ PHASES = {
 
 @pytest.fixture(scope="module")
 def stored(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    source.psql("create database killed template template0")
-    source.psql(SMALL.replace("app_reader", "killed_reader"), "killed")
-    site = Site(tmp_path_factory.mktemp("killed"))
-    site.crm(source, "killed", checks=CHECKS)
-    site.backed_up()
-    yield site
-    source.psql("drop database killed with (force)")
-    source.psql("drop role killed_reader")
+    with small_database(source, "killed") as name:
+        site = Site(tmp_path_factory.mktemp(name))
+        site.crm(source, name, checks=CHECKS)
+        site.backed_up()
+        yield site
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import SMALL, ShiftedClock, Site, Source, eventually
+from tests.harness import ShiftedClock, Site, Source, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.model import rfc3339
@@ -31,14 +31,11 @@ def there(name: str) -> bool:
 
 @pytest.fixture(scope="module")
 def stored(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    source.psql("create database reaped template template0")
-    source.psql(SMALL.replace("app_reader", "reaped_reader"), "reaped")
-    site = Site(tmp_path_factory.mktemp("reaped"))
-    site.crm(source, "reaped", checks=CHECKS)
-    site.backed_up()
-    yield site
-    source.psql("drop database reaped with (force)")
-    source.psql("drop role reaped_reader")
+    with small_database(source, "reaped") as name:
+        site = Site(tmp_path_factory.mktemp(name))
+        site.crm(source, name, checks=CHECKS)
+        site.backed_up()
+        yield site
 
 
 @pytest.fixture

@@ -21,24 +21,9 @@ from pathlib import Path
 import pytest
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.harness import PASSWORD, Ran, Site
-from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, pristine, restic_of, settled_file, two_days
+from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, restic_of, settled_file
 
 from ccdr.demo.store import Store
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return two_days(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture(scope="module")
-def kept(good: Site) -> Path:
-    return pristine(good)
-
-
-@pytest.fixture
-def twin(good: Site, kept: Path) -> Site:
-    return again(good, kept)
 
 
 def ids(site: Site) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import SMALL, Quiet, Ran, ShiftedClock, Site, Source, containers, eventually
+from tests.harness import Quiet, Ran, ShiftedClock, Site, Source, containers, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.engines import Postgres
@@ -43,14 +43,11 @@ def own_volumes(site: Site) -> list[str]:
 
 @pytest.fixture(scope="module")
 def stored(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    source.psql("create database sandboxed template template0")
-    source.psql(SMALL.replace("app_reader", "sandboxed_reader"), "sandboxed")
-    site = Site(tmp_path_factory.mktemp("sandboxed"))
-    site.crm(source, "sandboxed")
-    site.backed_up()
-    yield site
-    source.psql("drop database sandboxed with (force)")
-    source.psql("drop role sandboxed_reader")
+    with small_database(source, "sandboxed") as name:
+        site = Site(tmp_path_factory.mktemp(name))
+        site.crm(source, name)
+        site.backed_up()
+        yield site
 
 
 @pytest.fixture

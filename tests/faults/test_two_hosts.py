@@ -10,22 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site, Source
-from tests.stored import again, assert_clean, other_host, pristine, settled_file, two_days, with_repository
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return two_days(tmp_path_factory.mktemp("good"))
-
-
-@pytest.fixture(scope="module")
-def kept(good: Site) -> Path:
-    return pristine(good)
+from tests.stored import assert_clean, other_host, settled_file, with_repository
 
 
 @pytest.fixture
-def here(good: Site, kept: Path) -> Site:
-    return again(good, kept)
+def here(twin: Site) -> Site:
+    return twin
 
 
 @pytest.fixture
