@@ -15,7 +15,7 @@ from ccdr.engines import EngineConfig
 from ccdr.model import human_seconds
 from ccdr.plans.model import Plan, zone_of
 from ccdr.plans.yamlfile import Finding, Where
-from ccdr.schema import Strict, WithPassword
+from ccdr.schema import Strict
 
 _START = datetime(2026, 1, 1)
 _HORIZON = timedelta(days=3660)
@@ -69,10 +69,10 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
 
 
 def _secret_files(model: Strict, where: Where) -> Iterator[tuple[Where, Path]]:
-    """Every file that holds a secret: password files of any engine, and the repository's environment."""
+    """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell."""
     for field in type(model).model_fields:
         value = getattr(model, field)
-        if isinstance(model, WithPassword) and field in ("password_file", "env_file") and isinstance(value, Path):
+        if field.endswith("_file") and isinstance(value, Path):
             yield (*where, field), value
         elif isinstance(value, Strict):
             yield from _secret_files(value, (*where, field))

@@ -13,7 +13,7 @@ from ccdr import model
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import Limits
 from ccdr.plans.repository_url import repository_url
-from ccdr.schema import Duration, Name, PlanPath, Strict, Text, WithPassword
+from ccdr.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
@@ -78,12 +78,33 @@ class Retention(Strict):
     keep_weekly: int | None = Field(None, ge=1)
     keep_monthly: int | None = Field(None, ge=1)
     keep_yearly: int | None = Field(None, ge=1)
+    longest_hold: Duration = Field(
+        90 * 86400.0, description="a snapshot whose time is up and that is still held for longer is a finding"
+    )
 
     @model_validator(mode="after")
     def _keeps_something(self) -> Self:
-        if not any(self.model_dump().values()):
+        if not any(self.model_dump(exclude={"longest_hold"}).values()):
             raise ValueError("keeps nothing, expected keep_within or another keep_ rule")
         return self
+
+
+class Upkeep(Strict):
+    """When `ccdr run` looks after the repository: what retention lets go is removed, what stays is read."""
+
+    prune: Cron = Field("0 5 * * 0", description="when snapshots past their retention are removed")
+    check: Cron = Field("0 6 * * *", description="when a part of the repository's data is read and verified")
+    parts: int = Field(30, ge=1, le=1000, description="how many checks it takes to read all of the data")
+
+
+class Notify(Strict):
+    """Who is told, once per state and not per run. The URLs may hold passwords, so they stand in files."""
+
+    urls_file: PlanPath | None = Field(None, description="file of Apprise URLs, one a line: mailto://…, slack://…")
+    ping_file: PlanPath | None = Field(
+        None, description="file whose first line is a URL that is asked after every `ccdr run` in which all went well"
+    )
+    remind: Duration = Field(86400.0, description="how long until what is still wrong is told again")
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,8 @@ class Plan(Strict):
     site: Text | None = Field(None, description="where the source stands")
     repository: Repository
     retention: Retention | None = None
+    upkeep: Upkeep = Upkeep()
+    notify: Notify = Notify()
     limits: Limits = Field(Limits(), description="defaults for the assets' limits")
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
     assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)]
