@@ -352,6 +352,7 @@ class _Work:
             if size != digest.bytes:
                 found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
                 raise BackupBad(f"the restore is incomplete: {name} {found}")
+        self._engine.complete(fetched, restored, manifest)
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []
