@@ -139,6 +139,16 @@ class State:
             return now < utc(path.read_text("ascii").strip())
         return False
 
+    def kept_runs(self, now: datetime) -> list[Path]:
+        """Scratch directories of runs that have ended and are kept until later, for a person's look."""
+        found = []
+        for path in sorted((self.root / "scratch").glob("run-*.alive")):
+            with self._flock(path) as free:
+                ended = free
+            if ended and self.alive(path.stem.removeprefix("run-"), now):
+                found.append(path.with_suffix(""))
+        return found
+
     def dead_runs(self, now: datetime) -> list[Path]:
         """Scratch directories whose run has ended without removing them, or whose keeping has."""
         scratch = self.root / "scratch"
