@@ -13,7 +13,7 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
 from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing, own_error
-from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED, read_history
+from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
 from ccdr.services import Job, Services
@@ -215,7 +215,7 @@ class _Attempt:
             probe.result()
         except RepositoryMissing:
             known = services.catalogue.knows(plan) or any(
-                h.last_good_backup for (p, _), h in read_history(services.ledger.records()).items() if p == plan
+                h.last_good_backup for (p, _), h in services.histories().items() if p == plan
             )
             if known:
                 raise

@@ -11,7 +11,7 @@ from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
-from ccdr.history import AssetHistory, read_history
+from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
 from ccdr.model import Objectives
@@ -85,9 +85,13 @@ class Services:
             lock_wait=limits.lock_wait,
         )
 
+    def histories(self) -> Histories:
+        """What the ledger says of each asset."""
+        return histories(self.ledger, self.state.root / "history.json")
+
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""
-        return read_history(self.ledger.records()).get((job.plan, job.asset), AssetHistory())
+        return self.histories().get((job.plan, job.asset), AssetHistory())
 
     def write_credentials(self, job: Job, directory: Path) -> None:
         """The source's password as the files its client wants, mode 0600."""

@@ -4,6 +4,7 @@ ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
 locks/       one file per plan, asset and verb
+history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -180,6 +181,31 @@ def _free(handle: int, tries: int) -> bool:
         if left:
             time.sleep(0.02)
     return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
+        directory.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
+        ) from None
 
 
 def remove_tree(path: Path) -> list[str]:
