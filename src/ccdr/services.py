@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.catalogue import Catalogue
@@ -14,7 +15,7 @@ from ccdr.engines import AnyEngine
 from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
-from ccdr.model import Objectives
+from ccdr.model import Objectives, rfc3339
 from ccdr.plans import LimitsInForce, LoadedPlan
 from ccdr.proc import Host
 from ccdr.sandbox.lab import Lab
@@ -49,6 +50,19 @@ class Job:
     def checks(self) -> tuple[AnyCheck, ...]:
         """In the order they run: first those that must see the data untouched."""
         return tuple(sorted(self.loaded.checks[self.asset], key=lambda c: c.rank))
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
+
+    due: datetime | None = None
+
+    def body(self) -> dict[str, object]:
+        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+
+BY_HAND = Trigger()
 
 
 @dataclass(frozen=True)
