@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, run, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, ledger, notify, plan, run, sandbox, snapshots, status, test
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -38,6 +38,7 @@ for _verb in (
     snapshots.snapshots,
     plan.plan,
     ledger.ledger,
+    notify.notify,
     sandbox.sandbox,
     demo.demo,
     completion.completion,
