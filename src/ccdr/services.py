@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.catalogue import Catalogue
+from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Synchronised
 from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
@@ -14,9 +15,10 @@ from ccdr.engines import AnyEngine
 from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
-from ccdr.model import Objectives
-from ccdr.plans import LimitsInForce, LoadedPlan
+from ccdr.model import Objectives, Snapshot
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.proc import Host
+from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import Restic
@@ -49,6 +51,11 @@ class Job:
     def checks(self) -> tuple[AnyCheck, ...]:
         """In the order they run: first those that must see the data untouched."""
         return tuple(sorted(self.loaded.checks[self.asset], key=lambda c: c.rank))
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """The plan's retention; None where it states none, and nothing is ever removed."""
+    return Policy(**plan.retention.model_dump()) if plan.retention else None
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,18 @@ class Services:
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
         )
+
+    def synchronise(
+        self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
+    ) -> Synchronised:
+        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
+        policy, zone, now = policy_of(loaded.plan), loaded.plan.zone, self.clock.now()
+        later = now + CLOCK_TOLERANCE  # the host that removed it may be ahead
+
+        def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            return expired(snapshots, policy, later, zone) if policy else ()
+
+        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, let_go if policy else None)
 
     def histories(self) -> Histories:
         """What the ledger says of each asset."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test, upkeep
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -34,6 +34,7 @@ for _verb in (
     test.test,
     status.status,
     snapshots.snapshots,
+    upkeep.upkeep,
     plan.plan,
     ledger.ledger,
     sandbox.sandbox,
