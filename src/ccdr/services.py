@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Synchronised
@@ -15,7 +16,7 @@ from ccdr.engines import AnyEngine
 from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
-from ccdr.model import Objectives, Snapshot
+from ccdr.model import Objectives, Snapshot, rfc3339
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
@@ -56,6 +57,19 @@ class Job:
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
+
+    due: datetime | None = None
+
+    def body(self) -> dict[str, object]:
+        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+
+BY_HAND = Trigger()
 
 
 @dataclass(frozen=True)

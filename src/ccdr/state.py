@@ -3,6 +3,7 @@
 ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
+schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 scratch/     captures and fetched snapshots; a run's own part goes with the run
@@ -22,10 +23,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.errors import CcdrError, Locked
-from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
+
+if TYPE_CHECKING:
+    from ccdr.interfaces import Clock
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
@@ -136,9 +140,20 @@ class State:
             os.close(handle)
 
     @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Yields whether the lock of this name was free, and holds it then."""
+        with self._flock(self.root / "locks" / f"{name}.lock", tries=GLANCES) as got:
+            yield got
+
+    @staticmethod
+    def run_id(clock: Clock) -> str:
+        """A new one; it tells when."""
+        return f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+    @contextlib.contextmanager
     def run(self, clock: Clock) -> Iterator[Run]:
         """A new run with an empty scratch directory, removed at its end unless `kept_until` was set."""
-        run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run_id = self.run_id(clock)
         with self._flock(self._alive_path(run_id), tries=GLANCES):  # first: scratch without it is a dead run's
             scratch = self.directory("scratch", f"run-{run_id}")
             run = Run(run_id, scratch)
@@ -197,6 +212,14 @@ class State:
         if not problems:
             self._alive_path(scratch.name.removeprefix("run-")).unlink(missing_ok=True)
         return problems
+
+
+def default_state() -> Path:
+    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ccdr")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
 
 
 def _free(handle: int, tries: int, how: int) -> bool:

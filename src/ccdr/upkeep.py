@@ -39,17 +39,14 @@ from ccdr.model import RecordRef, Snapshot, human_seconds, rfc3339, utc
 from ccdr.plans import LimitsInForce, LoadedPlan
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.retention import Decision, Policy, Standing, decide, expired
-from ccdr.services import Job, Services, policy_of
+from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 DONE, FAILED, PLANNED = "DONE", "FAILED", "PLANNED"  # planned: a dry run
 REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
-BY_COMMAND = {"by": "command"}
 NO_RETENTION = "the plan states no retention: nothing is ever removed"
-
-Trigger = Mapping[str, object]
 
 
 @dataclass
@@ -188,7 +185,7 @@ class Check:
 
 
 def prune(
-    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_COMMAND, dry_run: bool = False
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
 ) -> Prune:
     """Remove the snapshots that the plan's retention lets go, then the data that nothing refers to any more.
 
@@ -210,7 +207,7 @@ def prune(
 
 
 def check(
-    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_COMMAND, dry_run: bool = False
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
 ) -> Check:
     """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
 
@@ -245,7 +242,7 @@ def _recorded(
 ) -> None:
     """A run has a start and an end in the ledger, whatever happens in between."""
     where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
-    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": dict(trigger), **about})
+    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
     interrupted: BaseException | None = None
     try:
         work()
