@@ -64,6 +64,7 @@ def init(
                 "plan": made.plan,
                 "dry_run": dry_run,
                 "written": [str(path) for path in made.written],
+                "files": {str(path): text for path, text in made.files.items()} if dry_run else None,
                 "assets": made.assets,
                 "notes": made.notes,
                 "findings": made.findings,

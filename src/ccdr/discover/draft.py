@@ -73,7 +73,7 @@ def draft(terms: Terms, items: Sequence[Item], now: float) -> Draft:
         tests[name] = name_from(name if name == terms.name else f"{terms.name}-{name}", tests.values())
     lines = [*_head(terms, items), "assets:"]
     for n, (name, item) in enumerate(zip(names, items, strict=True)):
-        lines += [f"  {name}:", *(f"    {line}" for line in _asset(terms, item, n, tests[name], items)), ""]
+        lines += [f"  {scalar(name)}:", *(f"    {line}" for line in _asset(terms, item, n, tests[name], items)), ""]
     texts = {tests[name]: _restore_test(tests[name], item, now) for name, item in zip(names, items, strict=True)}
     return Draft("\n".join(lines).rstrip("\n") + "\n", texts, tuple(names))
 
@@ -102,7 +102,7 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
         "# Written by `ccdr init` from what it found; it is yours now. `ccdr plan check` tells every mistake at once.",
         "# Durations: 90s, 15m, 4h, 35d. Relative paths are relative to this file. A secret is never written here.",
         "",
-        f"plan: {terms.name}",
+        f"plan: {scalar(terms.name)}",
         remark(f"service: {scalar(terms.name)}", "what people call it: change it"),
         remark(f"owner: {scalar(terms.owner)}", "who answers for it: change it"),
         remark(f"timezone: {scalar(terms.timezone)}", "this machine's; the schedules below are in it"),
@@ -149,7 +149,7 @@ def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -
     day = str(n % 7) if weekly else "*"
     yield f"  schedule: {scalar(f'{start % 60} {start // 60} * * {day}')}"
     yield f"  snapshot: {picked}"
-    yield f"  checks: [{test}]"
+    yield f"  checks: [{scalar(test)}]"
 
 
 def _every(minutes: int, n: int) -> str:
@@ -201,7 +201,7 @@ def _restore_test(name: str, item: Item, now: float) -> str:
         f"# What must be true of {what}, restored into a sandbox, before a backup counts as proven.",
         "# Written by `ccdr init` from what it found; add what your application relies on (kind: sql, kind: command).",
         "",
-        f"restore_test: {name}",
+        f"restore_test: {scalar(name)}",
         "checks:",
         "  # What was restored equals what was captured. Never leave it out.",
         "  - {kind: identical}",

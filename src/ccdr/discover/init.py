@@ -115,6 +115,8 @@ class _Search:
         )
         self.found.append(f"  {name}: {_described(found, listed.bytes)}")
         self.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in found.lacks]
+        if found.lacks:
+            self.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
         if "=" in name:
             self.findings.append(
                 f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
@@ -169,7 +171,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     key = wanted.plans / terms.key
     if key.exists():
         made.notes.append(f"the key {key} was there already, and is used")
-    del made.files[key]
+    del made.files[key]  # never shown
     if not wanted.dry_run:
         made.written = write_all(files, force=wanted.force)
     return made

@@ -28,12 +28,14 @@ class _Undo:
     replaced: dict[Path, bytes] = field(default_factory=dict)
 
     def __call__(self) -> None:
-        with contextlib.suppress(OSError):
-            for path in self.made:
+        for path in self.made:
+            with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-            for path, was in self.replaced.items():
+        for path, was in self.replaced.items():
+            with contextlib.suppress(OSError):
                 path.write_bytes(was)
-            for directory in reversed(self.directories):
+        for directory in reversed(self.directories):
+            with contextlib.suppress(OSError):
                 directory.rmdir()
 
 

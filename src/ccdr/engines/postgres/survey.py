@@ -65,7 +65,9 @@ with recursive mine as (
 COUNT = f"{_MINE} select json_build_object('tables', count(*)) from mine"
 TABLES = f"""\
 {_MINE}, sized as (
-  select root, sum(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)) as rows,
+  select root, sum(case when c.reltuples > 0 and pg_stat_get_live_tuples(c.oid) > 0
+                        then least(c.reltuples, pg_stat_get_live_tuples(c.oid))
+                        else greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) end) as rows,
          sum(pg_stat_get_tuples_deleted(c.oid)) as deleted, bool_or(leaf.relkind = 'f') as foreign_parts
   from leaf join pg_class c on c.oid = leaf.oid where leaf.relkind in ('r', 'f') group by root
 ), best as (
