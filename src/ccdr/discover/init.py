@@ -5,27 +5,29 @@ from __future__ import annotations
 import base64
 import secrets
 import stat
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from ccdr.checks import AnyCheck
 from ccdr.discover import machine
 from ccdr.discover.address import Address, targets
 from ccdr.discover.asking import Asked, ask, explained
 from ccdr.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft, so_many
 from ccdr.discover.names import name_from
 from ccdr.discover.write import NewFile, write_all
-from ccdr.engines import Postgres
+from ccdr.engines import AnyEngine, Postgres
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.postgres import survey
-from ccdr.errors import CcdrError, CommandFailed, Exit, PlanInvalid, UsageProblem
+from ccdr.errors import CcdrError, CommandFailed, Exit, UsageProblem
 from ccdr.interfaces import Progress
 from ccdr.model import human_bytes, human_seconds
-from ccdr.plans import load_plan
-from ccdr.plans.model import Repository
+from ccdr.plans.model import Plan, Repository
+from ccdr.plans.problems import checked
+from ccdr.plans.restore_tests import RestoreTestFile
+from ccdr.plans.yamlfile import dotted, parse
 from ccdr.services import Services
 
 EMPTY_ALLOWED = ("postgres", "template1")  # what to ask a server through when no database is named
@@ -161,7 +163,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     terms = _terms(name, wanted, services)
     _apart([services.state.root.absolute(), Path(terms.repository)], trees)
     drafted = draft(terms, search.items, now)
-    _well_formed(name, drafted)
+    _well_formed(drafted, wanted.plans.absolute())
     files = _files(drafted, terms, plan_file, wanted)
     made = Initialised(name, {f.path: f.text for f in files}, found=search.found, notes=search.notes)
     made.findings = search.findings
@@ -230,19 +232,19 @@ def _terms(name: str, wanted: Wanted, services: Services) -> Terms:
     url = wanted.repository or str(services.state.root.absolute().parent / "ccdr-repository" / name)
     key = f"secrets/{name}.key"
     try:
-        checked = TypeAdapter(Repository).validate_python(
+        repository = TypeAdapter(Repository).validate_python(
             {"url": url, "password_file": plans / key}, context={"base": Path.cwd()}
         )
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UsageProblem(f"--repository {said}") from None
-    needs_env = checked.url.partition(":")[0] in ("s3", "b2", "azure", "swift")
+    needs_env = repository.url.partition(":")[0] in ("s3", "b2", "azure", "swift")
     env_file = beside(wanted.env_file.absolute(), plans) if wanted.env_file else None
     return Terms(
         name=name,
         owner=machine.owner(services.host),
         timezone=machine.timezone(),
-        repository=checked.url,
+        repository=repository.url,
         assumed=wanted.repository is None,
         key=key,
         env_file=env_file or (f"secrets/{name}.env" if needs_env else None),
@@ -268,23 +270,20 @@ def _files(drafted: Draft, terms: Terms, plan_file: Path, wanted: Wanted) -> lis
     return [*files, NewFile(plan_file, drafted.plan)]
 
 
-def _well_formed(name: str, drafted: Draft) -> None:
+def _well_formed(drafted: Draft, base: Path) -> None:
     """What is written must be a plan, whatever odd names went into it."""
-    with tempfile.TemporaryDirectory() as directory:
-        plan = Path(directory) / f"{name}.yaml"
-        tests = Path(directory) / "restore_tests"
-        tests.mkdir()
-        plan.write_text(drafted.plan, "utf-8")
-        for test, text in drafted.restore_tests.items():
-            (tests / f"{test}.yaml").write_text(text, "utf-8")
-        try:
-            load_plan(plan, tests)
-        except PlanInvalid as error:
-            said = "; ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+    texts: list[tuple[type[BaseModel], object, str]] = [(Plan, AnyEngine, drafted.plan)]
+    texts += [(RestoreTestFile, AnyCheck, text) for text in drafted.restore_tests.values()]
+    for model, kinds, text in texts:
+        document, problems = parse(text.encode("utf-8"))
+        if document is not None:
+            problems += checked(model, document, base, kinds)[1]
+        if problems:
+            said = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
             raise CcdrError(
                 f"a plan of what was found would be wrong, and nothing was written: {said}",
                 hint="name the databases and directories one by one, and report this",
-            ) from None
+            )
 
 
 def _asset_json(name: str, item: Item) -> dict[str, object]:

@@ -77,10 +77,14 @@ def _staged(file: NewFile, undo: _Undo) -> Path:
     temporary = file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")
     undo.made.append(temporary)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file.mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        out.write(file.text)
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(file.text)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:  # a full disk does not say which file it was
+        error.filename = str(file.path)
+        raise
     return temporary
 
 
