@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shlex
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 from tests.e2e import test_sources
 from tests.e2e.test_sources import KEEPER_PASSWORD, Server
-from tests.harness import Ran, Site, Source
+from tests.harness import Quiet, Ran, Site, Source
 from tests.stored import LONG_AGO, settled_file
 
 from ccdr.demo.recordings import SOUNDS
+from ccdr.discover.address import SOCKETS
+from ccdr.discover.unprotected import discover
 from ccdr.plans.yamlfile import parse
 
 server = test_sources.server
@@ -198,6 +201,11 @@ def test_databases_that_may_not_be_connected_to_are_named(here: Path, server: Se
 # --- what is in no plan ---------------------------------------------------------------------------------------------
 
 
+def in_no_plan(done: Ran) -> list[tuple[str, str]]:
+    """What was found in no plan, besides on servers that this host may have of its own."""
+    return [(u["kind"], u["name"]) for u in done.json["unprotected"] if not u["server"].startswith(SOCKETS)]
+
+
 def test_discover_names_what_no_plan_protects(here: Path, server: Server) -> None:
     everything(server, ["crm", "forgotten", "empty"])
     for name in ("spool/here/a.wav", "spool/beside/b.wav", "spool/text/c.txt"):
@@ -206,10 +214,7 @@ def test_discover_names_what_no_plan_protects(here: Path, server: Server) -> Non
     assert ccdr(here, "init", address, str(here / "spool" / "here"), "--name", "p").code == 0
     done = ccdr(here, "discover", "--json")
     assert done.code == 1, done
-    assert [(u["kind"], u["name"]) for u in done.json["unprotected"]] == [
-        ("database", "forgotten"),
-        ("directory", "beside"),
-    ]
+    assert in_no_plan(done) == [("database", "forgotten"), ("directory", "beside")]
     assert [(u["plan"], u["asset"]) for u in done.json["untested"]] == [("p", "crm"), ("p", "here")]
     assert done.json["unreachable"] == []
     # By TCP it is the same server: what one plan names, no other plan leaves out.
@@ -219,7 +224,7 @@ def test_discover_names_what_no_plan_protects(here: Path, server: Server) -> Non
     assert (
         ccdr(here, "init", tcp, "--password-file", "keeper.pw", str(here / "spool" / "beside"), "--name", "q").code == 0
     )
-    assert ccdr(here, "discover", "--json").json["unprotected"] == []
+    assert in_no_plan(ccdr(here, "discover", "--json")) == []
     assert ccdr(here, "discover", "p", "--json").json["unprotected"] == []
 
 
@@ -227,8 +232,28 @@ def test_discover_is_content_once_all_is_in_a_plan_and_tested(here: Path) -> Non
     settled_file(here / "srv" / "etc" / "sip.conf", b"x")
     made = ccdr(here, "init", str(here / "srv" / "etc"))
     proven(here, made)
-    done = ccdr(here, "discover")
+    done = ccdr(here, "discover", "etc")
     assert (done.code, "every asset was tested" in done.stdout) == (0, True), done
+
+
+def test_discover_finds_servers_of_this_host_that_no_plan_names(site: Site, source: Source, database: str) -> None:
+    settled_file(site.root / "tree" / "x", b"x")
+    site.recordings(site.root / "tree")
+
+    def around() -> list[tuple[str, str]]:
+        found = discover([site.loaded()], [site.loaded()], site.services(), Quiet(), source.sockets)
+        assert found.unreachable == []
+        return [(u.kind, u.name) for u in found.unprotected if u.where.startswith(str(source.sockets))]
+
+    user = getpass.getuser()
+    assert around() == [("server", "PostgreSQL, port 5432")]  # it does not know us
+    source.psql(f'create role "{user}" login')
+    try:
+        assert ("database", database) in around()
+        site.crm(source, database)
+        assert ("database", database) not in around()
+    finally:
+        source.psql(f'drop role "{user}"')
 
 
 def test_discover_says_what_it_could_not_ask(site: Site, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 def discover(names: tuple[str, ...]) -> Exit:
     """What do the plans leave out? Databases and directories beside those they name, and assets never tested.
 
-    Asks every server that a plan names for databases that no plan names, and looks beside every directory for others
-    with audio in them. It reads names and sizes, and changes nothing.
+    Asks every server that a plan names, and those on this host, for databases that no plan names, and looks beside
+    every directory for others with audio in them. It reads names and sizes, and changes nothing. With PLANs, only
+    around those.
 
     \b
     Examples:
       ccdr discover
       ccdr discover outbound --json
     """
+    from ccdr.discover.address import SOCKETS
     from ccdr.discover.unprotected import discover as look_around
     from ccdr.plans import plan_names
 
@@ -36,7 +39,7 @@ def discover(names: tuple[str, ...]) -> Exit:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="write one with `ccdr init URL|PATH…`")
     chosen = [options.load(name) for name in names] or every
     with progress() as watched:
-        found = look_around(every, chosen, options.services(), watched)
+        found = look_around(every, chosen, options.services(), watched, None if names else Path(SOCKETS))
     if options.json:
         print_json(found.as_json())
     else:

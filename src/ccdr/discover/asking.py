@@ -92,7 +92,9 @@ def _through(engine: Postgres, database: str) -> Postgres:
 def explained(error: CommandFailed, engine: Postgres) -> CcdrError:
     """Why the server did not answer, with the next step."""
     c = engine.connection
-    said = " ".join(line.removeprefix("psql: error: ") for line in error.stderr.strip().splitlines()) or str(error)
+    said = " ".join(line.strip().removeprefix("psql: error: ") for line in error.stderr.strip().splitlines()) or str(
+        error
+    )
     message = f"{c.host}, port {c.port}, as {c.user}: {said}"
     for pattern, hint in _REFUSED:
         if re.search(pattern, error.stderr):

@@ -132,6 +132,9 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
         remark("  keep_within: 8d", "longer than the longest gap between two restore tests"),
         f"  keep_daily: {terms.retention_days}",
         "",
+        remark("# notify:", "who is told when something is wrong, once and not at every run"),
+        remark(f"#   urls_file: secrets/{terms.name}.urls", "Apprise URLs, one a line: mailto://…, slack://…"),
+        "",
     )
 
 

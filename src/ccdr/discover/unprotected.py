@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 
 PATIENCE = 5.0  # seconds for the size of one directory
-DATABASE, DIRECTORY = "database", "directory"
+DATABASE, DIRECTORY, SERVER = "database", "directory", "server"
 ALWAYS_THERE = ("postgres", "template1")
 
 
@@ -78,11 +79,22 @@ class Discovered:
 
 
 def discover(
-    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress
+    plans: Sequence[LoadedPlan],
+    named: Sequence[LoadedPlan],
+    services: Services,
+    progress: Progress,
+    sockets: Path | None = None,
 ) -> Discovered:
-    """Look around the assets of `named`; what any of `plans` names is protected."""
+    """Look around the assets of `named`; what any of `plans` names is protected. With `sockets`, the directory where
+    this host's PostgreSQL servers have theirs, those that no plan names are looked at too."""
     found = Discovered()
-    _databases(plans, named, services, progress, found)
+    servers = _servers(plans, named, services, progress, found)
+    if sockets is not None:
+        _local_servers(sockets, plans, servers, services, progress, found)
+    for server in servers.values():
+        for name, size in sorted(server.others.items()):
+            if name not in server.named:
+                found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
     _directories(plans, named, services, progress, found)
     found.untested += _untested(named, services)
     return found
@@ -97,9 +109,10 @@ class _Server:
     others: dict[str, int | None] = field(default_factory=dict)
 
 
-def _databases(
+def _servers(
     plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
-) -> None:
+) -> dict[str, _Server]:
+    """The servers that plans name, by identity: the same one may be reached in several ways."""
     servers: dict[str, _Server] = {}
     for key, engines in _by_connection(plans).items():
         ours = key in _by_connection(named)
@@ -117,10 +130,34 @@ def _databases(
         except CcdrError as error:
             if ours:
                 found.unreachable.append(Unreachable(shown, str(error)))
-    for server in servers.values():
-        for name, size in sorted(server.others.items()):
-            if name not in server.named:
-                found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
+    return servers
+
+
+def _local_servers(
+    sockets: Path,
+    plans: Sequence[LoadedPlan],
+    servers: dict[str, _Server],
+    services: Services,
+    progress: Progress,
+    found: Discovered,
+) -> None:
+    """PostgreSQL servers of this host, as whoever runs ccdr. One that lets us not in is told by its port alone, and
+    only where no plan names that port."""
+    ports = {port for _, port, _ in _by_connection(plans)}
+    for socket in sorted(sockets.glob(".s.PGSQL.*")):
+        if not (suffix := socket.suffix.removeprefix(".")).isdigit() or not socket.is_socket():
+            continue
+        connection = {"host": str(sockets), "port": int(suffix), "user": getpass.getuser(), "database": ALWAYS_THERE[0]}
+        engine = Postgres.model_validate({"engine": "postgres", "connection": connection})
+        progress.step(f"asking {_shown(engine)}")
+        try:
+            with ask(engine, ALWAYS_THERE[1:], services, progress) as asked:
+                if asked.server.identity not in servers:
+                    server = servers[asked.server.identity] = _Server(_shown(engine))
+                    server.others = dict(_with_tables(asked, set()))
+        except CcdrError:
+            if int(suffix) not in ports:
+                found.unprotected.append(Unprotected(SERVER, str(sockets), f"PostgreSQL, port {suffix}", None))
 
 
 def _by_connection(plans: Iterable[LoadedPlan]) -> dict[tuple[str, int, str], list[Postgres]]:
