@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ccdr.discover import machine
 from ccdr.discover.address import Address, targets
-from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft, half
+from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft
+from ccdr.discover.first_tests import half
 from ccdr.discover.names import name_from, scalar
 from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import Files, Postgres

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @verb()
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 def discover(names: tuple[str, ...]) -> Exit:
-    """What do the plans leave out? Databases and directories beside those they name, and assets never tested.
+    """What do the plans leave out, and what was never tested?
 
     Asks every server that a plan names, and those on this host, for databases that no plan names, and looks beside
     every directory for others with audio in them. It reads names and sizes, and changes nothing. With PLANs, only

@@ -14,6 +14,7 @@ from ccdr.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Progress
 from ccdr.services import Services
 
+ALWAYS_THERE = ("postgres", "template1")  # databases to ask a server through when none is named
 NO_PROGRESS = 60.0  # seconds; every question has a shorter limit of its own
 _ELSEWHERE = re.compile(r'database "[^"]*" does not exist|permission denied for database|no pg_hba\.conf entry')
 # What the server said, and what to do about it. The command line or a file is wrong.

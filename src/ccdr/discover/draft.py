@@ -1,7 +1,6 @@
 """The first plan and its restore tests, written for the people who will change them.
 
-What cannot be found out is assumed, and the text says so. Nothing is claimed that a healthy backup might not keep:
-row counts ask for half of what is there, freshness for what weekends and holidays leave.
+What cannot be found out is assumed, and the text says so.
 """
 
 from __future__ import annotations
@@ -11,18 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.discover.address import Address
-from ccdr.discover.names import name_from, scalar
+from ccdr.discover.first_tests import database_checks, restore_test, tree_checks
+from ccdr.discover.names import name_from, remark, scalar, so_many
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.postgres.survey import DatabaseFound
-from ccdr.model import human_bytes, human_seconds
+from ccdr.model import human_bytes
 
 GIB = 2**30
 # Up to so many bytes: objectives, and how often to back up (minutes), a third of the RPO. Past the last, the last.
 _SCALES = ((10 * GIB, "1h", "1h", "4h", 20), (100 * GIB, "6h", "4h", "12h", 120), (2**63, "24h", "24h", "48h", 480))
 WEEKLY_OVER = 20 * GIB  # restoring more than that every night would be all that the machine does
-ROW_CHECKS, FRESHNESS_CHECKS = 5, 2
-LONG_WEEKEND, UNKNOWN_RHYTHM = 4, 30  # days
-SETTLED_ARCHIVE = 7 * 86400.0  # a directory with older audio than this keeps it
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class Terms:
     key: str
     env_file: str | None
     password_file: str | None
-    retention_days: int = 35
 
 
 Item = DatabaseAsset | TreeFound
@@ -74,8 +70,14 @@ def draft(terms: Terms, items: Sequence[Item], now: float) -> Draft:
     lines = [*_head(terms, items), "assets:"]
     for n, (name, item) in enumerate(zip(names, items, strict=True)):
         lines += [f"  {scalar(name)}:", *(f"    {line}" for line in _asset(terms, item, n, tests[name], items)), ""]
-    texts = {tests[name]: _restore_test(tests[name], item, now) for name, item in zip(names, items, strict=True)}
+    texts = {tests[name]: _test_of(tests[name], item, now) for name, item in zip(names, items, strict=True)}
     return Draft("\n".join(lines).rstrip("\n") + "\n", texts, tuple(names))
+
+
+def _test_of(name: str, item: Item, now: float) -> str:
+    if isinstance(item, DatabaseAsset):
+        return restore_test(name, item.database, database_checks(item.found))
+    return restore_test(name, str(item.path), tree_checks(item, now))
 
 
 def _asset_names(items: Sequence[Item]) -> list[str]:
@@ -130,7 +132,7 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
         "",
         remark("retention:", "`ccdr run` removes what is older; it never takes the last good one"),
         remark("  keep_within: 8d", "longer than the longest gap between two restore tests"),
-        f"  keep_daily: {terms.retention_days}",
+        "  keep_daily: 35",
         "",
         remark("# notify:", "who is told when something is wrong, once and not at every run"),
         remark(f"#   urls_file: secrets/{terms.name}.urls", "Apprise URLs, one a line: mailto://…, slack://…"),
@@ -196,83 +198,6 @@ def _tree(item: TreeFound) -> Iterator[str]:
 
 def _audio(item: TreeFound) -> str:
     return "".join(f", {count:,} .{suffix}" for suffix, count in item.audio.most_common())
-
-
-def _restore_test(name: str, item: Item, now: float) -> str:
-    what = item.database if isinstance(item, DatabaseAsset) else str(item.path)
-    lines = [
-        f"# What must be true of {what}, restored into a sandbox, before a backup counts as proven.",
-        "# Written by `ccdr init` from what it found; add what your application relies on (kind: sql, kind: command).",
-        "",
-        f"restore_test: {scalar(name)}",
-        "checks:",
-        "  # What was restored equals what was captured. Never leave it out.",
-        "  - {kind: identical}",
-    ]
-    lines += _database_checks(item.found) if isinstance(item, DatabaseAsset) else _tree_checks(item, now)
-    return "\n".join(lines) + "\n"
-
-
-def _database_checks(found: DatabaseFound) -> Iterator[str]:
-    yield "  # Every page and index of the restored database can be read, and they agree with each other."
-    yield "  - {kind: integrity}"
-    large = [t for t in found.largest if t.rows >= 10] or list(found.largest[:1])
-    if large:
-        yield "  # The backup of an emptied source is a faithful copy, and no use: about half of what was there."
-    for table in large[:ROW_CHECKS]:
-        about = "" if table.exact else "about "
-        check = f"  - {{kind: rows, table: {scalar(table.name)}, at_least: {half(table.rows)}}}"
-        yield remark(check, f"there were {about}{table.rows:,}", column=61)
-    for newest in found.newest[:FRESHNESS_CHECKS]:
-        query = scalar(f"select max({newest.column}) from {newest.table}")
-        yield f"  # The newest row was {human_seconds(newest.age)} old. {_rhythm(newest.gap)}"
-        name = scalar(f"newest row of {newest.table}"[:200])
-        yield f"  - {{kind: freshness, name: {name}, within: {_within(newest.gap)}d,"
-        yield f"     query: {query}}}"
-
-
-def _within(gap: int | None) -> int:
-    """Days: three times the longest silence seen, and a long weekend at least."""
-    return UNKNOWN_RHYTHM if gap is None else max(LONG_WEEKEND, 3 * gap)
-
-
-def _rhythm(gap: int | None) -> str:
-    if gap is None:
-        return "There is little history to judge by: tighten it once you know better."
-    return f"No silence was longer than {so_many(gap, 'day')}: tighten it if weekends count."
-
-
-def _tree_checks(found: TreeFound, now: float) -> Iterator[str]:
-    if not found.decodable:
-        return
-    keeps = found.oldest is not None and now - found.oldest > SETTLED_ARCHIVE
-    match = ", ".join(scalar(f"*.{suffix}") for suffix in found.decodable)
-    at_least = half(sum(found.audio[suffix] for suffix in found.decodable)) if keeps else 1
-    check = f"- {{kind: decodable, match: [{match}], at_least: {at_least}}}"
-    if found.silent:
-        empty = so_many(found.silent, "audio file")
-        yield f"  # {empty} had not a byte in them and would fail this. Move them away, then take the # off:"
-        yield f"  # {check}"
-    else:
-        yield "  # Audio opens and decodes to its end. A recorder that writes rubbish is noticed here and nowhere else."
-        yield f"  {check}"
-
-
-def remark(text: str, comment: str, *, column: int = 37) -> str:
-    """A line with a comment behind it, in its column where the text leaves room."""
-    return f"{text.ljust(column - 2)}  # {comment}"
-
-
-def half(count: int) -> int:
-    """Half of it, rounded down to two digits; at least 1."""
-    rest, unit = max(1, count // 2), 1
-    while rest >= 100:
-        rest, unit = rest // 10, unit * 10
-    return rest * unit
-
-
-def so_many(count: int, one: str) -> str:
-    return f"1 {one}" if count == 1 else f"{count:,} {one}s"
 
 
 def beside(path: Path, plans: Path) -> str:

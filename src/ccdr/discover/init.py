@@ -14,25 +14,21 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ccdr.checks import AnyCheck
 from ccdr.discover import machine
 from ccdr.discover.address import Address, targets
-from ccdr.discover.asking import Asked, ask, explained
-from ccdr.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft, so_many
+from ccdr.discover.draft import Draft, Item, Terms, beside, draft
 from ccdr.discover.names import name_from
+from ccdr.discover.search import Search
 from ccdr.discover.write import NewFile, write_all
-from ccdr.engines import AnyEngine, Postgres
+from ccdr.engines import AnyEngine
 from ccdr.engines.filetree import TreeFound
-from ccdr.engines.postgres import survey
-from ccdr.errors import CcdrError, CommandFailed, Exit, UsageProblem
+from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.interfaces import Progress
-from ccdr.model import human_bytes, human_seconds
 from ccdr.plans.model import Plan, Repository
 from ccdr.plans.problems import checked
 from ccdr.plans.restore_tests import RestoreTestFile
 from ccdr.plans.yamlfile import dotted, parse
 from ccdr.services import Services
 
-EMPTY_ALLOWED = ("postgres", "template1")  # what to ask a server through when no database is named
 KEY_BYTES = 32
-SETTLE = 60.0  # seconds, as the plan says
 
 
 @dataclass(frozen=True)
@@ -68,82 +64,6 @@ class Initialised:
         return Exit.FINDING if self.findings else Exit.OK
 
 
-@dataclass
-class _Search:
-    """Goes through the servers and trees, and keeps what people should know."""
-
-    services: Services
-    progress: Progress
-    password_file: Path | None
-    items: list[Item] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-
-    def server(self, address: Address) -> None:
-        self.progress.step(f"asking {address.shown}")
-        engine = _engine(address, self.password_file)
-        others = () if address.database else (*EMPTY_ALLOWED[1:], address.user)
-        with ask(engine, others, self.services, self.progress) as asked:
-            self.found.append(f"PostgreSQL {asked.server.version} at {address.shown}, as {asked.server.user}:")
-            for listed in asked.server.databases:
-                if address.database in (None, listed.name):
-                    self._database(address, engine, asked, listed)
-
-    def _database(self, address: Address, engine: Postgres, asked: Asked, listed: survey.ListedDatabase) -> None:
-        name = listed.name
-        if not name.isprintable():
-            self.findings.append(f"the database {name!a} is left out: its name cannot stand in a plan")
-            return
-        if not listed.connect or listed.bytes is None:
-            sql = f"GRANT CONNECT ON DATABASE {_quoted(name)} TO {_quoted(asked.server.user)};"
-            self.findings.append(f"the database {name} is left out: {asked.server.user} may not connect to it: {sql}")
-            return
-        self.progress.step(f"looking at {name}")
-        try:
-            found = survey.database(asked.place, asked.env_of(name))
-        except CommandFailed as error:
-            if address.database:
-                raise explained(error, engine) from None
-            self.findings.append(f"the database {name} is left out: {explained(error, engine)}")
-            return
-        if not found.tables:
-            if address.database:
-                raise UsageProblem(f"the database {name} has no table", hint="is it the right one?")
-            self.notes.append(f"the database {name} is left out: it has no table")
-            return
-        self.items.append(
-            DatabaseAsset(address, name, asked.server.version, listed.bytes, asked.server.superuser, found)
-        )
-        self.found.append(f"  {name}: {_described(found, listed.bytes)}")
-        self.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in found.lacks]
-        if found.lacks:
-            self.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
-        if "=" in name:
-            self.findings.append(
-                f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
-            )
-
-    def tree(self, found: TreeFound, now: float) -> None:
-        self.items.append(found)
-        more = "" if found.whole else "more than "
-        audio = "".join(f", {n:,} .{suffix}" for suffix, n in found.audio.most_common())
-        newest = f", newest {human_seconds(max(0.0, now - found.newest))} old" if found.newest is not None else ""
-        self.found.append(
-            f"{found.path}: {more}{so_many(found.files, 'file')}, {human_bytes(found.bytes)}{audio}{newest}"
-        )
-        if found.unreadable:
-            self.findings.append(f"{found.path}: {found.unreadable:,} entries cannot be read: run ccdr as who may")
-        if found.oldest is not None and abs(now - found.oldest) < SETTLE:
-            self.notes.append(
-                f"{found.path}: all files are younger than a minute, and a backup waits until they settle"
-            )
-        if found.silent:
-            self.notes.append(f"{found.path}: {found.silent:,} audio files are empty, so decoding is not checked yet")
-        if found.audio and not found.decodable:
-            self.notes.append(f"{found.path}: its audio has no header, so that it cannot be checked by decoding")
-
-
 def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
     addresses, trees = targets(wanted.given)
@@ -152,7 +72,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     name = _name(wanted, addresses, trees)
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
-    search = _Search(services, progress, wanted.password_file)
+    search = Search(services, progress, wanted.password_file)
     now = services.clock.now().timestamp()
     for address in addresses:
         search.server(address)
@@ -177,15 +97,6 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     if not wanted.dry_run:
         made.written = write_all(files, force=wanted.force)
     return made
-
-
-def _engine(address: Address, password_file: Path | None) -> Postgres:
-    connection: dict[str, object] = {
-        "host": address.host, "port": address.port, "user": address.user, "tls": address.tls,
-        "database": address.database or EMPTY_ALLOWED[0],
-        "password_file": password_file and password_file.absolute(), "ca_file": address.ca_file,
-    }  # fmt: skip
-    return Postgres.model_validate({"engine": "postgres", "connection": connection})
 
 
 def _secret(path: Path | None, option: str, *, needed: bool) -> None:
@@ -293,19 +204,3 @@ def _asset_json(name: str, item: Item) -> dict[str, object]:
                 "audio": audio, "complete": item.whole}  # fmt: skip
     return {"asset": name, "engine": "postgres", "database": item.database, "tables": item.found.tables,
             "bytes": item.bytes, "version": item.version, "extensions": dict(item.found.extensions)}  # fmt: skip
-
-
-def _described(found: survey.DatabaseFound, size: int) -> str:
-    text = f"{human_bytes(size)}, {so_many(found.tables, 'table')}"
-    if found.largest:
-        rows = ", ".join(f"{t.name} {'' if t.exact else 'about '}{t.rows:,} rows" for t in found.largest[:3])
-        text += f" ({rows})"
-    if found.newest:
-        text += f", newest row {human_seconds(min(n.age for n in found.newest))} old"
-    if found.extensions:
-        text += f", extensions {', '.join(found.extensions)}"
-    return text
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

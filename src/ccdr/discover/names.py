@@ -1,4 +1,4 @@
-"""Names and values of the world as plan files spell them."""
+"""Names and values of the world as plan files spell them, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def scalar(text: str | int | Path) -> str:
     if '"' in text and text.isprintable():
         return "'" + text.replace("'", "''") + "'"
     return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=2**20)).rstrip("\n")
+
+
+def remark(text: str, comment: str, *, column: int = 37) -> str:
+    """A line with a comment behind it, in its column where the text leaves room."""
+    return f"{text.ljust(column - 2)}  # {comment}"
+
+
+def so_many(count: int, one: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count:,} {one}s"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.discover.asking import Asked, ask
+from ccdr.discover.asking import ALWAYS_THERE, Asked, ask
 from ccdr.engines import Files, Postgres
 from ccdr.engines.filetree import has_audio, look
 from ccdr.engines.postgres import survey
@@ -19,7 +19,6 @@ from ccdr.services import Job, Services
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, SERVER = "database", "directory", "server"
-ALWAYS_THERE = ("postgres", "template1")
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,9 @@ def _servers(
 ) -> dict[str, _Server]:
     """The servers that plans name, by identity: the same one may be reached in several ways."""
     servers: dict[str, _Server] = {}
+    wanted = _by_connection(named)
     for key, engines in _by_connection(plans).items():
-        ours = key in _by_connection(named)
+        ours = key in wanted
         shown = _shown(engines[0])
         progress.step(f"asking {shown}")
         databases = {engine.connection.database for engine in engines}
