@@ -14,7 +14,7 @@ from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
 from ccdr.history import AssetHistory, Histories, histories
-from ccdr.interfaces import Clock
+from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.model import Objectives, Snapshot, rfc3339
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
@@ -128,11 +128,15 @@ class Services:
 
     def write_credentials(self, job: Job, directory: Path) -> None:
         """The source's password as the files its client wants, mode 0600."""
-        source = job.engine.secret()
-        secret = password(source, self.host, what=f"{job.asset}: connection") if source else None
+        self.write_credentials_of(job.engine, directory, what=f"{job.asset}: connection")
+
+    def write_credentials_of(self, engine: Engine, directory: Path, *, what: str) -> None:
+        """As `write_credentials`, for a source that no plan names yet; `what` is how errors call it."""
+        source = engine.secret()
+        secret = password(source, self.host, what=what) if source else None
         if secret is None:
             return
-        for name, text in job.engine.credentials(secret).items():
+        for name, text in engine.credentials(secret).items():
             path = directory / name
             path.touch(mode=0o600)
             path.write_text(text, "utf-8")

@@ -5,7 +5,21 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, run, sandbox, snapshots, status, test, upkeep
+from ccdr.cli import (
+    backup,
+    completion,
+    demo,
+    discover,
+    init,
+    ledger,
+    plan,
+    run,
+    sandbox,
+    snapshots,
+    status,
+    test,
+    upkeep,
+)
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -31,6 +45,8 @@ def main() -> None:
 
 
 for _verb in (
+    init.init,
+    discover.discover,
     backup.backup,
     test.test,
     run.run,
