@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import IO
 
 from ccdr import __version__
-from ccdr.catalogue import write_durably
 from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
-from ccdr.state import State, remove_tree
+from ccdr.state import State, remove_tree, write_durably
 
 GUIDE = "docs/upgrade.md tells how to go forward and back"
 PATIENCE = 10.0  # seconds that a command waits for another's migration, or a migration for other commands

@@ -30,7 +30,7 @@ from ccdr.model import (
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
 from ccdr.sandbox.lab import memory_available, readable_inside, room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -127,7 +127,13 @@ class RestoreTest:
 
 
 def restore_test(
-    job: Job, selection: str, services: Services, progress: Progress, *, keep: bool = False
+    job: Job,
+    selection: str,
+    services: Services,
+    progress: Progress,
+    *,
+    keep: bool = False,
+    trigger: Trigger = BY_HAND,
 ) -> RestoreTest:
     """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning).
 
@@ -144,6 +150,7 @@ def restore_test(
                 "plan_sha256": job.loaded.sha256,
                 "restore_tests": dict(job.loaded.restore_tests),
                 "selection": selection,
+                "trigger": trigger.body(),
             }
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
             services.ledger.append(TEST_START, **where, body=body)
@@ -352,6 +359,7 @@ class _Work:
             if size != digest.bytes:
                 found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
                 raise BackupBad(f"the restore is incomplete: {name} {found}")
+        self._engine.complete(fetched, restored, manifest)
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.catalogue import Catalogue
@@ -11,10 +12,10 @@ from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
-from ccdr.history import AssetHistory, read_history
+from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
-from ccdr.model import Objectives
+from ccdr.model import Objectives, rfc3339
 from ccdr.plans import LimitsInForce, LoadedPlan
 from ccdr.proc import Host
 from ccdr.sandbox.lab import Lab
@@ -52,6 +53,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
+
+    due: datetime | None = None
+
+    def body(self) -> dict[str, object]:
+        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+
+BY_HAND = Trigger()
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -85,9 +99,13 @@ class Services:
             lock_wait=limits.lock_wait,
         )
 
+    def histories(self) -> Histories:
+        """What the ledger says of each asset."""
+        return histories(self.ledger, self.state.root / "history.json")
+
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""
-        return read_history(self.ledger.records()).get((job.plan, job.asset), AssetHistory())
+        return self.histories().get((job.plan, job.asset), AssetHistory())
 
     def write_credentials(self, job: Job, directory: Path) -> None:
         """The source's password as the files its client wants, mode 0600."""

@@ -4,7 +4,9 @@ version      the format of all this, a whole number; every ccdr at work holds it
 ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
+schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb
+history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -22,15 +24,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.errors import CcdrError, Locked
-from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
+
+if TYPE_CHECKING:
+    from ccdr.interfaces import Clock
 
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 1
-PARTS = ("ledger", "catalogue", "index", "locks", "scratch", "cache")
+PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache")
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
@@ -140,9 +145,20 @@ class State:
             os.close(handle)
 
     @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Yields whether the lock of this name was free, and holds it then."""
+        with self._flock(self.root / "locks" / f"{name}.lock", tries=GLANCES) as got:
+            yield got
+
+    @staticmethod
+    def run_id(clock: Clock) -> str:
+        """A new one; it tells when."""
+        return f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+    @contextlib.contextmanager
     def run(self, clock: Clock) -> Iterator[Run]:
         """A new run with an empty scratch directory, removed at its end unless `kept_until` was set."""
-        run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run_id = self.run_id(clock)
         with self._flock(self._alive_path(run_id), tries=GLANCES):  # first: scratch without it is a dead run's
             scratch = self.directory("scratch", f"run-{run_id}")
             run = Run(run_id, scratch)
@@ -170,6 +186,16 @@ class State:
             return now < utc(path.read_text("ascii").strip())
         return False
 
+    def kept_runs(self, now: datetime) -> list[Path]:
+        """Scratch directories of runs that have ended and are kept until later, for a person's look."""
+        found = []
+        for path in sorted((self.root / "scratch").glob("run-*.alive")):
+            with self._flock(path) as free:
+                ended = free
+            if ended and self.alive(path.stem.removeprefix("run-"), now):
+                found.append(path.with_suffix(""))
+        return found
+
     def dead_runs(self, now: datetime) -> list[Path]:
         """Scratch directories whose run has ended without removing them, or whose keeping has."""
         scratch = self.root / "scratch"
@@ -193,6 +219,14 @@ class State:
         return problems
 
 
+def default_state() -> Path:
+    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ccdr")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
+
+
 def _free(handle: int, tries: int) -> bool:
     for left in reversed(range(tries)):
         with contextlib.suppress(BlockingIOError):
@@ -201,6 +235,31 @@ def _free(handle: int, tries: int) -> bool:
         if left:
             time.sleep(0.02)
     return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
+        directory.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
+        ) from None
 
 
 def remove_tree(path: Path) -> list[str]:

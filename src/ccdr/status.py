@@ -13,7 +13,7 @@ from cronsim import CronSim
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
-from ccdr.history import AssetHistory, Record, read_history
+from ccdr.history import AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -54,7 +54,7 @@ class AssetStatus:
 
 def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]:
     """Every asset of these plans, in their order."""
-    history = read_history(services.ledger.records())
+    history = services.histories()
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
     return [_asset_status(job, history.get((job.plan, job.asset), AssetHistory()), services) for job in jobs]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ccdr.catalogue import Catalogue
@@ -13,14 +12,6 @@ from ccdr.proc import Host
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
 from ccdr.services import Services
-
-
-def default_state() -> Path:
-    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/ccdr")
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
 
 
 def services(state_dir: Path) -> Services:

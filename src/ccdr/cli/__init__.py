@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, ledger, plan, run, sandbox, snapshots, status, test
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -25,6 +25,7 @@ def main() -> None:
       ccdr plan check                 are all plans right?
       ccdr backup outbound            back every asset of the plan up, now
       ccdr test outbound --asset crm  restore the newest snapshot into a sandbox and check it
+      ccdr run                        whatever is due: this is what cron calls
       ccdr status                     can the contact centre be brought back?
     """
 
@@ -32,6 +33,7 @@ def main() -> None:
 for _verb in (
     backup.backup,
     test.test,
+    run.run,
     status.status,
     snapshots.snapshots,
     plan.plan,
