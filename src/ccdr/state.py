@@ -1,5 +1,6 @@
 """The state directory: who owns what in it, locks, and each run's scratch.
 
+version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
@@ -31,6 +32,11 @@ from ccdr.model import rfc3339, utc
 if TYPE_CHECKING:
     from ccdr.interfaces import Clock
 
+# How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
+# one more, and adds a step to migrate.py.
+FORMAT = 1
+PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache")
+
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 
@@ -54,6 +60,7 @@ class Run:
 @dataclass(frozen=True)
 class State:
     root: Path
+    in_use: object = field(default=None, repr=False, compare=False)  # keeps migrations away as long as it lives
 
     @property
     def id(self) -> str:
@@ -65,6 +72,7 @@ class State:
         path = self.root.joinpath(*parts)
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.mark()
             for depth in range(1, len(parts) + 1):
                 self.root.joinpath(*parts[:depth]).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -73,6 +81,29 @@ class State:
                 hint="name one you may write with --state DIR or CCDR_STATE",
             ) from None
         return path
+
+    @property
+    def version_file(self) -> Path:
+        return self.root / "version"
+
+    @property
+    def has_contents(self) -> bool:
+        return self.version_file.exists() or any((self.root / part).exists() for part in PARTS)
+
+    def mark(self) -> None:
+        """State that bears no number yet gets one: FORMAT where it is new, 1 where it is from before there were any."""
+        if self.version_file.exists():
+            return
+        format_ = 1 if self.has_contents else FORMAT
+        # Whole or not at all, and whoever comes second keeps what the first wrote.
+        new = self.root / f".version.{secrets.token_hex(4)}"
+        try:
+            new.touch(mode=0o600)
+            new.write_text(f"{format_}\n", "ascii")
+            with contextlib.suppress(FileExistsError):
+                os.link(new, self.version_file)
+        finally:
+            new.unlink(missing_ok=True)
 
     @property
     def ledger(self) -> Path:
