@@ -12,7 +12,7 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.filetree import has_audio, look
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
-from ccdr.history import AssetHistory, read_history
+from ccdr.history import AssetHistory
 from ccdr.interfaces import Progress
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -217,7 +217,7 @@ def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
 
 
 def _untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
-    history = read_history(services.ledger.records())
+    history = services.histories()
     for loaded in plans:
         for asset in loaded.plan.assets:
             job = Job(loaded, asset)
