@@ -31,6 +31,11 @@ class Unprotected:
     name: str
     bytes: int | None
 
+    @property
+    def names(self) -> set[str]:
+        """What a plan's `ignore:` may call it."""
+        return {f"{self.where}/{self.name}"} if self.kind == DIRECTORY else {self.name}
+
     def as_json(self) -> dict[str, object]:
         return {"kind": self.kind, "server": self.where, "name": self.name, "bytes": self.bytes}
 
@@ -95,6 +100,8 @@ def discover(
             if name not in server.named:
                 found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
     _directories(plans, named, services, progress, found)
+    ignored = {name for loaded in plans for name in loaded.plan.ignore}
+    found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
     found.untested += _untested(named, services)
     return found
 
