@@ -217,6 +217,11 @@ def test_discover_names_what_no_plan_protects(here: Path, server: Server) -> Non
     assert in_no_plan(done) == [("database", "forgotten"), ("directory", "beside")]
     assert [(u["plan"], u["asset"]) for u in done.json["untested"]] == [("p", "crm"), ("p", "here")]
     assert done.json["unreachable"] == []
+    plan = here / "plans" / "p.yaml"
+    text = plan.read_text()
+    plan.write_text(f"{text}ignore: [forgotten, {here}/spool/beside]\n")
+    assert in_no_plan(ccdr(here, "discover", "--json")) == []
+    plan.write_text(text)
     # By TCP it is the same server: what one plan names, no other plan leaves out.
     (here / "keeper.pw").write_text(KEEPER_PASSWORD + "\n")
     (here / "keeper.pw").chmod(0o600)

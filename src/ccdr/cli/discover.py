@@ -22,7 +22,7 @@ def discover(names: tuple[str, ...]) -> Exit:
 
     Asks every server that a plan names, and those on this host, for databases that no plan names, and looks beside
     every directory for others with audio in them. It reads names and sizes, and changes nothing. With PLANs, only
-    around those.
+    around those. What needs no backup stands in a plan: `ignore: [scratch, /var/spool/old]`.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def _tell(found: Discovered) -> None:
         click.echo("In no plan:")
         rows = [(u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.where) for u in found.unprotected]
         table(("kind", "name", "size", "where"), rows)
-        click.echo("→ add an asset for it to a plan, or write a plan: ccdr init URL|PATH\n")
+        click.echo("→ add an asset for it to a plan, or write one (ccdr init URL|PATH), or name it in `ignore:`\n")
     for untested in found.untested:
         click.echo(f"{word('untested')}  {untested.plan}/{untested.asset}: {untested.why}")
     for unreachable in found.unreachable:

@@ -12,7 +12,7 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.filetree import has_audio, look
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
-from ccdr.history import AssetHistory, read_history
+from ccdr.history import AssetHistory
 from ccdr.interfaces import Progress
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -30,6 +30,11 @@ class Unprotected:
     where: str
     name: str
     bytes: int | None
+
+    @property
+    def names(self) -> set[str]:
+        """What a plan's `ignore:` may call it."""
+        return {f"{self.where}/{self.name}"} if self.kind == DIRECTORY else {self.name}
 
     def as_json(self) -> dict[str, object]:
         return {"kind": self.kind, "server": self.where, "name": self.name, "bytes": self.bytes}
@@ -95,6 +100,8 @@ def discover(
             if name not in server.named:
                 found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
     _directories(plans, named, services, progress, found)
+    ignored = {name for loaded in plans for name in loaded.plan.ignore}
+    found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
     found.untested += _untested(named, services)
     return found
 
@@ -217,7 +224,7 @@ def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
 
 
 def _untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
-    history = read_history(services.ledger.records())
+    history = services.histories()
     for loaded in plans:
         for asset in loaded.plan.assets:
             job = Job(loaded, asset)
