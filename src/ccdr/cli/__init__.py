@@ -36,6 +36,7 @@ def main() -> None:
 
     \b
     Examples:
+      ccdr init postgresql:///crm     a first plan and restore test from what is found there
       ccdr plan check                 are all plans right?
       ccdr backup outbound            back every asset of the plan up, now
       ccdr test outbound --asset crm  restore the newest snapshot into a sandbox and check it
