@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from ccdr import __version__
 from ccdr.errors import CcdrError
-from ccdr.history import CHECKED, MISSED, PRUNED, Histories, Record
+from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, Histories, Record
 from ccdr.model import utc
 from ccdr.status import TESTED, AssetStatus, Trouble
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Gauge
+    from prometheus_client import CollectorRegistry, Counter, Gauge
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE")
 ASSET, PLAN = ("plan", "asset"), ("plan",)
@@ -40,8 +40,7 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
-    "ccdr_missed_last_due_timestamp_seconds": (ASSET, "The newest due time that passed without a try."),
-    "ccdr_missed_last_count": (ASSET, "How many due times passed without a try, the last time some did."),
+    "ccdr_asset_missed_total": (ASSET, "Due times that passed without a try, since the ledger began."),
     "ccdr_repository_bytes": (PLAN, "What the repository takes, as the newest prune or check has measured it."),
     "ccdr_last_prune_timestamp_seconds": (PLAN, "When the newest prune ended."),
     "ccdr_last_check_timestamp_seconds": (PLAN, "When the newest check ended."),
@@ -108,19 +107,26 @@ class _Board:
     """Gauges of a registry of our own, so that nothing of this process gets in."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Gauge
+        from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._gauges: dict[str, Gauge] = {
-            name: Gauge(name, text, labels, registry=self.registry) for name, (labels, text) in METRICS.items()
+        self._metrics: dict[str, Gauge | Counter] = {
+            name: (Counter if name.endswith("_total") else Gauge)(name, text, labels, registry=self.registry)
+            for name, (labels, text) in METRICS.items()
         }
 
     def set(self, name: str, value: float | bool | None, *labels: str) -> None:
         """Nothing for what is not known."""
+        from prometheus_client import Gauge
+
         if value is None:
             return
-        gauge = self._gauges[name]
-        (gauge.labels(*labels) if labels else gauge).set(float(value))
+        metric = self._metrics[name].labels(*labels) if labels else self._metrics[name]
+        if isinstance(metric, Gauge):
+            metric.set(float(value))
+        else:
+            metric.inc(float(value))  # of a registry that is made anew each time
 
 
 def _asset(board: _Board, status: AssetStatus) -> None:
@@ -136,7 +142,7 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_test_overdue", Trouble.TEST_LATE in kinds, *where)
     board.set("ccdr_asset_problems", len(status.wrong), *where)
     if status.last_backup is not None:
-        board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == "STORED", *where)
+        board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)
     if status.last_test is not None:
         board.set("ccdr_asset_last_test_timestamp_seconds", _time(status.last_test), *where)
         for verdict in VERDICTS:
@@ -150,9 +156,7 @@ def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
     if (good := history.last_good_backup) is not None:
         board.set("ccdr_asset_last_good_backup_timestamp_seconds", _time(good), plan, asset)
         board.set("ccdr_asset_snapshot_bytes", (good.get("snapshot") or {}).get("bytes"), plan, asset)
-    if (missed := history.newest.get(MISSED)) is not None:
-        board.set("ccdr_missed_last_due_timestamp_seconds", utc(missed["due"]).timestamp(), plan, asset)
-        board.set("ccdr_missed_last_count", missed["count"], plan, asset)
+    board.set("ccdr_asset_missed_total", history.missed, plan, asset)
 
 
 def _plan(board: _Board, plan: str, histories: Histories, problems: int, unreached: int) -> None:
@@ -166,10 +170,9 @@ def _plan(board: _Board, plan: str, histories: Histories, problems: int, unreach
         board.set("ccdr_last_prune_timestamp_seconds", _time(pruned), plan)
     if checked is not None:
         board.set("ccdr_last_check_timestamp_seconds", _time(checked), plan)
-        board.set("ccdr_last_check_clean", checked.get("result") == "CLEAN", plan)
-    measured = [r for r in (pruned, checked) if r is not None and r.get("repository_bytes") is not None]
-    if measured:
-        board.set("ccdr_repository_bytes", max(measured, key=lambda r: r["seq"])["repository_bytes"], plan)
+        board.set("ccdr_last_check_clean", checked.get("result") == CLEAN, plan)
+    if history.sizes:
+        board.set("ccdr_repository_bytes", history.sizes[max(history.sizes)], plan)
 
 
 def _time(record: Record) -> float:

@@ -20,7 +20,7 @@ from typing import Protocol
 from ccdr import interrupts
 from ccdr.backup import backup
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.history import MISSED, STORED
+from ccdr.history import CLEAN, DAMAGED, MISSED, STORED
 from ccdr.interfaces import Progress
 from ccdr.model import Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -29,6 +29,7 @@ from ccdr.restore_test import restore_test
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
+from ccdr.upkeep import DONE, check, prune
 
 
 class Verb(StrEnum):
@@ -329,6 +330,12 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.BACKUP:
         stored = backup(_job(task), services, progress, trigger=trigger)
         return Performed(stored, stored.result == STORED)
+    if task.verb is Verb.PRUNE:
+        pruned = prune(task.loaded, services, progress, trigger=trigger)
+        return Performed(pruned, pruned.result == DONE)
+    if task.verb is Verb.CHECK:
+        checked = check(task.loaded, services, progress, trigger=trigger)
+        return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
     planned = job.engine.restore_test
     assert planned is not None

@@ -15,7 +15,7 @@ from cronsim import CronSim
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
-from ccdr.history import CHECKED, FAILED, PRUNED, AssetHistory, Record
+from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -96,10 +96,14 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
     """Every asset of these plans, in their order."""
     history = services.histories()
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
-    return [_asset_status(job, history.get((job.plan, job.asset), AssetHistory()), services) for job in jobs]
+
+    def known(plan: str, asset: str | None) -> AssetHistory:
+        return history.get((plan, asset), AssetHistory())
+
+    return [_asset_status(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def upkeep(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
+def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, by its newest prune and its newest check."""
     history = services.histories()
     return {p.plan.plan: tuple(_upkeep(history.get((p.plan.plan, None), AssetHistory()))) for p in plans}
@@ -109,7 +113,7 @@ def exit_code(found: Sequence[AssetStatus]) -> Exit:
     return Exit.FINDING if any(s.finding for s in found) else Exit.OK
 
 
-def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetStatus:
+def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
     now = services.clock.now()
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
@@ -126,6 +130,9 @@ def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetS
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))
+    if damage := history.damage_since(upkeep):
+        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
+        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
     wrong += _late(job, history, services, newest, coverage)
     return AssetStatus(
         plan=job.plan,
@@ -181,14 +188,13 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
             text = f"its last prune FAILED: {pruned.get('reason')}"
             yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]))
         yield from _findings(pruned.get("findings") or ())
-    if checked is not None:
-        result, when = checked.get("result"), utc(checked["time"])
-        said = "; ".join(str(f) for f in checked.get("findings") or ()) or checked.get("reason")
-        if result == "DAMAGED":
-            text = f"its last check found the repository DAMAGED: {said}"
-            yield Problem(Trouble.REPOSITORY_DAMAGED, text, when)
-        elif result == "INCONCLUSIVE":
-            yield Problem(Trouble.CHECK_INCONCLUSIVE, f"its last check is INCONCLUSIVE: {said}", when)
+    damaged = sorted(part for part, (_, result) in history.read.items() if result == DAMAGED)
+    if damaged:  # until the same part is read again and found clean
+        text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
+    if checked is not None and checked.get("result") == INCONCLUSIVE:
+        text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]))
 
 
 def _findings(texts: Iterable[object]) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ def status(names: tuple[str, ...]) -> Exit:
     """
     from ccdr.notify import untold
     from ccdr.plans import plan_names
-    from ccdr.status import exit_code, upkeep
+    from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
 
     options = settings()
@@ -31,7 +31,7 @@ def status(names: tuple[str, ...]) -> Exit:
     if not loaded:  # a wrong --plans in cron must not look green
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     services, shown = options.services(), [p.plan.plan for p in loaded]
-    found, care, deaf = ask(loaded, services), upkeep(loaded, services), untold(services.state, shown)
+    found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
     code = Exit.FINDING if any(care.values()) else exit_code(found)
     if options.json:
         document = [

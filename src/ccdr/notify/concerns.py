@@ -56,7 +56,7 @@ class Attempt:
 def concerns_of(
     found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]], now: datetime
 ) -> Iterator[Concern]:
-    """Everything that is wrong by `status.status()` and `status.upkeep()`."""
+    """Everything that is wrong by `status.status()` and `status.upkeep_problems()`."""
     for status in found:
         for problem in status.wrong:
             yield _concern(status.plan, status.asset, problem)

@@ -50,8 +50,8 @@ NEXT = {
     Trouble.FINDING: "ccdr status {plan}",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
-    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr prune {plan}",
-    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr check {plan}",
+    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
+    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
     Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }
 SECTIONS = {Kind.NEW: "New", Kind.AGAIN: "Back again", Kind.STILL: "Still so", Kind.FIXED: "Fixed again"}
