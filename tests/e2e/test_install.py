@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
-from tests.harness import Site, containers, eventually
-from tests.stored import settled_file, with_repository
+from tests.harness import Site, eventually
+from tests.stored import left, settled_file, with_repository
 
 from ccdr.cli import main
 from ccdr.clock import SystemClock
@@ -363,13 +363,15 @@ def test_what_the_units_take_away_is_not_needed(site: Site, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="session")
-def images(index: None) -> None:
-    do(ROOT / "deploy/container/build", timeout=900)
+def image(index: None) -> str:
+    """Under a name of its own, so that nobody's installation is replaced."""
+    do(ROOT / "deploy/container/build", "ccdr-test", timeout=900)
+    return "ccdr-test"
 
 
-def test_image_runs_ccdr(images: None) -> None:
-    assert do("docker", "run", "--rm", "--network", "none", "ccdr", "--version").stdout.startswith("ccdr, version")
-    assert "Usage: ccdr" in do("docker", "run", "--rm", "--network", "none", "ccdr").stdout
+def test_image_runs_ccdr(image: str) -> None:
+    assert do("docker", "run", "--rm", "--network", "none", image, "--version").stdout.startswith("ccdr, version")
+    assert "Usage: ccdr" in do("docker", "run", "--rm", "--network", "none", image).stdout
 
 
 def four_free_ports() -> int:
@@ -383,7 +385,7 @@ def four_free_ports() -> int:
 
 
 @needs_root
-def test_compose_from_nothing_to_a_proven_restore(images: None, site: Site, tmp_path: Path) -> None:
+def test_compose_from_nothing_to_a_proven_restore(image: str, site: Site, tmp_path: Path) -> None:
     """compose.yaml as it is: ccdr and its store start, cron's stand-in backs up and tests, all ends in order."""
     etc = tmp_path
     port = four_free_ports()
@@ -397,9 +399,9 @@ def test_compose_from_nothing_to_a_proven_restore(images: None, site: Site, tmp_
     more.write_text(f"services: {{ccdr: {{volumes: ['{tmp_path}/tree:{tmp_path}/tree:ro']}}}}\n")
     site.state.mkdir(mode=0o700)
     env = {**ENV, "CCDR_ETC": str(etc), "CCDR_STATE": str(site.state), "CCDR_STORE_PORT": str(port)}
+    env["CCDR_IMAGE"] = image
     name = f"ccdr-test-{secrets.token_hex(4)}"
     compose = ["docker", "compose", "-p", name, "-f", str(ROOT / "deploy/container/compose.yaml"), "-f", str(more)]
-    before = containers()
     do(*compose, "up", "-d", env=env)
     try:
         assert eventually(lambda: "S3 API Server" in do(*compose, "logs", "store", env=env).stdout, 60)
@@ -415,7 +417,7 @@ def test_compose_from_nothing_to_a_proven_restore(images: None, site: Site, tmp_
         assert "ccdr 0" in ended.splitlines(), ended
     finally:
         do(*compose, "down", "-v", "-t", "1", env=env)
-    assert containers() - before == set()
+    assert left(site) == []
     secret = (etc / "plans/secrets/store.env").read_text().split("SECRET_ACCESS_KEY=")[1].strip()
     assert secret not in said
 
