@@ -18,8 +18,11 @@ from ccdr.state import write_durably
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
-FORMAT = 1  # of the summary that is kept beside the ledger
+CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
+FORMAT = 2  # of the summary that is kept beside the ledger
+MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
 Record = Mapping[str, Any]
@@ -42,6 +45,12 @@ class AssetHistory:
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
+    last_latest_pass: Record | None = None  # the newest test of `latest` that passed
+    last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
+    parts: int = 0  # of a plan: into how many parts its checks divide the data …
+    read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
+    cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
+    sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
@@ -54,6 +63,10 @@ class AssetHistory:
             self._take_backup(record)
         elif kind == TEST_END and record["verdict"] != "SKIPPED":
             self._take_test(record)
+        elif kind == CHECKED:
+            self._take_check(record)
+        if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
+            self._take_size(record["time"], record["repository_bytes"])
 
     def _take_backup(self, record: Record) -> None:
         self.last_backup = record
@@ -70,6 +83,35 @@ class AssetHistory:
         snapshot = record.get("snapshot") or {}
         if snapshot.get("verdict") in ("PASS", "FAIL"):
             self.proven[snapshot["id"]] = snapshot["verdict"]
+
+        if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
+            self.last_latest_pass = record
+
+    def _take_check(self, record: Record) -> None:
+        if record["result"] not in (CLEAN, DAMAGED):
+            return
+        if record["result"] == DAMAGED:
+            self.last_damage = record
+        part = str(record["part"])
+        if record["parts"] != self.parts:
+            self.parts, self.read, self.cycle = record["parts"], {}, []
+        if part in self.cycle:
+            self.cycle = []
+        self.cycle.append(part)
+        self.read[part] = [record["time"], record["result"]]
+
+    def _take_size(self, time: str, count: int) -> None:
+        self.sizes[time[:10]] = count
+        while len(self.sizes) > MOST_SIZES:
+            del self.sizes[min(self.sizes)]
+
+    def damage_since(self, plan: AssetHistory) -> str | None:
+        """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
+        sentence. `plan` is the history of the plan's upkeep."""
+        damage, proof = plan.last_damage, self.last_latest_pass
+        if damage is None or (proof is not None and proof["seq"] > damage["seq"]):
+            return None
+        return f"the check of {damage['time']} found the repository damaged, and no restore test has passed since"
 
     def forget(self, snapshot_id: str) -> None:
         """Retention removed it: nothing has to be known of it any more."""

@@ -141,7 +141,7 @@ def restore_test(
     interrupt too, which is raised again.
     """
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "test"):
+    with services.state.lock(job.plan, job.asset, "test"), services.state.reading(repo.location):
         with services.state.run(services.clock) as run:
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
@@ -199,8 +199,8 @@ class _Work:
         job, services, test = self._job, self._services, self._test
         self._history = services.history(job)
         self._progress.step("asking the repository")
-        now, stored_here = services.clock.now(), self._history.stored_here
-        self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], now, stored_here)
+        stored_here = self._history.stored_here
+        self._synchronised = services.synchronise(job.loaded, self._repo, [job.asset], stored_here)
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection)

@@ -20,14 +20,16 @@ from typing import Protocol
 from ccdr import interrupts
 from ccdr.backup import backup
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.history import MISSED, STORED
+from ccdr.history import CLEAN, DAMAGED, MISSED, STORED
 from ccdr.interfaces import Progress
 from ccdr.model import Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
+from ccdr.reap import reap
 from ccdr.restore_test import restore_test
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
+from ccdr.upkeep import DONE, check, prune
 
 
 class Verb(StrEnum):
@@ -178,6 +180,7 @@ def run(
 ) -> RunResult:
     """Carry out what is due now, and record what was missed. Raises CcdrError where the state cannot be used, and
     KeyboardInterrupt once all that was under way has been stopped and cleaned up."""
+    _tidy(services)
     turns = _Turns(services, progress, perform or perform_task)
     chains = tasks(plans, only)
     if jobs <= 1:
@@ -187,6 +190,13 @@ def run(
         _side_by_side(chains, turns.go_through, jobs)
     turns.result.wakes = min(turns.wakes, default=None)
     return turns.result
+
+
+def _tidy(services: Services) -> None:
+    """Remove what a crash has left, before anything new needs its room. Docker is asked only after a crash."""
+    if services.state.dead_runs(services.clock.now()) or services.state.captures():
+        with contextlib.suppress(CcdrError):  # whoever needs Docker will say that it does not answer
+            reap(services)
 
 
 def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], None], jobs: int) -> None:
@@ -254,13 +264,14 @@ class _Turns:
     def go_through(self, chain: list[Task]) -> None:
         for task in chain:
             interrupts.tick()
-            self._take(task)
+            if not self._take(task):
+                return  # what comes after it wants its result
 
-    def _take(self, task: Task) -> None:
+    def _take(self, task: Task) -> bool:
+        """False where another run, or a person, is at it."""
         with self._book.turn(task) as mine:
             if not mine:
-                self._busy(task)
-                return
+                return self._busy(task)
             before = self._book.read(task)
             slot, missed = look(before, task.cron, task.timezone, self._now())
             if missed is not None:
@@ -268,9 +279,14 @@ class _Turns:
             if slot != before:
                 self._book.write(task, slot)
             if slot.ready(self._now()):
-                slot = self._carry_out(task, slot)
+                try:
+                    slot = self._carry_out(task, slot)
+                except Locked:  # a person is at it: not our try
+                    self._book.write(task, slot)
+                    return self._busy(task)
             with self._lock:
                 self.wakes.append(slot.wakes(self._now()))
+            return True
 
     def _carry_out(self, task: Task, slot: Slot) -> Slot:
         due = slot.pending
@@ -280,10 +296,8 @@ class _Turns:
         try:
             performed = self._perform(task, Trigger(due), self._services, self._progress)
             did = Did(task, due, performed.outcome, performed.done, performed.outcome.exit_code)
-        except Locked:  # a person is at it: not our try
-            self._book.write(task, slot)
-            self._busy(task)
-            return slot
+        except Locked:
+            raise
         except CcdrError as error:
             did = Did(task, due, None, False, error.exit_code, str(error), error.hint)
         except Exception as error:  # one asset's trouble must not keep the others from their turn
@@ -300,10 +314,11 @@ class _Turns:
         with self._lock:
             self.result.missed.append(passed)
 
-    def _busy(self, task: Task) -> None:
+    def _busy(self, task: Task) -> bool:
         with self._lock:
             self.result.busy.append(task)
             self.wakes.append(self._now() + timedelta(minutes=1))
+        return False
 
     def _now(self) -> datetime:
         return self._services.clock.now()
@@ -315,6 +330,12 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.BACKUP:
         stored = backup(_job(task), services, progress, trigger=trigger)
         return Performed(stored, stored.result == STORED)
+    if task.verb is Verb.PRUNE:
+        pruned = prune(task.loaded, services, progress, trigger=trigger)
+        return Performed(pruned, pruned.result == DONE)
+    if task.verb is Verb.CHECK:
+        checked = check(task.loaded, services, progress, trigger=trigger)
+        return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
     planned = job.engine.restore_test
     assert planned is not None

@@ -5,7 +5,7 @@ ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands
-locks/       one file per plan, asset and verb
+locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
@@ -114,11 +114,37 @@ class State:
         """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back."""
         with self._flock(self._lock_path(plan, asset, verb), tries=GLANCES) as got:
             if not got:
+                what = f"{plan}/{asset}" if asset else plan
                 raise Locked(
-                    f"another `ccdr {verb}` of {plan}/{asset} is running",
+                    f"another `ccdr {verb}` of {what} is running",
                     hint="wait for it; `ps aux | grep ccdr` shows it",
                 )
             yield
+
+    @contextlib.contextmanager
+    def reading(self, location: str) -> Iterator[None]:
+        """While a snapshot is fetched from the repository at `location`, any number at a time: nothing may be removed
+        from it under our hands, which would look like damage. Locked where that is under way on this host."""
+        with self._flock(self._repository_lock(location), tries=GLANCES, shared=True) as got:
+            if not got:
+                raise Locked(
+                    "`ccdr upkeep` is removing old data from the repository", hint="wait for it, then run this again"
+                )
+            yield
+
+    @contextlib.contextmanager
+    def rewriting(self, location: str) -> Iterator[None]:
+        """While data is removed from it. Locked where a snapshot is being fetched on this host."""
+        with self._flock(self._repository_lock(location), tries=GLANCES) as got:
+            if not got:
+                raise Locked(
+                    "a restore test or a restore is reading from the repository",
+                    hint="wait for it, then run this again",
+                )
+            yield
+
+    def _repository_lock(self, location: str) -> Path:
+        return self.root / "locks" / f"repository-{sha256(location.encode()).hexdigest()[:12]}.lock"
 
     def held(self, plan: str, asset: str, verb: str) -> bool:
         """Is such a run under way?"""
@@ -132,7 +158,7 @@ class State:
         return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
 
     @contextlib.contextmanager
-    def _flock(self, path: Path, *, tries: int = 1) -> Iterator[bool]:
+    def _flock(self, path: Path, *, tries: int = 1, shared: bool = False) -> Iterator[bool]:
         """Yields whether the lock was free, at the last of some tries."""
         self.directory(str(path.parent.relative_to(self.root)))
         try:
@@ -140,7 +166,7 @@ class State:
         except OSError as error:
             raise CcdrError(f"the lock {path} cannot be taken: {error.strerror}") from None
         try:
-            yield _free(handle, tries)
+            yield _free(handle, tries, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         finally:
             os.close(handle)
 
@@ -227,10 +253,10 @@ def default_state() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
 
 
-def _free(handle: int, tries: int) -> bool:
+def _free(handle: int, tries: int, how: int) -> bool:
     for left in reversed(range(tries)):
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
             return True
         if left:
             time.sleep(0.02)

@@ -5,7 +5,21 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, run, sandbox, snapshots, status, test
+from ccdr.cli import (
+    backup,
+    completion,
+    demo,
+    discover,
+    init,
+    ledger,
+    plan,
+    run,
+    sandbox,
+    snapshots,
+    status,
+    test,
+    upkeep,
+)
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -22,6 +36,7 @@ def main() -> None:
 
     \b
     Examples:
+      ccdr init postgresql:///crm     a first plan and restore test from what is found there
       ccdr plan check                 are all plans right?
       ccdr backup outbound            back every asset of the plan up, now
       ccdr test outbound --asset crm  restore the newest snapshot into a sandbox and check it
@@ -31,11 +46,14 @@ def main() -> None:
 
 
 for _verb in (
+    init.init,
+    discover.discover,
     backup.backup,
     test.test,
     run.run,
     status.status,
     snapshots.snapshots,
+    upkeep.upkeep,
     plan.plan,
     ledger.ledger,
     sandbox.sandbox,

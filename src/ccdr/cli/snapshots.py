@@ -28,7 +28,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     services = options.services()
     jobs = options.jobs(plan, asset)
     repo = services.repository(jobs[0].loaded, jobs[0].limits)
-    told = services.catalogue.synchronise(repo, plan, [j.asset for j in jobs], services.clock.now())
+    told = services.synchronise(jobs[0].loaded, repo, [j.asset for j in jobs])
     history = services.histories()
     gone = {s.id for s in told.vanished}
     found = [
