@@ -246,17 +246,23 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
     kept, port = mailbox
     tree = tmp_path / "tree"
     settled_file(tree / "call.wav", os.urandom(5000))
-    with_repository(site).recordings(tree)
-    (site.root / "plans/p.yaml").write_text(
-        (site.root / "plans/p.yaml")
-        .read_text()
-        .replace('"15 * * * *"', '"* * * * *"')
-        .replace('"0 3 * * 0"', '"* * * * *"')
+    audio = "restore_test: audio\nchecks:\n  - {kind: identical}\n"
+    with_repository(site).recordings(
+        tree, name="mine", repository=f"{{url: {site.repo}, password_file: secrets/mine.key}}"
     )
+    (site.root / "restore_tests/recordings.yaml").unlink()
+    site.write("restore_tests/audio.yaml", audio)
+    site.write("restore_tests/mine.yaml", audio.replace("audio", "mine"))
+    (site.root / "plans/secrets").mkdir(mode=0o700)
+    (site.root / "plans/key").rename(site.root / "plans/secrets/mine.key")
+    plan = site.root / "plans/mine.yaml"
+    text = plan.read_text().replace("checks: [recordings]", "checks: [audio]")
+    text = text.replace("assets:\n", "notify: {urls_file: secrets/notify.urls}\nassets:\n")
+    plan.write_text(re.sub(r'schedule: "[^"]*"', 'schedule: "* * * * *"', text))
     source = tmp_path / "source"
     out = shutil.ignore_patterns(".git", ".venv", ".demo", ".*_cache", "__pycache__", "results")
     shutil.copytree(ROOT, source, ignore=out)
-    _, install, prepare, _, cron, mail = blocks(INSTALL, "With cron")
+    _, install, prepare, tell, cron, mail = blocks(INSTALL, "With cron")
     argv = ["docker", "run", "-d", "--rm", "--init", "--network", "host", "--name", f"fresh-{secrets.token_hex(4)}"]
     argv += [
         "-v",
@@ -277,7 +283,9 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
 
     try:
         inside(install)
-        inside(prepare.replace("cp -a ", f"cd {site.root}\ncp -a ", 1))
+        inside(f"cd {site.root}\n{prepare}")
+        tell = tell.replace("mailtos://USER:PASSWORD@mail.example.com?", f"mailto://127.0.0.1:{port}?")
+        inside(f"cd /etc/ccdr\n{tell}")
         inside(cron)
         server = {"host mail.example.com": "host 127.0.0.1", "port 587": f"port {port}", "tls on": "tls off"}
         server |= {"auth on": "auth off", "user ccdr@example.com\n": "", "passwordeval": "# passwordeval"}
@@ -286,12 +294,11 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
             assert old in mail
             mail = mail.replace(old, new)
         inside(mail)
-        inside(
-            f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr && "
-            f"sed -i 's|url: [^,]*|url: {site.repo}|' /etc/ccdr/plans/p.yaml"
-        )
+        inside(f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr")
         ccdr = f"cd /etc/ccdr && CCDR_STATE={site.state} ccdr"
-        inside(f"{ccdr} backup p && {ccdr} test p && {ccdr} run")  # a working installation; the last sees its schedules
+        inside(
+            f"{ccdr} backup mine && {ccdr} test mine && {ccdr} run"
+        )  # a working installation; the last sees its schedules
         tree.rename(tmp_path / "gone")
         inside("cron")
         assert eventually(lambda: bool(kept.mails), 150), inside("ls /etc/cron.d; ps ax")
@@ -299,7 +306,7 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
         do("docker", "rm", "-f", box)
     said = kept.text()
     assert kept.mails[0]["to"] == "ops@example.com"
-    assert "p/recordings" in said and str(tree) in said and "FAILED" in said, said
+    assert "mine/recordings" in said and str(tree) in said and "FAILED" in said, said
     site.ledger_holds()
 
 
