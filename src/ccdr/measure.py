@@ -6,7 +6,7 @@ Exposure at a time *t* is *t* minus the newest consistent point that was usable 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,10 +32,28 @@ def exposure(at: datetime, points: Iterable[Point]) -> float:
 
 def worst_exposure(start: datetime, end: datetime, points: Iterable[Point]) -> float:
     """The achieved RPO of a period: exposure is worst just before each new backup becomes usable, and at the end."""
-    known = sorted(points, key=lambda p: p.usable)
-    moments = [p.usable for p in known if start < p.usable <= end]
-    before = [exposure(m, (p for p in known if p.usable < m)) for m in moments]
-    return max([*before, exposure(end, known)])
+    return worst_exposures((start, end), points)[0]
+
+
+def worst_exposures(edges: Sequence[datetime], points: Iterable[Point]) -> list[float]:
+    """The same for each of the periods that follow one another between `edges` (two at least, ascending): one sweep."""
+    # Neither clock is believed before the other: a point counts from the later of its two times.
+    known = sorted((max(p.usable, p.consistent), p.consistent) for p in points)
+    worst, newest, at = [], None, 0
+    for number, end in enumerate(edges):
+        most = 0.0
+        while at < len(known) and known[at][0] <= end:
+            moment, consistent = known[at]
+            most = max(most, _since(newest, moment))
+            newest = consistent if newest is None else max(newest, consistent)
+            at += 1
+        if number:  # what came up to the first edge is before the first period
+            worst.append(max(most, _since(newest, end)))
+    return worst
+
+
+def _since(consistent: datetime | None, moment: datetime) -> float:
+    return math.inf if consistent is None else (moment - consistent).total_seconds()
 
 
 def judge(objective_s: float, achieved_s: float | None) -> Achieved:

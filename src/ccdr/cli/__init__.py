@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, ledger, plan, report, sandbox, snapshots, status, test
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -33,6 +33,7 @@ for _verb in (
     backup.backup,
     test.test,
     status.status,
+    report.report,
     snapshots.snapshots,
     plan.plan,
     ledger.ledger,
