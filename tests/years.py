@@ -17,9 +17,22 @@ from typing import Any
 
 from ccdr.ledger import SEGMENT_BYTES
 
-Event = tuple[datetime, int, str, str, str | None, str | None, dict[str, Any]]  # time, order, kind, plan, asset, run, body
+Event = tuple[
+    datetime, int, str, str, str | None, str | None, dict[str, Any]
+]  # time, order, kind, plan, asset, run, body
 KINDS = ("crm", "calls", "billing", "recordings", "tickets", "dialler", "agents", "voicemail", "wallboard", "surveys")
-SERVICES = ("outbound", "inbound", "collections", "surveys", "helpdesk", "sales", "claims", "booking", "roadside", "bank")
+SERVICES = (
+    "outbound",
+    "inbound",
+    "collections",
+    "surveys",
+    "helpdesk",
+    "sales",
+    "claims",
+    "booking",
+    "roadside",
+    "bank",
+)
 DAY = timedelta(days=1)
 
 
@@ -44,7 +57,9 @@ class Centre:
         return SERVICES[at] + (f"-{lap + 1}" if lap else "")
 
     def asset_names(self) -> list[str]:
-        return [KINDS[n % len(KINDS)] + (f"-{n // len(KINDS) + 1}" if n >= len(KINDS) else "") for n in range(self.assets)]
+        return [
+            KINDS[n % len(KINDS)] + (f"-{n // len(KINDS) + 1}" if n >= len(KINDS) else "") for n in range(self.assets)
+        ]
 
 
 def write_plans(centre: Centre, root: Path) -> None:
@@ -53,7 +68,7 @@ def write_plans(centre: Centre, root: Path) -> None:
     (root / "restore_tests").mkdir(exist_ok=True)
     (root / "restore_tests/files.yaml").write_text("restore_test: files\nchecks:\n  - {kind: identical}\n")
     hours = int(centre.every / timedelta(hours=1))
-    cron = "{} */%d * * *" % hours if hours < 24 else "{} 1 * * *"
+    cron = f"{{}} */{hours} * * *" if hours < 24 else "{} 1 * * *"
     rpo = 2 * max(hours, 1)
     for number in range(centre.plans):
         name = centre.plan_name(number)
@@ -110,7 +125,7 @@ def _asset(centre: Centre, plan_at: int, asset_at: int) -> Iterator[Event]:
     whose = (plan_at * 3 + asset_at) % 23
     untested, failing, slow = whose == 22, whose == 7, whose == 11
     size = dice.randrange(10**8, 4 * 10**10)
-    slot = centre.start + timedelta(minutes=5 * asset_at % 60, seconds=plan_at)
+    slot = _first_slot(centre, plan_at, asset_at)
     test_due = slot + (asset_at % 7 + 1) * DAY
     outage = centre.start + timedelta(days=centre.days * 0.6), centre.start + timedelta(days=centre.days * 0.6 + 2)
     stored: list[tuple[str, datetime]] = []
@@ -136,7 +151,7 @@ def _asset(centre: Centre, plan_at: int, asset_at: int) -> Iterator[Event]:
             continue  # killed
         bad = fate < 0.006
         done = due + timedelta(seconds=took)
-        snapshot = {"id": f"{dice.getrandbits(256):064x}", "consistent_point": _text(due + timedelta(seconds=1)),
+        snapshot = {"id": _snapshot_id(plan, asset, due), "consistent_point": _text(due + timedelta(seconds=1)),
                     "bytes": size, "manifest_sha256": f"{dice.getrandbits(256):064x}"}  # fmt: skip
         added = int(size * dice.uniform(0.001, 0.01))
         size += added // 2
@@ -152,7 +167,9 @@ def _asset(centre: Centre, plan_at: int, asset_at: int) -> Iterator[Event]:
             stored = stored[-40:]
         if test_due <= due and stored and not untested:
             test_due += centre.tested
-            yield from _test(centre, plan, asset, order, dice, done + timedelta(seconds=30), stored, size, failing, slow)
+            yield from _test(
+                centre, plan, asset, order, dice, done + timedelta(seconds=30), stored, size, failing, slow
+            )
 
 
 def _test(
@@ -210,17 +227,33 @@ def _upkeep(centre: Centre, plan_at: int) -> Iterator[Event]:
     while when < centre.end - timedelta(hours=1):
         if day % 7 == 0:
             run = _run_id(when, dice)
-            yield when, order, "prune.start", plan, None, run, {"plan_sha256": "ab" * 32}
+            yield (
+                when,
+                order,
+                "prune.start",
+                plan,
+                None,
+                run,
+                {"plan_sha256": "ab" * 32, "trigger": {"by": "run", "due": _text(when)}},
+            )
             held += dice.randrange(10**8, 10**9)
             yield when + timedelta(minutes=3), order, "prune.end", plan, None, run, {
                 "result": "DONE", "reason": None,
-                "removed": [{"asset": a, "id": f"{dice.getrandbits(256):064x}", "consistent_point": _text(when - 35 * DAY),
-                             "why": "older than keep_within"} for a in centre.asset_names()[:3]] if day > 35 else [],
+                "removed": list(_past_retention(centre, plan_at, when)),
                 "kept": dict.fromkeys(centre.asset_names(), 35), "held": [], "findings": [],
                 "repository_bytes": held, "freed_bytes": 10**8,
             }  # fmt: skip
             run = _run_id(when, dice)
-            yield when + timedelta(hours=1), order, "check.start", plan, None, run, {"plan_sha256": "ab" * 32}
+            trigger = {"by": "run", "due": _text(when + timedelta(hours=1))}
+            yield (
+                when + timedelta(hours=1),
+                order,
+                "check.start",
+                plan,
+                None,
+                run,
+                {"plan_sha256": "ab" * 32, "trigger": trigger},
+            )
             part = day // 7 % 30 + 1
             damaged = plan_at == 2 and day // 7 == int(centre.days / 7 * 0.7)
             yield when + timedelta(hours=1, minutes=9), order, "check.end", plan, None, run, {
@@ -229,6 +262,26 @@ def _upkeep(centre: Centre, plan_at: int) -> Iterator[Event]:
                 "findings": ["pack 5f1c2c0e is damaged"] if damaged else [],
             }  # fmt: skip
         when, day = when + DAY, day + 1
+
+
+def _snapshot_id(plan: str, asset: str, due: datetime) -> str:
+    return sha256(f"{plan}/{asset}/{_text(due)}".encode()).hexdigest()
+
+
+def _first_slot(centre: Centre, plan_at: int, asset_at: int) -> datetime:
+    return centre.start + timedelta(minutes=5 * asset_at % 60, seconds=plan_at)
+
+
+def _past_retention(centre: Centre, plan_at: int, when: datetime) -> Iterator[dict[str, str]]:
+    """What a weekly prune removes: a week's snapshots, 35 days old."""
+    plan = centre.plan_name(plan_at)
+    for asset_at, asset in enumerate(centre.asset_names()):
+        slot = _first_slot(centre, plan_at, asset_at)
+        while slot < when - 35 * DAY:
+            if slot >= when - 42 * DAY:
+                yield {"asset": asset, "id": _snapshot_id(plan, asset, slot), "consistent_point": _text(slot),
+                       "why": "older than keep_within"}  # fmt: skip
+            slot += centre.every
 
 
 def _text(when: datetime) -> str:

@@ -338,6 +338,7 @@ def _dated(line: bytes) -> tuple[dict[str, Any], datetime]:
         raise ValueError("cut off: it does not end in a newline")
     try:
         text = line.decode()
+        record: Any
         record, end = _DECODER.raw_decode(text) if text[0] == "{" else (None, -1)
         if end + 1 != len(text):  # white space around it, or something else that is for the decoder to name
             record = _DECODER.decode(text)

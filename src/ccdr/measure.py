@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ccdr.model import Achieved, ObjectiveVerdict
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A backup's consistent point and when it could first have been restored."""
 
     consistent: datetime
@@ -38,22 +37,24 @@ def worst_exposure(start: datetime, end: datetime, points: Iterable[Point]) -> f
 def worst_exposures(edges: Sequence[datetime], points: Iterable[Point]) -> list[float]:
     """The same for each of the periods that follow one another between `edges` (two at least, ascending): one sweep."""
     # Neither clock is believed before the other: a point counts from the later of its two times.
-    known = sorted((max(p.usable, p.consistent), p.consistent) for p in points)
-    worst, newest, at = [], None, 0
+    known = sorted((usable if usable > consistent else consistent, consistent) for consistent, usable in points)
+    worst: list[float] = []
+    newest, at, none = None, 0, timedelta(0)
     for number, end in enumerate(edges):
-        most = 0.0
+        most, ever = none, newest is not None
         while at < len(known) and known[at][0] <= end:
             moment, consistent = known[at]
-            most = max(most, _since(newest, moment))
-            newest = consistent if newest is None else max(newest, consistent)
             at += 1
+            if newest is None:
+                newest = consistent
+                continue
+            if moment - newest > most:
+                most = moment - newest
+            if consistent > newest:
+                newest = consistent
         if number:  # what came up to the first edge is before the first period
-            worst.append(max(most, _since(newest, end)))
+            worst.append(max(most, end - newest).total_seconds() if ever and newest else math.inf)
     return worst
-
-
-def _since(consistent: datetime | None, moment: datetime) -> float:
-    return math.inf if consistent is None else (moment - consistent).total_seconds()
 
 
 def judge(objective_s: float, achieved_s: float | None) -> Achieved:

@@ -18,7 +18,9 @@ from ccdr.model import human_bytes
 
 @verb()
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
-@click.option("--from", "first", metavar="D", help="Begin of the period: a date or RFC 3339 time, UTC. [90 days before its end]")
+@click.option(
+    "--from", "first", metavar="D", help="Begin of the period: a date or RFC 3339 time, UTC. [90 days before its end]"
+)
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
@@ -39,7 +41,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
       ccdr report --json | jq .answer
     """
     from ccdr.plans import plan_names
-    from ccdr.report import csv_text, html, json_lines, make_report, period_of
+    from ccdr.report import WRITERS, make_report, period_of
 
     options = settings()
     if options.json and out is None and form not in (None, "json"):
@@ -52,7 +54,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     if not names and not loaded:  # a wrong --plans must not look like a centre without troubles
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     made = make_report(loaded, services, period, named=names, command=shlex.join(["ccdr", *sys.argv[1:]]))
-    pieces = {"html": html, "json": json_lines, "csv": csv_text}[chosen](made)
+    pieces = WRITERS[chosen](made)
     if out is None:
         stream = click.get_binary_stream("stdout")
         for piece in pieces:
@@ -83,9 +85,13 @@ def _write(path: Path, pieces: Iterable[bytes]) -> int:
                 temporary.unlink(missing_ok=True)
             raise
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise UsageProblem(f"{path} cannot be written: {error.strerror}", hint="name a file in a directory that is there") from None
+        raise UsageProblem(
+            f"{path} cannot be written: {error.strerror}", hint="name a file in a directory that is there"
+        ) from None
     except OSError as error:
-        raise CcdrError(f"{path} cannot be written: {error.strerror}", hint="free space, or name another place with --out") from None
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another place with --out"
+        ) from None
     return size
 
 

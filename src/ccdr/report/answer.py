@@ -26,7 +26,7 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
-        said = f"the record of backups and tests was damaged or changed ({ledger_problems} {what}), so nothing below is proof"
+        said = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
         return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     worst = max((a.level for a in judged), default=Level.UNPROVEN)
     concerned = [a for a in judged if a.level is worst]
@@ -40,7 +40,9 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
         said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
         return Answer("Yes, but not as promised", worst, _sentence(said))
     noted = sum(f.level is Level.NOTE for f in findings)
-    rest = "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
+    rest = (
+        "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
+    )
     return Answer("Yes", worst, _sentence(proven + rest))
 
 

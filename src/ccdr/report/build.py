@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,16 @@ from ccdr.measure import Point
 from ccdr.plans import LoadedPlan
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
-from ccdr.report.judge import AssetReport, Finding, Interruption, Level, PlanReport, interruptions, judge_asset, judge_plan
+from ccdr.report.judge import (
+    AssetReport,
+    Finding,
+    Interruption,
+    Level,
+    PlanReport,
+    interruptions,
+    judge_asset,
+    judge_plan,
+)
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digest_of
 from ccdr.services import Job, Services
@@ -61,6 +71,13 @@ def make_report(
 ) -> Report:
     """`named` are the plans that were asked for: records of others are left out. UsageProblem where neither plans nor
     records know one; CcdrError where the ledger cannot be read."""
+    with _no_collector():
+        return _report(plans, services, period, named, command)
+
+
+def _report(
+    plans: Sequence[LoadedPlan], services: Services, period: Period, named: Sequence[str], command: str
+) -> Report:
     evidence = Evidence(period, frozenset(named) or None)
     found = verify(services.ledger.directory, evidence.take)
     known = {p.plan.plan: p for p in plans}
@@ -121,6 +138,18 @@ def make_report(
     )
 
 
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _running(services: Services, run: str) -> bool:
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         return services.state.alive(run, services.clock.now())
@@ -132,9 +161,7 @@ def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, pe
     asset = evidence.assets.get(name)
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(*name, besides=seen)
-    return {
-        s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end
-    }
+    return {s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end}
 
 
 def _free(loaded: LoadedPlan | None) -> int | None:

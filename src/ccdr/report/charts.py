@@ -12,10 +12,42 @@ from ccdr.report.growth import Growth
 from ccdr.report.judge import AssetReport, Exposure
 from ccdr.report.period import Period
 
-WIDTH, HEIGHT = 360, 176
+HEIGHT = 176
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 14, 22
 
 _NICE_SECONDS = (60, 600, 3600, 21600, 86400, 7 * 86400, 30 * 86400, 365 * 86400)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The period along a view box `width` wide."""
+
+    period: Period
+    width: int = 360
+    height: int = HEIGHT
+    left: int = LEFT
+
+    @property
+    def right(self) -> int:
+        return self.width - RIGHT
+
+    def x(self, moment: datetime) -> float:
+        share = (moment - self.period.start) / (self.period.end - self.period.start)
+        return round(LEFT + min(max(share, 0.0), 1.0) * (self.right - LEFT), 1)
+
+    def dates(self) -> tuple[Tick, ...]:
+        """A few dates along the period."""
+        period, count = self.period, max(4, self.width // 110)
+        form = "%d %b" if period.days <= 200 else "%b %Y"
+        if period.days < 4:
+            form, count = "%d %b %H:%M", 2
+        ticks = []
+        for n in range(count):
+            moment = period.start + (period.end - period.start) * (n + 0.5) / count
+            if period.days >= 4:
+                moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+            ticks.append(Tick(self.x(moment), moment.strftime(form).lstrip("0")))
+        return tuple(ticks)
 
 
 @dataclass(frozen=True)
@@ -49,16 +81,11 @@ class Chart:
     desc: str
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
+    frame: Frame
     lines: tuple[Line, ...] = ()
     dots: tuple[Dot, ...] = ()
     rule: Tick | None = None
     legend: tuple[tuple[str, str], ...] = ()
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
 
 
 Scale = Callable[[float], float]
@@ -66,12 +93,15 @@ Scale = Callable[[float], float]
 
 def exposure_chart(asset: AssetReport, period: Period, key: str) -> Chart:
     """What would have been lost at worst in each part of the period, over completed and over restore-tested backups."""
+    frame = Frame(period)
     both = (("completed", asset.completed), ("tested", asset.tested))
     finite = [s for _, exposure in both for s in exposure.parts if math.isfinite(s) and s > 0]
     wanted = asset.objectives.rpo if asset.objectives else None
     scale, ticks = _logarithmic([*finite, *([wanted] if wanted else [])], _NICE_SECONDS, _short_seconds)
     worst = human_seconds(asset.completed.worst_s)
-    desc = f"The worst over completed backups is {worst}, over restore-tested ones {human_seconds(asset.tested.worst_s)}"
+    desc = (
+        f"The worst over completed backups is {worst}, over restore-tested ones {human_seconds(asset.tested.worst_s)}"
+    )
     if wanted:
         desc += f"; the objective is {human_seconds(wanted)}"
     if any(math.isinf(s) for s in asset.completed.parts):
@@ -81,8 +111,9 @@ def exposure_chart(asset: AssetReport, period: Period, key: str) -> Chart:
         title=f"{asset.name}: data that could have been lost",
         desc=f"{desc}.",
         y_ticks=ticks,
-        x_ticks=_dates(period),
-        lines=tuple(Line(kind, _steps(exposure, period, scale)) for kind, exposure in both),
+        x_ticks=frame.dates(),
+        frame=frame,
+        lines=tuple(Line(kind, _steps(exposure, frame, scale)) for kind, exposure in both),
         rule=Tick(scale(wanted), f"RPO {human_seconds(wanted)}") if wanted else None,
         legend=(("completed", "over completed backups"), ("tested", "over restore-tested ones")),
     )
@@ -90,12 +121,13 @@ def exposure_chart(asset: AssetReport, period: Period, key: str) -> Chart:
 
 def restore_chart(asset: AssetReport, period: Period, key: str) -> Chart:
     """What each passed test of the period took; one kind of dot for each kind of server settings, never joined."""
+    frame = Frame(period)
     wanted = asset.objectives.rto if asset.objectives else None
     most = max([t.achieved_s for t in asset.timings] + ([wanted] if wanted else [1.0]))
     scale, ticks = _linear(most, _time_step(most), _short_seconds)
     dots = tuple(
         Dot(
-            _x(t.at, period),
+            frame.x(t.at),
             scale(t.achieved_s),
             f"{'over' if wanted and t.achieved_s > wanted else 'within'} {_word(t.basis)}",
             f"{t.at:%Y-%m-%d}: {human_seconds(t.achieved_s)}, {t.basis} settings",
@@ -114,7 +146,8 @@ def restore_chart(asset: AssetReport, period: Period, key: str) -> Chart:
         title=f"{asset.name}: time to restore and check",
         desc=f"{desc}.",
         y_ticks=ticks,
-        x_ticks=_dates(period),
+        x_ticks=frame.dates(),
+        frame=frame,
         dots=dots,
         rule=Tick(scale(wanted), f"RTO {human_seconds(wanted)}") if wanted else None,
         legend=tuple(legend),
@@ -126,7 +159,7 @@ def fleet_chart(assets: Sequence[AssetReport], period: Period, key: str) -> Char
     judged = [a for a in assets if a.objectives and a.completed.parts]
     if len(judged) < 2:
         return None
-    edges = judged[0].completed.edges
+    frame, edges = Frame(period, 1080), judged[0].completed.edges
     worst = []
     for part in range(len(edges) - 1):
         some = [a.completed.parts[part] / a.objectives.rpo for a in judged if a.objectives]
@@ -139,10 +172,11 @@ def fleet_chart(assets: Sequence[AssetReport], period: Period, key: str) -> Char
     return Chart(
         key=key,
         title="The asset that came closest to its RPO, or went furthest beyond it",
-        desc=f"At most {most:.0f} % of an RPO was used; in {over} of {len(worst)} parts of the period it was more than 100 %.",
+        desc=f"At most {most:.0f} % of an RPO was used; in {over} of {len(worst)} parts of the period more than 100 %.",
         y_ticks=ticks,
-        x_ticks=_dates(period),
-        lines=(Line("completed", _steps(Exposure(most, None, edges, tuple(worst)), period, scale)),),
+        x_ticks=frame.dates(),
+        frame=frame,
+        lines=(Line("completed", _steps(Exposure(most, None, edges, tuple(worst)), frame, scale)),),
         rule=Tick(scale(100), "RPO"),
         legend=(("completed", "share of the RPO that was used, at worst"),),
     )
@@ -153,10 +187,10 @@ def growth_chart(name: str, growth: Growth, period: Period, key: str) -> Chart |
     points = growth.sizes or (growth.added if growth.added_bytes else ())
     if len(points) < 2:
         return None
-    measured = bool(growth.sizes)
+    frame, measured = Frame(period), bool(growth.sizes)
     most = max(size for _, size in points)
     scale, ticks = _linear(float(most), _byte_step(float(most)), _short_bytes)
-    path = _joined((_x(at, period), scale(size)) for at, size in points)
+    path = _joined((frame.x(at), scale(size)) for at, size in points)
     last = f"{points[-1][1]:,} bytes ({human_bytes(points[-1][1])})"
     what = "size as measured after upkeep" if measured else "added by backups since the period began"
     return Chart(
@@ -164,18 +198,14 @@ def growth_chart(name: str, growth: Growth, period: Period, key: str) -> Chart |
         title=f"{name}: {'size of the repository' if measured else 'data added to the repository'}",
         desc=f"At the end {last}.",
         y_ticks=ticks,
-        x_ticks=_dates(period),
+        x_ticks=frame.dates(),
+        frame=frame,
         lines=(Line("completed", path),),
         legend=(("completed", what),),
     )
 
 
-def _x(moment: datetime, period: Period) -> float:
-    share = (moment - period.start) / (period.end - period.start)
-    return round(LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
-
-
-def _steps(exposure: Exposure, period: Period, scale: Scale) -> str:
+def _steps(exposure: Exposure, frame: Frame, scale: Scale) -> str:
     """A level for each part; a gap where it is infinite."""
     path, drawing = [], False
     for begin, end, worst in zip(exposure.edges, exposure.edges[1:], exposure.parts, strict=False):
@@ -183,7 +213,7 @@ def _steps(exposure: Exposure, period: Period, scale: Scale) -> str:
             drawing = False
             continue
         y = scale(worst)
-        path.append(f"{'L' if drawing else 'M'}{_x(begin, period)} {y}H{_x(end, period)}")
+        path.append(f"{'L' if drawing else 'M'}{frame.x(begin)} {y}H{frame.x(end)}")
         drawing = True
     return "".join(path)
 
@@ -243,23 +273,6 @@ def _short_bytes(count: float) -> str:
     return said.replace(".0 ", " ")
 
 
-def _dates(period: Period) -> tuple[Tick, ...]:
-    """Four dates along the period."""
-    form = "%d %b" if period.days <= 200 else "%b %Y"
-    span, count = period.end - period.start, 4
-    if period.days < 4:
-        form, count = "%d %b %H:%M", 2
-    ticks = []
-    for n in range(count):
-        moment = period.start + span * (n + 0.5) / count
-        if period.days >= 4:
-            moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-        ticks.append(Tick(_x(max(moment, period.start), period), moment.strftime(form).lstrip("0")))
-    return tuple(ticks)
-
-
 def _word(basis: str) -> str:
     """A class for a basis; anything unknown is drawn as the first."""
     return basis if basis in ("throwaway", "durable") else "throwaway"
-
-

@@ -101,7 +101,7 @@ def _seconds(value: float | None) -> float | None:
 
 
 def _achieved(value: Achieved | None) -> dict[str, object] | None:
-    return value and value.as_json()
+    return None if value is None else value.as_json()
 
 
 def _exposure(value: Exposure) -> dict[str, object]:
@@ -208,8 +208,8 @@ def _run(run: Run) -> dict[str, object]:
         "actor": run.actor,
         "trigger": run.by or None,
         "due": run.due or None,
-        "started": rfc3339(run.started),
-        "ended": run.ended and rfc3339(run.ended),
+        "started": run.since,
+        "ended": run.until,
         "seconds": _seconds(run.seconds),
         "outcome": run.outcome,
         "count": run.count if run.count != 1 else None,
@@ -226,4 +226,4 @@ def _run(run: Run) -> dict[str, object]:
 
 def _whole(run: Run) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
-    return {"what": run.verb, "started": rfc3339(run.started), "started_seq": run.seq, **(run.body or {})}
+    return {"what": run.verb, "started": run.since, "started_seq": run.seq, **(run.body or {})}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 
 _DUE_VERBS = {"backup": BACKUP, "test": TEST, "prune": PRUNE, "check": CHECK}  # as `missed` names them
+_NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
 
 
@@ -26,8 +27,8 @@ _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are tol
 class Run:
     """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
 
-    `seq` is its first record, `due` and `count` are those of what was missed; `body` is the end's record where it is
-    told in full.
+    `seq` and `since` are its first record's and that record's time as it stands there, `end_seq` and `until` its
+    last one's; `due` and `count` are those of what was missed; `body` is the end's record where it is told in full.
     """
 
     seq: int
@@ -38,9 +39,11 @@ class Run:
     host: str
     actor: str
     started: datetime
+    since: str
     by: str = ""
     due: str = ""
     ended: datetime | None = None
+    until: str | None = None
     end_seq: int | None = None
     outcome: str = CRASHED
     reason: str | None = None
@@ -73,16 +76,22 @@ class AssetEvidence:
     last_latest_pass: Run | None = None
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
+    before: dict[str, tuple[tuple[Record, datetime], Record, datetime]] = field(default_factory=dict)
 
     def take(self, run: Run, record: Record | None) -> None:
-        _newer(self.last, run)
-        if run.good:
-            _newer(self.last_good, run)
+        verb = run.verb
+        before = self.last.get(verb)
+        if before is None or before.seq < run.seq:  # crashes are concluded last, whenever they began
+            self.last[verb] = run
+        if run.outcome in GOOD and (verb not in self.last_good or self.last_good[verb].seq < run.seq):
+            self.last_good[verb] = run
         if record is None:
             return
-        if run.verb == BACKUP and run.good and run.snapshot and run.consistent and run.ended:
-            self.points[run.snapshot] = Point(utc(run.consistent), run.ended)
-        elif run.verb == TEST:
+        if verb == BACKUP:
+            stored = run.outcome in GOOD and run.snapshot and run.ended
+            if stored and (consistent := _moment(run.consistent)):
+                self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
+        elif verb == TEST:
             own = mapping(record.get("snapshot")).get("verdict")
             if own in ("PASS", "FAIL") and run.snapshot:
                 self.proven[run.snapshot] = own
@@ -101,9 +110,25 @@ class PlanEvidence:
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive_check: Run | None = None
     damaged: Run | None = None  # the newest check that found damage
+    damage: list[Run] = field(
+        default_factory=list
+    )  # checks that did, and whose part was not read and found clean since
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
+
+
+def read_again(damaged: Run, clean: Run) -> bool:
+    """Was what one check found damaged read by another, which found it clean?"""
+    bad, good = damaged.body or {}, clean.body or {}
+    if (bad.get("part"), bad.get("parts")) == (good.get("part"), good.get("parts")):
+        return True
+    full = _moment(good.get("full_since"))  # since then all of it was read at least once
+    return full is not None and full >= damaged.started
+
+
+def _rule(selected: str | None) -> str:
+    return selected if selected in ("latest", "random", "oldest") else "by id"
 
 
 def _newer(held: dict[str, Run], run: Run) -> None:
@@ -111,10 +136,6 @@ def _newer(held: dict[str, Run], run: Run) -> None:
     before = held.get(run.verb)
     if before is None or before.seq < run.seq:
         held[run.verb] = run
-
-
-def _rule(selected: str | None) -> str:
-    return selected if selected in ("latest", "random", "oldest") else "by id"
 
 
 @dataclass
@@ -130,7 +151,7 @@ class Evidence:
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     plans_seen: set[str] = field(default_factory=set)
-    _open: dict[tuple[str, str | None, str | None, str | None], Run] = field(default_factory=dict)
+    _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
         plan = record["plan"]
@@ -141,7 +162,10 @@ class Evidence:
         verb, _, edge = record["kind"].rpartition(".")
         if edge == "start":
             if time < self.period.end:
-                self._begin(verb, record, time)
+                key = (verb, plan, record["asset"], record["run"])
+                if key in self._open:
+                    self._crashed(key, CRASHED)
+                self._open[key] = record, time
         elif edge == "end":
             self._end(verb, record, time)
         elif time < self.period.end:
@@ -149,12 +173,18 @@ class Evidence:
 
     def close(self, running: Callable[[str], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
-        for run in self._open.values():
-            if run.run is not None and running(run.run):
-                run.outcome = RUNNING
-            self._conclude(run, None)
-        self._open.clear()
+        for asset in self.assets.values():
+            for begun, record, time in asset.before.values():
+                self._ended(BACKUP, begun, record, time)
+        for key in list(self._open):
+            run = key[3]
+            self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
         self.runs.sort(key=lambda run: run.seq)
+
+    def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
+        run = _begun(key[0], *self._open.pop(key))
+        run.outcome = outcome
+        self._conclude(run, None)
 
     def asset(self, plan: str, asset: str) -> AssetEvidence | None:
         return self.assets.get((plan, asset))
@@ -172,37 +202,58 @@ class Evidence:
                 tally["due"] += run.by == "run"
         return found
 
-    def _begin(self, verb: str, record: Record, time: datetime) -> None:
-        key = (verb, record["plan"], record["asset"], record["run"])
-        if doubled := self._open.pop(key, None):
-            self._conclude(doubled, None)
-        self._open[key] = self._run(verb, record, time)
-
     def _end(self, verb: str, record: Record, time: datetime) -> None:
-        run = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
-        if run is None:
+        begun = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
+        if begun is None:
             if time >= self.period.end:  # it also started there, or was never begun
                 return
-            run = self._run(verb, record, time)
-        run.ended, run.end_seq = time, record["seq"]
+            begun = record, time
+        if verb == BACKUP and begun[1] < self.period.start:
+            self._before(begun, record, time)
+        else:
+            self._ended(verb, begun, record, time)
+
+    def _before(self, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
+        """A backup of long ago, of which most ledgers are full: its point in time, and the rest only of the newest."""
+        plan, asset = record["plan"], record["asset"]
+        if plan is None or asset is None:
+            return
+        found = self.assets.get((plan, asset))
+        if found is None:
+            found = self.assets[plan, asset] = AssetEvidence(begun[1])
+        found.before["last"] = begun, record, time
+        if record.get("result") == "STORED":
+            found.before["good"] = begun, record, time
+            snapshot = mapping(record.get("snapshot"))
+            key, consistent = text(snapshot.get("id")), _moment(snapshot.get("consistent_point"))
+            if key and consistent:
+                found.points[key] = Point(consistent, time)
+
+    def _ended(self, verb: str, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
+        run = _begun(verb, *begun)
+        run.ended, run.until, run.end_seq = time, record["time"], record["seq"]
         run.outcome = text(record.get("verdict" if verb == TEST else "result")) or NOTED
         run.reason = text(record.get("reason"))
-        if snapshot := mapping(record.get("snapshot")):
-            run.snapshot, run.consistent = text(snapshot.get("id")), _moment(snapshot.get("consistent_point"))
+        snapshot = record.get("snapshot")
+        if type(snapshot) is dict:
+            run.snapshot, run.consistent = text(snapshot.get("id")), text(snapshot.get("consistent_point"))
             run.selected, run.bytes = text(snapshot.get("selected")), whole(snapshot.get("bytes"))
         run.added = whole(record.get("added_bytes"))
-        if phases := mapping(record.get("phases")):
-            run.seconds = sum(s for s in phases.values() if isinstance(s, (int, float)))
-        run.findings = len(listing(record.get("findings")))
-        if verb in _WHOLE or run.findings:
+        phases = record.get("phases")
+        if phases and type(phases) is dict:
+            run.seconds = _sum(phases.values())
+        findings = record.get("findings")
+        if findings:
+            run.findings = len(listing(findings))
+        if findings or verb in _WHOLE:
             run.body = record
         self._conclude(run, record)
 
     def _single(self, record: Record, time: datetime) -> None:
         """A record that stands for itself: `missed`, or something that is only worth noting."""
         kind = record["kind"]
-        run = self._run(kind, record, time)
-        run.ended, run.outcome, run.reason = time, NOTED, text(record.get("reason"))
+        run = _begun(kind, record, time)
+        run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
         if kind == "missed":
             named = str(record.get("verb"))
             run.verb, run.outcome = _DUE_VERBS.get(named, named), MISSED
@@ -211,39 +262,28 @@ class Evidence:
             run.body = record
         self._conclude(run, record)
 
-    def _run(self, verb: str, record: Record, time: datetime) -> Run:
-        trigger = mapping(record.get("trigger"))
-        run = Run(
-            record["seq"], verb, record["plan"], record["asset"], record["run"], record["host"], record["actor"], time
-        )
-        if trigger:
-            run.by, run.due = text(trigger.get("by")) or "", text(trigger.get("due")) or ""
-        return run
-
     def _conclude(self, run: Run, record: Record | None) -> None:
+        plan, asset, verb = run.plan, run.asset, run.verb
         within = run.started >= self.period.start
         if within:
             self.runs.append(run)
-        if run.plan is not None and run.asset is not None:
-            self._of_asset(run.plan, run.asset, run, record, within=within)
-        if run.plan is not None and run.verb in (BACKUP, PRUNE, CHECK):
-            self._of_plan(self.plans[run.plan], run, record, within=within)
-
-    def _of_asset(self, plan: str, asset: str, run: Run, record: Record | None, *, within: bool) -> None:
-        found = self.assets.get((plan, asset))
-        if found is None:
-            found = self.assets[plan, asset] = AssetEvidence(run.started)
-        if run.outcome not in (MISSED, SKIPPED, NOTED):
-            found.take(run, record)
-        if run.verb == TEST and within:
-            found.tests.append(run)
+        if plan is None:
+            return
+        if asset is not None:
+            found = self.assets.get((plan, asset))
+            if found is None:
+                found = self.assets[plan, asset] = AssetEvidence(run.started)
+            if run.outcome not in _NO_RUN:
+                found.take(run, record)
+            if within and verb == TEST:
+                found.tests.append(run)
+        if verb == BACKUP:
+            if within and run.added:
+                self.plans[plan].added.append((run.ended or run.started, run.added))
+        elif verb in (PRUNE, CHECK):
+            self._of_plan(self.plans[plan], run, record, within=within)
 
     def _of_plan(self, plan: PlanEvidence, run: Run, record: Record | None, *, within: bool) -> None:
-        at = run.ended or run.started
-        if run.verb == BACKUP:
-            if within and run.added:
-                plan.added.append((at, run.added))
-            return
         if run.outcome != MISSED:
             _newer(plan.last, run)
         if record is None or run.outcome == MISSED:
@@ -254,8 +294,11 @@ class Evidence:
             plan.last_conclusive_check = run
             if run.outcome == "DAMAGED":
                 plan.damaged = run
+                plan.damage.append(run)
+            else:
+                plan.damage = [found for found in plan.damage if not read_again(found, run)]
         if within and (size := whole(record.get("repository_bytes"))) is not None:
-            plan.sizes.append((at, size))
+            plan.sizes.append((run.ended or run.started, size))
         for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
             entry = mapping(gone)
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
@@ -263,12 +306,38 @@ class Evidence:
                 plan.removed += within
 
 
+def _begun(verb: str, record: Record, time: datetime) -> Run:
+    trigger = record.get("trigger")
+    by, due = (trigger.get("by"), trigger.get("due")) if type(trigger) is dict else (None, None)
+    return Run(
+        record["seq"],
+        verb,
+        record["plan"],
+        record["asset"],
+        record["run"],
+        record["host"],
+        record["actor"],
+        time,
+        record["time"],
+        text(by) or "",
+        text(due) or "",
+    )
+
+
+def _sum(seconds: Iterable[Any]) -> float | None:
+    try:
+        total = sum(seconds)
+    except TypeError:  # phases that are no numbers
+        return None
+    return float(total) if total < 1e12 else None
+
+
 # Records of other versions, or of another hand, may hold anything below their envelope: what is not of the right
 # type is as if it were not there.
 
 
 def text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if type(value) is str else None
 
 
 def whole(value: Any) -> int | None:
@@ -283,10 +352,9 @@ def listing(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _moment(value: Any) -> str | None:
+def _moment(value: Any) -> datetime | None:
     """A time that can be read as one."""
     try:
-        utc(value)
+        return utc(value)
     except (ValueError, TypeError, OverflowError):
         return None
-    return str(value)

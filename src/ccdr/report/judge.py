@@ -16,7 +16,19 @@ from cronsim import CronSim
 from ccdr import measure
 from ccdr.measure import Point
 from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds
-from ccdr.report.evidence import BACKUP, CHECK, CRASHED, PRUNE, TEST, AssetEvidence, PlanEvidence, Run, listing, mapping
+from ccdr.report.evidence import (
+    BACKUP,
+    CHECK,
+    CRASHED,
+    PRUNE,
+    TEST,
+    AssetEvidence,
+    PlanEvidence,
+    Run,
+    listing,
+    mapping,
+    read_again,
+)
 from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.services import Job
@@ -110,7 +122,9 @@ class AssetReport:
     last_conclusive: Run | None
     by_rule: Mapping[str, Run]
     kept: int  # snapshots that are there, as far as the records tell
-    untested: tuple[tuple[str, datetime], ...]  # of those, the ones never restored: id and consistent point, newest first
+    untested: tuple[
+        tuple[str, datetime], ...
+    ]  # of those, the ones never restored: id and consistent point, newest first
     removed_untested: int
     calendar: tuple[Mapping[str, int], ...]  # outcomes of restore tests, by the matrix's parts of the period
 
@@ -171,8 +185,11 @@ def interruptions(runs: Iterable[Run]) -> list[Interruption]:
     for run in runs:
         key = (run.plan, run.asset, run.verb)
         if run.good:
-            if bad := open_.pop(key, None):
-                found.append(_interruption(bad, run))
+            bad = open_.pop(key, [])
+            if still := [one for one in bad if one.outcome == "DAMAGED" and not read_again(one, run)]:
+                open_[key] = still
+            if mended := [one for one in bad if one not in still]:
+                found.append(_interruption(mended, run))
         elif run.outcome not in ("RUNNING", "NOTED"):
             open_.setdefault(key, []).append(run)
     found += [_interruption(bad, None) for bad in open_.values()]
@@ -253,8 +270,8 @@ def judge_plan(name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period,
     if loaded:
         if pruned and pruned.outcome in ("FAILED", CRASHED):
             said.append(f"its last prune, on {day(pruned.started)}, {_ended(pruned)}")
-        if checked and checked.outcome == "DAMAGED":
-            said.append(f"its last conclusive check, on {day(checked.started)}, found damage: {checked.reason}")
+        for run in ev.damage:
+            said.append(f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}")
         if pruned and pruned.body:
             said += [str(f) for f in listing(pruned.body.get("findings"))]
     return PlanReport(
@@ -317,10 +334,11 @@ def _objectives(
     wanted, allowed = human_seconds(rpo.objective_s), human_seconds(rto.objective_s)
     if rpo_now.verdict is ObjectiveVerdict.BREACHED and rpo_now.achieved_s != math.inf:
         lost = human_seconds(rpo_now.achieved_s)
-        yield Level.LATE, f"its newest good backup is {lost} old, and its RPO is {wanted}"
+        yield Level.LATE, f"its newest good backup is true for {lost} ago, and its RPO is {wanted}"
     elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
-        worst = human_seconds(rpo.achieved_s)
-        yield Level.NOTE, f"up to {worst} of data could have been lost at one time in the period, and its RPO is {wanted}"
+        worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
+        said = f"{over_by} more than its RPO of {wanted}"
+        yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}"
     over = [t for t in timings if t.basis == job.engine.settings and t.achieved_s > rto.objective_s]
     if rto.verdict is ObjectiveVerdict.BREACHED:
         took = human_seconds(rto.achieved_s)
@@ -372,13 +390,15 @@ def _exposure(points: Sequence[Point], period: Period) -> Exposure:
     """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
     was ever there nothing could be measured: then `since` says from when."""
     edges = tuple(period.edges(MOST_POINTS))
-    parts = tuple(measure.worst_exposures(edges, points))
-    first = min((max(p.usable, p.consistent) for p in points), default=None)
-    if first is None or first >= period.end:
-        return Exposure(math.inf, None, edges, parts)
+    first = min((max(p) for p in points), default=period.end)
+    if first >= period.end:
+        return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
     if first <= period.start:
-        return Exposure(max(parts), None, edges, parts)
-    return Exposure(measure.worst_exposure(first, period.end, points), first, edges, parts)
+        parts = measure.worst_exposures(edges, points)
+        return Exposure(max(parts), None, edges, tuple(parts))
+    later = [edge for edge in edges if edge > first]
+    parts = measure.worst_exposures([first, *later], points)
+    return Exposure(max(parts), first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
 
 
 def _calendar(tests: Sequence[Run], period: Period) -> tuple[Mapping[str, int], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,13 @@ MOST_PANELS = 24  # assets with charts of their own
 MOST_INTERRUPTIONS = 500
 MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
 
-WORDS = {"restore_test": "restore test", "backup": "backup", "prune": "prune", "check": "repository check", "restore": "restore"}
+WORDS = {
+    "restore_test": "restore test",
+    "backup": "backup",
+    "prune": "prune",
+    "check": "repository check",
+    "restore": "restore",
+}
 GLYPHS = {
     "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
     "FAIL": "✕", "FAILED": "✕", "DAMAGED": "✕", "BREACHED": "✕", "REFUSED": "✕",
@@ -102,10 +108,11 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "question": QUESTION,
-        "digest": hashlib.sha256,
         "figures": _figures(report, judged, tests),
         "levels": LEVELS,
-        "findings": [(level, [f for f in report.findings if f.level is level]) for level in sorted(LEVELS, reverse=True)],
+        "findings": [
+            (level, [f for f in report.findings if f.level is level]) for level in sorted(LEVELS, reverse=True)
+        ],
         "most_listed": MOST_LISTED,
         "assets": report.assets,
         "judged": judged,
@@ -114,7 +121,10 @@ def _told(report: Report) -> dict[str, Any]:
         "worst": _worst,
         "fleet": charts.fleet_chart(judged, report.period, "fleet"),
         "panels": panels,
-        "growth": [(plan, charts.growth_chart(plan.plan, plan.growth, report.period, f"g{n}")) for n, plan in enumerate(report.plans)],
+        "growth": [
+            (plan, charts.growth_chart(plan.plan, plan.growth, report.period, f"g{n}"))
+            for n, plan in enumerate(report.plans)
+        ],
         "tests": [(run, _test(run)) for run in shown_tests],
         "tests_in_all": len(tests),
         "interruptions": interruptions,
@@ -186,7 +196,9 @@ def _chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
 def _panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:
     def badness(asset: AssetReport) -> tuple[float, float]:
         shares = [
-            a.achieved_s / a.objective_s if a.achieved_s is not None else 0.0 for a in (asset.rpo, asset.rto) if a is not None
+            a.achieved_s / a.objective_s if a.achieved_s is not None else 0.0
+            for a in (asset.rpo, asset.rto)
+            if a is not None
         ]
         return float(asset.level), max(shares, default=0.0)
 
@@ -203,7 +215,7 @@ def _panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:
 
 def _parts(report: Report) -> list[tuple[datetime, datetime]]:
     edges = report.period.edges(MOST_PARTS)
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))
 
 
 def _worst(counts: Mapping[str, int]) -> str | None:
@@ -213,7 +225,9 @@ def _worst(counts: Mapping[str, int]) -> str | None:
 def _test(run: Run) -> dict[str, Any]:
     """A test's record for the page: whatever it holds, nothing here may fail."""
     body = run.body or {}
-    phases = [(name, s) for name, s in mapping(body.get("phases")).items() if isinstance(s, (int, float)) and math.isfinite(s)]
+    phases = [
+        (name, s) for name, s in mapping(body.get("phases")).items() if isinstance(s, (int, float)) and math.isfinite(s)
+    ]
     longest = max((s for _, s in phases), default=0.0) or 1.0
     rto, sandbox, disposal = (mapping(body.get(key)) for key in ("rto", "sandbox", "disposal"))
     return {

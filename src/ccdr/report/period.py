@@ -32,7 +32,7 @@ class Period:
         return (self.end - self.start) / _DAY
 
     def edges(self, most: int) -> list[datetime]:
-        """Edges of at most about `most` equal parts: whole days, weeks, or months; first and last are the period's own."""
+        """Edges of about `most` parts at most, days, weeks or months; the first and the last are the period's own."""
         for step in (_DAY, 7 * _DAY):
             if (self.end - self.start) / step <= most:
                 first = _midnight(self.start.date())
@@ -44,7 +44,8 @@ class Period:
 
     def _months(self) -> list[datetime]:
         """The first of each month within."""
-        found, year, month = [], self.start.year, self.start.month
+        found: list[datetime] = []
+        year, month = self.start.year, self.start.month
         while True:
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
             edge = datetime(year, month, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ def _moment(text: str, option: str, *, whole_day: bool) -> datetime:
         return day + _DAY if whole_day else day
     except (ValueError, OverflowError):
         raise UsageProblem(
-            f"{option} {ascii(text)} is no date and no time with a zone",
+            f"{option} {text!a} is no date and no time with a zone",
             hint="write a date like 2026-11-01, or a time like 2026-11-01T02:30:00Z",
         ) from None
 
