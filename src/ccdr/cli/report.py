@@ -56,10 +56,8 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     made = make_report(loaded, services, period, named=names, command=shlex.join(["ccdr", *sys.argv[1:]]))
     pieces = WRITERS[chosen](made)
     if out is None:
-        stream = click.get_binary_stream("stdout")
         for piece in pieces:
-            stream.write(piece)
-        stream.flush()
+            click.echo(piece, nl=False)
         return made.exit_code
     size = _write(out, pieces)
     if options.json:
