@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test check bench lock clean
+.PHONY: help setup system images venv demo test soak check bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -26,6 +26,9 @@ demo: setup ## the main job on a sample contact centre, nothing to configure
 
 test: setup ## the tests, real servers included; ARGS="-k name" selects
 	@$(PYTHON) -m pytest $(ARGS)
+
+soak: setup ## 500 random SIGKILLs over `ccdr run`; KILLS=n, SEED=n
+	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py $(ARGS)
 
 check: venv ## formatting, lint, types, layers
 	@.venv/bin/ruff check

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ccdr.demo.store import Store, start
 from tests.harness import Site, Source, small_database
 
+# No test is judged by how busy the machine is.
+settings.register_profile("ccdr", deadline=None)
+settings.load_profile("ccdr")
 _numbers = itertools.count(1)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
 from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing, own_error
-from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED, read_history
+from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
 
@@ -79,7 +79,7 @@ class BackupResult:
         return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
 
 
-def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
+def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND) -> BackupResult:
     """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
     after that is in the result and in the ledger, an interrupt included (and raised again)."""
     repo = services.repository(job.loaded, job.limits, gentle=True)
@@ -88,7 +88,12 @@ def backup(job: Job, services: Services, progress: Progress) -> BackupResult:
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
         where = {"plan": job.plan, "asset": job.asset, "run": run.id}
-        start = {"plan_sha256": job.loaded.sha256, "engine": job.engine.engine_name, "method": job.engine.method}
+        start = {
+            "plan_sha256": job.loaded.sha256,
+            "engine": job.engine.engine_name,
+            "method": job.engine.method,
+            "trigger": trigger.body(),
+        }
         services.ledger.append(BACKUP_START, **where, body=start)
         attempt = _Attempt(job, services, repo, run, credentials, progress, result)
         interrupted: BaseException | None = None
@@ -215,7 +220,7 @@ class _Attempt:
             probe.result()
         except RepositoryMissing:
             known = services.catalogue.knows(plan) or any(
-                h.last_good_backup for (p, _), h in read_history(services.ledger.records()).items() if p == plan
+                h.last_good_backup for (p, _), h in services.histories().items() if p == plan
             )
             if known:
                 raise

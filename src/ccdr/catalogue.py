@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ccdr.errors import BackupBad, CcdrError
+from ccdr.errors import BackupBad
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339, utc
+from ccdr.state import write_durably
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
+PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed
+_BEGIN, HEAD = b'{"snapshot": ', 8192  # bytes; the snapshot of an entry is nearly always shorter
 # Two hosts' clocks may differ; a snapshot further ahead than this is dated in the future.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -63,11 +66,24 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Synchronised:
-    """What the repository told: failed attempts, and findings (`asset`, `snapshot id`, sentence)."""
+    """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
+    another host), and findings. `listed` is everything of the plan's that is there."""
 
     failed: tuple[Attempt, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
     findings: tuple[tuple[str, str], ...] = ()  # asset, sentence
+    pruned: tuple[Snapshot, ...] = ()
+    listed: tuple[RepoSnapshot, ...] = ()
+
+    @property
+    def void(self) -> frozenset[str]:
+        """Ids of what failed backups stored all the same."""
+        runs = {s.id: s.tag("run") for s in self.listed}
+        # A snapshot that is gone from the repository has no tags any more: then the mark alone does not explain it.
+        return frozenset(a.void for a in self.failed if a.void and runs.get(a.void) == a.run)
+
+
+Expired = Callable[[Sequence[Snapshot]], Collection[str]]  # ids that the plan's retention would let go by now
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,7 @@ class Catalogue:
             if path.stem in besides:
                 continue
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                found.append(_snapshot(json.loads(path.read_text("utf-8"))["snapshot"]))
+                found.append(_snapshot(_head(path)))
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
     def manifest(self, snapshot: Snapshot) -> Manifest:
@@ -111,35 +127,51 @@ class Catalogue:
     def _path(self, snapshot: Snapshot) -> Path:
         return self.directory / snapshot.plan / snapshot.asset / f"{snapshot.id}.json"
 
-    def synchronise(
-        self, repo: Restic, plan: str, assets: Iterable[str], now: datetime, stored_here: Collection[str] = ()
-    ) -> Synchronised:
-        """Learn what other hosts backed up, and notice what vanished or bears a future date.
+    def remove(self, snapshot: Snapshot) -> None:
+        """It counts no longer: the repository has confirmed that it is gone."""
+        self._path(snapshot).unlink(missing_ok=True)
 
-        A mark of a failed backup takes its own run's snapshot back, never one of `stored_here`: those that the
-        ledger has seen stored well.
+    def assets(self, plan: str) -> list[str]:
+        """Those that anything was ever backed up of, whether the plan still names them or not."""
+        return sorted(p.name for p in (self.directory / plan).glob("*") if p.is_dir())
+
+    def synchronise(
+        self,
+        repo: Restic,
+        plan: str,
+        assets: Iterable[str] | None,
+        now: datetime,
+        stored_here: Collection[str] = (),
+        expired: Expired | None = None,
+    ) -> Synchronised:
+        """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
+
+        `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
+        back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
+        retention; without it, whatever is gone has vanished.
         """
         there = repo.snapshots([OURS, f"plan={plan}"])
-        failed = tuple(_attempt(s) for s in there if s.tag("kind") == "failed")
-        runs = {s.id: s.tag("run") for s in there}
-        # A snapshot that is gone from the repository has no tags any more: then the mark alone does not explain it.
-        void = {a.void for a in failed if a.void and runs.get(a.void) == a.run} - set(stored_here)
-        findings, vanished = [], []
-        for asset in assets:
+        told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
+        void = told.void - set(stored_here)
+        findings, vanished, pruned = [], [], []
+        for asset in self._all_assets(plan, there) if assets is None else assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
             for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
-                self._path(known.pop(snapshot_id)).unlink(missing_ok=True)
+                self.remove(known.pop(snapshot_id))
             listed = {s.id: s for s in there if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
             with ThreadPoolExecutor(max_workers=2) as pool:
                 findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
-            for snapshot in known.values():
-                if snapshot.id not in listed:
-                    vanished.append(snapshot)
-                    findings.append(
-                        (asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished")
-                    )
+            gone = [s for s in known.values() if s.id not in listed]
+            explained = _let_go(repo, there, gone, list(learned.values()), expired, now) if gone and expired else set()
+            for snapshot in gone:
+                if snapshot.id in explained:
+                    self.remove(snapshot)
+                    pruned.append(snapshot)
+                    continue
+                vanished.append(snapshot)
+                findings.append((asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"))
             for s in listed.values():
                 claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
@@ -147,7 +179,11 @@ class Catalogue:
                     findings.append(
                         (asset, f"snapshot {s.id[:8]} bears a future date, {rfc3339(date)}; it is not used")
                     )
-        return Synchronised(failed, tuple(vanished), tuple(findings))
+        return replace(told, vanished=tuple(vanished), findings=tuple(findings), pruned=tuple(pruned))
+
+    def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:
+        tagged = {s.tag("asset") for s in there if s.tag("kind") in ("backup", "failed")}
+        return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
     def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | None:
         """Read a snapshot's manifest into the catalogue; a sentence where it has none that counts."""
@@ -165,6 +201,57 @@ class Catalogue:
         usable = max(listed.time, listed.finished)
         self.add(snapshot_of(manifest, text, listed.id, root, usable), text)
         return None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One line of a prune's mark: what it was about to remove, and when."""
+
+    asset: str
+    id: str
+    at: datetime
+
+
+def removals_text(removals: Iterable[Removal]) -> str:
+    return "".join(f"{r.asset} {r.id} {rfc3339(r.at)}\n" for r in removals)
+
+
+def removals(repo: Restic, there: Iterable[RepoSnapshot]) -> list[Removal]:
+    """What the marks of earlier prunes say that they removed; a line that is none is left out.
+
+    Whoever may write to the repository may write a mark: it explains nothing that retention would have kept.
+    """
+    found = []
+    for mark in there:
+        if mark.tag("kind") != PRUNED:
+            continue
+        with contextlib.suppress(BackupBad, IndexError):
+            for line in repo.read(mark.id, PurePosixPath(mark.paths[0])).splitlines():
+                with contextlib.suppress(ValueError):
+                    asset, snapshot_id, at = line.split(" ")
+                    found.append(Removal(asset, snapshot_id, utc(at)))
+    return found
+
+
+def _let_go(
+    repo: Restic,
+    there: Iterable[RepoSnapshot],
+    gone: Iterable[Snapshot],
+    known: list[Snapshot],
+    expired: Expired,
+    now: datetime,
+) -> set[str]:
+    """Ids among `gone` that retention has removed: a prune's mark names them, the plan's rules would let them go by
+    now, and a newer one of the same asset is there. All else has vanished."""
+    marked = {(r.asset, r.id) for r in removals(repo, there)}
+    past = [s for s in known if not dated_in_future(s, now)]
+    let_go, lost = set(expired(past)), {s.id for s in gone}
+    left = [s.consistent_point for s in past if s.id not in lost]
+    return {
+        s.id
+        for s in gone
+        if (s.asset, s.id) in marked and s.id in let_go and any(point > s.consistent_point for point in left)
+    }
 
 
 # The last part of the captured directory's path; a snapshot's paths tell by it where the manifest is.
@@ -202,33 +289,23 @@ def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
     return max(snapshot.consistent_point, snapshot.usable_at) > now + CLOCK_TOLERANCE
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
-    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
-        directory.mkdir(mode=0o700, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o600)
-        temporary.replace(path)
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise CcdrError(
-            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
-        ) from None
-
-
 def _attempt(listed: RepoSnapshot) -> Attempt:
     return Attempt(listed.tag("asset") or "", listed.tag("run") or "", listed.time, listed.tag("void"))
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """The entry's snapshot, without reading its manifest, which is a hundred times longer. ValueError for an entry
+    that is not whole."""
+    with path.open("rb") as file:
+        start = file.read(HEAD)
+        file.seek(-2, os.SEEK_END)
+        if not start.startswith(_BEGIN) or not file.read().rstrip().endswith(b"}"):
+            raise ValueError("not a whole entry")
+    try:
+        head: dict[str, Any] = json.JSONDecoder().raw_decode(start.decode("utf-8", "replace"), len(_BEGIN))[0]
+    except ValueError:  # a source with many long paths
+        head = json.loads(path.read_text("utf-8"))["snapshot"]
+    return head
 
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:

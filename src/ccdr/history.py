@@ -1,62 +1,127 @@
-"""What the ledger says of each asset so far: one pass over the records."""
+"""What the ledger says of each asset so far: one pass over the records, carried on from where the last one ended."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from ccdr.errors import CcdrError
+from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import utc
+from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
+MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
+CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
+FORMAT = 2  # of the summary that is kept beside the ledger
+MOST_SIZES = 400  # days of a repository's size that are kept
+WORTH_KEEPING = 200  # records read anew until the summary is written again
 
 Record = Mapping[str, Any]
 
 
 @dataclass
 class AssetHistory:
-    """The newest records of one asset. `proven` holds each tested snapshot's latest verdict on itself."""
+    """The newest records of one asset, or (with no asset) of a plan's upkeep.
+
+    `proven` holds each tested snapshot's latest verdict on itself, `stored` where in the ledger each snapshot was
+    stored (its record's `seq`), `newest` the newest record of each kind.
+    """
 
     last_backup: Record | None = None
     last_good_backup: Record | None = None
     last_failed_backup: Record | None = None
     last_test: Record | None = None
     last_conclusive_test: Record | None = None
+    newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
+    stored: dict[str, int] = field(default_factory=dict)
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
-    _taken: int = 0
-    _order: dict[str, int] = field(default_factory=dict)  # by run, and by id of each stored snapshot
+    last_latest_pass: Record | None = None  # the newest test of `latest` that passed
+    last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
+    parts: int = 0  # of a plan: into how many parts its checks divide the data …
+    read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
+    cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
+    sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
-        self._taken += 1
-        self._order[run] = self._taken
         if kind in (BACKUP_START, TEST_START):
             self.open_runs[run] = record
             return
+        self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
-            self.last_backup = record
-            if record.get("result") == STORED:
-                self.last_good_backup = record
-                self._order[str((record.get("snapshot") or {}).get("id"))] = self._taken
-            else:
-                self.last_failed_backup = record
+            self._take_backup(record)
         elif kind == TEST_END and record["verdict"] != "SKIPPED":
-            self.last_test = record
-            if record["verdict"] != "INCONCLUSIVE":
-                self.last_conclusive_test = record
-            snapshot = record.get("snapshot") or {}
-            if snapshot.get("verdict") in ("PASS", "FAIL"):
-                self.proven[snapshot["id"]] = snapshot["verdict"]
+            self._take_test(record)
+        elif kind == CHECKED:
+            self._take_check(record)
+        if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
+            self._take_size(record["time"], record["repository_bytes"])
+
+    def _take_backup(self, record: Record) -> None:
+        self.last_backup = record
+        if record.get("result") == STORED:
+            self.last_good_backup = record
+            self.stored[str((record.get("snapshot") or {}).get("id"))] = record["seq"]
+        else:
+            self.last_failed_backup = record
+
+    def _take_test(self, record: Record) -> None:
+        self.last_test = record
+        if record["verdict"] != "INCONCLUSIVE":
+            self.last_conclusive_test = record
+        snapshot = record.get("snapshot") or {}
+        if snapshot.get("verdict") in ("PASS", "FAIL"):
+            self.proven[snapshot["id"]] = snapshot["verdict"]
+
+        if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
+            self.last_latest_pass = record
+
+    def _take_check(self, record: Record) -> None:
+        if record["result"] not in (CLEAN, DAMAGED):
+            return
+        if record["result"] == DAMAGED:
+            self.last_damage = record
+        part = str(record["part"])
+        if record["parts"] != self.parts:
+            self.parts, self.read, self.cycle = record["parts"], {}, []
+        if part in self.cycle:
+            self.cycle = []
+        self.cycle.append(part)
+        self.read[part] = [record["time"], record["result"]]
+
+    def _take_size(self, time: str, count: int) -> None:
+        self.sizes[time[:10]] = count
+        while len(self.sizes) > MOST_SIZES:
+            del self.sizes[min(self.sizes)]
+
+    def damage_since(self, plan: AssetHistory) -> str | None:
+        """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
+        sentence. `plan` is the history of the plan's upkeep."""
+        damage, proof = plan.last_damage, self.last_latest_pass
+        if damage is None or (proof is not None and proof["seq"] > damage["seq"]):
+            return None
+        return f"the check of {damage['time']} found the repository damaged, and no restore test has passed since"
+
+    def forget(self, snapshot_id: str) -> None:
+        """Retention removed it: nothing has to be known of it any more."""
+        self.proven.pop(snapshot_id, None)
+        self.stored.pop(snapshot_id, None)
 
     @property
     def stored_here(self) -> frozenset[str]:
-        """Ids of the snapshots that this ledger has seen stored."""
-        return frozenset(self._order)
+        """Ids of the snapshots that this ledger has seen stored, and not removed since."""
+        return frozenset(self.stored)
 
     def failed_since(self, moment: datetime, *, running: bool, snapshot: str | None = None) -> str | None:
         """A backup that failed, or crashed, after `snapshot` was stored: one sentence, None where there is none.
@@ -66,8 +131,8 @@ class AssetHistory:
         """
 
         def newer(record: Record) -> bool:
-            if snapshot in self._order:
-                return self._order[str(record["run"])] > self._order[str(snapshot)]
+            if snapshot in self.stored:
+                return bool(record["seq"] > self.stored[snapshot])
             return utc(record["time"]) > moment
 
         failed = self.last_failed_backup
@@ -80,9 +145,9 @@ class AssetHistory:
 
     def crashed_test(self, *, running: bool) -> str | None:
         """A restore test newer than the last one that has an end, and that has none itself: one sentence."""
-        last = self._order[str(self.last_test["run"])] if self.last_test else -1
+        last = self.last_test["seq"] if self.last_test else 0
         for record in self._crashed(TEST_START, running=running):
-            if self._order[str(record["run"])] > last:
+            if record["seq"] > last:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
 
@@ -95,11 +160,51 @@ class AssetHistory:
         return self.proven.get(snapshot_id) == "FAIL"
 
 
-def read_history(records: Iterable[Record]) -> dict[tuple[str, str], AssetHistory]:
-    """By (plan, asset)."""
-    history: dict[tuple[str, str], AssetHistory] = {}
-    wanted = {BACKUP_START, BACKUP_END, TEST_START, TEST_END}
+Histories = dict[tuple[str, str | None], AssetHistory]
+_WANTED = frozenset((BACKUP_START, BACKUP_END, TEST_START, TEST_END, MISSED, PRUNED, CHECKED))
+
+
+def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
+    """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
+    history: Histories = {} if known is None else known
     for record in records:
-        if record["kind"] in wanted:
-            history.setdefault((record["plan"], record["asset"]), AssetHistory()).take(record)
+        if record["kind"] not in _WANTED:
+            continue
+        plan = record["plan"]
+        history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
+        if record["kind"] == PRUNED:
+            for gone in record.get("removed") or ():
+                history.setdefault((plan, gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
+
+
+def histories(ledger: Ledger, kept: Path) -> Histories:
+    """The same of a whole ledger. What earlier calls have read is summarised in the file `kept`, so that years of
+    records cost nothing; a summary that is damaged, or not of this ledger, is made anew."""
+    mark, known = _read(kept)
+    if not ledger.holds(mark):
+        mark, known = BEGINNING, {}
+    read = 0
+    for at, record in ledger.after(mark):
+        read_history([record], known)
+        mark, read = at, read + 1
+    if read >= WORTH_KEEPING:
+        with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
+            _write(kept, mark, known)
+    return known
+
+
+def _write(kept: Path, mark: Mark, known: Histories) -> None:
+    assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
+    body = {"format": FORMAT, "mark": asdict(mark), "assets": assets}
+    write_durably(kept, json.dumps(body, separators=(",", ":")) + "\n")
+
+
+def _read(kept: Path) -> tuple[Mark, Histories]:
+    try:
+        body = json.loads(kept.read_text("utf-8"))
+        if body["format"] != FORMAT:
+            return BEGINNING, {}
+        return Mark(**body["mark"]), {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return BEGINNING, {}

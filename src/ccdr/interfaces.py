@@ -250,6 +250,9 @@ class Engine(Protocol):
     def start(self, box: Place, manifest: Manifest) -> str:
         """Have an empty server answer inside the box; returns its version."""
 
+    def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
+        """Whatever a plan's checks look at: is all there that the capture read in place? BackupBad where not."""
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
 

@@ -82,6 +82,20 @@ class Verification:
         return not self.problems
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A place in the ledger: behind the record `seq`, whose line stands from `start` to `end` in `segment`."""
+
+    segment: str
+    start: int
+    end: int
+    seq: int
+    hash: str
+
+
+BEGINNING = Mark("", 0, 0, 0, _NOTHING.hash)
+
+
 class Ledger:
     """Appends to, and reads, the ledger in `directory` (made at the first append, 0700, its files 0600).
 
@@ -131,7 +145,31 @@ class Ledger:
             segments = _segments(self.directory)
             for path in reversed(segments) if reverse else segments:
                 lines = _backwards(path) if reverse else _forwards(path)
-                yield from _parsed(path, lines, last=path == segments[-1])
+                for _, _, record in _parsed(path, lines, last=path == segments[-1]):
+                    yield record
+
+    def holds(self, mark: Mark) -> bool:
+        """Is the line before this mark still where it was, byte for byte?"""
+        if mark == BEGINNING:
+            return True
+        try:
+            with (self.directory / mark.segment).open("rb") as segment:
+                segment.seek(mark.start)
+                return sha256(segment.read(mark.end - mark.start)).hexdigest() == mark.hash
+        except (OSError, ValueError):
+            return False
+
+    def after(self, mark: Mark) -> Iterator[tuple[Mark, Mapping[str, Any]]]:
+        """Every record behind a mark that holds, each with its own. Raises as `records` does."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in segments:
+                if path.name < mark.segment:
+                    continue
+                start = mark.end if path.name == mark.segment else 0
+                lines = _forwards(path, start)
+                for offset, line, record in _parsed(path, lines, last=path == segments[-1]):
+                    yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
 
     def unfinished(self) -> tuple[Unfinished, ...]:
         """Starts without an end, oldest first. Raises as `records` does."""
@@ -368,10 +406,10 @@ def _segments(directory: Path) -> list[Path]:
     return [path for path in _files(directory) if _SEGMENT.fullmatch(path.name)]
 
 
-def _forwards(path: Path) -> Iterator[tuple[int, bytes]]:
+def _forwards(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """Lines and where they begin; ends after one without a newline, whatever is written meanwhile."""
-    offset = 0
     with path.open("rb") as file:
+        file.seek(offset)
         for line in file:
             yield offset, line
             if not line.endswith(b"\n"):
@@ -397,7 +435,9 @@ def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
             yield 0, held
 
 
-def _parsed(path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool) -> Iterator[dict[str, Any]]:
+def _parsed(
+    path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool
+) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     for offset, line in lines:
         try:
             record = _record(line)
@@ -405,7 +445,7 @@ def _parsed(path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool) -> It
             if last and (not line.endswith(b"\n") or offset + len(line) >= path.stat().st_size):
                 continue  # torn; the next append sets it aside
             raise _broken(path, offset, why) from None
-        yield record
+        yield offset, line, record
 
 
 def _end_of(segments: list[Path]) -> tuple[RecordRef, tuple[Path, int, bytes] | None]:

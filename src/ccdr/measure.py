@@ -6,8 +6,8 @@ Exposure at a time *t* is *t* minus the newest consistent point that was usable 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from ccdr.model import Achieved, ObjectiveVerdict
@@ -63,3 +63,27 @@ def judge(objective_s: float, achieved_s: float | None) -> Achieved:
         return Achieved(objective_s, None, ObjectiveVerdict.NOT_MEASURED)
     met = achieved_s <= objective_s
     return Achieved(objective_s, achieved_s, ObjectiveVerdict.MET if met else ObjectiveVerdict.BREACHED)
+
+
+NEVER = math.inf
+DAY = 86400.0  # seconds
+
+
+def growth(sizes: Mapping[str, int]) -> float | None:
+    """Bytes a day, by a least-squares line through sizes by date (`2026-11-24`); None where they span less than a
+    day. A prune that shrinks it counts: what matters is the trend over all of them."""
+    points = [(date.fromisoformat(day).toordinal(), size) for day, size in sizes.items()]
+    if len({day for day, _ in points}) < 2:
+        return None
+    middle = sum(day for day, _ in points) / len(points)
+    mean = sum(size for _, size in points) / len(points)
+    spread = sum((day - middle) ** 2 for day, _ in points)
+    return sum((day - middle) * (size - mean) for day, size in points) / spread
+
+
+def full_in(free: int | None, bytes_per_day: float | None) -> float | None:
+    """Seconds until `free` bytes are taken, if it goes on growing like this; infinite where it does not grow, None
+    where either is not known."""
+    if free is None or bytes_per_day is None:
+        return None
+    return free / bytes_per_day * DAY if bytes_per_day > 0 else NEVER

@@ -21,6 +21,7 @@ from typing import IO
 
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Output, Session
+from ccdr.interrupts import tick
 
 TERM_GRACE = 10.0  # seconds between TERM and KILL: restic removes its lock in well under one
 TICK = 0.5  # seconds between two looks at the watchdog
@@ -99,6 +100,7 @@ class Host:
             watchdog = Watchdog(self.no_progress, pulse or self._pulse(watch) or pump.seen)
             stalled = False
             while pump.turn(TICK):
+                tick()
                 if watchdog.stalled():
                     stalled = True
                     break
@@ -311,7 +313,11 @@ class PipeSession:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not (self._buffer == marker or self._buffer.endswith(b"\n" + marker)):
-                if not selector.select(max(0.0, deadline - time.monotonic())):
+                left = deadline - time.monotonic()
+                if left > TICK and not selector.select(TICK):
+                    tick()
+                    continue
+                if not selector.select(max(0.0, left)):
                     raise CommandFailed(self._argv, _end(self._process), self._said(), stalled=True)
                 data = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not data:

@@ -29,7 +29,8 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
         done.removed.append(f"scratch {scratch.name}")
     _reap_captures(services, done, dry_run)
     docker = services.lab.docker
-    for leftover in docker.leftovers():
+    leftovers = docker.leftovers()
+    for leftover in leftovers:
         run = leftover.run.removesuffix(CLIENT)
         alive = leftover.of(docker.state) and state.alive(run, now)
         dead = leftover.of(docker.state) and not alive
@@ -39,6 +40,13 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
         if not dry_run:
             done.problems += docker.remove(leftover)
         done.removed.append(f"{leftover.kind} {leftover.name}")
+    # A kept sandbox that somebody removed has nothing left to be looked at, and restored data must not stay.
+    there = {leftover.run for leftover in leftovers}
+    for scratch in state.kept_runs(now):
+        if scratch.name.removeprefix("run-") not in there:
+            if not dry_run:
+                done.problems += state.forget_run(scratch)
+            done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
     if done.removed and not dry_run:
         body = {"removed": done.removed, "left_behind": done.problems}
         services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)

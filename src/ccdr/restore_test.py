@@ -30,7 +30,7 @@ from ccdr.model import (
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
 from ccdr.sandbox.lab import memory_available, readable_inside, room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -127,7 +127,13 @@ class RestoreTest:
 
 
 def restore_test(
-    job: Job, selection: str, services: Services, progress: Progress, *, keep: bool = False
+    job: Job,
+    selection: str,
+    services: Services,
+    progress: Progress,
+    *,
+    keep: bool = False,
+    trigger: Trigger = BY_HAND,
 ) -> RestoreTest:
     """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning).
 
@@ -135,7 +141,7 @@ def restore_test(
     interrupt too, which is raised again.
     """
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "test"):
+    with services.state.lock(job.plan, job.asset, "test"), services.state.reading(repo.location):
         with services.state.run(services.clock) as run:
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
@@ -144,6 +150,7 @@ def restore_test(
                 "plan_sha256": job.loaded.sha256,
                 "restore_tests": dict(job.loaded.restore_tests),
                 "selection": selection,
+                "trigger": trigger.body(),
             }
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
             services.ledger.append(TEST_START, **where, body=body)
@@ -192,8 +199,8 @@ class _Work:
         job, services, test = self._job, self._services, self._test
         self._history = services.history(job)
         self._progress.step("asking the repository")
-        now, stored_here = services.clock.now(), self._history.stored_here
-        self._synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], now, stored_here)
+        stored_here = self._history.stored_here
+        self._synchronised = services.synchronise(job.loaded, self._repo, [job.asset], stored_here)
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection)
@@ -352,6 +359,7 @@ class _Work:
             if size != digest.bytes:
                 found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
                 raise BackupBad(f"the restore is incomplete: {name} {found}")
+        self._engine.complete(fetched, restored, manifest)
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []

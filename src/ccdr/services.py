@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from ccdr.catalogue import Catalogue
+from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Synchronised
 from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
-from ccdr.history import AssetHistory, read_history
-from ccdr.interfaces import Clock
+from ccdr.history import AssetHistory, Histories, histories
+from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
-from ccdr.model import Objectives
-from ccdr.plans import LimitsInForce, LoadedPlan
+from ccdr.model import Objectives, Snapshot, rfc3339
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.proc import Host
+from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import Restic
@@ -49,6 +52,24 @@ class Job:
     def checks(self) -> tuple[AnyCheck, ...]:
         """In the order they run: first those that must see the data untouched."""
         return tuple(sorted(self.loaded.checks[self.asset], key=lambda c: c.rank))
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """The plan's retention; None where it states none, and nothing is ever removed."""
+    return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
+
+    due: datetime | None = None
+
+    def body(self) -> dict[str, object]:
+        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+
+BY_HAND = Trigger()
 
 
 @dataclass(frozen=True)
@@ -85,17 +106,37 @@ class Services:
             lock_wait=limits.lock_wait,
         )
 
+    def synchronise(
+        self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
+    ) -> Synchronised:
+        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
+        policy, zone, now = policy_of(loaded.plan), loaded.plan.zone, self.clock.now()
+        later = now + CLOCK_TOLERANCE  # the host that removed it may be ahead
+
+        def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            return expired(snapshots, policy, later, zone) if policy else ()
+
+        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, let_go if policy else None)
+
+    def histories(self) -> Histories:
+        """What the ledger says of each asset."""
+        return histories(self.ledger, self.state.root / "history.json")
+
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""
-        return read_history(self.ledger.records()).get((job.plan, job.asset), AssetHistory())
+        return self.histories().get((job.plan, job.asset), AssetHistory())
 
     def write_credentials(self, job: Job, directory: Path) -> None:
         """The source's password as the files its client wants, mode 0600."""
-        source = job.engine.secret()
-        secret = password(source, self.host, what=f"{job.asset}: connection") if source else None
+        self.write_credentials_of(job.engine, directory, what=f"{job.asset}: connection")
+
+    def write_credentials_of(self, engine: Engine, directory: Path, *, what: str) -> None:
+        """As `write_credentials`, for a source that no plan names yet; `what` is how errors call it."""
+        source = engine.secret()
+        secret = password(source, self.host, what=what) if source else None
         if secret is None:
             return
-        for name, text in job.engine.credentials(secret).items():
+        for name, text in engine.credentials(secret).items():
             path = directory / name
             path.touch(mode=0o600)
             path.write_text(text, "utf-8")

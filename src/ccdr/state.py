@@ -1,9 +1,12 @@
 """The state directory: who owns what in it, locks, and each run's scratch.
 
+version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
-locks/       one file per plan, asset and verb
+schedule/    where each schedule of `ccdr run` stands
+locks/       one file per plan, asset and verb, and per repository
+history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -21,10 +24,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdr.errors import CcdrError, Locked
-from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
+
+if TYPE_CHECKING:
+    from ccdr.interfaces import Clock
+
+# How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
+# one more, and adds a step to migrate.py.
+FORMAT = 1
+PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache")
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
@@ -49,6 +60,7 @@ class Run:
 @dataclass(frozen=True)
 class State:
     root: Path
+    in_use: object = field(default=None, repr=False, compare=False)  # keeps migrations away as long as it lives
 
     @property
     def id(self) -> str:
@@ -60,6 +72,7 @@ class State:
         path = self.root.joinpath(*parts)
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.mark()
             for depth in range(1, len(parts) + 1):
                 self.root.joinpath(*parts[:depth]).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -70,6 +83,29 @@ class State:
         return path
 
     @property
+    def version_file(self) -> Path:
+        return self.root / "version"
+
+    @property
+    def has_contents(self) -> bool:
+        return self.version_file.exists() or any((self.root / part).exists() for part in PARTS)
+
+    def mark(self) -> None:
+        """State that bears no number yet gets one: FORMAT where it is new, 1 where it is from before there were any."""
+        if self.version_file.exists():
+            return
+        format_ = 1 if self.has_contents else FORMAT
+        # Whole or not at all, and whoever comes second keeps what the first wrote.
+        new = self.root / f".version.{secrets.token_hex(4)}"
+        try:
+            new.touch(mode=0o600)
+            new.write_text(f"{format_}\n", "ascii")
+            with contextlib.suppress(FileExistsError):
+                os.link(new, self.version_file)
+        finally:
+            new.unlink(missing_ok=True)
+
+    @property
     def ledger(self) -> Path:
         return self.root / "ledger"
 
@@ -78,11 +114,37 @@ class State:
         """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back."""
         with self._flock(self._lock_path(plan, asset, verb), tries=GLANCES) as got:
             if not got:
+                what = f"{plan}/{asset}" if asset else plan
                 raise Locked(
-                    f"another `ccdr {verb}` of {plan}/{asset} is running",
+                    f"another `ccdr {verb}` of {what} is running",
                     hint="wait for it; `ps aux | grep ccdr` shows it",
                 )
             yield
+
+    @contextlib.contextmanager
+    def reading(self, location: str) -> Iterator[None]:
+        """While a snapshot is fetched from the repository at `location`, any number at a time: nothing may be removed
+        from it under our hands, which would look like damage. Locked where that is under way on this host."""
+        with self._flock(self._repository_lock(location), tries=GLANCES, shared=True) as got:
+            if not got:
+                raise Locked(
+                    "`ccdr upkeep` is removing old data from the repository", hint="wait for it, then run this again"
+                )
+            yield
+
+    @contextlib.contextmanager
+    def rewriting(self, location: str) -> Iterator[None]:
+        """While data is removed from it. Locked where a snapshot is being fetched on this host."""
+        with self._flock(self._repository_lock(location), tries=GLANCES) as got:
+            if not got:
+                raise Locked(
+                    "a restore test or a restore is reading from the repository",
+                    hint="wait for it, then run this again",
+                )
+            yield
+
+    def _repository_lock(self, location: str) -> Path:
+        return self.root / "locks" / f"repository-{sha256(location.encode()).hexdigest()[:12]}.lock"
 
     def held(self, plan: str, asset: str, verb: str) -> bool:
         """Is such a run under way?"""
@@ -96,7 +158,7 @@ class State:
         return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
 
     @contextlib.contextmanager
-    def _flock(self, path: Path, *, tries: int = 1) -> Iterator[bool]:
+    def _flock(self, path: Path, *, tries: int = 1, shared: bool = False) -> Iterator[bool]:
         """Yields whether the lock was free, at the last of some tries."""
         self.directory(str(path.parent.relative_to(self.root)))
         try:
@@ -104,14 +166,25 @@ class State:
         except OSError as error:
             raise CcdrError(f"the lock {path} cannot be taken: {error.strerror}") from None
         try:
-            yield _free(handle, tries)
+            yield _free(handle, tries, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         finally:
             os.close(handle)
 
     @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Yields whether the lock of this name was free, and holds it then."""
+        with self._flock(self.root / "locks" / f"{name}.lock", tries=GLANCES) as got:
+            yield got
+
+    @staticmethod
+    def run_id(clock: Clock) -> str:
+        """A new one; it tells when."""
+        return f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+    @contextlib.contextmanager
     def run(self, clock: Clock) -> Iterator[Run]:
         """A new run with an empty scratch directory, removed at its end unless `kept_until` was set."""
-        run_id = f"{clock.now().astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run_id = self.run_id(clock)
         with self._flock(self._alive_path(run_id), tries=GLANCES):  # first: scratch without it is a dead run's
             scratch = self.directory("scratch", f"run-{run_id}")
             run = Run(run_id, scratch)
@@ -139,6 +212,16 @@ class State:
             return now < utc(path.read_text("ascii").strip())
         return False
 
+    def kept_runs(self, now: datetime) -> list[Path]:
+        """Scratch directories of runs that have ended and are kept until later, for a person's look."""
+        found = []
+        for path in sorted((self.root / "scratch").glob("run-*.alive")):
+            with self._flock(path) as free:
+                ended = free
+            if ended and self.alive(path.stem.removeprefix("run-"), now):
+                found.append(path.with_suffix(""))
+        return found
+
     def dead_runs(self, now: datetime) -> list[Path]:
         """Scratch directories whose run has ended without removing them, or whose keeping has."""
         scratch = self.root / "scratch"
@@ -162,14 +245,47 @@ class State:
         return problems
 
 
-def _free(handle: int, tries: int) -> bool:
+def default_state() -> Path:
+    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/ccdr")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
+
+
+def _free(handle: int, tries: int, how: int) -> bool:
     for left in reversed(range(tries)):
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
             return True
         if left:
             time.sleep(0.02)
     return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
+        directory.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o600)
+        temporary.replace(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
+        ) from None
 
 
 def remove_tree(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ from cronsim import CronSim
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
-from ccdr.history import AssetHistory, Record, read_history
+from ccdr.history import AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -54,16 +54,20 @@ class AssetStatus:
 
 def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]:
     """Every asset of these plans, in their order."""
-    history = read_history(services.ledger.records())
+    history = services.histories()
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
-    return [_asset_status(job, history.get((job.plan, job.asset), AssetHistory()), services) for job in jobs]
+
+    def known(plan: str, asset: str | None) -> AssetHistory:
+        return history.get((plan, asset), AssetHistory())
+
+    return [_asset_status(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
     return Exit.FINDING if any(s.finding for s in found) else Exit.OK
 
 
-def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetStatus:
+def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
     now = services.clock.now()
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
@@ -78,6 +82,8 @@ def _asset_status(job: Job, history: AssetHistory, services: Services) -> AssetS
         problems.append(f"{len(bad)} newer snapshots do not count: disproved, or dated in the future")
     if known[-1:] != ours[-1:]:
         problems.append("its newest snapshot is of something else than the plan now names")
+    if damage := history.damage_since(upkeep):
+        problems.append(damage)
     if coverage == STALE:
         problems.append("its restore test is overdue")
     return AssetStatus(

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ccdr.catalogue import Catalogue
 from ccdr.clock import SystemClock
 from ccdr.ledger import Ledger
+from ccdr.migrate import opened
 from ccdr.proc import Host
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
 from ccdr.services import Services
-from ccdr.state import State
-
-
-def default_state() -> Path:
-    """`/var/lib/ccdr` for root, the user's state directory otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/ccdr")
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "ccdr"
 
 
 def services(state_dir: Path) -> Services:
-    """Everything a use-case needs, for one state directory. Nothing is created or contacted yet."""
-    clock, state, host = SystemClock(), State(state_dir.absolute()), Host()
+    """Everything a use-case needs, for one state directory. Nothing is created or contacted yet; state of an older
+    ccdr is brought to our format, and state of a newer one is a CcdrError."""
+    clock, host = SystemClock(), Host()
+    state = opened(state_dir.absolute(), clock)
     return Services(
         clock=clock,
         state=state,

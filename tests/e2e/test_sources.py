@@ -289,7 +289,6 @@ on two lines';
     proven(site)
 
 
-@pytest.mark.xfail(strict=True, reason="pg_dumpall -l and pg_amcheck take a name with `=` for a connection string")
 def test_database_whose_name_looks_like_a_connection_string(site: Site, server: Server) -> None:
     name = server.create("dbname=template1 host=nowhere", CALLS)
     plan(site, name, **by_socket(server))

@@ -135,7 +135,6 @@ def test_hanging_dump_is_stopped(crm: Site, source: Source, database: str) -> No
     heals(crm)
 
 
-@pytest.mark.xfail(strict=True, reason="the server sees that its client died only once the lock is granted")
 def test_stopped_dump_leaves_no_session_at_the_source(crm: Site, source: Source, database: str) -> None:
     crm.crm(source, database, "limits: {lock_wait: 10m, no_progress: 3s}")
     with source.session(LOCKING, database):

@@ -163,6 +163,17 @@ def test_kept_sandboxes_stay_until_they_expire(site: Site) -> None:
     site.ledger_holds()
 
 
+def test_kept_sandbox_that_was_removed_by_hand_leaves_no_restored_data_once_reaped(site: Site) -> None:
+    kept = site.run("test", "p", "--keep")
+    name, scratch = f"ccdr-{kept.json['run']}", site.state / "scratch" / f"run-{kept.json['run']}"
+    docker("rm", "-f", name)
+    assert scratch.is_dir()
+    done = site.run("sandbox", "reap")
+    assert done.code == 0 and not scratch.exists(), done
+    assert any(kept.json["run"] in said for said in done.json["removed"])
+    assert not list((site.state / "scratch").glob("run-*"))
+
+
 def test_reap_with_docker_down_still_removes_scratch(site: Site) -> None:
     dead = site.state / "scratch/run-20200101T000000-dddddd"
     (dead / "fetched").mkdir(parents=True)

@@ -496,3 +496,21 @@ def test_s3_trouble_while_fetching_proves_nothing(proxied: tuple[Site, FaultyPro
         proxy.set("pass")
     assert site.run("test", "p").code == 0
     assert_clean(site)
+
+
+def test_bucket_that_is_not_there_is_made_once_and_never_again(site: Site, store: Store, tmp_path: Path) -> None:
+    """The store answers that it has no such bucket: a new plan's first backup makes it, a known plan's is a finding."""
+    settled_file(tmp_path / "tree" / "call.wav", os.urandom(20_000))
+    site.write("plans/s3.env", store.env_file(), mode=0o600)
+    url = f"{{url: 's3:{store.endpoint}/ccdr-fresh', password_file: key, env_file: s3.env}}"
+    site.recordings(tmp_path / "tree", LIMITS, repository=url)
+    assert site.run("backup", "p").code == 0
+    assert site.run("test", "p").json["verdict"] == "PASS"
+    bucket, client = "ccdr-fresh", store.bucket("ccdr-fresh")._client(timeout=5)
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for found in page.get("Contents", []):
+            client.delete_object(Bucket=bucket, Key=found["Key"])
+    client.delete_bucket(Bucket=bucket)
+    done = site.run("backup", "p")
+    assert done.code == 1 and "bucket does not exist" in done.json["reason"], done
+    assert site.run("test", "p").json["verdict"] == "INCONCLUSIVE", "as with a disk that is not mounted"

@@ -65,6 +65,35 @@ def test_another_host_learns_of_a_newer_failure(here: Site, there: Site) -> None
     assert healed.json["snapshot"]["id"] == snapshots(here)[-1][0]
 
 
+TREE_IS_THERE = "restore_test: recordings\nchecks:\n  - {kind: command, name: a tree, argv: ['true']}\n"
+
+
+def test_backup_killed_before_its_verdict_on_a_partial_snapshot_passes_nowhere(here: Site, there: Site) -> None:
+    """restic stores what it could read. We are killed before we see that it was not all, so nothing marks the
+    snapshot; the other host's plan compares nothing."""
+    for site in (here, there):
+        site.write("restore_tests/recordings.yaml", TREE_IS_THERE)
+    assert there.run("test", "p").json["verdict"] == "PASS"
+    restic = shutil.which("restic")
+    script = f"""\
+    #!/bin/sh
+    case "$*" in
+      *kind=backup*) {restic} --exclude='*/call3.wav' "$@"; kill -9 $PPID;;
+      *) exec {restic} "$@";;
+    esac
+    """
+    here.write("bin/restic", script, mode=0o755)
+    killed = here.start("backup", "p", env={"PATH": f"{here.root / 'bin'}:{os.environ['PATH']}"})
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert "1 of 10 entries are missing" in done.json["reason"]
+    assert done.json["snapshot"]["id"] not in {s[0] for s in snapshots(here)}
+    here.backed_up()
+    assert there.run("test", "p").json["verdict"] == "PASS"
+
+
 def test_lost_state_directory_loses_no_backup(here: Site) -> None:
     before = snapshots(here)
     shutil.rmtree(here.state)

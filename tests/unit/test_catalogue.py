@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr import catalogue
+from ccdr import state
 from ccdr.catalogue import (
     CLOCK_TOLERANCE,
     Catalogue,
@@ -21,10 +21,10 @@ from ccdr.catalogue import (
     parse_manifest,
     snapshot_of,
     text_digest,
-    write_durably,
 )
 from ccdr.errors import BackupBad, CcdrError
-from ccdr.model import FileDigest, Manifest
+from ccdr.model import FileDigest, Manifest, Snapshot
+from ccdr.state import write_durably
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -110,7 +110,7 @@ def test_any_text_is_a_manifest_or_a_bad_backup(text: str) -> None:
         parse_manifest(text)
 
 
-def added(where: Catalogue, number: int, **changes: object) -> catalogue.Snapshot:
+def added(where: Catalogue, number: int, **changes: object) -> Snapshot:
     manifest = a_manifest(run=f"r{number}", consistent_point=NOW + timedelta(hours=number), **changes)
     text = manifest_text(manifest)
     snapshot = snapshot_of(
@@ -183,7 +183,7 @@ def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, monkeypatch: 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(catalogue.os, "fsync", full)
+    monkeypatch.setattr(state.os, "fsync", full)
     with pytest.raises(CcdrError, match="No space left"):
         write_durably(path, "after\n")
     assert path.read_text() == "before\n" and [p.name for p in tmp_path.iterdir()] == ["entry"]

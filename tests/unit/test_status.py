@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,11 @@ def ago(**delta: float) -> datetime:
     return NOW - timedelta(**delta)
 
 
+_SEQ = itertools.count(1)
+
+
 def record(kind: str, when: datetime, run: str, **body: Any) -> dict[str, Any]:
-    return {"kind": kind, "time": rfc3339(when), "plan": "p", "asset": "a", "run": run, **body}
+    return {"seq": next(_SEQ), "kind": kind, "time": rfc3339(when), "plan": "p", "asset": "a", "run": run, **body}
 
 
 def judged(number: int, verdict: str, when: datetime = NOW, own: str | None = None) -> dict[str, Any]:

@@ -5,7 +5,22 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, report, sandbox, snapshots, status, test
+from ccdr.cli import (
+    backup,
+    completion,
+    demo,
+    discover,
+    init,
+    ledger,
+    plan,
+    report,
+    run,
+    sandbox,
+    snapshots,
+    status,
+    test,
+    upkeep,
+)
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -22,19 +37,25 @@ def main() -> None:
 
     \b
     Examples:
+      ccdr init postgresql:///crm     a first plan and restore test from what is found there
       ccdr plan check                 are all plans right?
       ccdr backup outbound            back every asset of the plan up, now
       ccdr test outbound --asset crm  restore the newest snapshot into a sandbox and check it
+      ccdr run                        whatever is due: this is what cron calls
       ccdr status                     can the contact centre be brought back?
     """
 
 
 for _verb in (
+    init.init,
+    discover.discover,
     backup.backup,
     test.test,
+    run.run,
     status.status,
     report.report,
     snapshots.snapshots,
+    upkeep.upkeep,
     plan.plan,
     ledger.ledger,
     sandbox.sandbox,

@@ -43,7 +43,7 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
     def do(job: Job, watched: Progress) -> BackupResult:
         return back_up(job, services, watched)
 
-    return each_asset(jobs, do, _tell, many="backups", locked={"result": "LOCKED"})
+    return each_asset(jobs, do, tell, many="backups", locked={"result": "LOCKED"})
 
 
 def _dry_run(jobs: list[Job]) -> Exit:
@@ -65,7 +65,8 @@ def _dry_run(jobs: list[Job]) -> Exit:
     return Exit.OK
 
 
-def _tell(result: BackupResult) -> None:
+def tell(result: BackupResult) -> None:
+    """The backup for people."""
     snapshot = result.snapshot
     click.echo(f"{word(result.result)}  {result.plan}/{result.asset}", nl=False)
     if snapshot is not None:

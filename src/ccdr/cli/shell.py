@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import click
 
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.interfaces import Progress
 from ccdr.model import human_bytes
 
 if TYPE_CHECKING:
+    from ccdr.interfaces import Progress
     from ccdr.plans import LoadedPlan
     from ccdr.services import Job, Services
 
@@ -53,7 +53,8 @@ class Settings:
     verbose: bool = False
 
     def services(self) -> Services:
-        from ccdr.wiring import default_state, services
+        from ccdr.state import default_state
+        from ccdr.wiring import services
 
         return services(self.state or default_state())
 
@@ -201,6 +202,16 @@ class LiveProgress:
         said = human_bytes(done) + (f" of {human_bytes(total)}" if total else "")
         with self._lock:
             self._bar.update(self._task, amount=said)
+
+
+class _Silence:
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
+# For cron, which mails whatever is said.
+SILENT: AbstractContextManager[Progress] = nullcontext(_Silence())
 
 
 @contextmanager

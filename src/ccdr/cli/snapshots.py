@@ -22,14 +22,14 @@ def snapshots(plan: str, asset: str | None) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
-    from ccdr.history import AssetHistory, read_history
+    from ccdr.history import AssetHistory
 
     options = settings()
     services = options.services()
     jobs = options.jobs(plan, asset)
     repo = services.repository(jobs[0].loaded, jobs[0].limits)
-    told = services.catalogue.synchronise(repo, plan, [j.asset for j in jobs], services.clock.now())
-    history = read_history(services.ledger.records())
+    told = services.synchronise(jobs[0].loaded, repo, [j.asset for j in jobs])
+    history = services.histories()
     gone = {s.id for s in told.vanished}
     found = [
         {

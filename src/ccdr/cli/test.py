@@ -136,7 +136,8 @@ def _tell_measures(done: RestoreTest) -> None:
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
     click.echo(f"phases: {phases}")
     if done.disposal.get("kept_until"):
-        click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (remove: docker rm -f ccdr-{done.run})")
+        click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (PostgreSQL: psql -h /ccdr/run -U postgres)")
+        click.echo(f"when you have seen enough: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
     left = done.disposal.get("left_behind")
     for said in left if isinstance(left, list) else ():
         click.echo(f"left behind: {said}")

@@ -19,6 +19,7 @@ from ccdr.interfaces import Progress
 from ccdr.model import Verdict
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.sandbox.docker import Docker
 from ccdr.services import Job, Services
 from ccdr.state import remove_tree
 from ccdr.wiring import services
@@ -81,7 +82,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     shown = Shown(work, kept=keep)
     own = services(work / "state")
     run = f"demo-{secrets.token_hex(3)}"
-    with _running(own, work, run, progress, keep=keep) as (centre, server):
+    with _running(work, run, progress, keep=keep) as (centre, server):
         loaded = _plan(work, centre, server)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
         for round_ in ("first", "second"):
@@ -111,24 +112,27 @@ def clean(work: Path) -> bool:
     if not (work / MARKER).is_file():
         raise UsageProblem(f"{work} is not a demo's directory", hint="move it away, or call ccdr from elsewhere")
     store.stop_left(work / "s3")
-    docker = services(work / "state").lab.docker
-    for leftover in docker.leftovers():
-        if leftover.of(docker.state):
-            docker.remove(leftover)
+    for docker in (services(work / "state").lab.docker, _servers(work)):
+        for leftover in docker.leftovers():
+            if leftover.of(docker.state):
+                docker.remove(leftover)
     if left := remove_tree(work):
         raise CcdrError("; ".join(left), hint="is a `ccdr demo --keep` still running? `docker ps` shows it")
     return True
 
 
+def _servers(work: Path) -> Docker:
+    """Labels of their own: `ccdr sandbox reap` must not take the server that `--keep` has left running."""
+    return services(work / "servers").lab.docker
+
+
 @contextlib.contextmanager
-def _running(
-    own: Services, work: Path, run: str, progress: Progress, *, keep: bool
-) -> Iterator[tuple[Centre, store.Store]]:
+def _running(work: Path, run: str, progress: Progress, *, keep: bool) -> Iterator[tuple[Centre, store.Store]]:
     """Database server and S3 server, started side by side; both stopped at the end unless kept."""
     progress.step("starting a PostgreSQL server and an S3 server")
     server = store.start(work / "s3", outlive=keep)
     try:
-        with open_centre(own.lab.docker, work, run, keep=keep) as centre, ThreadPoolExecutor(1) as pool:
+        with open_centre(_servers(work), work, run, keep=keep) as centre, ThreadPoolExecutor(1) as pool:
             ready = pool.submit(server.bucket("ccdr-outbound").create_versioned, patience=store.PATIENCE)
             progress.step("filling the sample contact centre: 100,000 calls, 260 recordings")
             centre.begin()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ccdr.model import Manifest
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
 
@@ -66,6 +68,9 @@ class EngineConfig(Strict):
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         """Images that serve when the plan names none, best first."""
         raise NotImplementedError
+
+    def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
+        """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
 
     def model_dump_yaml(self) -> dict[str, Any]:
         """As the plan states it, defaults included, for `plan show`."""

@@ -21,7 +21,7 @@ from typing import IO, Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.engines.base import EngineConfig
-from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.errors import BackupBad, BackupFailed, CommandFailed
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Manifest, Verdict
 from ccdr.schema import Duration, WithPassword
@@ -254,6 +254,21 @@ class Files(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         return "1"
 
+    def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
+        """Every listed entry is there with its type and size. A backup that was killed before it had looked at
+        what restic left out has no other mark; contents are the business of `identical`."""
+        there = missing = 0
+        with (restored / LISTING).open(encoding="ascii") as lines:
+            for entry in read_listing(lines):
+                if entry.type != WAITING:
+                    whole = _came_back(f"{fetched}{entry.path}", entry)
+                    there, missing = there + whole, missing + (not whole)
+        if missing:
+            raise BackupBad(
+                f"the restore is incomplete: {missing} of {there + missing} entries are missing, or not as listed",
+                hint="restore an older snapshot meanwhile, and back up again",
+            )
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         return None
 
@@ -379,6 +394,14 @@ def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[Entry]:
             name = entry.path.rsplit("/", 1)[-1].lower()
             if entry.type == "f" and any(fnmatch.fnmatchcase(name, p) for p in lowered):
                 yield entry
+
+
+def _came_back(path: str, entry: Entry) -> bool:
+    try:
+        now = Entry.of(path, entry.path)
+    except OSError:
+        return False
+    return (now.type, now.size, now.target) == (entry.type, entry.size, entry.target)
 
 
 def _still(entry: Entry) -> bool:

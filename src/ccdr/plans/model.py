@@ -131,6 +131,9 @@ class Plan(Strict):
     upkeep: Upkeep = Upkeep()
     notify: Notify = Notify()
     limits: Limits = Field(Limits(), description="defaults for the assets' limits")
+    ignore: tuple[Text, ...] = Field(
+        (), description="databases (by name) and directories (by path) that need no backup: `ccdr discover` is silent"
+    )
     approval: dict[Name, Text] | None = Field(None, description="who approved this plan, when it is reviewed")
     assets: Annotated[dict[Name, AnyEngine], Field(min_length=1)]
 

@@ -242,6 +242,8 @@ class Evidence:
         phases = record.get("phases")
         if phases and type(phases) is dict:
             run.seconds = _sum(phases.values())
+        elif verb not in (BACKUP, TEST):
+            run.seconds = _sum([record.get("seconds", 0)]) or None
         findings = record.get("findings")
         if findings:
             run.findings = len(listing(findings))

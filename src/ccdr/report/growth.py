@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ccdr import measure
 from ccdr.report.period import MOST_POINTS, Period
-
-LEAST_SIZES = 3  # fewer say nothing about a trend
-LEAST_SPAN = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -35,24 +33,13 @@ def growth(
 ) -> Growth:
     """`free` is the room left at the period's end, bytes."""
     sizes = sorted(sizes)
-    slope = _slope(sizes)
-    full, later = None, None
-    if slope is not None:
-        later = max(0, round(sizes[-1][1] + 90 * slope))
-        if free is not None and slope > 0 and free / slope < 36_500:  # within a century
-            full = period.end + timedelta(days=free / slope)
+    slope = measure.growth({at.date().isoformat(): size for at, size in sizes})
+    later = None if slope is None else max(0, round(sizes[-1][1] + 90 * slope))
+    seconds, full = measure.full_in(free, slope), None
+    if seconds is not None and seconds < 100 * 365 * measure.DAY:  # within a century
+        full = period.end + timedelta(seconds=seconds)
     total = sum(count for _, count in added)
     return Growth(_thinned(sizes, period), _summed(added, period), total, slope, later, free, full)
-
-
-def _slope(sizes: Sequence[tuple[datetime, int]]) -> float | None:
-    """Bytes a day by least squares; None where there is too little to tell."""
-    if len(sizes) < LEAST_SIZES or sizes[-1][0] - sizes[0][0] < LEAST_SPAN:
-        return None
-    days = [(at - sizes[0][0]) / timedelta(days=1) for at, _ in sizes]
-    mean_day, mean_size = sum(days) / len(days), sum(size for _, size in sizes) / len(sizes)
-    spread = sum((d - mean_day) ** 2 for d in days)
-    return sum((d - mean_day) * (size - mean_size) for d, (_, size) in zip(days, sizes, strict=True)) / spread
 
 
 def _thinned(sizes: Sequence[tuple[datetime, int]], period: Period) -> tuple[tuple[datetime, int], ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Output, Session
+from ccdr.interrupts import tick
 from ccdr.proc import tree_bytes
 
 STDOUT, STDERR = 1, 2
@@ -95,6 +96,7 @@ class Box:
             out, err = bytearray(), bytearray()
             progress = _Progress(self)
             while not frames.closed:
+                tick()
                 for stream, data in frames.read(LOOK):
                     (out if stream == STDOUT else err).extend(data)
                 grown = tree_bytes(watch) if watch is not None else 0
@@ -272,10 +274,11 @@ class _BoxSession:
         deadline = time.monotonic() + timeout
         out, err = bytearray(), bytearray()
         while not (out == marker or out.endswith(b"\n" + marker)):
+            tick()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise CommandFailed(self._argv, -1, _tail(err), stalled=True)
-            for stream, data in self._frames.read(left):
+            for stream, data in self._frames.read(min(left, LOOK)):
                 (out if stream == STDOUT else err).extend(data)
             if self._frames.closed and not out.endswith(marker):
                 raise CommandFailed(self._argv, 1, _tail(err))

@@ -29,9 +29,18 @@ class Lab:
 
     @contextlib.contextmanager
     def source(
-        self, engine: Engine, run: str, into: Path, credentials: Path, no_progress: float, progress: Progress
+        self,
+        engine: Engine,
+        run: str,
+        into: Path,
+        credentials: Path,
+        no_progress: float,
+        progress: Progress,
+        *,
+        any_client: bool = False,
     ) -> Iterator[tuple[Source, SourceFacts]]:
-        """The place where the source's client runs: this host where its major version fits, else the image."""
+        """The place where the source's client runs: this host where its major version fits, else the image. With
+        `any_client` of whatever version: enough to ask the source something, not to capture it."""
         growth = functools.partial(progress.amount, total=None)
         host = self.host.with_(gentle=True, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
@@ -43,7 +52,7 @@ class Lab:
         if host.which(need.programs[0]):
             facts = engine.probe(Source(host, credentials))
             major = facts.major
-            fitting = self._fitting_host(engine, host, major)
+            fitting = host if any_client else self._fitting_host(engine, host, major)
             if fitting is not None:
                 yield Source(fitting, credentials), facts
                 return
@@ -66,7 +75,7 @@ class Lab:
             source = Source(box, credentials)
             facts = engine.probe(source)
             found = engine.client_major(box)
-            if found != facts.major:
+            if found != facts.major and not any_client:
                 raise BackupFailed(
                     f"the source is version {facts.version}, the client in {image.name} is {found or 'missing'}",
                     hint=f"name an image of major version {facts.major} with `image:`",

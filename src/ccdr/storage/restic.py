@@ -43,6 +43,8 @@ _NETWORK = re.compile(
     r"AccessDenied|Access Denied|Forbidden|server misbehaving|context canceled",
     re.IGNORECASE,
 )
+# An S3 server that answers, and has no such bucket: restic tries that again and again, as if it were out of order.
+_NO_BUCKET = re.compile(r"bucket does not exist|NoSuchBucket", re.IGNORECASE)
 _DAMAGE = re.compile(
     r"ciphertext|verification failed|hash|invalid data|not found|no such file|does not exist|"
     r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
@@ -281,7 +283,7 @@ class Restic:
             yield
         except CommandFailed as error:
             said = readable(error.stderr)
-            if error.code == NO_REPOSITORY:
+            if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}: {said}",
                     hint="is the disk mounted, the bucket right? ccdr creates one only for a plan it never backed up",

@@ -23,6 +23,7 @@ from ccdr.engines.postgres.inventory import (
     OPEN_SNAPSHOT,
     REWRITTEN,
     Inventory,
+    conninfo,
     read_inventory,
 )
 from ccdr.errors import BackupFailed, CommandFailed
@@ -79,7 +80,10 @@ class Dumper:
 
     def _options(self) -> str:
         wait = int(self.tools.lock_wait * 1000)
-        return f"-c lock_timeout={wait} -c statement_timeout=0 -c client_min_messages=warning -c role=none"
+        return (
+            f"-c lock_timeout={wait} -c statement_timeout=0 -c client_min_messages=warning -c role=none "
+            "-c client_connection_check_interval=2s"  # a dump that was stopped must not go on waiting for a lock
+        )
 
     def _dump(self, dump: Path) -> Dumped:
         clock, place = self.tools.clock, self.place
@@ -143,7 +147,7 @@ class Dumper:
         the sandbox loads."""
         place, env = self.place, {**self._dump_env(), "PGCLIENTENCODING": "UTF8"}
         for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
-            argv = ["pg_dumpall", "-w", flag, "-l", self.database, "-f", place.path(into / name)]
+            argv = ["pg_dumpall", "-w", flag, "-l", conninfo(self.database), "-f", place.path(into / name)]
             if not inventory.superuser:
                 argv.append("--no-role-passwords")  # only a superuser may read them
             place.run(argv, env=env, what=f"pg_dumpall {flag}")

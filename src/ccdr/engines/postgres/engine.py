@@ -22,6 +22,7 @@ from ccdr.engines.postgres.capture import PSQL, Dumper
 from ccdr.engines.postgres.inventory import (
     Inventory,
     conf_line,
+    conninfo,
     quote_ident,
 )
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
@@ -241,7 +242,7 @@ class Postgres(EngineConfig):
         argv = ["pg_restore", "-w", f"-j{self.jobs}", "--exit-on-error", "--no-tablespaces"]
         # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
         first = [*argv, "--section=pre-data", "--section=data", "-C", "-d", "template1"]
-        then = [*argv, "--section=post-data", "-d", inventory.database]
+        then = [*argv, "--section=post-data", "-d", conninfo(inventory.database)]
         try:
             box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=roles, env=admin, what="loading roles")
             for call in (first, then):
@@ -311,7 +312,14 @@ class Postgres(EngineConfig):
         readable throughout and that indexes agree with their tables, in the sandbox."""
         env = self._restored_env(bench.manifest)
         had = "amcheck" in Inventory(bench.manifest.contents).extensions
-        argv = ["pg_amcheck", "-w", f"-j{self.jobs}", "--heapallindexed", "--install-missing", env["PGDATABASE"]]
+        argv = [
+            "pg_amcheck",
+            "-w",
+            f"-j{self.jobs}",
+            "--heapallindexed",
+            "--install-missing",
+            conninfo(env["PGDATABASE"]),
+        ]
         try:
             out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck")
         except CommandFailed as error:

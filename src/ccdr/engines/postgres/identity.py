@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, read_inventory
+from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 
@@ -180,7 +180,7 @@ def _versions(captured: object, restored: object) -> str:
 def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     """Roles, memberships, their settings and comments, as pg_dumpall writes them. A statement may hold a
     password's hash: only its first words are told."""
-    argv = ["pg_dumpall", "-w", "--roles-only", "-l", env["PGDATABASE"]]
+    argv = ["pg_dumpall", "-w", "--roles-only", "-l", conninfo(env["PGDATABASE"])]
     if not bench.manifest.contents["role_passwords"]:
         argv.append("--no-role-passwords")
     utf8 = {**env, "PGCLIENTENCODING": "UTF8"}

@@ -188,6 +188,12 @@ def quote_ident(name: str) -> str:
     return name if plain else '"' + name.replace('"', '""') + '"'
 
 
+def conninfo(database: str) -> str:
+    """A database's name where a client's option would also take a connection string."""
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
 def conf_line(key: str, value: str) -> str:
     """One line of postgresql.conf; its quote is doubled, its backslash too."""
     escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", " ")

@@ -1,0 +1,61 @@
+"""`ccdr discover`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import print_json, progress, settings, table, verb, word
+from ccdr.errors import Exit, UsageProblem
+from ccdr.model import human_bytes
+
+if TYPE_CHECKING:
+    from ccdr.discover.unprotected import Discovered
+
+
+@verb()
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+def discover(names: tuple[str, ...]) -> Exit:
+    """What do the plans leave out, and what was never tested?
+
+    Asks every server that a plan names, and those on this host, for databases that no plan names, and looks beside
+    every directory for others with audio in them. It reads names and sizes, and changes nothing. With PLANs, only
+    around those. What needs no backup stands in a plan: `ignore: [scratch, /var/spool/old]`.
+
+    \b
+    Examples:
+      ccdr discover
+      ccdr discover outbound --json
+    """
+    from ccdr.discover.address import SOCKETS
+    from ccdr.discover.unprotected import discover as look_around
+    from ccdr.plans import plan_names
+
+    options = settings()
+    every = [options.load(name) for name in plan_names(options.plans)]
+    if not every:
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="write one with `ccdr init URL|PATH…`")
+    chosen = [options.load(name) for name in names] or every
+    with progress() as watched:
+        found = look_around(every, chosen, options.services(), watched, None if names else Path(SOCKETS))
+    if options.json:
+        print_json(found.as_json())
+    else:
+        _tell(found)
+    return found.exit_code
+
+
+def _tell(found: Discovered) -> None:
+    if found.unprotected:
+        click.echo("In no plan:")
+        rows = [(u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.where) for u in found.unprotected]
+        table(("kind", "name", "size", "where"), rows)
+        click.echo("→ add an asset for it to a plan, or write one (ccdr init URL|PATH), or name it in `ignore:`\n")
+    for untested in found.untested:
+        click.echo(f"{word('untested')}  {untested.plan}/{untested.asset}: {untested.why}")
+    for unreachable in found.unreachable:
+        click.echo(f"{word('unknown')}  {unreachable.where}: {unreachable.why}")
+    if found.exit_code == Exit.OK:
+        click.echo("everything found is in a plan, and every asset was tested")

@@ -1,0 +1,106 @@
+"""`ccdr init`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import Settings, dry_run_option, print_json, progress, settings, verb, word
+from ccdr.errors import Exit
+
+if TYPE_CHECKING:
+    from ccdr.discover.init import Initialised
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@verb()
+@click.argument("given", metavar="URL|PATH...", nargs=-1, required=True)
+@click.option("--name", metavar="NAME", help="The plan's name (default: the database's, host's or directory's).")
+@click.option("--repository", metavar="URL", help="Any restic repository (default: a directory of this machine).")
+@click.option("--password-file", type=_FILE, metavar="FILE", help="Its first line is the database user's password.")
+@click.option("--env-file", type=_FILE, metavar="FILE", help="The repository's credentials, NAME=value lines.")
+@click.option("--force", is_flag=True, help="Replace a plan of that name and its restore tests; never a key.")
+@dry_run_option
+def init(
+    given: tuple[str, ...],
+    name: str | None,
+    repository: str | None,
+    password_file: Path | None,
+    env_file: Path | None,
+    force: bool,
+    dry_run: bool,
+) -> Exit:
+    """Write a first plan and its restore tests from what is found at each URL and PATH.
+
+    A server's URL without a database stands for all of its databases. Looks at tables, row counts, newest rows,
+    extensions and audio; changes nothing there. What cannot be found out is assumed, and the plan says so.
+    A finding (exit 1) is something left out, or a right that the user lacks; the plan is written all the same.
+
+    \b
+    Examples:
+      ccdr init postgresql://ccdr_backup@127.0.0.1/crm --password-file crm.pw
+      ccdr init postgresql:///?host=/var/run/postgresql /var/spool/recordings --name outbound
+      ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run
+    """
+    from ccdr.discover.init import Wanted
+    from ccdr.discover.init import init as begin
+
+    options = settings()
+    wanted = Wanted(
+        given=given, plans=options.plans, restore_tests=options.restore_tests, name=name, repository=repository,
+        password_file=password_file, env_file=env_file, force=force, dry_run=dry_run,
+    )  # fmt: skip
+    with progress() as watched:
+        made = begin(wanted, options.services(), watched)
+    following = [_command(options, verb, made.plan) for verb in ("backup", "test")]
+    if options.json:
+        print_json(
+            {
+                "plan": made.plan,
+                "dry_run": dry_run,
+                "written": [str(path) for path in made.written],
+                "files": {str(path): text for path, text in made.files.items()} if dry_run else None,
+                "assets": made.assets,
+                "notes": made.notes,
+                "findings": made.findings,
+                "next": following,
+            }
+        )
+    else:
+        _tell(made, following, dry_run=dry_run)
+    return made.exit_code
+
+
+def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
+    for line in made.found:
+        click.echo(line)
+    for note in made.notes:
+        click.echo(f"note: {note}")
+    for finding in made.findings:
+        click.echo(f"{word('finding')}: {finding}")
+    click.echo("")
+    if dry_run:
+        for path, text in made.files.items():
+            click.echo(f"# would write {path}\n{text}")
+        return
+    for path in made.written:
+        key = path.suffix == ".key"
+        click.echo(f"wrote {path}" + (": without it no backup can be read; keep a copy of it elsewhere" if key else ""))
+    click.echo("\nnext:")
+    for command in following:
+        click.echo(f"  {command}")
+
+
+def _command(options: Settings, verb: str, plan: str) -> str:
+    """The next command, with those directories that the environment does not name already."""
+    default = Settings()
+    words = ["ccdr", verb, plan]
+    for flag in ("plans", "restore_tests", "state"):
+        if (given := getattr(options, flag)) != getattr(default, flag):
+            words += [f"--{flag.replace('_', '-')}", os.fspath(given)]
+    return shlex.join(words)

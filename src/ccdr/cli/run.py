@@ -1,0 +1,140 @@
+"""`ccdr run`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, settings, table, verb, word
+from ccdr.errors import Exit, UsageProblem
+
+if TYPE_CHECKING:
+    from ccdr.plans import LoadedPlan
+    from ccdr.run import Did, RunResult, Verb
+    from ccdr.services import Services
+
+KINDS = ("backups", "tests", "upkeep")
+
+
+@verb()
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+@click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only these; may be given more than once.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Assets at the same time.")
+@dry_run_option
+def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, dry_run: bool) -> Exit:
+    """Carry out everything that is due by the plans' schedules, once: this is what cron calls, as often as it likes.
+
+    What came due more than once since the last call is carried out once, and the rest recorded as missed. What
+    failed is tried again after 5 minutes, then 10, 20 and so on up to 6 hours. Any number of runs may overlap.
+    Without a terminal it says nothing where all went well.
+
+    Measured recovery times are those of the machine as it is: more `--jobs` make each of them longer.
+
+    \b
+    Examples:
+      ccdr run                           all plans: */5 * * * * root ccdr run
+      ccdr run outbound --only backups   on the database's host
+      ccdr run --only tests --jobs 2     on a host that has no database credentials
+      ccdr run --dry-run                 what is due now, and when the next will be
+    """
+    from ccdr.state import default_state
+    from ccdr.wake import asleep, fingerprint, sleep
+
+    options = settings()
+    state = (options.state or default_state()).absolute()
+    watched = (options.plans, options.restore_tests)
+    key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
+    now, files = time.time(), fingerprint(watched)
+    if not dry_run and asleep(state, key, watched, now):
+        if options.json:
+            print_json({"did": [], "missed": [], "busy": []})
+        return Exit.OK
+
+    from ccdr.plans import plan_names
+    from ccdr.run import ALL
+    from ccdr.run import KINDS as VERBS
+    from ccdr.run import run as run_due
+
+    loaded = [options.load(name) for name in names or plan_names(options.plans)]
+    if not loaded:  # a wrong --plans in cron must not look green
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
+    if dry_run:
+        return _dry_run(loaded, services, verbs)
+    loud = options.verbose or sys.stderr.isatty()
+    with progress() if loud else SILENT as watched_by:
+        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
+    if result.wakes is not None:
+        sleep(state, key, files, now, result.wakes.timestamp())
+    if options.json:
+        print_json(result.as_json())
+    elif loud or result.exit_code is not Exit.OK:
+        _tell(result)
+    return result.exit_code
+
+
+def _tell(result: RunResult) -> None:
+    """One line that says it all, then what is not as it should be."""
+    click.echo(summary(result))
+    for did in result.did:
+        if did.code is not Exit.OK:
+            _tell_trouble(did)
+    for passed in result.missed:
+        m = passed.missed
+        times = f"{m.count} times, from {_minute(m.first)} to {_minute(m.last)}" if m.count > 1 else _minute(m.last)
+        click.echo(f"{word('MISSED')}  {passed.task.name}, due {times}")
+
+
+def summary(result: RunResult) -> str:
+    """For the subject of a mail: counts, and the worst first."""
+    wrong = [d.task.name for d in result.did if d.code is not Exit.OK]
+    well = len(result.did) - len(wrong)
+    parts = [f"not well: {', '.join(wrong)}"] if wrong else []
+    if result.missed:
+        parts.append(f"missed: {', '.join(p.task.name for p in result.missed)}")
+    parts.append(f"{well} done well" if result.did else "nothing was due")
+    if result.busy:
+        parts.append(f"under way elsewhere: {', '.join(t.name for t in result.busy)}")
+    return f"ccdr run: {'; '.join(parts)}"
+
+
+def _tell_trouble(did: Did) -> None:
+    from ccdr.backup import BackupResult
+    from ccdr.cli.backup import tell as tell_backup
+    from ccdr.cli.test import tell as tell_test
+    from ccdr.restore_test import RestoreTest
+
+    if isinstance(did.outcome, BackupResult):
+        tell_backup(did.outcome)
+    elif isinstance(did.outcome, RestoreTest):
+        tell_test(did.outcome)
+    elif did.reason:
+        click.echo(f"{word('FAILED')}  {did.task.name}: {did.reason}")
+        if did.hint:
+            click.echo(f"  → {did.hint}")
+
+
+def _dry_run(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> Exit:
+    """What is due, and what comes next; nothing is recorded or stamped."""
+    from ccdr.run import standing
+
+    rows = standing(loaded, services, verbs)
+    if settings().json:
+        print_json({"schedules": [row.as_json() for row in rows]})
+        return Exit.OK
+    table(
+        ("", "due", "next", "failures"),
+        [
+            (row.task.name, f"{_minute(row.due)}" if row.due else "-", _minute(row.next), str(row.failures or "-"))
+            for row in rows
+        ],
+    )
+    return Exit.OK
+
+
+def _minute(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,136 @@
+"""`ccdr upkeep`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from ccdr.cli.shell import Outcome, dry_run_option, print_json, progress, settings, table, verb, word
+from ccdr.errors import Exit, Locked, worst
+from ccdr.model import human_bytes, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.interfaces import Progress
+    from ccdr.plans import LoadedPlan
+    from ccdr.upkeep import Capacity, Check, Prune
+
+R = TypeVar("R", bound=Outcome)
+
+
+@verb()
+@click.argument("names", metavar="PLAN...", nargs=-1, required=True)
+@click.option("--prune", "only", flag_value="prune", help="Only remove what retention lets go.")
+@click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
+@dry_run_option
+def upkeep(names: tuple[str, ...], only: str | None, dry_run: bool) -> Exit:
+    """Look after the repository of each PLAN: remove the snapshots that its retention lets go, and read and verify
+    the next part of what stays.
+
+    The last good snapshot of an asset stays, and so does the last one proven by a restore test. While a finding is
+    open on an asset, all of it stays; where that goes on for longer than the plan's `longest_hold`, it is a finding
+    itself. Run it where the restore tests run: what they have proven stands in this host's ledger.
+
+    --dry-run shows why each snapshot stays or goes.
+
+    \b
+    Examples:
+      ccdr upkeep outbound --dry-run
+      ccdr upkeep outbound --prune
+      ccdr upkeep outbound inbound --check
+    """
+    from ccdr.upkeep import check, prune
+
+    options = settings()
+    loaded = [options.load(name) for name in names]
+    services = options.services()
+    documents: list[dict[str, object]] = []
+    codes: list[Exit] = []
+
+    def one(name: str, do: Callable[[LoadedPlan, Progress], R], tell: Callable[[R, bool], None]) -> None:
+        if only not in (None, name):
+            return
+        try:
+            with progress() as watched:
+                done = do(plan, watched)
+        except Locked as error:
+            codes.append(error.exit_code)
+            documents[-1][name] = {"result": "LOCKED", "reason": str(error)}
+            click.echo(f"ccdr: {error}", err=True)
+            return
+        codes.append(done.exit_code)
+        documents[-1][name] = done.as_json()
+        if not options.json:
+            tell(done, dry_run)
+
+    for plan in loaded:
+        documents.append({"plan": plan.plan.plan})
+        one("prune", lambda p, watched: prune(p, services, watched, dry_run=dry_run), _tell_prune)
+        one("check", lambda p, watched: check(p, services, watched, dry_run=dry_run), _tell_check)
+    if options.json:
+        print_json(documents[0] if len(documents) == 1 else {"plans": documents})
+    return worst(codes)
+
+
+def _tell_prune(done: Prune, dry_run: bool) -> None:
+    if dry_run:
+        rows = [
+            (d.snapshot.short, asset, rfc3339(d.snapshot.consistent_point), _stays(d.keep), "; ".join(d.why))
+            for asset, d in done.each()
+        ]
+        table(("id", "asset", "consistent point", "", "why"), rows)
+    else:
+        click.echo(f"{word(done.result)}  {done.plan}  ", nl=False)
+        freed = f", {human_bytes(done.freed)} freed" if done.freed is not None else ""
+        kept = sum(d.keep for _, d in done.each())
+        click.echo(f"{len(done.removed)} snapshots removed, {kept} kept{freed}")
+        _tell_capacity(done.capacity)
+    if done.reason:
+        click.echo(f"  {done.reason}")
+    if done.hint:
+        click.echo(f"  → {done.hint}")
+    held = [d for _, d in done.each() if d.held_since is not None]
+    if held and not dry_run:
+        click.echo(f"  {len(held)} snapshots whose time is up are held; --dry-run says why")
+    _tell_findings(done.findings, done.left_behind)
+
+
+def _stays(keep: bool) -> str:
+    return click.style("keep", fg="green") if keep else click.style("remove", fg="yellow", bold=True)
+
+
+def _tell_check(done: Check, dry_run: bool) -> None:
+    if dry_run:
+        click.echo(f"would check the structure, and read part {done.part} of {done.parts}")
+        return
+    covered = f"{done.covered} of {done.parts} parts clean in this cycle"
+    full = f"all of it was read since {rfc3339(done.full_since)}" if done.full_since else "not yet all of it was read"
+    click.echo(f"{word(done.result)}  {done.plan}  part {done.part} of {done.parts}, {human_seconds(done.seconds)}")
+    click.echo(f"  {covered}; {full}")
+    _tell_capacity(done.capacity)
+    if done.result == "INCONCLUSIVE" and done.reason:
+        click.echo(f"  {done.reason}")
+    if done.hint:
+        click.echo(f"  → {done.hint}")
+    _tell_findings(done.findings, done.left_behind)
+
+
+def _tell_capacity(capacity: Capacity) -> None:
+    if capacity.taken is None:
+        return
+    said = [f"the repository takes {human_bytes(capacity.taken)}"]
+    if capacity.growth is not None:
+        said.append(f"grows by {human_bytes(capacity.growth)} a day")
+    if capacity.free is not None:
+        said.append(f"{human_bytes(capacity.free)} free")
+    if (full := capacity.full_in) is not None:
+        said.append(f"full in {human_seconds(full)}")
+    click.echo(f"  {', '.join(said)}")
+
+
+def _tell_findings(findings: list[str], left_behind: list[str]) -> None:
+    for said in left_behind:
+        click.echo(f"  {said}")
+    for said in findings:
+        click.echo(f"  finding: {said}")

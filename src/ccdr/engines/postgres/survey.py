@@ -1,0 +1,308 @@
+"""What a server holds, for whoever writes the first plan: asked in a few short questions that disturb nobody.
+
+Sizes and row counts come from the catalogues, which needs no lock; only what is small or indexed is counted, each
+count with a time limit of its own, so that a big or busy server is no slower to look at than a small one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ccdr.engines.postgres.capture import PSQL
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+GENTLE = (
+    "-c statement_timeout=20s -c lock_timeout=500ms -c default_transaction_read_only=on -c client_min_messages=error"
+    " -c role=none"
+)
+BRIEFLY = "set statement_timeout = '2s';\n"  # a look into a table that takes longer, or must wait, is left out
+SMALL = 200_000  # rows; so many are counted, or read to find the newest, without an index
+CANDIDATES = 60  # tables (and columns) of one database that are looked at closely
+WINDOW = 28  # days of which is asked whether anything was written on them
+CLOCKS = 60.0  # seconds; a row that is newer than now by more was not written now
+# A time that is planned, not one at which something happened.
+_PLANNED = re.compile(
+    r"expir|until|due|next|sched|valid|end|deadline|retry|plan|birth|remind|callback|target|appoint|effective|_to$",
+    re.IGNORECASE,
+)
+_HAPPENED = re.compile(r"creat|start|insert|_at$|time|log|receiv|sent|updat|modif|stamp", re.IGNORECASE)
+
+SERVER = """\
+select json_build_object(
+  'version', current_setting('server_version'),
+  'identity', extract(epoch from pg_postmaster_start_time()) || ' ' || current_setting('port'),
+  'user', current_user,
+  'superuser', current_setting('is_superuser') = 'on',
+  'databases', (
+    select json_agg(json_build_object(
+             'name', datname, 'connect', has_database_privilege(oid, 'connect'),
+             'bytes', case when has_database_privilege(oid, 'connect') then pg_database_size(oid) end)
+           order by datname)
+    from pg_database where datallowconn and not datistemplate))
+"""
+# `mine` is what pg_dump writes, without extensions' own tables; `leaf` is where each table's rows are.
+_MINE = """\
+with recursive mine as (
+  select c.oid, c.relkind, n.nspname, c.relname, c.relpersistence
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+    and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and not exists (select from pg_depend e
+                    where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')
+), leaf as (
+  select oid as root, oid, relkind from mine
+  union all
+  select leaf.root, c.oid, c.relkind from leaf join pg_inherits i on i.inhparent = leaf.oid
+  join pg_class c on c.oid = i.inhrelid where c.relispartition
+)
+"""
+COUNT = f"{_MINE} select json_build_object('tables', count(*)) from mine"
+TABLES = f"""\
+{_MINE}, sized as (
+  select root, sum(case when c.reltuples > 0 and pg_stat_get_live_tuples(c.oid) > 0
+                        then least(c.reltuples, pg_stat_get_live_tuples(c.oid))
+                        else greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) end) as rows,
+         sum(pg_stat_get_tuples_deleted(c.oid)) as deleted, bool_or(leaf.relkind = 'f') as foreign_parts
+  from leaf join pg_class c on c.oid = leaf.oid where leaf.relkind in ('r', 'f') group by root
+), best as (
+  select m.oid, format('%I.%I', m.nspname, m.relname) as name, s.rows, s.deleted
+  from mine m join sized s on s.root = m.oid
+  where not s.foreign_parts and m.relpersistence = 'p' and has_schema_privilege(m.nspname, 'usage')
+    and has_table_privilege(m.oid, 'select')
+  order by s.rows desc, name limit {CANDIDATES}
+)
+select json_build_object(
+  'tables', (select count(*) from mine),
+  'extensions', (select coalesce(json_object_agg(extname, extversion order by extname), '{{}}') from pg_extension
+                 where extname <> 'plpgsql'),
+  'best', (select coalesce(json_agg(json_build_object(
+      'name', name, 'rows', rows::bigint, 'deleted', deleted,
+      'times', (select coalesce(json_agg(json_build_object('column', format('%I', a.attname), 'indexed', exists (
+                  select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+                  where i.indrelid = best.oid and i.indkey[0] = a.attnum and i.indpred is null and i.indisvalid
+                    and m.amname = 'btree')) order by a.attnum), '[]')
+                from pg_attribute a where a.attrelid = best.oid and a.attnum > 0 and not a.attisdropped
+                  and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)))
+      order by rows desc, name), '[]') from best))
+"""
+# What pg_dump would be refused, by kind.
+LACKS = """\
+with me as (select rolsuper, rolbypassrls from pg_roles where rolname = current_user)
+select json_build_object(
+  'role', quote_ident(current_user),
+  'tables', (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where c.relkind in ('r', 'p', 'm', 'S') and c.relpersistence <> 't'
+               and c.oid >= 16384 and n.nspname !~ '^pg_'
+               and not (has_schema_privilege(n.oid, 'usage')
+                        and case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'select')
+                                 else has_table_privilege(c.oid, 'select') end)),
+  'hidden', (select count(*) from pg_class c, me
+             where c.relrowsecurity and not me.rolsuper and not me.rolbypassrls
+               and (c.relforcerowsecurity or not pg_has_role(c.relowner, 'usage'))),
+  'large', (select count(*) from (
+              select from pg_largeobject_metadata l, me
+              where not me.rolsuper and current_setting('lo_compat_privileges') = 'off'
+                and not pg_has_role(l.lomowner, 'usage')
+                and not exists (select from aclexplode(l.lomacl) a
+                                where a.privilege_type = 'SELECT'
+                                  and (a.grantee = 0 or pg_has_role(a.grantee, 'usage')))
+              limit 100000) x))
+"""
+
+
+@dataclass(frozen=True)
+class ListedDatabase:
+    """A database of the server. `bytes` is None where the role may not connect to it."""
+
+    name: str
+    bytes: int | None
+    connect: bool
+
+
+@dataclass(frozen=True)
+class ServerFound:
+    """`identity` tells one running server from another, however it is reached."""
+
+    version: str
+    identity: str
+    user: str
+    superuser: bool
+    databases: tuple[ListedDatabase, ...]
+
+
+@dataclass(frozen=True)
+class TableFound:
+    """`name` as SQL wants it, schema and quotes included; `rows` are exact, or what the planner believes."""
+
+    name: str
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class NewestFound:
+    """A column (as SQL wants it) of a table whose newest time is `age` seconds ago. `gap` is the longest time in
+    days without a row in the last WINDOW days, None where there is too little history to tell."""
+
+    table: str
+    column: str
+    age: float
+    gap: int | None
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something the role may not read, and the SQL (a superuser's) that changes it."""
+
+    what: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class DatabaseFound:
+    """One database: `largest` and `newest` hold what seems worth a check, the best first."""
+
+    tables: int
+    largest: tuple[TableFound, ...]
+    newest: tuple[NewestFound, ...]
+    extensions: Mapping[str, str]
+    lacks: tuple[Lack, ...]
+
+
+def server(place: Place, env: Mapping[str, str]) -> ServerFound:
+    """The server that `env` (libpq's) names, and its databases, templates left out."""
+    said = _ask(place, env, SERVER)
+    databases = tuple(ListedDatabase(d["name"], d["bytes"], d["connect"]) for d in said["databases"] or ())
+    return ServerFound(str(said["version"]).split()[0], said["identity"], said["user"], said["superuser"], databases)
+
+
+def count_tables(place: Place, env: Mapping[str, str]) -> int:
+    """How many tables of its own the database has; without one there is nothing to lose, and nothing to dump."""
+    return int(_ask(place, env, COUNT)["tables"])
+
+
+def database(place: Place, env: Mapping[str, str]) -> DatabaseFound:
+    """A close look at the database that `env` names, as the role that is to back it up."""
+    said = _ask(place, env, TABLES)
+    best = [table for table in said["best"] if table["name"].isprintable()]
+    counted = dict(_counts(place, env, best))
+    settled = [t for t in best if t["deleted"] <= 3 * max(t["rows"], counted.get(t["name"], 0))]  # no queue, no session
+    tables = [_table(t, counted) for t in settled]
+    large = sorted((t for t in tables if t.rows > 0), key=lambda t: (-t.rows, t.name))
+    return DatabaseFound(
+        tables=int(said["tables"]),
+        largest=tuple(large),
+        newest=tuple(_newest(place, env, settled, {t.name: t.rows for t in large})),
+        extensions=dict(said["extensions"]),
+        lacks=tuple(_lacks(_ask(place, env, LACKS))),
+    )
+
+
+def _table(table: Mapping[str, Any], counted: Mapping[str, int]) -> TableFound:
+    count = counted.get(table["name"])
+    if count is not None and count <= SMALL:
+        return TableFound(table["name"], count, True)
+    return TableFound(table["name"], max(int(table["rows"]), count or 0), False)
+
+
+def _counts(place: Place, env: Mapping[str, str], tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+    names = [str(table["name"]) for table in tables]
+    questions = [f"'count', (select count(*) from (select from {name} limit {SMALL + 1}) x)" for name in names]
+    for n, answer in _answers(place, env, questions):
+        yield names[n], int(answer["count"])
+
+
+def _newest(
+    place: Place, env: Mapping[str, str], tables: Iterable[Mapping[str, Any]], rows: Mapping[str, int]
+) -> Iterator[NewestFound]:
+    """At most one column a table: those that are written to regularly first, then the larger tables."""
+    wanted = [
+        (str(table["name"]), str(time["column"]))
+        for table in tables
+        for time in table["times"]
+        if (time["indexed"] or rows.get(table["name"], 0) <= SMALL)
+        and rows.get(table["name"], 0) >= 10
+        and not _PLANNED.search(time["column"])
+        and time["column"].isprintable()
+    ][:CANDIDATES]
+    questions = [
+        f"'age', extract(epoch from now() - (select max({column}) from {table})),"
+        f" 'days', (select json_agg(d order by d) from generate_series(0, {WINDOW - 1}) d where exists ("
+        f"select from {table} where {column} > now() - (d + 1) * interval '1 day'"
+        f" and {column} <= now() - d * interval '1 day'))"
+        for table, column in wanted
+    ]
+    found = []
+    for n, answer in _answers(place, env, questions):
+        table, column = wanted[n]
+        age, days = answer["age"], answer["days"] or []
+        if isinstance(age, int | float) and age >= -CLOCKS and days and days[0] < WINDOW // 4:
+            found.append(NewestFound(table, column, max(float(age), 0.0), _gap(days)))
+    found.sort(key=lambda f: (f.gap is None, not _HAPPENED.search(f.column), -rows[f.table], f.table))
+    seen: set[str] = set()
+    for newest in found:
+        if newest.table not in seen:
+            seen.add(newest.table)
+            yield newest
+
+
+def _gap(days: list[int]) -> int | None:
+    """The longest gap of days, the one up to now included; None where fewer than five days had a row."""
+    if len(days) < 5:
+        return None
+    return max(days[0], *(b - a for a, b in itertools.pairwise(days)))
+
+
+def _lacks(said: Mapping[str, Any]) -> Iterator[Lack]:
+    role = said["role"]
+    if n := said["tables"]:
+        yield Lack(
+            f"{role} may not read {_so_many(n, 'table or sequence', 'tables and sequences')}",
+            f"GRANT pg_read_all_data TO {role};",
+        )
+    if n := said["hidden"]:
+        what = f"row-level security would hide rows of {_so_many(n, 'table', 'tables')} from {role}"
+        yield Lack(what, f"ALTER ROLE {role} BYPASSRLS;")
+    if n := said["large"]:
+        yield Lack(
+            f"{role} may not read {_so_many(n, 'large object', 'large objects')}",
+            f"SELECT format('GRANT SELECT ON LARGE OBJECT %s TO {role}', oid) FROM pg_largeobject_metadata \\gexec",
+        )
+
+
+def _so_many(count: int, one: str, many: str) -> str:
+    return f"1 {one}" if count == 1 else f"{count:,} {many}"
+
+
+def gently(env: Mapping[str, str], database: str) -> dict[str, str]:
+    """libpq's variables for questions to this database."""
+    return {**env, "PGDATABASE": database, "PGOPTIONS": GENTLE, "PGCLIENTENCODING": "UTF8"}
+
+
+def _ask(place: Place, env: Mapping[str, str], sql: str) -> Any:
+    out = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=env, what="asking the source").stdout
+    return _parsed(out)
+
+
+def _answers(place: Place, env: Mapping[str, str], questions: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number and answer of each question that was answered in time; the others are left out."""
+    if not questions:
+        return
+    script = BRIEFLY + "".join(f"select json_build_object('n', {n}, {q});\n" for n, q in enumerate(questions))
+    out = place.run([*PSQL, "-f", "-"], env=env, stdin=script, what="asking the source").stdout
+    for line in out.splitlines():
+        answer = _parsed(line)
+        yield int(answer["n"]), answer
+
+
+def _parsed(answer: str) -> Any:
+    try:
+        return json.loads(answer)
+    except ValueError as error:
+        raise CommandFailed(["psql"], 0, f"its answer is not what was asked for: {error}") from None

@@ -1,0 +1,384 @@
+"""Everything that is due, once: what cron calls.
+
+Each schedule has a slot on disk and a lock, so any number of runs may overlap: whoever has the lock carries the work
+out, the others pass it by. A slot is stamped as begun before the work and as done only after its success.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from ccdr import interrupts
+from ccdr.backup import backup
+from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
+from ccdr.history import CLEAN, DAMAGED, MISSED, STORED
+from ccdr.interfaces import Progress
+from ccdr.model import Verdict, rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.reap import reap
+from ccdr.restore_test import restore_test
+from ccdr.schedule import Missed, Slot, look, occurrences
+from ccdr.services import Job, Services, Trigger
+from ccdr.state import State, write_durably
+from ccdr.upkeep import DONE, check, prune
+
+
+class Verb(StrEnum):
+    BACKUP = "backup"
+    TEST = "test"
+    PRUNE = "prune"
+    CHECK = "check"
+
+
+# What `--only` may name: a database host backs up, another host tests without the database's credentials.
+KINDS = {
+    "backups": frozenset({Verb.BACKUP}),
+    "tests": frozenset({Verb.TEST}),
+    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK}),
+}
+ALL = frozenset(Verb)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One schedule of a plan. `asset` is None for what concerns the whole repository."""
+
+    loaded: LoadedPlan
+    verb: Verb
+    asset: str | None
+    cron: str
+
+    @property
+    def plan(self) -> str:
+        return self.loaded.plan.plan
+
+    @property
+    def timezone(self) -> str:
+        return self.loaded.plan.timezone
+
+    @property
+    def name(self) -> str:
+        """`outbound/crm backup`, for people."""
+        return f"{self.plan}/{self.asset} {self.verb}" if self.asset else f"{self.plan} {self.verb}"
+
+
+class Outcome(Protocol):
+    """What a use-case gives."""
+
+    @property
+    def exit_code(self) -> Exit: ...
+
+    def as_json(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True)
+class Performed:
+    """`done`: carried out, whatever it found; what was not is tried again."""
+
+    outcome: Outcome
+    done: bool
+
+
+Perform = Callable[[Task, Trigger, Services, Progress], Performed]
+
+
+@dataclass(frozen=True)
+class Did:
+    """One task that this run carried out, or tried to. `reason` is why it could not even begin."""
+
+    task: Task
+    due: datetime
+    outcome: Outcome | None
+    done: bool
+    code: Exit
+    reason: str | None = None
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.task.plan,
+            "asset": self.task.asset,
+            "verb": self.task.verb.value,
+            "due": rfc3339(self.due),
+            "done": self.done,
+            "exit": int(self.code),
+            "reason": self.reason,
+            "result": self.outcome and self.outcome.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Due times of a task that passed without a try."""
+
+    task: Task
+    missed: Missed
+
+    def body(self) -> dict[str, object]:
+        return {
+            "verb": self.task.verb.value,
+            "due": rfc3339(self.missed.last),
+            "first_due": rfc3339(self.missed.first),
+            "count": self.missed.count,
+            "reason": "nothing ran then: the machine, cron or an earlier run stood in the way",
+        }
+
+
+@dataclass
+class RunResult:
+    """What one run did. `busy` is what another run, or a person, was at; `wakes` is when to look again."""
+
+    did: list[Did] = field(default_factory=list)
+    missed: list[Passed] = field(default_factory=list)
+    busy: list[Task] = field(default_factory=list)
+    wakes: datetime | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        """That something was missed is a finding; that another run is at work is not."""
+        return worst([d.code for d in self.did] + [Exit.FINDING for _ in self.missed])
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "did": [d.as_json() for d in self.did],
+            "missed": [{"plan": p.task.plan, "asset": p.task.asset, **p.body()} for p in self.missed],
+            "busy": [t.name for t in self.busy],
+            "wakes": self.wakes and rfc3339(self.wakes),
+        }
+
+
+def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
+    """Every schedule of these plans, as chains: what is in one is done one after the other. An asset's backup comes
+    before its test; a plan's last chain is its repository's upkeep."""
+    chains = []
+    for loaded in plans:
+        for name, asset in loaded.plan.assets.items():
+            planned = [(Verb.BACKUP, asset.backup), (Verb.TEST, asset.restore_test)]
+            chains.append([Task(loaded, verb, name, s.schedule) for verb, s in planned if s and verb in only])
+        upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
+        chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
+    return [chain for chain in chains if chain]
+
+
+def run(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    progress: Progress,
+    *,
+    only: Collection[Verb] = ALL,
+    jobs: int = 1,
+    perform: Perform | None = None,
+) -> RunResult:
+    """Carry out what is due now, and record what was missed. Raises CcdrError where the state cannot be used, and
+    KeyboardInterrupt once all that was under way has been stopped and cleaned up."""
+    _tidy(services)
+    turns = _Turns(services, progress, perform or perform_task)
+    chains = tasks(plans, only)
+    if jobs <= 1:
+        for chain in chains:
+            turns.go_through(chain)
+    else:
+        _side_by_side(chains, turns.go_through, jobs)
+    turns.result.wakes = min(turns.wakes, default=None)
+    return turns.result
+
+
+def _tidy(services: Services) -> None:
+    """Remove what a crash has left, before anything new needs its room. Docker is asked only after a crash."""
+    if services.state.dead_runs(services.clock.now()) or services.state.captures():
+        with contextlib.suppress(CcdrError):  # whoever needs Docker will say that it does not answer
+            reap(services)
+
+
+def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], None], jobs: int) -> None:
+    """Independent chains at the same time; a plan's upkeep, which wants its repository alone, after its others."""
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        running: dict[Future[None], str] = {}
+        upkeep = {chain[0].plan: chain for chain in chains if chain[0].asset is None}
+        for chain in chains:
+            if chain[0].asset is not None:
+                running[pool.submit(go_through, chain)] = chain[0].plan
+        try:
+            while running or upkeep:
+                for plan in set(upkeep) - set(running.values()):
+                    running[pool.submit(go_through, upkeep.pop(plan))] = plan
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    future.result()
+        except BaseException:
+            interrupts.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            interrupts.reset()
+            raise
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one schedule stands: what is due (and may be waiting for another try), and when the next will be."""
+
+    task: Task
+    due: datetime | None
+    next: datetime
+    failures: int
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.task.plan,
+            "asset": self.task.asset,
+            "verb": self.task.verb.value,
+            "due": self.due and rfc3339(self.due),
+            "next": rfc3339(self.next),
+            "failures": self.failures,
+        }
+
+
+def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[Verb] = ALL) -> list[Standing]:
+    """Where each schedule stands now; nothing is stamped or recorded."""
+    now, book = services.clock.now(), Book(services.state)
+    found = []
+    for task in (task for chain in tasks(plans, only) for task in chain):
+        slot, _ = look(book.read(task), task.cron, task.timezone, now)
+        coming = next(occurrences(task.cron, task.timezone, now))
+        found.append(Standing(task, slot.pending, coming, slot.failures))
+    return found
+
+
+class _Turns:
+    """Takes each task's turn: its lock, its slot, its work."""
+
+    def __init__(self, services: Services, progress: Progress, perform: Perform) -> None:
+        self._services, self._progress, self._perform = services, progress, perform
+        self._book, self._lock = Book(services.state), Lock()
+        self._run_id = services.state.run_id(services.clock)
+        self.result, self.wakes = RunResult(), list[datetime]()
+
+    def go_through(self, chain: list[Task]) -> None:
+        for task in chain:
+            interrupts.tick()
+            if not self._take(task):
+                return  # what comes after it wants its result
+
+    def _take(self, task: Task) -> bool:
+        """False where another run, or a person, is at it."""
+        with self._book.turn(task) as mine:
+            if not mine:
+                return self._busy(task)
+            before = self._book.read(task)
+            slot, missed = look(before, task.cron, task.timezone, self._now())
+            if missed is not None:
+                self._record(Passed(task, missed))
+            if slot != before:
+                self._book.write(task, slot)
+            if slot.ready(self._now()):
+                try:
+                    slot = self._carry_out(task, slot)
+                except Locked:  # a person is at it: not our try
+                    self._book.write(task, slot)
+                    return self._busy(task)
+            with self._lock:
+                self.wakes.append(slot.wakes(self._now()))
+            return True
+
+    def _carry_out(self, task: Task, slot: Slot) -> Slot:
+        due = slot.pending
+        assert due is not None
+        begun = slot.begun(self._now())
+        self._book.write(task, begun)
+        try:
+            performed = self._perform(task, Trigger(due), self._services, self._progress)
+            did = Did(task, due, performed.outcome, performed.done, performed.outcome.exit_code)
+        except Locked:
+            raise
+        except CcdrError as error:
+            did = Did(task, due, None, False, error.exit_code, str(error), error.hint)
+        except Exception as error:  # one asset's trouble must not keep the others from their turn
+            did = Did(task, due, None, False, Exit.NOT_CARRIED_OUT, *own_error(error))
+        after = begun.done() if did.done else begun.failed(self._now())
+        self._book.write(task, after)
+        with self._lock:
+            self.result.did.append(did)
+        return after
+
+    def _record(self, passed: Passed) -> None:
+        task = passed.task
+        self._services.ledger.append(MISSED, plan=task.plan, asset=task.asset, run=self._run_id, body=passed.body())
+        with self._lock:
+            self.result.missed.append(passed)
+
+    def _busy(self, task: Task) -> bool:
+        with self._lock:
+            self.result.busy.append(task)
+            self.wakes.append(self._now() + timedelta(minutes=1))
+        return False
+
+    def _now(self) -> datetime:
+        return self._services.clock.now()
+
+
+def perform_task(task: Task, trigger: Trigger, services: Services, progress: Progress) -> Performed:
+    """The use-case behind each verb, and when its work counts as done: a restore test's FAIL is its result, a
+    backup's failure is not."""
+    if task.verb is Verb.BACKUP:
+        stored = backup(_job(task), services, progress, trigger=trigger)
+        return Performed(stored, stored.result == STORED)
+    if task.verb is Verb.PRUNE:
+        pruned = prune(task.loaded, services, progress, trigger=trigger)
+        return Performed(pruned, pruned.result == DONE)
+    if task.verb is Verb.CHECK:
+        checked = check(task.loaded, services, progress, trigger=trigger)
+        return Performed(checked, checked.result in (CLEAN, DAMAGED))
+    job = _job(task)
+    planned = job.engine.restore_test
+    assert planned is not None
+    tested = restore_test(job, planned.snapshot, services, progress, trigger=trigger)
+    return Performed(tested, tested.verdict in (Verdict.PASS, Verdict.FAIL))
+
+
+def _job(task: Task) -> Job:
+    assert task.asset is not None
+    return Job(task.loaded, task.asset)
+
+
+class Book:
+    """The slots on disk: STATE/schedule/PLAN.ASSET.VERB.json."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @contextlib.contextmanager
+    def turn(self, task: Task) -> Iterator[bool]:
+        """Is it our turn? The lock is given back by any death of this process."""
+        with self._state.turn(f"run.{self._name(task)}") as mine:
+            yield mine
+
+    def read(self, task: Task) -> Slot | None:
+        """None for a task that was never seen, or whose slot cannot be read: then it counts from now."""
+        try:
+            body = json.loads(self._path(task).read_text("utf-8"))
+            for key in ("settled", "pending", "retry_at"):
+                body[key] = body[key] and utc(body[key])
+            return Slot(**body)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, task: Task, slot: Slot) -> None:
+        body = asdict(slot)
+        for key in ("settled", "pending", "retry_at"):
+            body[key] = body[key] and rfc3339(body[key])
+        write_durably(self._path(task), json.dumps(body) + "\n")
+
+    def _path(self, task: Task) -> Path:
+        return self._state.root / "schedule" / f"{self._name(task)}.json"
+
+    @staticmethod
+    def _name(task: Task) -> str:
+        return f"{task.plan}.{task.asset or ''}.{task.verb}"

@@ -1,0 +1,170 @@
+"""Looking after the repository: forgetting by full id, removing what nothing refers to, reading what is there.
+
+All of these take restic's exclusive lock: backups wait for it, and restore tests, which take none, may meet files
+that are just being replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
+from ccdr.proc import tree_bytes
+from ccdr.storage.restic import GOGC, LOCKED, NO_REPOSITORY, WRONG_PASSWORD, Restic
+
+MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name
+_FULL_ID = re.compile(r"[0-9a-f]{64}")
+_AT_ONCE = 500  # ids in one command: an argument list has an end
+_COUNT = re.compile(r"(\d+) / (\d+) (\w+)")
+_PACK = re.compile(r"\bpack ([0-9a-f]{64})")
+_TOLD = 4  # sentences of a damaged repository; hundreds of packs may be
+# What only damage makes restic say, whatever the network did meanwhile.
+_CERTAIN = re.compile(
+    r"ciphertext verification failed|unexpected pack id|hash mismatch|invalid data returned|not found in repository|"
+    r"does not exist|no such file|NoSuchKey|wrong (size|length)|plaintext too short|error loading index"
+)
+_WAY = re.compile(
+    r"connection (reset|refused)|timed? ?out|deadline exceeded|no route to host|no such host|broken pipe|TLS|x509|"
+    r"Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|AccessDenied|Access Denied|"
+    r"Forbidden|server misbehaving|context canceled|partial download error|unexpected EOF|input/output error",
+    re.IGNORECASE,
+)
+# What restic advises after that, its final sentence, and files that nothing refers to (an upload broke off: no damage).
+_ADVICE = re.compile(
+    r"^The repository |^Damaged pack files|^restic repair|^Fatal: repository contains errors|"
+    r"not referenced in any index|additional files were found|^You can run|^This is non-critical|^Load\("
+)
+
+OnCount = Callable[[int, int, str], None]  # done, of how many, of what
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a check found wrong: restic's own sentences, and the full names of the packs it named."""
+
+    said: str
+    packs: tuple[str, ...]
+
+
+def forget(repo: Restic, ids: Sequence[str]) -> None:
+    """Forget exactly these snapshots. restic exits with 0 for an id that it does not know, and for one that it could
+    not remove: list them afterwards."""
+    for wrong in ids:
+        if not _FULL_ID.fullmatch(wrong):
+            raise ValueError(f"{wrong!r} is not a full id")
+    for first in range(0, len(ids), _AT_ONCE):
+        _do(repo, ["forget", *ids[first : first + _AT_ONCE]], "forgetting snapshots", None)
+
+
+def prune(repo: Restic, on_count: OnCount | None = None) -> None:
+    """Remove the data that no snapshot refers to. Interrupted at any moment, the repository stays whole, and the next
+    one goes on."""
+    _do(repo, ["prune"], "removing unused data", on_count)
+
+
+def _do(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> None:
+    code, said = _exclusively(repo, args, what, on_count)
+    if code != 0:
+        with repo._as_repository_error():
+            raise CommandFailed(["restic", args[0]], code, said, what=f"{what} (restic {args[0]})")
+
+
+def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | None = None) -> Damage | None:
+    """Check the structure, and read part `part` of `parts` (from 1) of the data, `cache` being empty.
+
+    None where all is well; TestBroken, RepositoryUnavailable or CommandFailed where it was not carried out.
+    """
+    argv = ["check", f"--read-data-subset={part}/{parts}"]
+    code, said = _exclusively(repo.with_cache(cache), argv, "checking the repository", on_count)
+    return None if code == 0 else _judged(repo, code, said, f"checking part {part} of {parts}")
+
+
+def _judged(repo: Restic, code: int, said: str, what: str) -> Damage:
+    """Is the repository damaged, or was the way to it broken? A pack that could not be fetched whole counts with restic
+    as a damaged one."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _ADVICE.search(line)]
+    damaged = [line for line in lines if _CERTAIN.search(line)]
+    if not damaged and any(_WAY.search(line) for line in lines):
+        raise TestBroken(
+            f"{what}: {'; '.join(lines[-4:])}", hint="the repository was not reachable throughout; check it again"
+        )
+    error = repo._judged(CommandFailed(["restic", "check"], code, "; ".join(lines[-4:])), what)
+    if not isinstance(error, BackupBad):
+        raise error
+    told = damaged or lines
+    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return Damage(
+        "; ".join(_shortened(line) for line in told[:_TOLD]) + more, tuple(dict.fromkeys(_PACK.findall(said)))
+    )
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= 300 else line[:299] + "…"
+
+
+def size(repo: Restic) -> int:
+    """What the repository takes, bytes: on this host as its files are, elsewhere what its snapshots refer to."""
+    local = Path(repo.location)
+    if local.is_absolute() and local.is_dir():
+        return tree_bytes(local)
+    said = repo._run(["stats", "--mode", "raw-data", "--json", "--no-lock"], what="measuring the repository")
+    try:
+        return int(json.loads(said)["total_size"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CcdrError(f"restic's statistics cannot be read: {error}") from None
+
+
+def room(repo: Restic) -> int | None:
+    """Free bytes where the repository lies, None where that cannot be told."""
+    local = Path(repo.location)
+    if not local.is_absolute():
+        return None
+    try:
+        return shutil.disk_usage(local).free
+    except OSError:
+        return None
+
+
+def tidy_cache(repo: Restic) -> None:
+    """Remove caches of repositories that nobody has used for a month."""
+    repo._run(["cache", "--cleanup"], what="tidying restic's cache")
+
+
+def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, str]:
+    """Run it under restic's exclusive lock; a lock whose owner is dead is removed, once. The exit code and what
+    it said on standard error."""
+    try:
+        return _counted(repo, args, what, on_count)
+    except RepositoryLocked:
+        # `unlock` removes only locks whose owner is dead or that are old; then one more try.
+        repo._run(["unlock"], what="removing stale locks")
+        return _counted(repo, args, what, on_count)
+
+
+def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, str]:
+    """A long call. It is stopped when neither its own count nor its cache moves."""
+    counts: dict[str, int] = {}
+
+    def line(text: str) -> None:
+        if match := _COUNT.search(text):
+            done, total, unit = int(match[1]), int(match[2]), match[3]
+            counts[unit] = done
+            if on_count is not None:
+                on_count(done, total, unit)
+
+    def pulse() -> object:
+        return dict(counts), tree_bytes(repo.cache)
+
+    argv = repo._argv([*args, "--retry-lock", f"{repo.lock_wait:.0f}s"])
+    env = {"GOGC": GOGC, **repo.env, "RESTIC_PROGRESS_FPS": "2"}
+    told = f"{what} (restic {args[0]})"
+    with repo._as_repository_error():
+        out = repo.host.run(argv, env=env, what=told, ok=range(256), pulse=pulse, on_line=line)
+        if out.code in (NO_REPOSITORY, LOCKED, WRONG_PASSWORD):
+            raise CommandFailed(["restic", args[0]], out.code, out.stderr, what=told)
+    return out.code, out.stderr

@@ -1,0 +1,578 @@
+"""Look after a plan's repository: remove what its retention lets go, and read a part of what stays.
+
+A snapshot goes only by its full id, from our own catalogue or our own tags; what is not ours is never touched. Other
+hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is left before anything is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ccdr import measure
+from ccdr.catalogue import (
+    OURS,
+    PRUNED,
+    Removal,
+    Synchronised,
+    dated_in_future,
+    of_source,
+    removals,
+    removals_text,
+)
+from ccdr.errors import CcdrError, Exit, own_error, worst
+from ccdr.history import (
+    CHECK_START,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    INCONCLUSIVE,
+    PRUNE_START,
+    AssetHistory,
+    Histories,
+)
+from ccdr.history import PRUNED as PRUNE_END
+from ccdr.interfaces import Progress
+from ccdr.model import RecordRef, Snapshot, human_seconds, rfc3339, utc
+from ccdr.plans import LimitsInForce, LoadedPlan
+from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.retention import Decision, Policy, Standing, decide, expired
+from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
+from ccdr.state import Run
+from ccdr.storage import upkeep as storage
+from ccdr.storage.restic import RepoSnapshot, Restic
+
+DONE, FAILED, PLANNED = "DONE", "FAILED", "PLANNED"  # planned: a dry run
+REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
+NO_RETENTION = "the plan states no retention: nothing is ever removed"
+
+
+@dataclass
+class Capacity:
+    """What the repository takes and how long that can go on. Bytes; `free` is None where it cannot be told,
+    `growth` (bytes a day) where too little is recorded."""
+
+    taken: int | None = None
+    free: int | None = None
+    growth: float | None = None
+
+    @property
+    def full_in(self) -> float | None:
+        """Seconds until the disk is full, if it goes on like this; infinite where nothing grows."""
+        return measure.full_in(self.free, self.growth)
+
+    def as_json(self) -> dict[str, object]:
+        full = self.full_in
+        known = full is not None and full != measure.NEVER
+        return {
+            "repository_bytes": self.taken,
+            "free_bytes": self.free,
+            "growth_bytes_per_day": None if self.growth is None else round(self.growth),
+            "full_in_s": round(full) if known and full is not None else None,
+        }
+
+
+@dataclass
+class Prune:
+    """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
+
+    plan: str
+    run: str | None = None
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    decisions: dict[str, list[Decision]] = field(default_factory=dict)
+    removed: list[tuple[Snapshot, str]] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    capacity: Capacity = field(default_factory=Capacity)
+    freed: int | None = None  # bytes
+    left_behind: list[str] = field(default_factory=list)
+    failure: Exit = Exit.NOT_CARRIED_OUT
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [self.failure] if self.result == FAILED else []
+        codes += [Exit.FINDING] if self.findings else []
+        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
+        return worst(codes)
+
+    def each(self) -> Iterator[tuple[str, Decision]]:
+        for asset, decisions in self.decisions.items():
+            for decision in decisions:
+                yield asset, decision
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        gone = {s.id for s, _ in self.removed}
+        kept = {asset: sum(d.snapshot.id not in gone for d in found) for asset, found in self.decisions.items()}
+        held = [
+            {"asset": asset, "id": d.snapshot.id, "since": rfc3339(d.held_since), "why": list(d.why)}
+            for asset, d in self.each()
+            if d.held_since is not None
+        ]
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "removed": [_shown(s.asset, s) | {"why": why} for s, why in self.removed],
+            "kept": kept,
+            "held": held,
+            "findings": self.findings,
+            "repository_bytes": self.capacity.taken,
+            "freed_bytes": self.freed,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        decisions = [
+            {**_shown(asset, d.snapshot), "keep": d.keep, "why": list(d.why), "overdue": d.overdue}
+            for asset, d in self.each()
+        ]
+        record = self.record and self.record.as_json()
+        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint, "decisions": decisions}
+        return {**about, "capacity": self.capacity.as_json(), "record": record}
+
+
+@dataclass
+class Check:
+    """What one check of a part of the repository's data has shown. `covered` parts were read and found clean in the
+    present cycle; `full_since`: every part was read and found clean since then, None where one was not."""
+
+    plan: str
+    run: str | None = None
+    result: str = INCONCLUSIVE
+    reason: str | None = None
+    hint: str | None = None
+    part: int = 1
+    parts: int = 1
+    covered: int = 0
+    full_since: datetime | None = None
+    findings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    capacity: Capacity = field(default_factory=Capacity)
+    left_behind: list[str] = field(default_factory=list)
+    failure: Exit = Exit.NOT_CARRIED_OUT
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [Exit.FINDING] if self.result == DAMAGED else []
+        codes += [self.failure] if self.result == INCONCLUSIVE else []
+        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
+        return worst(codes)
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "part": self.part,
+            "parts": self.parts,
+            "covered": self.covered,
+            "full_since": self.full_since and rfc3339(self.full_since),
+            "findings": self.findings,
+            "seconds": round(self.seconds, 3),
+            "repository_bytes": self.capacity.taken,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "capacity": self.capacity.as_json(), "record": record}
+
+
+def prune(
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
+) -> Prune:
+    """Remove the snapshots that the plan's retention lets go, then the data that nothing refers to any more.
+
+    UsageProblem and Locked are raised before anything is done; what happens after that is in the result and in the
+    ledger, an interrupt included (and raised again). `dry_run` only decides: it takes no lock and records nothing.
+    """
+    repo = services.repository(loaded, _limits(loaded))
+    if dry_run:
+        result = Prune(loaded.plan.plan)
+        _Pruning(loaded, services, repo, progress, result).decide()
+        result.result = PLANNED
+        return result
+    state, plan = services.state, loaded.plan.plan
+    with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
+        result = Prune(plan, run.id)
+        work = _Pruning(loaded, services, repo, progress, result)
+        _recorded(services, PRUNE_START, PRUNE_END, loaded, run, trigger, {}, result, lambda: work.carry_out(run))
+    return result
+
+
+def check(
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
+) -> Check:
+    """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
+
+    Raises as `prune` does; `dry_run` only says which part would be read.
+    """
+    repo = services.repository(loaded, _limits(loaded))
+    state, plan = services.state, loaded.plan.plan
+    if dry_run:
+        return replace(_next_check(loaded, services.histories()), result=PLANNED)
+    with state.lock(plan, "", "upkeep"), state.run(services.clock) as run:
+        result = _next_check(loaded, services.histories())
+        result.run = run.id
+        about = {"part": result.part, "parts": result.parts}
+
+        def work() -> None:
+            _check(loaded, services, repo, progress, result, run)
+
+        _recorded(services, CHECK_START, CHECKED, loaded, run, trigger, about, result, work)
+    return result
+
+
+def _recorded(
+    services: Services,
+    start: str,
+    end: str,
+    loaded: LoadedPlan,
+    run: Run,
+    trigger: Trigger,
+    about: Mapping[str, object],
+    result: Prune | Check,
+    work: Callable[[], None],
+) -> None:
+    """A run has a start and an end in the ledger, whatever happens in between."""
+    where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
+    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
+    interrupted: BaseException | None = None
+    try:
+        work()
+    except KeyboardInterrupt as error:
+        interrupted, result.reason = error, "interrupted"
+    except (CcdrError, OSError) as error:
+        result.reason, result.hint = str(error), getattr(error, "hint", None)
+        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
+    except Exception as error:
+        result.reason, result.hint = own_error(error)
+    result.record = services.ledger.append(end, **where, body=result.body())
+    if interrupted is not None:
+        raise interrupted
+
+
+class _Pruning:
+    """One run of `prune`, from the decisions to the last removed byte."""
+
+    def __init__(self, loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Prune) -> None:
+        self._loaded, self._services, self._repo = loaded, services, repo
+        self._progress, self._result = progress, result
+        self._plan = loaded.plan.plan
+        self._told = Synchronised()
+        self._histories: Histories = {}
+        self._lapsed: list[Snapshot] = []
+
+    def carry_out(self, run: Run) -> None:
+        services, result, repo = self._services, self._result, self._repo
+        self.decide()
+        if policy_of(self._loaded.plan) is None:
+            result.result = DONE
+            return
+        for snapshot in self._told.pruned:
+            result.removed.append((snapshot, "removed earlier, by a prune that was interrupted or on another host"))
+        for snapshot in self._lapsed:
+            services.catalogue.remove(snapshot)
+            result.removed.append((snapshot, "it had vanished; by now its time would be up"))
+        before = _size(repo)
+        going = [(d.snapshot, ", ".join(d.why)) for _, d in result.each() if not d.keep]
+        if going:
+            self._remove(going, run)
+        self._drop_marks()
+        self._progress.step("removing data that nothing refers to")
+        storage.prune(repo, _tenths(self._progress, "removing data that nothing refers to"))
+        result.result = DONE
+        result.capacity = _capacity(self._loaded, services, repo)
+        if before is not None and result.capacity.taken is not None:
+            result.freed = max(0, before - result.capacity.taken)
+        with contextlib.suppress(CcdrError):
+            storage.tidy_cache(repo)
+        result.left_behind += self._tidy_indexes()
+
+    # --- what to remove -----------------------------------------------------------------------------------
+
+    def decide(self) -> None:
+        """Ask the repository what is there, and decide on each snapshot."""
+        services, result, plan = self._services, self._result, self._loaded.plan
+        policy = policy_of(plan)
+        self._progress.step("asking the repository")
+        self._histories = services.histories()
+        stored_here = {i for (p, _), h in self._histories.items() if p == self._plan for i in h.stored_here}
+        self._told = services.synchronise(self._loaded, self._repo, None, stored_here)
+        result.findings += [f"{asset}: {said}" for asset, said in self._told.findings]
+        assets = list(plan.assets)
+        assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]
+        if policy is None:
+            result.reason = NO_RETENTION
+        for asset in assets:
+            standing = self._standing(asset, policy or Policy())
+            now = services.clock.now()
+            if policy is None:
+                every = [*standing.good, *(s for g in (*standing.others.values(), *standing.kept.values()) for s in g)]
+                decisions = [Decision(s, True, (NO_RETENTION,)) for s in every]
+            else:
+                decisions = decide(standing, policy, now, plan.zone)
+            result.decisions[asset] = decisions
+            named = asset if asset in plan.assets else f"{asset} (no longer in the plan)"
+            result.findings += [
+                f"{named}: snapshot {d.snapshot.short} of {rfc3339(d.snapshot.consistent_point)} should have gone on "
+                f"{d.held_since:%Y-%m-%d}, and is still held: {', '.join(d.why)}"
+                for d in decisions
+                if d.overdue and d.held_since is not None
+            ]
+
+    def _standing(self, asset: str, policy: Policy) -> Standing:
+        """What there is of an asset in the repository: ours, and as the catalogue and our tags have it."""
+        services, now = self._services, self._services.clock.now()
+        history = self._histories.get((self._plan, asset), AssetHistory())
+        gone = {s.id for s in self._told.vanished}
+        known = services.catalogue.snapshots(self._plan, asset)
+        there = [s for s in known if s.id not in gone]
+        source = self._loaded.plan.assets[asset].source_name if asset in self._loaded.plan.assets else None
+        places: dict[str, list[Snapshot]] = {}
+        good: list[Snapshot] = []
+        future = []
+        for s in there:
+            if dated_in_future(s, now):
+                future.append(s)
+            elif why := self._not_counting(s, history, source):
+                places.setdefault(why, []).append(s)
+            else:
+                good.append(s)
+        void = [
+            _of_listed(s, self._plan) for s in self._told.listed if s.id in self._told.void and s.tag("asset") == asset
+        ]
+        if stored := [s for s in void if s.id not in {k.id for k in known}]:
+            places["of a backup that failed"] = stored
+        self._lapse(asset, there, policy)
+        lapsed = {s.id for s in self._lapsed}
+        lost = [s for s in known if s.id in gone - lapsed]
+        return Standing(
+            good=tuple(good),
+            others={why: tuple(group) for why, group in places.items()},
+            kept={"dated in the future": tuple(future)} if future else {},
+            proven=frozenset(i for i, verdict in history.proven.items() if verdict == "PASS"),
+            open=tuple(self._open(asset, history, good, lost)),
+            held_since=self._held_since(),
+        )
+
+    @staticmethod
+    def _not_counting(snapshot: Snapshot, history: AssetHistory, source: str | None) -> str | None:
+        if history.disproved(snapshot.id):
+            return "a restore test has disproved it"
+        if snapshot.note is not None:
+            return "restic stored it with a warning"
+        if source is not None and not of_source(snapshot, source):
+            return "of something else than the plan now names"
+        return None
+
+    def _lapse(self, asset: str, there: Sequence[Snapshot], policy: Policy) -> None:
+        """What vanished is a finding until its time would be up anyway; a newer one must be there."""
+        services = self._services
+        lost = [s for s in self._told.vanished if s.asset == asset]
+        if not lost or not there:
+            return
+        past = expired([*there, *lost], policy, services.clock.now(), self._loaded.plan.zone)
+        newest = max(s.consistent_point for s in there)
+        self._lapsed += [s for s in lost if s.id in past and s.consistent_point < newest]
+
+    def _open(
+        self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot]
+    ) -> Iterator[str]:
+        """Findings that are open on an asset: while there is one, nothing of it goes."""
+        if lost:
+            yield f"{len(lost)} of its snapshots vanished"
+        if not good:
+            yield "it has no good snapshot"
+        if not good or asset not in self._loaded.plan.assets:
+            return  # nobody backs it up or tests it any more: its last good snapshot stays
+        job, services = Job(self._loaded, asset), self._services
+        newest = max(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+        running = services.state.held(job.plan, asset, "backup")
+        if failed := history.failed_since(newest.usable_at, running=running, snapshot=newest.id):
+            yield failed
+        if elsewhere := [a for a in self._told.failed if a.asset == asset and a.at > newest.usable_at]:
+            yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
+        yield from (history.last_good_backup or {}).get("findings") or ()
+        last = history.last_conclusive_test
+        if last is None or "PASS" not in history.proven.values():
+            yield "no restore test has ever passed"
+        elif last["verdict"] != "PASS":
+            yield f"its last restore test is {last['verdict']}: {last.get('reason')}"
+        yield from (last or {}).get("findings") or ()
+        if damage := history.damage_since(self._histories.get((self._plan, None), AssetHistory())):
+            yield damage
+        exposed = measure.exposure(services.clock.now(), [measure.Point(s.consistent_point, s.usable_at) for s in good])
+        if exposed > job.objectives.rpo:
+            yield f"its newest good snapshot is {human_seconds(exposed)} old, more than its RPO"
+
+    def _held_since(self) -> dict[str, datetime]:
+        """Since when snapshots are held, as the last prune has recorded it."""
+        last = self._histories.get((self._plan, None), AssetHistory()).newest.get(PRUNE_END, {})
+        return {str(h["id"]): utc(h["since"]) for h in last.get("held") or ()}
+
+    # --- removing it --------------------------------------------------------------------------------------
+
+    def _remove(self, going: Sequence[tuple[Snapshot, str]], run: Run) -> None:
+        """The mark first, so that whatever is interrupted is explained; the catalogue last, so that it never misses
+        what is still there."""
+        repo, services, result = self._repo, self._services, self._result
+        self._progress.step(f"removing {len(going)} snapshots")
+        self._leave_mark([s for s, _ in going], run)
+        storage.forget(repo, [s.id for s, _ in going])
+        left = {s.id for s in repo.snapshots([OURS, f"plan={self._plan}"])}
+        for snapshot, why in going:
+            if snapshot.id not in left:
+                services.catalogue.remove(snapshot)
+                result.removed.append((snapshot, why))
+        if still := [s.short for s, _ in going if s.id in left]:
+            raise CcdrError(
+                f"the repository kept {len(still)} snapshots that were to be removed: {', '.join(still[:5])}",
+                hint="may this host's credentials delete there? An append-only key cannot",
+            )
+
+    def _leave_mark(self, going: Sequence[Snapshot], run: Run) -> None:
+        """One mark holds what earlier ones said, too: these go once it is there."""
+        now = self._services.clock.now()
+        earlier = [r for r in removals(self._repo, self._told.listed) if now - r.at < REMEMBERED]
+        path = run.scratch / "pruned"
+        path.write_text(removals_text([*earlier, *(Removal(s.asset, s.id, now) for s in going)]), "utf-8")
+        tags = [OURS, f"kind={PRUNED}", f"plan={self._plan}", f"run={run.id}"]
+        self._repo.backup([path], tags=tags)
+
+    def _drop_marks(self) -> None:
+        """Marks that say nothing any more: of prunes that a later one repeats, and of failed backups that a newer good
+        one has made up for. A mark whose snapshot is still there stays: without it, that snapshot would count."""
+        listed = self._repo.snapshots([OURS, f"plan={self._plan}"])
+        ids = {s.id for s in listed}
+        marks = [s for s in listed if s.tag("kind") == PRUNED]
+        old = [s.id for s in marks[:-1]]
+        for s in listed:
+            if s.tag("kind") == "failed" and s.tag("void") not in ids and self._made_up_for(s):
+                old.append(s.id)
+        if old:
+            storage.forget(self._repo, old)
+
+    def _made_up_for(self, mark: RepoSnapshot) -> bool:
+        decisions = self._result.decisions.get(mark.tag("asset") or "", [])
+        return any(d.keep and d.held_since is None and d.snapshot.usable_at > mark.time for d in decisions)
+
+    def _tidy_indexes(self) -> list[str]:
+        """Listings of file trees that the plan no longer names."""
+        left = []
+        directory = self._services.state.directory("index")
+        for path in directory.glob(f"{self._plan}.*"):
+            parts = path.name.split(".", 2)
+            if parts[0] == self._plan and len(parts) == 3 and parts[1] not in self._loaded.plan.assets:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    left.append(f"{path} is still there: {error.strerror}")
+        return left
+
+
+def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
+    what = f"reading part {result.part} of {result.parts}"
+    progress.step(what)
+    began = services.clock.monotonic()
+    damage = storage.check(repo, result.part, result.parts, run.directory("cache"), _tenths(progress, what))
+    result.seconds = services.clock.monotonic() - began
+    if damage is None:
+        result.result = CLEAN
+    else:
+        result.result, result.reason = DAMAGED, damage.said
+        result.hint = (
+            "restore-test the newest snapshots now; keep a copy of the repository before `restic repair`: "
+            "https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        )
+        result.findings = [f"the repository is damaged: {damage.said}"]
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
+    result.covered, result.full_since = _coverage(history, result.parts)
+    result.capacity = _capacity(loaded, services, repo)
+
+
+def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
+    """The part that was never read, or longest ago. One that could not be read stays the next one; a damaged one was
+    read, so that the others have their turn."""
+    history = histories.get((loaded.plan.plan, None), AssetHistory())
+    parts = min(loaded.plan.upkeep.parts, storage.MOST_PARTS)
+    read = history.read if history.parts == parts else {}
+    part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
+    covered, full_since = _coverage(history, parts)
+    return Check(loaded.plan.plan, part=part, parts=parts, covered=covered, full_since=full_since)
+
+
+def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:
+    """How many parts were read and found clean in the present cycle, and since when all were."""
+    if history.parts != parts:
+        return 0, None
+    clean = {part: utc(when) for part, (when, result) in history.read.items() if result == CLEAN}
+    return sum(part in clean for part in history.cycle), min(clean.values()) if len(clean) == parts else None
+
+
+def _size(repo: Restic) -> int | None:
+    with contextlib.suppress(CcdrError):
+        return storage.size(repo)
+    return None
+
+
+def _capacity(loaded: LoadedPlan, services: Services, repo: Restic) -> Capacity:
+    """It is a note on what was done: a store that does not answer any more leaves it empty."""
+    taken = _size(repo)
+    if taken is None:
+        return Capacity()
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    today = services.clock.now().date().isoformat()
+    return Capacity(taken, storage.room(repo), measure.growth({**history.sizes, today: taken}))
+
+
+def _tenths(progress: Progress, what: str) -> storage.OnCount:
+    """Tells a person how far it is, ten times at most."""
+    told: dict[str, int] = {}
+
+    def count(done: int, total: int, unit: str) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > told.get(unit, 0) and done < total:
+            told[unit] = tenth
+            progress.step(f"{what}: {done} of {total} {unit}")
+
+    return count
+
+
+def _limits(loaded: LoadedPlan) -> LimitsInForce:
+    """The plan's own limits: upkeep is not of one asset."""
+    limits = loaded.plan.limits
+    return LimitsInForce(
+        upload=limits.upload,
+        download=limits.download,
+        no_progress=limits.no_progress or NO_PROGRESS,
+        lock_wait=limits.lock_wait or LOCK_WAIT,
+    )
+
+
+def _of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
+    """A snapshot that never came into the catalogue, as far as its tags tell."""
+    return Snapshot(
+        id=listed.id,
+        plan=plan,
+        asset=listed.tag("asset") or "",
+        run=listed.tag("run") or "",
+        engine="",
+        method="",
+        consistent_point=listed.time,
+        usable_at=listed.finished,
+        bytes=0,
+        root="/",
+        manifest_sha256="",
+    )
+
+
+def _shown(asset: str, snapshot: Snapshot) -> dict[str, object]:
+    return {"asset": asset, "id": snapshot.id, "consistent_point": rfc3339(snapshot.consistent_point)}

@@ -1,0 +1,176 @@
+"""`ccdr run` as cron calls it: whole processes, real backups and restore tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.harness import Ran, Site, containers, eventually
+from tests.stored import LIMITS, assert_clean, settled_file, with_repository
+
+ASSET = """
+{name}:
+  engine: files
+  paths: [{tree}/{name}]
+  settle: 1s
+  {limits}
+  backup: {{schedule: "{cron}"}}
+  restore_test: {{schedule: "{cron}", checks: [c]}}
+"""
+# Ten minutes ago, whenever the tests run: nothing comes due while they look.
+HOURLY = f"{(datetime.now(UTC) - timedelta(minutes=10)).minute} * * * *"
+NEVER = "upkeep: {prune: 0 5 1 1 *, check: 0 6 1 1 *}\n"
+LOOK = "restore_test: c\nchecks:\n  - {kind: identical}\n"
+IN_SANDBOX = LOOK + "  - {kind: command, name: slow, argv: [sleep, '60']}\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = with_repository(Site(tmp_path))
+    for name in "ab":
+        for n in range(4):
+            settled_file(tmp_path / "tree" / name / f"{n}.wav", os.urandom(5000))
+    planned(made)
+    return made
+
+
+def planned(site: Site, checks: str = LOOK) -> None:
+    site.write("restore_tests/c.yaml", checks)
+    assets = "".join(ASSET.format(name=n, tree=site.root / "tree", limits=LIMITS, cron=HOURLY) for n in "ab")
+    site.plan(assets, extra=NEVER)
+
+
+def an_hour_passes(site: Site) -> None:
+    """As if the last call had been more than an hour ago: exactly one time came due for each schedule."""
+    before = datetime.now(UTC) - timedelta(hours=1)
+    for path in (site.state / "schedule").glob("*.json"):
+        slot = json.loads(path.read_text())
+        if "settled" in slot and slot["cron"] == HOURLY:
+            path.write_text(json.dumps({**slot, "settled": before.isoformat()}))
+        elif "until" in slot:
+            path.unlink()
+
+
+def plainly(site: Site, *args: str) -> subprocess.CompletedProcess[str]:
+    """As cron: no terminal, no --json."""
+    return subprocess.run(site.argv(*args), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def names(done: Ran) -> list[str]:
+    return [f"{d['asset']} {d['verb']}" for d in done.json["did"]]
+
+
+def test_a_day_of_cron(site: Site) -> None:
+    first = plainly(site, "run")
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
+    an_hour_passes(site)
+    done = site.run("run", "--jobs", "2")
+    assert done.code == 0 and sorted(names(done)) == ["a backup", "a test", "b backup", "b test"], done
+    assert {d["result"].get("verdict", d["result"].get("result")) for d in done.json["did"]} == {"PASS", "STORED"}
+    (start, *_) = site.records("backup.start")
+    assert start["trigger"]["by"] == "run" and start["trigger"]["due"].endswith(f":{int(HOURLY.split()[0]):02}:00Z")
+    again = plainly(site, "run")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert len(site.records("backup.end")) == 2
+    assert_clean(site)
+
+
+def test_cron_mail_says_what_is_wrong_and_only_then(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    (site.root / "tree" / "b").rename(site.root / "unmounted")
+    done = plainly(site, "run")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == "ccdr run: not well: p/b backup, p/b test; 2 done well"
+    assert "FAILED  p/b" in done.stdout and "is its file system mounted?" in done.stdout
+    again = plainly(site, "run")
+    assert (again.returncode, again.stdout) == (0, ""), "it waits before it tries again, and says nothing meanwhile"
+    dry = site.run("run", "--dry-run")
+    waiting = {f"{s['asset']} {s['verb']}": s["failures"] for s in dry.json["schedules"] if s["due"]}
+    assert dry.code == 0 and waiting == {"b backup": 1}, "a test that has shown a bad backup is done"
+
+
+def test_two_crons_at_once(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    both = [subprocess.Popen([*site.argv("run"), "--json"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(p.communicate(timeout=120)[0]) for p in both]
+    assert [p.returncode for p in both] == [0, 0], told
+    assert sum(len(t["did"]) for t in told) == 4 and not any(t["missed"] for t in told)
+    assert len(site.records("backup.end")) == len(site.records("restore_test.end")) == 2
+    assert_clean(site)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_run_that_is_told_to_end_leaves_nothing(site: Site, jobs: str) -> None:
+    planned(site, IN_SANDBOX)
+    site.run("run")
+    an_hour_passes(site)
+    process = site.start("run", "-v", "--jobs", jobs)
+    assert process.stderr
+    for said in process.stderr:
+        if "checking a: slow" in said:
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    ends = site.records("restore_test.end")
+    assert ends and {(r["verdict"], r["reason"]) for r in ends} == {("INCONCLUSIVE", "interrupted")}
+    assert eventually(lambda: not {f"ccdr-{r['run']}" for r in site.records()} & containers())
+    assert_clean(site)
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next(site: Site) -> None:
+    planned(site, IN_SANDBOX)
+    site.run("run")
+    an_hour_passes(site)
+    process = site.start("run", "-v")
+    assert process.stderr
+    for said in process.stderr:
+        if "checking a: slow" in said:
+            break
+    process.kill()
+    process.communicate()
+    assert list((site.state / "scratch").glob("run-*"))
+    planned(site)
+    done = site.run("run")
+    # What the killed run was at waits for its next try; the rest is done.
+    assert names(done) == ["b backup", "b test"], done
+    assert eventually(lambda: not {f"ccdr-{r['run']}" for r in site.records()} & containers())
+    assert_clean(site)
+
+
+def test_missed_work_is_a_finding_and_in_the_ledger(site: Site) -> None:
+    site.run("run")
+    for path in (site.state / "schedule").glob("p.*.json"):
+        slot = json.loads(path.read_text())
+        path.write_text(json.dumps({**slot, "settled": (datetime.now(UTC) - timedelta(hours=5)).isoformat()}))
+    for path in (site.state / "schedule").glob("wake-*"):
+        path.unlink()
+    done = plainly(site, "run", "--only", "backups")
+    assert done.returncode == 1 and "MISSED  p/a backup, due 4 times, from" in done.stdout
+    assert {(r["asset"], r["verb"], r["count"]) for r in site.records("missed")} == {
+        ("a", "backup", 4),
+        ("b", "backup", 4),
+    }
+
+
+def test_no_plan_is_not_green(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [*site.argv("run"), "--plans", str(tmp_path / "empty")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "there is no plan" in done.stderr
+
+
+def test_a_changed_plan_is_seen_at_once(site: Site) -> None:
+    site.run("run")
+    assert list((site.state / "schedule").glob("wake-*"))
+    site.write("plans/q.yaml", "plan: q\n")
+    done = plainly(site, "run")
+    assert done.returncode == 2 and "q.yaml" in done.stderr

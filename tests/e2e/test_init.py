@@ -1,0 +1,277 @@
+"""From a server's address to a proven restore in three commands; and what is in no plan is seen."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e import test_sources
+from tests.e2e.test_sources import KEEPER_PASSWORD, Server
+from tests.harness import Quiet, Ran, Site, Source
+from tests.stored import LONG_AGO, settled_file
+
+from ccdr.demo.recordings import SOUNDS
+from ccdr.discover.address import SOCKETS
+from ccdr.discover.unprotected import discover
+from ccdr.plans.yamlfile import parse
+
+server = test_sources.server
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def ccdr(here: Path, *args: str, env: dict[str, str] | None = None) -> Ran:
+    """`ccdr ARGS` in an empty directory, as a newcomer calls it."""
+    argv = [sys.executable, "-m", "ccdr", *args]
+    environment = {**os.environ, "CCDR_STATE": str(here / "state"), **(env or {})}
+    done = subprocess.run(
+        argv, cwd=here, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    document = json.loads(done.stdout) if "--json" in args and done.stdout.strip() else None
+    return Ran(done.returncode, done.stdout, done.stderr, document)
+
+
+def following(done: Ran) -> list[list[str]]:
+    """The commands that init says come next."""
+    lines = done.stdout[done.stdout.index("next:") :].splitlines()[1:]
+    commands = [shlex.split(line) for line in lines if line.strip()]
+    assert all(words[0] == "ccdr" for words in commands), commands
+    return [words[1:] for words in commands]
+
+
+def proven(here: Path, made: Ran) -> list[dict[str, Any]]:
+    """Run what init says comes next: stored, restored, PASS. The tests' results."""
+    backup, test = following(made)
+    done = ccdr(here, *backup)
+    assert done.code == 0, done
+    done = ccdr(here, *test, "--json")
+    results = done.json.get("tests", [done.json])
+    assert done.code == 0, [(r["asset"], r["reason"], r["checks"]) for r in results]
+    assert {r["verdict"] for r in results} == {"PASS"}
+    return results
+
+
+def lint(here: Path) -> Any:
+    done = ccdr(here, "plan", "check", "--json")
+    assert (done.code, done.json["problems"]) == (0, []), done
+    return done.json["lint"]
+
+
+def url(source: Source, database: str = "") -> str:
+    return f"postgresql://postgres@/{database}?host={source.sockets}"
+
+
+# --- three commands -------------------------------------------------------------------------------------------------
+
+
+def test_three_commands_from_an_address_to_a_proven_restore(here: Path, source: Source, database: str) -> None:
+    settled_file(here / "etc" / "asterisk" / "sip.conf", b"[general]\n")
+    made = ccdr(here, "init", url(source, database), str(here / "etc"), "--name", "centre")
+    assert made.code == 0, made
+    assert lint(here) == []
+    results = proven(here, made)
+    assert [r["asset"] for r in results] == [database, "etc"]
+    kinds = [check["kind"] for check in results[0]["checks"]]
+    assert {"identical", "integrity", "rows", "freshness"} <= set(kinds)
+    assert "public.call has at least 1500 rows" in [check["name"] for check in results[0]["checks"]]
+    assert ccdr(here, "status").code == 0
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (here / "plans").rglob("*")}
+    assert (modes["secrets"], modes["centre.key"]) == (0o700, 0o600)
+    key = (here / "plans" / "secrets" / "centre.key").read_text().strip()
+    assert len(key) >= 40
+    assert key not in made.stdout + made.stderr
+    assert "keep a copy of it elsewhere" in made.stdout
+
+
+@pytest.mark.skipif(not SOUNDS.is_dir(), reason="needs Debian's asterisk-core-sounds-en-wav")
+def test_recordings_are_decoded_at_once(here: Path) -> None:
+    for path in sorted(SOUNDS.rglob("*.wav"))[:6]:
+        settled_file(here / "spool" / "2026" / path.name.upper(), path.read_bytes(), LONG_AGO)
+    made = ccdr(here, "init", str(here / "spool"))
+    assert made.code == 0, made
+    (result,) = proven(here, made)
+    decodable = [check for check in result["checks"] if check["kind"] == "decodable"]
+    assert [check["actual"] for check in decodable] == ["6 files decode"]
+
+
+def test_commands_that_follow_name_the_directories_that_were_named(here: Path) -> None:
+    settled_file(here / "etc" / "sip.conf", b"x")
+    dirs = ["--plans", "some plans", "--restore-tests", "tests", "--state", "st"]
+    made = ccdr(here, "init", *dirs, "etc", "--name", "e")
+    assert made.code == 0, made
+    assert proven(here, made)
+    assert sorted(p.name for p in here.iterdir()) == ["ccdr-repository", "etc", "some plans", "st", "tests"]
+
+
+def test_dry_run_shows_the_texts_and_writes_nothing(here: Path, source: Source, database: str) -> None:
+    shown = ccdr(here, "init", url(source, database), "--dry-run", "--json")
+    assert shown.code == 0, shown
+    assert [p.name for p in here.iterdir()] == ["state"]
+    assert shown.json["written"] == []
+    written = ccdr(here, "init", url(source, database))
+    assert written.code == 0, written
+    assert set(shown.json["files"]) == {f"plans/{database}.yaml", f"restore_tests/{database}.yaml"}
+    assert shown.json["files"][f"plans/{database}.yaml"] == (here / "plans" / f"{database}.yaml").read_text()
+
+
+# --- servers as they are --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keeper(here: Path) -> Iterator[str]:
+    path = here / "plans" / "keeper.pw"
+    path.parent.mkdir()
+    path.write_text(KEEPER_PASSWORD + "\n")
+    path.chmod(0o600)
+    yield "plans/keeper.pw"
+
+
+def everything(server: Server, names: list[str]) -> None:
+    """Only these databases, besides the server's own."""
+    for name in server.psql(
+        "select datname from pg_database where not datistemplate and datname <> 'postgres'"
+    ).splitlines():
+        server.psql(f'drop database "{name.replace(chr(34), chr(34) * 2)}" with (force)')
+    for name in names:
+        server.create(name, test_sources.CALLS if name != "empty" else "")
+
+
+def test_whole_server_by_tcp_with_a_password(here: Path, server: Server, keeper: str) -> None:
+    everything(server, ["crm", 'Odd "name": {x}', "empty", "yes"])
+    address = f"postgresql://keeper@127.0.0.1:{server.port}"
+    made = ccdr(here, "init", address, "--name", "all", "--password-file", keeper)
+    assert made.code == 0, made
+    assert "empty is left out" in made.stdout
+    assert lint(here) == []
+    plan, _ = parse((here / "plans" / "all.yaml").read_bytes())
+    assert plan is not None
+    found = {name: asset["connection"] for name, asset in plan.data["assets"].items()}
+    assert [c["database"] for c in found.values()] == ['Odd "name": {x}', "crm", "yes"]
+    assert {c["password_file"] for c in found.values()} == {"keeper.pw"}
+    assert len(proven(here, made)) == 3
+    everywhere = "".join(p.read_text(errors="replace") for p in (here / "state" / "ledger").iterdir())
+    assert KEEPER_PASSWORD not in everywhere + made.stdout + made.stderr + (here / "plans" / "all.yaml").read_text()
+
+
+def test_role_that_lacks_rights_is_told_the_sql_that_gives_them(here: Path, server: Server) -> None:
+    name = server.create(
+        "guarded",
+        test_sources.CALLS
+        + "create table secret (id int primary key, at timestamptz); alter table secret enable row level security;"
+        "insert into secret select g, now() from generate_series(1, 20) g; select lo_from_bytea(0, 'voice') \\g /dev/null",
+    )
+    server.psql('drop role if exists "New One"; create role "New One" login')
+    address = f"postgresql://New%20One@/{name}?host={server.sockets}&port={server.port}"
+    made = ccdr(here, "init", address, "--json")
+    assert made.code == 1, made
+    sql = [finding.split("in that database: ")[1] for finding in made.json["findings"]]
+    assert len(sql) == 3, made.json["findings"]
+    for statement in sql:
+        server.psql(statement + "\n", name)
+    made = ccdr(here, "init", address, "--force")
+    assert made.code == 0, made
+    (result,) = proven(here, made)
+    assert "public.secret has at least 10 rows" in [check["name"] for check in result["checks"]]
+    server.psql('drop owned by "New One"', name)
+    server.psql(f"drop database {name}")
+
+
+def test_databases_that_may_not_be_connected_to_are_named(here: Path, server: Server) -> None:
+    everything(server, ["open", "closed"])
+    server.psql("revoke connect on database closed from public")
+    address = f"postgresql://ccdr_backup@/?host={server.sockets}&port={server.port}"
+    made = ccdr(here, "init", address, "--json", "--name", "c")
+    assert made.code == 1, made
+    assert [a["database"] for a in made.json["assets"]] == ["open"]
+    assert 'GRANT CONNECT ON DATABASE "closed" TO "ccdr_backup"' in str(made.json["findings"])
+
+
+# --- what is in no plan ---------------------------------------------------------------------------------------------
+
+
+def in_no_plan(done: Ran) -> list[tuple[str, str]]:
+    """What was found in no plan, besides on servers that this host may have of its own."""
+    return [(u["kind"], u["name"]) for u in done.json["unprotected"] if not u["server"].startswith(SOCKETS)]
+
+
+def test_discover_names_what_no_plan_protects(here: Path, server: Server) -> None:
+    everything(server, ["crm", "forgotten", "empty"])
+    for name in ("spool/here/a.wav", "spool/beside/b.wav", "spool/text/c.txt"):
+        settled_file(here / name, b"RIFF")
+    address = f"postgresql:///crm?host={server.sockets}&port={server.port}&user=ccdr_backup"
+    assert ccdr(here, "init", address, str(here / "spool" / "here"), "--name", "p").code == 0
+    done = ccdr(here, "discover", "--json")
+    assert done.code == 1, done
+    assert in_no_plan(done) == [("database", "forgotten"), ("directory", "beside")]
+    assert [(u["plan"], u["asset"]) for u in done.json["untested"]] == [("p", "crm"), ("p", "here")]
+    assert done.json["unreachable"] == []
+    plan = here / "plans" / "p.yaml"
+    text = plan.read_text()
+    plan.write_text(f"{text}ignore: [forgotten, {here}/spool/beside]\n")
+    assert in_no_plan(ccdr(here, "discover", "--json")) == []
+    plan.write_text(text)
+    # By TCP it is the same server: what one plan names, no other plan leaves out.
+    (here / "keeper.pw").write_text(KEEPER_PASSWORD + "\n")
+    (here / "keeper.pw").chmod(0o600)
+    tcp = f"postgresql://keeper@127.0.0.1:{server.port}/forgotten"
+    assert (
+        ccdr(here, "init", tcp, "--password-file", "keeper.pw", str(here / "spool" / "beside"), "--name", "q").code == 0
+    )
+    assert in_no_plan(ccdr(here, "discover", "--json")) == []
+    assert ccdr(here, "discover", "p", "--json").json["unprotected"] == []
+
+
+def test_discover_is_content_once_all_is_in_a_plan_and_tested(here: Path) -> None:
+    settled_file(here / "srv" / "etc" / "sip.conf", b"x")
+    made = ccdr(here, "init", str(here / "srv" / "etc"))
+    proven(here, made)
+    done = ccdr(here, "discover", "etc")
+    assert (done.code, "every asset was tested" in done.stdout) == (0, True), done
+
+
+def test_discover_finds_servers_of_this_host_that_no_plan_names(site: Site, source: Source, database: str) -> None:
+    settled_file(site.root / "tree" / "x", b"x")
+    site.recordings(site.root / "tree")
+
+    def around() -> list[tuple[str, str]]:
+        found = discover([site.loaded()], [site.loaded()], site.services(), Quiet(), source.sockets)
+        assert found.unreachable == []
+        return [(u.kind, u.name) for u in found.unprotected if u.where.startswith(str(source.sockets))]
+
+    user = getpass.getuser()
+    assert around() == [("server", "PostgreSQL, port 5432")]  # it does not know us
+    source.psql(f'create role "{user}" login')
+    try:
+        assert ("database", database) in around()
+        site.crm(source, database)
+        assert ("database", database) not in around()
+    finally:
+        source.psql(f'drop role "{user}"')
+
+
+def test_discover_says_what_it_could_not_ask(site: Site, tmp_path: Path) -> None:
+    assets = f"""
+        gone:
+          engine: postgres
+          connection: {json.dumps({"host": str(tmp_path / "nowhere"), "user": "u", "database": "d"})}
+        tree:
+          engine: files
+          paths: [{tmp_path}/no/such/tree]
+        """
+    site.plan(assets)
+    done = site.run("discover")
+    assert done.code == 1, done  # nothing was ever tested either
+    assert [u["server"] for u in done.json["unreachable"]] == [f"{tmp_path}/nowhere (port 5432)", f"{tmp_path}/no/such"]
+    assert {u["why"] for u in done.json["untested"]} == {"its plan has no restore test for it"}

@@ -1,0 +1,305 @@
+"""First plans: addresses as people write them, names as the world has them, texts that are always a plan."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ccdr.discover import machine
+from ccdr.discover.address import Address, targets
+from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft
+from ccdr.discover.first_tests import half
+from ccdr.discover.names import name_from, scalar
+from ccdr.discover.write import NewFile, write_all
+from ccdr.engines import Files, Postgres
+from ccdr.engines.filetree import TreeFound, has_audio, look
+from ccdr.engines.postgres.survey import DatabaseFound, NewestFound, TableFound, _gap
+from ccdr.errors import CcdrError, UsageProblem
+from ccdr.plans import LoadedPlan, load_plan
+from ccdr.plans.shape import is_name
+from ccdr.plans.yamlfile import parse
+from ccdr.proc import Host
+
+NOW = 1_800_000_000.0
+TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
+NOTHING = DatabaseFound(1, (), (), {}, ())
+
+
+def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHING, host: str = "db1") -> DatabaseAsset:
+    return DatabaseAsset(Address(host, 5432, "ccdr", None), name, "17.2", size, False, found)
+
+
+def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
+    """What the drafted texts say, read as any plan is read."""
+    made = draft(terms, items, NOW)
+    tests = root / "restore_tests"
+    tests.mkdir(exist_ok=True)
+    for name, text in made.restore_tests.items():
+        (tests / f"{name}.yaml").write_text(text, "utf-8")
+    plan = root / f"{terms.name}.yaml"
+    plan.write_text(made.plan, "utf-8")
+    return load_plan(plan, tests)
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://ccdr@db1:5433/crm", Address("db1", 5433, "ccdr", "crm")),
+        ("postgres://ccdr@db1/", Address("db1", 5432, "ccdr", None)),
+        ("postgresql:///crm?host=/var/run/postgresql&user=me", Address("/var/run/postgresql", 5432, "me", "crm")),
+        ("postgresql://me@%2Ftmp%2FSockets:5433", Address("/tmp/Sockets", 5433, "me", None)),
+        ("postgresql://me@[::1]:5433/a%2Fb%20%C8%99", Address("::1", 5433, "me", "a/b ș")),
+        ("postgresql://me@db1?sslmode=verify-full&dbname=x", Address("db1", 5432, "me", "x", "verify")),
+        ("postgresql://", Address("/var/run/postgresql", 5432, getpass.getuser(), None)),
+    ],
+)
+def test_addresses_are_read_as_libpq_reads_them(url: str, expected: Address) -> None:
+    assert targets((url,)) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "mysql://root@db1/crm",
+        "postgresql://u@db1:port/crm",
+        "postgresql://u@db1:99999/crm",
+        "postgresql://u@a,b/crm",
+        "postgresql://u@db1/crm?options=-c%20x",
+        "postgresql://u@[::1/crm",
+        "postgresql:crm",
+        "/nowhere/at/all",
+        "/",
+        "",
+        "~nobody-of-this-name/x",
+        "/tmp/a\nb",
+        "/dev/null",
+        "/tmp/\x00",
+    ],
+)
+def test_what_is_no_address_is_refused(wrong: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        targets((wrong,))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2@db1/crm", "postgresql://db1/crm?password=hunter2"])
+def test_password_in_a_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageProblem, match="password") as caught:
+        targets((url,))
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+    assert "--password-file" in str(caught.value.hint)
+
+
+def test_same_thing_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "below")
+    for pair in ((tmp_path, tmp_path), (tmp_path, tmp_path / "below"), (tmp_path / "link", tmp_path / "below")):
+        with pytest.raises(UsageProblem, match="twice"):
+            targets(tuple(map(str, pair)))
+    with pytest.raises(UsageProblem, match="twice"):
+        targets(("postgresql://u@h/a", "postgresql://u@h/a"))
+
+
+def test_empty_directory_and_data_directory_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="empty tree"):
+        targets((str(tmp_path),))
+    (tmp_path / "global").mkdir()
+    (tmp_path / "PG_VERSION").write_text("17\n")
+    with pytest.raises(UsageProblem, match="data directory"):
+        targets((str(tmp_path),))
+
+
+# --- names and values -----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(max_size=80), max_size=12))
+def test_names_are_names_and_differ(texts: list[str]) -> None:
+    taken: list[str] = []
+    for text in texts:
+        taken.append(name_from(text, taken))
+    assert len(set(taken)) == len(taken)
+    assert all(is_name(name) for name in taken)
+
+
+def test_names_stay_recognisable() -> None:
+    assert name_from("CRM Ștefan's.db") == "crm-stefan-s-db"
+    assert name_from("客服", otherwise="database") == "database"
+    assert name_from("crm", ["crm", "crm-2"]) == "crm-3"
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1, max_size=40)
+TRAPS = st.sampled_from(
+    ["yes", "null", "010", "1e5", "0x1F", "1:00:00", "-", "~", "a: b", "a #b", "'", '"', "\\", "'\"\\", "{a}", "[a]", "&a",
+     "*a", "!a", "%a", "@a", "`a", "| a", "> a", " a ", "a,b", "<<", "2026-01-01", "0o17", ".inf", "=", "?", "? a", "ș"]
+)  # fmt: skip
+
+
+@given(PRINTABLE | TRAPS)
+def test_values_come_back_as_they_were(text: str) -> None:
+    document, problems = parse(f"a: {scalar(text)}\nb: [{scalar(text)}, {{c: {scalar(text)}}}]\n".encode())
+    assert (problems, document and document.data) == ([], {"a": text, "b": [text, {"c": text}]})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PRINTABLE | TRAPS, min_size=1, max_size=6), PRINTABLE | TRAPS, PRINTABLE | TRAPS)
+def test_any_names_give_a_plan_without_lint(tmp_path: Path, names: list[str], table: str, extension: str) -> None:
+    quoted = '"' + table.replace('"', '""') + '"'
+    found = DatabaseFound(
+        3, (TableFound(quoted, 300, True),), (NewestFound(quoted, quoted, 5.0, 2),), {extension: "1"}, ()
+    )
+    trees = [TreeFound(Path("/srv") / f"d{n} {name.replace('/', '_')}", 3, 5) for n, name in enumerate(names)]
+    items: list[Item] = [*(database(name, found=found) for name in names), *trees]
+    plan = loaded(tmp_path, items, TERMS)
+    secret_missing = [p for p in plan.lint if "centre.key" not in p.message]
+    assert secret_missing == []
+    engines = list(plan.plan.assets.values())
+    assert [e.connection.database for e in engines if isinstance(e, Postgres)] == names
+    assert [e.paths[0] for e in engines if isinstance(e, Files)] == [t.path for t in trees]
+    checks = next(iter(plan.checks.values()))
+    assert [c.table for c in checks if c.kind == "rows"] == [quoted]
+    assert [c.query for c in checks if c.kind == "freshness"] == [f"select max({quoted}) from {quoted}"]
+
+
+# --- what the draft claims ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "rpo"), [(1, 3600), (50 * 2**30, 6 * 3600), (2**42, 24 * 3600)])
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_schedules_meet_the_rpo_and_are_staggered(tmp_path: Path, size: int, rpo: int, count: int) -> None:
+    plan = loaded(tmp_path, [database(f"db{n}", size // count) for n in range(count)])
+    assert plan.plan.objectives.rpo == rpo
+    assert [p.message for p in plan.lint if "centre.key" not in p.message] == []
+    tests = [a.restore_test.schedule for a in plan.plan.assets.values() if a.restore_test]
+    assert len(set(tests[:12])) == min(12, count)
+
+
+def test_rows_ask_for_half_and_freshness_for_a_long_weekend(tmp_path: Path) -> None:
+    tables = tuple(TableFound(f"t{n}", rows, True) for n, rows in enumerate((52_311, 1000, 100, 50, 30, 20, 9)))
+    newest = (NewestFound("t0", "at", 60.0, 1), NewestFound("t1", "at", 60.0, 3), NewestFound("t2", "at", 60.0, None))
+    plan = loaded(tmp_path, [database(found=DatabaseFound(7, tables, newest, {}, ()))])
+    checks = plan.checks["crm"]
+    rows = [(c.table, c.at_least) for c in checks if c.kind == "rows"]
+    assert rows == [("t0", 26_000), ("t1", 500), ("t2", 50), ("t3", 25), ("t4", 15)]
+    assert [c.within / 86400 for c in checks if c.kind == "freshness"] == [4, 9]
+    assert [c.kind for c in checks[:2]] == ["identical", "integrity"]
+
+
+@given(st.integers(0, 10**12))
+def test_half_is_never_more_than_half(count: int) -> None:
+    assert 1 <= half(count) <= max(1, count // 2)
+
+
+@pytest.mark.parametrize(
+    ("days", "gap"),
+    [([0, 1, 2, 3, 4], 1), ([0, 1, 2, 5, 6], 3), ([6, 7, 8, 9, 10], 6), ([0, 1, 2, 3], None), ([0], None)],
+)
+def test_longest_silence(days: list[int], gap: int | None) -> None:
+    assert _gap(days) == gap
+
+
+def test_audio_that_cannot_pass_is_not_claimed_to(tmp_path: Path) -> None:
+    """An empty file fails to decode: the check is there for when it is gone, and claims nothing until then."""
+    old = NOW - 30 * 86400
+    tree = TreeFound(Path("/srv/rec"), 90, 1, oldest=old, newest=NOW)
+    tree.audio.update({"wav": 60, "gsm": 30})
+    checks = loaded(tmp_path, [tree]).checks["rec"]
+    decodable = next(c for c in checks if c.kind == "decodable")
+    assert (decodable.match, decodable.at_least) == (("*.wav",), 30)
+    tree.silent = 1
+    assert [c.kind for c in loaded(tmp_path, [tree]).checks["rec"]] == ["identical"]
+
+
+def test_spool_that_is_emptied_daily_need_not_stay_full(tmp_path: Path) -> None:
+    tree = TreeFound(Path("/srv/rec"), 90, 1, oldest=NOW - 86400, newest=NOW)
+    tree.audio.update({"wav": 90})
+    checks = loaded(tmp_path, [tree]).checks["rec"]
+    assert [c.at_least for c in checks if c.kind == "decodable"] == [1]
+
+
+def test_directories_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    plan = loaded(tmp_path, [TreeFound(Path(p), 1, 1) for p in ("/a/monitor", "/b/monitor", "/c/b-monitor")])
+    assert list(plan.plan.assets) == ["monitor", "b-monitor", "c-b-monitor"]
+
+
+# --- looking at directories -----------------------------------------------------------------------------------------
+
+
+def test_look_counts_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").mkdir()
+    (tmp_path / "a.wav" / "x").write_text("no audio: only its directory's name says so")
+    (tmp_path / "one.WAV").write_bytes(b"12345")
+    (tmp_path / "two.gsm").write_bytes(b"")
+    (tmp_path / "link.wav").symlink_to("one.WAV")
+    os.mkfifo(tmp_path / "pipe.wav")
+    found = look(tmp_path)
+    assert (found.files, found.bytes - 43, dict(found.audio), found.silent) == (3, 5, {"wav": 1, "gsm": 1}, 1)
+    assert found.decodable == ("wav",)
+    assert found.whole
+    assert has_audio(tmp_path)
+    assert not has_audio(tmp_path / "a.wav")
+
+
+def test_look_is_broken_off_in_a_huge_tree(tmp_path: Path) -> None:
+    for n in range(20):
+        (tmp_path / str(n)).write_text("x")
+    found = look(tmp_path, enough=10)
+    assert (found.files, found.whole) == (10, False)
+
+
+# --- this machine ---------------------------------------------------------------------------------------------------
+
+
+def test_time_zone_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TZ", raising=False)
+    (tmp_path / "etc").mkdir()
+    assert machine.timezone(tmp_path) == "UTC"
+    (tmp_path / "etc/localtime").symlink_to("/usr/share/zoneinfo/Europe/Bucharest")
+    assert machine.timezone(tmp_path) == "Europe/Bucharest"
+    (tmp_path / "etc/timezone").write_text("Nowhere/At_All\n")
+    assert machine.timezone(tmp_path) == "Europe/Bucharest"
+    (tmp_path / "etc/timezone").write_text("Asia/Kolkata\n")
+    assert machine.timezone(tmp_path) == "Asia/Kolkata"
+    monkeypatch.setenv("TZ", "Etc/UTC")
+    assert machine.timezone(tmp_path) == "UTC"
+
+
+def test_owner_without_git_is_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert machine.owner(Host()) == f"{getpass.getuser()}@{machine.hostname()}"
+
+
+# --- all files or none ----------------------------------------------------------------------------------------------
+
+
+def test_all_files_are_written_or_none(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "old.yaml").write_text("old")
+    (tmp_path / "in-the-way.yaml").mkdir()
+    files = [
+        NewFile(tmp_path / "plans" / "secrets" / "k", "key", 0o600, keep=True),
+        NewFile(tmp_path / "plans" / "old.yaml", "new"),
+        NewFile(tmp_path / "in-the-way.yaml", "text"),
+    ]
+    with pytest.raises(UsageProblem, match="exists already"):
+        write_all(files, force=False)
+    with pytest.raises(CcdrError, match="cannot be written"):
+        write_all(files, force=True)
+    assert (tmp_path / "plans" / "old.yaml").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["in-the-way.yaml", "old.yaml", "plans"]
+
+
+def test_kept_file_is_never_overwritten(tmp_path: Path) -> None:
+    key = NewFile(tmp_path / "secrets" / "k", "first", 0o600, keep=True)
+    assert write_all([key], force=False) == [key.path]
+    assert (key.path.stat().st_mode & 0o777, key.path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert write_all([NewFile(key.path, "second", 0o600, keep=True)], force=True) == []
+    assert key.path.read_text() == "first"

@@ -1,0 +1,124 @@
+"""The summary of the ledger that is kept beside it: always what a whole reading would give."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccdr import history
+from ccdr.clock import SystemClock
+from ccdr.history import Histories, histories, read_history
+from ccdr.ledger import BEGINNING, Ledger
+
+VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
+
+
+@pytest.fixture(autouse=True)
+def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
+
+
+def backup(ledger: Ledger, run: str, asset: str = "a", *, result: str = "STORED", ends: bool = True) -> None:
+    ledger.append("backup.start", plan="p", asset=asset, run=run, body={})
+    if ends:
+        body = {"result": result, "reason": None, "snapshot": {"id": f"{asset}-{run}"} if result == "STORED" else None}
+        ledger.append("backup.end", plan="p", asset=asset, run=run, body=body)
+
+
+def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a") -> None:
+    ledger.append("restore_test.start", plan="p", asset=asset, run=run, body={})
+    own = verdict if verdict in ("PASS", "FAIL") else None
+    body = {"verdict": verdict, "snapshot": {"id": snapshot, "verdict": own}}
+    ledger.append("restore_test.end", plan="p", asset=asset, run=run, body=body)
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+step = st.tuples(st.sampled_from(["stored", "failed", "crashed", *VERDICTS]), st.sampled_from("ab"), st.booleans())
+
+
+@given(st.lists(step, max_size=25))
+def test_a_summary_carried_on_is_what_the_whole_ledger_says(steps: list[tuple[str, str, bool]]) -> None:
+    """Whenever it was written, and whatever came after: the third of each step says whether somebody asks then."""
+    with tempfile.TemporaryDirectory() as place:
+        ledger, kept = Ledger(Path(place) / "ledger", SystemClock(), segment_bytes=900), Path(place) / "history.json"
+        for n, (what, asset, asked) in enumerate(steps):
+            if what in VERDICTS:
+                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset)
+            else:
+                backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
+            if asked:
+                histories(ledger, kept)
+        assert histories(ledger, kept) == read_history(ledger.records())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "ledger", SystemClock())
+    for n in range(3):
+        backup(made, f"b{n}")
+    test(made, "t", "a-b2", "PASS")
+    return made
+
+
+def whole(ledger: Ledger) -> Histories:
+    return read_history(ledger.records())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "mark": {}, "assets": []}'])
+def test_a_damaged_summary_is_made_anew(ledger: Ledger, tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "history.json"
+    kept.write_text(text)
+    assert histories(ledger, kept) == whole(ledger)
+    assert json.loads(kept.read_text())["format"] == history.FORMAT
+
+
+def test_a_summary_of_another_ledger_does_not_count(ledger: Ledger, tmp_path: Path) -> None:
+    kept = tmp_path / "history.json"
+    histories(ledger, kept)
+    shutil.rmtree(ledger.directory)
+    backup(ledger, "new", result="FAILED")
+    assert histories(ledger, kept) == whole(ledger)
+    assert histories(ledger, kept)["p", "a"].proven == {}
+
+
+def test_a_summary_in_a_newer_format_does_not_count(ledger: Ledger, tmp_path: Path) -> None:
+    kept = tmp_path / "history.json"
+    histories(ledger, kept)
+    kept.write_text(
+        kept.read_text().replace(f'"format":{history.FORMAT}', f'"format":{history.FORMAT + 1}').replace("PASS", "FAIL")
+    )
+    assert histories(ledger, kept)["p", "a"].proven == {"a-b2": "PASS"}
+
+
+def test_it_does_not_matter_that_the_summary_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None:
+    assert histories(ledger, tmp_path / "ledger" / "lock" / "history.json") == whole(ledger)
+
+
+def test_what_retention_removed_is_forgotten(ledger: Ledger, tmp_path: Path) -> None:
+    removed: list[dict[str, Any]] = [
+        {"asset": "a", "id": "a-b0"},
+        {"asset": "a", "id": "a-b2"},
+        {"asset": "z", "id": "?"},
+    ]
+    ledger.append("prune.end", plan="p", asset=None, run="r", body={"removed": removed})
+    found = histories(ledger, tmp_path / "history.json")
+    assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
+    assert found["p", None].newest["prune.end"]["removed"] == removed
+
+
+def test_a_mark_holds_until_its_line_changes(ledger: Ledger) -> None:
+    *_, (mark, record) = ledger.after(BEGINNING)
+    assert ledger.holds(mark) and record["seq"] == mark.seq == 8 and list(ledger.after(mark)) == []
+    backup(ledger, "later")
+    assert [r["seq"] for _, r in ledger.after(mark)] == [9, 10] and ledger.holds(mark)
+    path = ledger.directory / mark.segment
+    path.write_bytes(path.read_bytes().replace(b'"PASS"', b'"FAIL"'))
+    assert not ledger.holds(mark)

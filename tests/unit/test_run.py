@@ -1,0 +1,379 @@
+"""`ccdr run` by a clock of our own: what is due is done once, whoever calls it, and however often."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.harness import Quiet, Site
+
+from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable
+from ccdr.interfaces import Progress
+from ccdr.ledger import verify
+from ccdr.plans import LoadedPlan
+from ccdr.run import KINDS, Performed, RunResult, Task, Verb, run
+from ccdr.services import Services, Trigger
+
+START = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC)
+
+
+@dataclass
+class SetClock:
+    """Stands where it is put."""
+
+    at: datetime = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def to(self, text: str) -> None:
+        self.at = datetime.fromisoformat(text).astimezone(UTC)
+
+    def on(self, **delta: float) -> None:
+        self.at += timedelta(**delta)
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: Exit = Exit.OK
+
+    def as_json(self) -> dict[str, object]:
+        return {}
+
+
+@dataclass
+class World:
+    """A site, a clock, and work that is only noted."""
+
+    site: Site
+    clock: SetClock = field(default_factory=SetClock)
+    did: list[tuple[str, str]] = field(default_factory=list)
+    act: Callable[[Task], Performed | None] = lambda task: None
+
+    @property
+    def services(self) -> Services:
+        return self.site.services(self.clock)
+
+    @property
+    def plans(self) -> list[LoadedPlan]:
+        return [self.site.loaded(p.stem) for p in sorted((self.site.root / "plans").glob("*.yaml"))]
+
+    def perform(self, task: Task, trigger: Trigger, services: Services, progress: Progress) -> Performed:
+        assert trigger.due is not None
+        self.did.append((task.name, f"{trigger.due:%d %H:%M}"))
+        return self.act(task) or Performed(Result(), done=True)
+
+    def run(self, only: str | None = None, jobs: int = 1) -> RunResult:
+        verbs = KINDS[only] if only else frozenset(Verb)
+        return run(self.plans, self.services, Quiet(), only=verbs, jobs=jobs, perform=self.perform)
+
+    def news(self) -> list[tuple[str, str]]:
+        told, self.did = self.did, []
+        return told
+
+    def missed(self) -> list[tuple[object, object, object]]:
+        return [(r["asset"], r["verb"], r["count"]) for r in self.site.records("missed")]
+
+
+ONE = """
+a:
+  engine: files
+  paths: [/srv/a]
+  backup: {schedule: "*/30 * * * *"}
+  restore_test: {schedule: "0 3 * * *", checks: [c]}
+"""
+NEVER = "upkeep: {prune: 0 5 1 1 *, check: 0 6 1 1 *}\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    site = Site(tmp_path)
+    site.write("restore_tests/c.yaml", "restore_test: c\nchecks:\n  - {kind: identical}\n")
+    site.plan(ONE, extra=NEVER)
+    return World(site)
+
+
+def test_nothing_is_due_when_a_plan_is_first_seen(world: World) -> None:
+    result = world.run()
+    assert world.news() == [] and result.exit_code is Exit.OK and result.missed == []
+    assert result.wakes == datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+
+
+def test_what_is_due_is_done_once(world: World) -> None:
+    world.run()
+    world.clock.to("2026-11-24T12:30:00Z")
+    result = world.run()
+    assert world.news() == [("p/a backup", "24 12:30")] and result.exit_code is Exit.OK
+    for _ in range(6):
+        world.clock.on(minutes=4)
+        world.run()
+    assert world.news() == []
+    world.clock.to("2026-11-24T13:00:01Z")
+    world.run()
+    assert world.news() == [("p/a backup", "24 13:00")]
+
+
+def test_a_backup_comes_before_the_test_of_the_same_asset(world: World) -> None:
+    world.run()
+    world.clock.to("2026-11-25T03:00:00Z")
+    world.run()
+    assert [name for name, _ in world.news()] == ["p/a backup", "p/a test"]
+
+
+def test_asleep_over_a_night_is_caught_up_once_and_recorded(world: World) -> None:
+    world.run()
+    world.clock.to("2026-11-25T08:10:00Z")
+    result = world.run()
+    assert world.news() == [("p/a backup", "25 08:00"), ("p/a test", "25 03:00")]
+    assert world.missed() == [("a", "backup", 39)] and result.exit_code is Exit.FINDING
+    (record,) = world.site.records("missed")
+    assert (record["first_due"], record["due"]) == ("2026-11-24T12:30:00Z", "2026-11-25T07:30:00Z")
+    assert world.run().exit_code is Exit.OK and len(world.missed()) == 1
+
+
+def test_failed_work_is_tried_again_with_back_off_and_is_not_missed(world: World) -> None:
+    world.run()
+    world.act = lambda task: Performed(Result(Exit.FINDING), done=False)
+    tried = []
+    world.clock.to("2026-11-24T12:30:00Z")
+    while world.clock.at < datetime(2026, 11, 24, 13, 0, tzinfo=UTC):
+        result = world.run()
+        tried += [(world.clock.at.minute, due) for _, due in world.news()]
+        assert result.exit_code is (Exit.FINDING if result.did else Exit.OK)
+        world.clock.on(minutes=1)
+    assert tried == [(30, "24 12:30"), (35, "24 12:30"), (45, "24 12:30")]
+    world.act = lambda task: None
+    result = world.run()
+    assert world.news() == [("p/a backup", "24 13:00")] and world.missed() == []
+
+
+def test_work_that_raises_is_a_failure_of_its_own_asset_alone(world: World) -> None:
+    world.site.plan(ONE + ONE.replace("a:\n", "b:\n", 1).replace("/srv/a", "/srv/b"), extra=NEVER)
+    world.run()
+
+    def act(task: Task) -> Performed | None:
+        if task.asset == "a":
+            raise RuntimeError("a defect")
+        return None
+
+    world.act = act
+    world.clock.to("2026-11-24T12:30:00Z")
+    result = world.run()
+    assert [name for name, _ in world.news()] == ["p/a backup", "p/b backup"]
+    assert result.exit_code is Exit.NOT_CARRIED_OUT and "a defect" in str(result.did[0].reason)
+
+
+def test_an_error_of_ours_is_told_with_its_next_step(world: World) -> None:
+    world.run()
+
+    def act(task: Task) -> Performed:
+        raise RepositoryUnavailable("the repository does not answer", hint="is it up?")
+
+    world.act = act
+    world.clock.to("2026-11-24T12:30:00Z")
+    (did,) = world.run().did
+    assert (did.reason, did.hint, did.done) == ("the repository does not answer", "is it up?", False)
+
+
+def test_a_crash_in_the_work_is_tried_again_after_a_wait(world: World) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    def act(task: Task) -> Performed:
+        raise PowerCut
+
+    world.run()
+    world.act = act
+    world.clock.to("2026-11-24T12:30:00Z")
+    with pytest.raises(PowerCut):
+        world.run()
+    world.act = lambda task: None
+    world.news()
+    world.run()
+    assert world.news() == [], "at once would be once a minute for what crashes every time"
+    world.clock.on(minutes=5)
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30")] and world.missed() == []
+
+
+def test_what_a_person_is_at_is_passed_by_and_comes_to_its_turn(world: World) -> None:
+    world.run()
+
+    def act(task: Task) -> Performed:
+        raise Locked("another `ccdr backup` of p/a is running")
+
+    world.act = act
+    world.clock.to("2026-11-24T12:30:00Z")
+    result = world.run()
+    assert result.exit_code is Exit.OK and [t.name for t in result.busy] == ["p/a backup"]
+    world.act = lambda task: None
+    world.news()
+    world.clock.on(minutes=1)
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30")]
+
+
+def test_two_crons_at_once_do_it_once(world: World) -> None:
+    world.run()
+    world.clock.to("2026-11-24T12:30:00Z")
+    begun, go = threading.Event(), threading.Event()
+
+    def act(task: Task) -> None:
+        begun.set()
+        assert go.wait(10)
+
+    world.act = act
+    first = threading.Thread(target=world.run)
+    first.start()
+    assert begun.wait(10)
+    second = world.run()
+    go.set()
+    first.join()
+    assert [t.name for t in second.busy] == ["p/a backup"] and second.did == [] and second.missed == []
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30")]
+
+
+def test_a_test_waits_for_the_backup_that_another_run_is_at(world: World) -> None:
+    world.run()
+    world.clock.to("2026-11-25T03:00:00Z")
+    begun, go = threading.Event(), threading.Event()
+
+    def act(task: Task) -> None:
+        begun.set()
+        assert go.wait(10)
+
+    world.act = act
+    first = threading.Thread(target=world.run)
+    first.start()
+    assert begun.wait(10)
+    second = world.run()
+    go.set()
+    first.join()
+    assert second.did == [] and [name for name, _ in world.news()] == ["p/a backup", "p/a test"]
+
+
+def test_a_run_longer_than_its_interval(world: World) -> None:
+    world.run()
+    world.act = lambda task: world.clock.on(minutes=70) if task.verb is Verb.BACKUP else None  # type: ignore[func-returns-value]
+    world.clock.to("2026-11-24T12:30:00Z")
+    world.run()
+    world.act = lambda task: None
+    world.clock.to("2026-11-24T13:45:00Z")
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30"), ("p/a backup", "24 13:30")]
+    assert world.missed() == [("a", "backup", 1)]
+
+
+def test_each_host_records_as_missed_what_was_its_own_to_do(world: World, tmp_path: Path) -> None:
+    """Two hosts, two states, the same plans: one backs up, the other tests."""
+    (tmp_path / "tests").mkdir()
+    other = World(Site(tmp_path / "tests"), world.clock)
+    for part in ("plans/p.yaml", "restore_tests/c.yaml"):
+        other.site.write(part, (world.site.root / part).read_text())
+    world.run("backups"), other.run("tests")
+    world.clock.to("2026-11-27T03:10:00Z")
+    world.run("backups"), other.run("tests")
+    assert {verb for _, verb, _ in world.missed()} == {"backup"}
+    assert other.missed() == [("a", "test", 2)]
+    assert [name for name, _ in world.news()] == ["p/a backup"] and [name for name, _ in other.news()] == ["p/a test"]
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_schedule(world: World) -> None:
+    world.clock.to("2031-01-01T00:00:00Z")
+    world.run()
+    world.clock.to("2031-01-01T00:30:00Z")
+    world.run()
+    world.news()
+    world.clock.to("2026-11-24T12:10:00Z")
+    world.run()
+    world.clock.to("2026-11-24T12:30:00Z")
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30")] and world.missed() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", '{"cron": 1}', '{"settled": "yesterday"}'])
+def test_a_slot_that_cannot_be_read_counts_from_now(world: World, text: str) -> None:
+    world.run()
+    (path,) = (world.site.state / "schedule").glob("p.a.backup.json")
+    path.write_text(text)
+    world.clock.to("2026-11-24T12:30:00Z")
+    assert world.run().exit_code is Exit.OK and world.news() == []
+    world.clock.to("2026-11-24T13:00:00Z")
+    world.run()
+    assert world.news() == [("p/a backup", "24 13:00")]
+
+
+def test_a_state_that_cannot_be_written_is_told(world: World) -> None:
+    world.run()
+    schedule = world.site.state / "schedule"
+    for path in schedule.iterdir():
+        path.unlink()
+    schedule.rmdir()
+    schedule.write_text("a file where a directory was")
+    with pytest.raises(CcdrError, match="schedule"):
+        world.run()
+
+
+def many(site: Site, names: str) -> None:
+    site.plan(
+        "".join(ONE.replace("a:\n", f"{n}:\n", 1).replace("/srv/a", f"/srv/{n}") for n in names),
+        extra="upkeep: {prune: '*/30 * * * *', check: '*/30 * * * *'}\n",
+    )
+
+
+def test_jobs_are_side_by_side_and_upkeep_has_its_repository_alone(world: World) -> None:
+    many(world.site, "abcd")
+    world.run()
+    world.clock.to("2026-11-24T12:30:00Z")
+    together = threading.Barrier(4, timeout=10)
+    at_work, lock, seen = set[str](), threading.Lock(), list[tuple[str, int]]()
+
+    def act(task: Task) -> None:
+        with lock:
+            at_work.add(task.name)
+            seen.append((task.name, len(at_work)))
+        if task.asset:
+            together.wait()
+        with lock:
+            at_work.discard(task.name)
+
+    world.act = act
+    result = world.run(jobs=4)
+    assert len(result.did) == 6 and result.exit_code is Exit.OK
+    assert max(n for name, n in seen if "/" in name) == 4
+    assert seen[-2:] == [("p prune", 1), ("p check", 1)]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_interrupt_stops_all_and_leaves_it_to_be_tried_again(world: World, jobs: int) -> None:
+    many(world.site, "abc")
+    world.run()
+    world.clock.to("2026-11-24T12:30:00Z")
+
+    def act(task: Task) -> None:
+        raise KeyboardInterrupt
+
+    world.act = act
+    with pytest.raises(KeyboardInterrupt):
+        world.run(jobs=jobs)
+    world.news()
+    world.act = lambda task: None
+    world.clock.on(minutes=6)
+    assert world.run(jobs=jobs).exit_code is Exit.OK
+    assert sorted({name for name, _ in world.news()}) == [
+        "p check",
+        "p prune",
+        "p/a backup",
+        "p/b backup",
+        "p/c backup",
+    ]
+    assert verify(world.site.state / "ledger").ok

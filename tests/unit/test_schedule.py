@@ -1,0 +1,223 @@
+"""What is due: caught up once, counted once, whatever the clock and the machine do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccdr.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences
+
+ZONE = "Europe/Bucharest"
+HALF_HOURLY = "*/30 * * * *"
+NOON = datetime(2026, 11, 24, 12, 0, 7, tzinfo=UTC)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def seen(cron: str = HALF_HOURLY, now: datetime = NOON, zone: str = "UTC") -> Slot:
+    return look(None, cron, zone, now)[0]
+
+
+def seconds(**delta: float) -> timedelta:
+    return timedelta(**delta)
+
+
+def test_a_schedule_counts_from_when_it_is_first_seen() -> None:
+    slot, missed = look(None, HALF_HOURLY, "UTC", NOON)
+    assert not slot.ready(NOON) and missed is None
+    assert slot.wakes(NOON) == at("2026-11-24T12:30:00Z")
+
+
+def test_due_work_is_pending_until_it_is_done() -> None:
+    due = at("2026-11-24T12:30:00Z")
+    for now in (due, due + seconds(minutes=4), due + seconds(minutes=29, seconds=59)):
+        slot, missed = look(seen(), HALF_HOURLY, "UTC", now)
+        assert (slot.pending, missed) == (due, None) and slot.ready(now)
+    slot = slot.begun(now).done()
+    assert look(slot, HALF_HOURLY, "UTC", now) == (slot, None) and not slot.ready(now)
+    assert slot.wakes(now) == at("2026-11-24T13:00:00Z")
+
+
+def test_a_second_before_it_is_not_due() -> None:
+    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:29:59.999Z"))
+    assert slot.pending is None
+
+
+def test_asleep_over_many_due_times_is_caught_up_once_and_the_rest_is_missed() -> None:
+    now = at("2026-11-25T08:10:00Z")
+    slot, missed = look(seen(), HALF_HOURLY, "UTC", now)
+    assert slot.pending == at("2026-11-25T08:00:00Z")
+    assert missed == Missed(at("2026-11-24T12:30:00Z"), at("2026-11-25T07:30:00Z"), 39)
+    assert look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=5))[1] is None, "told once"
+
+
+def test_a_run_longer_than_its_interval_misses_what_came_meanwhile_but_the_newest() -> None:
+    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
+    after_it = slot.begun(at("2026-11-24T12:30:00Z")).done()
+    slot, missed = look(after_it, HALF_HOURLY, "UTC", at("2026-11-24T13:40:00Z"))
+    assert slot.pending == at("2026-11-24T13:30:00Z")
+    assert missed == Missed(at("2026-11-24T13:00:00Z"), at("2026-11-24T13:00:00Z"), 1)
+
+
+def test_work_that_never_got_its_turn_is_missed_when_the_next_comes_due() -> None:
+    slot, _ = look(seen(), HALF_HOURLY, "UTC", at("2026-11-24T12:30:00Z"))
+    slot, missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:00Z"))
+    assert missed == Missed(at("2026-11-24T12:30:00Z"), at("2026-11-24T12:30:00Z"), 1)
+
+
+def test_work_that_failed_was_not_missed() -> None:
+    now = at("2026-11-24T12:30:00Z")
+    slot = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
+    slot, missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
+    assert missed is None and slot.pending == at("2026-11-24T13:00:00Z")
+    assert slot.ready(at("2026-11-24T13:00:01Z")), "the next one is tried in its own time"
+
+
+def test_failed_work_waits_longer_each_time() -> None:
+    now, waits = at("2026-11-24T12:30:00Z"), []
+    slot = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    for _ in range(9):
+        slot = slot.begun(now).failed(now + seconds(minutes=1))
+        assert slot.retry_at
+        waits.append((slot.retry_at - now).total_seconds() / 60 - 1)
+        assert not slot.ready(slot.retry_at - seconds(seconds=1))
+        now = slot.retry_at
+        assert slot.ready(now)
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 360, 360]
+    assert slot.begun(now).done().failures == 0
+
+
+def test_a_crash_is_a_try_that_failed() -> None:
+    now = at("2026-11-24T12:30:00Z")
+    left = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now)  # and nothing more was written
+    slot, missed = look(left, HALF_HOURLY, "UTC", now + seconds(minutes=1))
+    assert (slot, missed) == (left, None) and not slot.ready(now + seconds(minutes=1))
+    assert slot.ready(now + seconds(minutes=5))
+
+
+@pytest.mark.parametrize("back", [seconds(days=400), seconds(hours=3), SET_BACK + seconds(minutes=31)])
+def test_a_clock_set_back_does_not_stop_the_schedule(back: timedelta) -> None:
+    now = NOON - back
+    slot, missed = look(seen().begun(NOON), HALF_HOURLY, "UTC", now)
+    assert missed is None and slot.wakes(now) <= now + seconds(minutes=30)
+    later, missed = look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=31))
+    assert later.ready(now + seconds(minutes=31)) and missed is None
+
+
+@pytest.mark.parametrize("back", [seconds(days=400), seconds(hours=3)])
+def test_a_clock_set_back_under_failed_work_has_it_tried_again(back: timedelta) -> None:
+    due = at("2026-11-24T12:30:00Z")
+    failed = look(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).failed(due)
+    now = due - back
+    slot, missed = look(failed, HALF_HOURLY, "UTC", now)
+    assert missed is None and slot.wakes(now) <= now + seconds(minutes=30)
+    assert any(
+        look(slot, HALF_HOURLY, "UTC", now + seconds(minutes=m))[0].ready(now + seconds(minutes=m)) for m in (0, 31)
+    )
+
+
+def test_a_clock_corrected_by_seconds_runs_nothing_twice() -> None:
+    due = at("2026-11-24T12:30:00Z")
+    done = look(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).done()
+    for back in (1, 2, 60, 200):
+        slot, missed = look(done, HALF_HOURLY, "UTC", due - seconds(seconds=back))
+        assert (slot, missed) == (done, None)
+    assert look(done, HALF_HOURLY, "UTC", due + seconds(seconds=1)) == (done, None)
+
+
+def test_a_changed_schedule_counts_from_now() -> None:
+    daily = seen("0 3 * * *", at("2026-11-23T12:00:00Z"))
+    slot, missed = look(daily, "0 * * * *", "UTC", NOON)
+    assert missed is None and slot.wakes(NOON) == at("2026-11-24T13:00:00Z")
+    moved, missed = look(daily, "0 3 * * *", ZONE, NOON)
+    assert missed is None and moved.timezone == ZONE
+
+
+def test_the_night_that_has_an_hour_less() -> None:
+    """03:30 does not exist on 29 March in Bucharest: it runs once, when that hour has passed."""
+    slot = seen("30 3 * * *", at("2026-03-28T12:00:00+02:00"), ZONE)
+    due = []
+    now = at("2026-03-28T12:00:00+02:00")
+    while now < at("2026-03-31T00:00:00+03:00"):
+        slot, missed = look(slot, "30 3 * * *", ZONE, now)
+        assert missed is None
+        if slot.ready(now):
+            due.append(slot.pending)
+            slot = slot.begun(now).done()
+        now += seconds(minutes=5)
+    assert due == [at("2026-03-29T04:00:00+03:00"), at("2026-03-30T03:30:00+03:00")]
+
+
+def test_the_night_that_has_an_hour_more() -> None:
+    """03:30 comes twice on 25 October in Bucharest: the daily job runs once, the half-hourly one each time."""
+    for cron, expected in (("30 3 * * *", 1), (HALF_HOURLY, 50)):
+        start = at("2026-10-25T00:00:00+03:00")
+        slot, ran, now = seen(cron, start - seconds(minutes=1), ZONE), 0, start
+        while now < at("2026-10-26T00:00:00+02:00"):
+            slot, missed = look(slot, cron, ZONE, now)
+            assert missed is None
+            if slot.ready(now):
+                ran += 1
+                slot = slot.begun(now).done()
+            now += seconds(minutes=5)
+        assert ran == expected
+
+
+def test_a_schedule_that_came_due_far_back_is_counted_up_to_a_bound() -> None:
+    slot, missed = look(seen("* * * * *"), "* * * * *", "UTC", NOON + seconds(days=400))
+    assert missed and missed.count == 10_000 and slot.ready(NOON + seconds(days=400))
+
+
+crons = st.sampled_from(["*/5 * * * *", "17 * * * *", "30 3 * * *", "0 2 * * 0", "15 4 1 * *", "*/20 9-17 * * 1-5"])
+zones = st.sampled_from(["UTC", ZONE, "America/New_York", "Australia/Lord_Howe"])
+moments = st.datetimes(datetime(2025, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+
+
+@given(crons, zones, moments)
+def test_the_newest_due_time_is_the_one_before_the_next(cron: str, zone: str, now: datetime) -> None:
+    last = newest(cron, zone, now)
+    assert last is not None and last <= now
+    coming = next(occurrences(cron, zone, now))
+    assert coming > now
+    # local times that come twice, or never, may lie between them twice
+    between = [t for t in islice(occurrences(cron, zone, last), 2) if t <= now]
+    assert len(between) == 0
+
+
+@given(
+    crons,
+    zones,
+    moments,
+    st.lists(st.tuples(st.integers(1, 6000), st.sampled_from(["done", "failed", "busy", "crash"])), max_size=30),
+)
+def test_every_due_time_is_carried_out_or_failed_or_missed_exactly_once(
+    cron: str, zone: str, start: datetime, steps: list[tuple[int, str]]
+) -> None:
+    """Whenever cron calls, whatever comes of the work: the population is whole."""
+    slot, now = seen(cron, start, zone), start
+    tried: set[datetime] = set()
+    missed_count = 0
+    for minutes, outcome in steps:
+        now += seconds(minutes=minutes)
+        slot, missed = look(slot, cron, zone, now)
+        missed_count += missed.count if missed else 0
+        if slot.ready(now) and outcome != "busy":
+            assert slot.pending
+            tried.add(slot.pending)
+            slot = slot.begun(now)
+            slot = slot.done() if outcome == "done" else slot.failed(now) if outcome == "failed" else slot
+        assert slot.retry_at is None or slot.retry_at <= now + LONGEST_WAIT
+        assert slot.wakes(now) >= now
+    due = []
+    for when in occurrences(cron, zone, start):
+        if when > now or len(due) > 9000:
+            break
+        due.append(when)
+    waiting = {slot.pending} - tried if slot.pending else set()
+    assert len(tried) + missed_count + len(waiting) == len(due)
