@@ -13,12 +13,12 @@ from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
 
-BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "restore_test", "prune", "check", "restore"
+BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
 VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
 
-_DUE_VERBS = {"backup": BACKUP, "test": TEST, "prune": PRUNE, "check": CHECK}  # as `missed` names them
+_TEST_KIND = "restore_test"  # as the ledger's records call it
 _NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
 _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
 
@@ -160,6 +160,8 @@ class Evidence:
         if self.wanted is not None and plan not in self.wanted:
             return
         verb, _, edge = record["kind"].rpartition(".")
+        if verb == _TEST_KIND:
+            verb = TEST
         if edge == "start":
             if time < self.period.end:
                 key = (verb, plan, record["asset"], record["run"])
@@ -257,8 +259,7 @@ class Evidence:
         run = _begun(kind, record, time)
         run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
         if kind == "missed":
-            named = str(record.get("verb"))
-            run.verb, run.outcome = _DUE_VERBS.get(named, named), MISSED
+            run.verb, run.outcome = str(record.get("verb")), MISSED
             run.by, run.due = "run", text(record.get("due")) or ""
             run.count = whole(record.get("count")) or 1
             run.body = record

@@ -28,7 +28,7 @@ MOST_INTERRUPTIONS = 500
 MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
 
 WORDS = {
-    "restore_test": "restore test",
+    "test": "restore test",
     "backup": "backup",
     "prune": "prune",
     "check": "repository check",
