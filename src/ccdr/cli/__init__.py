@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr import __version__
-from ccdr.cli import backup, completion, demo, ledger, plan, sandbox, snapshots, status, test
+from ccdr.cli import backup, completion, demo, doctor, ledger, plan, sandbox, snapshots, status, test
 from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
 
 
@@ -35,6 +35,7 @@ for _verb in (
     status.status,
     snapshots.snapshots,
     plan.plan,
+    doctor.doctor,
     ledger.ledger,
     sandbox.sandbox,
     demo.demo,
