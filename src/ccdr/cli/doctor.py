@@ -50,8 +50,6 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
     with progress() as watched:
         watched.step(f"looking at this host and {len(loaded)} plans")
         diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary)
-    for problem in diagnosis.left_behind:
-        click.echo(f"ccdr: left behind: {problem}", err=True)
     if options.json:
         print_json(diagnosis.as_json())
         return diagnosis.exit_code

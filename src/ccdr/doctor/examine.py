@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ from ccdr.model import Health, Look
 from ccdr.plans import LoadedPlan
 from ccdr.sandbox.docker import DockerFacts
 from ccdr.services import Job, Services
-from ccdr.state import Run
 
 AT_ONCE = 8
 EXITS = {Health.FAIL: Exit.FINDING, Health.UNKNOWN: Exit.NOT_CARRIED_OUT}
@@ -50,12 +49,10 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     findings: tuple[Finding, ...]
-    left_behind: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
-        codes = [EXITS[f.look.state] for f in self.findings if f.look.state in EXITS]
-        return worst([*codes, *([Exit.LEFT_BEHIND] if self.left_behind else [])])
+        return worst([EXITS[f.look.state] for f in self.findings if f.look.state in EXITS])
 
     def as_json(self) -> dict[str, object]:
         return {"checks": [f.as_json() for f in self.findings]}
@@ -91,30 +88,26 @@ def examine(
 ) -> Diagnosis:
     """This host, and what each of these plans rests on; in this order, whatever was done first."""
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
-    on_host = _Task(None, None, "state directory", lambda: machine.state(services, jobs)).carry_out()
+    host = [
+        _Task(None, None, "programs", lambda: machine.programs(services.host)),
+        _Task(None, None, "state directory", lambda: machine.state(services, jobs)),
+    ]
+    found = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
     daemon: DockerFacts | None = None
-    docker: list[Look] = []
     if part is not Part.BACKUPS:
         daemon, docker = machine.docker(services.lab.docker)
+        found += [Finding(None, None, look) for look in docker]
     known, ledger = _history(services)
-    run: Run | None = None
-    problems: list[str] = []
-    with contextlib.ExitStack() as stack:
+    found += [Finding(None, None, look) for look in ledger]
+    scene = _Scene(services, part, canary, daemon, known)
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         try:
-            run = stack.enter_context(services.state.run(services.clock))
-        except (CcdrError, OSError) as error:
-            problems.append(str(error))
-        scene = _Scene(services, part, canary, daemon, known, run, "; ".join(problems))
-        tasks = [_Task(None, None, "programs", lambda: machine.programs(services.host))]
-        tasks += [task for loaded in plans for task in scene.tasks(loaded)]
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=AT_ONCE))
-        try:
-            found = list(pool.map(_Task.carry_out, tasks))
+            for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
+                found += findings
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # what has begun is short, and cleans up
             raise
-    host = [*found[0], *(Finding(None, None, look) for look in [*docker, *ledger]), *on_host]
-    return Diagnosis((*host, *(f for one in found[1:] for f in one)), tuple(run.problems if run else ()))
+    return Diagnosis(tuple(found))
 
 
 def _history(services: Services) -> tuple[_Known, list[Look]]:
@@ -139,13 +132,11 @@ class _Scene:
     canary: bool
     daemon: DockerFacts | None
     known: _Known
-    run: Run | None
-    why_no_run: str
 
     def tasks(self, loaded: LoadedPlan) -> Iterator[_Task]:
         """What is looked at for one plan, the plan's own first, then asset by asset."""
         services, plan = self.services, loaded.plan.plan
-        looks: dict[str, Callable[[], Iterable[Look]]] = {
+        own: dict[str, Callable[[], Iterable[Look]]] = {
             "plan": lambda: _lint(loaded),
             "secrets": lambda: secrets(loaded, services.host, sources=self.part is not Part.TESTS),
             "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
@@ -155,16 +146,12 @@ class _Scene:
             "clock": lambda: repository.clock(loaded, services),
             "upkeep": lambda: readiness.upkeep(loaded, self.known.histories, services.clock.now()),
         }
-        for what, look in looks.items():
-            yield _Task(plan, None, what, look)
+        for what, of_plan in own.items():
+            yield _Task(plan, None, what, of_plan)
         for asset in loaded.plan.assets:
             job = Job(loaded, asset)
-            for what, of_asset in (
-                ("source", self._source),
-                ("sandbox", self._sandbox),
-                ("objectives", self._measured),
-            ):
-                yield _Task(plan, asset, what, lambda of_asset=of_asset, job=job: of_asset(job))  # type: ignore[misc]
+            for what, look in (("source", self._source), ("sandbox", self._sandbox), ("objectives", self._measured)):
+                yield _Task(plan, asset, what, functools.partial(look, job))
 
     def _ever(self, loaded: LoadedPlan) -> bool:
         name = loaded.plan.plan
@@ -174,16 +161,12 @@ class _Scene:
     def _source(self, job: Job) -> Iterable[Look]:
         if self.part is Part.TESTS:
             return ()
-        if self.run is None:
-            return [Look.unknown("source", self.why_no_run, "name a state directory you may write with --state")]
-        return source(job, self.services, self.run)
+        return source(job, self.services)
 
     def _sandbox(self, job: Job) -> Iterable[Look]:
         if self.part is Part.BACKUPS:
             return ()
-        if self.run is None:
-            return [Look.unknown("sandbox", self.why_no_run, "name a state directory you may write with --state")]
-        return sandbox(job, self.services, self.daemon, self.run.id)
+        return sandbox(job, self.services, self.daemon)
 
     def _measured(self, job: Job) -> Iterator[Look]:
         history = self.known.histories.get((job.plan, job.asset), AssetHistory())

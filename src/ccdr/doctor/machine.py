@@ -86,7 +86,7 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Look]:
     if there == root:
         yield _owned(what, root)
     else:
-        yield Look.ok(what, f"{root} is not there yet; the first run makes it")
+        yield Look.ok(what, f"{root} is not there yet; it is made when first needed")
     yield _room("free disk", there, jobs, services)
     yield memory()
     yield scratch(root / "scratch" if (root / "scratch").exists() else there)

@@ -101,7 +101,7 @@ def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
     elif worst > objective or newest > NEAR * objective:
         yield Look.warn(what, f"{said}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
     else:
-        yield Look.ok(what, f"{said}, at worst {human_seconds(worst)} in {len(measured)} tests")
+        yield Look.ok(what, f"{said}; at worst {human_seconds(worst)} (tests: {len(measured)})")
 
 
 def source_clock(history: AssetHistory) -> Iterator[Look]:

@@ -13,10 +13,8 @@ from ccdr.sandbox.docker import DockerFacts
 from ccdr.sandbox.lab import Lab
 from ccdr.services import Job, Services
 
-_CONTAINER = 48  # characters of a name that are kept: Docker allows 63 for some uses
 
-
-def sandbox(job: Job, services: Services, daemon: DockerFacts | None, run: str) -> Iterator[Look]:
+def sandbox(job: Job, services: Services, daemon: DockerFacts | None) -> Iterator[Look]:
     """Nothing for an asset that is not tested, or is tested without a sandbox."""
     what, engine = "sandbox", job.engine
     if engine.restore_test is None or not (engine.has_server or any(c.needs_sandbox for c in job.checks)):
@@ -34,7 +32,8 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None, run: str) 
             what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
         )
         return
-    found = services.lab.major_in(engine, image, f"{run}-{job.plan}-{job.asset}"[:_CONTAINER])
+    with services.state.run(services.clock) as run:  # its name tells the reaper that the container is in use
+        found = services.lab.major_in(engine, image, run.id)
     if engine.has_server and found is None:
         yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
     elif engine.has_server and major is not None and found != major:

@@ -42,14 +42,6 @@ def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
             f"is {plan.site}, where the source stands too, so what destroys one destroys both:"
             " keep the repository, or a copy of it, elsewhere",
         )
-    keep = max((k for a in plan.assets.values() if (k := reach(plan, a)) is not None), default=None)
-    cycle = widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts
-    if keep is not None and keep < cycle:
-        yield (
-            ("upkeep", "parts"),
-            f"takes {human_seconds(cycle)} to read all of the repository, while retention keeps snapshots for"
-            f" {human_seconds(keep)}, so some are never verified: check more often, or in fewer parts",
-        )
 
 
 def reach(plan: Plan, asset: EngineConfig) -> float | None:

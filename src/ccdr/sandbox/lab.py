@@ -89,9 +89,14 @@ class Lab:
         return self.docker.image(engine.image, engine.image_candidates(needs.major))
 
     def major_in(self, engine: Engine, image: Image, run: str) -> str | None:
-        """The major version that an image holds, asked of it in a container that is gone afterwards."""
-        with self.docker.open(BoxSpec(image=image, run=run, memory=CLIENT_MEMORY), Disposal()) as box:
-            return engine.client_major(box)
+        """The major version that an image holds, asked of it in a container that is gone afterwards; TestBroken where
+        it is not gone."""
+        disposal = Disposal()
+        with self.docker.open(BoxSpec(image=image, run=run, memory=CLIENT_MEMORY), disposal) as box:
+            found = engine.client_major(box)
+        if not disposal.clean:
+            raise TestBroken("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
+        return found
 
     @contextlib.contextmanager
     def sandbox(

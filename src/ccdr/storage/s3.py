@@ -226,7 +226,7 @@ class Bucket:
                 if lock and _refusal(error):
                     return Canary(None, self.canary(prefix, lock=False).deletable, _code(error))
                 raise
-            version = put.get("VersionId")
+            version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
             if not lock:
                 return Canary(None, self._deleted(client, key, version))
             gone = self._deleted(client, key, version)
@@ -240,27 +240,26 @@ class Bucket:
             time.sleep(max(0.0, LOCKED_FOR + 1 - (time.monotonic() - began)))
             return Canary(held=True, deletable=self._deleted(client, key, version))
 
-    def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str | None]]]:
+    def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str]]]:
         """The store's clock, and what earlier looks left (key, version)."""
         said = client.list_object_versions(Bucket=self.name, Prefix=place)
         date = said["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         now = parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
         old = now - timedelta(seconds=LEFT_AFTER)
         entries: list[Any] = [*said.get("Versions", []), *said.get("DeleteMarkers", [])]
-        return now, [(e["Key"], e.get("VersionId")) for e in entries if e["LastModified"] < old]
+        return now, [(e["Key"], e.get("VersionId") or "null") for e in entries if e["LastModified"] < old]
 
-    def _deleted(self, client: S3Client, key: str, version: str | None) -> bool:
+    def _deleted(self, client: S3Client, key: str, version: str) -> bool:
         """Delete one version for good; False where that is refused. Refused too (as an error) where the store says
         that it did and still has it."""
-        which = {"VersionId": version} if version else {}
         try:
-            client.delete_object(Bucket=self.name, Key=key, **which)  # type: ignore[arg-type]
+            client.delete_object(Bucket=self.name, Key=key, VersionId=version)
         except Exception as error:
             if _refusal(error):  # stores have many words for a version that is locked
                 return False
             raise
         try:
-            client.head_object(Bucket=self.name, Key=key, **which)  # type: ignore[arg-type]
+            client.head_object(Bucket=self.name, Key=key, VersionId=version)
         except Exception as error:
             if 400 <= _status(error) < 500:
                 return True
