@@ -78,9 +78,8 @@ def main() -> int:
                     assert verdicts == ["PASS"] * len(ASSETS), done.stdout
                     seconds[jobs] = done.seconds
                 ratios.append(seconds[1] / seconds[args.jobs])
-                print(
-                    f"one by one {seconds[1]:.2f} s, --jobs {args.jobs} {seconds[args.jobs]:.2f} s: {ratios[-1]:.2f} times"
-                )
+                alone, together = seconds[1], seconds[args.jobs]
+                print(f"one by one {alone:.2f} s, --jobs {args.jobs} {together:.2f} s: {ratios[-1]:.2f} times")
     middle = statistics.median(ratios)
     print(f"median {middle:.2f} times as fast; asked for: 1.6")
     return 0 if middle >= 1.6 else 1

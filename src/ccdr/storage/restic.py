@@ -21,6 +21,7 @@ from ccdr.errors import (
     BackupFailed,
     CcdrError,
     CommandFailed,
+    RepositoryClosed,
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
@@ -73,6 +74,16 @@ class RepoSnapshot:
 
 
 @dataclass(frozen=True)
+class RepoLock:
+    """A lock that a program holds, or left. restic renews a live one's time every five minutes."""
+
+    id: str
+    time: datetime
+    exclusive: bool
+    holder: str
+
+
+@dataclass(frozen=True)
 class Stored:
     """What one backup stored. `warning` is set where restic could not read everything: never a good backup."""
 
@@ -115,6 +126,17 @@ class Restic:
     def version(self) -> str:
         said = self.host.run(["restic", "version"], what="restic").stdout.split()
         return said[1] if len(said) > 1 else "unknown"
+
+    def locks(self, most: int = 5) -> tuple[int, list[RepoLock]]:
+        """How many locks there are, and `most` of them: each costs a call. One that went meanwhile is left out."""
+        ids = self._run(["list", "locks", "--no-lock"], what="listing locks", within=PROBE_WAIT).split()
+        found = []
+        for lock in ids[:most]:
+            with contextlib.suppress(CommandFailed, ValueError, KeyError, TypeError):
+                body = json.loads(self._run(["cat", "lock", lock, "--no-lock"], what="a lock", within=PROBE_WAIT))
+                holder = f"{body.get('username')}@{body.get('hostname')}, process {body.get('pid')}"
+                found.append(RepoLock(lock, utc(body["time"]), bool(body.get("exclusive")), holder))
+        return len(ids), found
 
     def backup(
         self,
@@ -303,7 +325,7 @@ class Restic:
                     hint="is the disk mounted, the bucket right? ccdr creates one only for a plan it never backed up",
                 ) from None
             if error.code == WRONG_PASSWORD:
-                raise RepositoryUnavailable(
+                raise RepositoryClosed(
                     f"the repository at {self.location} does not open with the plan's password: {said}",
                     hint="check repository.password_file (or password_command) of the plan",
                 ) from None

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.postgres import identity
+from ccdr.engines.postgres import identity, rights
 from ccdr.engines.postgres.capture import PSQL, Dumper
 from ccdr.engines.postgres.inventory import (
     Inventory,
@@ -27,7 +27,7 @@ from ccdr.engines.postgres.inventory import (
 )
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.model import CheckResult, Look, Manifest, Verdict
 from ccdr.schema import Name, PlanPath, Text, WithPassword
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
@@ -48,6 +48,11 @@ THROWAWAY = {
 SANDBOX_OPTIONS = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
     "-c default_transaction_read_only=off -c role=none"
+)
+# The server answered, and does not let this role in.
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|no password supplied|(role|database) \"[^\"]*\" does not exist|"
+    r"permission denied|not permitted to log in|certificate verify failed|does not match host name"
 )
 # What an image lacks is not the backup's fault.
 _IMAGE_LACKS = re.compile(
@@ -149,12 +154,27 @@ class Postgres(EngineConfig):
         version, _, size = said.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=_major(version), bytes=int(size))
 
+    def refused(self, said: str) -> bool:
+        return _REFUSED.search(said) is not None
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        c = self.connection
+        if c.socket is not None:
+            yield Look.ok("connection", f"by the Unix socket in {c.socket}")
+        elif c.verified_tls:
+            yield Look.ok("connection", f"to {c.host} by TLS, its certificate verified")
+        else:
+            yield Look.ok("connection", f"to {c.host}, which never leaves this machine")
+        env = {**c.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
+        out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
+        yield from rights.judged(rights.read_rights(out.stdout), c.user)
+
     def client_major(self, place: Place) -> str | None:
         try:
-            said = place.run(["pg_dump", "--version"]).stdout
+            out = place.run(["pg_dump", "--version"], ok=(0, 126, 127))  # a container's word for one that is not there
         except CommandFailed:
             return None
-        match = re.search(r"\d[\d.]*", said)
+        match = re.search(r"\d[\d.]*", out.stdout) if out.code == 0 else None
         return _major(match[0]) if match else None
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
