@@ -352,7 +352,8 @@ def database_properties(place: Place, dump: Path, working: str) -> str:
         elif (header["type"], header["name"]) == ("DATABASE PROPERTIES", raw) or (
             header["type"] in ("ACL", "COMMENT", "SECURITY LABEL") and header["name"] == f"DATABASE {quoted}"
         ):
-            found.append(part[header.end() :].partition("\n--\n")[2])
+            # The last of them is followed by \connect, and what a script begins with.
+            found.append(part[header.end() :].partition("\n--\n")[2].partition("\n\\connect ")[0])
     return named.sub(lambda match: f"{match[1]}{working}", "\n".join(found))
 
 
