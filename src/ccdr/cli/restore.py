@@ -174,7 +174,9 @@ def _tell_intention(one: Restoring) -> None:
 
 def _tell(result: RestoreResult) -> None:
     colour = "green" if result.exit_code in (Exit.OK, Exit.LEFT_BEHIND) else "red"
-    click.echo(f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}")
+    click.echo(
+        f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}"
+    )
     if result.reason:
         click.echo(f"  {result.reason}")
     if result.hint:
