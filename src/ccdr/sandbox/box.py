@@ -95,7 +95,7 @@ class Box:
         with self._exec(argv, env) as (exec_id, frames):
             _send(frames.sock, (stdin or "").encode("utf-8", "surrogateescape"))
             out, err = bytearray(), bytearray()
-            progress = _Progress(self)
+            progress = _Progress(self, by_cpu=pulse is None)
             while not frames.closed:
                 tick()
                 for stream, data in frames.read(LOOK):
@@ -243,9 +243,11 @@ def _send(sock: socket.socket, data: bytes) -> None:
 
 @dataclass
 class _Progress:
-    """Output, or processor time above that of an idle server, is progress."""
+    """Output, or processor time above that of an idle server, is progress. `by_cpu` is false where the work is done
+    elsewhere: then the processor's time goes into asking how far it has come."""
 
     box: Box
+    by_cpu: bool = True
     _seen: object = 0
     _cpu: float = 0.0
     _looked: float = field(default_factory=time.monotonic)
@@ -255,7 +257,7 @@ class _Progress:
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._since = seen, now
-        elif now - self._looked >= LOOK:
+        elif self.by_cpu and now - self._looked >= LOOK:
             cpu = self.box.cpu_seconds()
             if cpu - self._cpu > IDLE * (now - self._looked):
                 self._since = now
