@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, Site, Source, eventually, small_database
+from tests.harness import SMALL, Quiet, Ran, Site, Source, eventually, small_database
 from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
 
@@ -196,7 +197,10 @@ def test_restored_database_is_the_source(site: Site, source: Source, target: Tar
     assert found == {*((k, "PASS") for k in ("identical", "integrity", "rows", "freshness")), ("command", "SKIPPED")}
     assert {c["name"] for c in done.json["checks"]} >= {"tables", "sequences", "large objects", "roles"}
     record = end(site)
-    assert record["target"] == {"kind": "server", "name": f"postgresql://dba@{quote(str(target.sockets), safe='')}:5432/crm"}
+    assert record["target"] == {
+        "kind": "server",
+        "name": f"postgresql://dba@{quote(str(target.sockets), safe='')}:5432/crm",
+    }
     assert set(record["phases"]) == {"fetch", "load", "check", "finish"} and record["tools"]["target"].startswith("17")
     assert target.psql("select count(*) from pg_extension where extname = 'amcheck'", "crm") == "0"
     assert target.psql("select count(*) > 0 from pg_statistic where starelid = 'call'::regclass", "crm") == "t"
@@ -212,13 +216,18 @@ def test_an_odd_name_in_place_of_an_empty_database(site: Site, target: Target) -
     done = go(site, target.url(name), name=name)
     assert done.code == 0, done
     assert target.databases == {"postgres", "template0", "template1", name}
-    assert target.psql(f'\\c {quoted.replace(chr(92), chr(92) * 2)}\nselect count(*) from call', check=False) in ("3000", "")
+    assert target.psql(f"\\c {quoted.replace(chr(92), chr(92) * 2)}\nselect count(*) from call", check=False) in (
+        "3000",
+        "",
+    )
     target.psql(f"alter database {quoted} rename to crm")
     assert target.psql("select count(*) from call", "crm") == "3000"
 
 
 def test_roles_of_the_server_are_left_as_they_are(site: Site, target: Target) -> None:
-    target.psql("create role restored_owner login password 'their own' connection limit 3; alter role restored_owner set work_mem = '8MB'")
+    target.psql(
+        "create role restored_owner login password 'their own' connection limit 3; alter role restored_owner set work_mem = '8MB'"
+    )
     asked = "select a.rolpassword, r.rolconnlimit, r.rolconfig from pg_authid a join pg_roles r on r.oid = a.oid where a.rolname = 'restored_owner'"
     before = target.psql(asked)
     shown = go(site, target.url("crm"), "--dry-run").json["would_restore"]
@@ -264,10 +273,14 @@ def refused(done: Ran, said: str, site: Site) -> None:
 
 def test_the_source_is_refused(site: Site, source: Source) -> None:
     url = f"postgresql://postgres@/restored?host={source.sockets}"
-    before = source.psql("select pg_stat_get_db_xact_rollback(oid), datname from pg_database where datname like '%restore%'")
+    before = source.psql(
+        "select pg_stat_get_db_xact_rollback(oid), datname from pg_database where datname like '%restore%'"
+    )
     for more in ([], ["--onto-source-server"]):
         refused(go(site, url, *more, name="restored"), "is the source of crm", site)
-    refused(go(site, url.replace("/restored?", "/other?"), name="other"), "on the server that crm is backed up from", site)
+    refused(
+        go(site, url.replace("/restored?", "/other?"), name="other"), "on the server that crm is backed up from", site
+    )
     assert source.psql("select count(*) from call", "restored") == "3000"
     assert "ccdr_restore" not in before and "ccdr_restore" not in source.psql("select datname from pg_database")
 
@@ -302,8 +315,22 @@ def test_not_empty_is_refused(site: Site, target: Target) -> None:
 
 def test_in_use_is_refused(site: Site, target: Target) -> None:
     target.psql("create database crm")
-    argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", target.container, "psql", "-X", "-q", "-h", "/sockets"]
-    with subprocess.Popen([*argv, "-U", "dba", "crm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    argv = [
+        "docker",
+        "exec",
+        "-i",
+        "-e",
+        f"PGPASSWORD={PASSWORD}",
+        target.container,
+        "psql",
+        "-X",
+        "-q",
+        "-h",
+        "/sockets",
+    ]
+    with subprocess.Popen(
+        [*argv, "-U", "dba", "crm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin and process.stdout
         process.stdin.write("\\echo ready\n")
         process.stdin.flush()
@@ -322,7 +349,11 @@ def test_password_in_the_url_is_refused_and_never_shown(site: Site, target: Targ
 def test_wrong_password_and_no_such_file(site: Site, target: Target) -> None:
     site.write("pw", "wrong\n", mode=0o600)
     done = go(site, target.url("crm"))
-    assert done.code == 3 and "does not answer" in done.json["error"] and "wrong" not in done.json["error"].lower().split("password")[0], done
+    assert (
+        done.code == 3
+        and "does not answer" in done.json["error"]
+        and "wrong" not in done.json["error"].lower().split("password")[0]
+    ), done
     assert end(site)["result"] == "FAILED"
     (site.root / "pw").unlink()
     assert go(site, target.url("crm")).code == 2
@@ -351,27 +382,124 @@ def test_missing_extension_is_refused(site: Site, target: Target) -> None:
         target.root(f"mv /tmp/away {control}")
 
 
-def test_missing_locale_is_refused(source: Source, target: Target, tmp_path: Path) -> None:
-    locale = source.psql("select collname from pg_collation where collname in ('ro_RO.utf8', 'en_US.utf8') limit 1")
-    if not locale:
+ODD = {
+    "a locale": "locale '{romanian}'",
+    "ICU": "locale_provider icu icu_locale 'ro-RO' locale 'C.UTF-8'",
+    "an old encoding": "encoding 'LATIN2' locale 'C'",
+}
+
+
+@pytest.fixture
+def odd(request: pytest.FixtureRequest, source: Source, tmp_path: Path) -> Iterator[Site]:
+    """A small database that is of another locale or encoding than the servers are."""
+    romanian = source.psql("select min(collname) from pg_collation where collname ilike 'ro_RO.utf8'")
+    if not romanian:
         pytest.skip("the image has one locale only")
-    source.psql(f"create database odd template template0 locale '{locale}'")
+    source.psql(f"create database odd template template0 {request.param.format(romanian=romanian)}")
+    source.psql(
+        "set client_encoding = 'UTF8'; create table call (note text); insert into call values ('Čačak'), ('ő'); comment on database odd is 'őrült'",
+        "odd",
+    )
+    site = with_repository(Site(tmp_path))
+    site.write("pw", f"{PASSWORD}\n", mode=0o600)
+    site.crm(source, "odd", checks="restore_test: crm\nchecks: [{kind: identical}]\n")
+    site.backed_up()
+    yield site
+    source.psql("drop database odd with (force)")
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD, indirect=True)
+def test_other_locales_and_encodings_come_back(odd: Site, target: Target) -> None:
+    done = go(odd, target.url("crm"))
+    assert done.code == 0, done
+    asked = "select note, (select shobj_description(oid, 'pg_database') from pg_database where datname = 'crm') from call order by 1"
+    assert target.psql(f"set client_encoding = 'UTF8'; {asked}", "crm").split() == ["Čačak|őrült", "ő|őrült"]
+
+
+@pytest.mark.parametrize("odd", [ODD["a locale"]], indirect=True)
+def test_missing_locale_is_refused(odd: Site, target: Target) -> None:
+    target.root("mkdir /tmp/away && mv /usr/lib/locale/ro_RO* /tmp/away")
     try:
-        source.psql("create table call (id int)", "odd")
-        site = with_repository(Site(tmp_path))
-        site.write("pw", f"{PASSWORD}\n", mode=0o600)
-        site.crm(source, "odd", checks="restore_test: crm\nchecks: [{kind: identical}]\n")
-        site.backed_up()
-        done = go(site, target.url("crm"))
-        assert done.code == 0, done
-        target.psql("drop database crm with (force)")
-        target.root("mv /usr/lib/locale /usr/lib/locale-away")
-        try:
-            refused(go(site, target.url("crm")), "lacks the libc locale", site)
-        finally:
-            target.root("mv /usr/lib/locale-away /usr/lib/locale")
+        refused(go(odd, target.url("crm")), "lacks the libc locale", odd)
+        untouched(target)
     finally:
-        source.psql("drop database odd with (force)")
+        target.root("mv /tmp/away/* /usr/lib/locale && rmdir /tmp/away")
+
+
+def old_major() -> Path | None:
+    """The programs of an older PostgreSQL on this host."""
+    found = [
+        p for p in Path("/usr/lib/postgresql").glob("*/bin") if (p / "initdb").exists() and int(p.parent.name) < 17
+    ]
+    return max(found, default=None, key=lambda p: int(p.parent.name))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Path]:
+    """The socket directory of a server of an older major version, run on this host."""
+    bins = old_major()
+    if bins is None or os.geteuid() != 0 or shutil.which("runuser") is None:
+        pytest.skip("no older PostgreSQL on this host")
+    base = Path(tempfile.mkdtemp(prefix="ccdr-old-"))
+    shutil.chown(base, "postgres")
+    base.chmod(0o755)
+    run = ["runuser", "-u", "postgres", "--"]
+    subprocess.run([*run, bins / "initdb", "-D", base / "data", "-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-N"],
+                   check=True, capture_output=True)  # fmt: skip
+    options = f"-c listen_addresses= -c unix_socket_directories={base} -c fsync=off"
+    subprocess.run([*run, bins / "pg_ctl", "-D", base / "data", "-w", "-l", base / "log", "-o", options, "start"],
+                   check=True, capture_output=True)  # fmt: skip
+    yield base
+    subprocess.run(
+        [*run, bins / "pg_ctl", "-D", base / "data", "-m", "immediate", "stop"], check=True, capture_output=True
+    )
+    shutil.rmtree(base)
+
+
+def at_old(sockets: Path, sql: str, database: str = "postgres") -> str:
+    argv = [
+        "psql",
+        "-X",
+        "-q",
+        "-A",
+        "-t",
+        "-h",
+        str(sockets),
+        "-U",
+        "postgres",
+        "-d",
+        database,
+        "-v",
+        "ON_ERROR_STOP=1",
+    ]
+    return subprocess.run([*argv, "-c", sql], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_an_older_server_is_refused(site: Site, old: Path) -> None:
+    refused(go(site, f"postgresql://postgres@/crm?host={old}"), "the backup is of 17", site)
+
+
+def test_a_newer_server_takes_an_older_ones_backup(old: Path, target: Target, tmp_path: Path) -> None:
+    """The way of a major upgrade; and the old server itself is served by this host's own client."""
+    at_old(old, "create database odd template template0")
+    at_old(
+        old,
+        SMALL.replace("app_reader", "odd_reader").replace(
+            "select lo_from_bytea(0, 'a voice mail') \\g /dev/null\n", ""
+        ),
+        "odd",
+    )
+    site = with_repository(Site(tmp_path))
+    site.write("pw", f"{PASSWORD}\n", mode=0o600)
+    site.crm(Source("", old), "odd", checks=CHECKS)
+    site.backed_up()
+    done = go(site, target.url("crm"))
+    assert done.code == 0, done
+    assert {c["status"] for c in done.json["checks"] if c["kind"] != "command"} == {"PASS"}
+    done = go(site, f"postgresql://postgres@/copy?host={old}", "--onto-source-server", name="copy")
+    assert done.code == 0, done
+    assert at_old(old, "select count(*) from call", "copy") == "3000"
+    assert_clean(site)
 
 
 def test_dry_run_does_nothing(site: Site, target: Target) -> None:
@@ -521,11 +649,25 @@ def test_a_load_that_waits_for_somebodys_lock_is_stopped(site: Site, source: Sou
     """A session of ours that is active and waits for a lock is no progress."""
     site.crm(source, "restored", checks=CHECKS, extra="limits: {no_progress: 6s}")
     target.psql("alter role dba set ccdr.lock = 'on'")
-    for role in ("restored_reader", "restored_owner", "restored: o'Hara; \"\"x\"\""):
+    for role in ("restored_reader", "restored_owner", 'restored: o\'Hara; ""x""'):
         target.psql(f'create role "{role}"')
     target.psql("create role postgres")
-    argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", target.container, "psql", "-X", "-q", "-h", "/sockets"]
-    with subprocess.Popen([*argv, "-U", "dba", "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as theirs:
+    argv = [
+        "docker",
+        "exec",
+        "-i",
+        "-e",
+        f"PGPASSWORD={PASSWORD}",
+        target.container,
+        "psql",
+        "-X",
+        "-q",
+        "-h",
+        "/sockets",
+    ]
+    with subprocess.Popen(
+        [*argv, "-U", "dba", "postgres"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as theirs:
         assert theirs.stdin and theirs.stdout
         theirs.stdin.write("begin; lock table pg_authid in share mode;\n\\echo locked\n")
         theirs.stdin.flush()

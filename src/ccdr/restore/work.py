@@ -51,7 +51,7 @@ def restoring(
     UsageProblem. UsageProblem and Locked mean that nothing was done; a refusal is recorded all the same, unless it is
     a `dry_run`. The record is written when the context ends."""
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "restore"):
+    with services.state.lock(job.plan, job.asset, "restore"), services.state.reading(repo.location):
         one: Restoring | None = None
         try:
             with services.state.run(services.clock) as run, contextlib.ExitStack() as stack:
@@ -110,8 +110,7 @@ class Restoring:
             self._path()
         progress.step("asking the repository")
         history = services.history(job)
-        now = services.clock.now()
-        synchronised = services.catalogue.synchronise(self._repo, job.plan, [job.asset], now, history.stored_here)
+        synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
         found = candidates(job, services, synchronised)
         snapshot = result.snapshot = self._select(found, history, synchronised)

@@ -112,6 +112,7 @@ class Target:
     ) -> TargetLook:
         self.run = run
         place, env = source.place, self._env(source, MAINTENANCE, looking=True)
+        env["PGCLIENTENCODING"] = "UTF8"
         said = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
         facts = json.loads(said.stdout)
         inventory = Inventory(manifest.contents)
@@ -255,7 +256,8 @@ class Target:
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
                 place.run([*argv, *sections, archive], env=admin, what="pg_restore", pulse=loaded.pulse)
             properties = identity.database_properties(place, restored / "dump", self.working)
-            self._script(place, admin, properties, "setting the database's properties")
+            what = "setting the database's properties"
+            self._script(place, admin, properties, what, inventory.encoding)  # as pg_restore wrote them
             analyze = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"]
             place.run(analyze, env=loaded.env, what="analyze", pulse=loaded.pulse)
         except CommandFailed as error:
@@ -326,15 +328,17 @@ class Target:
             if self.event_triggers:
                 options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
         env = self.connection.environment(source.credentials)
-        return {**env, "PGDATABASE": database, "PGOPTIONS": options, "PGCLIENTENCODING": "UTF8"}
+        return {**env, "PGDATABASE": database, "PGOPTIONS": options}
 
     @staticmethod
     def _sql(place: Place, env: Mapping[str, str], sql: str) -> None:
-        place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=env, what=" ".join(sql.split()[:2]))
+        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
+        place.run(argv, env={**env, "PGCLIENTENCODING": "UTF8"}, what=" ".join(sql.split()[:2]))
 
     @staticmethod
-    def _script(place: Place, env: Mapping[str, str], script: str, what: str) -> None:
+    def _script(place: Place, env: Mapping[str, str], script: str, what: str, encoding: str = "UTF8") -> None:
         """All of it or nothing, in one transaction."""
+        env = {**env, "PGCLIENTENCODING": encoding}
         place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-1", "-f", "-"], stdin=script, env=env, what=what)
 
 
