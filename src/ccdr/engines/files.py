@@ -21,8 +21,8 @@ from typing import IO, Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.engines.base import EngineConfig
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
+from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Look, Manifest, Verdict
 from ccdr.schema import Duration, WithPassword
 
@@ -300,6 +300,9 @@ class Files(EngineConfig):
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         return iter(())
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         """Every file's digest, and type, size, link target, mode, time and (as root) owner of every entry."""

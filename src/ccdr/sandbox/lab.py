@@ -38,11 +38,13 @@ class Lab:
         progress: Progress,
         *,
         any_client: bool = False,
+        gentle: bool = True,
     ) -> Iterator[tuple[Source, SourceFacts]]:
-        """The place where the source's client runs: this host where its major version fits, else the image. With
-        `any_client` of whatever version: enough to ask the source something, not to capture it."""
+        """The place where the client of the engine's server runs: this host where its major version fits, else the
+        image; `into` is what a container of it may write. With `any_client` of whatever version: enough to ask the
+        server something, not to capture it or to load into it."""
         growth = functools.partial(progress.amount, total=None)
-        host = self.host.with_(gentle=True, no_progress=no_progress, on_growth=growth)
+        host = self.host.with_(gentle=gentle, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
         if need is None:
             source = Source(host, credentials)
@@ -77,7 +79,7 @@ class Lab:
             found = engine.client_major(box)
             if found != facts.major and not any_client:
                 raise BackupFailed(
-                    f"the source is version {facts.version}, the client in {image.name} is {found or 'missing'}",
+                    f"the server is version {facts.version}, the client in {image.name} is {found or 'missing'}",
                     hint=f"name an image of major version {facts.major} with `image:`",
                 )
             yield source, facts

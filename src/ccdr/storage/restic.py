@@ -237,11 +237,11 @@ class Restic:
         """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
         said = f"{what}: {error}"
         if _DISK_FULL.search(error.stderr):
-            return TestBroken(said, hint="free space where scratch lies (--state), then run the test again")
+            return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
         if _NETWORK.search(error.stderr) and not _DAMAGE.search(error.stderr):
-            return TestBroken(said, hint="the repository was not reachable throughout; run the test again")
+            return TestBroken(said, hint="the repository was not reachable throughout; try again")
         try:
             self.probe()
         except CcdrError as unreachable:
