@@ -254,6 +254,7 @@ READER: dict[str, Any] = {
     ("changed", "expected"),
     [
         ({}, [OK, OK]),
+        ({"tables": 0}, [FAIL, OK]),  # pg_dump would be content
         ({"unreadable": ["call"]}, [FAIL, OK]),
         ({"hidden_rows": ["call"]}, [FAIL, OK]),
         ({"large_objects": 2}, [FAIL, OK]),
@@ -550,7 +551,7 @@ def test_upkeep_as_planned(plain: Site) -> None:
         ({}, OK),
         ({"full_since": "2026-01-01T00:00:00Z", "covered": 30}, OK),
         ({"result": "DAMAGED", "reason": "a pack"}, FAIL),
-        ({"result": "INCONCLUSIVE", "reason": "no answer"}, UNKNOWN),
+        ({"result": "INCONCLUSIVE", "reason": "no answer"}, WARN),
     ],
 )
 def test_last_check(plain: Site, changed: dict[str, object], state: Health) -> None:

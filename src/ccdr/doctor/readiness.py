@@ -166,7 +166,7 @@ def _checked(loaded: LoadedPlan, record: Record | None, now: datetime) -> Look:
         return Look.fail(what, f"the check of {when} found damage: {record.get('reason')}", do)
     if result != "CLEAN":
         said = f"the check of {when} proved nothing: {record.get('reason')}"
-        return Look.unknown(what, said, "see that the repository can be reached, then let it run again")
+        return Look.warn(what, said, "see that the repository can be reached, then let it run again")
     gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
     if now - utc(record["time"]) > gap + timedelta(hours=1):
         return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
