@@ -545,6 +545,12 @@ def test_upkeep_as_planned(plain: Site) -> None:
     assert upkeep(plain)["retention"].state is WARN
 
 
+def test_damage_stands_until_the_same_part_is_found_clean(plain: Site) -> None:
+    for part, result, state in ((1, "DAMAGED", FAIL), (2, "CLEAN", FAIL), (1, "CLEAN", OK)):
+        record(plain, "check.end", **{**CLEAN, "part": part, "result": result})
+        assert upkeep(plain)["repository check"].state is state, (part, result)
+
+
 @pytest.mark.parametrize(
     ("changed", "state"),
     [

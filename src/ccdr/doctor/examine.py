@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ccdr import interrupts
 from ccdr.doctor import machine, readiness, repository
 from ccdr.doctor.bucket import bucket
 from ccdr.doctor.sandbox import Majors, sandbox
@@ -107,7 +108,9 @@ def examine(
             for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
                 found += findings
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has begun is short, and cleans up
+            interrupts.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)  # a canary is waited for: it must not be left
+            interrupts.reset()
             raise
     return Diagnosis(tuple(found))
 
