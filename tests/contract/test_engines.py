@@ -17,8 +17,10 @@ from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_da
 from ccdr.backup import backup
 from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
 from ccdr.engines import AnyEngine
+from ccdr.errors import UsageProblem
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.restore import Request, restoring
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job
 
@@ -167,6 +169,22 @@ def test_restored_copy_is_identical(subject: Subject) -> None:
     assert done.disposal["left_behind"] == [] and done.disposal["scratch_gone"]
     assert f"ccdr-{done.run}" not in containers()
     subject.site.ledger_holds()
+
+
+def test_restored_for_real_into_a_directory(subject: Subject, tmp_path: Path) -> None:
+    """Whatever the engine: what was captured can be had as files, proven whole."""
+    with restoring(subject.job, Request(to=str(tmp_path / "back")), subject.site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    assert (one.result.result, int(one.result.exit_code)) == ("RESTORED", 0), one.result
+    assert one.result.checks[0].status is Verdict.PASS and not one.result.left_behind
+    assert [p.name for p in tmp_path.iterdir()] == ["back"] and any((tmp_path / "back").rglob("*"))
+    subject.site.ledger_holds()
+
+
+def test_no_engine_restores_onto_what_is_none_of_its_servers(subject: Subject) -> None:
+    for url in ("nonsense://x@y/z", "http://example.com/x"):
+        with pytest.raises(UsageProblem):
+            subject.job.engine.onto(url, None, None)
 
 
 def test_damaged_copy_fails(subject: Subject) -> None:
