@@ -42,10 +42,10 @@ class Source:
         self.psql(f"create database {database} template template0", "postgres")
         self.psql((HERE / "fill.sql").read_text("utf-8"), database, calls=calls, start=self.start.isoformat())
 
-    def append(self, database: str, calls: int, rows: int) -> None:
-        """`rows` more calls and their events."""
-        start = self.start.isoformat()
-        self.psql(f"select fill({calls + 1}, {calls + rows}, {calls}, {calls // 20}, '{start}'); checkpoint", database)
+    def append(self, database: str, calls: int, rows: int, *, more: int = 0) -> None:
+        """`rows` more calls and their events, to a database that was filled with `calls` and has `more` since."""
+        start, first = self.start.isoformat(), calls + more + 1
+        self.psql(f"select fill({first}, {first + rows - 1}, {calls}, {calls // 20}, '{start}'); checkpoint", database)
 
     def change(self, database: str, share: int) -> None:
         """Every `share`th call gets another note, all over the table."""
