@@ -105,7 +105,9 @@ def measured(page: Path, width: int, *, dark: bool = False) -> dict[str, Any]:
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
     framed = escapes.escape(text.replace("</body>", MEASURE))
     frame = f'<iframe width="{width}" height="900" style="border:0" srcdoc="{framed}"></iframe>'
-    copy.write_text(f'<!doctype html><html style="color-scheme:light dark"><meta charset="utf-8"><body>{frame}', "utf-8")
+    copy.write_text(
+        f'<!doctype html><html style="color-scheme:light dark"><meta charset="utf-8"><body>{frame}', "utf-8"
+    )
     scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
     done = chromium(scheme, "--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", f"file://{copy}")
     found = re.search(r'<pre id="measured">(.*?)</pre>', done.stdout, re.DOTALL)

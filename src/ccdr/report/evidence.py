@@ -194,14 +194,16 @@ class Evidence:
     def tallies(self) -> dict[tuple[str, str], Counter[str]]:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
         found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for run in self.runs:
-            tally = found[run.plan or "", run.verb]
-            tally[run.outcome] += run.count
-            if run.outcome == MISSED:
-                tally["due"] += run.count
+        # Most runs are alike: counted first, then told apart.
+        alike = Counter((r.plan or "", r.verb, r.outcome, r.by == "run", r.count) for r in self.runs)
+        for (plan, verb, outcome, scheduled, count), runs in alike.items():
+            tally = found[plan, verb]
+            tally[outcome] += runs * count
+            if outcome == MISSED:
+                tally["due"] += runs * count
             else:
-                tally["started"] += 1
-                tally["due"] += run.by == "run"
+                tally["started"] += runs
+                tally["due"] += runs * scheduled
         return found
 
     def _end(self, verb: str, record: Record, time: datetime) -> None:
@@ -232,25 +234,21 @@ class Evidence:
                 found.points[key] = Point(consistent, time)
 
     def _ended(self, verb: str, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
-        run = _begun(verb, *begun)
-        run.ended, run.until, run.end_seq = time, record["time"], record["seq"]
-        run.outcome = text(record.get("verdict" if verb == TEST else "result")) or NOTED
-        run.reason = text(record.get("reason"))
-        snapshot = record.get("snapshot")
-        if type(snapshot) is dict:
-            run.snapshot, run.consistent = text(snapshot.get("id")), text(snapshot.get("consistent_point"))
-            run.selected, run.bytes = text(snapshot.get("selected")), whole(snapshot.get("bytes"))
-        run.added = whole(record.get("added_bytes"))
-        phases = record.get("phases")
-        if phases and type(phases) is dict:
-            run.seconds = _sum(phases.values())
-        elif verb not in (BACKUP, TEST):
-            run.seconds = _sum([record.get("seconds", 0)]) or None
-        findings = record.get("findings")
-        if findings:
-            run.findings = len(listing(findings))
-        if findings or verb in _WHOLE:
-            run.body = record
+        get = record.get
+        start, started = begun
+        snapshot, phases, findings = mapping(get("snapshot")), mapping(get("phases")), get("findings")
+        told = mapping(start.get("trigger"))
+        seconds = _sum(phases.values()) if phases else None
+        if verb not in (BACKUP, TEST) and not phases:
+            seconds = _sum([get("seconds", 0)]) or None
+        run = Run(
+            start["seq"], verb, start["plan"], start["asset"], start["run"], start["host"], start["actor"],
+            started, start["time"], text(told.get("by")) or "", text(told.get("due")) or "",
+            time, record["time"], record["seq"], text(get("verdict" if verb == TEST else "result")) or NOTED,
+            text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
+            text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
+            len(listing(findings)) if findings else 0, record if findings or verb in _WHOLE else None,
+        )  # fmt: skip
         self._conclude(run, record)
 
     def _single(self, record: Record, time: datetime) -> None:
@@ -348,11 +346,11 @@ def whole(value: Any) -> int | None:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return value if type(value) is dict else {}
 
 
 def listing(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return value if type(value) is list else []
 
 
 def _moment(value: Any) -> datetime | None:
