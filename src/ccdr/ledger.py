@@ -235,7 +235,8 @@ def verify(directory: Path, each: Callable[[Mapping[str, Any], datetime], None] 
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once.
+    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: then
+    `crashes` is left empty.
 
     Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
     ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
@@ -328,8 +329,9 @@ class _Walk:
             aside = str(record.get("file"))
             self.set_aside.add(aside)
             self.notes.append(f"{name}:{number}: a torn line was set aside in {aside}")
-        _follow(self.begun, record)
-        if self.each is not None:
+        if self.each is None:
+            _follow(self.begun, record)
+        else:
             self.each(record, time)
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:

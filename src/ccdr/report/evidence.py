@@ -76,7 +76,6 @@ class AssetEvidence:
     last_latest_pass: Run | None = None
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
-    before: dict[str, tuple[tuple[Record, datetime], Record, datetime]] = field(default_factory=dict)
 
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
@@ -150,18 +149,18 @@ class Evidence:
     runs: list[Run] = field(default_factory=list)  # the population
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
-    plans_seen: set[str] = field(default_factory=set)
+    plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
+    _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
         plan = record["plan"]
-        if plan is not None:
+        if self.wanted is not None:
             self.plans_seen.add(plan)
-        if self.wanted is not None and plan not in self.wanted:
-            return
-        verb, _, edge = record["kind"].rpartition(".")
-        if verb == _TEST_KIND:
-            verb = TEST
+            if plan not in self.wanted:
+                return
+        kind = record["kind"]
+        verb, edge = self._kinds.get(kind) or self._kind(kind)
         if edge == "start":
             if time < self.period.end:
                 key = (verb, plan, record["asset"], record["run"])
@@ -173,11 +172,14 @@ class Evidence:
         elif time < self.period.end:
             self._single(record, time)
 
+    def _kind(self, kind: str) -> tuple[str, str]:
+        """The verb, and which edge of it the record is: there are few kinds, and many records."""
+        verb, _, edge = kind.rpartition(".")
+        found = self._kinds[kind] = (TEST if verb == _TEST_KIND else verb, edge)
+        return found
+
     def close(self, running: Callable[[str], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
-        for asset in self.assets.values():
-            for begun, record, time in asset.before.values():
-                self._ended(BACKUP, begun, record, time)
         for key in list(self._open):
             run = key[3]
             self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
@@ -212,28 +214,6 @@ class Evidence:
             if time >= self.period.end:  # it also started there, or was never begun
                 return
             begun = record, time
-        if verb == BACKUP and begun[1] < self.period.start:
-            self._before(begun, record, time)
-        else:
-            self._ended(verb, begun, record, time)
-
-    def _before(self, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
-        """A backup of long ago, of which most ledgers are full: its point in time, and the rest only of the newest."""
-        plan, asset = record["plan"], record["asset"]
-        if plan is None or asset is None:
-            return
-        found = self.assets.get((plan, asset))
-        if found is None:
-            found = self.assets[plan, asset] = AssetEvidence(begun[1])
-        found.before["last"] = begun, record, time
-        if record.get("result") == "STORED":
-            found.before["good"] = begun, record, time
-            snapshot = mapping(record.get("snapshot"))
-            key, consistent = text(snapshot.get("id")), _moment(snapshot.get("consistent_point"))
-            if key and consistent:
-                found.points[key] = Point(consistent, time)
-
-    def _ended(self, verb: str, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
         get = record.get
         start, started = begun
         snapshot, phases, findings = mapping(get("snapshot")), mapping(get("phases")), get("findings")
