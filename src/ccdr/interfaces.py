@@ -6,14 +6,14 @@ what to run in it. `proc.py` (this host) and `sandbox/` (a container) implement 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from ccdr.model import CheckResult, FileDigest, Manifest
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
 from ccdr.schema import WithPassword
 
 
@@ -56,6 +56,9 @@ class Session(Protocol):
         """
 
 
+Pulse = Callable[[], object]
+
+
 class Place(Protocol):
     """Somewhere commands run: this host, or a container."""
 
@@ -68,11 +71,13 @@ class Place(Protocol):
         what: str | None = None,
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
+        pulse: Pulse | None = None,
     ) -> Output:
         """Run to the end and return its output; raises CommandFailed for a code not in `ok`.
 
         `what` names the step for people. `watch` is a directory (host path) whose growth counts as
-        progress; without progress for the place's limit the command is stopped (`stalled`).
+        progress, `pulse` gives a value whose change does, where the work is done elsewhere; without progress
+        for the place's limit the command is stopped (`stalled`).
         """
 
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> AbstractContextManager[Session]:
@@ -167,8 +172,8 @@ class Bench:
     """What a check may look at: the restored engine, the fetched files, and what was captured.
 
     `fetched` is where the snapshot was written on this host (source paths stand below it), `restored` the
-    captured directory in it, `out` a directory that both this host and the sandbox can write. `box` is the
-    sandbox; None where neither the engine nor any check of the test needs one.
+    captured directory of it, `out` a directory that both this host and the sandbox can write. `box` is the
+    sandbox, or where the client of a real server runs; None where neither the engine nor any check needs one.
     """
 
     manifest: Manifest
@@ -198,16 +203,32 @@ class Digester(Protocol):
         """
 
 
-class Engine(Protocol):
-    """One kind of store. A frozen pydantic class: its fields are its YAML, its methods say how.
+class Restored(Protocol):
+    """What a check may ask of what was restored: in a sandbox (every `Engine`), or on a real server.
 
-    `has_server` tells whether a sandbox is needed to bring the data back at all.
+    `has_server` tells whether a server is needed to bring the data back at all.
+    """
+
+    has_server: ClassVar[bool]
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        """Rows as text, read-only. CommandFailed for an SQL error, its stderr the server's message."""
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        """The one timestamp that a query gives, as seconds since the epoch; None for NULL or no row."""
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+
+
+class Engine(Restored, Protocol):
+    """One kind of store. A frozen pydantic class: its fields are its YAML, its methods say how.
 
     All methods raise CommandFailed when a program fails. What that means (failed backup, bad backup, broken
     test) is for the use-case to say, except where only the engine can tell: then BackupBad or TestBroken.
     """
 
-    has_server: ClassVar[bool]
     index_file: ClassVar[str | None]
 
     @property
@@ -235,6 +256,12 @@ class Engine(Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
+    def refused(self, said: str) -> bool:
+        """A failed probe said this: did the source answer, and say no?"""
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        """May the client read all that a capture needs, and do nothing more? Quick, and changes nothing."""
+
     def client_major(self, place: Place) -> str | None:
         """The major version of the client in this place; None where there is none."""
 
@@ -256,12 +283,66 @@ class Engine(Protocol):
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
 
-    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        """Rows as text, read-only. CommandFailed for an SQL error, its stderr the server's message."""
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        """The server and database that `url` names, to restore onto. UsageProblem where it is none of this
+        engine's, or not well formed."""
 
-    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
-        """The one timestamp that a query gives, as seconds since the epoch; None for NULL or no row."""
 
-    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+class ServerTarget(Protocol):
+    """A real server that one snapshot is to be restored onto. One object for one restore, used in this order:
+    `look`, `load`, checks by `restored`, `finish`; or `undo` at any point.
 
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+    `name` is what the data will be called there (a database), `shown` the address without a secret, `client` the
+    engine by which the lab opens a client of that server. All methods raise CommandFailed when a program fails.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shown(self) -> str: ...
+
+    @property
+    def client(self) -> Engine: ...
+
+    def look(
+        self,
+        source: Source,
+        manifest: Manifest,
+        run: str,
+        sources: Sequence[KnownSource],
+        *,
+        onto_source_server: bool,
+    ) -> TargetLook:
+        """Ask, and change nothing. UsageProblem where the target is or could be one of `sources`, is not empty, or
+        lacks what the snapshot needs. `onto_source_server` allows another database on a source's server."""
+
+    def load(self, source: Source, restored: Path, manifest: Manifest, progress: Progress) -> Restored:
+        """Load the fetched files under a name of the restore's own. BackupBad where the backup is to blame."""
+
+    def finish(self, source: Source) -> list[str]:
+        """Give it its final name, in one step; what is left to clear away, as sentences."""
+
+    def undo(self, source: Source) -> list[str]:
+        """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""
+
+    def standing(self) -> str:
+        """Where the loaded data stands before `finish`, and what to do with it: one sentence."""
+
+
+@dataclass(frozen=True)
+class KnownSource:
+    """A source that a plan names: a restore must never touch it. `manifests` are of the asset's snapshots."""
+
+    asset: str
+    engine: Engine
+    manifests: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class TargetLook:
+    """What a look at a target told: what will be done there, and what a person should know of it."""
+
+    version: str
+    will: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from ccdr.errors import CommandFailed
-from ccdr.interfaces import Output, Session
+from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
 
 TERM_GRACE = 10.0  # seconds between TERM and KILL: restic removes its lock in well under one
@@ -29,8 +29,6 @@ STDERR_KEPT = 4096
 MASK = "********"
 # What a program may inherit; everything else is given by name.
 INHERITED = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK")
-
-Pulse = Callable[[], object]
 
 
 @dataclass

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__, measure
-from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, of_source, text_digest
+from ccdr.catalogue import OURS, PRUNED, Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error, worst
+from ccdr.fetch import candidates, fetch
 from ccdr.history import TEST_END, TEST_START, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds
 from ccdr.model import (
@@ -166,8 +167,11 @@ def restore_test(
                 services.ledger.append(TEST_END, **where, body=test.body())
                 raise
             except BackupBad as error:
-                test.own_verdict = Verdict.FAIL
-                test.fail(str(error), error.hint)
+                if pruned := bench_work.pruned_meanwhile():
+                    test.broke(f"{error}; but {pruned}", "run the test again")
+                else:
+                    test.own_verdict = Verdict.FAIL
+                    test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
                 test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
@@ -191,7 +195,7 @@ class _Work:
         self._engine: Engine = job.engine
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
-        self._asked = False
+        self._asked = self._fetching = False
         self._history = AssetHistory()
 
     def carry_out(self, selection: str) -> None:
@@ -231,13 +235,10 @@ class _Work:
 
     def _select(self, selection: str) -> Snapshot:
         job, test = self._job, self._test
-        now = self._services.clock.now()
-        gone = {s.id for s in self._synchronised.vanished}
-        there = [s for s in self._services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
-        ours = [s for s in there if of_source(s, job.engine.source_name)]
-        if there[-1:] != ours[-1:]:
+        found = candidates(job, self._services, self._synchronised)
+        good = found.good
+        if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
-        good = [s for s in ours if not dated_in_future(s, now)]
         if selection in ("latest", "oldest", "random") and not good:
             raise BackupBad(
                 f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
@@ -250,14 +251,7 @@ class _Work:
             test.seed = random.SystemRandom().randrange(2**32)
             chosen = random.Random(test.seed).choice(good)  # noqa: S311 - recorded, so that it can be repeated
         else:
-            matching = [s for s in there if s.id.startswith(selection)] if len(selection) >= 4 else []
-            if len(matching) != 1:
-                raise UsageProblem(
-                    f"{'no' if not matching else 'more than one'} snapshot of {job.plan}/{job.asset} has an id "
-                    f"that begins with {selection!r}",
-                    hint=f"`ccdr snapshots {job.plan}` lists them",
-                )
-            chosen = matching[0]
+            chosen = found.by_id(job, selection)
         test.snapshot = chosen
         return chosen
 
@@ -302,7 +296,7 @@ class _Work:
             with ThreadPoolExecutor(max_workers=1) as pool:
                 providing = pool.submit(provide)
                 with self._phase("fetch", f"fetching {snapshot.short}"):
-                    self._fetch(snapshot, manifest, fetched, restored)
+                    self._fetch(snapshot, manifest, fetched)
                 box = providing.result()
             with self._phase("load", f"loading {asset}"):
                 if self._engine.has_server and box is not None:
@@ -339,27 +333,25 @@ class _Work:
         }
         return box
 
-    def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path, restored: Path) -> None:
-        """restic's exit code, then: is the manifest the one we know, is every captured file there in full?"""
+    def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
         # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
         repo = self._repo.with_cache(self._run.directory("cache"))
-        repo.restore(snapshot.id, "/", fetched, on_bytes=lambda done: self._progress.amount(done, snapshot.bytes))
-        try:
-            text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
-        except OSError as error:
-            raise BackupBad(f"the fetched snapshot has no manifest: {error.strerror}") from None
-        if text_digest(text) != snapshot.manifest_sha256:
-            raise BackupBad(
-                "the manifest in the repository is not the one in the catalogue",
-                hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
-            )
-        for name, digest in manifest.files.items():
-            path = restored / name
-            size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
-            if size != digest.bytes:
-                found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
-                raise BackupBad(f"the restore is incomplete: {name} {found}")
+        self._fetching = True
+        restored = fetch(repo, snapshot, manifest, fetched, self._progress)
+        self._fetching = False
         self._engine.complete(fetched, restored, manifest)
+
+    def pruned_meanwhile(self) -> str | None:
+        """Was it another host's prune that took files away while they were fetched? One sentence. It leaves its mark
+        before it removes anything."""
+        if not self._fetching:
+            return None
+        before = {s.id for s in self._synchronised.listed}
+        with contextlib.suppress(CcdrError):
+            for s in self._repo.snapshots([OURS, f"plan={self._job.plan}", f"kind={PRUNED}"]):
+                if s.id not in before:
+                    return f"another host removed old data from the repository meanwhile (run {s.tag('run')})"
+        return None
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
 
@@ -45,7 +45,7 @@ class CheckConfig(Strict):
     def default_name(self) -> str:
         return self.kind_name
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         """What was found. May raise CommandFailed: then the check has failed."""
         raise NotImplementedError
 
@@ -54,7 +54,7 @@ class CheckConfig(Strict):
         return CheckResult(self.kind_name, self.label, status, expected, actual, detail)
 
 
-def run_check(check: CheckConfig, engine: Engine, bench: Bench) -> list[CheckResult]:
+def run_check(check: CheckConfig, engine: Restored, bench: Bench) -> list[CheckResult]:
     """A check's results; a program that fails under it is a failed check, never an absent one.
 
     Raises TestBroken where the sandbox broke or nothing moved any more: that says nothing about the backup.

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
 
@@ -28,7 +28,7 @@ class Command(CheckConfig):
     def default_name(self) -> str:
         return shlex.join(self.argv)[:80]
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         where = bench.sandbox.path(bench.restored if engine.has_server else bench.fetched)
         argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
         out = bench.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])

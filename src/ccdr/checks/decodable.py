@@ -13,7 +13,7 @@ from ccdr.checks import decoder
 from ccdr.checks.base import CheckConfig
 from ccdr.engines.files import LISTING, matching
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
 
@@ -33,7 +33,7 @@ class Decodable(CheckConfig):
     )
     at_least: int = Field(1, ge=1, description="fewer matching files than this is a FAIL")
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         audio = list(matching(bench.restored / LISTING, self.match))
         base = bench.sandbox.path(bench.fetched)
         names = "\0".join(f"{base}{entry.path}" for entry in audio)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult, human_seconds
 from ccdr.schema import Duration, Text, format_duration
 
@@ -27,7 +27,7 @@ class Freshness(CheckConfig):
     def default_name(self) -> str:
         return f"newest row within {format_duration(self.within)}"
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         newest = engine.newest(bench.sandbox, bench.manifest, self.query)
         expected = f"at most {format_duration(self.within)} before the consistent point"
         if newest is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 
 
@@ -15,5 +15,5 @@ class Integrity(CheckConfig):
 
     kind: Literal["integrity"]
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         return engine.integrity(bench)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
 
@@ -32,7 +32,7 @@ class Rows(CheckConfig):
         bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
         return f"{self.table} has {' and '.join(bounds)} rows"
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, f"select count(*) from {self.table}")
         count = int(rows[0][0] or 0)
         expected = [f"≥ {self.at_least}"] if self.at_least is not None else []

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Engine
+from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
 
@@ -30,7 +30,7 @@ class Sql(CheckConfig):
     def default_name(self) -> str:
         return " ".join(self.query.split())[:80]
 
-    def run(self, engine: Engine, bench: Bench) -> Iterator[CheckResult]:
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, self.query)
         expected = _text(self.expect)
         if len(rows) != 1 or len(rows[0]) != 1:

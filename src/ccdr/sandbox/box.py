@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Output, Session
+from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
 from ccdr.proc import tree_bytes
 
@@ -89,12 +89,13 @@ class Box:
         what: str | None = None,
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
+        pulse: Pulse | None = None,
     ) -> Output:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
         with self._exec(argv, env) as (exec_id, frames):
             _send(frames.sock, (stdin or "").encode("utf-8", "surrogateescape"))
             out, err = bytearray(), bytearray()
-            progress = _Progress(self)
+            progress = _Progress(self, by_cpu=pulse is None)
             while not frames.closed:
                 tick()
                 for stream, data in frames.read(LOOK):
@@ -102,7 +103,8 @@ class Box:
                 grown = tree_bytes(watch) if watch is not None else 0
                 if grown and self.on_growth is not None:
                     self.on_growth(grown)
-                if progress.stalled(frames.count + grown, self.no_progress):
+                seen = frames.count + grown if pulse is None else pulse()
+                if progress.stalled(seen, self.no_progress):
                     raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
         code = self._exit_code(exec_id, argv)
         output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
@@ -241,19 +243,21 @@ def _send(sock: socket.socket, data: bytes) -> None:
 
 @dataclass
 class _Progress:
-    """Output, or processor time above that of an idle server, is progress."""
+    """Output, or processor time above that of an idle server, is progress. `by_cpu` is false where the work is done
+    elsewhere: then the processor's time goes into asking how far it has come."""
 
     box: Box
-    _count: int = 0
+    by_cpu: bool = True
+    _seen: object = 0
     _cpu: float = 0.0
     _looked: float = field(default_factory=time.monotonic)
     _since: float = field(default_factory=time.monotonic)
 
-    def stalled(self, count: int, limit: float) -> bool:
+    def stalled(self, seen: object, limit: float) -> bool:
         now = time.monotonic()
-        if count != self._count:
-            self._count, self._since = count, now
-        elif now - self._looked >= LOOK:
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        elif self.by_cpu and now - self._looked >= LOOK:
             cpu = self.box.cpu_seconds()
             if cpu - self._cpu > IDLE * (now - self._looked):
                 self._since = now

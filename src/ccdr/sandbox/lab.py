@@ -38,11 +38,13 @@ class Lab:
         progress: Progress,
         *,
         any_client: bool = False,
+        gentle: bool = True,
     ) -> Iterator[tuple[Source, SourceFacts]]:
-        """The place where the source's client runs: this host where its major version fits, else the image. With
-        `any_client` of whatever version: enough to ask the source something, not to capture it."""
+        """The place where the client of the engine's server runs: this host where its major version fits, else the
+        image; `into` is what a container of it may write. With `any_client` of whatever version: enough to ask the
+        server something, not to capture it or to load into it."""
         growth = functools.partial(progress.amount, total=None)
-        host = self.host.with_(gentle=True, no_progress=no_progress, on_growth=growth)
+        host = self.host.with_(gentle=gentle, no_progress=no_progress, on_growth=growth)
         need = engine.client(None)
         if need is None:
             source = Source(host, credentials)
@@ -77,7 +79,7 @@ class Lab:
             found = engine.client_major(box)
             if found != facts.major and not any_client:
                 raise BackupFailed(
-                    f"the source is version {facts.version}, the client in {image.name} is {found or 'missing'}",
+                    f"the server is version {facts.version}, the client in {image.name} is {found or 'missing'}",
                     hint=f"name an image of major version {facts.major} with `image:`",
                 )
             yield source, facts
@@ -96,6 +98,16 @@ class Lab:
     def image(self, engine: Engine, needs: SandboxNeeds) -> Image:
         """The image a test of this engine runs in; pulled now if it must be, outside the measured time."""
         return self.docker.image(engine.image, engine.image_candidates(needs.major))
+
+    def major_in(self, engine: Engine, image: Image, run: str) -> str | None:
+        """The major version that an image holds, asked of it in a container that is gone afterwards; TestBroken where
+        it is not gone."""
+        disposal = Disposal()
+        with self.docker.open(BoxSpec(image=image, run=run, memory=CLIENT_MEMORY), disposal) as box:
+            found = engine.client_major(box)
+        if not disposal.clean:
+            raise TestBroken("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
+        return found
 
     @contextlib.contextmanager
     def sandbox(
@@ -120,7 +132,7 @@ class Lab:
             mounts=((fetched, IN, False), (out, OUT, True)),
             data_dir=needs.data_dir,
             data_bytes=needs.bytes,
-            data_on_disk=bool(needs.data_dir) and self._on_disk(needs, storage),
+            data_on_disk=bool(needs.data_dir) and self.on_disk(needs, storage),
             memory=needs.memory,
             no_progress=no_progress,
         )
@@ -128,7 +140,7 @@ class Lab:
             yield box
 
     @staticmethod
-    def _on_disk(needs: SandboxNeeds, storage: str) -> bool:
+    def on_disk(needs: SandboxNeeds, storage: str) -> bool:
         """Data goes into memory where it fits beside everything else; TestBroken where there is no room."""
         free = memory_available()
         if needs.memory // 4 > free:

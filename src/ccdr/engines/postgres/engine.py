@@ -6,9 +6,6 @@ What the dump does not hold (roles, database settings, owners of large objects) 
 
 from __future__ import annotations
 
-import csv
-import io
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,24 +14,19 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.postgres import identity
+from ccdr.engines.postgres import identity, questions, rights
 from ccdr.engines.postgres.capture import PSQL, Dumper
-from ccdr.engines.postgres.inventory import (
-    Inventory,
-    conf_line,
-    conninfo,
-    quote_ident,
-)
+from ccdr.engines.postgres.connection import OWN_OPTIONS, SYSTEM_CAS, Connection, major_of
+from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
+from ccdr.engines.postgres.target import Target
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.schema import Name, PlanPath, Text, WithPassword
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Look, Manifest
+from ccdr.schema import Name, Text, WithPassword
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
 CLUSTER, SERVER_LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - inside the sandbox
-SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
-NULL = "\x02NULL\x02"  # how psql is told to print SQL's NULL
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "fsync": "off",
@@ -44,67 +36,16 @@ THROWAWAY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
-# What a role or database may have set does not hold for the sandbox's own commands.
-SANDBOX_OPTIONS = (
-    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-    "-c default_transaction_read_only=off -c role=none"
+# The server answered, and does not let this role in.
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|no password supplied|(role|database) \"[^\"]*\" does not exist|"
+    r"permission denied|not permitted to log in|certificate verify failed|does not match host name"
 )
-# What an image lacks is not the backup's fault.
-_IMAGE_LACKS = re.compile(
-    r'extension "[^"]+" is not available|could not open extension control file[^\n]*|could not access file[^\n]*|'
-    r'invalid (?:LC_COLLATE |LC_CTYPE )?locale name[^\n]*|collation "[^"]+" for encoding[^\n]*|'
-    r"could not create locale[^\n]*|unsupported version[^\n]*in file header|unrecognized configuration parameter[^\n]*"
-)
-
-
-class Connection(WithPassword):
-    """How to reach the source. `host` may be a directory, for a Unix socket."""
-
-    host: Text = Field("/var/run/postgresql", description="name, address, or directory of the Unix socket")
-    port: int = Field(5432, ge=1, le=65535)
-    user: Text
-    database: Text
-    ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate (default: system's)")
-    tls: Literal["verify", "loopback"] = Field(
-        "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"
-    )
-
-    @property
-    def socket(self) -> Path | None:
-        return Path(self.host) if self.host.startswith("/") else None
-
-    @property
-    def verified_tls(self) -> bool:
-        if self.socket is not None:
-            return False
-        return self.tls == "verify" or not _is_loopback(self.host)
-
-    def environment(self, credentials: Path) -> dict[str, str]:
-        """libpq's variables; the password itself stays in a file."""
-        env = {
-            "PGHOST": self.host,
-            "PGPORT": str(self.port),
-            "PGUSER": self.user,
-            "PGDATABASE": self.database,
-            "PGPASSFILE": str(credentials / "pgpass"),
-            "PGAPPNAME": "ccdr",
-            "PGCONNECT_TIMEOUT": "15",
-        }
-        if self.verified_tls:
-            env |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.ca_file or SYSTEM_CAS)}
-        return env
 
 
 def images(major: str) -> tuple[str, ...]:
     """The official image, then the one that `make images` builds."""
     return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Postgres(EngineConfig):
@@ -147,15 +88,30 @@ class Postgres(EngineConfig):
             [*PSQL, "-c", sql], env=self.connection.environment(source.credentials), what="asking the source"
         )
         version, _, size = said.stdout.strip().partition("|")
-        return SourceFacts(version=version.split()[0], major=_major(version), bytes=int(size))
+        return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
+
+    def refused(self, said: str) -> bool:
+        return _REFUSED.search(said) is not None
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        c = self.connection
+        if c.socket is not None:
+            yield Look.ok("connection", f"by the Unix socket in {c.socket}")
+        elif c.verified_tls:
+            yield Look.ok("connection", f"to {c.host} by TLS, its certificate verified")
+        else:
+            yield Look.ok("connection", f"to {c.host}, which never leaves this machine")
+        env = {**c.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
+        out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
+        yield from rights.judged(rights.read_rights(out.stdout), c.user)
 
     def client_major(self, place: Place) -> str | None:
         try:
-            said = place.run(["pg_dump", "--version"]).stdout
+            out = place.run(["pg_dump", "--version"], ok=(0, 126, 127))  # a container's word for one that is not there
         except CommandFailed:
             return None
-        match = re.search(r"\d[\d.]*", said)
-        return _major(match[0]) if match else None
+        match = re.search(r"\d[\d.]*", out.stdout) if out.code == 0 else None
+        return major_of(match[0]) if match else None
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         env = self.connection.environment(source.credentials)
@@ -176,16 +132,16 @@ class Postgres(EngineConfig):
             bytes=int(inventory.database_bytes * 1.25) + 2**30,
             memory=self.memory or 2 * 2**30,
             user="postgres",
-            major=_major(inventory.version),
+            major=major_of(inventory.version),
             data_dir=DATA,
         )
 
     def start(self, box: Place, manifest: Manifest) -> str:
         inventory = Inventory(manifest.contents)
-        wanted = _major(inventory.version)
+        wanted = major_of(inventory.version)
         said = box.run(["postgres", "--version"]).stdout
         version = cast("re.Match[str]", re.search(r"\d[\d.]*", said))[0]
-        if _major(version) != wanted:
+        if major_of(version) != wanted:
             raise TestBroken(
                 f"the image holds PostgreSQL {version}, the backup is of {inventory.version}",
                 hint=f"name an image with major version {wanted}, such as postgres:{wanted}",
@@ -250,7 +206,7 @@ class Postgres(EngineConfig):
         except CommandFailed as error:
             if error.stalled:
                 raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            if lacks := _IMAGE_LACKS.search(error.stderr):
+            if lacks := questions.LACKS.search(error.stderr):
                 raise TestBroken(
                     f"the image lacks something that the backup needs: {lacks[0]}",
                     hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
@@ -269,8 +225,8 @@ class Postgres(EngineConfig):
             )
 
     def _sandbox_env(self, inventory: Inventory, database: str) -> dict[str, str]:
-        options = SANDBOX_OPTIONS
-        if int(_major(inventory.version).split(".")[0]) >= 17:
+        options = OWN_OPTIONS
+        if int(major_of(inventory.version).split(".")[0]) >= 17:
             options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
         return {
             "PGHOST": SOCKETS,
@@ -285,59 +241,21 @@ class Postgres(EngineConfig):
         return self._sandbox_env(inventory, inventory.database)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        env = self._restored_env(manifest)
-        env["PGOPTIONS"] += " -c default_transaction_read_only=on"
-        argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
-        said = box.run(argv, env=env, what="the query").stdout
-        rows = csv.reader(io.StringIO(said, newline=""))
-        # csv gives no field for an empty line, which is one empty text
-        return [[None if value == NULL else value for value in row or [""]] for row in rows]
+        return questions.rows(box, self._restored_env(manifest), sql)
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
-        rows = self.query(box, manifest, query)
-        if len(rows) > 1 or (rows and len(rows[0]) != 1):
-            raise CommandFailed(["query"], 1, f"{len(rows)} rows of {len(rows[0])} columns, expected one timestamp")
-        if not rows or rows[0][0] is None:
-            return None
-        # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
-        value = rows[0][0].replace("'", "''")
-        epoch = self.query(box, manifest, f"select extract(epoch from '{value}'::timestamptz)")[0][0]
-        return float(epoch) if epoch is not None else None
+        return questions.newest(box, self._restored_env(manifest), query)
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         return identity.compare(bench, self._restored_env(bench.manifest), self.jobs)
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        """`pg_amcheck` over every table and index. After a logical restore it proves that what was loaded is
-        readable throughout and that indexes agree with their tables, in the sandbox."""
-        env = self._restored_env(bench.manifest)
-        had = "amcheck" in Inventory(bench.manifest.contents).extensions
-        argv = [
-            "pg_amcheck",
-            "-w",
-            f"-j{self.jobs}",
-            "--heapallindexed",
-            "--install-missing",
-            conninfo(env["PGDATABASE"]),
-        ]
-        try:
-            out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck")
-        except CommandFailed as error:
-            if lacks := _IMAGE_LACKS.search(error.stderr):
-                hint = "name an image that has PostgreSQL's contrib modules"
-                raise TestBroken(f"the image cannot check integrity: {lacks[0]}", hint=hint) from None
-            raise
-        if not had:
-            bench.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
-        said = [line for line in (out.stdout + out.stderr).splitlines() if line.strip()]
-        yield CheckResult(
-            kind="integrity",
-            name="pg_amcheck --heapallindexed",
-            status=Verdict.PASS if out.code == 0 else Verdict.FAIL,
-            expected="no corruption",
-            actual="no corruption" if out.code == 0 else f"exit {out.code}, {len(said)} lines of findings",
-            detail="\n".join(said[:20]) or None,
-        )
+        return questions.integrity(bench, self._restored_env(bench.manifest), self.jobs)
+
+    # --- a real server --------------------------------------------------------------------------------
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        return Target.of(url, self, password_file, ca_file)
 
 
 # One command, since each costs 60 ms; the settings come on its standard input.
@@ -346,9 +264,3 @@ initdb -D {CLUSTER} -U "$1" -A trust -N -E "$2" --locale=C --no-instructions > /
 cat >> {CLUSTER}/postgresql.conf
 pg_ctl -D {CLUSTER} -w -t 120 -l {SERVER_LOG} -s start
 """
-
-
-def _major(version: str) -> str:
-    """`17.12 (Debian …)` is 17; before version 10 the first two numbers were the major version."""
-    numbers = version.split()[0].split(".")
-    return numbers[0] if int(numbers[0]) >= 10 else ".".join(numbers[:2])

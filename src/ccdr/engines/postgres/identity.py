@@ -33,7 +33,17 @@ _LARGE_OBJECTS = re.compile(r"BLOB METADATA |BLOB - |(ACL|COMMENT|SECURITY LABEL
 # What a role or a database may set, and what would then tell two equal databases apart.
 DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
 FILLED = "MATERIALIZED VIEW DATA"
-REFERENCE = "ccdr_reference"
+REFERENCE = "ccdr_reference"  # in the sandbox
+BESIDE = "_ref"  # appended to a working name, on a real server
+# What belongs to the whole server: a restore onto one that others use too does not touch it.
+OF_SERVER = ("role_all_settings",)
+_CREATE = re.compile(r"^CREATE DATABASE (?P<name>.+?) WITH TEMPLATE", re.M)
+_CONNECT = re.compile(r"^\\connect .*\n", re.M)
+_IDENT = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
+_ON_DATABASE = (
+    rf"^((?:ALTER DATABASE|COMMENT ON DATABASE|ALTER ROLE {_IDENT} IN DATABASE|(?:GRANT|REVOKE) [A-Z ,]+ ON DATABASE|"
+    rf"SECURITY LABEL FOR {_IDENT} ON DATABASE) )"
+)
 NAMED = 6  # how many differences a result names
 
 
@@ -110,7 +120,11 @@ def _stable(script: str) -> str:
 
 def _blocks(script: str) -> Counter[str]:
     """A script's parts, each with its comment header, as a multiset."""
-    return Counter(part.strip() for part in re.split(r"\n(?=--\n-- (?:Data for )?Name: )", script))
+    return Counter(part.strip() for part in _parts(script))
+
+
+def _parts(script: str) -> list[str]:
+    return re.split(r"\n(?=--\n-- (?:Data for )?Name: )", script)
 
 
 def statements(place: Place, dump: Path, toc: Toc, wanted: re.Pattern[str]) -> Counter[str]:
@@ -138,8 +152,9 @@ def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:
     return {m["oid"]: digest.sha256 for name, digest in files.items() if (m := _BLOB_FILE.fullmatch(name))}
 
 
-def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
-    """Dump the restored database again and compare: tables, large objects, sequences, objects, roles."""
+def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | None = None) -> Iterator[CheckResult]:
+    """Dump the restored database again and compare: tables, large objects, sequences, objects, roles. `working` is
+    its name on a real server: there it has another one than the source's, and roles that were there before."""
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {DUMP_OPTIONS}"}
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
@@ -158,13 +173,17 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int) -> Iterator[CheckRe
     for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
         before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
         yield _result(name, before, after, before.total())
-    yield _objects(bench, env, dump, again)
-    yield _roles(bench, env)
+    yield _objects(bench, env, dump, again, working)
+    if working is None:
+        yield _roles(bench, env)
     psql = ["psql", "-X", "-w", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
     utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
     said = read_inventory(box.run(psql, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
-    of_source, restored = ({key: facts.get(key) for key in COMPARED} for facts in (bench.manifest.contents, said))
-    compared = _result("database settings, and what a dump leaves out", of_source, restored, len(COMPARED))
+    if working is not None:
+        yield _roles_there(bench.manifest.contents, said)
+    keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
+    of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
+    compared = _result("database settings, and what a dump leaves out", of_source, restored, len(keys))
     versions = _versions(bench.manifest.contents["extensions"], said["extensions"])
     yield replace(compared, actual=compared.actual + versions)
 
@@ -198,6 +217,21 @@ def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
         status=Verdict.FAIL if wrong else Verdict.PASS,
         expected=f"{before.total()} statements",
         actual=f"differs: {_named(wrong)}" if wrong else f"{after.total()} statements, equal",
+    )
+
+
+def _roles_there(captured: Mapping[str, object], there: Mapping[str, object]) -> CheckResult:
+    """On a server of others, roles that were there before are left as they are: told, and no failure."""
+    before, after = cast("dict[str, object]", captured["roles"]), cast("dict[str, object]", there["roles"])
+    missing = sorted(before.keys() - after.keys())
+    other = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+    note = f"; attributes of the server's own, left as they are: {_named(other)}" if other else ""
+    return CheckResult(
+        kind="identical",
+        name="roles",
+        status=Verdict.FAIL if missing else Verdict.PASS,
+        expected=f"{len(before)} roles",
+        actual=f"missing: {_named(missing)}" if missing else f"{len(before)} roles{note}",
     )
 
 
@@ -257,11 +291,14 @@ def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
     return hashes[0] == hashes[1]
 
 
-def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path) -> CheckResult:
+def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path, working: str | None) -> CheckResult:
     """Definitions as pg_dump prints them. PostgreSQL prints some of them otherwise once they have been loaded
     (`CHECK (s IN (…))` on a varchar): so what differs is compared with the captured definitions after a load."""
     box = bench.sandbox
-    old, new = schema(box, dump).statements(), schema(box, again).statements()
+    captured, restored = schema(box, dump), schema(box, again)
+    if working is not None:
+        captured, restored = _named_alike(captured, restored, working)
+    old, new = captured.statements(), restored.statements()
     note = ""
     if (old - new) or (new - old):
         whole_database = re.compile(r"DATABASE|DATABASE PROPERTIES")
@@ -270,7 +307,7 @@ def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path) -> C
             reprinted = sum((old - new).values())
             # Whether a materialised view is filled stands in whole dumps alone.
             filled = {s: n for s, n in schema(box, dump, whole=False).statements().items() if _type(s) == FILLED}
-            old = _loaded_once(bench, env, dump) + Counter(filled)
+            old = _loaded_once(bench, env, dump, working) + Counter(filled)
             new = schema(box, again, whole=False).statements()
             note = f", {reprinted} of them printed otherwise by PostgreSQL after a load"
     wrong = [f"missing: {_title(s)}" for s in old - new] + [f"not in the backup: {_title(s)}" for s in new - old]
@@ -283,20 +320,62 @@ def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path) -> C
     )
 
 
-def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path) -> Counter[str]:
-    """The captured definitions, loaded into an empty database of the sandbox and dumped again."""
-    box, facts = bench.sandbox, bench.manifest.contents
+def _named_alike(captured: Schema, restored: Schema, working: str) -> tuple[Schema, Schema]:
+    """Both as if the restored database had the captured one's name: the working name occurs nowhere else."""
+    quoted, raw = _captured_name(captured)
+    of_database = re.compile(rf"^(-- Name: ){working}(?=; Type: DATABASE)", re.M)  # where it stands bare
+    text = of_database.sub(lambda match: f"{match[1]}{raw}", restored.text).replace(working, quoted)
+    return Schema(_CONNECT.sub("", captured.text)), Schema(_CONNECT.sub("", text))
+
+
+def _captured_name(captured: Schema) -> tuple[str, str]:
+    """The database's name as the dump's statements quote it, and bare."""
+    found = _CREATE.search(captured.text)
+    assert found is not None
+    quoted = found["name"]
+    return quoted, quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
+
+
+def database_properties(place: Place, dump: Path, working: str) -> str:
+    """The dump's statements on the database itself (owner, grants, comment, settings), for one of another name."""
+    whole = schema(place, dump)
+    quoted, raw = _captured_name(whole)
+    named = re.compile(_ON_DATABASE + re.escape(quoted) + r"(?=[ ;\n])", re.M)
+    found = []
+    for part in _parts(whole.text):
+        header = _HEADER.search(part)
+        if header is None:
+            continue
+        if header["type"] == "DATABASE" and header["name"] == raw:
+            # Not its creation, nor what comes after \connect.
+            found += [line for line in part.split("\n") if line.startswith("ALTER DATABASE ")]
+        elif (header["type"], header["name"]) == ("DATABASE PROPERTIES", raw) or (
+            header["type"] in ("ACL", "COMMENT", "SECURITY LABEL") and header["name"] == f"DATABASE {quoted}"
+        ):
+            # The last of them is followed by \connect, and what a script begins with.
+            found.append(part[header.end() :].partition("\n--\n")[2].partition("\n\\connect ")[0])
+    return named.sub(lambda match: f"{match[1]}{working}", "\n".join(found))
+
+
+def create_options(facts: Mapping[str, object]) -> str:
+    """The end of `create database …`, for one like the captured."""
     options = f"template template0 encoding '{facts['encoding']}'"
     options += f" lc_collate '{facts['collate']}' lc_ctype '{facts['ctype']}'"
     if facts["locale_provider"] == "i":
         options += f" locale_provider icu icu_locale '{facts['icu_locale']}'"
     elif facts["locale_provider"] == "b":
         options += f" locale_provider builtin builtin_locale '{facts['icu_locale']}'"
-    psql = ["psql", "-X", "-w", "-q", "-v", "ON_ERROR_STOP=1", "-d", "template1", "-c"]
-    reference, again = bench.out / "reference", {**env, "PGDATABASE": REFERENCE}
-    box.run([*psql, f"create database {REFERENCE} {options}"], env=env)
+    return options
+
+
+def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path, working: str | None) -> Counter[str]:
+    """The captured definitions, loaded into an empty database of the same server and dumped again."""
+    box, name = bench.sandbox, f"{working}{BESIDE}" if working else REFERENCE
+    psql = ["psql", "-X", "-w", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres" if working else "template1", "-c"]
+    reference, again = bench.out / "reference", {**env, "PGDATABASE": name}
+    box.run([*psql, f"create database {name} {create_options(bench.manifest.contents)}"], env=env)
     try:
-        argv = ["pg_restore", "-s", "--exit-on-error", "--no-tablespaces", "-d", REFERENCE, box.path(dump)]
+        argv = ["pg_restore", "-s", "--exit-on-error", "--no-tablespaces", "-d", name, box.path(dump)]
         box.run(argv, env=again, what="loading the definitions once more")
         reference.mkdir()
         reference.chmod(0o777)
@@ -304,7 +383,7 @@ def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path) -> Counter[st
         box.run(argv, env=again, what="dumping the definitions once more")
         return schema(box, reference, whole=False).statements()
     finally:
-        box.run([*psql, f"drop database {REFERENCE}"], env=env)
+        box.run([*psql, f"drop database {name}"], env=env)
 
 
 def _type(statement: str) -> str:

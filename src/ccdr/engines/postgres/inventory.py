@@ -40,6 +40,9 @@ select jsonb_build_object(
   'lc_monetary', (select current_setting('lc_monetary') where exists (
       select from pg_attribute where atttypid = 'money'::regtype and attrelid >= 16384)),
   'bootstrap', (select rolname from pg_roles where oid = 10),
+  'system_identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
+      (xpath('/row/n/text()', query_to_xml('select system_identifier as n from pg_catalog.pg_control_system()',
+                                           false, true, '')))[1]::text end,
   'database', d.datname,
   'database_bytes', pg_database_size(d.oid),
   'encoding', pg_encoding_to_char(d.encoding),

@@ -1,0 +1,202 @@
+"""`ccdr restore`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, table, verb, word
+from ccdr.errors import Exit, UsageProblem
+from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.restore import RestoreResult, Restoring
+
+NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
+
+
+@verb()
+@plan_argument
+@click.option("--asset", metavar="A", required=True, help="Which asset of the plan.")
+@click.option(
+    "--snapshot",
+    metavar="latest|ID",
+    default="latest",
+    show_default=True,
+    help="Which one; `latest` is the newest that has not failed a restore test.",
+)
+@click.option(
+    "--to",
+    "target",
+    metavar="TARGET",
+    required=True,
+    help="A directory (absent or empty), or postgresql://user@host:port/database (absent or empty).",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File whose first line is the password at TARGET.",
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CA that signed TARGET's certificate (default: the system's).",
+)
+@click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
+@click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
+@click.option("--despite-failed-checks", is_flag=True, help="Give it its final name though checks fail.")
+@click.option("--yes-i-mean", metavar="NAME", help="The target's name (directory or database), instead of typing it.")
+@dry_run_option
+def restore(
+    plan: str,
+    asset: str,
+    snapshot: str,
+    target: str,
+    password_file: Path | None,
+    ca_file: Path | None,
+    onto_source_server: bool,
+    despite_failed_test: bool,
+    despite_failed_checks: bool,
+    yes_i_mean: str | None,
+    dry_run: bool,
+) -> Exit:
+    """Restore an asset of PLAN for real: into a new directory, or into a new database on a server.
+
+    Nothing that exists is written over: a target that is not empty, or that is or could be the source, is refused.
+    What is restored has its final name only when it is whole and the asset's checks have passed.
+
+    Files stand below a directory each at its own path. A directory for a database gets the captured dump.
+
+    \b
+    Examples:
+      ccdr restore outbound --asset recordings --to /srv/restored
+      ccdr restore outbound --asset crm --to postgresql://postgres@db2/crm --password-file pw --dry-run
+      ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
+      ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
+    """
+    from ccdr.restore import Request, restoring
+
+    options = settings()
+    (job,) = options.jobs(plan, asset)
+    request = Request(
+        to=target,
+        snapshot=snapshot,
+        password_file=password_file,
+        ca_file=ca_file,
+        onto_source_server=onto_source_server,
+        despite_failed_test=despite_failed_test,
+        despite_failed_checks=despite_failed_checks,
+    )
+    services = options.services()
+    with contextlib.ExitStack() as stack:
+        with progress() as watched:
+            one = stack.enter_context(restoring(job, request, services, watched, dry_run=dry_run))
+        if dry_run:
+            return _dry_run(one)
+        _tell_intention(one)
+        _agree(one.name, yes_i_mean)
+        with progress() as watched:
+            one.carry_out(watched)
+    if options.json:
+        print_json(one.result.as_json())
+    else:
+        _tell(one.result)
+    return one.result.exit_code
+
+
+def _agree(name: str, given: str | None) -> None:
+    """UsageProblem, and nothing was done, unless somebody has given the target's name."""
+    if given is None and not sys.stdin.isatty():
+        raise UsageProblem(
+            "nobody is here to type the target's name; nothing was done",
+            hint=f"in a script add --yes-i-mean {shlex.quote(name)}",
+        )
+    if given is None:
+        try:
+            given = click.prompt(f"To go on, type the target's name ({name})", err=True)
+        except click.Abort:
+            raise UsageProblem("nothing was done") from None
+    if given != name:
+        raise UsageProblem(f"{given!r} is not the target's name, {name!r}; nothing was done")
+
+
+def _dry_run(one: Restoring) -> Exit:
+    if settings().json:
+        result, found = one.result, one.estimate
+        print_json(
+            {
+                "would_restore": {
+                    "plan": result.plan,
+                    "asset": result.asset,
+                    "snapshot": result.shown_snapshot,
+                    "target": result.target,
+                    "will": one.will,
+                    "checks": [check.label for check in one.job.checks],
+                    "estimate_s": result.estimate_s,
+                    "estimate": str(found) if found else NOT_MEASURED,
+                    "notes": result.notes,
+                    "findings": result.findings,
+                }
+            }
+        )
+    else:
+        _tell_intention(one)
+        click.echo("nothing was done")
+    return Exit.OK
+
+
+def _tell_intention(one: Restoring) -> None:
+    """What it will do, how long it should take, and what a person should know, before the question."""
+    result, snapshot, to_stderr = one.result, one.result.snapshot, settings().json
+    assert snapshot is not None
+    tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
+    size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "it was never restore-tested here")
+    checks = ", ".join(check.label for check in one.job.checks) or "nothing: the asset names no checks"
+    lines = [
+        ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
+        ("as of", f"{rfc3339(snapshot.consistent_point)}: what was written later is not in it"),
+        ("to", str(result.target_name)),
+        *(("", f"it {said}") for said in one.will),
+        ("checks", checks),
+        ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
+        *(("note", said) for said in result.notes),
+        *(("finding", said) for said in result.findings),
+    ]
+    click.echo(f"restore {result.plan}/{result.asset}", err=to_stderr)
+    for label, said in lines:
+        click.echo(f"  {label:8}{said}", err=to_stderr)
+
+
+def _tell(result: RestoreResult) -> None:
+    colour = "green" if result.exit_code in (Exit.OK, Exit.LEFT_BEHIND) else "red"
+    click.echo(
+        f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}"
+    )
+    if result.reason:
+        click.echo(f"  {result.reason}")
+    if result.hint:
+        click.echo(f"  → {result.hint}")
+    for said in result.left_behind:
+        click.echo(f"  left behind: {said}")
+    if result.checks:
+        click.echo()
+        table(
+            ("", "check", "expected", "found"),
+            [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in result.checks],
+        )
+        for check in result.checks:
+            if check.detail and check.status is Verdict.FAIL:
+                click.echo(f"\n  {check.name}:")
+                for line in check.detail.splitlines():
+                    click.echo(f"    {line}")
+    click.echo()
+    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
+    estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""
+    click.echo(f"took {human_seconds(sum(result.phases.values()))} ({phases}){estimated}")
+    if result.record is not None:
+        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")

@@ -1,0 +1,179 @@
+"""Can the objectives be met, by what was measured? From the ledger alone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.catalogue import CLOCK_TOLERANCE
+from ccdr.history import BACKUP_END, CHECKED, CLEAN, DAMAGED, PRUNED, STORED, TEST_END, AssetHistory, Histories, Record
+from ccdr.ledger import Ledger
+from ccdr.model import Look, human_seconds, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.lint import widest_gap
+from ccdr.services import Job
+
+RECORDS = 20_000  # how far back is read: a month of 200 assets, in a quarter of a second
+BACKUPS, TESTS = 50, 10  # of an asset, that count
+NEAR = 0.8  # of an objective
+SKEW = 30.0  # seconds
+Key = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The newest of each asset, newest first: seconds that good backups took, and RTOs (seconds, basis) measured."""
+
+    backups: Mapping[Key, list[float]] = field(default_factory=dict)
+    rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
+
+
+def read_past(ledger: Ledger) -> Past:
+    backups: dict[Key, list[float]] = defaultdict(list)
+    rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
+    for record in itertools.islice(ledger.records(reverse=True), RECORDS):
+        key = (record["plan"], record["asset"])
+        if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
+            backups[key].append(sum((record.get("phases") or {}).values()))
+        elif record["kind"] == TEST_END and record.get("verdict") == "PASS" and len(rtos[key]) < TESTS:
+            rto = record.get("rto") or {}
+            if rto.get("achieved_s") is not None:
+                rtos[key].append((rto["achieved_s"], str(rto.get("basis"))))
+    return Past(backups, rtos)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest of the values that at least `share` of them do not exceed; ValueError where there is none."""
+    known = sorted(values)
+    if not known:
+        raise ValueError("no values")
+    return known[max(0, math.ceil(share * len(known)) - 1)]
+
+
+def rpo(job: Job, past: Past) -> Iterator[Look]:
+    """The worst exposure is just before a backup is usable: its schedule's widest gap, and the time it takes."""
+    what, backup = "RPO by schedule", job.engine.backup
+    if backup is None:
+        return  # lint has said so
+    objective = job.objectives.rpo
+    gap = widest_gap(backup.schedule, job.loaded.plan.timezone)
+    took = past.backups.get((job.plan, job.asset))
+    more = "back up more often, or state an RPO that is true"
+    between = f"up to {human_seconds(gap)} between backups"
+    if not took:
+        if gap > objective:
+            yield Look.fail(what, f"{between}, more than the {human_seconds(objective)} wanted", more)
+        else:
+            yield Look.warn(what, f"{between}; how long one takes is not measured", f"run `ccdr backup {job.plan}`")
+        return
+    slow = percentile(took, 0.95)
+    said = f"{between} and {human_seconds(slow)} for one (95 % of the last {len(took)}) make "
+    said += f"{human_seconds(gap + slow)} of the {human_seconds(objective)} wanted"
+    if gap + slow > objective:
+        yield Look.fail(what, said, more)
+    elif gap + slow > NEAR * objective:
+        yield Look.warn(what, f"{said}: one backup that fails or is slow breaches it", "back up more often")
+    else:
+        yield Look.ok(what, said)
+
+
+def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
+    what, objective, basis = "RTO by tests", job.objectives.rto, job.engine.settings
+    do = f"run `ccdr test {job.plan} --asset {job.asset}`"
+    if job.engine.restore_test is None:
+        return
+    measured = [seconds for seconds, how in past.rtos.get((job.plan, job.asset), ()) if how == basis]
+    if not measured:
+        last = history.last_conclusive_test
+        tested = f"the last test says {last['verdict']}" if last else "it was never tested"
+        yield Look.warn(what, f"not measured with {basis} settings: {tested}", do)
+        return
+    newest, worst = measured[0], max(measured)
+    said = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
+    sooner = "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"
+    if newest > objective:
+        yield Look.fail(what, said, sooner)
+    elif worst > objective or newest > NEAR * objective:
+        yield Look.warn(what, f"{said}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
+    else:
+        yield Look.ok(what, f"{said}; at worst {human_seconds(worst)} (tests: {len(measured)})")
+
+
+def source_clock(history: AssetHistory) -> Iterator[Look]:
+    """By the last good backup: a consistent point is this host's time, `freshness` is judged by the source's."""
+    skew = (history.last_good_backup or {}).get("clock_skew_s")
+    if not isinstance(skew, int | float):
+        return
+    what, do = "source's clock", "set both by NTP"
+    said = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
+    if abs(skew) > CLOCK_TOLERANCE.total_seconds():
+        yield Look.fail(what, said, do)
+    elif abs(skew) > SKEW:
+        yield Look.warn(what, said, do)
+    else:
+        yield Look.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
+
+
+def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
+    """Is the repository looked after, and is anybody told?"""
+    plan = loaded.plan
+    done = history.get((plan.plan, None), AssetHistory())
+    if plan.retention is None:
+        said = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
+        yield Look.warn("retention", said, "add `retention: {keep_within: 35d}` to the plan")
+    else:
+        yield from _pruned(done.newest.get(PRUNED))
+    yield _checked(loaded, done, now)
+    if plan.notify.urls_file is None and plan.notify.ping_file is None:
+        said = "nobody is told when something fails"
+        yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
+    else:
+        yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
+
+
+def _told(urls: Any, ping: Any) -> Iterator[str]:
+    if urls is not None:
+        yield "the addresses in urls_file"
+    if ping is not None:
+        yield "a dead-man ping"
+
+
+def _pruned(record: Record | None) -> Iterator[Look]:
+    what = "retention"
+    if record is None:
+        yield Look.ok(what, "is stated; nothing was due to be removed yet")
+    elif record.get("result") != "DONE":
+        said = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
+        yield Look.warn(what, said, "see `ccdr ledger show`, then run it again")
+    else:
+        yield Look.ok(what, f"last carried out {record['time'][:19]}Z")
+
+
+def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
+    what, plan, record = "repository check", loaded.plan, done.newest.get(CHECKED)
+    cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
+    if record is None:
+        said = "its stored data was never read and verified"
+        return Look.warn(what, said, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`")
+    when = f"{record['time'][:19]}Z"
+    if damaged := sorted(part for part, (_, result) in done.read.items() if result == DAMAGED):
+        said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
+        do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
+        return Look.fail(what, said, do)
+    if record.get("result") != CLEAN:
+        said = f"that of {when} proved nothing: {record.get('reason')}"
+        return Look.warn(what, said, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`")
+    gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
+    if now - utc(record["time"]) > gap + timedelta(hours=1):
+        return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
+    full = record.get("full_since")
+    covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
+    if full is None:
+        said = f"clean at {when}; {covered}, and all of it not once yet"
+        return Look.ok(what, f"{said} (takes {human_seconds(cycle.total_seconds())})")
+    return Look.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")

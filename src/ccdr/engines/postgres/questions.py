@@ -1,0 +1,71 @@
+"""What checks ask of a restored database, wherever it stands: `env` is how its server is reached."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+
+from ccdr.engines.postgres.capture import PSQL
+from ccdr.engines.postgres.inventory import Inventory, conninfo
+from ccdr.errors import CommandFailed, TestBroken
+from ccdr.interfaces import Bench, Place, Pulse
+from ccdr.model import CheckResult, Verdict
+
+NULL = "\x02NULL\x02"  # how psql is told to print SQL's NULL
+# What an image or a server lacks is not the backup's fault.
+LACKS = re.compile(
+    r'extension "[^"]+" is not available|could not open extension control file[^\n]*|could not access file[^\n]*|'
+    r'invalid (?:LC_COLLATE |LC_CTYPE )?locale name[^\n]*|collation "[^"]+" for encoding[^\n]*|'
+    r"could not create locale[^\n]*|unsupported version[^\n]*in file header|unrecognized configuration parameter[^\n]*"
+)
+
+
+def rows(box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = None) -> list[list[str | None]]:
+    """As `Restored.query`."""
+    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on"}
+    argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
+    said = box.run(argv, env=env, what="the query", pulse=pulse).stdout
+    found = csv.reader(io.StringIO(said, newline=""))
+    # csv gives no field for an empty line, which is one empty text
+    return [[None if value == NULL else value for value in row or [""]] for row in found]
+
+
+def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:
+    """As `Restored.newest`."""
+    found = rows(box, env, query, pulse)
+    if len(found) > 1 or (found and len(found[0]) != 1):
+        raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
+    if not found or found[0][0] is None:
+        return None
+    # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
+    value = found[0][0].replace("'", "''")
+    epoch = rows(box, env, f"select extract(epoch from '{value}'::timestamptz)")[0][0]
+    return float(epoch) if epoch is not None else None
+
+
+def integrity(bench: Bench, env: Mapping[str, str], jobs: int, pulse: Pulse | None = None) -> Iterator[CheckResult]:
+    """`pg_amcheck` over every table and index. After a logical restore it proves that what was loaded is
+    readable throughout and that indexes agree with their tables, where it was loaded."""
+    had = "amcheck" in Inventory(bench.manifest.contents).extensions
+    database = conninfo(env["PGDATABASE"])
+    argv = ["pg_amcheck", "-w", f"-j{jobs}", "--heapallindexed", "--install-missing", database]
+    try:
+        out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
+    except CommandFailed as error:
+        if lacks := LACKS.search(error.stderr):
+            hint = "name an image that has PostgreSQL's contrib modules"
+            raise TestBroken(f"the image cannot check integrity: {lacks[0]}", hint=hint) from None
+        raise
+    if not had:
+        bench.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
+    said = [line for line in (out.stdout + out.stderr).splitlines() if line.strip()]
+    yield CheckResult(
+        kind="integrity",
+        name="pg_amcheck --heapallindexed",
+        status=Verdict.PASS if out.code == 0 else Verdict.FAIL,
+        expected="no corruption",
+        actual="no corruption" if out.code == 0 else f"exit {out.code}, {len(said)} lines of findings",
+        detail="\n".join(said[:20]) or None,
+    )

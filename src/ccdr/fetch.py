@@ -1,0 +1,69 @@
+"""What a restore test and a restore share: which snapshots there are, fetching one, and seeing that all of it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, of_source, text_digest
+from ccdr.errors import BackupBad, UsageProblem
+from ccdr.interfaces import Progress
+from ccdr.model import Manifest, Snapshot
+from ccdr.services import Job, Services
+from ccdr.storage.restic import Restic
+
+SHORTEST_ID = 4  # characters of an id that are taken for one
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """An asset's snapshots, each list oldest first: all that are there, those of the source that the plan now names,
+    and of these the ones that are not dated in the future."""
+
+    there: list[Snapshot]
+    ours: list[Snapshot]
+    good: list[Snapshot]
+
+    def by_id(self, job: Job, beginning: str) -> Snapshot:
+        """The one whose id begins so; UsageProblem where there is none, or more than one."""
+        matching = [s for s in self.there if s.id.startswith(beginning)] if len(beginning) >= SHORTEST_ID else []
+        if len(matching) != 1:
+            raise UsageProblem(
+                f"{'no' if not matching else 'more than one'} snapshot of {job.plan}/{job.asset} has an id "
+                f"that begins with {beginning!r}",
+                hint=f"`ccdr snapshots {job.plan}` lists them",
+            )
+        return matching[0]
+
+
+def candidates(job: Job, services: Services, synchronised: Synchronised) -> Candidates:
+    """By the catalogue, right after it was synchronised with the repository."""
+    now, gone = services.clock.now(), {s.id for s in synchronised.vanished}
+    there = [s for s in services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
+    ours = [s for s in there if of_source(s, job.engine.source_name)]
+    return Candidates(there, ours, [s for s in ours if not dated_in_future(s, now)])
+
+
+def fetch(
+    repo: Restic, snapshot: Snapshot, manifest: Manifest, into: Path, progress: Progress, *, root: str = "/"
+) -> Path:
+    """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
+    the manifest the one we know, is every captured file there in full? BackupBad where not."""
+    repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+    restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
+    try:
+        text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise BackupBad(f"the fetched snapshot has no manifest: {error.strerror}") from None
+    if text_digest(text) != snapshot.manifest_sha256:
+        raise BackupBad(
+            "the manifest in the repository is not the one in the catalogue",
+            hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
+        )
+    for name, digest in manifest.files.items():
+        path = restored / name
+        size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
+        if size != digest.bytes:
+            found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
+            raise BackupBad(f"the restore is incomplete: {name} {found}")
+    return restored

@@ -1,0 +1,10 @@
+"""Restores one asset's snapshot for real: into a directory, or onto a server.
+
+`work.py` is the use-case and what is decided before anything is written; `directory.py` and `server.py` are the two
+ways; `estimate.py` tells from measured tests how long it should take; `result.py` is what goes into the ledger.
+"""
+
+from ccdr.restore.result import RESTORE_END, RESTORE_START, RestoreResult
+from ccdr.restore.work import Request, Restoring, restoring
+
+__all__ = ["RESTORE_END", "RESTORE_START", "Request", "RestoreResult", "Restoring", "restoring"]

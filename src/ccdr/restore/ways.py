@@ -1,0 +1,245 @@
+"""The two ways to restore: into a directory, and onto a server. Each brings, checks, finishes, or undoes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ccdr.checks.base import CheckConfig, run_check
+from ccdr.checks.command import Command
+from ccdr.checks.identical import Identical
+from ccdr.errors import BackupBad, TestBroken
+from ccdr.fetch import fetch
+from ccdr.interfaces import Bench, Engine, Place, Progress, Restored, ServerTarget, Source
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict
+from ccdr.restore.directory import Staging, opened
+from ccdr.restore.result import RestoreResult
+from ccdr.sandbox.docker import Disposal
+from ccdr.services import Job, Services
+from ccdr.state import Run
+from ccdr.storage.restic import Restic
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be restored, and the rooms it is done with."""
+
+    job: Job
+    services: Services
+    repo: Restic
+    run: Run
+    snapshot: Snapshot
+    manifest: Manifest
+    result: RestoreResult
+
+    @contextlib.contextmanager
+    def phase(self, name: str, text: str, progress: Progress) -> Iterator[None]:
+        clock, phases = self.services.clock, self.result.phases
+        progress.step(text)
+        began = clock.monotonic()
+        try:
+            yield
+        finally:
+            phases[name] = phases.get(name, 0.0) + clock.monotonic() - began
+
+    @property
+    def engine(self) -> Engine:
+        return self.job.engine
+
+    def verified(self, restored: Path) -> None:
+        """Every captured file has the SHA-256 that the manifest says: before anything is made of it."""
+        found = self.services.digest(restored, list(self.manifest.files))
+        bad = sorted(name for name, digest in self.manifest.files.items() if found[name].sha256 != digest.sha256)
+        if bad:
+            raise BackupBad(
+                f"{len(bad)} of {len(self.manifest.files)} files are not as captured: {', '.join(bad[:3])}",
+                hint="restore an older snapshot, and run `restic check --read-data` on the repository",
+            )
+
+    def check(self, checks: list[CheckConfig], engine: Restored, bench: Bench, progress: Progress) -> list[CheckResult]:
+        results: list[CheckResult] = []
+        for check in checks:
+            progress.step(f"checking {self.job.asset}: {check.label}")
+            try:
+                results += run_check(check, engine, bench)
+            except TestBroken as error:  # a sandbox that breaks is no reason to have no data
+                results.append(skipped(check, str(error), Verdict.INCONCLUSIVE))
+        return results
+
+
+class Way(Protocol):
+    """`bring` and what follows run once each, in this order; `undo` at any point after `bring` has begun."""
+
+    def will(self) -> list[str]:
+        """What it does there, for the person who is asked."""
+
+    def bring(self, progress: Progress) -> None:
+        """Fetch, prove whole, load: under another name than the target's."""
+
+    def check(self, progress: Progress) -> list[CheckResult]: ...
+
+    def finish(self, progress: Progress) -> list[str]:
+        """Give it its name; what is left to clear away."""
+
+    def undo(self) -> list[str]:
+        """Remove what `bring` made; what could not be removed."""
+
+    def standing(self) -> str:
+        """Where it stands before `finish`."""
+
+
+def skipped(check: CheckConfig, why: str, status: Verdict = Verdict.SKIPPED) -> CheckResult:
+    return CheckResult(check.kind_name, check.label, status, "a look", f"not looked at: {why}")
+
+
+@dataclass(frozen=True)
+class IntoDirectory:
+    """A file tree with all its paths below the directory; of any other engine, the files that were captured."""
+
+    order: Order
+    staging: Staging
+
+    @property
+    def _whole(self) -> bool:
+        return not self.order.engine.has_server
+
+    def will(self) -> list[str]:
+        if self._whole:
+            roots = ", ".join(map(str, self._roots))
+            return [f"writes {roots} below {self.staging.target}, each at its own path"]
+        return [f"writes the captured files into {self.staging.target}; they are loaded nowhere"]
+
+    @property
+    def _roots(self) -> list[str]:
+        return [str(path) for path in roots_of(self.order.manifest.contents)]
+
+    def bring(self, progress: Progress) -> None:
+        order, staging = self.order, self.staging
+        staging.begin()
+        with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
+            root = "/" if self._whole else order.snapshot.root
+            restored = fetch(order.repo, order.snapshot, order.manifest, staging.tree, progress, root=root)
+            if self._whole:
+                order.engine.complete(staging.tree, restored, order.manifest)
+        with order.phase("check", "comparing digests", progress):
+            order.verified(restored)
+            if self._whole:
+                staging.move_capture(restored, self._roots)
+
+    def check(self, progress: Progress) -> list[CheckResult]:
+        order = self.order
+        with order.phase("check", f"checking {order.job.asset}", progress):
+            if not self._whole:
+                count = len(order.manifest.files)
+                equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
+                return [
+                    equal,
+                    *(skipped(c, "it needs a server") for c in order.job.checks if not isinstance(c, Identical)),
+                ]
+            # Whatever the plan asks for: here every byte must be what was captured.
+            asked: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Identical)]
+            same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
+            plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
+            return [*same, *plain, *self._in_sandbox([c for c in asked if c.needs_sandbox], progress)]
+
+    def _bench(self, box: Place | None) -> Bench:
+        order, staging = self.order, self.staging
+        host, digest = order.services.host, order.services.digest
+        return Bench(order.manifest, staging.tree, staging.capture, staging.out, box, host, digest)
+
+    def _in_sandbox(self, checks: list[CheckConfig], progress: Progress) -> list[CheckResult]:
+        """Checks that run programs look at the tree from a sandbox, as in a restore test; it is mounted read-only."""
+        if not checks:
+            return []
+        order, staging, disposal = self.order, self.staging, Disposal(done=True)
+        results: list[CheckResult] = []
+        try:
+            needs = order.engine.sandbox(order.manifest)
+            image = order.services.lab.image(order.engine, needs)
+            disposal.done = False
+            made = order.services.lab.sandbox(
+                needs,
+                image,
+                run=order.run.id,
+                fetched=staging.tree,
+                out=staging.out,
+                storage=order.job.engine.storage,
+                no_progress=order.job.limits.no_progress,
+                disposal=disposal,
+                keep=False,
+            )
+            with opened(staging.tree), made as box:
+                results += order.check(checks, order.engine, self._bench(box), progress)
+        except TestBroken as error:
+            results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
+        order.result.left_behind += disposal.problems
+        return results
+
+    def finish(self, progress: Progress) -> list[str]:
+        with self.order.phase("finish", f"naming it {self.staging.target}", progress):
+            self.staging.finish(self.order.services.host)
+            return self.staging.remove()
+
+    def undo(self) -> list[str]:
+        return self.staging.remove()
+
+    def standing(self) -> str:
+        return f"what was restored stands in {self.staging.tree}: move it yourself, or remove {self.staging.root}"
+
+
+@dataclass
+class OntoServer:
+    """The dump is fetched into scratch, and loaded by the server's own client."""
+
+    order: Order
+    target: ServerTarget
+    source: Source
+    look: list[str]
+    loaded: Restored | None = None
+    fetched: Path | None = None
+    restored: Path | None = None
+
+    def will(self) -> list[str]:
+        return self.look
+
+    def bring(self, progress: Progress) -> None:
+        order = self.order
+        self.fetched = order.run.directory("fetched")
+        with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
+            self.restored = fetch(order.repo, order.snapshot, order.manifest, self.fetched, progress)
+        with order.phase("check", "comparing digests", progress):
+            order.verified(self.restored)
+        with order.phase("load", f"loading {order.job.asset} into {self.target.shown}", progress):
+            self.loaded = self.target.load(self.source, self.restored, order.manifest, progress)
+
+    def check(self, progress: Progress) -> list[CheckResult]:
+        order, services = self.order, self.order.services
+        assert self.fetched is not None and self.restored is not None and self.loaded is not None
+        out = order.run.directory("out")
+        bench = Bench(
+            order.manifest, self.fetched, self.restored, out, self.source.place, services.host, services.digest
+        )
+        with order.phase("check", f"checking {order.job.asset}", progress):
+            ours: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Command)]
+            theirs = [c for c in order.job.checks if isinstance(c, Command)]
+            results = order.check(ours, self.loaded, bench, progress)
+            return results + [skipped(c, "it is written for the sandbox") for c in theirs]
+
+    def finish(self, progress: Progress) -> list[str]:
+        with self.order.phase("finish", f"naming it {self.target.name}", progress):
+            return self.target.finish(self.source)
+
+    def undo(self) -> list[str]:
+        return self.target.undo(self.source)
+
+    def standing(self) -> str:
+        return self.target.standing()
+
+
+def roots_of(contents: Mapping[str, object]) -> list[Path]:
+    """Source paths that a manifest's contents name."""
+    roots = contents.get("roots")
+    return [Path(str(r)) for r in roots] if isinstance(roots, list) else []

@@ -1,0 +1,331 @@
+"""One restore: everything is looked at first, a person agrees, then it is carried out and recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.catalogue import Synchronised, dated_in_future, of_source
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
+from ccdr.fetch import Candidates, candidates
+from ccdr.history import AssetHistory
+from ccdr.interfaces import KnownSource, Progress
+from ccdr.model import Manifest, Snapshot, rfc3339
+from ccdr.restore import directory
+from ccdr.restore.directory import Guarded
+from ccdr.restore.estimate import PHASES, Estimate, estimate
+from ccdr.restore.result import RESTORE_END, RESTORE_START, RESTORED, RestoreResult
+from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
+from ccdr.sandbox.lab import room_for
+from ccdr.services import Job, Services
+from ccdr.state import Run
+from ccdr.storage.restic import Restic
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. `to` is a directory or a server's URL."""
+
+    to: str
+    snapshot: str = "latest"
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    onto_source_server: bool = False
+    despite_failed_test: bool = False
+    despite_failed_checks: bool = False
+
+    @property
+    def is_url(self) -> bool:
+        return "://" in self.to
+
+
+@contextlib.contextmanager
+def restoring(
+    job: Job, request: Request, services: Services, progress: Progress, *, dry_run: bool = False
+) -> Iterator[Restoring]:
+    """Look at everything, and give what would be done; whoever is asked then calls `carry_out`, or raises
+    UsageProblem. UsageProblem and Locked mean that nothing was done; a refusal is recorded all the same, unless it is
+    a `dry_run`. The record is written when the context ends."""
+    repo = services.repository(job.loaded, job.limits)
+    with services.state.lock(job.plan, job.asset, "restore"), services.state.reading(repo.location):
+        one: Restoring | None = None
+        try:
+            with services.state.run(services.clock) as run, contextlib.ExitStack() as stack:
+                one = Restoring(job, request, services, repo, run, stack)
+                one.look(progress)
+                yield one
+        except UsageProblem as error:
+            if one is not None:
+                one.result.refused(str(error), error.hint)
+            raise
+        except CcdrError as error:
+            if one is not None and one.result.reason is None:
+                one.result.failed(str(error), error.exit_code, error.hint)
+            raise
+        except KeyboardInterrupt:
+            if one is not None and one.result.reason is None:
+                one.result.failed("interrupted", Exit.NOT_CARRIED_OUT)
+            raise
+        finally:
+            if one is not None and not dry_run:
+                one.conclude()
+
+
+class Restoring:
+    """One run of `restoring`."""
+
+    def __init__(
+        self,
+        job: Job,
+        request: Request,
+        services: Services,
+        repo: Restic,
+        run: Run,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self.job, self.request = job, request
+        self._services, self._repo, self._run, self._stack = services, repo, run, stack
+        self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
+        self.estimate: Estimate | None = None
+        self._started = False
+        self._way: Way | None = None
+        self.name = ""  # what a person types to agree
+
+    @property
+    def will(self) -> list[str]:
+        """What it is going to do, sentence by sentence."""
+        assert self._way is not None
+        return self._way.will()
+
+    # --- before anything is written -------------------------------------------------------------------
+
+    def look(self, progress: Progress) -> None:
+        """UsageProblem where it must not be done; nothing is changed."""
+        job, services, result = self.job, self._services, self.result
+        if not self.request.is_url:  # the cheapest question first
+            self._path()
+        progress.step("asking the repository")
+        history = services.history(job)
+        synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
+        result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        found = candidates(job, services, synchronised)
+        snapshot = result.snapshot = self._select(found, history, synchronised)
+        manifest = services.catalogue.manifest(snapshot)
+        with contextlib.suppress(CommandFailed):
+            result.tools = {"ccdr": __version__, "restic": self._repo.version()}
+        order = Order(job, services, self._repo, self._run, snapshot, manifest, result)
+        progress.step("looking at the target")
+        if self.request.is_url:
+            self._way = self._server(order, found, progress)
+            phases = PHASES
+        else:
+            self._way = self._directory(order)
+            phases = PHASES if not job.engine.has_server else PHASES[:1]
+        self.estimate = estimate(services.ledger.records(), job.plan, job.asset, snapshot.bytes, phases)
+        result.estimate_s = self.estimate.seconds if self.estimate else None
+
+    def _select(self, found: Candidates, history: AssetHistory, synchronised: Synchronised) -> Snapshot:
+        """The newest that counts and has not failed a test; or the one that was named."""
+        job, result, asked = self.job, self.result, self.request.snapshot
+
+        def bad(snapshot: Snapshot) -> bool:
+            return snapshot.note is not None or history.disproved(snapshot.id)
+
+        if asked == "latest":
+            usable = [s for s in found.good if not bad(s)]
+            if self.request.despite_failed_test:
+                usable = found.good
+            if not usable:
+                raise UsageProblem(
+                    f"there is no snapshot of {job.plan}/{job.asset} that counts"
+                    + (" and has not failed its test" if found.good else ""),
+                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test"
+                    if found.good
+                    else "is it the right plan, and the right repository?",
+                )
+            chosen = usable[-1]
+        else:
+            chosen = found.by_id(job, asked)
+        if bad(chosen) and not self.request.despite_failed_test:
+            raise UsageProblem(
+                f"snapshot {chosen.short} failed its last restore test"
+                if chosen.note is None
+                else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
+                hint="take an older one; to restore it all the same, add --despite-failed-test",
+            )
+        result.proven = history.proven.get(chosen.id)
+        if not of_source(chosen, job.engine.source_name):
+            result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
+        if dated_in_future(chosen, self._services.clock.now()):
+            result.notes.append("it bears a date in the future: somebody's clock was wrong")
+        for s in found.there:
+            if s.consistent_point > chosen.consistent_point and bad(s):
+                result.notes.append(f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test")
+        for s in synchronised.vanished:
+            if s.consistent_point > chosen.consistent_point:
+                result.notes.append(f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished")
+        return chosen
+
+    def _path(self) -> Path:
+        if not self.request.to.strip():
+            raise UsageProblem("--to is empty", hint="name a directory that is not there yet, or a server's URL")
+        path = Path(self.request.to).expanduser().absolute()
+        self.result.target_kind, self.result.target_name, self.name = "directory", str(path), path.name
+        if ".." in path.parts:
+            raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
+        return path
+
+    def _directory(self, order: Order) -> Way:
+        path = self._path()
+        contents = order.manifest.contents
+        count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
+        entries = count if not order.engine.has_server else len(order.manifest.files)
+        size, run = order.snapshot.bytes, order.run.id
+        staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
+        self.result.notes += notes
+        if not order.engine.has_server and contents.get("owners") and os.geteuid() != 0:
+            self.result.notes.append("run by a user who is not root: every file will belong to that user")
+        return IntoDirectory(order, staging)
+
+    def _guarded(self, manifest: Manifest) -> list[Guarded]:
+        """What a restore into a directory must stay away from: every source of the plan on this host, as the plan and
+        the snapshot name it, the repository, ccdr's own state."""
+        plan = self.job.loaded.plan
+        found = [
+            Guarded(Path(path), f"which {name} is backed up from")
+            for name, engine in plan.assets.items()
+            for path in getattr(engine, "paths", ())
+        ]
+        found += [
+            Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)
+        ]
+        if plan.repository.is_local:
+            found.append(Guarded(Path(plan.repository.location), "the plan's repository"))
+        found.append(Guarded(self._services.state.root, "ccdr's own state"))
+        return found
+
+    def _server(self, order: Order, found: Candidates, progress: Progress) -> Way:
+        request, services, limits = self.request, self._services, self.job.limits
+        target = order.engine.onto(request.to, request.password_file, request.ca_file)
+        self.result.target_kind, self.result.target_name, self.name = "server", target.shown, target.name
+        again = order.snapshot.bytes  # the second dump, to compare
+        try:
+            room_for(order.run.scratch, int((order.snapshot.bytes + again) * 1.05) + 2**24)
+        except TestBroken as error:
+            raise UsageProblem(str(error), hint=error.hint) from None
+        credentials = order.run.directory("credentials")
+        services.write_credentials_of(target.client, credentials, what="--to")
+        try:
+            source, _ = self._stack.enter_context(
+                services.lab.source(
+                    target.client,
+                    order.run.id,
+                    order.run.scratch,
+                    credentials,
+                    limits.no_progress,
+                    progress,
+                    gentle=False,
+                )
+            )
+            looked = target.look(
+                source,
+                order.manifest,
+                order.run.id,
+                self._sources(order, found),
+                onto_source_server=request.onto_source_server,
+            )
+        except CommandFailed as error:
+            hint = "is it the right server, user and password?"
+            raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
+        self.result.notes += looked.notes
+        self.result.tools["target"] = looked.version
+        return OntoServer(order, target, source, looked.will)
+
+    def _sources(self, order: Order, found: Candidates) -> list[KnownSource]:
+        """Every source that the plan names, with the manifests that tell whose server it was: of each asset the newest,
+        and the one that is being restored."""
+        plan, catalogue = self.job.loaded.plan, self._services.catalogue
+        known = []
+        for name, engine in plan.assets.items():
+            manifests = [order.manifest] if name == self.job.asset else []
+            for snapshot in catalogue.snapshots(self.job.plan, name)[-1:]:
+                with contextlib.suppress(BackupBad):
+                    manifests.append(catalogue.manifest(snapshot))
+            known.append(KnownSource(name, engine, tuple(manifests)))
+        return known
+
+    # --- doing it -------------------------------------------------------------------------------------
+
+    def carry_out(self, progress: Progress) -> None:
+        """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up."""
+        result, way = self.result, self._way
+        assert way is not None
+        self._start()
+        interrupted: KeyboardInterrupt | None = None
+        keep = False
+        try:
+            way.bring(progress)
+            result.checks = way.check(progress)
+            keep = True  # it is whole: what comes now is no reason to throw it away
+            if result.bad_checks and not self.request.despite_failed_checks:
+                result.failed(
+                    f"it did not pass: {', '.join(result.bad_checks)}",
+                    Exit.FINDING,
+                    "look at it there; restore an older snapshot, or restore again with --despite-failed-checks",
+                )
+            else:
+                result.left_behind += way.finish(progress)
+                result.result = RESTORED
+        except KeyboardInterrupt as error:
+            interrupted = error
+            result.failed("interrupted", Exit.NOT_CARRIED_OUT)
+        except UsageProblem as error:  # too late to be one: something was done
+            result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
+        except CcdrError as error:
+            result.failed(str(error), error.exit_code, error.hint)
+        except OSError as error:
+            result.failed(str(error), Exit.NOT_CARRIED_OUT)
+        except Exception as error:  # a run always has an end
+            said, hint = own_error(error)
+            result.failed(said, Exit.NOT_CARRIED_OUT, hint)
+        if result.result != RESTORED:
+            progress.step("removing what was not finished" if not keep else "leaving it under its working name")
+            result.left_behind += [way.standing()] if keep else self._undone(way)
+        if interrupted is not None:
+            raise interrupted
+
+    @staticmethod
+    def _undone(way: Way) -> list[str]:
+        try:
+            return way.undo()
+        except KeyboardInterrupt:
+            return [f"cleaning up was interrupted; {way.standing()}"]
+        except (CcdrError, OSError) as error:
+            return [f"cleaning up failed: {error}; {way.standing()}"]
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            body = {
+                "plan_sha256": self.job.loaded.sha256,
+                "snapshot": self.result.snapshot and self.result.snapshot.id,
+                "target": self.result.target,
+                "despite_failed_test": self.request.despite_failed_test,
+                "despite_failed_checks": self.request.despite_failed_checks,
+            }
+            self._services.ledger.append(RESTORE_START, **self._where, body=body)
+
+    @property
+    def _where(self) -> dict[str, str]:
+        return {"plan": self.job.plan, "asset": self.job.asset, "run": self.result.run}
+
+    def conclude(self) -> None:
+        """The record; the run's scratch is gone by now, or told."""
+        result = self.result
+        result.left_behind += self._run.problems
+        self._start()
+        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())

@@ -1,0 +1,286 @@
+"""What a restore decides before it writes anything: addresses, overlaps, roles, how long."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccdr.engines.postgres import address, roles
+from ccdr.engines.postgres.connection import Connection
+from ccdr.errors import UsageProblem
+from ccdr.restore import directory
+from ccdr.restore.directory import Guarded, Mount, look, opened, refuse_sources
+from ccdr.restore.estimate import PHASES, estimate
+
+# --- a server's address -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "user", "database"),
+    [
+        ("postgresql://dba@db2.example:5433/crm", "db2.example", 5433, "dba", "crm"),
+        ("postgres://dba@db2/crm", "db2", 5432, "dba", "crm"),
+        ("postgresql://dba@[::1]:5433/crm", "::1", 5433, "dba", "crm"),
+        ("postgresql://dba@%2FRun%2Fpg:5433/crm", "/Run/pg", 5433, "dba", "crm"),
+        ("postgresql://dba@/crm?host=/Run/pg&port=5433", "/Run/pg", 5433, "dba", "crm"),
+        ("postgresql://Chief%20Admin@db2/My%20%22New%22", "db2", 5432, "Chief Admin", 'My "New"'),
+    ],
+)
+def test_url_names_a_server_and_a_database(url: str, host: str, port: int, user: str, database: str) -> None:
+    found = address.parse(url, None, None)
+    assert (found.host, found.port, found.user, found.database) == (host, port, user, database)
+    assert address.parse(address.shown(found), None, None) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://dba:hunter2@db2/crm", "password"),
+        ("postgresql://dba@db2/crm?password=hunter2", "password"),
+        ("postgresql://dba:@db2/crm", "password"),
+        ("postgresql://dba@db2/crm?sslmode=disable", "not understood"),
+        ("mysql://dba@db2/crm", "neither"),
+        ("postgresql://db2/crm", "user"),
+        ("postgresql://dba@/crm", "host"),
+        ("postgresql://dba@db2", "database"),
+        ("postgresql://dba@db2/", "database"),
+        ("postgresql://dba@db2/a/b", "database"),
+        ("postgresql://dba@db2:none/crm", "port"),
+        ("postgresql://dba@db2:70000/crm", "port"),
+        ("postgresql://dba@db2/postgres", "belongs to the server"),
+        ("postgresql://dba@db2/template1", "belongs to the server"),
+        (f"postgresql://dba@db2/{'x' * 64}", "cannot have"),
+        ("postgresql://[::1/crm", "no URL"),
+    ],
+)
+def test_url_that_will_not_do_is_refused_and_never_quoted(url: str, said: str) -> None:
+    with pytest.raises(UsageProblem, match=said) as refused:
+        address.parse(url, None, None)
+    assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+
+
+def at(host: str, port: int = 5432) -> Connection:
+    return Connection(host=host, port=port, user="x", database="x")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (at("db1"), at("db1"), True),
+        (at("db1"), at("db1", 5433), False),
+        (at("localhost"), at("127.0.0.1"), True),
+        (at("/run/pg"), at("127.0.0.1"), True),  # may be: the server of a socket listens there too
+        (at("/run/pg"), at("192.0.2.1"), False),
+        (at("/run/pg"), at("/run/../run/pg"), True),
+        (at("/run/pg"), at("/run/other"), False),
+        (at("192.0.2.1"), at("192.0.2.2"), False),
+    ],
+)
+def test_addresses_that_may_be_one_server(one: Connection, other: Connection, same: bool) -> None:
+    assert address.may_be_one(one, other) is same and address.may_be_one(other, one) is same
+
+
+# --- roles ------------------------------------------------------------------------------------------------------
+
+ROLES = """\
+--
+-- Roles
+--
+\\restrict abc
+
+SET default_transaction_read_only = off;
+CREATE ROLE app;
+ALTER ROLE app WITH NOSUPERUSER LOGIN PASSWORD 'SCRAM-SHA-256$4096:a;b$c';
+COMMENT ON ROLE app IS 'it''s; an
+application';
+CREATE ROLE "i.țăranu; drop";
+ALTER ROLE "i.țăranu; drop" WITH LOGIN;
+CREATE ROLE old;
+ALTER ROLE old WITH LOGIN;
+ALTER ROLE old SET statement_timeout TO '30s';
+ALTER ROLE ALL SET lock_timeout TO '1s';
+GRANT old TO app WITH INHERIT TRUE GRANTED BY postgres;
+GRANT app TO old GRANTED BY app;
+GRANT app TO old GRANTED BY old;
+GRANT pg_monitor TO old GRANTED BY postgres;
+GRANT SET ON PARAMETER log_min_duration_statement TO app;
+GRANT SET ON PARAMETER log_min_duration_statement TO old;
+"""
+
+
+def test_only_roles_that_are_missing_are_made() -> None:
+    found = roles.needed(ROLES, {"app", "i.țăranu; drop"}, "postgres")
+    assert found == [
+        "CREATE ROLE app;",
+        "ALTER ROLE app WITH NOSUPERUSER LOGIN PASSWORD 'SCRAM-SHA-256$4096:a;b$c';",
+        "COMMENT ON ROLE app IS 'it''s; an\napplication';",
+        'CREATE ROLE "i.țăranu; drop";',
+        'ALTER ROLE "i.țăranu; drop" WITH LOGIN;',
+        "GRANT old TO app WITH INHERIT TRUE;",
+        "GRANT app TO old GRANTED BY app;",
+        "GRANT app TO old;",
+        "GRANT SET ON PARAMETER log_min_duration_statement TO app;",
+    ]
+
+
+def test_no_role_is_touched_where_none_is_missing() -> None:
+    assert roles.needed(ROLES, set(), "postgres") == []
+
+
+# --- how long ---------------------------------------------------------------------------------------------------
+
+
+def measured(size: int, load: float, verdict: str = "PASS", asset: str = "crm") -> dict[str, Any]:
+    phases = {"provision": 9.0, "fetch": 1.0, "load": load, "check": 2.0, "dispose": 9.0}
+    snapshot = {"bytes": size, "verdict": verdict}
+    return {"kind": "restore_test.end", "plan": "p", "asset": asset, "snapshot": snapshot, "phases": phases}
+
+
+def test_estimate_scales_by_bytes_and_takes_the_middle() -> None:
+    records = [measured(100, 10.0), measured(100, 1000.0), measured(200, 24.0), measured(100, 5000.0, "FAIL")]
+    found = estimate(records, "p", "crm", 100, PHASES)
+    assert found is not None and found.tests == 3
+    assert found.phases == {"fetch": 1.0, "load": 12.0, "check": 2.0} and found.seconds == 15.0
+
+
+def test_estimate_is_by_the_newest_five() -> None:
+    records = [measured(100, 1000.0)] * 5 + [measured(100, 1.0)] * 5
+    found = estimate(records, "p", "crm", 100, PHASES)
+    assert found is not None and found.phases["load"] == 1.0
+
+
+@pytest.mark.parametrize("records", [[], [measured(1, 1.0, "FAIL")], [measured(1, 1.0, asset="other")]])
+def test_nothing_measured_is_no_estimate(records: list[dict[str, Any]]) -> None:
+    assert estimate(records, "p", "crm", 100, PHASES) is None
+
+
+def test_estimate_of_empty_snapshots_does_not_divide_by_nothing() -> None:
+    found = estimate([measured(0, 3.0)], "p", "crm", 100, PHASES)
+    assert found is not None and found.phases["load"] == 3.0
+
+
+# --- directories ------------------------------------------------------------------------------------------------
+
+
+def refused(target: Path, source: Path) -> str | None:
+    try:
+        refuse_sources(target, [Guarded(source, "a source")])
+    except UsageProblem as problem:
+        return str(problem).removeprefix(f"{target} ").split(f" {source}")[0]
+    return None
+
+
+def test_target_that_is_or_holds_or_lies_in_a_source(tmp_path: Path) -> None:
+    source = tmp_path / "spool" / "recordings"
+    source.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(source)
+    (tmp_path / "above").symlink_to(tmp_path / "spool")
+    assert refused(source, source) == "is"
+    assert refused(source / "a" / "b", source) == "lies in"
+    assert refused(tmp_path / "spool", source) == "holds"
+    assert refused(tmp_path / "link", source) == "is"
+    assert refused(tmp_path / "link" / "new", source) == "lies in"
+    assert refused(tmp_path / "above" / "recordings", source) == "is"
+    assert refused(tmp_path / "spool" / "recordings2", source) is None
+    assert refused(tmp_path / "spool" / "record", source) is None
+    assert refused(tmp_path / "new", source) is None
+
+
+def test_source_that_is_not_there_is_guarded_by_its_name(tmp_path: Path) -> None:
+    """After a disaster: the path is free, and still nobody restores there by accident."""
+    source = tmp_path / "gone" / "recordings"
+    assert refused(source, source) == "is" and refused(tmp_path / "gone", source) == "holds"
+
+
+def test_bind_mounts_are_seen_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the source, of a part of it, of what is above it; by the kernel's table, wherever they are mounted."""
+    real = Path(os.path.realpath(tmp_path))
+    for name in ("disk/spool/recordings/2026", "whole", "part", "top"):
+        (real / name).mkdir(parents=True)
+    table = [
+        Mount("/", "8:1", "/"),
+        Mount(f"{real}/disk", "8:2", "/"),
+        Mount(f"{real}/whole", "8:2", "/spool/recordings"),
+        Mount(f"{real}/part", "8:2", "/spool/recordings/2026"),
+        Mount(f"{real}/top", "8:2", "/spool"),
+    ]
+    monkeypatch.setattr(directory, "mounts", lambda: table)
+    source = real / "disk" / "spool" / "recordings"
+    assert refused(real / "whole", source) == "is"
+    assert refused(real / "whole" / "new", source) == "lies in"
+    assert refused(real / "part" / "new", source) == "lies in"
+    assert refused(real / "top", source) == "holds"
+    assert refused(real / "top" / "new", source) is None
+    assert refused(real / "elsewhere", source) is None
+
+
+def test_mount_table_is_read_with_its_escapes(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text("36 35 98:0 /a\\040b /mnt\\040two rw,noatime master:1 - ext3 /dev/root rw\n")
+    assert directory.mounts(table) == [Mount("/mnt two", "98:0", "/a b")]
+    assert directory.mounts(tmp_path / "none") == []
+
+
+def sized(target: Path, **more: int) -> tuple[directory.Staging, list[str]]:
+    return look(target, [], **{"size": 10, "entries": 1, **more}, run="r1")
+
+
+def test_staging_is_beside_the_target_and_nothing_is_made_yet(tmp_path: Path) -> None:
+    staging, notes = sized(tmp_path / "back")
+    assert staging.root == tmp_path / ".back.ccdr-restore-r1" and not staging.inside and notes == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_will_not_do(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    for name, said in {
+        "full": "not empty: it holds x",
+        "file": "not a directory",
+        "dangling": "is a link",
+        "no/parent": "is not there",
+    }.items():
+        with pytest.raises(UsageProblem, match=said):
+            sized(tmp_path / name)
+    with pytest.raises(UsageProblem):
+        sized(Path("/"))
+    with pytest.raises(UsageProblem, match="free, the restore needs"):
+        sized(tmp_path / "back", size=2**60)
+    with pytest.raises(UsageProblem):
+        sized(tmp_path / "back", entries=2**50)
+
+
+def test_hidden_file_makes_a_directory_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back" / ".keep").touch()
+    with pytest.raises(UsageProblem, match="not empty"):
+        sized(tmp_path / "back")
+
+
+def test_what_an_earlier_restore_left_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".back.ccdr-restore-r0").mkdir()
+    _, notes = sized(tmp_path / "back")
+    assert len(notes) == 1 and ".back.ccdr-restore-r0" in notes[0]
+
+
+def test_modes_are_as_they_were_after_a_look(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "shut").mkdir(parents=True)
+    (tree / "shut" / "secret").write_text("x")
+    (tree / "open").write_text("x")
+    (tree / "link").symlink_to("/etc/shadow")
+    modes = {tree / "shut" / "secret": 0o600, tree / "open": 0o644, tree / "shut": 0o500, tree: 0o700}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    shadow = Path("/etc/shadow").stat().st_mode
+    with pytest.raises(RuntimeError), opened(tree):
+        assert (tree / "shut" / "secret").stat().st_mode & 0o777 == 0o644
+        assert (tree / "shut").stat().st_mode & 0o777 == 0o555
+        raise RuntimeError
+    assert {path: path.stat().st_mode & 0o777 for path in modes} == modes
+    assert Path("/etc/shadow").stat().st_mode == shadow
