@@ -235,7 +235,8 @@ def verify(directory: Path, each: Callable[[Mapping[str, Any], datetime], None] 
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once.
+    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: then
+    `crashes` is left empty.
 
     Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
     ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
@@ -291,46 +292,55 @@ class _Walk:
             self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
             self.seq, self.unread, self.before = first - 1, 0, None
         name = path.name
-        for number, (_, line) in enumerate(_forwards(path), start=1):
-            where = f"{name}:{number}"
-            if last and not line.endswith(b"\n"):
-                self.torn_bytes = len(line)
-                self.notes.append(f"{where}: torn, {len(line)} bytes: a crash, or a writer at work")
-            else:
-                self._line(where, line)
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                whole = line.endswith(b"\n")
+                if whole or not last:
+                    self._line(name, number, line)
+                else:
+                    self.torn_bytes = len(line)
+                    self.notes.append(f"{name}:{number}: torn, {len(line)} bytes: a crash, or a writer at work")
+                if not whole:
+                    return  # whatever is written meanwhile
 
     def _may_follow(self, seq: int) -> bool:
         return self.seq < seq <= self.seq + 1 + self.unread
 
-    def _line(self, where: str, line: bytes) -> None:
+    def _line(self, name: str, number: int, line: bytes) -> None:
         try:
             record, time = _dated(line)
         except ValueError as why:
-            self.problems.append(f"{where}: {why}")
+            self.problems.append(f"{name}:{number}: {why}")
             self.unread, self.before = self.unread + 1, None
             return
-        wrong = []
-        if record["seq"] != self.seq + 1 and not self._may_follow(record["seq"]):
-            wrong.append(f"seq is {record['seq']} after {self.seq}: records are missing, moved or doubled")
-        if self.before not in (None, record["prev"]):
-            wrong.append("prev does not match the line before: it or the line before was changed")
-        if wrong:
-            self.problems.append(f"{where}: {'; '.join(wrong)}")
-        self.records, self.seq, self.unread = self.records + 1, record["seq"], 0
+        seq = record["seq"]
+        follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record["prev"], None)
+        if not follows or not chained:
+            self._misplaced(f"{name}:{number}", seq, follows=follows, chained=chained)
+        self.records, self.seq, self.unread = self.records + 1, seq, 0
         self.before = self.head = sha256(line).hexdigest()
-        self._read(where, record, time)
-        if self.each is not None:
-            self.each(record, time)
-
-    def _read(self, where: str, record: Mapping[str, Any], time: datetime) -> None:
-        if self.last_time is not None and time < self.last_time:  # clocks are set back; that is no tampering
-            self.notes.append(f"{where}: time goes back by {(self.last_time - time).total_seconds()} s")
-        self.first_time, self.last_time = self.first_time or time, time
-        _follow(self.begun, record)
+        if self.last_time is None:
+            self.first_time = time
+        elif time < self.last_time:  # clocks are set back; that is no tampering
+            back = (self.last_time - time).total_seconds()
+            self.notes.append(f"{name}:{number}: time goes back by {back} s")
+        self.last_time = time
         if record["kind"] == "ledger.recovered":
             aside = str(record.get("file"))
             self.set_aside.add(aside)
-            self.notes.append(f"{where}: a torn line was set aside in {aside}")
+            self.notes.append(f"{name}:{number}: a torn line was set aside in {aside}")
+        if self.each is None:
+            _follow(self.begun, record)
+        else:
+            self.each(record, time)
+
+    def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
+        wrong = []
+        if not follows:
+            wrong.append(f"seq is {seq} after {self.seq}: records are missing, moved or doubled")
+        if not chained:
+            wrong.append("prev does not match the line before: it or the line before was changed")
+        self.problems.append(f"{where}: {'; '.join(wrong)}")
 
 
 def _follow(begun: _Begun, record: Mapping[str, Any]) -> None:
@@ -339,7 +349,8 @@ def _follow(begun: _Begun, record: Mapping[str, Any]) -> None:
     if edge not in ("start", "end"):
         return
     run = (kind, record["plan"], record["asset"], record["run"])
-    begun.pop(run, None)
+    if run in begun:
+        del begun[run]  # a run that begins twice is the second one
     if edge == "start":
         begun[run] = record
 

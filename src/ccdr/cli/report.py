@@ -40,9 +40,13 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
       ccdr report --format csv --out population.csv
       ccdr report --json | jq .answer
     """
+    import gc
+
     from ccdr.plans import plan_names
     from ccdr.report import WRITERS, make_report, period_of
 
+    # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
+    gc.disable()
     options = settings()
     if options.json and out is None and form not in (None, "json"):
         raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")

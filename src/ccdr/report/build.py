@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,13 +70,6 @@ def make_report(
 ) -> Report:
     """`named` are the plans that were asked for: records of others are left out. UsageProblem where neither plans nor
     records know one; CcdrError where the ledger cannot be read."""
-    with _no_collector():
-        return _report(plans, services, period, named, command)
-
-
-def _report(
-    plans: Sequence[LoadedPlan], services: Services, period: Period, named: Sequence[str], command: str
-) -> Report:
     evidence = Evidence(period, frozenset(named) or None)
     found = verify(services.ledger.directory, evidence.take)
     known = {p.plan.plan: p for p in plans}
@@ -136,18 +128,6 @@ def _report(
         interruptions=tuple(interruptions(runs)),
         population=digest_of(runs),
     )
-
-
-@contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
-    """Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _running(services: Services, run: str) -> bool:

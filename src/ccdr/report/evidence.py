@@ -76,7 +76,6 @@ class AssetEvidence:
     last_latest_pass: Run | None = None
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
-    before: dict[str, tuple[tuple[Record, datetime], Record, datetime]] = field(default_factory=dict)
 
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
@@ -150,18 +149,18 @@ class Evidence:
     runs: list[Run] = field(default_factory=list)  # the population
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
-    plans_seen: set[str] = field(default_factory=set)
+    plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
+    _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
         plan = record["plan"]
-        if plan is not None:
+        if self.wanted is not None:
             self.plans_seen.add(plan)
-        if self.wanted is not None and plan not in self.wanted:
-            return
-        verb, _, edge = record["kind"].rpartition(".")
-        if verb == _TEST_KIND:
-            verb = TEST
+            if plan not in self.wanted:
+                return
+        kind = record["kind"]
+        verb, edge = self._kinds.get(kind) or self._kind(kind)
         if edge == "start":
             if time < self.period.end:
                 key = (verb, plan, record["asset"], record["run"])
@@ -173,11 +172,14 @@ class Evidence:
         elif time < self.period.end:
             self._single(record, time)
 
+    def _kind(self, kind: str) -> tuple[str, str]:
+        """The verb, and which edge of it the record is: there are few kinds, and many records."""
+        verb, _, edge = kind.rpartition(".")
+        found = self._kinds[kind] = (TEST if verb == _TEST_KIND else verb, edge)
+        return found
+
     def close(self, running: Callable[[str], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
-        for asset in self.assets.values():
-            for begun, record, time in asset.before.values():
-                self._ended(BACKUP, begun, record, time)
         for key in list(self._open):
             run = key[3]
             self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
@@ -194,14 +196,16 @@ class Evidence:
     def tallies(self) -> dict[tuple[str, str], Counter[str]]:
         """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
         found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for run in self.runs:
-            tally = found[run.plan or "", run.verb]
-            tally[run.outcome] += run.count
-            if run.outcome == MISSED:
-                tally["due"] += run.count
+        # Most runs are alike: counted first, then told apart.
+        alike = Counter((r.plan or "", r.verb, r.outcome, r.by == "run", r.count) for r in self.runs)
+        for (plan, verb, outcome, scheduled, count), runs in alike.items():
+            tally = found[plan, verb]
+            tally[outcome] += runs * count
+            if outcome == MISSED:
+                tally["due"] += runs * count
             else:
-                tally["started"] += 1
-                tally["due"] += run.by == "run"
+                tally["started"] += runs
+                tally["due"] += runs * scheduled
         return found
 
     def _end(self, verb: str, record: Record, time: datetime) -> None:
@@ -210,47 +214,21 @@ class Evidence:
             if time >= self.period.end:  # it also started there, or was never begun
                 return
             begun = record, time
-        if verb == BACKUP and begun[1] < self.period.start:
-            self._before(begun, record, time)
-        else:
-            self._ended(verb, begun, record, time)
-
-    def _before(self, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
-        """A backup of long ago, of which most ledgers are full: its point in time, and the rest only of the newest."""
-        plan, asset = record["plan"], record["asset"]
-        if plan is None or asset is None:
-            return
-        found = self.assets.get((plan, asset))
-        if found is None:
-            found = self.assets[plan, asset] = AssetEvidence(begun[1])
-        found.before["last"] = begun, record, time
-        if record.get("result") == "STORED":
-            found.before["good"] = begun, record, time
-            snapshot = mapping(record.get("snapshot"))
-            key, consistent = text(snapshot.get("id")), _moment(snapshot.get("consistent_point"))
-            if key and consistent:
-                found.points[key] = Point(consistent, time)
-
-    def _ended(self, verb: str, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
-        run = _begun(verb, *begun)
-        run.ended, run.until, run.end_seq = time, record["time"], record["seq"]
-        run.outcome = text(record.get("verdict" if verb == TEST else "result")) or NOTED
-        run.reason = text(record.get("reason"))
-        snapshot = record.get("snapshot")
-        if type(snapshot) is dict:
-            run.snapshot, run.consistent = text(snapshot.get("id")), text(snapshot.get("consistent_point"))
-            run.selected, run.bytes = text(snapshot.get("selected")), whole(snapshot.get("bytes"))
-        run.added = whole(record.get("added_bytes"))
-        phases = record.get("phases")
-        if phases and type(phases) is dict:
-            run.seconds = _sum(phases.values())
-        elif verb not in (BACKUP, TEST):
-            run.seconds = _sum([record.get("seconds", 0)]) or None
-        findings = record.get("findings")
-        if findings:
-            run.findings = len(listing(findings))
-        if findings or verb in _WHOLE:
-            run.body = record
+        get = record.get
+        start, started = begun
+        snapshot, phases, findings = mapping(get("snapshot")), mapping(get("phases")), get("findings")
+        told = mapping(start.get("trigger"))
+        seconds = _sum(phases.values()) if phases else None
+        if verb not in (BACKUP, TEST) and not phases:
+            seconds = _sum([get("seconds", 0)]) or None
+        run = Run(
+            start["seq"], verb, start["plan"], start["asset"], start["run"], start["host"], start["actor"],
+            started, start["time"], text(told.get("by")) or "", text(told.get("due")) or "",
+            time, record["time"], record["seq"], text(get("verdict" if verb == TEST else "result")) or NOTED,
+            text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
+            text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
+            len(listing(findings)) if findings else 0, record if findings or verb in _WHOLE else None,
+        )  # fmt: skip
         self._conclude(run, record)
 
     def _single(self, record: Record, time: datetime) -> None:
@@ -348,11 +326,11 @@ def whole(value: Any) -> int | None:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return value if type(value) is dict else {}
 
 
 def listing(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return value if type(value) is list else []
 
 
 def _moment(value: Any) -> datetime | None:

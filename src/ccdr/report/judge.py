@@ -20,6 +20,7 @@ from ccdr.report.evidence import (
     BACKUP,
     CHECK,
     CRASHED,
+    GOOD,
     PRUNE,
     TEST,
     AssetEvidence,
@@ -184,8 +185,10 @@ def interruptions(runs: Iterable[Run]) -> list[Interruption]:
     found: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
-        if run.good:
-            bad = open_.pop(key, [])
+        if run.outcome in GOOD:
+            if key not in open_:
+                continue
+            bad = open_.pop(key)
             if still := [one for one in bad if one.outcome == "DAMAGED" and not read_again(one, run)]:
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:

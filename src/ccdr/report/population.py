@@ -41,7 +41,9 @@ _FORMULA = (
     "\uff0d",
     "\uff20",
 )  # the full-width ones too
-_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]*").fullmatch
+# Run ids, hashes and times as this program writes them: together, nothing in them is a formula or needs quotes.
+_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"
+_SAFE = re.compile(f"(?:[0-9]{{8}}T[0-9]{{6}}-[0-9a-f]{{6}})?(?:{_TIME})*(?:[0-9a-f]{{64}})?(?:{_TIME})?").fullmatch
 _QUOTED = re.compile(r'[",\r\n]|^ | $')
 _ROWS = 2000  # that are written and hashed at a time
 
@@ -93,13 +95,24 @@ def _encoded(lines: Iterable[str]) -> bytes:
 
 def _line(run: Run) -> str:
     """Written by hand: a period may have hundreds of thousands of them."""
+    once = (run.run or "", run.due, run.since, run.until or "", run.snapshot or "", run.consistent or "")
+    if not _SAFE("".join(once)):
+        once = tuple(map(_cell, once))  # type: ignore[assignment]
+    name, due, since, until, snapshot, consistent = once
+    end, size, added, reason, chosen = run.end_seq, run.bytes, run.added, run.reason, run.selected
     return (
-        f"{run.seq},{_some(run.end_seq)},{_cell(run.verb)},{_cell(run.plan)},{_cell(run.asset)},{_once(run.run)},"
-        f"{_cell(run.host)},{_cell(run.actor)},{_cell(run.by)},{_once(run.due)},{_once(run.since)},{_once(run.until)},"
-        f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},{_cell(run.reason)},"
-        f"{_once(run.snapshot)},{_once(run.consistent)},{_cell(run.selected)},{_some(run.bytes)},{_some(run.added)},"
+        f"{run.seq},{'' if end is None else end},{_names(run.verb, run.plan, run.asset)},{name},"
+        f"{_names(run.host, run.actor, run.by)},{due},{since},{until},"
+        f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},"
+        f"{_cell(reason) if reason else ''},{snapshot},{consistent},{_cell(chosen) if chosen else ''},"
+        f"{'' if size is None else size},{'' if added is None else added},"
         f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings}\r\n"
     )
+
+
+@lru_cache(4096)
+def _names(*texts: str | None) -> str:
+    return ",".join(map(_cell, texts))
 
 
 _NOT_MEASURED = "," * 8
@@ -121,15 +134,6 @@ def _measured(run: Run) -> str:
 
 def _joined(texts: Iterable[str | None]) -> str:
     return ",".join(map(_cell, texts)) + "\r\n"
-
-
-def _some(count: int | None) -> int | str:
-    return "" if count is None else count
-
-
-def _once(value: str | None) -> str:
-    """A cell that is hardly ever the same twice."""
-    return "" if value is None else value if _SAFE(value) else _cell(value)
 
 
 @lru_cache(4096)  # most are names, and come again and again
