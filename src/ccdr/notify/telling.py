@@ -29,6 +29,7 @@ NOT_WELL = frozenset(
         Trouble.REPOSITORY_DAMAGED,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,
+        Trouble.NEVER_SUCCEEDED,
         Trouble.NOT_BEGUN,
         Trouble.BACKUP_LATE,
         Trouble.TEST_LATE,
@@ -57,6 +58,7 @@ class Telling:
 
     sent: list[Sent] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    new_failures: list[str] = field(default_factory=list)  # of addresses that were well before
     pinged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wakes: datetime | None = None
@@ -145,6 +147,9 @@ def after_run(
                     part.book.tidy({t.id for t in part.targets}, now, part.remind)
             save(told_file(services.state), books)
     result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.book))}
+    result.new_failures = [
+        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.book.failures.values() if f.tries == 1
+    ]
     moments = [m for p in parts for m in p.book.wakes(p.remind)]
     result.wakes = min((m for m in [*moments, *_breaching(found, now)] if m > now), default=None)
     return result
