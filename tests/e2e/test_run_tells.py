@@ -145,3 +145,27 @@ def test_a_broken_ledger_is_told_and_nothing_is_called_fixed(site: Site, mailbox
     site.run("run")
     assert mailbox.subjects[told].startswith("ccdr: p: ledger does NOT VERIFY")
     assert not any("fixed" in s for s in mailbox.subjects[told:])
+
+
+def test_each_host_tells_only_what_is_its_own_to_do(site: Site, mailbox: Mailbox) -> None:
+    site.run("run", "--only", "backups")
+    assert mailbox.subjects == ["ccdr: p: a never backed up"]
+    elsewhere = str(site.root / "state of another host")
+    site.run("run", "--only", "tests", "--state", elsewhere)
+    assert mailbox.subjects[1:] == ["ccdr: p: a never tested"]
+    an_hour_passes(site)
+    assert site.run("run", "--only", "backups").code == 0
+    assert mailbox.subjects[2:] == ["ccdr: p: fixed: a backed up for the first time"]
+    assert number(site, "ccdr_asset_proven") == 0
+
+
+def test_cron_mail_says_where_everything_stands(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    (site.root / "tree" / "a").rename(site.root / "unmounted")
+    done = plainly(site, "run")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("ccdr run: not well: p/a backup, p/a test")
+    assert done.stdout.splitlines()[1].startswith(
+        "ccdr: 1 asset, 0 proven; 1 restore test FAILED: p/a; 1 backup FAILED"
+    )
