@@ -49,9 +49,7 @@ def conclude(
     upkeep: dict[str, tuple[Problem, ...]] = {}
     broken = None
     try:
-        duties = {p.plan.plan: Book(services.state).duties(p.plan.plan) for p in plans}
-        found = [_our_own(s, duties[s.plan]) for s in status(plans, services)]
-        upkeep = upkeep_problems(plans, services)
+        found, upkeep = our_own(plans, services)
         done.summary = summary(found, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
@@ -81,6 +79,15 @@ def conclude(
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def our_own(
+    plans: Sequence[LoadedPlan], services: Services
+) -> tuple[list[AssetStatus], dict[str, tuple[Problem, ...]]]:
+    """Where the assets and the care of their repositories stand, as far as it is this host's to tell: all of it where
+    it was never asked to do anything yet."""
+    duties = {p.plan.plan: Book(services.state).duties(p.plan.plan) or set(Verb) for p in plans}
+    return [_our_own(s, duties[s.plan]) for s in status(plans, services)], upkeep_problems(plans, services)
 
 
 def _our_own(found: AssetStatus, duties: Collection[Verb]) -> AssetStatus:
