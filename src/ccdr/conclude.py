@@ -13,7 +13,7 @@ from pathlib import Path
 from ccdr import metrics
 from ccdr.errors import CcdrError, Exit, LedgerBroken
 from ccdr.model import Achieved, ObjectiveVerdict
-from ccdr.notify import Attempt, Telling, after_run, ledger_broken, missed
+from ccdr.notify import Attempt, Telling, after_run, ledger_broken, missed, summary
 from ccdr.plans import LoadedPlan
 from ccdr.run import Book, RunResult, Verb
 from ccdr.services import Services
@@ -28,14 +28,16 @@ _OF = {
 
 @dataclass
 class Conclusion:
-    """What was told, and sentences on what could not be. `wakes` is when there is something to tell again."""
+    """What was told, and sentences on what could not be. `summary` is one line on where all assets stand,
+    `wakes` is when there is something to tell again."""
 
     telling: Telling | None = None
     troubles: list[str] = field(default_factory=list)
+    summary: str | None = None
     wakes: datetime | None = None
 
     def as_json(self) -> dict[str, object]:
-        return {"telling": self.telling and self.telling.as_json(), "troubles": self.troubles}
+        return {"telling": self.telling and self.telling.as_json(), "summary": self.summary, "troubles": self.troubles}
 
 
 def conclude(
@@ -47,8 +49,8 @@ def conclude(
     upkeep: dict[str, tuple[Problem, ...]] = {}
     broken = None
     try:
-        found = [_our_own(s, Book(services.state).duties(s.plan)) for s in status(plans, services)]
-        upkeep = upkeep_problems(plans, services)
+        found, upkeep = our_own(plans, services)
+        done.summary = summary(found, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
         broken = error
@@ -66,7 +68,7 @@ def conclude(
         )
         done.telling, done.wakes = telling, telling.wakes
         done.troubles += telling.notes
-        done.troubles += [f"{plan}: not told: {line}" for plan, lines in telling.failures.items() for line in lines]
+        done.troubles += telling.new_failures  # once: cron would mail it every time
     except CcdrError as error:
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
@@ -77,6 +79,15 @@ def conclude(
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def our_own(
+    plans: Sequence[LoadedPlan], services: Services
+) -> tuple[list[AssetStatus], dict[str, tuple[Problem, ...]]]:
+    """Where the assets and the care of their repositories stand, as far as it is this host's to tell: all of it where
+    it was never asked to do anything yet."""
+    duties = {p.plan.plan: Book(services.state).duties(p.plan.plan) or set(Verb) for p in plans}
+    return [_our_own(s, duties[s.plan]) for s in status(plans, services)], upkeep_problems(plans, services)
 
 
 def _our_own(found: AssetStatus, duties: Collection[Verb]) -> AssetStatus:

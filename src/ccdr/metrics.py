@@ -16,7 +16,7 @@ from ccdr import __version__
 from ccdr.errors import CcdrError
 from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, Histories, Record
 from ccdr.model import ObjectiveVerdict, utc
-from ccdr.status import TESTED, AssetStatus, Trouble
+from ccdr.status import AssetStatus, Trouble
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -34,7 +34,10 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_last_backup_ok": (ASSET, "1 if the newest backup was stored, 0 if it failed."),
     "ccdr_asset_last_test_timestamp_seconds": (ASSET, "When the newest restore test ended."),
     "ccdr_asset_last_test_verdict": ((*ASSET, "verdict"), "1 for the newest restore test's verdict, 0 for the others."),
-    "ccdr_asset_proven": (ASSET, "1 if a restore test that is not stale has passed and nothing is wrong."),
+    "ccdr_asset_proven": (
+        ASSET,
+        "1 if a restore test that is not stale has passed, nothing is wrong and no objective is breached.",
+    ),
     "ccdr_asset_never_succeeded": (ASSET, "1 until the first backup succeeds."),
     "ccdr_asset_test_overdue": (ASSET, "1 if a restore test has come due twice since the last conclusive one."),
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
@@ -138,7 +141,7 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_rto_achieved_seconds", status.rto.achieved_s, *where)
     board.set("ccdr_asset_rto_objective_seconds", status.rto.objective_s, *where)
     kinds = {p.trouble for p in status.wrong}
-    board.set("ccdr_asset_proven", status.coverage == TESTED and not status.finding, *where)
+    board.set("ccdr_asset_proven", status.proven, *where)
     board.set("ccdr_asset_never_succeeded", Trouble.NEVER_SUCCEEDED in kinds, *where)
     board.set("ccdr_asset_test_overdue", Trouble.TEST_LATE in kinds, *where)
     board.set("ccdr_asset_problems", len(status.wrong), *where)

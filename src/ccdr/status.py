@@ -76,6 +76,13 @@ class AssetStatus:
         return tuple(p.text for p in self.wrong)
 
     @property
+    def proven(self) -> bool:
+        """A restore test has passed and is not stale, nothing is wrong, and no objective is breached. Where another
+        host backs up, exposure is for that one to know."""
+        met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
+        return self.coverage == TESTED and not self.wrong and met
+
+    @property
     def finding(self) -> bool:
         objectives = {self.rpo.verdict, self.rto.verdict}
         return bool(self.problems or objectives & {ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED})

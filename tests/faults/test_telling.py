@@ -235,11 +235,17 @@ def test_a_dry_run_tells_nobody(world: World, mailbox: Mailbox) -> None:
     world.notify(mailbox.url())
     world.clock.time = datetime.now(UTC)
     world.failed()
+    (first,) = world.site.run("notify", "test", "p", "--dry-run").json["would_send"]
+    assert first["subject"] == "ccdr: p: recordings backup FAILED" and mailbox.raw == []
+    (sent,) = world.site.run("run").json["telling"]["sent"]
+    assert sent["subject"] == first["subject"] and mailbox.subjects == [first["subject"]]
+    told, before = world.told_file.read_text(), len(mailbox.raw)
+    world.tested("FAIL", reason="3 of 5 files differ")
     done = world.site.run("notify", "test", "p", "--dry-run")
     assert done.code == 0, done
     (letter,) = done.json["would_send"]
-    assert "backup FAILED" in letter["body"] or "failed" in letter["body"]
-    assert mailbox.raw == [] and not world.told_file.exists()
+    assert letter["subject"] == "ccdr: p: recordings restore test FAILED" and "3 of 5 files" in letter["body"]
+    assert len(mailbox.raw) == before and world.told_file.read_text() == told
 
 
 def test_a_test_message_goes_to_every_address(world: World, mailbox: Mailbox, web: Web) -> None:

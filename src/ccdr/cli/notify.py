@@ -50,11 +50,11 @@ def test(plan: str, dry_run: bool) -> Exit:
 
 
 def _dry_run(loaded: LoadedPlan) -> Exit:
+    from ccdr.conclude import our_own
     from ccdr.notify import would_tell
-    from ccdr.status import status, upkeep_problems
 
     services = settings().services()
-    letters = would_tell(loaded, services, status([loaded], services), upkeep_problems([loaded], services))
+    letters = would_tell(loaded, services, *our_own([loaded], services))
     if settings().json:
         print_json({"would_send": [{**letter.as_json(), "body": letter.body} for letter in letters]})
         return Exit.OK

@@ -85,15 +85,17 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
     elif loud or result.exit_code is not Exit.OK:
-        _tell(result)
+        _tell(result, end.summary)
     for trouble in end.troubles:
         click.echo(f"ccdr: {trouble}", err=True)
     return result.exit_code
 
 
-def _tell(result: RunResult) -> None:
-    """One line that says it all, then what is not as it should be."""
+def _tell(result: RunResult, standing: str | None) -> None:
+    """One line that says it all, one on where the assets stand by now, then what is not as it should be."""
     click.echo(summary(result))
+    if standing is not None:
+        click.echo(standing)
     for did in result.did:
         if did.code is not Exit.OK:
             _tell_trouble(did)

@@ -11,7 +11,7 @@ from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
-from ccdr.status import TESTED, AssetStatus, Trouble
+from ccdr.status import AssetStatus, Trouble
 
 MOST_LINES = 40  # concerns that one message spells out
 LONGEST_TEXT = 500  # characters of one concern
@@ -171,7 +171,7 @@ def _time(when: datetime) -> str:
 def summary(found: Sequence[AssetStatus], now: datetime) -> str:
     """One line for cron's mail: how many assets are proven, and the worst first.
 
-    Proven: a restore test that is not stale has passed, and nothing is wrong with the asset.
+    Proven is what `AssetStatus.proven` says.
     """
     wrong: dict[Trouble, list[str]] = {}
     for concern in sorted(concerns_of(found, {}, now), key=_by_rank):
@@ -179,7 +179,7 @@ def summary(found: Sequence[AssetStatus], now: datetime) -> str:
         name = f"{concern.plan}/{concern.asset}"
         if name not in names:
             names.append(name)
-    proven = sum(1 for s in found if s.coverage == TESTED and not s.finding)
+    proven = sum(s.proven for s in found)
     counts = f"ccdr: {len(found)} asset{'s' if len(found) != 1 else ''}, {proven} proven"
     return "; ".join([counts, *(f"{len(n)} {HEADLINES[t]}: {_some(n)}" for t, n in wrong.items())])
 

@@ -1,0 +1,171 @@
+"""`ccdr run` as cron calls it, from a plan to a mailbox, a ping and metrics: whole processes, real backups and tests."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plainly
+from tests.harness import Site
+from tests.listeners import Mailbox, Web, free_port, mail_server, web_server
+from tests.stored import LIMITS, assert_clean, settled_file, with_repository
+
+SECRET = "hunter2-very-s3cret"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with web_server() as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, mailbox: Mailbox, web: Web) -> Site:
+    made = with_repository(Site(tmp_path))
+    for n in range(4):
+        settled_file(tmp_path / "tree" / "a" / f"{n}.wav", os.urandom(5000))
+    made.write("restore_tests/c.yaml", LOOK)
+    made.write("plans/urls", f"{mailbox.url()}\n", mode=0o600)
+    made.write("plans/ping", f"{web.url('ping', 'http')}\n", mode=0o600)
+    assets = ASSET.format(name="a", tree=tmp_path / "tree", limits=LIMITS, cron=HOURLY)
+    made.plan(assets, extra=NEVER + "notify: {urls_file: urls, ping_file: ping}\n")
+    (tmp_path / "metrics").mkdir()
+    made.env["CCDR_METRICS"] = str(tmp_path / "metrics" / "ccdr.prom")
+    return made
+
+
+def the_next_try_is_due(site: Site) -> None:
+    for path in (site.state / "schedule").glob("*.json"):
+        slot = json.loads(path.read_text())
+        if "retry_at" in slot:
+            path.write_text(json.dumps({**slot, "retry_at": None}))
+        else:
+            path.unlink()
+
+
+def number(site: Site, name: str) -> float:
+    text = Path(site.env["CCDR_METRICS"]).read_text()
+    (found,) = (s.value for f in text_string_to_metric_families(text) for s in f.samples if s.name == name)
+    return found
+
+
+def test_from_never_to_proven_to_failed_and_back(site: Site, mailbox: Mailbox, web: Web) -> None:
+    assert site.run("run").code == 0
+    assert mailbox.subjects == ["ccdr: p: a never backed up (+1 more)"]
+    assert number(site, "ccdr_asset_never_succeeded") == 1 and web.asked == []
+    an_hour_passes(site)
+    done = site.run("run")
+    assert done.code == 0 and done.json["telling"]["pinged"] == ["p"], done
+    assert done.json["summary"] == "ccdr: 1 asset, 1 proven"
+    assert mailbox.subjects[1:] == ["ccdr: p: fixed: a backed up for the first time (+1 more)"]
+    assert number(site, "ccdr_asset_proven") == 1 and number(site, "ccdr_last_run_exit_code") == 0
+    pings = len(web.asked)
+    an_hour_passes(site)
+    tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
+    done = site.run("run")
+    assert done.code == 1 and done.json["telling"]["pinged"] == [] and len(web.asked) == pings, done
+    assert mailbox.subjects[2].startswith("ccdr: p: a restore test FAILED (+")
+    assert "the backup of 2" in mailbox.text() and "next: ccdr backup p --asset a" in mailbox.text()
+    assert number(site, "ccdr_asset_proven") == 0 and number(site, "ccdr_asset_last_backup_ok") == 0
+    tree.rename(site.root / "tree" / "a")
+    an_hour_passes(site)
+    the_next_try_is_due(site)
+    assert site.run("run").code == 0
+    assert mailbox.subjects[3].startswith("ccdr: p: fixed: a restore test FAILED (+") and len(mailbox.raw) == 4
+    assert len(web.asked) == pings + 1
+    assert_clean(site)
+
+
+def test_a_mail_server_that_is_down_fails_no_run(site: Site, mailbox: Mailbox) -> None:
+    url = f"mailto://me:{SECRET}@127.0.0.1:{free_port()}/?from=a@b.test&to=c@d.test"
+    site.write("plans/urls", f"{url}\n{mailbox.url()}\n", mode=0o600)
+    done = site.run("run")
+    assert done.code == 0 and "plan p: urls line 1 (mailto) did not take the message" in done.stderr, done
+    assert mailbox.subjects == ["ccdr: p: a never backed up (+1 more)"]
+    an_hour_passes(site)
+    done = site.run("run")
+    assert done.code == 0 and done.stderr.count("urls line 1") == 0, done  # said once, in words
+    assert "urls line 1 (mailto) did not take the message" in mailbox.text()
+    shown = site.run("status")
+    assert "urls line 1 (mailto)" in shown.json["plans"][0]["could_not_tell"][0]
+    assert number(site, "ccdr_notification_failures") == 1
+    for said in (str(done), str(shown), (site.state / "told.json").read_text()):
+        assert SECRET not in said
+
+
+def test_metrics_that_cannot_be_written_fail_no_run(site: Site) -> None:
+    (site.root / "metrics").rmdir()
+    (site.root / "metrics").write_text("a file")
+    done = plainly(site, "run", "--metrics", site.env["CCDR_METRICS"])
+    assert done.returncode == 0 and "ccdr.prom could not be written" in done.stderr and "Traceback" not in done.stderr
+    done = plainly(site, "run", "--metrics", "/dev/full")
+    assert done.returncode == 0
+
+
+def test_what_was_missed_and_what_could_not_begin(site: Site, mailbox: Mailbox) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    assert site.run("run").code == 0
+    told = len(mailbox.raw)
+    an_hour_passes(site)
+    (site.root / "plans" / "key").rename(site.root / "key")
+    assert site.run("run").code == 2
+    assert mailbox.subjects[told:] == ["ccdr: p: a backup could not begin (+1 more)"]
+    (site.root / "key").rename(site.root / "plans" / "key")
+    for wake in (site.state / "schedule").glob("wake-*"):
+        wake.unlink()
+    assert site.run("run").json["did"] == [] and len(mailbox.raw) == told + 1  # waits for its next try
+    the_next_try_is_due(site)
+    done = site.run("run")
+    assert done.code == 0 and done.json["did"], done
+    assert "ccdr: p: fixed: a backup could not begin (+1 more)" in mailbox.subjects[told + 1 :]
+
+
+def test_a_broken_ledger_is_told_and_nothing_is_called_fixed(site: Site, mailbox: Mailbox) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    (site.root / "tree" / "a").rename(site.root / "unmounted")
+    site.run("run")
+    told = len(mailbox.raw)
+    (segment,) = (site.state / "ledger").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"{}\n" + b"".join(lines[1:]))
+    (site.state / "history.json").unlink(missing_ok=True)
+    an_hour_passes(site)
+    site.run("run")
+    assert mailbox.subjects[told].startswith("ccdr: p: ledger does NOT VERIFY")
+    assert not any("fixed" in s for s in mailbox.subjects[told:])
+
+
+def test_each_host_tells_only_what_is_its_own_to_do(site: Site, mailbox: Mailbox) -> None:
+    site.run("run", "--only", "backups")
+    assert mailbox.subjects == ["ccdr: p: a never backed up"]
+    elsewhere = str(site.root / "state of another host")
+    site.run("run", "--only", "tests", "--state", elsewhere)
+    assert mailbox.subjects[1:] == ["ccdr: p: a never tested"]
+    an_hour_passes(site)
+    assert site.run("run", "--only", "backups").code == 0
+    assert mailbox.subjects[2:] == ["ccdr: p: fixed: a backed up for the first time"]
+    assert number(site, "ccdr_asset_proven") == 0
+
+
+def test_cron_mail_says_where_everything_stands(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    (site.root / "tree" / "a").rename(site.root / "unmounted")
+    done = plainly(site, "run")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("ccdr run: not well: p/a backup, p/a test")
+    assert done.stdout.splitlines()[1].startswith(
+        "ccdr: 1 asset, 0 proven; 1 restore test FAILED: p/a; 1 backup FAILED"
+    )
