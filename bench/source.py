@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,13 +47,20 @@ class Source:
         start = self.start.isoformat()
         self.psql(f"select fill({calls + 1}, {calls + rows}, {calls}, {calls // 20}, '{start}'); checkpoint", database)
 
+    def change(self, database: str, share: int) -> None:
+        """Every `share`th call gets another note, all over the table."""
+        self.psql(f"update call set note = note || ' !' where id % {share} = 0; checkpoint", database)
+
     def size(self, database: str) -> int:
         return int(self.psql("select pg_database_size(current_database())", database))
 
 
 @contextmanager
-def source(image: str, name: str, work: Path) -> Iterator[Source]:
-    """A server that answers; it and its data are removed at the end."""
+def source(
+    image: str, name: str, work: Path, *, mount: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Source]:
+    """A server that answers; it and its data are removed at the end. `mount` is a directory that it sees at the
+    same path; `settings` are the server's, more than our own."""
     sockets = work / "sockets"
     sockets.mkdir()
     sockets.chmod(0o777)
@@ -62,9 +69,12 @@ def source(image: str, name: str, work: Path) -> Iterator[Source]:
         "exec postgres -D /var/lib/postgresql/source -c listen_addresses= -c unix_socket_directories=/sockets "
         "-c max_wal_size=4GB -c shared_buffers=512MB -c fsync=off -c autovacuum=off -c timezone=UTC"
     )
+    script += "".join(f" -c {key}={value}" for key, value in (settings or {}).items())
     # An anonymous volume: on disk, and removed with the container.
     argv = ["docker", "run", "-d", "--name", name, "--network", "none", "--user", "postgres", "--shm-size", "256m"]
     argv += ["--mount", f"type=bind,src={sockets},dst=/sockets", "--mount", "type=volume,dst=/var/lib/postgresql"]
+    if mount is not None:
+        argv += ["--mount", f"type=bind,src={mount},dst={mount}"]
     argv += [image, "bash", "-c", script]
     subprocess.run(argv, check=True, capture_output=True)
     try:

@@ -100,10 +100,12 @@ class Catalogue:
         }
         write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
 
-    def snapshots(self, plan: str, asset: str) -> list[Snapshot]:
-        """What counts of an asset, by consistent point, oldest first."""
+    def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
+        """What counts of an asset, by consistent point, oldest first; without those whose ids are in `besides`."""
         found = []
         for path in (self.directory / plan / asset).glob("*.json"):
+            if path.stem in besides:
+                continue
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 found.append(_snapshot(_head(path)))
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))

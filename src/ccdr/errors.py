@@ -105,6 +105,10 @@ class RepositoryUnavailable(CcdrError):
     """The repository did not answer, or did not open: proves nothing about its contents."""
 
 
+class RepositoryClosed(RepositoryUnavailable):
+    """It answered, and does not open with the plan's password."""
+
+
 class RepositoryLocked(RepositoryUnavailable):
     """Another program holds an exclusive lock on the repository."""
 

@@ -21,7 +21,7 @@ MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
-FORMAT = 2  # of the summary that is kept beside the ledger
+FORMAT = 3  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -50,6 +50,7 @@ class AssetHistory:
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
+    missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
 
     def take(self, record: Record) -> None:
@@ -65,6 +66,8 @@ class AssetHistory:
             self._take_test(record)
         elif kind == CHECKED:
             self._take_check(record)
+        elif kind == MISSED:
+            self.missed += record["count"]
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from ccdr.model import CheckResult, FileDigest, Manifest
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
 from ccdr.schema import WithPassword
 
 
@@ -255,6 +255,12 @@ class Engine(Restored, Protocol):
 
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
+
+    def refused(self, said: str) -> bool:
+        """A failed probe said this: did the source answer, and say no?"""
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        """May the client read all that a capture needs, and do nothing more? Quick, and changes nothing."""
 
     def client_major(self, place: Place) -> str | None:
         """The major version of the client in this place; None where there is none."""

@@ -18,11 +18,12 @@ import os
 import pwd
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
 _TEXTS = ("prev", "time", "host", "actor", "kind")
 _NAMES = ("plan", "asset", "run")  # text or null
 _ENVELOPE = frozenset(("seq", *_TEXTS, *_NAMES))
+_TEXT_OR_NULL = frozenset((str, type(None)))
+_envelope = itemgetter("seq", *_TEXTS, *_NAMES)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -55,7 +58,7 @@ class Unfinished:
     seq: int
 
 
-_Begun = dict[tuple[str | None, ...], Unfinished]
+_Begun = dict[tuple[str | None, ...], Mapping[str, Any]]  # the start records, by kind, plan, asset and run
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class Ledger:
         begun: _Begun = {}
         for record in self.records():
             _follow(begun, record)
-        return tuple(begun.values())
+        return _unfinished(begun)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -228,13 +231,16 @@ def whoami() -> str:
     return f"{caller} as {login}" if caller and caller != login else login
 
 
-def verify(directory: Path) -> Verification:
+def verify(directory: Path, each: Callable[[Mapping[str, Any], datetime], None] | None = None) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
+
+    `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
+    reads the ledger and verifies it reads it once.
 
     Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
     ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
     """
-    walk = _Walk()
+    walk = _Walk(each)
     with _telling("read", directory):
         names, segments = [path.name for path in _files(directory)], _segments(directory)
         for name in names:
@@ -247,7 +253,7 @@ def verify(directory: Path) -> Verification:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
     if not walk.records:
         walk.notes.append(f"{directory}: no records")
-    problems, notes, crashes = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
+    problems, notes, crashes = _first_of(walk.problems), _first_of(walk.notes), _unfinished(walk.begun)
     return Verification(
         walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, crashes
     )
@@ -264,6 +270,7 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
 class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
 
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -283,8 +290,9 @@ class _Walk:
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
             self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
             self.seq, self.unread, self.before = first - 1, 0, None
+        name = path.name
         for number, (_, line) in enumerate(_forwards(path), start=1):
-            where = f"{path.name}:{number}"
+            where = f"{name}:{number}"
             if last and not line.endswith(b"\n"):
                 self.torn_bytes = len(line)
                 self.notes.append(f"{where}: torn, {len(line)} bytes: a crash, or a writer at work")
@@ -296,13 +304,13 @@ class _Walk:
 
     def _line(self, where: str, line: bytes) -> None:
         try:
-            record = _record(line)
+            record, time = _dated(line)
         except ValueError as why:
             self.problems.append(f"{where}: {why}")
             self.unread, self.before = self.unread + 1, None
             return
         wrong = []
-        if not self._may_follow(record["seq"]):
+        if record["seq"] != self.seq + 1 and not self._may_follow(record["seq"]):
             wrong.append(f"seq is {record['seq']} after {self.seq}: records are missing, moved or doubled")
         if self.before not in (None, record["prev"]):
             wrong.append("prev does not match the line before: it or the line before was changed")
@@ -310,10 +318,11 @@ class _Walk:
             self.problems.append(f"{where}: {'; '.join(wrong)}")
         self.records, self.seq, self.unread = self.records + 1, record["seq"], 0
         self.before = self.head = sha256(line).hexdigest()
-        self._read(where, record)
+        self._read(where, record, time)
+        if self.each is not None:
+            self.each(record, time)
 
-    def _read(self, where: str, record: Mapping[str, Any]) -> None:
-        time = utc(record["time"])
+    def _read(self, where: str, record: Mapping[str, Any], time: datetime) -> None:
         if self.last_time is not None and time < self.last_time:  # clocks are set back; that is no tampering
             self.notes.append(f"{where}: time goes back by {(self.last_time - time).total_seconds()} s")
         self.first_time, self.last_time = self.first_time or time, time
@@ -329,11 +338,17 @@ def _follow(begun: _Begun, record: Mapping[str, Any]) -> None:
     kind, _, edge = record["kind"].rpartition(".")
     if edge not in ("start", "end"):
         return
-    plan, asset, run = record["plan"], record["asset"], record["run"]
-    begun.pop((kind, plan, asset, run), None)
+    run = (kind, record["plan"], record["asset"], record["run"])
+    begun.pop(run, None)
     if edge == "start":
-        started = Unfinished(kind, plan, asset, run, record["host"], utc(record["time"]), record["seq"])
-        begun[kind, plan, asset, run] = started
+        begun[run] = record
+
+
+def _unfinished(begun: _Begun) -> tuple[Unfinished, ...]:
+    return tuple(
+        Unfinished(str(kind), plan, asset, run, record["host"], utc(record["time"]), record["seq"])
+        for (kind, plan, asset, run), record in begun.items()
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -352,23 +367,32 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_consta
 
 def _record(line: bytes) -> dict[str, Any]:
     """A whole line as a record with its envelope; ValueError says what is wrong, without quoting data."""
+    return _dated(line)[0]
+
+
+def _dated(line: bytes) -> tuple[dict[str, Any], datetime]:
+    """The same with its time. This is what reading years of records takes most of its time for."""
     if not line.endswith(b"\n"):
         raise ValueError("cut off: it does not end in a newline")
     try:
-        record = _DECODER.decode(line.decode())
+        text = line.decode()
+        record: Any
+        record, end = _DECODER.raw_decode(text) if text[0] == "{" else (None, -1)
+        if end + 1 != len(text):  # white space around it, or something else that is for the decoder to name
+            record = _DECODER.decode(text)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as why:
         raise ValueError(f"not JSON: {why}") from None
-    if not isinstance(record, dict) or not record.keys() >= _ENVELOPE:
-        raise ValueError("not a record: its envelope is incomplete")
-    texts, names = [record[key] for key in _TEXTS], [record[key] for key in _NAMES]
-    right = type(record["seq"]) is int and all(isinstance(text, str) for text in texts)
-    if not right or not all(name is None or isinstance(name, str) for name in names):
+    try:
+        seq, prev, time, host, actor, kind, plan, asset, run = _envelope(record)
+    except (KeyError, TypeError, IndexError):
+        raise ValueError("not a record: its envelope is incomplete") from None
+    right = type(seq) is int and type(prev) is type(time) is type(host) is type(actor) is type(kind) is str
+    if not right or not {type(plan), type(asset), type(run)} <= _TEXT_OR_NULL:
         raise ValueError("not a record: something in its envelope has the wrong type")
     try:
-        utc(record["time"])
+        return record, utc(time)
     except (ValueError, OverflowError):
         raise ValueError("not a record: its time is none") from None
-    return record
 
 
 def _files(directory: Path) -> list[Path]:

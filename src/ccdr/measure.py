@@ -6,15 +6,14 @@ Exposure at a time *t* is *t* minus the newest consistent point that was usable 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from ccdr.model import Achieved, ObjectiveVerdict
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A backup's consistent point and when it could first have been restored."""
 
     consistent: datetime
@@ -32,10 +31,30 @@ def exposure(at: datetime, points: Iterable[Point]) -> float:
 
 def worst_exposure(start: datetime, end: datetime, points: Iterable[Point]) -> float:
     """The achieved RPO of a period: exposure is worst just before each new backup becomes usable, and at the end."""
-    known = sorted(points, key=lambda p: p.usable)
-    moments = [p.usable for p in known if start < p.usable <= end]
-    before = [exposure(m, (p for p in known if p.usable < m)) for m in moments]
-    return max([*before, exposure(end, known)])
+    return worst_exposures((start, end), points)[0]
+
+
+def worst_exposures(edges: Sequence[datetime], points: Iterable[Point]) -> list[float]:
+    """The same for each of the periods that follow one another between `edges` (two at least, ascending): one sweep."""
+    # Neither clock is believed before the other: a point counts from the later of its two times.
+    known = sorted((usable if usable > consistent else consistent, consistent) for consistent, usable in points)
+    worst: list[float] = []
+    newest, at, none = None, 0, timedelta(0)
+    for number, end in enumerate(edges):
+        most, ever = none, newest is not None
+        while at < len(known) and known[at][0] <= end:
+            moment, consistent = known[at]
+            at += 1
+            if newest is None:
+                newest = consistent
+                continue
+            if moment - newest > most:
+                most = moment - newest
+            if consistent > newest:
+                newest = consistent
+        if number:  # what came up to the first edge is before the first period
+            worst.append(max(most, end - newest).total_seconds() if ever and newest else math.inf)
+    return worst
 
 
 def judge(objective_s: float, achieved_s: float | None) -> Achieved:

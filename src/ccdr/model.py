@@ -32,6 +32,15 @@ class ObjectiveVerdict(StrEnum):
     MET_PARTIAL = "MET_PARTIAL"  # a phase was assumed, not timed
 
 
+class Health(StrEnum):
+    """What a look at something showed."""
+
+    OK = "OK"
+    WARN = "WARN"  # works, and is not as it should be
+    FAIL = "FAIL"  # does not do what the plan wants of it
+    UNKNOWN = "UNKNOWN"  # could not be looked at
+
+
 PHASES = ("provision", "fetch", "load", "check", "dispose")
 
 
@@ -154,6 +163,33 @@ class Manifest:
     contents: Mapping[str, object]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     format: int = 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """One thing that was looked at before anything is done: what was found there, and the next step, which only an
+    OK goes without. Names of objects and counts, never a row and never a secret."""
+
+    what: str
+    state: Health
+    found: str
+    do: str | None = None
+
+    @classmethod
+    def ok(cls, what: str, found: str) -> Look:
+        return cls(what, Health.OK, found)
+
+    @classmethod
+    def warn(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.WARN, found, do)
+
+    @classmethod
+    def fail(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.FAIL, found, do)
+
+    @classmethod
+    def unknown(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.UNKNOWN, found, do)
 
 
 @dataclass(frozen=True)

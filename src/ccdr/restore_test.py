@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__, measure
-from ccdr.catalogue import Synchronised, dated_in_future, of_source
+from ccdr.catalogue import OURS, PRUNED, Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error, worst
 from ccdr.fetch import candidates, fetch
@@ -167,8 +167,11 @@ def restore_test(
                 services.ledger.append(TEST_END, **where, body=test.body())
                 raise
             except BackupBad as error:
-                test.own_verdict = Verdict.FAIL
-                test.fail(str(error), error.hint)
+                if pruned := bench_work.pruned_meanwhile():
+                    test.broke(f"{error}; but {pruned}", "run the test again")
+                else:
+                    test.own_verdict = Verdict.FAIL
+                    test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
                 test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
@@ -192,7 +195,7 @@ class _Work:
         self._engine: Engine = job.engine
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
-        self._asked = False
+        self._asked = self._fetching = False
         self._history = AssetHistory()
 
     def carry_out(self, selection: str) -> None:
@@ -333,8 +336,22 @@ class _Work:
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
         # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
         repo = self._repo.with_cache(self._run.directory("cache"))
+        self._fetching = True
         restored = fetch(repo, snapshot, manifest, fetched, self._progress)
+        self._fetching = False
         self._engine.complete(fetched, restored, manifest)
+
+    def pruned_meanwhile(self) -> str | None:
+        """Was it another host's prune that took files away while they were fetched? One sentence. It leaves its mark
+        before it removes anything."""
+        if not self._fetching:
+            return None
+        before = {s.id for s in self._synchronised.listed}
+        with contextlib.suppress(CcdrError):
+            for s in self._repo.snapshots([OURS, f"plan={self._job.plan}", f"kind={PRUNED}"]):
+                if s.id not in before:
+                    return f"another host removed old data from the repository meanwhile (run {s.tag('run')})"
+        return None
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []

@@ -4,22 +4,57 @@ so that it answers at once and when the repository does not."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from cronsim import CronSim
 
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
-from ccdr.history import AssetHistory, Record
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, utc
+from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
+
+
+class Trouble(StrEnum):
+    """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
+
+    LEDGER_BROKEN = "ledger_broken"
+    TEST_FAILED = "test_failed"
+    BACKUP_FAILED = "backup_failed"
+    REPOSITORY_DAMAGED = "repository_damaged"
+    BREACH_RPO = "breach_rpo"
+    BREACH_RTO = "breach_rto"
+    NEVER_SUCCEEDED = "never_succeeded"
+    NOT_BEGUN = "not_begun"  # what was due could not even begin
+    BACKUP_LATE = "backup_late"
+    TEST_LATE = "test_late"
+    FINDING = "finding"
+    TEST_INCONCLUSIVE = "test_inconclusive"
+    NEVER_TESTED = "never_tested"
+    PRUNE_FAILED = "prune_failed"
+    CHECK_INCONCLUSIVE = "check_inconclusive"
+    MISSED = "missed"
+    UNTOLD = "untold"  # an address that could not be reached
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a sentence, and since when where that is known. `about` tells two troubles of the
+    same kind apart, and stays the same for as long as this one lasts."""
+
+    trouble: Trouble
+    text: str
+    since: datetime | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +68,12 @@ class AssetStatus:
     last_backup: Record | None
     last_test: Record | None
     coverage: str
-    problems: tuple[str, ...]
+    wrong: tuple[Problem, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, as sentences."""
+        return tuple(p.text for p in self.wrong)
 
     @property
     def finding(self) -> bool:
@@ -63,6 +103,12 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
     return [_asset_status(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
+def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
+    """By plan: what is wrong with the care of its repository, by its newest prune and its newest check."""
+    history = services.histories()
+    return {p.plan.plan: tuple(_upkeep(history.get((p.plan.plan, None), AssetHistory()))) for p in plans}
+
+
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
     return Exit.FINDING if any(s.finding for s in found) else Exit.OK
 
@@ -75,17 +121,19 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
-    problems = _problems(job, history, services, newest)
+    wrong = list(_problems(job, history, services, newest))
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
-        problems.append(f"{len(bad)} newer snapshots do not count: disproved, or dated in the future")
+        text = f"{len(bad)} newer snapshots do not count: disproved, or dated in the future"
+        wrong.append(Problem(Trouble.FINDING, text, about="newer"))
     if known[-1:] != ours[-1:]:
-        problems.append("its newest snapshot is of something else than the plan now names")
+        text = "its newest snapshot is of something else than the plan now names"
+        wrong.append(Problem(Trouble.FINDING, text, about="source"))
     if damage := history.damage_since(upkeep):
-        problems.append(damage)
-    if coverage == STALE:
-        problems.append("its restore test is overdue")
+        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
+        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
+    wrong += _late(job, history, services, newest, coverage)
     return AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -94,7 +142,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         last_backup=history.last_backup,
         last_test=history.last_test,
         coverage=coverage,
-        problems=tuple(problems),
+        wrong=tuple(wrong),
     )
 
 
@@ -105,24 +153,67 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
     return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
 
 
-def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> list[str]:
-    problems = []
+def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
     if newest is None and history.last_good_backup is None:
-        problems.append("never backed up successfully yet")
+        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet")
     running = services.state.held(job.plan, job.asset, "backup")
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
     if failed := history.failed_since(since, running=running, snapshot=newest.id if newest else None):
-        problems.append(failed)
+        yield Problem(Trouble.BACKUP_FAILED, failed)
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
-        problems.append(crashed)
-    problems += list((history.last_good_backup or {}).get("findings") or ())
-    last = history.last_test
+        yield Problem(Trouble.TEST_INCONCLUSIVE, crashed)
+    yield from _findings((history.last_good_backup or {}).get("findings") or ())
+    yield from _tested(history)
+
+
+def _tested(history: AssetHistory) -> Iterator[Problem]:
+    last, conclusive = history.last_test, history.last_conclusive_test
     if last is None:
-        problems.append("never tested")
+        yield Problem(Trouble.NEVER_TESTED, "never tested")
     elif last["verdict"] != "PASS":
-        problems.append(f"its last restore test is {last['verdict']}: {last.get('reason')}")
-    problems += list((last or {}).get("findings") or ())
-    return problems
+        trouble = Trouble.TEST_FAILED if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
+        text = f"its last restore test is {last['verdict']}: {last.get('reason')}"
+        yield Problem(trouble, text, utc(last["time"]))
+    # A test that broke does not take the failure before it back.
+    if conclusive is not None and conclusive is not last and conclusive["verdict"] == "FAIL":
+        text = f"its last conclusive restore test is FAIL: {conclusive.get('reason')}"
+        yield Problem(Trouble.TEST_FAILED, text, utc(conclusive["time"]))
+    yield from _findings((last or {}).get("findings") or ())
+
+
+def _upkeep(history: AssetHistory) -> Iterator[Problem]:
+    pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
+    if pruned is not None:
+        if pruned.get("result") == FAILED:
+            text = f"its last prune FAILED: {pruned.get('reason')}"
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]))
+        yield from _findings(pruned.get("findings") or ())
+    damaged = sorted(part for part, (_, result) in history.read.items() if result == DAMAGED)
+    if damaged:  # until the same part is read again and found clean
+        text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
+    if checked is not None and checked.get("result") == INCONCLUSIVE:
+        text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]))
+
+
+def _findings(texts: Iterable[object]) -> Iterator[Problem]:
+    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
+    for text in map(str, texts):
+        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\d.,:TZ-]*\b", "#", text))
+
+
+def _late(
+    job: Job, history: AssetHistory, services: Services, newest: Snapshot | None, coverage: str
+) -> Iterator[Problem]:
+    """What has come due twice since it was last done; a backup that failed was tried, and is a problem of its own."""
+    planned, last = job.engine.backup, history.last_backup
+    if planned is not None and newest is not None and not services.state.held(job.plan, job.asset, "backup"):
+        tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
+        if _due_twice(planned.schedule, tried, job, services.clock.now()):
+            yield Problem(Trouble.BACKUP_LATE, f"its backup is overdue: the last one is of {rfc3339(tried)}")
+    if coverage == STALE:
+        yield Problem(Trouble.TEST_LATE, "its restore test is overdue")
 
 
 def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
@@ -133,8 +224,12 @@ def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     planned = job.engine.restore_test
     if planned is None:
         return TESTED
-    due = itertools.islice(CronSim(planned.schedule, utc(last["time"]).astimezone(job.loaded.plan.zone)), 2)
-    return STALE if all(moment < now for moment in due) else TESTED
+    return STALE if _due_twice(planned.schedule, utc(last["time"]), job, now) else TESTED
+
+
+def _due_twice(schedule: str, since: datetime, job: Job, now: datetime) -> bool:
+    due = list(itertools.islice(CronSim(schedule, since.astimezone(job.loaded.plan.zone)), 2))
+    return len(due) == 2 and all(moment < now for moment in due)
 
 
 def _shown(record: Record | None) -> Mapping[str, object] | None:

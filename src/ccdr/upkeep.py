@@ -282,8 +282,9 @@ class _Pruning:
             result.removed.append((snapshot, "it had vanished; by now its time would be up"))
         before = _size(repo)
         going = [(d.snapshot, ", ".join(d.why)) for _, d in result.each() if not d.keep]
+        self._leave_mark([s for s, _ in going], run)
         if going:
-            self._remove(going, run)
+            self._remove(going)
         self._drop_marks()
         self._progress.step("removing data that nothing refers to")
         storage.prune(repo, _tenths(self._progress, "removing data that nothing refers to"))
@@ -419,12 +420,10 @@ class _Pruning:
 
     # --- removing it --------------------------------------------------------------------------------------
 
-    def _remove(self, going: Sequence[tuple[Snapshot, str]], run: Run) -> None:
-        """The mark first, so that whatever is interrupted is explained; the catalogue last, so that it never misses
-        what is still there."""
+    def _remove(self, going: Sequence[tuple[Snapshot, str]]) -> None:
+        """The catalogue last, so that it never misses what is still there."""
         repo, services, result = self._repo, self._services, self._result
         self._progress.step(f"removing {len(going)} snapshots")
-        self._leave_mark([s for s, _ in going], run)
         storage.forget(repo, [s.id for s, _ in going])
         left = {s.id for s in repo.snapshots([OURS, f"plan={self._plan}"])}
         for snapshot, why in going:
@@ -438,7 +437,8 @@ class _Pruning:
             )
 
     def _leave_mark(self, going: Sequence[Snapshot], run: Run) -> None:
-        """One mark holds what earlier ones said, too: these go once it is there."""
+        """Before anything is removed, so that whatever is interrupted is explained, and a test on another host whose
+        files are taken away while it fetches them knows why. It holds what earlier ones said, too: these go."""
         now = self._services.clock.now()
         earlier = [r for r in removals(self._repo, self._told.listed) if now - r.at < REMEMBERED]
         path = run.scratch / "pruned"

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ccdr.report import json_lines, make_report, period_of
 from tests.harness import Quiet, Site
 from tests.stored import assert_clean, settled_file, with_repository
 
+from ccdr.report import json_lines, make_report, period_of
 from ccdr.run import Did, Verb, run
 from ccdr.schedule import occurrences
 

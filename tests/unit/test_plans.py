@@ -236,10 +236,40 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
             "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 7d 0h between tests, while "
             "retention keeps snapshots for 5d 0h: test more often, or keep snapshots longer",
         ),
+        (
+            "keep_within: 35d",
+            "keep_daily: 7",  # the oldest of seven is six days old
+            "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 7d 0h between tests, while "
+            "retention keeps snapshots for 6d 0h: test more often, or keep snapshots longer",
+        ),
+        (
+            "keep_within: 35d",
+            "keep_last: 100",  # of hourly backups
+            "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 7d 0h between tests, while "
+            "retention keeps snapshots for 4d 3h: test more often, or keep snapshots longer",
+        ),
+        (
+            "repository:\n",
+            "site: Cluj\nrepository:\n  site: Cluj\n",
+            "outbound.yaml:7: repository.site: is Cluj, where the source stands too, so what destroys one destroys "
+            "both: keep the repository, or a copy of it, elsewhere",
+        ),
     ],
 )
 def test_lint(room: Path, right: str, wrong: str, said: str) -> None:
     assert lint(room, right, wrong) == [said]
+
+
+@pytest.mark.parametrize(
+    "kept", ["keep_daily: 8", "keep_weekly: 2", "keep_last: 400", "keep_daily: 2, keep_within: 7d"]
+)
+def test_retention_that_outlives_the_interval_of_tests(room: Path, kept: str) -> None:
+    assert lint(room, "keep_within: 35d", kept) == []
+
+
+def test_lint_leaves_a_public_certificate_alone(room: Path) -> None:
+    (room / "plans/ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    assert lint(room, "database: crm,", "database: crm, ca_file: ca.pem,") == []
 
 
 def test_lint_misses_the_check_that_compares_with_what_was_captured(room: Path) -> None:

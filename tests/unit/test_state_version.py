@@ -78,7 +78,9 @@ def test_state_without_a_number_is_format_1(tmp_path: Path) -> None:
     assert (root / "version").read_text() == "1\n"
 
 
-@pytest.mark.parametrize("verb", [("status",), ("ledger", "show"), ("backup", "p"), ("test", "p"), ("sandbox", "reap")])
+@pytest.mark.parametrize(
+    "verb", [("status",), ("ledger", "show"), ("backup", "p"), ("test", "p"), ("run",), ("sandbox", "reap")]
+)
 def test_newer_state_is_never_touched(tmp_path: Path, verb: tuple[str, ...]) -> None:
     site = Site(tmp_path)
     site.recordings(tmp_path)
@@ -158,11 +160,11 @@ def test_read_only_state_can_be_looked_at(tmp_path: Path) -> None:
     old(site.state)
     with mounted("none", site.state, "bind,ro"):
         assert site.run("ledger", "show").code == 0
-        done = site.run("backup", "p")
-        assert done.code == Exit.NOT_CARRIED_OUT and "Read-only" in done.stderr, done
+        for verb in (("backup", "p"), ("run",)):
+            done = site.run(*verb)
+            assert done.code == Exit.NOT_CARRIED_OUT and "Read-only" in done.stderr, done
         with pytest.raises(CcdrError, match="Read-only"):
             opened(site.state, CLOCK, steps=[STEP])
-        (site.state.parent / "elsewhere").mkdir()
     (site.state / "version").unlink()  # and one from before there were numbers
     with mounted("none", site.state, "bind,ro"):
         assert site.run("ledger", "show").code == 0

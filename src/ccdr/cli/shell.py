@@ -155,7 +155,7 @@ def print_json(document: object) -> None:
 
 
 COLOURS = {
-    "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
+    "OK": "green", "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
     "FAIL": "red", "BREACHED": "red", "FAILED": "red", "untested": "red",
 }  # fmt: skip
 

@@ -21,20 +21,30 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
+    from ccdr.notify import untold
     from ccdr.plans import plan_names
-    from ccdr.status import exit_code
+    from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
 
     options = settings()
     loaded = [options.load(name) for name in names or plan_names(options.plans)]
     if not loaded:  # a wrong --plans in cron must not look green
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
-    found = ask(loaded, options.services())
+    services, shown = options.services(), [p.plan.plan for p in loaded]
+    found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
+    code = Exit.FINDING if any(care.values()) else exit_code(found)
     if options.json:
-        shown = [p.plan.plan for p in loaded]
-        document = [{"plan": name, "assets": [s.as_json() for s in found if s.plan == name]} for name in shown]
+        document = [
+            {
+                "plan": name,
+                "assets": [s.as_json() for s in found if s.plan == name],
+                "problems": [p.text for p in care[name]],
+                "could_not_tell": deaf.get(name, []),
+            }
+            for name in shown
+        ]
         print_json({"plans": document})
-        return exit_code(found)
+        return code
     rows = [
         (
             f"{s.plan}/{s.asset}",
@@ -50,7 +60,12 @@ def status(names: tuple[str, ...]) -> Exit:
     for s in found:
         for problem in s.problems:
             click.echo(f"{s.plan}/{s.asset}: {problem}")
-    return exit_code(found)
+    for name in shown:
+        for wrong in care[name]:
+            click.echo(f"{name}: {wrong.text}")
+        for line in deaf.get(name, []):
+            click.echo(f"{name}: nobody was told there: {line}")
+    return code
 
 
 def _objective(achieved: Achieved) -> str:

@@ -69,6 +69,10 @@ class EngineConfig(Strict):
         """Images that serve when the plan names none, best first."""
         raise NotImplementedError
 
+    def refused(self, said: str) -> bool:
+        """Whatever can refuse says so in words of its own."""
+        return False
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
 

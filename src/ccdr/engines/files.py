@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.model import CheckResult, Look, Manifest, Verdict
 from ccdr.schema import Duration, WithPassword
 
 LISTING = "files.jsonl"
@@ -33,6 +33,7 @@ KINDS = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l", stat.S_IFSOCK:
 WAITING = "w"
 STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
+LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured
 NAMED = 20  # how many paths a private detail names
 
 
@@ -148,6 +149,25 @@ class Files(EngineConfig):
                     f"{path} is not there", hint="is its file system mounted? else change `paths:` in the plan"
                 )
         return SourceFacts(version="1", major="1")
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        """Of the first entries of each tree: a look must be quick where there are millions."""
+        what = "rights to read"
+        for root in self.paths:
+            seen, files, closed = 0, 0, 0
+            for entry in itertools.islice(_anyhow(root), LOOKED_AT):
+                seen += 1
+                files += entry.is_file()
+                closed += not os.access(entry, os.R_OK | os.X_OK if entry.is_dir() else os.R_OK)
+            if closed:
+                said = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
+                yield Look.fail(what, said, "run ccdr as a user who may read them all, or open them to it")
+            elif not files:
+                said = f"there is no file in {root}, and an empty tree is no backup"
+                yield Look.fail(what, said, "is its file system mounted? else change `paths:` in the plan")
+            else:
+                whole = "all of it" if seen < LOOKED_AT else f"its first {seen} entries"
+                yield Look.ok(what, f"{root}: {whole} may be read")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         started = tools.clock.now()
@@ -383,6 +403,15 @@ def walk(real: str, shown: str) -> Iterator[Entry]:
             raise CommandFailed(["scan"], 1, f"{shown}: {error.strerror}") from None
         for name in names:
             yield from walk(f"{real}/{name}", f"{shown}/{name}")
+
+
+def _anyhow(root: Path) -> Iterator[Path]:
+    """A tree's entries in no order, links left out; what may not be listed is an entry without what is in it."""
+    yield root
+    if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
+        for entry in root.iterdir():
+            if not entry.is_symlink():
+                yield from _anyhow(entry)
 
 
 def read_listing(lines: IO[str]) -> Iterator[Entry]:

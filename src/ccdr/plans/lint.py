@@ -19,6 +19,7 @@ from ccdr.schema import Strict
 
 _START = datetime(2026, 1, 1)
 _HORIZON = timedelta(days=3660)
+PUBLIC = ("ca_file",)  # files that a plan names and anybody may read
 
 
 def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[[Where], int]) -> Iterator[Finding]:
@@ -27,9 +28,37 @@ def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[
         for below, message in (*_backups(plan, name, asset), *_tests(plan, asset, checks.get(name, ()))):
             where = ("assets", name, *below)
             yield Finding(line(where), where, message)
-    for where, path in _secret_files(plan, ()):
-        if fault := _open_secret(path):
+    for where, message in _plan(plan):
+        yield Finding(line(where), where, message)
+    for where, path in secret_files(plan):
+        if fault := open_secret(path):
             yield Finding(line(where), where, fault)
+
+
+def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
+    if plan.site is not None and plan.site == plan.repository.site:
+        yield (
+            ("repository", "site"),
+            f"is {plan.site}, where the source stands too, so what destroys one destroys both:"
+            " keep the repository, or a copy of it, elsewhere",
+        )
+
+
+def reach(plan: Plan, asset: EngineConfig) -> float | None:
+    """How old the oldest snapshot is that retention surely keeps of an asset whose backups succeed, in seconds;
+    None where nothing is removed, or (keep_last without a schedule) nothing can be said."""
+    kept = plan.retention
+    if kept is None:
+        return None
+    spans = [kept.keep_within or 0.0]
+    # The oldest of n kept of n units stands at least n - 1 units back.
+    units = {"hourly": 3600, "daily": 86400, "weekly": 7 * 86400, "monthly": 28 * 86400, "yearly": 365 * 86400}
+    spans += [((getattr(kept, f"keep_{unit}") or 1) - 1) * seconds for unit, seconds in units.items()]
+    if kept.keep_last is not None:
+        if asset.backup is None:
+            return None
+        spans.append((kept.keep_last - 1) * narrowest_gap(asset.backup.schedule, plan.timezone))
+    return max(spans)
 
 
 def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where, str]]:
@@ -58,7 +87,7 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
             ("restore_test", "checks"),
             "never compare what was restored with what was captured: add the check {kind: identical}",
         )
-    keep = plan.retention.keep_within if plan.retention else None
+    keep = reach(plan, asset)
     gap = widest_gap(test.schedule, plan.timezone)
     if keep is not None and keep < gap:
         yield (
@@ -68,21 +97,21 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
         )
 
 
-def _secret_files(model: Strict, where: Where) -> Iterator[tuple[Where, Path]]:
+def secret_files(model: Strict, where: Where = ()) -> Iterator[tuple[Where, Path]]:
     """Every file that holds a secret: passwords of any engine, the repository's environment, addresses to tell."""
     for field in type(model).model_fields:
         value = getattr(model, field)
-        if field.endswith("_file") and isinstance(value, Path):
+        if field.endswith("_file") and field not in PUBLIC and isinstance(value, Path):
             yield (*where, field), value
         elif isinstance(value, Strict):
-            yield from _secret_files(value, (*where, field))
+            yield from secret_files(value, (*where, field))
         elif isinstance(value, dict | tuple):
             for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(entry, Strict):
-                    yield from _secret_files(entry, (*where, field, key))
+                    yield from secret_files(entry, (*where, field, key))
 
 
-def _open_secret(path: Path) -> str | None:
+def open_secret(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -114,6 +143,15 @@ def widest_gap(schedule: str, timezone: str) -> float:
     gaps = [b - a for a, b in pairwise(t.astimezone(UTC) for t in times)]
     gaps += [b - a for a, b in pairwise(t.astimezone(UTC) for t in edges)][1::2]
     return max((gap.total_seconds() for gap in gaps), default=_HORIZON.total_seconds())
+
+
+@lru_cache(maxsize=4096)
+def narrowest_gap(schedule: str, timezone: str) -> float:
+    """The shortest time between two occurrences in seconds, from the first 400 or so."""
+    zone = zone_of(timezone)
+    times = list(islice(_until_horizon(CronSim(schedule, _START.replace(tzinfo=zone))), 400))
+    gaps = [b - a for a, b in pairwise(t.astimezone(UTC) for t in times)]
+    return min((gap.total_seconds() for gap in gaps), default=_HORIZON.total_seconds())
 
 
 def _until_horizon(occurrences: CronSim) -> Iterator[datetime]:

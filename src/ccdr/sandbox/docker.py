@@ -28,6 +28,8 @@ RUN, EXPIRES, STATE = "ccdr.run", "ccdr.expires", "ccdr.state"
 LIFETIME = timedelta(hours=24)
 KEPT_LIFETIME = timedelta(hours=4)
 SHM = 256 * 2**20  # Docker's 64 MiB of /dev/shm makes parallel joins fail
+LOOK_WITHIN = 10  # seconds that a mere look at the daemon may take
+_LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes"}
 GONE_WITHIN = 30.0  # seconds that Docker may take to remove a container
 
 
@@ -36,6 +38,16 @@ class Image:
     name: str
     id: str  # sha256 digest of its configuration, which pins every layer
     volumes: tuple[str, ...]  # paths for which Docker would make anonymous volumes
+
+
+@dataclass(frozen=True)
+class DockerFacts:
+    """`storage` is the driver, `root` the daemon's own directory on its host, `unlimited` what it cannot limit."""
+
+    version: str
+    storage: str
+    root: Path
+    unlimited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +87,14 @@ class Docker:
 
     @cached_property
     def _client(self) -> docker.DockerClient:
+        return self._connected(timeout=120)
+
+    @staticmethod
+    def _connected(timeout: int) -> docker.DockerClient:
         import docker
 
         try:
-            client = docker.from_env(timeout=120)
+            client = docker.from_env(timeout=timeout)
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
             where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
@@ -91,6 +107,24 @@ class Docker:
     def check(self) -> None:
         """Raises TestBroken when Docker does not answer."""
         _ = self._client
+
+    def facts(self) -> DockerFacts:
+        """A short look at the daemon; TestBroken when it does not answer in time."""
+        client = self._connected(timeout=LOOK_WITHIN)
+        try:
+            info: dict[str, Any] = client.info()
+        finally:
+            client.close()
+        return DockerFacts(
+            version=str(info.get("ServerVersion")),
+            storage=str(info.get("Driver")),
+            root=Path(str(info.get("DockerRootDir"))),
+            unlimited=tuple(name for key, name in _LIMITS.items() if info.get(key) is False),
+        )
+
+    def find(self, named: str | None, candidates: Sequence[str]) -> Image | None:
+        """As `image`, of what is on this host already."""
+        return next((image for n in ((named,) if named else candidates) if (image := self._local(n))), None)
 
     def image(self, named: str | None, candidates: Sequence[str]) -> Image:
         """The named image, or the first candidate there is; pulled where none is local. Never a replacement

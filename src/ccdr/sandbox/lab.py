@@ -99,6 +99,16 @@ class Lab:
         """The image a test of this engine runs in; pulled now if it must be, outside the measured time."""
         return self.docker.image(engine.image, engine.image_candidates(needs.major))
 
+    def major_in(self, engine: Engine, image: Image, run: str) -> str | None:
+        """The major version that an image holds, asked of it in a container that is gone afterwards; TestBroken where
+        it is not gone."""
+        disposal = Disposal()
+        with self.docker.open(BoxSpec(image=image, run=run, memory=CLIENT_MEMORY), disposal) as box:
+            found = engine.client_major(box)
+        if not disposal.clean:
+            raise TestBroken("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
+        return found
+
     @contextlib.contextmanager
     def sandbox(
         self,
@@ -122,7 +132,7 @@ class Lab:
             mounts=((fetched, IN, False), (out, OUT, True)),
             data_dir=needs.data_dir,
             data_bytes=needs.bytes,
-            data_on_disk=bool(needs.data_dir) and self._on_disk(needs, storage),
+            data_on_disk=bool(needs.data_dir) and self.on_disk(needs, storage),
             memory=needs.memory,
             no_progress=no_progress,
         )
@@ -130,7 +140,7 @@ class Lab:
             yield box
 
     @staticmethod
-    def _on_disk(needs: SandboxNeeds, storage: str) -> bool:
+    def on_disk(needs: SandboxNeeds, storage: str) -> bool:
         """Data goes into memory where it fits beside everything else; TestBroken where there is no room."""
         free = memory_available()
         if needs.memory // 4 > free:

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +21,7 @@ from ccdr.errors import (
     BackupFailed,
     CcdrError,
     CommandFailed,
+    RepositoryClosed,
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
@@ -31,6 +32,7 @@ from ccdr.proc import Host
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
+STALE_LOCK = timedelta(minutes=30)  # restic's: it renews its own every five
 PARTIAL, NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 3, 10, 11, 12
 # restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
 # backup of a 1.4 GB dump, for 190 MB of memory instead of 110; 400 gains nothing more. `--pack-size 64` and
@@ -69,6 +71,16 @@ class RepoSnapshot:
     def tag(self, key: str) -> str | None:
         """The value of `key=value`, None where the tag is not there."""
         return next((t.removeprefix(f"{key}=") for t in self.tags if t.startswith(f"{key}=")), None)
+
+
+@dataclass(frozen=True)
+class RepoLock:
+    """A lock that a program holds, or left. restic renews a live one's time every five minutes."""
+
+    id: str
+    time: datetime
+    exclusive: bool
+    holder: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,17 @@ class Restic:
     def version(self) -> str:
         said = self.host.run(["restic", "version"], what="restic").stdout.split()
         return said[1] if len(said) > 1 else "unknown"
+
+    def locks(self, most: int = 5) -> tuple[int, list[RepoLock]]:
+        """How many locks there are, and `most` of them: each costs a call. One that went meanwhile is left out."""
+        ids = self._run(["list", "locks", "--no-lock"], what="listing locks", within=PROBE_WAIT).split()
+        found = []
+        for lock in ids[:most]:
+            with contextlib.suppress(CommandFailed, ValueError, KeyError, TypeError):
+                body = json.loads(self._run(["cat", "lock", lock, "--no-lock"], what="a lock", within=PROBE_WAIT))
+                holder = f"{body.get('username')}@{body.get('hostname')}, process {body.get('pid')}"
+                found.append(RepoLock(lock, utc(body["time"]), bool(body.get("exclusive")), holder))
+        return len(ids), found
 
     def backup(
         self,
@@ -223,10 +246,23 @@ class Restic:
             self.probe()
         except CcdrError as unreachable:
             return TestBroken(f"{said}; and then {unreachable}", hint=unreachable.hint)
+        if holder := self.rewritten_by():
+            return TestBroken(f"{said}; {holder}", hint="wait for it, then run this again")
         return BackupBad(
             f"{said} (the repository answers and decrypts)",
             hint="run `restic check --read-data` on the repository and restore an older snapshot meanwhile",
         )
+
+    def rewritten_by(self) -> str | None:
+        """Who holds restic's exclusive lock now, as one sentence; None where nobody does. Whoever reads without a lock
+        may miss files that a prune has just replaced. A lock that is not renewed is a dead owner's."""
+        with contextlib.suppress(CcdrError, ValueError, KeyError):
+            for lock in self._run(["list", "locks", "--no-lock"], what="listing locks", within=PROBE_WAIT).split():
+                said = self._run(["cat", "lock", lock, "--no-lock"], what="reading a lock", within=PROBE_WAIT)
+                body = json.loads(said)
+                if body.get("exclusive") and datetime.now(UTC) - utc(body["time"]) < STALE_LOCK:
+                    return f"{body.get('hostname')} holds the repository for itself since {body['time']}"
+        return None
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         return ["restic", "-r", self.location, "--cache-dir", str(self.cache), *args]
@@ -289,7 +325,7 @@ class Restic:
                     hint="is the disk mounted, the bucket right? ccdr creates one only for a plan it never backed up",
                 ) from None
             if error.code == WRONG_PASSWORD:
-                raise RepositoryUnavailable(
+                raise RepositoryClosed(
                     f"the repository at {self.location} does not open with the plan's password: {said}",
                     hint="check repository.password_file (or password_command) of the plan",
                 ) from None

@@ -2,27 +2,112 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
-from ccdr.errors import CcdrError
+from ccdr.errors import CcdrError, RepositoryUnavailable
 from ccdr.retry import patiently
+from ccdr.storage.endpoint import http_address
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+CANARY = ".ccdr-canary/"  # beside restic's own folders, which it never looks outside of
+LOCKED_FOR = 4.0  # seconds; long enough to try a deletion, short enough to be waited for
+LEFT_AFTER = 60.0  # seconds; a canary that is older was left by a look that did not end
+ANYBODY = (
+    "http://acs.amazonaws.com/groups/global/AllUsers",
+    "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
+)
+_DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403")
+_UNKNOWN_CALL = ("NotImplemented", "MethodNotAllowed", "501", "405")
+_WRONG_KEY = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "ExpiredToken",
+    "AuthorizationHeaderMalformed",
+)
+
+
+class Refused(CcdrError):
+    """The store answered, and said no. `code` is its own word for it."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message, hint="give the credential that right, or run this with one that has it")
+        self.code = code
+
+    @property
+    def denied(self) -> bool:
+        """It is this credential that may not."""
+        return self.code in _DENIED
+
+    @property
+    def unknown_credential(self) -> bool:
+        return self.code in _WRONG_KEY
+
+
+@dataclass(frozen=True)
+class ObjectLock:
+    """A bucket that can lock object versions; `days` and `mode` are of the retention that every new one is given,
+    None where it is given none."""
+
+    mode: str | None
+    days: int | None
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What trying to delete has shown. `held`: a locked version could not be deleted (None: none was tried, as
+    nothing can be deleted, or the credential may lock nothing). `deletable`: one that nothing locks could be."""
+
+    held: bool | None
+    deletable: bool
+    said: str | None = None  # why nothing could be locked
+
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket at an S3 endpoint, path-style as self-hosted servers want it."""
+    """A bucket at an S3 endpoint, path-style as self-hosted servers want it. Without keys, boto3 finds its own.
+
+    Everything raises Refused where the store says no, RepositoryUnavailable where it does not answer.
+    """
 
     endpoint: str
     name: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str | None
+    secret_key: str | None = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+    region: str = "us-east-1"
 
-    def _client(self, timeout: float) -> S3Client:
+    @classmethod
+    def of(cls, url: str, env: Mapping[str, str]) -> tuple[Bucket, str] | None:
+        """The bucket of a repository, and the prefix its keys have there; None where it is in no bucket."""
+        address = http_address(url)
+        if address is None or not url.startswith("s3:"):
+            return None
+        path = url.partition("://")[2] if "://" in url else url.removeprefix("s3:").lstrip("/")
+        name, _, prefix = path.partition("/")[2].strip("/").partition("/")
+        return cls(
+            endpoint=address,
+            name=name,
+            access_key=env.get("AWS_ACCESS_KEY_ID"),
+            secret_key=env.get("AWS_SECRET_ACCESS_KEY"),
+            token=env.get("AWS_SESSION_TOKEN"),
+            region=env.get("AWS_DEFAULT_REGION") or env.get("AWS_REGION") or "us-east-1",
+        ), f"{prefix}/" if prefix else ""
+
+    def _client(self, timeout: float, *, anonymous: bool = False) -> S3Client:
         import boto3
+        from botocore import UNSIGNED
         from botocore.config import Config
 
         config = Config(
@@ -33,13 +118,16 @@ class Bucket:
             # Newer checksums are unknown to many S3-compatible servers.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            **({"signature_version": UNSIGNED} if anonymous else {}),
         )
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
+            aws_session_token=self.token,
+            region_name=self.region,
+            verify=os.environ.get("SSL_CERT_FILE"),  # what restic trusts
             config=config,
         )
 
@@ -67,3 +155,162 @@ class Bucket:
         client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
         client.put_object(Bucket=self.name, Key=".ccdr-ready", Body=b"")
         client.delete_object(Bucket=self.name, Key=".ccdr-ready")
+
+    # --- posture: read only, but for the canary -------------------------------------------------------
+
+    def versioning(self) -> str:
+        """`Enabled`, `Suspended` or `Off`."""
+        with self._asked("for its versioning") as client:
+            return client.get_bucket_versioning(Bucket=self.name).get("Status") or "Off"
+
+    def object_lock(self) -> ObjectLock | None:
+        """None where the bucket, or the store, has none."""
+        try:
+            with self._asked("for its Object Lock") as client:
+                said = client.get_object_lock_configuration(Bucket=self.name).get("ObjectLockConfiguration") or {}
+        except Refused as refused:
+            if refused.code in ("ObjectLockConfigurationNotFoundError", *_UNKNOWN_CALL):
+                return None
+            raise
+        if said.get("ObjectLockEnabled") != "Enabled":
+            return None
+        rule = (said.get("Rule") or {}).get("DefaultRetention") or {}
+        days = rule.get("Days") or 365 * (rule.get("Years") or 0)
+        return ObjectLock(rule.get("Mode") if days else None, days or None)
+
+    def strangers(self, prefix: str) -> list[str]:
+        """What whoever knows the address may do without a credential: sentences, empty where nothing."""
+        found = []
+        with self._asked("as a stranger", anonymous=True) as client:
+            from botocore.exceptions import ClientError
+
+            for told, call in (
+                ("anybody may list it", lambda: client.list_objects_v2(Bucket=self.name, MaxKeys=1)),
+                ("anybody may read it", lambda: client.head_object(Bucket=self.name, Key=f"{prefix}config")),
+            ):
+                try:
+                    call()
+                    found.append(told)
+                except ClientError as error:
+                    if _status(error) >= 500:
+                        raise
+        with contextlib.suppress(Refused), self._asked("for its ACL") as client:  # not every credential may ask
+            for grant in client.get_bucket_acl(Bucket=self.name).get("Grants", []):
+                if "Grantee" in grant and grant["Grantee"].get("URI") in ANYBODY:
+                    found.append(f"its ACL grants {grant.get('Permission')} to anybody")
+        with contextlib.suppress(Refused), self._asked("for its policy") as client:
+            found += _open_statements(client.get_bucket_policy(Bucket=self.name)["Policy"])
+        return found
+
+    def canary(self, prefix: str, *, lock: bool) -> Canary:
+        """Write one small version and try to delete it: while it is locked (where `lock` is asked for), and once
+        nothing locks it any more. The second is the control: only where it succeeds does a refusal prove the lock
+        and not a missing right. What an earlier look could not remove is removed, or serves as the control.
+
+        Takes LOCKED_FOR seconds and a little where it locks.
+        """
+        place = f"{prefix}{CANARY}"
+        with self._asked("to delete a canary") as client:
+            now, left = self._left(client, place)
+            tried = [self._deleted(client, key, version) for key, version in left]
+            if left and not any(tried):
+                return Canary(None, deletable=False)  # and no second one that would stay as well
+            key, began = f"{place}{secrets.token_hex(6)}", time.monotonic()
+            extra: dict[str, Any] = {}
+            if lock:
+                until = now + timedelta(seconds=LOCKED_FOR)
+                extra = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
+            try:
+                put = client.put_object(Bucket=self.name, Key=key, Body=b"canary", **extra)
+            except Exception as error:
+                if lock and _refusal(error):
+                    return Canary(None, self.canary(prefix, lock=False).deletable, _code(error))
+                raise
+            version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
+            if not lock:
+                return Canary(None, self._deleted(client, key, version))
+            gone = self._deleted(client, key, version)
+            if gone and time.monotonic() - began > LOCKED_FOR - 1:  # its Date is whole seconds
+                raise RepositoryUnavailable(
+                    f"{self.endpoint} took {time.monotonic() - began:.0f} s to answer, too long to try a lock",
+                    hint="try again when the store answers faster",
+                )
+            if gone:
+                return Canary(held=False, deletable=True)
+            time.sleep(max(0.0, LOCKED_FOR + 1 - (time.monotonic() - began)))
+            return Canary(held=True, deletable=self._deleted(client, key, version))
+
+    def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str]]]:
+        """The store's clock, and what earlier looks left (key, version)."""
+        said = client.list_object_versions(Bucket=self.name, Prefix=place)
+        date = said["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+        now = parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
+        old = now - timedelta(seconds=LEFT_AFTER)
+        entries: list[Any] = [*said.get("Versions", []), *said.get("DeleteMarkers", [])]
+        return now, [(e["Key"], e.get("VersionId") or "null") for e in entries if e["LastModified"] < old]
+
+    def _deleted(self, client: S3Client, key: str, version: str) -> bool:
+        """Delete one version for good; False where that is refused. Refused too (as an error) where the store says
+        that it did and still has it."""
+        try:
+            client.delete_object(Bucket=self.name, Key=key, VersionId=version)
+        except Exception as error:
+            if _refusal(error):  # stores have many words for a version that is locked
+                return False
+            raise
+        try:
+            client.head_object(Bucket=self.name, Key=key, VersionId=version)
+        except Exception as error:
+            if 400 <= _status(error) < 500:
+                return True
+            raise
+        raise Refused(f"{self.endpoint} answers that it deleted a version, and still has it", "Contradiction")
+
+    @contextlib.contextmanager
+    def _asked(self, what: str, *, anonymous: bool = False) -> Iterator[S3Client]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield self._client(timeout=5, anonymous=anonymous)
+        except ClientError as error:
+            said = error.response.get("Error", {}).get("Message") or str(error)
+            raise Refused(
+                f"the bucket {self.name}, asked {what}, answered {_code(error)}: {said}", _code(error)
+            ) from None
+        except BotoCoreError as error:
+            raise RepositoryUnavailable(
+                f"the bucket {self.name} at {self.endpoint} cannot be asked {what}: {error}",
+                hint="check the address, the network, the store itself and the repository's env_file",
+            ) from None
+
+
+def _code(error: Exception) -> str:
+    response: Mapping[str, Any] = getattr(error, "response", {})
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _refusal(error: Exception) -> bool:
+    """The store knows us and what we speak of, and does not do it."""
+    return 400 <= _status(error) < 500 and _status(error) != 404 and _code(error) not in _WRONG_KEY
+
+
+def _status(error: Exception) -> int:
+    response: Mapping[str, Any] = getattr(error, "response", {})
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _open_statements(policy: str) -> list[str]:
+    """What a bucket's policy lets anybody do, without a condition."""
+    try:
+        statements = json.loads(policy).get("Statement", [])
+        found = []
+        for s in statements if isinstance(statements, list) else [statements]:
+            who = s.get("Principal")
+            who = who.get("AWS") if isinstance(who, dict) else who
+            anybody = who == "*" or (isinstance(who, list) and "*" in who)
+            if s.get("Effect") == "Allow" and anybody and not s.get("Condition"):
+                actions = s.get("Action", s.get("NotAction", "everything"))
+                found.append(f"its policy allows anybody {actions if isinstance(actions, str) else ', '.join(actions)}")
+        return found
+    except (ValueError, AttributeError, TypeError):
+        return ["its policy cannot be read"]

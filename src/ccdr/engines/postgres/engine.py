@@ -14,14 +14,14 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.engines.postgres import identity, questions
+from ccdr.engines.postgres import identity, questions, rights
 from ccdr.engines.postgres.capture import PSQL, Dumper
 from ccdr.engines.postgres.connection import OWN_OPTIONS, SYSTEM_CAS, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
 from ccdr.engines.postgres.target import Target
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Manifest
+from ccdr.model import CheckResult, Look, Manifest
 from ccdr.schema import Name, Text, WithPassword
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
@@ -36,6 +36,11 @@ THROWAWAY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
+# The server answered, and does not let this role in.
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|no password supplied|(role|database) \"[^\"]*\" does not exist|"
+    r"permission denied|not permitted to log in|certificate verify failed|does not match host name"
+)
 
 
 def images(major: str) -> tuple[str, ...]:
@@ -85,12 +90,27 @@ class Postgres(EngineConfig):
         version, _, size = said.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
 
+    def refused(self, said: str) -> bool:
+        return _REFUSED.search(said) is not None
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        c = self.connection
+        if c.socket is not None:
+            yield Look.ok("connection", f"by the Unix socket in {c.socket}")
+        elif c.verified_tls:
+            yield Look.ok("connection", f"to {c.host} by TLS, its certificate verified")
+        else:
+            yield Look.ok("connection", f"to {c.host}, which never leaves this machine")
+        env = {**c.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
+        out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
+        yield from rights.judged(rights.read_rights(out.stdout), c.user)
+
     def client_major(self, place: Place) -> str | None:
         try:
-            said = place.run(["pg_dump", "--version"]).stdout
+            out = place.run(["pg_dump", "--version"], ok=(0, 126, 127))  # a container's word for one that is not there
         except CommandFailed:
             return None
-        match = re.search(r"\d[\d.]*", said)
+        match = re.search(r"\d[\d.]*", out.stdout) if out.code == 0 else None
         return major_of(match[0]) if match else None
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:

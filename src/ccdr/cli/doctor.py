@@ -1,0 +1,74 @@
+"""`ccdr doctor`."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import print_json, progress, settings, verb, word
+from ccdr.errors import Exit, UsageProblem
+from ccdr.model import Health
+
+if TYPE_CHECKING:
+    from ccdr.doctor import Finding
+
+
+@verb()
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+@click.option(
+    "--only",
+    type=click.Choice(("backups", "tests")),
+    help="What this host is for: one that only tests needs no sources, one that only backs up no Docker.",
+)
+@click.option(
+    "--no-canary",
+    is_flag=True,
+    help="Write nothing into the bucket; Object Lock and the right to delete are then not tried.",
+)
+def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
+    """Look at everything that plans rest on, before it is needed: programs, Docker, images, secrets, repository,
+    bucket, sources and rights, disk, clocks, and whether the objectives can be met by what was measured.
+
+    Each line is OK, WARN, FAIL or UNKNOWN (it could not be looked at), and says what to do. Nothing is changed;
+    in a bucket one small object is written, tried to be deleted while it is locked, and removed.
+
+    \b
+    Examples:
+      ccdr doctor                      this host and every plan
+      ccdr doctor outbound --json
+      ccdr doctor --only tests         on a host that has no database credentials
+    """
+    from ccdr.doctor import Part, examine
+    from ccdr.plans import plan_names
+
+    options = settings()
+    loaded = [options.load(name) for name in names or plan_names(options.plans)]
+    if not loaded:  # a wrong --plans must not look well
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    with progress() as watched:
+        watched.step(f"looking at this host and {len(loaded)} plans")
+        diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary)
+    if options.json:
+        print_json(diagnosis.as_json())
+        return diagnosis.exit_code
+    for where, findings in groupby(diagnosis.findings, key=_where):
+        click.echo(click.style(where, bold=True))
+        for finding in findings:
+            _tell(finding)
+    counts = {state: sum(f.look.state is state for f in diagnosis.findings) for state in Health}
+    click.echo(", ".join(f"{count} {word(state)}" for state, count in counts.items() if count))
+    return diagnosis.exit_code
+
+
+def _where(finding: Finding) -> str:
+    return "/".join(part for part in (finding.plan, finding.asset) if part) or "this host"
+
+
+def _tell(finding: Finding) -> None:
+    look = finding.look
+    padding = " " * (len(Health.UNKNOWN) - len(look.state))
+    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.found}")
+    if look.do:
+        click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {look.do}")

@@ -1,0 +1,104 @@
+"""`ccdr report`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from ccdr.cli.shell import print_json, settings, verb
+from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.model import human_bytes
+
+
+@verb()
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
+@click.option(
+    "--from", "first", metavar="D", help="Begin of the period: a date or RFC 3339 time, UTC. [90 days before its end]"
+)
+@click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
+@click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
+def report(names: tuple[str, ...], first: str | None, last: str | None, form: str | None, out: Path | None) -> Exit:
+    """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
+
+    From the ledger, which is verified on the way, the catalogue and the plans alone. The page needs nothing but
+    itself; JSON has all of it, CSV each run of the period. Records of plans that are no more are shown as such.
+
+    Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
+    in it, or where the ledger does not verify. The report is written all the same.
+
+    \b
+    Examples:
+      ccdr report --out report.html
+      ccdr report outbound --from 2026-07-01 --to 2026-09-30 --out q3.html
+      ccdr report --format csv --out population.csv
+      ccdr report --json | jq .answer
+    """
+    from ccdr.plans import plan_names
+    from ccdr.report import WRITERS, make_report, period_of
+
+    options = settings()
+    if options.json and out is None and form not in (None, "json"):
+        raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
+    chosen = form or ("json" if options.json else "html")
+    services = options.services()
+    period = period_of(first, last, services.clock.now())
+    there = plan_names(options.plans)
+    loaded = [options.load(name) for name in names or there if name in there]
+    if not names and not loaded:  # a wrong --plans must not look like a centre without troubles
+        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    made = make_report(loaded, services, period, named=names, command=shlex.join(["ccdr", *sys.argv[1:]]))
+    pieces = WRITERS[chosen](made)
+    if out is None:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        return made.exit_code
+    size = _write(out, pieces)
+    if options.json:
+        said = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
+        print_json({"answer": said, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
+    click.echo(f"{made.answer.word}: {made.answer.sentence}", err=True)
+    click.echo(f"ccdr: {out} has {made.population.rows} runs of the period, {human_bytes(size)}", err=True)
+    return made.exit_code
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> int:
+    """Whole or not at all, and on disk when this returns: how many bytes. CcdrError where the disk refuses."""
+    try:
+        target = path.resolve()  # a link stays one
+        if target.exists() and not target.is_file():
+            return _pour(target, pieces)  # a pipe, /dev/stdout: there is nothing to replace
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            size = _pour(temporary, pieces)
+            temporary.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise UsageProblem(
+            f"{path} cannot be written: {error.strerror}", hint="name a file in a directory that is there"
+        ) from None
+    except OSError as error:
+        raise CcdrError(
+            f"{path} cannot be written: {error.strerror}", hint="free space, or name another place with --out"
+        ) from None
+    return size
+
+
+def _pour(path: Path, pieces: Iterable[bytes]) -> int:
+    size = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            size += file.write(piece)
+        file.flush()
+        with suppress(OSError):  # a pipe has no disk
+            os.fsync(file.fileno())
+    return size

@@ -1,0 +1,178 @@
+"""Can the objectives be met, by what was measured? From the ledger alone."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.catalogue import CLOCK_TOLERANCE
+from ccdr.history import BACKUP_END, CHECKED, PRUNED, STORED, TEST_END, AssetHistory, Histories, Record
+from ccdr.ledger import Ledger
+from ccdr.model import Look, human_seconds, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.lint import widest_gap
+from ccdr.services import Job
+
+RECORDS = 20_000  # how far back is read: a month of 200 assets, in a quarter of a second
+BACKUPS, TESTS = 50, 10  # of an asset, that count
+NEAR = 0.8  # of an objective
+SKEW = 30.0  # seconds
+Key = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The newest of each asset, newest first: seconds that good backups took, and RTOs (seconds, basis) measured."""
+
+    backups: Mapping[Key, list[float]] = field(default_factory=dict)
+    rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
+
+
+def read_past(ledger: Ledger) -> Past:
+    backups: dict[Key, list[float]] = defaultdict(list)
+    rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
+    for record in itertools.islice(ledger.records(reverse=True), RECORDS):
+        key = (record["plan"], record["asset"])
+        if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
+            backups[key].append(sum((record.get("phases") or {}).values()))
+        elif record["kind"] == TEST_END and record.get("verdict") == "PASS" and len(rtos[key]) < TESTS:
+            rto = record.get("rto") or {}
+            if rto.get("achieved_s") is not None:
+                rtos[key].append((rto["achieved_s"], str(rto.get("basis"))))
+    return Past(backups, rtos)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest of the values that at least `share` of them do not exceed; ValueError where there is none."""
+    known = sorted(values)
+    if not known:
+        raise ValueError("no values")
+    return known[max(0, math.ceil(share * len(known)) - 1)]
+
+
+def rpo(job: Job, past: Past) -> Iterator[Look]:
+    """The worst exposure is just before a backup is usable: its schedule's widest gap, and the time it takes."""
+    what, backup = "RPO by schedule", job.engine.backup
+    if backup is None:
+        return  # lint has said so
+    objective = job.objectives.rpo
+    gap = widest_gap(backup.schedule, job.loaded.plan.timezone)
+    took = past.backups.get((job.plan, job.asset))
+    more = "back up more often, or state an RPO that is true"
+    between = f"up to {human_seconds(gap)} between backups"
+    if not took:
+        if gap > objective:
+            yield Look.fail(what, f"{between}, more than the {human_seconds(objective)} wanted", more)
+        else:
+            yield Look.warn(what, f"{between}; how long one takes is not measured", f"run `ccdr backup {job.plan}`")
+        return
+    slow = percentile(took, 0.95)
+    said = f"{between} and {human_seconds(slow)} for one (95 % of the last {len(took)}) make "
+    said += f"{human_seconds(gap + slow)} of the {human_seconds(objective)} wanted"
+    if gap + slow > objective:
+        yield Look.fail(what, said, more)
+    elif gap + slow > NEAR * objective:
+        yield Look.warn(what, f"{said}: one backup that fails or is slow breaches it", "back up more often")
+    else:
+        yield Look.ok(what, said)
+
+
+def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
+    what, objective, basis = "RTO by tests", job.objectives.rto, job.engine.settings
+    do = f"run `ccdr test {job.plan} --asset {job.asset}`"
+    if job.engine.restore_test is None:
+        return
+    measured = [seconds for seconds, how in past.rtos.get((job.plan, job.asset), ()) if how == basis]
+    if not measured:
+        last = history.last_conclusive_test
+        tested = f"the last test says {last['verdict']}" if last else "it was never tested"
+        yield Look.warn(what, f"not measured with {basis} settings: {tested}", do)
+        return
+    newest, worst = measured[0], max(measured)
+    said = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
+    sooner = "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"
+    if newest > objective:
+        yield Look.fail(what, said, sooner)
+    elif worst > objective or newest > NEAR * objective:
+        yield Look.warn(what, f"{said}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
+    else:
+        yield Look.ok(what, f"{said}; at worst {human_seconds(worst)} (tests: {len(measured)})")
+
+
+def source_clock(history: AssetHistory) -> Iterator[Look]:
+    """By the last good backup: a consistent point is this host's time, `freshness` is judged by the source's."""
+    skew = (history.last_good_backup or {}).get("clock_skew_s")
+    if not isinstance(skew, int | float):
+        return
+    what, do = "source's clock", "set both by NTP"
+    said = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
+    if abs(skew) > CLOCK_TOLERANCE.total_seconds():
+        yield Look.fail(what, said, do)
+    elif abs(skew) > SKEW:
+        yield Look.warn(what, said, do)
+    else:
+        yield Look.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
+
+
+def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
+    """Is the repository looked after, and is anybody told?"""
+    plan = loaded.plan
+    newest: Mapping[str, Record] = history.get((plan.plan, None), AssetHistory()).newest
+    if plan.retention is None:
+        said = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
+        yield Look.warn("retention", said, "add `retention: {keep_within: 35d}` to the plan")
+    else:
+        yield from _pruned(newest.get(PRUNED))
+    yield _checked(loaded, newest.get(CHECKED), now)
+    if plan.notify.urls_file is None and plan.notify.ping_file is None:
+        said = "nobody is told when something fails"
+        yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
+    else:
+        yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
+
+
+def _told(urls: Any, ping: Any) -> Iterator[str]:
+    if urls is not None:
+        yield "the addresses in urls_file"
+    if ping is not None:
+        yield "a dead-man ping"
+
+
+def _pruned(record: Record | None) -> Iterator[Look]:
+    what = "retention"
+    if record is None:
+        yield Look.ok(what, "is stated; nothing was due to be removed yet")
+    elif record.get("result") != "DONE":
+        said = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
+        yield Look.warn(what, said, "see `ccdr ledger show`, then run it again")
+    else:
+        yield Look.ok(what, f"last carried out {record['time'][:19]}Z")
+
+
+def _checked(loaded: LoadedPlan, record: Record | None, now: datetime) -> Look:
+    what, plan = "repository check", loaded.plan
+    cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
+    if record is None:
+        said = "its stored data was never read and verified"
+        return Look.warn(what, said, "let `ccdr run` do it by the plan's `upkeep: {check: …}`")
+    result, when = record.get("result"), f"{record['time'][:19]}Z"
+    if result == "DAMAGED":
+        do = "test every asset, restore what is damaged from another copy, and back up anew"
+        return Look.fail(what, f"the check of {when} found damage: {record.get('reason')}", do)
+    if result != "CLEAN":
+        said = f"the check of {when} proved nothing: {record.get('reason')}"
+        return Look.unknown(what, said, "see that the repository can be reached, then let it run again")
+    gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
+    if now - utc(record["time"]) > gap + timedelta(hours=1):
+        return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
+    full = record.get("full_since")
+    covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
+    if full is None:
+        said = f"clean at {when}; {covered}, and all of it not once yet"
+        return Look.ok(what, f"{said} (takes {human_seconds(cycle.total_seconds())})")
+    return Look.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")

@@ -1,0 +1,76 @@
+"""Where backups are restored for a test: image, version, room."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ccdr.errors import BackupBad, TestBroken
+from ccdr.interfaces import SandboxNeeds
+from ccdr.model import Look, human_bytes
+from ccdr.sandbox.docker import DockerFacts
+from ccdr.sandbox.lab import Lab
+from ccdr.services import Job, Services
+
+
+def sandbox(job: Job, services: Services, daemon: DockerFacts | None) -> Iterator[Look]:
+    """Nothing for an asset that is not tested, or is tested without a sandbox."""
+    what, engine = "sandbox", job.engine
+    if engine.restore_test is None or not (engine.has_server or any(c.needs_sandbox for c in job.checks)):
+        return
+    if daemon is None:
+        yield Look.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")
+        return
+    needs = _needs(job, services)
+    major = needs.major if needs else None
+    candidates = engine.image_candidates(major)
+    image = services.lab.docker.find(engine.image, candidates)
+    if image is None:
+        names = engine.image or " or ".join(candidates[:2])
+        yield Look.fail(
+            what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
+        )
+        return
+    with services.state.run(services.clock) as run:  # its name tells the reaper that the container is in use
+        found = services.lab.major_in(engine, image, run.id)
+    if engine.has_server and found is None:
+        yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
+    elif engine.has_server and major is not None and found != major:
+        said = f"{image.name} holds version {found}, the newest backup is of {major}"
+        yield Look.fail(what, said, f"name an image of major version {major} with `image:`")
+    else:
+        yield Look.ok(what, f"{image.name}" + (f", version {found}, as the source" if found and major else ""))
+    if needs is not None:
+        yield _room(job, needs, daemon)
+
+
+def _needs(job: Job, services: Services) -> SandboxNeeds | None:
+    """What testing the newest snapshot needs; None where there is none, or its catalogue entry is damaged."""
+    known = services.catalogue.snapshots(job.plan, job.asset)
+    try:
+        return job.engine.sandbox(services.catalogue.manifest(known[-1])) if known else None
+    except (BackupBad, KeyError, TypeError, ValueError):
+        return None
+
+
+def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Look:
+    what = "room for a sandbox"
+    size = f"up to {human_bytes(needs.bytes)} of data and {human_bytes(needs.memory)} of memory beside it"
+    try:
+        on_disk = Lab.on_disk(needs, job.engine.storage)
+    except TestBroken as error:
+        return Look.fail(what, str(error), error.hint or "free memory")
+    if not needs.data_dir or not on_disk:
+        return Look.ok(what, f"{size}: fits into memory")
+    if not _is_here(daemon.root):
+        return Look.ok(what, f"{size}: the data goes to Docker's own disk")
+    free = shutil.disk_usage(daemon.root).free
+    if free < needs.bytes:
+        said = f"{size}, and {daemon.root} has {human_bytes(free)} free"
+        return Look.fail(what, said, "free space there, or give this host more memory")
+    return Look.ok(what, f"{size}: the data goes to disk ({human_bytes(free)} free at {daemon.root})")
+
+
+def _is_here(path: Path) -> bool:
+    return path.is_dir()

@@ -1,0 +1,42 @@
+"""Where backups come from: does it answer, let us in, and let us read everything?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
+from ccdr.model import Look
+from ccdr.services import Job, Services
+
+PATIENCE = 20.0  # seconds that one question to the source may take
+
+
+class _Nobody:
+    """`Progress` that nobody watches."""
+
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
+def source(job: Job, services: Services) -> Iterator[Look]:
+    what = "source"
+    with services.state.run(services.clock) as run:
+        credentials, into = run.directory("credentials"), run.directory("into")
+        try:
+            services.write_credentials(job, credentials)
+            with services.lab.source(job.engine, run.id, into, credentials, PATIENCE, _Nobody()) as (place, facts):
+                kind = f"{job.engine.engine_name} {facts.version}" if job.engine.has_server else "there"
+                yield Look.ok(what, f"{job.engine.source_name}: {kind}")
+                yield from job.engine.rights(place)
+        except UsageProblem as error:
+            yield Look.unknown(what, str(error), error.hint or "give the password where the plan says")
+        except BackupFailed as error:  # it can be told, and no backup would succeed
+            yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
+        except CommandFailed as error:
+            if job.engine.refused(error.stderr):
+                yield Look.fail(what, str(error), "check user, database and password of `connection:`, and pg_hba.conf")
+            else:
+                yield Look.unknown(what, str(error), "is the source up, and can it be reached from this host?")
+    for problem in run.problems:
+        yield Look.fail("scratch", problem, "`ccdr sandbox reap` removes it")

@@ -1,0 +1,98 @@
+"""What the client's role may do at the source: all that a dump reads, and nothing more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ccdr.errors import CommandFailed
+from ccdr.model import Look
+
+# `has_table_privilege` knows pg_read_all_data and every membership; large objects have no such function before
+# version 18. Extensions' own tables are not dumped, but for those that the extension names.
+RIGHTS = """\
+select jsonb_build_object(
+  'superuser', r.rolsuper,
+  'makes', r.rolcreaterole or r.rolcreatedb,
+  'tables', (select count(*) from dumped),
+  'unreadable', (select coalesce(jsonb_agg(name order by name), '[]') from dumped where not readable),
+  'hidden_rows', (select coalesce(jsonb_agg(name order by name), '[]') from dumped where hidden),
+  'writable', (select count(*) from dumped where writable),
+  'large_objects', (select count(*) from pg_largeobject_metadata m
+      where not (r.rolsuper or pg_has_role(m.lomowner, 'usage')
+        or exists (select from aclexplode(m.lomacl) a where a.privilege_type = 'SELECT'
+                   and (a.grantee = 0 or pg_has_role(a.grantee, 'usage'))))))
+from pg_roles r where r.rolname = current_user;
+"""
+DUMPED = """\
+with dumped as (
+  select c.oid::regclass::text as name,
+         has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
+         c.relkind in ('r', 'p') and c.relrowsecurity and row_security_active(c.oid) as hidden,
+         c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'insert, update, delete, truncate') as writable
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'S') and c.relpersistence <> 't' and c.oid >= 16384
+    and not exists (select from pg_depend e join pg_extension x on x.oid = e.refobjid
+                    where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'
+                      and not c.oid = any (coalesce(x.extconfig, '{}'))))
+"""
+SQL = DUMPED + RIGHTS
+NAMED = 3  # objects that one line names
+
+
+def read_rights(answer: str) -> Mapping[str, Any]:
+    """CommandFailed where the answer is none."""
+    try:
+        facts: dict[str, Any] = json.loads(answer)
+        return facts
+    except ValueError as error:
+        raise CommandFailed(["psql"], 0, f"its answer tells no rights: {error}") from None
+
+
+def judged(facts: Mapping[str, Any], user: str) -> Iterator[Look]:
+    what, short = "rights to read", False
+    if unreadable := facts["unreadable"]:
+        short = True
+        said = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
+        yield Look.fail(what, said, f"as a superuser: GRANT pg_read_all_data TO {user};")
+    if hidden := facts["hidden_rows"]:
+        short = True
+        said = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
+        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {user} BYPASSRLS;")
+    if facts["large_objects"]:
+        short = True
+        said = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
+        yield Look.fail(what, said, f"as a superuser, for each: GRANT SELECT ON LARGE OBJECT … TO {user};")
+    if not short:
+        yield Look.ok(what, f"{user} may read all {facts['tables']} tables and sequences, and every large object")
+    yield _writing(facts, user)
+
+
+def _writing(facts: Mapping[str, Any], user: str) -> Look:
+    what = "rights to write"
+    if facts["superuser"]:
+        return Look.warn(
+            what,
+            f"{user} is a superuser: whoever has its password has everything",
+            "back up as a role that only reads: CREATE ROLE … LOGIN BYPASSRLS; GRANT pg_read_all_data TO …;"
+            " (roles then come back without their passwords)",
+        )
+    if facts["writable"]:
+        return Look.warn(
+            what,
+            f"{user} may change {facts['writable']} tables, and a backup only reads",
+            f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE … FROM {user}, or name another role in `connection:`",
+        )
+    if facts["makes"]:
+        return Look.warn(
+            what,
+            f"{user} may create roles or databases, and a backup only reads",
+            f"as a superuser: ALTER ROLE {user} NOCREATEROLE NOCREATEDB;",
+        )
+    return Look.ok(what, f"{user} may change nothing")
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,26 @@
+"""Telling the right person once: what is wrong, what is over, and that all went well.
+
+concerns.py   what there is to tell of a plan
+told.py       who was told what: STATE/told.json, and what is news to whom by it
+message.py    the words
+targets.py    the addresses, and how a message gets there in bounded time
+telling.py    a run's end: what is news goes out, what got there is stamped
+"""
+
+from ccdr.notify.concerns import Attempt, Concern, concerns_of, ledger_broken, missed
+from ccdr.notify.message import summary
+from ccdr.notify.telling import Telling, after_run, send_test, untold, would_tell
+
+__all__ = [
+    "Attempt",
+    "Concern",
+    "Telling",
+    "after_run",
+    "concerns_of",
+    "ledger_broken",
+    "missed",
+    "send_test",
+    "summary",
+    "untold",
+    "would_tell",
+]

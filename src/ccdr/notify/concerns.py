@@ -1,0 +1,123 @@
+"""What there is to tell: where each asset stands, turned into one concern for each thing that is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ccdr.errors import CcdrError
+from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
+from ccdr.status import AssetStatus, Problem, Trouble
+
+Key = tuple[str | None, str, str]
+
+# Whose business it is: a host that does only part of a plan's work sees the rest late, or not at all.
+VERB_OF = {
+    Trouble.NEVER_SUCCEEDED: "backup",
+    Trouble.BACKUP_FAILED: "backup",
+    Trouble.BACKUP_LATE: "backup",
+    Trouble.BREACH_RPO: "backup",
+    Trouble.NEVER_TESTED: "test",
+    Trouble.TEST_FAILED: "test",
+    Trouble.TEST_INCONCLUSIVE: "test",
+    Trouble.TEST_LATE: "test",
+    Trouble.BREACH_RTO: "test",
+    Trouble.PRUNE_FAILED: "prune",
+    Trouble.CHECK_INCONCLUSIVE: "check",
+}
+ALL_VERBS = frozenset(("backup", "test", "prune", "check"))
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing that somebody should know; `asset` is None for what concerns the whole plan.
+
+    It is the same concern for as long as plan, asset, trouble and `about` are; text and `since` may change meanwhile.
+    `passing`: something that happened, told once and never over.
+    """
+
+    plan: str
+    asset: str | None
+    trouble: Trouble
+    text: str
+    since: datetime | None = None
+    about: str = ""
+    passing: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Within its plan."""
+        return self.asset, self.trouble.value, self.about
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One piece of work that a run took on. `failed` is why it could not even begin (so that the ledger says nothing
+    of it), None where it began: then the ledger tells the rest."""
+
+    plan: str
+    asset: str | None
+    verb: str
+    failed: str | None = None
+
+    def concern(self) -> Concern | None:
+        if self.failed is None:
+            return None
+        text = f"its {self.verb} could not begin: {self.failed}"
+        return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb)
+
+
+def concerns_of(
+    found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]], now: datetime
+) -> Iterator[Concern]:
+    """Everything that is wrong by `status.status()` and `status.upkeep_problems()`."""
+    for status in found:
+        for problem in status.wrong:
+            yield _concern(status.plan, status.asset, problem)
+        yield from _breaches(status, now)
+    for plan, problems in upkeep.items():
+        for problem in problems:
+            yield _concern(plan, None, problem)
+
+
+def is_own(trouble: Trouble, verbs: Collection[str]) -> bool:
+    """Is it for a run that does this work to tell?"""
+    return VERB_OF.get(trouble) in (None, *verbs)
+
+
+def missed(plan: str, asset: str | None, verb: str, first: datetime, last: datetime, count: int) -> Concern:
+    """Due times that passed without a try."""
+    times = f"{count} times, due from {rfc3339(first)} to {rfc3339(last)}" if count > 1 else f"due {rfc3339(last)}"
+    about = f"{verb} {rfc3339(last)}"
+    return Concern(plan, asset, Trouble.MISSED, f"its {verb} was missed {times}", first, about, passing=True)
+
+
+def ledger_broken(plan: str, error: CcdrError) -> Concern:
+    return Concern(plan, None, Trouble.LEDGER_BROKEN, f"the ledger does not verify: {error}")
+
+
+def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
+    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about)
+
+
+def _breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
+    """A plan that never had a backup is told as that."""
+    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
+    rpo, rto = status.rpo, status.rto
+    if rpo.verdict is ObjectiveVerdict.BREACHED and not never:
+        achieved = math.inf if rpo.achieved_s is None else rpo.achieved_s
+        if math.isfinite(achieved):
+            since = now - timedelta(seconds=achieved - rpo.objective_s)
+            text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
+        else:
+            since, text = None, f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
+        yield Concern(status.plan, status.asset, Trouble.BREACH_RPO, text, since)
+    if rto.verdict is ObjectiveVerdict.BREACHED:
+        text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
+        yield Concern(status.plan, status.asset, Trouble.BREACH_RTO, text)
+
+
+def _objective(achieved: Achieved) -> str:
+    return f"the objective is {human_seconds(achieved.objective_s)}"

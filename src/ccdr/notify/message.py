@@ -1,0 +1,192 @@
+"""The words: a subject that says the worst first, and a body that says what to do next. Plain text."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ccdr.model import human_seconds
+from ccdr.notify.concerns import Concern, concerns_of
+from ccdr.notify.told import Failure, Kind, News
+from ccdr.plans import LoadedPlan
+from ccdr.status import TESTED, AssetStatus, Trouble
+
+MOST_LINES = 40  # concerns that one message spells out
+LONGEST_TEXT = 500  # characters of one concern
+
+HEADLINES = {
+    Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
+    Trouble.TEST_FAILED: "restore test FAILED",
+    Trouble.BACKUP_FAILED: "backup FAILED",
+    Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
+    Trouble.BREACH_RPO: "RPO BREACHED",
+    Trouble.BREACH_RTO: "RTO BREACHED",
+    Trouble.NEVER_SUCCEEDED: "never backed up",
+    Trouble.NOT_BEGUN: "could not begin",
+    Trouble.BACKUP_LATE: "backup OVERDUE",
+    Trouble.TEST_LATE: "restore test OVERDUE",
+    Trouble.FINDING: "finding",
+    Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
+    Trouble.NEVER_TESTED: "never tested",
+    Trouble.PRUNE_FAILED: "prune FAILED",
+    Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",
+    Trouble.MISSED: "MISSED",
+    Trouble.UNTOLD: "an address could not be told",
+}
+# What to do next; {plan} and {asset} are filled in.
+NEXT = {
+    Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
+    Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
+    Trouble.REPOSITORY_DAMAGED: "ccdr test {plan}   shows what can still be restored; ask who runs the store",
+    Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
+    Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
+    Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
+    Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
+    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
+    Trouble.TEST_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
+    Trouble.FINDING: "ccdr status {plan}",
+    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
+    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
+    Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
+}
+SECTIONS = {Kind.NEW: "New", Kind.AGAIN: "Back again", Kind.STILL: "Still so", Kind.FIXED: "Fixed again"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """`wrong`: something is; otherwise it brings good news only."""
+
+    subject: str
+    body: str
+    wrong: bool
+
+
+def compose(
+    loaded: LoadedPlan, news: Sequence[News], now: datetime, *, others: int = 0, unreached: Failure | None = None
+) -> Message:
+    """One message for one address. `others`: what is open and was told it before; `unreached`: it could not be
+    reached until now."""
+    plan = loaded.plan
+    wrong = any(n.kind is not Kind.FIXED for n in news)
+    lines = [f"{plan.service} (plan {plan.plan}, owner {plan.owner})", f"Told by {socket.gethostname()}, {_time(now)}."]
+    spelled = list(news)[:MOST_LINES]
+    for kind, heading in SECTIONS.items():
+        of_kind = [n for n in spelled if n.kind is kind]
+        if of_kind:
+            lines += ["", f"{heading}:"]
+            for one in of_kind:
+                lines += _fixed(loaded, one, now) if kind is Kind.FIXED else _wrong(loaded, one)
+    lines.append("")
+    if len(news) > MOST_LINES:
+        lines.append(f"And {len(news) - MOST_LINES} more.")
+    if others:
+        lines.append(f"Open and told before: {others}.")
+    if unreached is not None:
+        lines.append(f"This address could not be reached from {_time(unreached.since)} until now.")
+    lines.append(f"ccdr status {plan.plan}   shows where all of it stands.")
+    return Message(_subject(plan.plan, news, unreached), "\n".join(lines) + "\n", wrong)
+
+
+def trial(loaded: LoadedPlan, now: datetime) -> Message:
+    """A message that only shows whether it arrives."""
+    plan = loaded.plan
+    body = (
+        f"{plan.service} (plan {plan.plan}, owner {plan.owner})\n"
+        f"Told by {socket.gethostname()}, {_time(now)}.\n\n"
+        "This is a test: nothing is wrong. What goes wrong with this plan will be told to this address.\n"
+    )
+    return Message(f"ccdr: {plan.plan}: a test message", body, wrong=False)
+
+
+def _subject(plan: str, news: Sequence[News], unreached: Failure | None) -> str:
+    wrong = [n for n in news if n.kind is not Kind.FIXED]
+    first = next((n for kind in (Kind.NEW, Kind.AGAIN, Kind.STILL) for n in wrong if n.kind is kind), None)
+    first = first or next(iter(news), None)
+    if first is None:
+        assert unreached is not None
+        return f"ccdr: {plan}: this address can be reached again"
+    prefix = {Kind.STILL: "still: ", Kind.FIXED: "fixed: "}.get(first.kind, "")
+    what = f"{first.entry.asset} {_headline(first)}" if first.entry.asset else _headline(first)
+    more = f" (+{len(news) - 1} more)" if len(news) > 1 else ""
+    return f"ccdr: {plan}: {prefix}{what}{more}"
+
+
+def _headline(news: News) -> str:
+    entry = news.entry
+    if entry.trouble in (Trouble.MISSED, Trouble.NOT_BEGUN):
+        return f"{entry.about.split(' ')[0]} {HEADLINES[entry.trouble]}"
+    if news.kind is Kind.FIXED and entry.trouble is Trouble.NEVER_SUCCEEDED:
+        return "backed up for the first time"
+    if news.kind is Kind.FIXED and entry.trouble is Trouble.NEVER_TESTED:
+        return "tested for the first time"
+    return HEADLINES[entry.trouble]
+
+
+def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
+    entry = news.entry
+    lines = [f"* {entry.asset}: {one_line(entry.text)}" if entry.asset else f"* {one_line(entry.text)}"]
+    if news.kind is Kind.AGAIN or entry.returns:
+        lines.append(f"  it comes and goes: back {_times(entry.returns)} since {_time(entry.since)}")
+    elif not entry.passing:
+        lines.append(f"  since {_time(entry.since)}")
+    if step := NEXT.get(entry.trouble):
+        lines.append("  next: " + step.format(plan=loaded.plan.plan, asset=entry.asset or "ASSET"))
+    return lines
+
+
+def _fixed(loaded: LoadedPlan, news: News, now: datetime) -> list[str]:
+    entry = news.entry
+    if entry.asset is not None and entry.asset not in loaded.plan.assets:
+        return [f"* {_named(news)}: it is no longer in the plan"]
+    lasted = human_seconds(max(0.0, ((entry.gone or now) - entry.since).total_seconds()))
+    if entry.trouble in (Trouble.NEVER_SUCCEEDED, Trouble.NEVER_TESTED):
+        return [f"* {_named(news)}"]
+    often = f", and came back {_times(entry.returns)}" if entry.returns else ""
+    return [f"* {_named(news)}: over since {_time(entry.gone or now)}; it lasted {lasted}{often}"]
+
+
+def _named(news: News) -> str:
+    return f"{news.entry.asset}: {_headline(news)}" if news.entry.asset else _headline(news)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def one_line(text: str) -> str:
+    """Whatever a program has said, as one line of bounded length, without control characters."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return flat if len(flat) <= LONGEST_TEXT else flat[: LONGEST_TEXT - 1] + "…"
+
+
+def _time(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def summary(found: Sequence[AssetStatus], now: datetime) -> str:
+    """One line for cron's mail: how many assets are proven, and the worst first.
+
+    Proven: a restore test that is not stale has passed, and nothing is wrong with the asset.
+    """
+    wrong: dict[Trouble, list[str]] = {}
+    for concern in sorted(concerns_of(found, {}, now), key=_by_rank):
+        names = wrong.setdefault(concern.trouble, [])
+        name = f"{concern.plan}/{concern.asset}"
+        if name not in names:
+            names.append(name)
+    proven = sum(1 for s in found if s.coverage == TESTED and not s.finding)
+    counts = f"ccdr: {len(found)} asset{'s' if len(found) != 1 else ''}, {proven} proven"
+    return "; ".join([counts, *(f"{len(n)} {HEADLINES[t]}: {_some(n)}" for t, n in wrong.items())])
+
+
+def _by_rank(concern: Concern) -> tuple[int, str, str]:
+    return list(Trouble).index(concern.trouble), concern.plan, concern.asset or ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

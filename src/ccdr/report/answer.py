@@ -1,0 +1,71 @@
+"""The headline: can the contact centre be brought back, and why, in a sentence that a stranger understands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ccdr.model import human_seconds
+from ccdr.report.judge import AssetReport, Finding, Level, day
+
+QUESTION = "Can the contact centre be brought back?"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`word` is Yes, No, Not proven, or Yes with a but."""
+
+    word: str
+    level: Level
+    sentence: str
+
+
+def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_problems: int) -> Answer:
+    """From where every asset that a plan names stands."""
+    judged = [a for a in assets if a.in_plan]
+    if ledger_problems:
+        what = "problem" if ledger_problems == 1 else "problems"
+        said = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
+    worst = max((a.level for a in judged), default=Level.UNPROVEN)
+    concerned = [a for a in judged if a.level is worst]
+    many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
+    if worst is Level.LOST:
+        return Answer("No", worst, _sentence(f"{many} cannot be restored: {_first(concerned)}"))
+    if worst is Level.UNPROVEN:
+        return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
+    proven = _proven(judged)
+    if worst is Level.LATE:
+        said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
+        return Answer("Yes, but not as promised", worst, _sentence(said))
+    noted = sum(f.level is Level.NOTE for f in findings)
+    rest = (
+        "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
+    )
+    return Answer("Yes", worst, _sentence(proven + rest))
+
+
+def _proven(assets: Sequence[AssetReport]) -> str:
+    tests = [a.last_conclusive.started for a in assets if a.last_conclusive]
+    took = [a.rto.achieved_s for a in assets if a.rto and a.rto.achieved_s is not None]
+    lost = [a.rpo_now.achieved_s for a in assets if a.rpo_now and a.rpo_now.achieved_s is not None]
+    each = f"each of the {len(assets)} assets was" if len(assets) > 1 else "its one asset was"
+    said = f"{each} restored from its backup and checked, last on {day(min(tests))} or later" if tests else each
+    if took:
+        said += f", the slowest in {human_seconds(max(took))}"
+    if lost and max(lost) < math.inf:
+        said += f", and at most the newest {human_seconds(max(lost))} of data would be lost now"
+    return said
+
+
+def _first(assets: Sequence[AssetReport]) -> str:
+    """The first of them by name, with its reason, and how many there are besides."""
+    one = assets[0]
+    why = next(f.text for f in one.findings if f.level is one.level)
+    more = f" (and {len(assets) - 1} more)" if len(assets) > 1 else ""
+    return f"{one.name}: {why}{more}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

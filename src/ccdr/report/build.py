@@ -1,0 +1,173 @@
+"""Makes a report: verifies the ledger and folds it in one pass, then judges."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.ledger import Verification, verify
+from ccdr.measure import Point
+from ccdr.plans import LoadedPlan
+from ccdr.report.answer import Answer, answer
+from ccdr.report.evidence import Evidence, PlanEvidence, Run
+from ccdr.report.judge import (
+    AssetReport,
+    Finding,
+    Interruption,
+    Level,
+    PlanReport,
+    interruptions,
+    judge_asset,
+    judge_plan,
+)
+from ccdr.report.period import Period
+from ccdr.report.population import Digest, digest_of
+from ccdr.services import Job, Services
+
+
+@dataclass(frozen=True)
+class LedgerFacts:
+    """Where the evidence lies, and whether it holds."""
+
+    directory: Path
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is written down, whatever the format. `runs` is the whole population of the period, in order."""
+
+    period: Period
+    made_at: datetime
+    made_by: str
+    host: str
+    command: str
+    version: str
+    wanted: tuple[str, ...]  # plans that were asked for by name; none: all
+    ledger: LedgerFacts
+    answer: Answer
+    findings: tuple[Finding, ...]
+    assets: tuple[AssetReport, ...]
+    plans: tuple[PlanReport, ...]
+    runs: tuple[Run, ...]
+    tallies: dict[tuple[str, str], dict[str, int]]
+    interruptions: tuple[Interruption, ...]
+    population: Digest
+
+    @property
+    def exit_code(self) -> Exit:
+        return Exit.FINDING if self.findings else Exit.OK
+
+
+def make_report(
+    plans: Sequence[LoadedPlan], services: Services, period: Period, *, named: Sequence[str] = (), command: str
+) -> Report:
+    """`named` are the plans that were asked for: records of others are left out. UsageProblem where neither plans nor
+    records know one; CcdrError where the ledger cannot be read."""
+    with _no_collector():
+        return _report(plans, services, period, named, command)
+
+
+def _report(
+    plans: Sequence[LoadedPlan], services: Services, period: Period, named: Sequence[str], command: str
+) -> Report:
+    evidence = Evidence(period, frozenset(named) or None)
+    found = verify(services.ledger.directory, evidence.take)
+    known = {p.plan.plan: p for p in plans}
+    if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
+        raise UsageProblem(
+            f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
+            hint=f"there are {', '.join(known) or 'none'}; name another directory with --plans",
+        )
+    evidence.close(lambda run: _running(services, run))
+    jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
+    names = [*jobs, *sorted(set(evidence.assets) - set(jobs))]
+    nothing = PlanEvidence()
+    assets = tuple(
+        judge_asset(
+            jobs.get(name),
+            name,
+            evidence.assets.get(name),
+            _elsewhere(services, name, evidence, period) if name in jobs else {},
+            evidence.plans.get(name[0], nothing),
+            period,
+        )
+        for name in names
+    )
+    plan_names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
+    reports = tuple(
+        judge_plan(
+            name,
+            [job for (plan, _), job in jobs.items() if plan == name],
+            evidence.plans.get(name, nothing),
+            period,
+            _free(known.get(name)) if period.until_now else None,
+        )
+        for name in dict.fromkeys(plan_names)
+    )
+    findings = (
+        *(Finding(Level.UNPROVEN, problem) for problem in found.problems),
+        *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
+        *(f for p in reports for f in p.findings),
+    )
+    runs = tuple(evidence.runs)
+    return Report(
+        period=period,
+        made_at=services.clock.now(),
+        made_by=services.ledger.actor,
+        host=services.ledger.host,
+        command=command,
+        version=__version__,
+        wanted=tuple(named),
+        ledger=LedgerFacts(services.ledger.directory, found),
+        answer=answer(assets, findings, len(found.problems)),
+        findings=findings,
+        assets=assets,
+        plans=reports,
+        runs=runs,
+        tallies={key: dict(tally) for key, tally in evidence.tallies().items()},
+        interruptions=tuple(interruptions(runs)),
+        population=digest_of(runs),
+    )
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _running(services: Services, run: str) -> bool:
+    with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+        return services.state.alive(run, services.clock.now())
+    return False
+
+
+def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> dict[str, Point]:
+    """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
+    asset = evidence.assets.get(name)
+    seen = asset.points.keys() | asset.removed if asset else set()
+    known = services.catalogue.snapshots(*name, besides=seen)
+    return {s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end}
+
+
+def _free(loaded: LoadedPlan | None) -> int | None:
+    """The room left where a local repository lies, bytes."""
+    if loaded is None or not loaded.plan.repository.is_local:
+        return None
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(loaded.plan.repository.location).free
+    return None

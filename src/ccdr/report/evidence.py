@@ -1,0 +1,363 @@
+"""Every record of the ledger, once: runs with their outcome, and what they show of each asset and plan."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ccdr.history import Record
+from ccdr.measure import Point
+from ccdr.model import utc
+from ccdr.report.period import Period
+
+BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
+VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
+GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
+CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
+
+_TEST_KIND = "restore_test"  # as the ledger's records call it
+_NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
+_WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
+
+
+@dataclass(slots=True)
+class Run:
+    """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
+
+    `seq` and `since` are its first record's and that record's time as it stands there, `end_seq` and `until` its
+    last one's; `due` and `count` are those of what was missed; `body` is the end's record where it is told in full.
+    """
+
+    seq: int
+    verb: str
+    plan: str | None
+    asset: str | None
+    run: str | None
+    host: str
+    actor: str
+    started: datetime
+    since: str
+    by: str = ""
+    due: str = ""
+    ended: datetime | None = None
+    until: str | None = None
+    end_seq: int | None = None
+    outcome: str = CRASHED
+    reason: str | None = None
+    count: int = 1
+    snapshot: str | None = None
+    consistent: str | None = None
+    selected: str | None = None
+    bytes: int | None = None
+    added: int | None = None
+    seconds: float | None = None
+    findings: int = 0
+    body: Record | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.outcome in GOOD
+
+
+@dataclass
+class AssetEvidence:
+    """What the records say of one asset up to the period's end. `points` has every snapshot that was stored, by id."""
+
+    first_seen: datetime
+    points: dict[str, Point] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+    proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself
+    last: dict[str, Run] = field(default_factory=dict)  # by verb
+    last_good: dict[str, Run] = field(default_factory=dict)
+    last_conclusive: Run | None = None  # test
+    last_latest_pass: Run | None = None
+    by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
+    tests: list[Run] = field(default_factory=list)  # within the period
+    before: dict[str, tuple[tuple[Record, datetime], Record, datetime]] = field(default_factory=dict)
+
+    def take(self, run: Run, record: Record | None) -> None:
+        verb = run.verb
+        before = self.last.get(verb)
+        if before is None or before.seq < run.seq:  # crashes are concluded last, whenever they began
+            self.last[verb] = run
+        if run.outcome in GOOD and (verb not in self.last_good or self.last_good[verb].seq < run.seq):
+            self.last_good[verb] = run
+        if record is None:
+            return
+        if verb == BACKUP:
+            stored = run.outcome in GOOD and run.snapshot and run.ended
+            if stored and (consistent := _moment(run.consistent)):
+                self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
+        elif verb == TEST:
+            own = mapping(record.get("snapshot")).get("verdict")
+            if own in ("PASS", "FAIL") and run.snapshot:
+                self.proven[run.snapshot] = own
+            if run.outcome in ("PASS", "FAIL"):
+                self.last_conclusive = run
+                self.by_rule[_rule(run.selected)] = run
+                if run.outcome == "PASS" and run.selected == "latest":
+                    self.last_latest_pass = run
+
+
+@dataclass
+class PlanEvidence:
+    """What the records say of one plan's repository. `sizes` and `added` are of the period: bytes."""
+
+    last: dict[str, Run] = field(default_factory=dict)
+    last_good: dict[str, Run] = field(default_factory=dict)
+    last_conclusive_check: Run | None = None
+    damaged: Run | None = None  # the newest check that found damage
+    damage: list[Run] = field(
+        default_factory=list
+    )  # checks that did, and whose part was not read and found clean since
+    sizes: list[tuple[datetime, int]] = field(default_factory=list)
+    added: list[tuple[datetime, int]] = field(default_factory=list)
+    removed: int = 0  # snapshots, within the period
+
+
+def read_again(damaged: Run, clean: Run) -> bool:
+    """Was what one check found damaged read by another, which found it clean?"""
+    bad, good = damaged.body or {}, clean.body or {}
+    if (bad.get("part"), bad.get("parts")) == (good.get("part"), good.get("parts")):
+        return True
+    full = _moment(good.get("full_since"))  # since then all of it was read at least once
+    return full is not None and full >= damaged.started
+
+
+def _rule(selected: str | None) -> str:
+    return selected if selected in ("latest", "random", "oldest") else "by id"
+
+
+def _newer(held: dict[str, Run], run: Run) -> None:
+    """By the ledger's own order: crashes are concluded last, whenever they began."""
+    before = held.get(run.verb)
+    if before is None or before.seq < run.seq:
+        held[run.verb] = run
+
+
+@dataclass
+class Evidence:
+    """Give it every record in order (`take`), then `close` it. `wanted` are plans; None: all.
+
+    A run belongs to the period that it started in, so that two periods, one after the other, hold each run once.
+    """
+
+    period: Period
+    wanted: Collection[str] | None = None
+    runs: list[Run] = field(default_factory=list)  # the population
+    assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
+    plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
+    plans_seen: set[str] = field(default_factory=set)
+    _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
+
+    def take(self, record: Record, time: datetime) -> None:
+        plan = record["plan"]
+        if plan is not None:
+            self.plans_seen.add(plan)
+        if self.wanted is not None and plan not in self.wanted:
+            return
+        verb, _, edge = record["kind"].rpartition(".")
+        if verb == _TEST_KIND:
+            verb = TEST
+        if edge == "start":
+            if time < self.period.end:
+                key = (verb, plan, record["asset"], record["run"])
+                if key in self._open:
+                    self._crashed(key, CRASHED)
+                self._open[key] = record, time
+        elif edge == "end":
+            self._end(verb, record, time)
+        elif time < self.period.end:
+            self._single(record, time)
+
+    def close(self, running: Callable[[str], bool]) -> None:
+        """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
+        for asset in self.assets.values():
+            for begun, record, time in asset.before.values():
+                self._ended(BACKUP, begun, record, time)
+        for key in list(self._open):
+            run = key[3]
+            self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
+        self.runs.sort(key=lambda run: run.seq)
+
+    def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
+        run = _begun(key[0], *self._open.pop(key))
+        run.outcome = outcome
+        self._conclude(run, None)
+
+    def asset(self, plan: str, asset: str) -> AssetEvidence | None:
+        return self.assets.get((plan, asset))
+
+    def tallies(self) -> dict[tuple[str, str], Counter[str]]:
+        """By plan and verb: how many of each outcome, and of `due` (on schedule, missed ones counted) and `started`."""
+        found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for run in self.runs:
+            tally = found[run.plan or "", run.verb]
+            tally[run.outcome] += run.count
+            if run.outcome == MISSED:
+                tally["due"] += run.count
+            else:
+                tally["started"] += 1
+                tally["due"] += run.by == "run"
+        return found
+
+    def _end(self, verb: str, record: Record, time: datetime) -> None:
+        begun = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
+        if begun is None:
+            if time >= self.period.end:  # it also started there, or was never begun
+                return
+            begun = record, time
+        if verb == BACKUP and begun[1] < self.period.start:
+            self._before(begun, record, time)
+        else:
+            self._ended(verb, begun, record, time)
+
+    def _before(self, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
+        """A backup of long ago, of which most ledgers are full: its point in time, and the rest only of the newest."""
+        plan, asset = record["plan"], record["asset"]
+        if plan is None or asset is None:
+            return
+        found = self.assets.get((plan, asset))
+        if found is None:
+            found = self.assets[plan, asset] = AssetEvidence(begun[1])
+        found.before["last"] = begun, record, time
+        if record.get("result") == "STORED":
+            found.before["good"] = begun, record, time
+            snapshot = mapping(record.get("snapshot"))
+            key, consistent = text(snapshot.get("id")), _moment(snapshot.get("consistent_point"))
+            if key and consistent:
+                found.points[key] = Point(consistent, time)
+
+    def _ended(self, verb: str, begun: tuple[Record, datetime], record: Record, time: datetime) -> None:
+        run = _begun(verb, *begun)
+        run.ended, run.until, run.end_seq = time, record["time"], record["seq"]
+        run.outcome = text(record.get("verdict" if verb == TEST else "result")) or NOTED
+        run.reason = text(record.get("reason"))
+        snapshot = record.get("snapshot")
+        if type(snapshot) is dict:
+            run.snapshot, run.consistent = text(snapshot.get("id")), text(snapshot.get("consistent_point"))
+            run.selected, run.bytes = text(snapshot.get("selected")), whole(snapshot.get("bytes"))
+        run.added = whole(record.get("added_bytes"))
+        phases = record.get("phases")
+        if phases and type(phases) is dict:
+            run.seconds = _sum(phases.values())
+        elif verb not in (BACKUP, TEST):
+            run.seconds = _sum([record.get("seconds", 0)]) or None
+        findings = record.get("findings")
+        if findings:
+            run.findings = len(listing(findings))
+        if findings or verb in _WHOLE:
+            run.body = record
+        self._conclude(run, record)
+
+    def _single(self, record: Record, time: datetime) -> None:
+        """A record that stands for itself: `missed`, or something that is only worth noting."""
+        kind = record["kind"]
+        run = _begun(kind, record, time)
+        run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
+        if kind == "missed":
+            run.verb, run.outcome = str(record.get("verb")), MISSED
+            run.by, run.due = "run", text(record.get("due")) or ""
+            run.count = whole(record.get("count")) or 1
+            run.body = record
+        self._conclude(run, record)
+
+    def _conclude(self, run: Run, record: Record | None) -> None:
+        plan, asset, verb = run.plan, run.asset, run.verb
+        within = run.started >= self.period.start
+        if within:
+            self.runs.append(run)
+        if plan is None:
+            return
+        if asset is not None:
+            found = self.assets.get((plan, asset))
+            if found is None:
+                found = self.assets[plan, asset] = AssetEvidence(run.started)
+            if run.outcome not in _NO_RUN:
+                found.take(run, record)
+            if within and verb == TEST:
+                found.tests.append(run)
+        if verb == BACKUP:
+            if within and run.added:
+                self.plans[plan].added.append((run.ended or run.started, run.added))
+        elif verb in (PRUNE, CHECK):
+            self._of_plan(self.plans[plan], run, record, within=within)
+
+    def _of_plan(self, plan: PlanEvidence, run: Run, record: Record | None, *, within: bool) -> None:
+        if run.outcome != MISSED:
+            _newer(plan.last, run)
+        if record is None or run.outcome == MISSED:
+            return
+        if run.good:
+            _newer(plan.last_good, run)
+        if run.verb == CHECK and run.outcome in ("CLEAN", "DAMAGED"):
+            plan.last_conclusive_check = run
+            if run.outcome == "DAMAGED":
+                plan.damaged = run
+                plan.damage.append(run)
+            else:
+                plan.damage = [found for found in plan.damage if not read_again(found, run)]
+        if within and (size := whole(record.get("repository_bytes"))) is not None:
+            plan.sizes.append((run.ended or run.started, size))
+        for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
+            entry = mapping(gone)
+            if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
+                asset.removed.add(str(entry.get("id")))
+                plan.removed += within
+
+
+def _begun(verb: str, record: Record, time: datetime) -> Run:
+    trigger = record.get("trigger")
+    by, due = (trigger.get("by"), trigger.get("due")) if type(trigger) is dict else (None, None)
+    return Run(
+        record["seq"],
+        verb,
+        record["plan"],
+        record["asset"],
+        record["run"],
+        record["host"],
+        record["actor"],
+        time,
+        record["time"],
+        text(by) or "",
+        text(due) or "",
+    )
+
+
+def _sum(seconds: Iterable[Any]) -> float | None:
+    try:
+        total = sum(seconds)
+    except TypeError:  # phases that are no numbers
+        return None
+    return float(total) if total < 1e12 else None
+
+
+# Records of other versions, or of another hand, may hold anything below their envelope: what is not of the right
+# type is as if it were not there.
+
+
+def text(value: Any) -> str | None:
+    return value if type(value) is str else None
+
+
+def whole(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time that can be read as one."""
+    try:
+        return utc(value)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,412 @@
+"""Where each asset and each plan stands at the period's end, and how it did in it. Values in, values out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from statistics import median
+
+from cronsim import CronSim
+
+from ccdr import measure
+from ccdr.measure import Point
+from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds
+from ccdr.report.evidence import (
+    BACKUP,
+    CHECK,
+    CRASHED,
+    PRUNE,
+    TEST,
+    AssetEvidence,
+    PlanEvidence,
+    Run,
+    listing,
+    mapping,
+    read_again,
+)
+from ccdr.report.growth import Growth, growth
+from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
+from ccdr.services import Job
+
+RULES = ("latest", "random", "oldest", "by id")
+
+
+class Level(IntEnum):
+    """How bad a finding is for whoever needs the service back; the greater the worse."""
+
+    FINE = 0
+    NOTE = 1  # something is not as the plan wants, and the service can be brought back
+    LATE = 2  # it can be brought back, and not within its objectives
+    UNPROVEN = 3  # nobody has shown that it can
+    LOST = 4  # it cannot
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence, and what it is about: a plan, one of its assets, or (neither) the ledger itself."""
+
+    level: Level
+    text: str
+    plan: str | None = None
+    asset: str | None = None
+
+    @property
+    def about(self) -> str:
+        return "/".join(part for part in (self.plan, self.asset) if part) or "the ledger"
+
+    def as_json(self) -> dict[str, object]:
+        return {"level": self.level.name, "plan": self.plan, "asset": self.asset, "text": self.text}
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """The worst of the period in seconds (infinite: nothing usable), over some of the snapshots. `since` is where
+    measuring began if that was after the period did; `parts` has the worst of each part between `edges`."""
+
+    worst_s: float
+    since: datetime | None
+    edges: tuple[datetime, ...]
+    parts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Restores:
+    """What the period's passed tests took to restore, with one kind of server settings: seconds."""
+
+    basis: str
+    count: int
+    worst_s: float
+    median_s: float
+    last_s: float
+    breached: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One passed test's RTO."""
+
+    at: datetime
+    achieved_s: float
+    basis: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class AssetReport:
+    """One asset. `rpo` is the worst exposure of the period over completed backups; `rpo_tested` the same over those
+    that a restore test has passed; `rpo_now` and `rto` are those of the period's end. An asset that no plan names any
+    more is not judged: then `in_plan` is false, and the objectives are None."""
+
+    plan: str
+    asset: str
+    service: str | None
+    engine: str | None
+    in_plan: bool
+    objectives: Objectives | None
+    basis: str | None
+    findings: tuple[Finding, ...]
+    rpo: Achieved | None
+    rpo_now: Achieved | None
+    rto: Achieved | None
+    completed: Exposure
+    tested: Exposure
+    restores: tuple[Restores, ...]
+    timings: tuple[Timing, ...]
+    last_backup: Run | None
+    last_test: Run | None
+    last_conclusive: Run | None
+    by_rule: Mapping[str, Run]
+    kept: int  # snapshots that are there, as far as the records tell
+    untested: tuple[
+        tuple[str, datetime], ...
+    ]  # of those, the ones never restored: id and consistent point, newest first
+    removed_untested: int
+    calendar: tuple[Mapping[str, int], ...]  # outcomes of restore tests, by the matrix's parts of the period
+
+    @property
+    def name(self) -> str:
+        return f"{self.plan}/{self.asset}"
+
+    @property
+    def level(self) -> Level:
+        return max((f.level for f in self.findings), default=Level.FINE)
+
+    @property
+    def state(self) -> str:
+        """In one word, for people."""
+        if not self.in_plan:
+            return "retired"
+        words = {Level.LOST: "cannot be restored", Level.UNPROVEN: "not proven", Level.LATE: "not in time"}
+        return words.get(self.level, "proven")
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """One plan's repository and upkeep."""
+
+    plan: str
+    service: str | None
+    owner: str | None
+    in_plan: bool
+    findings: tuple[Finding, ...]
+    last_prune: Run | None
+    last_check: Run | None
+    last_conclusive_check: Run | None
+    removed: int
+    growth: Growth
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Consecutive runs of one asset (or plan) and verb that did not end well. `mended` is the good run after them."""
+
+    plan: str | None
+    asset: str | None
+    verb: str
+    runs: tuple[Run, ...]
+    mended: Run | None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(self.outcomes.values())
+
+
+def interruptions(runs: Iterable[Run]) -> list[Interruption]:
+    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither."""
+    open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
+    found: list[Interruption] = []
+    for run in runs:
+        key = (run.plan, run.asset, run.verb)
+        if run.good:
+            bad = open_.pop(key, [])
+            if still := [one for one in bad if one.outcome == "DAMAGED" and not read_again(one, run)]:
+                open_[key] = still
+            if mended := [one for one in bad if one not in still]:
+                found.append(_interruption(mended, run))
+        elif run.outcome not in ("RUNNING", "NOTED"):
+            open_.setdefault(key, []).append(run)
+    found += [_interruption(bad, None) for bad in open_.values()]
+    return sorted(found, key=lambda i: i.runs[-1].seq)
+
+
+def _interruption(bad: list[Run], mended: Run | None) -> Interruption:
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for run in bad:
+        outcomes[run.outcome] += run.count
+        reasons[run.reason or ("it has no end" if run.outcome == CRASHED else "no reason given")] += run.count
+    return Interruption(bad[0].plan, bad[0].asset, bad[0].verb, tuple(bad), mended, outcomes, reasons)
+
+
+def judge_asset(
+    job: Job | None,
+    name: tuple[str, str],
+    evidence: AssetEvidence | None,
+    elsewhere: Mapping[str, Point],
+    plan: PlanEvidence,
+    period: Period,
+) -> AssetReport:
+    """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id."""
+    ev = evidence or AssetEvidence(period.start)
+    points = {**ev.points, **elsewhere}
+    completed = [p for key, p in points.items() if ev.proven.get(key) != "FAIL"]
+    tested = [p for key, p in points.items() if ev.proven.get(key) == "PASS"]
+    kept = {key: p for key, p in points.items() if key not in ev.removed}
+    untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
+    over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
+    timings = tuple(t for run in ev.tests if (t := _timing(run)))
+    objectives = job.objectives if job else None
+    now = measure.exposure(period.end, completed)
+    rpo = measure.judge(objectives.rpo, over_completed.worst_s) if objectives else None
+    rpo_now = measure.judge(objectives.rpo, now) if objectives else None
+    rto = _rto(job, ev) if job else None
+    findings: list[Finding] = []
+    if job and rpo and rpo_now and rto:
+        said = [
+            *_standing(job, ev, plan, completed, period),
+            *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed),
+            *_noted(ev),
+        ]
+        findings = [Finding(level, text, *name) for level, text in said]
+    return AssetReport(
+        plan=name[0],
+        asset=name[1],
+        service=job.loaded.plan.service if job else None,
+        engine=job.engine.engine_name if job else None,
+        in_plan=job is not None,
+        objectives=objectives,
+        basis=job.engine.settings if job else None,
+        findings=tuple(findings),
+        rpo=rpo,
+        rpo_now=rpo_now,
+        rto=rto,
+        completed=over_completed,
+        tested=over_tested,
+        restores=tuple(_restores(timings)),
+        timings=timings,
+        last_backup=ev.last.get(BACKUP),
+        last_test=ev.last.get(TEST),
+        last_conclusive=ev.last_conclusive,
+        by_rule=ev.by_rule,
+        kept=len(kept),
+        untested=tuple((key, moment) for moment, key in untested),
+        removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
+        calendar=_calendar(ev.tests, period),
+    )
+
+
+def judge_plan(name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period, free: int | None) -> PlanReport:
+    """`free` is the room that is left where the repository lies, bytes, if that is known."""
+    loaded = jobs[0].loaded.plan if jobs else None
+    said: list[str] = []
+    pruned, checked = ev.last.get(PRUNE), ev.last_conclusive_check
+    if loaded:
+        if pruned and pruned.outcome in ("FAILED", CRASHED):
+            said.append(f"its last prune, on {day(pruned.started)}, {_ended(pruned)}")
+        for run in ev.damage:
+            said.append(f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}")
+        if pruned and pruned.body:
+            said += [str(f) for f in listing(pruned.body.get("findings"))]
+    return PlanReport(
+        plan=name,
+        service=loaded.service if loaded else None,
+        owner=loaded.owner if loaded else None,
+        in_plan=loaded is not None,
+        findings=tuple(Finding(Level.NOTE, text, name) for text in said),
+        last_prune=pruned,
+        last_check=ev.last.get(CHECK),
+        last_conclusive_check=checked,
+        removed=ev.removed,
+        growth=growth(ev.sizes, ev.added, period, free),
+    )
+
+
+def day(moment: datetime) -> str:
+    """As sentences name a moment: UTC, to the minute."""
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _ended(run: Run) -> str:
+    return "crashed: it has no end" if run.outcome == CRASHED else f"is {run.outcome}: {run.reason}"
+
+
+def _standing(
+    job: Job, ev: AssetEvidence, plan: PlanEvidence, completed: Sequence[Point], period: Period
+) -> Iterable[tuple[Level, str]]:
+    """Can it be brought back, as far as anybody has shown?"""
+    last = ev.last_conclusive
+    if not any(p.usable <= period.end for p in completed):
+        yield Level.LOST, "it has no backup that counts" if ev.points else "it has never been backed up"
+    elif last is None:
+        planned = "" if job.engine.restore_test else ", and its plan has no restore test for it"
+        yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}"
+    elif last.outcome == "FAIL":
+        own = mapping((last.body or {}).get("snapshot")).get("verdict")
+        if own == "PASS":
+            yield Level.LATE, f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}"
+        else:
+            yield Level.LOST, f"its last conclusive restore test, on {day(last.started)}, is FAIL: {last.reason}"
+    elif job.engine.restore_test:
+        due = CronSim(job.engine.restore_test.schedule, last.started.astimezone(job.loaded.plan.zone))
+        if all(moment < period.end for moment in itertools.islice(due, 2)):
+            yield Level.UNPROVEN, f"its restore test is overdue: the last conclusive one was on {day(last.started)}"
+    damage, good = plan.damaged, ev.last_latest_pass
+    if damage and (good is None or good.seq < damage.seq):
+        yield Level.UNPROVEN, f"a check of its repository found damage on {day(damage.started)}; not restored since"
+
+
+def _objectives(
+    rpo: Achieved,
+    rpo_now: Achieved,
+    rto: Achieved,
+    timings: Sequence[Timing],
+    job: Job,
+    ev: AssetEvidence,
+    completed: Exposure,
+) -> Iterable[tuple[Level, str]]:
+    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(rto.objective_s)
+    if rpo_now.verdict is ObjectiveVerdict.BREACHED and rpo_now.achieved_s != math.inf:
+        lost = human_seconds(rpo_now.achieved_s)
+        yield Level.LATE, f"its newest good backup is true for {lost} ago, and its RPO is {wanted}"
+    elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
+        worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
+        said = f"{over_by} more than its RPO of {wanted}"
+        yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}"
+    over = [t for t in timings if t.basis == job.engine.settings and t.achieved_s > rto.objective_s]
+    if rto.verdict is ObjectiveVerdict.BREACHED:
+        took = human_seconds(rto.achieved_s)
+        yield Level.LATE, f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}"
+    elif over:
+        took = human_seconds(max(t.achieved_s for t in over))
+        yield Level.NOTE, f"restoring it took up to {took} in {len(over)} tests of the period, and its RTO is {allowed}"
+    last = ev.last_conclusive
+    if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
+        yield Level.LATE, f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
+
+
+def _noted(ev: AssetEvidence) -> Iterable[tuple[Level, str]]:
+    """What did not go well last."""
+    backup, test = ev.last.get(BACKUP), ev.last.get(TEST)
+    if backup and not backup.good and backup.outcome != "RUNNING":
+        yield Level.NOTE, f"its last backup, on {day(backup.started)}, {_ended(backup)}"
+    if test and test.outcome in ("INCONCLUSIVE", CRASHED):
+        yield Level.NOTE, f"its last restore test, on {day(test.started)}, {_ended(test)}"
+    for run in (ev.last_good.get(BACKUP), test):
+        for said in listing((run.body or {}).get("findings")) if run else ():
+            yield Level.NOTE, str(said)
+
+
+def _rto(job: Job, ev: AssetEvidence) -> Achieved:
+    """Of the last conclusive test; throwaway and durable are never mixed."""
+    timing = _timing(ev.last_conclusive) if ev.last_conclusive else None
+    same = timing is not None and timing.basis == job.engine.settings
+    return measure.judge(job.objectives.rto, timing.achieved_s if same and timing else None)
+
+
+def _timing(run: Run) -> Timing | None:
+    rto = mapping((run.body or {}).get("rto"))
+    achieved = rto.get("achieved_s")
+    if not isinstance(achieved, (int, float)):
+        return None
+    return Timing(run.started, float(achieved), str(rto.get("basis")), str(rto.get("verdict")))
+
+
+def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:
+    for basis in sorted({t.basis for t in timings}):
+        some = [t for t in timings if t.basis == basis]
+        took = [t.achieved_s for t in some]
+        breached = sum(t.verdict == ObjectiveVerdict.BREACHED for t in some)
+        yield Restores(basis, len(some), max(took), median(took), took[-1], breached)
+
+
+def _exposure(points: Sequence[Point], period: Period) -> Exposure:
+    """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
+    was ever there nothing could be measured: then `since` says from when."""
+    edges = tuple(period.edges(MOST_POINTS))
+    first = min((max(p) for p in points), default=period.end)
+    if first >= period.end:
+        return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
+    if first <= period.start:
+        parts = measure.worst_exposures(edges, points)
+        return Exposure(max(parts), None, edges, tuple(parts))
+    later = [edge for edge in edges if edge > first]
+    parts = measure.worst_exposures([first, *later], points)
+    return Exposure(max(parts), first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
+
+
+def _calendar(tests: Sequence[Run], period: Period) -> tuple[Mapping[str, int], ...]:
+    edges = period.edges(MOST_PARTS)
+    counts: list[Counter[str]] = [Counter() for _ in edges[1:]]
+    at = 0
+    for run in sorted(tests, key=lambda run: run.started):
+        while at < len(counts) - 1 and run.started >= edges[at + 1]:
+            at += 1
+        counts[at][run.outcome] += run.count
+    return tuple(counts)

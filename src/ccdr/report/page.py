@@ -1,0 +1,275 @@
+"""The report as one HTML file that needs nothing but itself: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
+from ccdr.report import charts
+from ccdr.report.answer import QUESTION
+from ccdr.report.build import Report
+from ccdr.report.charts import Chart
+from ccdr.report.evidence import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, listing, mapping
+from ccdr.report.judge import RULES, AssetReport, Interruption, Level, PlanReport
+from ccdr.report.period import MOST_PARTS
+
+MOST_TESTS = 250  # told in full on the page; all are in the JSON
+MOST_PANELS = 24  # assets with charts of their own
+MOST_INTERRUPTIONS = 500
+MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
+
+WORDS = {
+    "test": "restore test",
+    "backup": "backup",
+    "prune": "prune",
+    "check": "repository check",
+    "restore": "restore",
+}
+GLYPHS = {
+    "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
+    "FAIL": "✕", "FAILED": "✕", "DAMAGED": "✕", "BREACHED": "✕", "REFUSED": "✕",
+    "INCONCLUSIVE": "?", CRASHED: "!", MISSED: "○", SKIPPED: "–", RUNNING: "…",
+}  # fmt: skip
+_CLASSES = {"✓": "good", "✕": "bad"}
+LEVELS = {
+    Level.LOST: ("bad", "✕", "cannot be restored"),
+    Level.UNPROVEN: ("warn", "?", "not proven"),
+    Level.LATE: ("warn", "!", "not in time"),
+    Level.NOTE: ("note", "•", "to look at"),
+    Level.FINE: ("good", "✓", "proven"),
+}
+# What the worst test of a part of the period was, first of these.
+WORST = ("FAIL", "INCONCLUSIVE", CRASHED, "PASS", MISSED, SKIPPED, RUNNING)
+
+# Controls, and characters that turn the direction of what follows: shown as what they are, something strange.
+_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One asset's two charts."""
+
+    asset: AssetReport
+    exposure: Chart
+    restore: Chart
+
+
+def html(report: Report) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    room = files("ccdr.report")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_plain
+    )
+    environment.filters |= {
+        "day": lambda moment: "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}",
+        "stamp": lambda moment: rfc3339(moment),
+        "seconds": _seconds,
+        "bytes": lambda count: "–" if count is None else human_bytes(count),
+        "number": lambda count: f"{count:,}",
+        "glyph": lambda word: GLYPHS.get(word, "•"),
+        "tone": tone,
+        "verb": lambda verb: WORDS.get(verb, verb),
+    }
+    template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
+    style = room.joinpath("page.css").read_text("utf-8")
+    for piece in template.stream(style=style, **_told(report)):
+        yield piece.encode("utf-8", "backslashreplace")
+
+
+def tone(word: str) -> str:
+    """The class of a verdict: good, bad, warn."""
+    return _CLASSES.get(GLYPHS.get(word, "•"), "warn")
+
+
+def _plain(value: Any) -> Any:
+    return _STRANGE.sub("\ufffd", value) if type(value) is str else value
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else human_seconds(value)
+
+
+def _told(report: Report) -> dict[str, Any]:
+    """All that the template needs, cut to what a page can hold, with how much was cut."""
+    judged = [a for a in report.assets if a.in_plan]
+    tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]
+    shown_tests = _chosen_tests(tests)
+    panels = _panels(judged, report)
+    interruptions = _chosen_interruptions(report.interruptions)
+    return {
+        "report": report,
+        "question": QUESTION,
+        "figures": _figures(report, judged, tests),
+        "levels": LEVELS,
+        "findings": [
+            (level, [f for f in report.findings if f.level is level]) for level in sorted(LEVELS, reverse=True)
+        ],
+        "most_listed": MOST_LISTED,
+        "assets": report.assets,
+        "judged": judged,
+        "rules": [rule for rule in RULES if rule != "by id" or any(rule in a.by_rule for a in report.assets)],
+        "parts": _parts(report),
+        "worst": _worst,
+        "fleet": charts.fleet_chart(judged, report.period, "fleet"),
+        "panels": panels,
+        "growth": [
+            (plan, charts.growth_chart(plan.plan, plan.growth, report.period, f"g{n}"))
+            for n, plan in enumerate(report.plans)
+        ],
+        "tests": [(run, _test(run)) for run in shown_tests],
+        "tests_in_all": len(tests),
+        "interruptions": interruptions,
+        "interruptions_in_all": len(report.interruptions),
+        "restores": [run for run in report.runs if run.verb == RESTORE],
+        "population": _population(report),
+        "upkeep": [(plan, _checked(plan)) for plan in report.plans],
+        "mapping": mapping,
+        "listing": listing,
+    }
+
+
+def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """The few numbers that a person wants first: what it is, the number, and what it means."""
+    proven = sum(a.level <= Level.LATE for a in judged)
+    passed = sum(run.outcome == "PASS" for run in tests)
+    failed = sum(run.outcome == "FAIL" for run in tests)
+    broken = len(tests) - passed - failed - sum(run.outcome in (SKIPPED, RUNNING) for run in tests)
+    backups = [t for (_, verb), t in report.tallies.items() if verb == "backup"]
+    missed = sum(t.get(MISSED, 0) for t in report.tallies.values())
+    failures = sum(t.get("FAILED", 0) + t.get(CRASHED, 0) for t in backups)
+    slowest = _most(judged, lambda a: a.rto)
+    exposed = _most(judged, lambda a: a.rpo)
+    return [
+        ("Assets proven", f"{proven} of {len(judged)}", "restored from backup and checked"),
+        ("Restore tests", f"{passed:,} of {len(tests):,} passed", f"{failed:,} failed, {broken:,} proved nothing"),
+        ("Slowest restore", *(slowest or ("–", "no test was measured"))),
+        ("Most data at risk", *(exposed or ("–", "nothing was measured"))),
+        ("Backups", f"{sum(t.get('STORED', 0) for t in backups):,} stored", f"{failures:,} failed or crashed"),
+        ("Missed", f"{missed:,}", "runs that were due and did not take place"),
+    ]
+
+
+def _most(judged: Sequence[AssetReport], of: Any) -> tuple[str, str] | None:
+    """The asset that is worst against its own objective."""
+    some: list[tuple[float, AssetReport, Achieved]] = []
+    for asset in judged:
+        achieved: Achieved | None = of(asset)
+        if achieved is not None and achieved.achieved_s is not None:
+            some.append((achieved.achieved_s / achieved.objective_s, asset, achieved))
+    if not some:
+        return None
+    _, asset, achieved = max(some, key=lambda entry: entry[0])
+    return _seconds(achieved.achieved_s), f"{asset.name}, of {_seconds(achieved.objective_s)} allowed"
+
+
+def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
+    """Newest first: those that did not pass, the newest that passed of each asset, then the newest of all."""
+    newest: dict[tuple[str | None, str | None], Run] = {}
+    for run in tests:
+        if run.outcome == "PASS":
+            newest[run.plan, run.asset] = run
+    wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
+    wanted += sorted(newest.values(), key=lambda run: -run.seq)
+    wanted += reversed(tests)
+    chosen: dict[int, Run] = {}
+    for run in wanted:
+        if len(chosen) < MOST_TESTS:
+            chosen.setdefault(run.seq, run)
+    return sorted(chosen.values(), key=lambda run: -run.seq)
+
+
+def _chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
+    """Newest first; what is not mended yet before all else."""
+    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
+    return ordered[:MOST_INTERRUPTIONS]
+
+
+def _panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:
+    def badness(asset: AssetReport) -> tuple[float, float]:
+        shares = [
+            a.achieved_s / a.objective_s if a.achieved_s is not None else 0.0
+            for a in (asset.rpo, asset.rto)
+            if a is not None
+        ]
+        return float(asset.level), max(shares, default=0.0)
+
+    some = sorted(judged, key=badness, reverse=True)[:MOST_PANELS] if len(judged) > MOST_PANELS else judged
+    return [
+        Panel(
+            asset,
+            charts.exposure_chart(asset, report.period, f"e{n}"),
+            charts.restore_chart(asset, report.period, f"r{n}"),
+        )
+        for n, asset in enumerate(some)
+    ]
+
+
+def _parts(report: Report) -> list[tuple[datetime, datetime]]:
+    edges = report.period.edges(MOST_PARTS)
+    return list(itertools.pairwise(edges))
+
+
+def _worst(counts: Mapping[str, int]) -> str | None:
+    return next((word for word in WORST if counts.get(word)), None)
+
+
+def _test(run: Run) -> dict[str, Any]:
+    """A test's record for the page: whatever it holds, nothing here may fail."""
+    body = run.body or {}
+    phases = [
+        (name, s) for name, s in mapping(body.get("phases")).items() if isinstance(s, (int, float)) and math.isfinite(s)
+    ]
+    longest = max((s for _, s in phases), default=0.0) or 1.0
+    rto, sandbox, disposal = (mapping(body.get(key)) for key in ("rto", "sandbox", "disposal"))
+    return {
+        "phases": [(name, s, round(100 * max(s, 0) / longest, 1)) for name, s in phases],
+        "checks": [mapping(check) for check in listing(body.get("checks"))],
+        "rpo": {key: mapping(body.get("rpo")).get(key) for key in ("verdict", "achieved_s")},
+        "rto": {key: rto.get(key) for key in ("verdict", "achieved_s", "answering_s", "basis")},
+        "findings": listing(body.get("findings")),
+        "facts": [(key, value) for key, value in sandbox.items() if isinstance(value, (str, int, float, bool))],
+        "tools": mapping(body.get("tools")),
+        "seed": mapping(body.get("snapshot")).get("seed"),
+        "left_behind": listing(disposal.get("left_behind")),
+        "disposed": bool(disposal.get("sandbox_gone") and disposal.get("scratch_gone")),
+    }
+
+
+def _checked(plan: PlanReport) -> Mapping[str, Any]:
+    run = plan.last_conclusive_check
+    return mapping(run.body) if run else {}
+
+
+def _population(report: Report) -> list[dict[str, Any]]:
+    """A row for each plan and verb, and before them the sums for each verb. What was due is what was started on
+    schedule and what was missed."""
+    sums: dict[str, dict[str, int]] = {}
+    rows = []
+    for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
+        total = sums.setdefault(verb, {})
+        for key, count in tally.items():
+            total[key] = total.get(key, 0) + count
+        rows.append(_counted(plan, verb, tally))
+    return [*(_counted("", verb, total) for verb, total in sums.items()), *rows]
+
+
+def _rank(verb: str) -> int:
+    return VERBS.index(verb) if verb in VERBS else len(VERBS)
+
+
+def _counted(plan: str, verb: str, tally: Mapping[str, int]) -> dict[str, Any]:
+    good = sum(tally.get(word, 0) for word in ("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
+    bad = sum(tally.get(word, 0) for word in ("FAILED", "FAIL", "DAMAGED", "REFUSED"))
+    named = {key: tally.get(key, 0) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
+    other = tally.get("started", 0) - good - bad - sum(named.values())
+    counts = {"due": tally.get("due", 0), "missed": tally.get(MISSED, 0), "started": tally.get("started", 0)}
+    return {"plan": plan, "verb": verb, **counts, "good": good, "bad": bad, **named, "other": other}

@@ -1,0 +1,144 @@
+"""The population as CSV (RFC 4180): a row for each run, missed run and note of the period, and a row that closes it.
+
+The digest is of all bytes before the last row, so that anybody can have it again: `head -n -1 FILE | sha256sum`. For
+that, line breaks within a text are told as spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from ccdr.model import rfc3339
+from ccdr.report.evidence import TEST, Run, listing, mapping
+
+if TYPE_CHECKING:
+    from ccdr.report.build import Report
+
+COLUMNS = (
+    "seq", "end_seq", "what", "plan", "asset", "run", "host", "actor", "trigger", "due", "started", "ended",
+    "seconds", "outcome", "count", "reason", "snapshot", "consistent_point", "selected", "bytes", "added_bytes",
+    "rpo_objective_s", "rpo_achieved_s", "rpo_verdict", "rto_objective_s", "rto_achieved_s", "rto_verdict", "rto_basis",
+    "checks", "checks_passed", "findings",
+)  # fmt: skip
+
+_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "'",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # the full-width ones too
+_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]*").fullmatch
+_QUOTED = re.compile(r'[",\r\n]|^ | $')
+_ROWS = 2000  # that are written and hashed at a time
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Rows of the population, without the heading and the closing row, and the SHA-256 of heading and rows."""
+
+    rows: int
+    sha256: str
+
+
+def digest_of(runs: Sequence[Run]) -> Digest:
+    digest = sha256()
+    for text in _texts(runs):
+        digest.update(text)
+    return Digest(len(runs), digest.hexdigest())
+
+
+def csv_text(report: Report) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    yield from _texts(report.runs)
+    period, head = report.period, report.ledger.verification
+    about = (
+        f"ccdr {report.version}; {report.command}; "
+        f"period {rfc3339(period.start)} to {rfc3339(period.end)}, times in UTC; "
+        f"{report.population.rows} rows before this one, their SHA-256 with the heading {report.population.sha256}; "
+        f"ledger of {head.records} records, head {head.head}, {len(head.problems)} problems; "
+        f"made {rfc3339(report.made_at)} by {report.made_by} on {report.host}"
+    )
+    closing = {"what": "report", "outcome": "COMPLETE", "count": str(report.population.rows), "reason": about}
+    yield _encoded([_joined(closing.get(column) for column in COLUMNS)])
+
+
+def _texts(runs: Iterable[Run]) -> Iterator[bytes]:
+    lines = [_joined(COLUMNS)]
+    for run in runs:
+        lines.append(_line(run))
+        if len(lines) >= _ROWS:
+            yield _encoded(lines)
+            lines = []
+    yield _encoded(lines)
+
+
+def _encoded(lines: Iterable[str]) -> bytes:
+    # A file name that is not UTF-8 comes as lone surrogates.
+    return "".join(lines).encode("utf-8", "backslashreplace")
+
+
+def _line(run: Run) -> str:
+    """Written by hand: a period may have hundreds of thousands of them."""
+    return (
+        f"{run.seq},{_some(run.end_seq)},{_cell(run.verb)},{_cell(run.plan)},{_cell(run.asset)},{_once(run.run)},"
+        f"{_cell(run.host)},{_cell(run.actor)},{_cell(run.by)},{_once(run.due)},{_once(run.since)},{_once(run.until)},"
+        f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},{_cell(run.reason)},"
+        f"{_once(run.snapshot)},{_once(run.consistent)},{_cell(run.selected)},{_some(run.bytes)},{_some(run.added)},"
+        f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings}\r\n"
+    )
+
+
+_NOT_MEASURED = "," * 8
+
+
+def _measured(run: Run) -> str:
+    """A test's objectives and checks."""
+    body = run.body or {}
+    rpo, rto = mapping(body.get("rpo")), mapping(body.get("rto"))
+    listed = [mapping(check) for check in listing(body.get("checks"))]
+    values = [
+        *(rpo.get(key) for key in ("objective_s", "achieved_s", "verdict")),
+        *(rto.get(key) for key in ("objective_s", "achieved_s", "verdict", "basis")),
+        len(listed),
+        sum(check.get("status") == "PASS" for check in listed),
+    ]
+    return ",".join(_cell(v) if isinstance(v, str) else str(v) if type(v) in (int, float) else "" for v in values)
+
+
+def _joined(texts: Iterable[str | None]) -> str:
+    return ",".join(map(_cell, texts)) + "\r\n"
+
+
+def _some(count: int | None) -> int | str:
+    return "" if count is None else count
+
+
+def _once(value: str | None) -> str:
+    """A cell that is hardly ever the same twice."""
+    return "" if value is None else value if _SAFE(value) else _cell(value)
+
+
+@lru_cache(4096)  # most are names, and come again and again
+def _cell(value: str | None) -> str:
+    """A text on one line, that no spreadsheet takes for a formula, quoted where it must be."""
+    if not value:
+        return ""
+    if not value.isprintable():
+        value = _BREAKS.sub(" ", value)
+    if value.startswith(_FORMULA):
+        value = "'" + value
+    return '"' + value.replace('"', '""') + '"' if _QUOTED.search(value) else value

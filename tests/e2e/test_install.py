@@ -1,0 +1,456 @@
+"""What docs/install.md and docs/upgrade.md say, done: the wheel, deploy/install, cron, the systemd units, the containers."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import email
+import email.policy
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from tests.harness import Site, eventually
+from tests.stored import left, settled_file, with_repository
+
+from ccdr.cli import main
+from ccdr.clock import SystemClock
+from ccdr.ledger import Ledger
+from ccdr.migrate import Step, opened
+from ccdr.state import State
+
+ROOT = Path(__file__).parents[2]
+INSTALL = (ROOT / "docs" / "install.md").read_text("utf-8")
+UPGRADE = (ROOT / "docs" / "upgrade.md").read_text("utf-8")
+CRON = ROOT / "deploy" / "cron" / "ccdr"
+UNITS = ROOT / "deploy" / "systemd"
+ENV = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CCDR_"))}
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="installs for the whole machine: root")
+
+
+def blocks(page: str, heading: str) -> list[str]:
+    """The shell blocks of one section."""
+    section = page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def do(
+    *argv: str | Path, check: bool = True, timeout: float = 300, **kwargs: object
+) -> subprocess.CompletedProcess[str]:
+    kwargs.setdefault("env", ENV)
+    done = subprocess.run(
+        [str(a) for a in argv],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **kwargs,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0 or not check, f"{argv} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Installing anew fetches packages: without an index there is nothing to test."""
+    argv = [sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-cache-dir", "click"]
+    try:
+        done = do(*argv, "--dest", tmp_path_factory.mktemp("probe"), check=False, timeout=60)
+        why = done.stderr.strip()[-200:] if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        why = "no answer within a minute"
+    if why:
+        pytest.skip(f"pip reaches no package index: {why}")
+
+
+@pytest.fixture(scope="session")
+def wheel(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    into = tmp_path_factory.mktemp("wheel")
+    do(ROOT / "deploy/setup/wheel", into)
+    (made,) = into.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="session")
+def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """deploy/install, below a directory."""
+    root = tmp_path_factory.mktemp("machine")
+    do(ROOT / "deploy/install", "--root", root, wheel)
+    return root
+
+
+def test_wheel_holds_all_that_the_tree_does(wheel: Path) -> None:
+    tracked = do("git", "ls-files", "-co", "--exclude-standard", "src/ccdr", cwd=ROOT).stdout.split()
+    wanted = {name.removeprefix("src/") for name in tracked if (ROOT / name).exists()}
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert wanted <= held
+    assert {"ccdr/demo/restore_tests/crm.yaml", "ccdr/demo/restore_tests/recordings.yaml"} <= held
+    assert not [name for name in held if "secret" in name or name.endswith((".pyc", ".key", ".pw"))]
+
+
+def test_wheel_is_the_same_each_time(wheel: Path, tmp_path: Path) -> None:
+    do(ROOT / "deploy/setup/wheel", tmp_path)
+    (again,) = tmp_path.glob("*.whl")
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(wheel.read_bytes()).digest()
+
+
+def test_installed_ccdr_lacks_nothing(machine: Path) -> None:
+    """Every module can be imported with what deploy/requirements.lock names, and nothing else."""
+    ccdr = machine / "usr/local/bin/ccdr"
+    script = (
+        "import importlib, pkgutil, ccdr\n"
+        "for found in pkgutil.walk_packages(ccdr.__path__, 'ccdr.'):\n"
+        "    if found.name not in ('ccdr.__main__', 'ccdr.checks.decoder'):\n"  # these two run, the second in a sandbox
+        "        importlib.import_module(found.name)\n"
+        "print(ccdr.__file__)"
+    )
+    where = do(ccdr.resolve().parent / "python", "-c", script, cwd="/").stdout.strip()
+    assert where.startswith(str(machine / "opt/ccdr"))
+    do(ccdr, "--version", cwd="/")
+    for name in main.commands:
+        do(ccdr, name, "--help", cwd="/")
+    examples = ["--plans", ROOT / "plans", "--restore-tests", ROOT / "restore_tests"]
+    assert "outbound" in do(ccdr, *examples, "plan", "check", cwd="/").stdout
+
+
+def test_installing_again_changes_nothing_and_an_upgrade_switches_at_once(
+    machine: Path, wheel: Path, tmp_path: Path
+) -> None:
+    link, plan = machine / "usr/local/bin/ccdr", machine / "etc/ccdr/plans/mine.yaml"
+    plan.write_text("mine")
+    before = link.resolve(), (link.resolve().parent / "python").lstat().st_ctime_ns
+    do(ROOT / "deploy/install", "--root", machine, wheel)
+    assert (link.resolve(), (link.resolve().parent / "python").lstat().st_ctime_ns) == before
+    newer = tmp_path / wheel.name
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(newer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'__version__ = "', b'__version__ = "9.'))
+    do(ROOT / "deploy/install", "--root", machine, newer)
+    assert link.resolve() != before[0] and before[0].exists(), "a run under way ends with what it began with"
+    assert "version 9." in do(link, "--version").stdout
+    broken = tmp_path / "broken" / wheel.name
+    broken.parent.mkdir()
+    broken.write_bytes(newer.read_bytes()[:-2000])
+    at = link.resolve()
+    assert do(ROOT / "deploy/install", "--root", machine, broken, check=False).returncode != 0
+    assert link.resolve() == at, "what does not install is not switched to"
+    do(ROOT / "deploy/install", "--root", machine, wheel)
+    assert link.resolve() == before[0]
+    assert plan.read_text() == "mine" and plan.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(shutil.which("pipx") is None, reason="there is no pipx")
+def test_pipx_installs_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    env = {**ENV, "PIPX_HOME": str(tmp_path / "home"), "PIPX_BIN_DIR": str(tmp_path / "bin"), "HOME": str(tmp_path)}
+    do("pipx", "install", "--python", sys.executable, wheel, env=env)
+    assert do(tmp_path / "bin/ccdr", "--version", env=env).stdout.startswith("ccdr, version")
+
+
+def cron_job() -> tuple[dict[str, str], str, str, str]:
+    """The variables of deploy/cron/ccdr, and its one job: when, who, what."""
+    variables, jobs = {}, []
+    for line in CRON.read_text("ascii").splitlines():
+        if found := re.fullmatch(r"([A-Z_]+)=(.*)", line):
+            variables[found[1]] = found[2]
+        elif line and not line.startswith("#"):
+            jobs.append(line.split(maxsplit=6))
+    (job,) = jobs
+    return variables, " ".join(job[:5]), job[5], job[6]
+
+
+def as_cron_would(machine: Path, site: Site) -> subprocess.CompletedProcess[str]:
+    """The job's command with cron's own bare environment; only the installation's place is another."""
+    variables, _, _, command = cron_job()
+    variables["PATH"] = f"{machine}/usr/local/bin:{variables['PATH']}"
+    variables |= {"CCDR_PLANS": str(site.root / "plans"), "CCDR_RESTORE_TESTS": str(site.root / "restore_tests")}
+    variables |= {"CCDR_STATE": str(site.state), "HOME": "/root", "LOGNAME": "root"}
+    return do(variables["SHELL"], "-c", command, env=variables, cwd="/", check=False)
+
+
+def test_cron_is_quiet_and_its_files_are_private(machine: Path, site: Site, tmp_path: Path) -> None:
+    settled_file(tmp_path / "tree" / "call.wav", b"x" * 1000)
+    with_repository(site).recordings(tmp_path / "tree")
+    done = as_cron_would(machine, site)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [p for p in site.state.rglob("*") if p.stat().st_mode & 0o077] == []
+    site.write("plans/p.yaml", "plan: p\nassets: []\n")
+    done = as_cron_would(machine, site)
+    assert done.returncode == 2 and "plans/p.yaml:" in done.stdout + done.stderr, "cron mails what is wrong"
+
+
+def test_cron_file_is_one_that_cron_takes() -> None:
+    """Debian's cron passes over a file with a dot in its name, without a newline at its end, or writable by others."""
+    _, when, who, command = cron_job()
+    assert "." not in CRON.name and CRON.read_bytes().endswith(b"\n") and "%" not in command
+    assert (when, who) == ("*/5 * * * *", "root") and command.endswith("ccdr run")
+    assert "install -m 644 /usr/local/src/ccdr/deploy/cron/ccdr /etc/cron.d/ccdr" in INSTALL
+
+
+class Mailbox:
+    """Keeps what a mail server is handed."""
+
+    def __init__(self) -> None:
+        self.mails: list[email.message.EmailMessage] = []
+
+    async def handle_DATA(self, server: object, session: object, envelope: object) -> str:
+        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[attr-defined,arg-type]
+        return "250 kept"
+
+    def text(self) -> str:
+        return "\n".join(f"{m['subject']}\n{m.get_body().get_content()}" for m in self.mails)  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    kept = Mailbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Controller(kept, hostname="127.0.0.1", port=port)
+    server.start()
+    yield kept, port
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def fresh(index: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image of a bare Debian with the packages that docs/install.md names, but for Docker's daemon: this machine's
+    serves."""
+    lines = "\n".join(blocks(INSTALL, "With cron"))
+    named = [set(found.split()) for found in re.findall(r"--no-install-recommends (.*)", lines)]
+    assert len(named) == 2 and "docker.io" in named[0] and named[1] == {"msmtp-mta"}
+    recipe = tmp_path_factory.mktemp("fresh") / "fresh.conf"
+    packages = sorted(set().union(*named) - {"docker.io"})
+    recipe.write_text(f"tag=ccdr-test-fresh:1\npackages=({' '.join(packages)})\nproof=(restic version)\n")
+    do(ROOT / "deploy/images/build", "--here", recipe, timeout=600)
+    return "ccdr-test-fresh:1"
+
+
+@needs_root
+def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailbox(
+    fresh: str, mailbox: tuple[Mailbox, int], site: Site, tmp_path: Path
+) -> None:
+    """Word for word, by a real cron and a real msmtp; but for addresses, for the state's place (sandboxes are this
+    machine's, so its paths must be) and for every minute instead of every fifth."""
+    kept, port = mailbox
+    tree = tmp_path / "tree"
+    settled_file(tree / "call.wav", os.urandom(5000))
+    audio = "restore_test: audio\nchecks:\n  - {kind: identical}\n"
+    with_repository(site).recordings(
+        tree, name="mine", repository=f"{{url: {site.repo}, password_file: secrets/mine.key}}"
+    )
+    (site.root / "restore_tests/recordings.yaml").unlink()
+    site.write("restore_tests/audio.yaml", audio)
+    site.write("restore_tests/mine.yaml", audio.replace("audio", "mine"))
+    (site.root / "plans/secrets").mkdir(mode=0o700)
+    (site.root / "plans/key").rename(site.root / "plans/secrets/mine.key")
+    plan = site.root / "plans/mine.yaml"
+    text = plan.read_text().replace("checks: [recordings]", "checks: [audio]")
+    text = text.replace("assets:\n", "notify: {urls_file: secrets/notify.urls}\nassets:\n")
+    plan.write_text(re.sub(r'schedule: "[^"]*"', 'schedule: "* * * * *"', text))
+    source = tmp_path / "source"
+    out = shutil.ignore_patterns(".git", ".venv", ".demo", ".*_cache", "__pycache__", "results")
+    shutil.copytree(ROOT, source, ignore=out)
+    _, install, prepare, tell, cron, mail = blocks(INSTALL, "With cron")
+    argv = ["docker", "run", "-d", "--rm", "--init", "--network", "host", "--name", f"fresh-{secrets.token_hex(4)}"]
+    argv += [
+        "-v",
+        f"{source}:/usr/local/src/ccdr",
+        "-v",
+        f"{tmp_path}:{tmp_path}",
+        "-v",
+        "/run/docker.sock:/run/docker.sock",
+    ]
+    for name, value in ENV.items():  # how this machine reaches its index
+        if name.startswith("PIP_") or name.lower().endswith("_proxy"):
+            argv += ["-e", f"{name}={value}"]
+            argv += ["-v", f"{value}:{value}:ro"] if value.startswith("/") and Path(value).exists() else []
+    box = do(*argv, fresh, "sleep", "infinity").stdout.strip()
+
+    def inside(script: str) -> str:
+        return do("docker", "exec", box, "bash", "-euc", script, timeout=300).stdout
+
+    try:
+        inside(install)
+        inside(f"cd {site.root}\n{prepare}")
+        tell = tell.replace("mailtos://USER:PASSWORD@mail.example.com?", f"mailto://127.0.0.1:{port}?")
+        inside(f"cd /etc/ccdr\n{tell}")
+        inside(cron)
+        server = {"host mail.example.com": "host 127.0.0.1", "port 587": f"port {port}", "tls on": "tls off"}
+        server |= {"auth on": "auth off", "user ccdr@example.com\n": "", "passwordeval": "# passwordeval"}
+        mail = mail[mail.index("cat >") :]  # its package is there
+        for old, new in server.items():
+            assert old in mail
+            mail = mail.replace(old, new)
+        inside(mail)
+        inside(f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr")
+        ccdr = f"cd /etc/ccdr && CCDR_STATE={site.state} ccdr"
+        inside(
+            f"{ccdr} backup mine && {ccdr} test mine && {ccdr} run"
+        )  # a working installation; the last sees its schedules
+        tree.rename(tmp_path / "gone")
+        inside("cron")
+        assert eventually(lambda: bool(kept.mails), 150), inside("ls /etc/cron.d; ps ax")
+    finally:
+        do("docker", "rm", "-f", box)
+    said = kept.text()
+    assert kept.mails[0]["to"] == "ops@example.com"
+    assert "mine/recordings" in said and str(tree) in said and "FAILED" in said, said
+    site.ledger_holds()
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """A root with our units installed as docs/install.md says, and this machine's own beside them."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
+    root = tmp_path / "root"
+    (root / "usr/local/bin").mkdir(parents=True)
+    shutil.copy("/bin/true", root / "usr/local/bin/ccdr")
+    (root / "etc/systemd/system").mkdir(parents=True)
+    shutil.copytree("/usr/lib/systemd/system", root / "usr/lib/systemd/system", symlinks=True)
+    copy = next(line for line in "\n".join(blocks(INSTALL, "With systemd")).splitlines() if line.startswith("cp -r"))
+    copy = copy.replace("/usr/local/src/ccdr", str(ROOT)).replace(" /etc", f" {root}/etc")
+    do("sh", "-c", copy)
+    return root
+
+
+NAMES = [f"ccdr-run{kind}" for kind in ("", "@backups", "@tests", "@upkeep")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_units_verify_and_are_hardened(units: Path, name: str) -> None:
+    done = do("systemd-analyze", f"--root={units}", "--man=no", "verify", f"{name}.service", f"{name}.timer")
+    assert "ccdr" not in done.stderr, done.stderr
+    argv = ["systemd-analyze", f"--root={units}", "--offline=true", "--no-pager", "security", f"{name}.service"]
+    (level,) = re.findall(r"exposure level for .*: ([0-9.]+)", do(*argv).stdout)
+    assert float(level) <= 3.0, "systemd's own scale: 10 is unprotected"
+
+
+def hardening() -> dict[str, str]:
+    unit = configparser.RawConfigParser(strict=False, delimiters=("=",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(UNITS / "ccdr-.service.d/10-ccdr.conf")
+    return dict(unit["Service"])
+
+
+@needs_root
+def test_what_the_units_take_away_is_not_needed(site: Site, tmp_path: Path) -> None:
+    """A backup and a restore test with the units' capabilities and file system: no systemd runs here, but the kernel does
+    what it would ask for."""
+    settings = hardening()
+    assert settings["ProtectSystem"] == "strict" and settings["NoNewPrivileges"] == "yes"
+    caps = [cap.removeprefix("CAP_").lower() for cap in settings["CapabilityBoundingSet"].split()]
+    tree = tmp_path / "tree"
+    for number, owner in enumerate((0, 1000)):
+        os.chown(settled_file(tree / f"call{number}.wav", os.urandom(5000)), owner, owner)
+        (tree / f"call{number}.wav").chmod(0o400)
+    with_repository(site).recordings(tree)
+    site.state.mkdir(mode=0o700)
+    writable = [site.state, site.repo]  # StateDirectory=, and ReadWritePaths= as the guide says
+    script = "set -e; mount --make-rprivate /; "
+    script += "".join(f"mount --bind {path} {path}; " for path in writable)
+    script += "mount -o remount,bind,ro /; mount -t tmpfs tmpfs /mnt; ! touch /etc/ccdr-probe 2>/dev/null; umask 077; "
+    script += f'exec setpriv --no-new-privs --bounding-set={",".join(["-all", *(f"+{c}" for c in caps)])} "$@"'
+    for verb in ("backup", "test"):
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": "/mnt"}  # PrivateTmp=
+        done = do("unshare", "-m", "sh", "-c", script, "sh", *site.argv(verb, "p"), env=env)
+        assert ("STORED" if verb == "backup" else "PASS") in done.stdout, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def image(index: None) -> str:
+    """Under a name of its own, so that nobody's installation is replaced."""
+    do(ROOT / "deploy/container/build", "ccdr-test", timeout=900)
+    return "ccdr-test"
+
+
+def test_image_runs_ccdr(image: str) -> None:
+    assert do("docker", "run", "--rm", "--network", "none", image, "--version").stdout.startswith("ccdr, version")
+    assert "Usage: ccdr" in do("docker", "run", "--rm", "--network", "none", image).stdout
+
+
+def four_free_ports() -> int:
+    """The first of four ports in a row that are free, as are those 10000 above."""
+    for first in range(20000, 50000, 4):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in (*range(first, first + 4), *range(first + 10000, first + 10004)):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no four ports in a row are free")
+
+
+@needs_root
+def test_compose_from_nothing_to_a_proven_restore(image: str, site: Site, tmp_path: Path) -> None:
+    """compose.yaml as it is: ccdr and its store start, cron's stand-in backs up and tests, all ends in order."""
+    etc = tmp_path
+    port = four_free_ports()
+    secret_block = blocks(INSTALL, "In containers")[0].replace("/etc/ccdr", str(etc))
+    do("sh", "-euc", secret_block.split("build\n")[-1])
+    shutil.move(site.root / "plans/key", etc / "plans/secrets/mine.key")
+    settled_file(tmp_path / "tree" / "call.wav", os.urandom(5000))
+    url = f"{{url: 's3:http://127.0.0.1:{port}/mine', password_file: secrets/mine.key, env_file: secrets/store.env}}"
+    site.recordings(tmp_path / "tree", "limits: {no_progress: 10s}", repository=url)
+    more = tmp_path / "more.yaml"
+    more.write_text(f"services: {{ccdr: {{volumes: ['{tmp_path}/tree:{tmp_path}/tree:ro']}}}}\n")
+    site.state.mkdir(mode=0o700)
+    env = {**ENV, "CCDR_ETC": str(etc), "CCDR_STATE": str(site.state), "CCDR_STORE_PORT": str(port)}
+    env["CCDR_IMAGE"] = image
+    name = f"ccdr-test-{secrets.token_hex(4)}"
+    compose = ["docker", "compose", "-p", name, "-f", str(ROOT / "deploy/container/compose.yaml"), "-f", str(more)]
+    do(*compose, "up", "-d", env=env)
+    try:
+        assert eventually(lambda: "S3 API Server" in do(*compose, "logs", "store", env=env).stdout, 60)
+        inside = [*compose, "exec", "-T", "ccdr", "ccdr"]
+        assert "STORED" in do(*inside, "backup", "p", env=env).stdout
+        assert "PASS" in do(*inside, "test", "p", env=env).stdout
+        assert do(*inside, "ledger", "verify", env=env).stdout.startswith("PASS")
+        do(*inside, "run", env=env)
+        said = do(*compose, "logs", "ccdr", env=env).stdout
+        assert "ended with" not in said and "Usage" not in said, said
+        do(*compose, "stop", "ccdr", env=env, timeout=60)
+        ended = do(*compose, "ps", "-a", "--format", "{{.Service}} {{.ExitCode}}", env=env).stdout
+        assert "ccdr 0" in ended.splitlines(), ended
+    finally:
+        do(*compose, "down", "-v", "-t", "1", env=env)
+    assert left(site) == []
+    secret = (etc / "plans/secrets/store.env").read_text().split("SECRET_ACCESS_KEY=")[1].strip()
+    assert secret not in said
+
+
+def test_going_back_as_the_guide_says(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    entry = root / "catalogue/p/crm/0.json"
+    State(root).directory("catalogue", "p", "crm")
+    Ledger(root / "ledger", SystemClock()).append("backup.start", plan="p", asset="crm", run="r", body={})
+    entry.write_text("one\n")
+
+    def newer(at: Path) -> None:
+        shutil.rmtree(at / "catalogue")
+        (at / "index").write_text("a new kind")
+
+    del_state = opened(root, SystemClock(), steps=[Step(("catalogue", "index"), newer)])
+    del del_state
+    (back,) = blocks(UPGRADE, "Going back")
+    do("sh", "-euc", back.replace("/var/lib/ccdr", str(root)))
+    assert opened(root, SystemClock()).version_file.read_text() == "1\n"
+    assert entry.read_text() == "one\n"
+
+
+def test_guide_names_what_exists() -> None:
+    for page in (INSTALL, UPGRADE):
+        for script in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+            do("bash", "-n", "-c", script)
+        for path in re.findall(r"(?:/usr/local/src/ccdr/|`|^)(deploy/[\w./@-]+[\w])", page, re.MULTILINE):
+            assert (ROOT / path).exists(), path

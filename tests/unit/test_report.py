@@ -1,0 +1,701 @@
+"""What a report says of a ledger: the population, the measures, the answer. What it looks like is in tests/e2e."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.harness import Site
+from tests.years import Centre, write_ledger, write_plans
+
+from ccdr.catalogue import manifest_text, snapshot_of
+from ccdr.errors import UsageProblem
+from ccdr.ledger import Ledger
+from ccdr.measure import Point, worst_exposure, worst_exposures
+from ccdr.model import FileDigest, Manifest, rfc3339
+from ccdr.report import Period, Report, csv_text, html, json_lines, make_report, period_of
+from ccdr.report.evidence import Evidence
+from ccdr.report.growth import growth
+from ccdr.report.judge import Level
+from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
+from ccdr.report.population import COLUMNS
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+
+class SetClock:
+    """A clock that a test sets."""
+
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Past:
+    """A site whose ledger is written by hand, at any time."""
+
+    def __init__(self, root: Path) -> None:
+        self.site, self.clock, self._number = Site(root), SetClock(), 0
+        self.site.recordings(root / "spool")
+        self.ledger = Ledger(self.site.state / "ledger", self.clock, host="h", actor="a")
+
+    def wrote(self, when: datetime, kind: str, *, run: str | None = None, asset: str | None = "recordings",
+              plan: str | None = "p", **body: Any) -> int:  # fmt: skip
+        self.clock.at = when
+        ref = self.ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        self.clock.at = NOW
+        return ref.seq
+
+    def run_id(self) -> str:
+        self._number += 1
+        return f"r{self._number}"
+
+    def backup(self, when: datetime, took: timedelta = MINUTE, *, asset: str = "recordings", plan: str = "p",
+               failed: str | None = None, added: int = 10, scheduled: bool = True) -> str:  # fmt: skip
+        """A backup that began at `when`; the id of what it stored."""
+        run = self.run_id()
+        snapshot = sha256(run.encode()).hexdigest()
+        trigger = {"by": "run", "due": rfc3339(when)} if scheduled else {"by": "command"}
+        self.wrote(when, "backup.start", run=run, asset=asset, plan=plan, trigger=trigger)
+        stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m"}
+        self.wrote(
+            when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
+            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5},
+        )  # fmt: skip
+        return snapshot
+
+    def test(self, when: datetime, snapshot: str, verdict: str = "PASS", *, own: str | None = None, took: float = 40.0,
+             selected: str = "latest", basis: str = "throwaway", plan: str = "p", **more: Any) -> int:  # fmt: skip
+        run = self.run_id()
+        self.wrote(when, "restore_test.start", run=run, plan=plan, trigger={"by": "command"})
+        checks = [{"kind": "identical", "name": "all files", "status": verdict, "expected": "0", "actual": "0"}]
+        body = {
+            "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",
+            "snapshot": {"id": snapshot, "verdict": own or verdict, "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
+            "phases": {"fetch": 1.0, "load": 2.0}, "checks": checks, "findings": [],
+            "rto": {"objective_s": 1800, "achieved_s": took if verdict == "PASS" else None, "basis": basis, "verdict": "MET"},
+        }  # fmt: skip
+        return self.wrote(when + MINUTE, "restore_test.end", run=run, plan=plan, **{**body, **more})
+
+    def fine(self) -> str:
+        """Backed up each half hour for two days, the newest but one tested."""
+        snapshot = ""
+        for halves in range(96, 1, -1):
+            snapshot = self.backup(NOW - halves * 30 * MINUTE)
+        self.test(NOW - 50 * MINUTE, snapshot)
+        self.backup(NOW - 30 * MINUTE)
+        return snapshot
+
+    def report(self, first: str | None = None, last: str | None = None, *, named: tuple[str, ...] = ()) -> Report:
+        services = self.site.services(self.clock)
+        period = period_of(first, last, NOW)
+        return make_report([self.site.loaded()], services, period, named=named, command="ccdr report")
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Past:
+    return Past(tmp_path)
+
+
+def written(pieces: Iterator[bytes]) -> str:
+    return b"".join(pieces).decode()
+
+
+def rows_of(report: Report) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(written(csv_text(report)), newline="")))
+
+
+# --- the period ------------------------------------------------------------------------------------------------
+
+
+def test_a_date_is_the_whole_day_and_the_default_is_90_days() -> None:
+    period = period_of("2026-11-01", "2026-11-02", NOW)
+    assert (period.start, period.end) == (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 3, tzinfo=UTC))
+    assert not period.until_now
+    default = period_of(None, None, NOW)
+    assert (default.start, default.end, default.until_now) == (NOW - 90 * DAY, NOW, True)
+    assert period_of(None, "2026-11-02", NOW).start == datetime(2026, 11, 3, tzinfo=UTC) - 90 * DAY
+
+
+def test_an_end_to_come_is_now() -> None:
+    assert period_of("2026-11-01", "2030-01-01", NOW) == Period(datetime(2026, 11, 1, tzinfo=UTC), NOW, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("soon", None), (None, "2026-13-01"), ("2026-11-02T10:00:00", None), ("2026-11-02", "2026-11-01"), ("", None),
+     ("2030-01-01", None), ("2026-11-24T12:00:00Z", None), (None, "0001-01-01T00:00:00+14:00"), ("2026-11-1", None)],
+)  # fmt: skip
+def test_what_is_no_period_is_a_mistake_of_the_command_line(first: str | None, last: str | None) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        period_of(first, last, NOW)
+    assert caught.value.hint
+
+
+@given(st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)), st.floats(0.001, 4000), st.integers(2, 120))
+def test_parts_cover_the_period_without_gaps(start: datetime, days: float, most: int) -> None:
+    period = Period(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(days=days), True)
+    edges = period.edges(most)
+    assert edges[0] == period.start and edges[-1] == period.end
+    assert edges == sorted(set(edges)) and len(edges) <= most + 3
+
+
+# --- the measures ----------------------------------------------------------------------------------------------
+
+moments = st.integers(0, 10_000)
+points_of = st.lists(st.builds(lambda c, took: Point(NOW + timedelta(seconds=c), NOW + timedelta(seconds=c + took)), moments, st.integers(-50, 500)), max_size=12)  # fmt: skip
+
+
+@given(points_of, st.lists(moments, min_size=2, max_size=8, unique=True))
+def test_parts_have_the_worst_exposure_of_each_and_the_period_the_worst_of_all(
+    points: list[Point], at: list[int]
+) -> None:
+    edges = [NOW + timedelta(seconds=second) for second in sorted(at)]
+    parts = worst_exposures(edges, points)
+    for begin, end, worst in zip(edges, edges[1:], parts, strict=False):
+        assert worst == worst_exposure(begin, end, points)
+    assert worst_exposure(edges[0], edges[-1], points) == max(parts)
+
+
+def test_exposure_is_given_over_completed_and_over_tested_backups(past: Past) -> None:
+    start = NOW - 4 * DAY
+    first = past.backup(start)
+    past.test(start + HOUR, first)
+    for hours in range(1, 96):
+        last = past.backup(start + hours * HOUR)
+    past.test(NOW - 30 * MINUTE, last)
+    (asset,) = past.report().assets
+    assert (
+        asset.completed.worst_s == 3660 and asset.completed.since == start + MINUTE
+    )  # usable(next) - consistent(previous)
+    assert asset.tested.worst_s == (95 * HOUR + MINUTE).total_seconds()
+    assert asset.rpo and asset.rpo.verdict == "BREACHED"
+
+
+def test_a_failed_backup_widens_the_gap_and_a_disproved_one_drops_out(past: Past) -> None:
+    past.backup(NOW - 5 * HOUR)
+    past.backup(NOW - 4 * HOUR, failed="disk full")
+    bad = past.backup(NOW - 3 * HOUR)
+    past.backup(NOW - 2 * HOUR)
+    assert past.report().assets[0].completed.worst_s == 2 * 3600 + 60
+    past.test(NOW - HOUR, bad, "FAIL")
+    assert past.report().assets[0].completed.worst_s == 3 * 3600 + 60
+    past.test(NOW - HOUR, bad, "PASS")  # the latest verdict on it holds
+    assert past.report().assets[0].completed.worst_s == 2 * 3600 + 60
+
+
+def test_a_period_without_any_backup_is_infinite_not_zero(past: Past) -> None:
+    past.backup(NOW - HOUR, failed="no room")
+    (asset,) = past.report().assets
+    assert asset.completed.worst_s == math.inf and asset.rpo and asset.rpo.verdict == "BREACHED"
+    document = json.loads(written(json_lines(past.report())))
+    assert document["assets"][0]["exposure_completed"]["worst_s"] is None
+    assert "never" in written(html(past.report()))
+
+
+def test_a_snapshot_that_another_host_took_counts(past: Past) -> None:
+    """The ledger of the host that tests has no backups; its catalogue learned of them from the repository."""
+    when = NOW - 30 * MINUTE
+    manifest = Manifest(
+        "p", "recordings", "b1", "files", "scan", "other", when, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)}
+    )
+    text = manifest_text(manifest)
+    services = past.site.services(past.clock)
+    services.catalogue.add(snapshot_of(manifest, text, "5" * 64, "/r", when + MINUTE), text)
+    (asset,) = past.report().assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s == 1800 and [key for key, _ in asset.untested] == ["5" * 64]
+
+
+def test_bases_are_never_mixed(past: Past) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 20 * MINUTE, snapshot, took=4000.0, basis="durable")
+    (asset,) = past.report().assets
+    assert {(r.basis, r.worst_s) for r in asset.restores} == {("throwaway", 40.0), ("durable", 4000.0)}
+    assert asset.rto and asset.rto.verdict == "NOT_MEASURED", (
+        "the last test was not with the settings that the plan asks for"
+    )
+
+
+def test_growth_is_a_line_through_what_was_measured() -> None:
+    period = Period(NOW - 20 * DAY, NOW, True)
+    sizes = [(NOW - n * DAY, 1000 - 10 * n) for n in range(20)]
+    found = growth(sizes, [(NOW - DAY, 5), (NOW - 2 * DAY, 6)], period, free=100)
+    assert found.now == 1000 and found.per_day == pytest.approx(10) and found.in_90_days == 1900
+    assert found.full == NOW + 10 * DAY and found.added_bytes == 11 and found.added[-1] == (NOW, 11)
+    assert growth(sizes[:1], [], period, free=100).per_day is None
+
+
+# --- the population --------------------------------------------------------------------------------------------
+
+
+def test_every_run_is_a_row_whatever_became_of_it(past: Past) -> None:
+    snapshot = past.backup(NOW - 9 * HOUR)
+    past.backup(NOW - 8 * HOUR, failed="disk full", scheduled=False)
+    past.test(NOW - 7 * HOUR, snapshot, "INCONCLUSIVE")
+    past.test(NOW - 6 * HOUR, snapshot, "SKIPPED")
+    past.wrote(
+        NOW - 5 * HOUR,
+        "missed",
+        verb="backup",
+        due=rfc3339(NOW - 5 * HOUR),
+        first_due=rfc3339(NOW - 6 * HOUR),
+        count=3,
+        reason="asleep",
+    )
+    past.wrote(
+        NOW - 5 * HOUR, "missed", asset=None, verb="prune", due=rfc3339(NOW - 5 * HOUR), count=1, reason="asleep"
+    )
+    past.wrote(NOW - 4 * HOUR, "backup.start", run="killed")
+    past.wrote(NOW - 3 * HOUR, "restore.start", run="x")
+    past.wrote(NOW - 3 * HOUR, "restore.end", run="x", result="REFUSED", reason="not empty")
+    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=1)
+    report = past.report()
+    told = [(r["what"], r["outcome"], r["count"], r["reason"]) for r in rows_of(report)[:-1]]
+    assert told == [
+        ("backup", "STORED", "1", ""),
+        ("backup", "FAILED", "1", "disk full"),
+        ("test", "INCONCLUSIVE", "1", "it broke"),
+        ("test", "SKIPPED", "1", "it broke"),
+        ("backup", "MISSED", "3", "asleep"),
+        ("prune", "MISSED", "1", "asleep"),
+        ("backup", "CRASHED", "1", ""),
+        ("restore", "REFUSED", "1", "not empty"),
+        ("sandbox.reap", "NOTED", "1", ""),
+    ]
+    assert report.tallies["p", "backup"] == {
+        "STORED": 1,
+        "FAILED": 1,
+        "MISSED": 3,
+        "CRASHED": 1,
+        "started": 3,
+        "due": 4,
+    }
+    page = written(html(report))
+    assert "disk full" in page and "not empty" in page and "asleep" in page
+
+
+def test_a_run_that_is_at_work_is_no_crash(past: Past) -> None:
+    services = past.site.services(past.clock)
+    with services.state.run(past.clock) as run:
+        past.wrote(NOW - MINUTE, "backup.start", run=run.id)
+        assert [r["outcome"] for r in rows_of(past.report())[:-1]] == ["RUNNING"]
+    assert [r["outcome"] for r in rows_of(past.report())[:-1]] == ["CRASHED"]
+
+
+def test_a_failure_stays_and_what_mended_it_is_linked(past: Past) -> None:
+    past.backup(NOW - 3 * HOUR, failed="one")
+    past.backup(NOW - 2 * HOUR, failed="two")
+    assert [i.mended for i in past.report().interruptions] == [None]
+    past.backup(NOW - HOUR)
+    (found,) = past.report().interruptions
+    assert (
+        found.mended
+        and found.mended.end_seq == 6
+        and found.outcomes == {"FAILED": 2}
+        and set(found.reasons) == {"one", "two"}
+    )
+
+
+def test_damage_is_mended_only_by_a_check_that_read_it_again(past: Past) -> None:
+    def check(hours: int, result: str, part: int, full: datetime | None = None) -> None:
+        run = past.run_id()
+        past.wrote(NOW - hours * HOUR, "check.start", run=run, asset=None)
+        body = {"result": result, "reason": None, "part": part, "parts": 3, "covered": 1, "findings": []}
+        past.wrote(
+            NOW - hours * HOUR + MINUTE, "check.end", run=run, asset=None, full_since=full and rfc3339(full), **body
+        )
+
+    snapshot = past.fine()
+    assert past.report().answer.word == "Yes"
+    check(9, "DAMAGED", 2)
+    past.test(NOW - 8 * HOUR, snapshot)
+    check(7, "CLEAN", 3)
+    (found,) = past.report().interruptions
+    assert found.mended is None and any("found damage" in f.text for f in past.report().findings)
+    check(6, "CLEAN", 2)
+    (found,) = past.report().interruptions
+    assert found.mended is not None and not past.report().findings
+
+
+def test_damage_makes_its_assets_unproven_until_the_newest_snapshot_was_restored(past: Past) -> None:
+    snapshot = past.fine()
+    past.wrote(
+        NOW - 9 * MINUTE,
+        "check.end",
+        run="c",
+        asset=None,
+        result="DAMAGED",
+        reason="pack",
+        part=1,
+        parts=1,
+        findings=[],
+    )
+    assert past.report().answer.word == "Not proven"
+    past.test(NOW - 8 * MINUTE, snapshot, selected="oldest")
+    assert past.report().answer.word == "Not proven"
+    past.test(NOW - 7 * MINUTE, snapshot)
+    assert past.report().answer.word == "Yes"
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["backup", "restore_test", "prune", "missed"]),
+        st.integers(0, 2000),  # minutes after the first
+        st.one_of(st.none(), st.integers(0, 300)),  # how long it took; None: it crashed
+        st.sampled_from(["PASS", "FAIL", "STORED", "FAILED", "DONE"]),
+        st.integers(1, 5),
+    ),
+    max_size=25,
+)
+
+
+def records_of(made: list[tuple[str, int, int | None, str, int]]) -> list[tuple[dict[str, Any], datetime]]:
+    found = []
+    for number, (verb, at, took, outcome, count) in enumerate(made):
+        begun = NOW + at * MINUTE
+        asset = None if verb == "prune" else "a"
+        base = {"host": "h", "actor": "x", "plan": "p", "asset": asset, "run": f"r{number}", "prev": ""}
+        if verb == "missed":
+            found.append(({**base, "kind": "missed", "verb": "backup", "count": count, "due": rfc3339(begun)}, begun))
+            continue
+        trigger = {"by": "run", "due": rfc3339(begun)} if count % 2 else {"by": "command"}
+        found.append(({**base, "kind": f"{verb}.start", "trigger": trigger}, begun))
+        if took is not None:
+            ended = begun + took * MINUTE
+            found.append(({**base, "kind": f"{verb}.end", "result": outcome, "verdict": outcome}, ended))
+    found.sort(key=lambda entry: entry[1])
+    return [({**record, "seq": seq, "time": rfc3339(when)}, when) for seq, (record, when) in enumerate(found, start=1)]
+
+
+def taken(records: list[tuple[dict[str, Any], datetime]], start: datetime, end: datetime) -> Evidence:
+    evidence = Evidence(Period(start, end, False))
+    for record, when in records:
+        evidence.take(record, when)
+    evidence.close(lambda _: False)
+    return evidence
+
+
+@given(events, st.integers(1, 2400))
+def test_two_periods_in_a_row_hold_each_run_once(made: list[tuple[str, int, int | None, str, int]], cut: int) -> None:
+    records = records_of(made)
+    first, last, middle = NOW, NOW + 3000 * MINUTE, NOW + cut * MINUTE
+    both = taken(records, first, middle).runs + taken(records, middle, last).runs
+    whole = taken(records, first, last).runs
+    assert sorted((r.seq, r.outcome, r.count) for r in both) == [(r.seq, r.outcome, r.count) for r in whole]
+    assert len(whole) == len(made)
+
+
+@given(events)
+def test_the_sums_add_up(made: list[tuple[str, int, int | None, str, int]]) -> None:
+    evidence = taken(records_of(made), NOW, NOW + 3000 * MINUTE)
+    for (_, verb), tally in evidence.tallies().items():
+        outcomes = sum(count for key, count in tally.items() if key not in ("due", "started", "MISSED"))
+        scheduled = sum(r.verb == verb and r.by == "run" and r.outcome != "MISSED" for r in evidence.runs)
+        assert tally["started"] == outcomes and tally["due"] == scheduled + tally["MISSED"]
+
+
+# --- the answer ------------------------------------------------------------------------------------------------
+
+
+def test_yes_only_where_all_was_restored_checked_and_in_time(past: Past) -> None:
+    past.fine()
+    report = past.report()
+    assert report.answer.word == "Yes" and report.findings == () and report.exit_code == 0
+    assert "restored from its backup and checked" in report.answer.sentence
+
+
+def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:
+    report = past.report()
+    assert report.answer.word == "No" and "never been backed up" in report.answer.sentence and report.exit_code == 1
+
+
+def test_no_where_the_last_conclusive_test_failed(past: Past) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL")
+    past.test(NOW - 4 * MINUTE, snapshot, "INCONCLUSIVE")  # takes nothing back
+    assert past.report().answer.word == "No" and "it broke" in past.report().answer.sentence
+
+
+def test_not_proven_where_nothing_was_tested_or_that_is_long_ago(past: Past) -> None:
+    snapshot = past.backup(NOW - 20 * DAY)
+    past.backup(NOW - 30 * MINUTE)
+    assert past.report().answer.word == "Not proven" and "ever restored" in past.report().answer.sentence
+    past.test(NOW - 19 * DAY, snapshot)  # due every Sunday
+    assert past.report().answer.word == "Not proven" and "overdue" in past.report().answer.sentence
+
+
+def test_yes_but_where_it_would_come_back_too_late(past: Past) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 5 * MINUTE, snapshot, took=4000.0)
+    report = past.report()
+    assert report.answer.level is Level.LATE and report.answer.word.startswith("Yes, but") and report.exit_code == 1
+    assert "1h 06m" in report.answer.sentence
+
+
+def test_yes_but_where_the_newest_backup_failed_and_an_older_one_was_proven(past: Past) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL", own="PASS")
+    assert past.report().answer.level is Level.LATE
+
+
+def test_a_breach_in_the_period_is_a_finding_though_all_is_well_now(past: Past) -> None:
+    past.backup(NOW - 3 * DAY)
+    past.fine()
+    report = past.report()
+    assert report.answer.word == "Yes" and report.exit_code == 1
+    assert [f.level for f in report.findings] == [Level.NOTE] and "more than its RPO" in report.findings[0].text
+    assert past.report((NOW - 40 * HOUR).isoformat()).exit_code == 0, "it was before this period"
+
+
+def test_a_report_of_a_past_period_does_not_know_what_came_after(past: Past) -> None:
+    snapshot = past.fine()
+    before = past.report(None, rfc3339(NOW - MINUTE))
+    past.test(NOW - 30 * timedelta(seconds=1), snapshot, "FAIL")
+    assert past.report().answer.word == "No"
+    after = past.report(None, rfc3339(NOW - MINUTE))
+    assert after.answer == before.answer and after.population == before.population
+
+
+def test_a_broken_ledger_is_said_first(past: Past) -> None:
+    past.fine()
+    (file,) = (past.site.state / "ledger").glob("*.jsonl")
+    file.write_text(file.read_text().replace('"added_bytes":10', '"added_bytes":11', 1))
+    report = past.report()
+    assert (
+        report.answer.word == "Not proven"
+        and report.exit_code == 1
+        and not json.loads(written(json_lines(report)))["ledger"]["ok"]
+    )
+    page = written(html(report))
+    assert page.index("The evidence does not verify") < page.index("Can the contact centre be brought back?</h2>")
+
+
+def test_an_empty_ledger_and_torn_lines_are_no_traceback(past: Past) -> None:
+    assert past.report().population.rows == 0
+    past.backup(NOW - HOUR)
+    (file,) = (past.site.state / "ledger").glob("*.jsonl")
+    with file.open("ab") as out:
+        out.write(b'{"seq":3,')
+    report = past.report()
+    assert report.ledger.verification.torn_bytes == 9 and report.population.rows == 1
+    assert "9 bytes of a last line" in written(html(report))
+
+
+def test_what_no_plan_names_any_more_is_shown_as_such(past: Past) -> None:
+    past.fine()
+    past.backup(NOW - HOUR, asset="crm", plan="gone")
+    report = past.report()
+    (old,) = [a for a in report.assets if a.plan == "gone"]
+    assert not old.in_plan and old.state == "retired" and not old.findings and report.answer.word == "Yes"
+    assert "no longer in a plan" in written(html(report))
+    assert {p.plan: p.in_plan for p in report.plans} == {"p": True, "gone": False}
+
+
+def test_only_the_plans_asked_for(past: Past) -> None:
+    past.fine()
+    past.backup(NOW - HOUR, asset="crm", plan="other")
+    assert {r["plan"] for r in rows_of(past.report(named=("p",)))[:-1]} == {"p"}
+    with pytest.raises(UsageProblem, match="no plan"):
+        past.report(named=("p", "nowhere"))
+
+
+def test_which_snapshots_were_never_restored(past: Past) -> None:
+    ids = [past.backup(NOW - n * HOUR) for n in (5, 4, 3, 2)]
+    past.test(NOW - HOUR, ids[1], selected="random")
+    past.wrote(NOW - 30 * MINUTE, "prune.end", run="x", asset=None, result="DONE", findings=[], repository_bytes=7,
+               removed=[{"asset": "recordings", "id": ids[0]}, {"asset": "recordings", "id": ids[1]}])  # fmt: skip
+    (asset,) = past.report().assets
+    assert [key for key, _ in asset.untested] == [ids[3], ids[2]] and asset.kept == 2 and asset.removed_untested == 1
+    assert set(asset.by_rule) == {"random"} and past.report().plans[0].growth.now == 7
+
+
+# --- hostile texts ---------------------------------------------------------------------------------------------
+
+NASTY = [
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'\"", "a\r\nb\nc", "=HYPERLINK(\"http://x\")", "@SUM(A1)",
+    "+1", "-1", "\t=1", "\x00\x1b[31m", "\udcff", "\u202egnp.exe", "{{ 7*7 }}{% raw %}", "</title></style></svg>", "]]>", "\u2028",
+    "a,b;c", "  x  ", "", "\uff1d1+1",
+]  # fmt: skip
+nasty = st.one_of(st.sampled_from(NASTY), st.text(max_size=30))
+junk = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(allow_nan=False, allow_infinity=False),
+        nasty,
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(nasty, inner, max_size=3)),
+    max_leaves=6,
+)
+KEYS = ["verdict", "result", "reason", "snapshot", "phases", "checks", "rpo", "rto", "findings", "sandbox", "disposal", "tools",
+        "trigger", "added_bytes", "removed", "part", "parts", "covered", "full_since", "repository_bytes", "verb", "count", "due",
+        "target", "seconds"]  # fmt: skip
+
+
+class Shape(HTMLParser):
+    """Elements that may not be there, elements that are not closed, and attributes that run something."""
+
+    VOID = frozenset(["meta", "br", "img", "input", "link", "hr"])
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.seen: Counter[str] = Counter()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] += 1
+        if tag in ("script", "img", "iframe", "link", "object", "form"):
+            self.wrong.append(f"a {tag}")
+        self.wrong += [
+            f"{name}={value}"
+            for name, value in attrs
+            if name.startswith("on") or (name in ("href", "src") and not str(value).startswith("#"))
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"</{tag}> closes nothing")
+
+
+def shape_of(page: str) -> Shape:
+    shape = Shape()
+    shape.feed(page)
+    shape.close()
+    assert shape.open == [] and shape.wrong == []
+    return shape
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.sampled_from(["restore_test", "backup", "prune", "check", "restore", "missed", "x"]),
+                          nasty, st.dictionaries(st.sampled_from(KEYS), junk, max_size=10), st.booleans()), min_size=1, max_size=4))  # fmt: skip
+def test_no_text_of_a_record_breaks_page_csv_or_json(
+    tmp_path_factory: pytest.TempPathFactory, made: list[tuple[str, str, dict[str, Any], bool]]
+) -> None:
+    past = Past(tmp_path_factory.mktemp("nasty"))
+    for number, (kind, text, body, crashes) in enumerate(made):
+        asset = "recordings" if number % 2 else text
+        kind_of = kind if kind in ("missed", "x") else f"{kind}.{'start' if crashes else 'end'}"
+        try:
+            past.wrote(NOW - HOUR, kind_of, run=text, asset=asset, **body)
+        except ValueError:  # the ledger itself refuses what JSON cannot hold
+            continue
+    report = past.report()
+    shape = shape_of(written(html(report)))
+    assert shape.seen["h1"] == 1
+    document = json.loads(written(json_lines(report)))
+    assert len(document["runs"]) == report.population.rows
+    whole = written(csv_text(report))
+    rows = list(csv.reader(io.StringIO(whole, newline="")))
+    assert {len(row) for row in rows} == {len(COLUMNS)} and len(rows) == report.population.rows + 2
+    assert whole.count("\n") == whole.count("\r\n") == len(rows), "a row is a line"
+    for cell in (cell for row in rows for cell in row):
+        assert not cell.startswith(("=", "+", "@", "\t", "\r")) and (not cell.startswith("-") or cell[1:2].isdigit()), (
+            cell
+        )
+
+
+def test_texts_are_told_in_words_on_the_page_and_cannot_turn_around(past: Past) -> None:
+    for text in NASTY:
+        past.backup(NOW - HOUR, failed=text or "nothing")
+        past.backup(NOW - HOUR)
+    page = written(html(past.report()))
+    shape_of(page)
+    assert "&lt;script&gt;alert(1)" in page and "{{ 7*7 }}{% raw %}" in page
+    assert "\u202e" not in page and "\x00" not in page and "\x1b" not in page
+
+
+def test_the_digest_is_of_the_file_without_its_last_row(past: Past, tmp_path: Path) -> None:
+    past.fine()
+    past.backup(NOW - HOUR, failed='two\nlines, "quoted" and =1+1')
+    report = past.report()
+    file = tmp_path / "population.csv"
+    file.write_bytes(b"".join(csv_text(report)))
+    said = subprocess.run(
+        ["bash", "-c", f"head -n -1 {file} | sha256sum"], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.split()[0] == report.population.sha256
+    last = rows_of(report)[-1]
+    assert (last["what"], last["outcome"], last["count"]) == ("report", "COMPLETE", str(report.population.rows))
+    assert report.population.sha256 in last["reason"] and "ccdr report" in last["reason"] and "UTC" in last["reason"]
+    assert report.population.sha256 in written(html(report)) and report.ledger.verification.head in written(
+        html(report)
+    )
+
+
+def test_numbers_of_a_test_are_in_its_row(past: Past) -> None:
+    past.fine()
+    (row,) = [r for r in rows_of(past.report()) if r["what"] == "test"]
+    assert (row["rto_achieved_s"], row["rto_basis"], row["checks"], row["checks_passed"]) == (
+        "40.0",
+        "throwaway",
+        "1",
+        "1",
+    )
+    assert row["seconds"] == "3.0" and row["selected"] == "latest"
+
+
+# --- what is too much for a page -------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_counted_and_never_silently_cut(past: Past) -> None:
+    snapshot = past.fine()
+    for n in range(MOST_TESTS + 30):
+        past.test(NOW - (n + 70) * MINUTE, snapshot)
+    bad = past.test(NOW - 30 * HOUR, snapshot, "INCONCLUSIVE")
+    report = past.report()
+    page = written(html(report))
+    assert f"{MOST_TESTS} of the period's {MOST_TESTS + 32} tests" in page.replace("\n", " ")
+    assert page.count('<details class="test"') == MOST_TESTS and f"to {bad}, run" in page, (
+        "what did not pass is always there"
+    )
+    assert len(json.loads(written(json_lines(report)))["tests"]) == MOST_TESTS + 32
+
+
+def test_a_year_of_failures_is_one_line(past: Past) -> None:
+    for n in range(MOST_INTERRUPTIONS + 5):
+        past.backup(NOW - (n + 2) * MINUTE, timedelta(0), failed="no room")
+    report = past.report()
+    (found,) = report.interruptions
+    assert found.count == MOST_INTERRUPTIONS + 5 and f"(×{found.count})" in written(html(report))
+
+
+def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
+    centre = Centre(2, 3, NOW, 60, 6 * HOUR, 3 * DAY)
+    write_plans(centre, tmp_path)
+    site = Site(tmp_path)
+    count = write_ledger(centre, site.state / "ledger")
+    plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
+    report = make_report(plans, site.services(SetClock()), period_of("2026-01-01", None, NOW), named=(), command="x")
+    assert report.ledger.verification.ok and report.ledger.verification.records == count
+    starts = sum(run.end_seq is not None and run.end_seq != run.seq for run in report.runs)
+    assert count == 2 * starts + (len(report.runs) - starts)
+    assert len(report.assets) == 6 and all(a.timings for a in report.assets)
+    shape_of(written(html(report)))

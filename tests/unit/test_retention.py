@@ -1,0 +1,251 @@
+"""What stays and what goes: for any history and any rules, the promises of retention."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ccdr.model import Snapshot
+from ccdr.retention import LAST_GOOD, LAST_PROVEN, Decision, Policy, Standing, decide, expired, kept_by_rules
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DAY = 86400.0
+ROMANIA = ZoneInfo("Europe/Bucharest")
+
+
+def a_snapshot(number: int, point: datetime) -> Snapshot:
+    return Snapshot(
+        id=f"{number:064x}",
+        plan="p",
+        asset="crm",
+        run=f"r{number}",
+        engine="postgres",
+        method="dump",
+        consistent_point=point,
+        usable_at=point + timedelta(minutes=1),
+        bytes=1,
+        root="/",
+        manifest_sha256="0" * 64,
+        source="db",
+    )
+
+
+def ago(**delta: float) -> datetime:
+    return NOW - timedelta(**delta)
+
+
+def series(count: int, step: timedelta, newest: datetime = NOW) -> tuple[Snapshot, ...]:
+    """`count` snapshots, oldest first, the last one at `newest`."""
+    return tuple(a_snapshot(n, newest - step * (count - 1 - n)) for n in range(count))
+
+
+moments = st.integers(0, 60 * 24 * 400).map(lambda minutes: ago(minutes=minutes))
+histories = st.lists(moments, max_size=40).map(
+    lambda whens: tuple(a_snapshot(n, w) for n, w in enumerate(sorted(whens)))
+)
+counts = st.none() | st.integers(1, 9)
+policies = st.builds(
+    Policy,
+    keep_within=st.none() | st.integers(1, 300).map(lambda days: days * DAY),
+    keep_last=counts,
+    keep_hourly=counts,
+    keep_daily=counts,
+    keep_weekly=counts,
+    keep_monthly=counts,
+    keep_yearly=counts,
+).filter(lambda p: p.keep_within or p.counts)
+zones = st.sampled_from([UTC, ROMANIA, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kathmandu")])
+sentences = st.lists(st.sampled_from(["its last restore test is FAIL", "2 of its snapshots vanished"]), max_size=2)
+
+
+@st.composite
+def standings(draw: st.DrawFn) -> Standing:
+    """Any asset: some snapshots good, some disproved, some of another source, some from the future, some proven."""
+    everything = draw(histories)
+    places = [draw(st.sampled_from(["good", "good", "disproved", "renamed", "future"])) for _ in everything]
+    chosen = {place: tuple(s for s, p in zip(everything, places, strict=True) if p == place) for place in set(places)}
+    good = chosen.get("good", ())
+    proven = frozenset(s.id for s in good if draw(st.booleans()))
+    others = {why: chosen[why] for why in ("disproved", "renamed") if why in chosen}
+    kept = {"dated in the future": chosen["future"]} if "future" in chosen else {}
+    return Standing(good, others, kept, proven, tuple(draw(sentences)))
+
+
+def ids(decisions: list[Decision], *, keep: bool) -> set[str]:
+    return {d.snapshot.id for d in decisions if d.keep is keep}
+
+
+@given(standings(), policies, zones)
+def test_last_good_and_last_proven_stay_and_all_have_a_reason(
+    standing: Standing, policy: Policy, zone: ZoneInfo
+) -> None:
+    decisions = decide(standing, policy, NOW, zone)
+    kept = ids(decisions, keep=True)
+    if standing.good:
+        assert max(standing.good, key=lambda s: (s.consistent_point, s.id)).id in kept
+    if proven := [s for s in standing.good if s.id in standing.proven]:
+        assert max(proven, key=lambda s: (s.consistent_point, s.id)).id in kept
+    everything = [*standing.good, *(s for g in (*standing.others.values(), *standing.kept.values()) for s in g)]
+    assert sorted(d.snapshot.id for d in decisions) == sorted(s.id for s in everything), "each one once"
+    assert all(d.why for d in decisions)
+    assert all(d.keep for d in decisions if d.held_since is not None)
+
+
+@given(standings(), policies, zones)
+def test_nothing_goes_while_a_finding_is_open(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+    assume(standing.open)
+    assert not ids(decide(standing, policy, NOW, zone), keep=False)
+
+
+@given(standings(), policies, zones)
+def test_what_does_not_count_pushes_no_good_one_out(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+    """Planted, disproved and foreign snapshots change nothing about which good ones stay."""
+    alone = replace(standing, others={}, kept={})
+    good = {s.id for s in standing.good}
+    assert ids(decide(standing, policy, NOW, zone), keep=False) & good == ids(
+        decide(alone, policy, NOW, zone), keep=False
+    )
+
+
+@given(standings(), policies, zones)
+def test_doing_it_again_removes_nothing_more(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
+    kept = ids(decide(standing, policy, NOW, zone), keep=True)
+    left = replace(
+        standing,
+        good=tuple(s for s in standing.good if s.id in kept),
+        others={why: tuple(s for s in group if s.id in kept) for why, group in standing.others.items()},
+    )
+    again = decide(left, policy, NOW, zone)
+    gone = ids(again, keep=False)
+    assert not gone & {s.id for s in left.good}
+    assert not gone
+
+
+@given(histories, policies, zones, st.integers(1, 50))
+def test_a_wider_rule_keeps_all_that_a_narrower_one_did(
+    history: tuple[Snapshot, ...], policy: Policy, zone: ZoneInfo, more: int
+) -> None:
+    wider = replace(
+        policy,
+        keep_within=policy.keep_within and policy.keep_within + more * DAY,
+        **{
+            name: value + more
+            for name in ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly")
+            if (value := getattr(policy, name))
+        },
+    )
+    assert kept_by_rules(history, policy, NOW, zone).keys() <= kept_by_rules(history, wider, NOW, zone).keys()
+
+
+@given(histories, policies, zones, st.integers(0, 500))
+def test_time_alone_brings_none_back(history: tuple[Snapshot, ...], policy: Policy, zone: ZoneInfo, days: int) -> None:
+    later = kept_by_rules(history, policy, NOW + timedelta(days=days), zone)
+    assert later.keys() <= kept_by_rules(history, policy, NOW, zone).keys()
+
+
+@given(standings(), policies, zones, st.data())
+def test_another_host_agrees_to_what_was_removed(
+    standing: Standing, policy: Policy, zone: ZoneInfo, data: st.DataObject
+) -> None:
+    """It knows only some of the snapshots, does not know which were bad, and looks after newer ones came; what the
+    rules of the same plan removed has not vanished."""
+    gone = ids(decide(standing, policy, NOW, zone), keep=False)
+    everything = [*standing.good, *(s for g in standing.others.values() for s in g)]
+    late = [a_snapshot(1000 + n, NOW + timedelta(hours=n)) for n in range(data.draw(st.integers(0, 5)))]
+    known = [s for s in everything if s.id not in gone or data.draw(st.booleans())] + late
+    assert gone & {s.id for s in known} <= expired(known, policy, NOW + timedelta(hours=6), zone)
+
+
+@given(histories, st.integers(1, 300), zones)
+def test_keep_within_is_a_promise_to_delete(history: tuple[Snapshot, ...], days: int, zone: ZoneInfo) -> None:
+    """With nothing to hold them, all older ones go but the last good one, however long ago that was."""
+    decisions = decide(Standing(history), Policy(keep_within=days * DAY), NOW, zone)
+    old = {s.id for s in history if s.consistent_point < ago(days=days)}
+    assert ids(decisions, keep=False) == old - ({history[-1].id} if history else set())
+
+
+def test_it_counts_back_from_now_not_from_the_newest() -> None:
+    history = series(5, timedelta(days=1), ago(days=40))
+    decisions = decide(Standing(history), Policy(keep_within=35 * DAY), NOW, UTC)
+    assert ids(decisions, keep=True) == {history[-1].id}
+    assert decisions[-1].why == (LAST_GOOD,) and decisions[-1].held_since == ago(days=5)
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        ({"keep_last": 3}, [70, 71, 72]),
+        ({"keep_hourly": 3}, [70, 71, 72]),
+        ({"keep_daily": 2}, [59, 72]),  # 23:00 of the day before, and the newest
+        ({"keep_weekly": 1}, [72]),
+        ({"keep_last": 1, "keep_daily": 2}, [59, 72]),
+        ({"keep_daily": 30}, [0, 11, 35, 59, 72]),  # as restic: the oldest, too, while the rule is not used up
+    ],
+)
+def test_counted_rules(rules: dict[str, int], kept: list[int]) -> None:
+    history = series(73, timedelta(hours=1), NOW)
+    found = kept_by_rules(history, Policy(**rules), NOW, UTC)
+    assert sorted(found) == [history[n].id for n in kept]
+
+
+def test_days_are_the_plans_days() -> None:
+    """23:30 UTC is already tomorrow in Romania."""
+    evening, night = (
+        a_snapshot(1, datetime(2026, 11, 20, 21, 30, tzinfo=UTC)),
+        a_snapshot(2, datetime(2026, 11, 20, 23, 30, tzinfo=UTC)),
+    )
+    policy = Policy(keep_daily=1)
+    assert kept_by_rules([evening, night], policy, NOW, UTC, oldest=False).keys() == {night.id}
+    both = kept_by_rules([evening, night], Policy(keep_daily=2), NOW, ROMANIA, oldest=False)
+    assert both.keys() == {evening.id, night.id}
+    assert kept_by_rules([evening, night], Policy(keep_daily=2), NOW, UTC, oldest=False).keys() == {night.id}
+
+
+def test_an_hour_that_comes_twice_is_two_hours() -> None:
+    """Romania sets its clocks back at 04:00 summer time on 25 October 2026: 03:30 comes twice."""
+    first, second = (a_snapshot(n, datetime(2026, 10, 25, n, 30, tzinfo=UTC)) for n in (0, 1))
+    assert first.consistent_point.astimezone(ROMANIA).hour == second.consistent_point.astimezone(ROMANIA).hour == 3
+    kept = kept_by_rules([first, second], Policy(keep_hourly=2), NOW, ROMANIA, oldest=False)
+    assert kept.keys() == {first.id, second.id}
+    daily = kept_by_rules([first, second], Policy(keep_daily=2), NOW, ROMANIA, oldest=False)
+    assert daily.keys() == {second.id}, "one day all the same"
+
+
+def test_what_is_held_for_too_long_is_told() -> None:
+    history = series(3, timedelta(days=1), ago(days=60))
+    policy = Policy(keep_within=35 * DAY, longest_hold=26 * DAY)
+    decisions = decide(Standing(history, open=("its last restore test is FAIL",)), policy, NOW, UTC)
+    assert [(d.keep, d.overdue) for d in decisions] == [(True, True), (True, False), (True, False)]
+    assert decisions[0].held_since == ago(days=27)
+    assert "its last restore test is FAIL" in decisions[0].why
+
+
+def test_with_counted_rules_a_hold_counts_from_when_it_was_first_seen() -> None:
+    history = series(4, timedelta(days=1))
+    held = Standing(history, open=("a finding",), held_since={history[0].id: ago(days=100)})
+    decisions = decide(held, Policy(keep_last=1), NOW, UTC)
+    assert [(d.held_since, d.overdue) for d in decisions] == [
+        (ago(days=100), True),
+        (NOW, False),
+        (NOW, False),
+        (None, False),
+    ]
+
+
+def test_last_proven_is_the_newest_that_has_passed() -> None:
+    history = series(6, timedelta(days=1))
+    proven = frozenset({history[1].id, history[3].id})
+    decisions = decide(Standing(history, proven=proven), Policy(keep_last=1), NOW, UTC)
+    assert ids(decisions, keep=True) == {history[3].id, history[5].id}
+    assert decisions[3].why == (LAST_PROVEN,)
+
+
+@settings(max_examples=20)
+@given(policies)
+def test_no_snapshots_no_decisions(policy: Policy) -> None:
+    assert decide(Standing(), policy, NOW, UTC) == []
