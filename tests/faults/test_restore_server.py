@@ -5,8 +5,6 @@ One target server for this file, with passwords; each test makes and drops its o
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import shutil
 import signal
@@ -14,22 +12,20 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.conftest import _image
+from tests.centre import sample_centre
 from tests.harness import SMALL, Quiet, Ran, Site, Source, eventually, small_database
 from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
+from tests.target import PASSWORD, Target, server
 
 from ccdr.restore import Request, restoring
 from ccdr.services import Job
 
-_numbers = itertools.count(1)
-PASSWORD = "target:it\\s 'secret'"
 CHECKS = """
 restore_test: crm
 checks:
@@ -44,6 +40,8 @@ MORE = r'''
 create role {name}_owner login password 'hush';
 create role "{name}: o'Hara; ""x""" nologin;
 grant {name}_reader to {name}_owner with admin option;
+grant {name}_reader to "{name}: o'Hara; ""x""" granted by {name}_owner;
+grant set on parameter work_mem to {name}_owner;
 alter role {name}_owner set statement_timeout = '30s';
 alter role {name}_owner in database {name} set lock_timeout = '3s';
 alter database {name} owner to {name}_owner;
@@ -67,57 +65,6 @@ alter table call owner to {name}_owner;
 '''
 GONE = 'drop owned by {name}_owner, "{name}: o\'Hara; ""x"""; drop role {name}_owner, "{name}: o\'Hara; ""x""";'
 
-SERVER = """\
-set -e
-D=/var/lib/postgresql/target
-printf '%s' "$SECRET" > /tmp/pw
-initdb -D $D -U dba --pwfile=/tmp/pw --auth=scram-sha-256 --no-sync --locale=C.UTF-8 > /dev/null
-exec postgres -D $D -c listen_addresses= -c unix_socket_directories=/sockets -c fsync=off -c max_connections=60
-"""
-
-
-@dataclass(frozen=True)
-class Target:
-    container: str
-    sockets: Path
-
-    def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
-        argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", "-e", f"PGDATABASE={database}", self.container]
-        argv += ["psql", "-X", "-q", "-A", "-t", "-h", "/sockets", "-U", "dba", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-        done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
-        assert done.returncode == 0 or not check, done.stderr
-        return done.stdout.strip()
-
-    def root(self, script: str) -> None:
-        subprocess.run(["docker", "exec", "-u", "root", self.container, "sh", "-c", script], check=True)
-
-    def url(self, database: str, user: str = "dba") -> str:
-        return f"postgresql://{user}@/{quote(database, safe='')}?host={self.sockets}"
-
-    @property
-    def databases(self) -> set[str]:
-        return set(self.psql("select datname from pg_database").splitlines())
-
-    @property
-    def roles(self) -> set[str]:
-        return set(self.psql("select rolname from pg_roles where rolname !~ '^pg_'").splitlines())
-
-
-@contextlib.contextmanager
-def server(sockets: Path) -> Iterator[Target]:
-    sockets.chmod(0o777)
-    name = f"ccdr-test-target-{os.getpid()}-{next(_numbers)}"
-    argv = ["docker", "run", "-d", "--rm", "--name", name, "--network", "none", "--user", "postgres", "-e", "SECRET"]
-    argv += ["--tmpfs", "/var/lib/postgresql:mode=1777", "--tmpfs", "/tmp:mode=1777", "-v", f"{sockets}:/sockets"]
-    argv += [_image(), "bash", "-c", SERVER]
-    subprocess.run(argv, env={**os.environ, "SECRET": PASSWORD}, check=True, stdout=subprocess.DEVNULL)
-    made = Target(name, sockets)
-    try:
-        assert eventually(lambda: made.psql("select 1", check=False) == "1", 60)
-        yield made
-    finally:
-        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
-
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
@@ -132,8 +79,8 @@ def clean(target: Target) -> Iterator[None]:
     for database in target.databases - {"postgres", "template0", "template1"}:
         target.psql(f'alter database "{database}" is_template false', check=False)
         target.psql(f'drop database "{database}" with (force)')
-    for role in target.roles - {"dba"}:
-        target.psql('drop role "{}"'.format(role.replace('"', '""')))
+    if roles := ", ".join('"{}"'.format(role.replace('"', '""')) for role in target.roles - {"dba"}):
+        target.psql(f"drop owned by {roles}; drop role {roles}")
     target.psql("alter role dba reset all")
 
 
@@ -207,6 +154,19 @@ def test_restored_database_is_the_source(site: Site, source: Source, target: Tar
     text = "".join(p.read_text("utf-8", "replace") for p in (site.state / "ledger").glob("*.jsonl"))
     assert "secret" not in text and "SCRAM" not in text and "tefan" not in text
     assert_clean(site)
+
+
+def test_everything_that_a_schema_can_hold_comes_back(source: Source, target: Target, tmp_path: Path) -> None:
+    """The sample contact centre, with the corners of real schemas."""
+    with sample_centre(source) as name:
+        site = with_repository(Site(tmp_path))
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n  - {kind: integrity}\n")
+        site.backed_up()
+        done = go(site, target.url("crm"))
+        assert done.code == 0, done
+        assert {c["status"] for c in done.json["checks"]} == {"PASS"} and len(done.json["checks"]) == 9
+        assert_clean(site)
 
 
 def test_an_odd_name_in_place_of_an_empty_database(site: Site, target: Target) -> None:

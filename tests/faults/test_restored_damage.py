@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.centre import sample_centre
 from tests.harness import Site, Source, containers, sql_damage
 
-from ccdr import demo
 from ccdr.engines.postgres import identity
 from ccdr.model import Verdict
 from ccdr.restore_test import RestoreTest
@@ -264,8 +263,8 @@ DAMAGE |= {
     "public schema's grant": changed("who", "grant create on schema public to public", "ACL -.SCHEMA public"),
     "extension function's grant": changed("who", "grant execute on function pgp_sym_decrypt(bytea, text) to public", "ACL public.FUNCTION pgp_sym_decrypt(bytea, text)"),
     "system function's grant": missing("who", "revoke execute on function pg_catalog.pg_ls_waldir() from crm_owner", "ACL pg_catalog.FUNCTION pg_ls_waldir("),
-    "database's grant": changed("who", "grant connect on database crm to public", "ACL -.DATABASE crm"),
-    "database's comment": changed("who", "comment on database crm is 'x'", "COMMENT -.DATABASE crm"),
+    "database's grant": changed("the database's grant alone", "grant connect on database crm to public", "ACL -.DATABASE crm"),
+    "database's comment": changed("the database's comment alone", "comment on database crm is 'x'", "COMMENT -.DATABASE crm"),
     "database's setting lost": Damage("who", "alter database crm reset timezone", DATABASE, "database_settings"),
     "database's connection limit": Damage("who", "alter database crm connection limit 3", DATABASE, "connection_limit"),
     "publication's owner": changed("who", "alter publication warehouse owner to postgres", "PUBLICATION -.warehouse"),
@@ -303,23 +302,11 @@ create operator public.=~~= (function = pg_catalog.texteq, leftarg = text, right
 @pytest.fixture(scope="module")
 def centre(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The sample contact centre, small, backed up once."""
-    scripts = Path(str(demo.__file__)).parent
-    before = set(source.psql("select rolname from pg_roles").split("\n"))
-    given = "\\set now '2026-11-24 14:00:00+00'\n\\set seed 1\n\\set calls 300\n"
-    source.psql((scripts / "database.sql").read_text("utf-8"))
-    for name in ("schema.sql", "data.sql"):
-        source.psql(given + (scripts / name).read_text("utf-8"), "crm")
-    source.psql(ODD + MORE, "crm")
-    source.psql("alter role crm_app password 'a real one'")
-    site = Site(tmp_path_factory.mktemp("centre"))
-    site.crm(source, "crm", checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
-    site.backed_up()
-    yield site
-    source.psql("drop database crm with (force)")
-    made = set(source.psql("select rolname from pg_roles").split("\n")) - before
-    for role in made:
-        source.psql(f'drop owned by "{role}" cascade')
-    source.psql("".join(f'drop role "{role}";\n' for role in made))
+    with sample_centre(source, ODD + MORE) as name:
+        site = Site(tmp_path_factory.mktemp("centre"))
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        site.backed_up()
+        yield site
 
 
 @pytest.fixture(scope="module")

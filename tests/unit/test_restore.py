@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from ccdr.engines import Files, Postgres
 from ccdr.engines.postgres import address, roles
 from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.postgres.target import Target
 from ccdr.errors import UsageProblem
+from ccdr.interfaces import KnownSource
+from ccdr.model import Manifest
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded, Mount, look, opened, refuse_sources
 from ccdr.restore.estimate import PHASES, estimate
@@ -83,6 +90,63 @@ def test_addresses_that_may_be_one_server(one: Connection, other: Connection, sa
     assert address.may_be_one(one, other) is same and address.may_be_one(other, one) is same
 
 
+def manifest(identifier: str | None) -> Manifest:
+    contents = {"database": "crm", "system_identifier": identifier}
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    return Manifest("p", "crm", "r", "postgres", "dump", "h", when, 0.0, {}, contents)
+
+
+def engine(host: str) -> Postgres:
+    return Postgres(engine="postgres", connection=Connection(host=host, port=5432, user="x", database="crm"))
+
+
+@pytest.mark.parametrize(
+    ("here", "captured", "url", "allowed", "said"),
+    [
+        ("7", "7", "db1/crm", False, "is the source of crm"),
+        ("7", "7", "db1/crm", True, "is the source of crm"),
+        (
+            "7",
+            "7",
+            "elsewhere/crm",
+            True,
+            "is the source of crm",
+        ),  # another address of it, or a standby that was promoted
+        ("7", "7", "elsewhere/new", False, "is on the server that crm is backed up from"),
+        ("7", "7", "elsewhere/new", True, None),
+        ("8", "7", "db1/crm", False, None),  # a new server where the lost one was
+        ("8", "7", "elsewhere/crm", False, None),
+        (None, "7", "db1/crm", True, "is the source of crm"),  # it does not tell: then by address
+        ("8", None, "db1/crm", True, "is the source of crm"),  # an old backup does not tell
+        ("8", None, "db1/new", False, "is on the server that crm is backed up from"),
+        ("8", None, "db2/crm", False, None),
+    ],
+)
+def test_whose_server_a_target_is(
+    here: str | None, captured: str | None, url: str, allowed: bool, said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "_addresses", lambda host: {host})
+    source, backup = engine("db1"), manifest(captured)
+    target = Target.of(f"postgresql://x@{url}", source, None, None)
+    known = [KnownSource("crm", source, (backup,)), KnownSource("recordings", RECORDINGS, ())]
+    facts = {"identifier": here}
+    if said is None:
+        target._refuse_sources(facts, known, onto_source_server=allowed)
+        return
+    with pytest.raises(UsageProblem, match=said):
+        target._refuse_sources(facts, known, onto_source_server=allowed)
+
+
+RECORDINGS = Files(engine="files", paths=(Path("/var/spool/recordings"),))
+
+
+def test_working_name_is_plain_and_short_enough_for_what_is_appended() -> None:
+    for name in ("crm", 'My "New" ' * 5, "ăâî", "1crm", "x" * 63):
+        target = Target.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
+        target.run = "20261124T184036-abcdef"
+        assert re.fullmatch(r"[a-z_][a-z0-9_]*", target.working) and len(f"{target.working}_was") <= 63, target.working
+
+
 # --- roles ------------------------------------------------------------------------------------------------------
 
 ROLES = """\
@@ -124,6 +188,15 @@ def test_only_roles_that_are_missing_are_made() -> None:
         "GRANT app TO old;",
         "GRANT SET ON PARAMETER log_min_duration_statement TO app;",
     ]
+
+
+def test_what_made_roles_is_taken_back() -> None:
+    made = roles.needed(ROLES, {"app", "i.țăranu; drop"}, "postgres")
+    assert roles.undoing(made) == [
+        "REVOKE ALL ON PARAMETER log_min_duration_statement FROM app;",
+        'DROP ROLE app, "i.țăranu; drop";',
+    ]
+    assert roles.undoing([]) == []
 
 
 def test_no_role_is_touched_where_none_is_missing() -> None:

@@ -13,7 +13,7 @@ _OF_ROLE = re.compile(
     rf"(?:CREATE ROLE|ALTER ROLE|COMMENT ON ROLE|SECURITY LABEL FOR {_NAME} ON ROLE) (?P<role>{_NAME})(?=[ ;])"
 )
 _MEMBER = re.compile(rf"GRANT (?P<role>{_NAME}) TO (?P<member>{_NAME})(?=[ ;])")
-_PARAMETER = re.compile(rf"GRANT [A-Z, ]+ ON PARAMETER [^;]+ TO (?P<role>{_NAME})(?=[ ;])")
+_PARAMETER = re.compile(rf"GRANT [A-Z, ]+ ON PARAMETER (?P<name>[^;]+) TO (?P<role>{_NAME})(?=[ ;])")
 _GRANTOR = re.compile(rf" GRANTED BY (?P<role>{_NAME})(?=;\Z)")
 
 
@@ -44,6 +44,17 @@ def needed(script: str, missing: Collection[str], bootstrap: str) -> list[str]:
                 statement = f"{statement[: grantor.start()]};"
             found.append(statement)
     return found
+
+
+def undoing(made: Collection[str]) -> list[str]:
+    """What takes back the statements that `needed` gave. All roles at once: one may be the grantor of another."""
+    found = [
+        f"REVOKE ALL ON PARAMETER {match['name']} FROM {match['role']};"
+        for statement in made
+        if (match := _PARAMETER.match(statement))
+    ]
+    created = [match["role"] for s in made if s.startswith("CREATE ROLE") and (match := _OF_ROLE.match(s))]
+    return [*found, f"DROP ROLE {', '.join(created)};"] if created else found
 
 
 def unquoted(name: str) -> str:

@@ -6,6 +6,7 @@ those that it has are left as they are.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -74,7 +75,7 @@ class Target:
     run: str = ""
     exists: bool = False  # an empty database bears the name already
     missing: list[str] = field(default_factory=list)  # roles that are to be made
-    made_roles: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)  # the statements that made them
     began: bool = False
     event_triggers: bool = False  # whether the server can be told to leave event triggers alone
 
@@ -116,7 +117,7 @@ class Target:
         said = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
         facts = json.loads(said.stdout)
         inventory = Inventory(manifest.contents)
-        self._refuse_sources(facts, manifest, sources, onto_source_server=onto_source_server)
+        self._refuse_sources(facts, sources, onto_source_server=onto_source_server)
         self._refuse_unfit(facts, inventory)
         look = TargetLook(facts["version"])
         self.exists = self.name in facts["databases"]
@@ -136,7 +137,7 @@ class Target:
         return look
 
     def _refuse_sources(
-        self, facts: Mapping[str, Any], manifest: Manifest, sources: Sequence[KnownSource], *, onto_source_server: bool
+        self, facts: Mapping[str, Any], sources: Sequence[KnownSource], *, onto_source_server: bool
     ) -> None:
         """The same server by its identifier, which a copy or a standby shares; by its address where a backup does
         not know it. A new server at a source's old address is another server."""
@@ -235,6 +236,8 @@ class Target:
             notes.append("the new roles have no passwords: the backup was taken by a role that may not read them")
         if inventory.role_all_settings:
             notes.append("settings for all roles (ALTER ROLE ALL) are not carried over; see roles.sql of the snapshot")
+        if manifest.contents.get("subscriptions"):
+            notes.append("subscriptions come back disabled: enable them once their publisher is right")
         left = [d for d in facts["databases"] if MARK in d]
         notes.extend(f"{d} is what an earlier restore left or is still loading: drop it once it is done" for d in left)
         return notes
@@ -257,7 +260,8 @@ class Target:
                 place.run([*argv, *sections, archive], env=admin, what="pg_restore", pulse=loaded.pulse)
             properties = identity.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
-            self._script(place, admin, properties, what, inventory.encoding)  # as pg_restore wrote them
+            # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
+            self._script(place, loaded.env, properties, what, inventory.encoding)
             analyze = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"]
             place.run(analyze, env=loaded.env, what="analyze", pulse=loaded.pulse)
         except CommandFailed as error:
@@ -281,7 +285,7 @@ class Target:
         if wanted := roles.needed(script, self.missing, inventory.bootstrap):
             admin = self._env(source, MAINTENANCE)
             self._script(source.place, admin, "\n".join(wanted), "creating roles")
-            self.made_roles = list(self.missing)
+            self.made = wanted
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -303,16 +307,19 @@ class Target:
     def undo(self, source: Source) -> list[str]:
         place, admin, left = source.place, self._env(source, MAINTENANCE), []
         databases = [f"{self.working}{identity.BESIDE}", self.working] if self.began else []
+        with contextlib.suppress(CcdrError):  # a captured template's copy is one too, and could not be dropped
+            if self.began:
+                self._sql(place, admin, f"alter database {self.working} is_template false")
         for database in databases:
             try:
                 self._sql(place, admin, f"drop database if exists {database} with (force)")
             except CcdrError as error:
                 left.append(f"the database {database} at {self.shown} ({error}): drop it once the server answers")
-        for role in reversed(self.made_roles):
-            try:
-                self._sql(place, admin, f"drop role if exists {_name(role)}")
-            except CcdrError as error:
-                left.append(f"the role {role} at {self.shown} ({error}): drop it once the server answers")
+        try:
+            if backwards := roles.undoing(self.made):
+                self._script(place, admin, "\n".join(backwards), "removing roles")
+        except CcdrError as error:
+            left.append(f"the roles {', '.join(self.missing)} at {self.shown} ({error}): drop them if nobody uses them")
         return left
 
     def standing(self) -> str:
