@@ -7,10 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.harness import Quiet, ShiftedClock, Site, eventually
@@ -21,7 +19,7 @@ from ccdr.model import Snapshot
 from ccdr.retention import Policy, kept_by_rules
 from ccdr.upkeep import Check, Prune, check, prune
 
-KEEP_ONE = "retention: {keep_last: 1}\nupkeep: {parts: 4}\n"
+KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
 
 
 @pytest.fixture(scope="module")
@@ -429,28 +427,8 @@ def problems(site: Site) -> list[str]:
 
 
 def pack_of_first_recording(site: Site) -> Path:
-    listed = [json.loads(n) for n in restic_of(site.root, "ls", "--json", known(site)[0], "--no-lock").splitlines()]
-    assert any(str(n.get("path", "")).endswith("call0.wav") for n in listed)
-    found = restic_of(site.root, "find", "--json", "--show-pack-id", "call0.wav", "--no-lock")
-    assert found
-    index = {
-        b["id"]: p["id"]
-        for i in (site.repo / "index").iterdir()
-        for p in json.loads(restic_of(site.root, "cat", "index", i.name))["packs"]
-        for b in p["blobs"]
-    }
-    tree = json.loads(restic_of(site.root, "cat", "snapshot", known(site)[0]))["tree"]
-    blobs = [b for node in walk(site, tree) if node["name"] == "call0.wav" for b in node["content"]]
-    pack = index[blobs[0]]
-    return site.repo / "data" / pack[:2] / pack
-
-
-def walk(site: Site, tree: str) -> Iterator[dict[str, Any]]:
-    for node in json.loads(restic_of(site.root, "cat", "blob", tree))["nodes"]:
-        if node["type"] == "dir":
-            yield from walk(site, node["subtree"])
-        else:
-            yield node
+    """The oldest pack that is large enough to hold it."""
+    return min((p for p in packs(site) if p.stat().st_size > 60_000), key=lambda p: p.stat().st_mtime)
 
 
 @pytest.mark.parametrize("what", ["pack", "index", "snapshot"])
