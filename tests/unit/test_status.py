@@ -16,7 +16,7 @@ from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
 from ccdr.model import FileDigest, Manifest, rfc3339
 from ccdr.services import Services
-from ccdr.status import AssetStatus, exit_code, status
+from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -233,3 +233,59 @@ def test_a_test_that_is_long_overdue_is_stale(site: Site) -> None:
 
     (found,) = status([site.loaded()], site.services(Later()))
     assert found.coverage == "stale" and any("overdue" in p for p in found.problems)
+
+
+def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.tested("FAIL")
+    world.tested("INCONCLUSIVE", achieved=None)
+    assert [p.trouble for p in world.now.wrong if "test_" in p.trouble] == ["test_inconclusive", "test_failed"]
+    world.tested("PASS")
+    assert not any("test_" in p.trouble for p in world.now.wrong)
+
+
+def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
+    """Hourly at a quarter past; it is noon."""
+    world.tested("PASS")
+    world.snapshot(1, ago(hours=2, minutes=44))
+    (late,) = (p for p in world.now.wrong if p.trouble is Trouble.BACKUP_LATE)
+    assert "2026-11-24T09:16:00Z" in late.text
+    with world.services.state.lock("p", "recordings", "backup"):
+        assert not any(p.trouble is Trouble.BACKUP_LATE for p in world.now.wrong)
+    world.snapshot(2, ago(minutes=50))
+    assert not any(p.trouble is Trouble.BACKUP_LATE for p in world.now.wrong)
+
+
+def test_a_backup_that_was_tried_is_not_overdue(world: World) -> None:
+    world.snapshot(1, ago(hours=5))
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    assert {p.trouble for p in world.now.wrong} == {Trouble.BACKUP_FAILED, Trouble.NEVER_TESTED}
+
+
+def test_the_same_finding_stays_the_same_while_its_numbers_change(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    abouts = []
+    for count in ("12", "3.5"):
+        world.wrote(
+            "backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, findings=[f"{count} files in use"]
+        )
+        abouts += [p.about for p in world.now.wrong if p.trouble is Trouble.FINDING]
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, findings=["12 files changed"])
+    abouts += [p.about for p in world.now.wrong if p.trouble is Trouble.FINDING]
+    assert len(abouts) == 3 and abouts[0] == abouts[1] != abouts[2]
+
+
+def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
+    def cared(kind: str, **body: Any) -> list[Trouble]:
+        world.services.ledger.append(kind, plan="p", asset=None, run="u", body=body)
+        return [p.trouble for p in upkeep_problems([world.site.loaded()], world.services)["p"]]
+
+    assert upkeep_problems([world.site.loaded()], world.services) == {"p": ()}
+    part = {"parts": 3, "reason": None, "findings": []}
+    assert cared("prune.end", result="FAILED", reason="locked") == [Trouble.PRUNE_FAILED]
+    assert cared("prune.end", result="DONE", reason=None, findings=["x is held"]) == [Trouble.FINDING]
+    assert cared("prune.end", result="DONE", reason=None) == []
+    assert cared("check.end", result="INCONCLUSIVE", part=1, **part) == [Trouble.CHECK_INCONCLUSIVE]
+    assert cared("check.end", result="DAMAGED", part=2, **part) == [Trouble.REPOSITORY_DAMAGED]
+    assert cared("check.end", result="CLEAN", part=3, **part) == [Trouble.REPOSITORY_DAMAGED]  # another part
+    assert cared("check.end", result="CLEAN", part=2, **part) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdr.errors import CcdrError
-from ccdr.notify.concerns import Attempt, Concern
+from ccdr.notify.concerns import ALL_VERBS, Attempt, Concern
 from ccdr.notify.told import As, Book, Kind, load, save
 from ccdr.status import Trouble
 
@@ -34,13 +35,18 @@ class People:
         self.tries = 0
 
     def run(
-        self, *concerns: Concern, after: timedelta = MINUTE, attempts: tuple[Attempt, ...] = (), whole: bool = True
+        self,
+        *concerns: Concern,
+        after: timedelta = MINUTE,
+        attempts: tuple[Attempt, ...] = (),
+        whole: bool = True,
+        verbs: Collection[str] = ALL_VERBS,
     ) -> list[str]:
         """One run's telling, as `telling.py` goes about it; what was told, as `new backup_failed`."""
         self.now += after
         before = len(self.told)
         everything = [*concerns, *self.book.untold("p")]
-        self.book.observe(everything, attempts, ASSETS, self.now, whole=whole)
+        self.book.observe(everything, attempts, ASSETS, self.now, whole=whole, verbs=verbs)
         for address in self.addresses:
             news = self.book.news(address, self.now, DAY)
             if not news and address not in self.book.failures:
@@ -150,6 +156,18 @@ def test_what_happened_is_told_once_and_never_over() -> None:
     assert people.run(missed) == ["new missed"]
     assert people.run() == [] and people.book.entries == {}
     assert people.run(replace(missed, about="backup 2")) == ["new missed"]
+
+
+def test_a_host_that_does_only_part_of_the_work_tells_only_its_own() -> None:
+    """Two lines of cron on one host: neither takes back what the other has told."""
+    people = People()
+    assert people.run(FAILED, TEST, verbs=("test",)) == ["new test_failed"]
+    assert people.run(verbs=("backup",)) == []
+    assert people.run(FAILED, verbs=("backup",)) == ["new backup_failed"]
+    assert people.run(verbs=("test",)) == ["fixed test_failed"]
+    assert people.run(verbs=("backup", "test")) == ["fixed backup_failed"]
+    finding = Concern("p", "crm", Trouble.FINDING, "found")
+    assert people.run(finding, verbs=("check",)) == ["new finding"]  # anybody's
 
 
 def test_an_asset_that_left_the_plan() -> None:

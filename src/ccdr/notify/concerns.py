@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,22 @@ from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
 from ccdr.status import AssetStatus, Problem, Trouble
 
 Key = tuple[str | None, str, str]
+
+# Whose business it is: a host that does only part of a plan's work sees the rest late, or not at all.
+VERB_OF = {
+    Trouble.NEVER_SUCCEEDED: "backup",
+    Trouble.BACKUP_FAILED: "backup",
+    Trouble.BACKUP_LATE: "backup",
+    Trouble.BREACH_RPO: "backup",
+    Trouble.NEVER_TESTED: "test",
+    Trouble.TEST_FAILED: "test",
+    Trouble.TEST_INCONCLUSIVE: "test",
+    Trouble.TEST_LATE: "test",
+    Trouble.BREACH_RTO: "test",
+    Trouble.PRUNE_FAILED: "prune",
+    Trouble.CHECK_INCONCLUSIVE: "check",
+}
+ALL_VERBS = frozenset(("backup", "test", "prune", "check"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,11 @@ def concerns_of(
     for plan, problems in upkeep.items():
         for problem in problems:
             yield _concern(plan, None, problem)
+
+
+def is_own(trouble: Trouble, verbs: Collection[str]) -> bool:
+    """Is it for a run that does this work to tell?"""
+    return VERB_OF.get(trouble) in (None, *verbs)
 
 
 def missed(plan: str, asset: str | None, verb: str, first: datetime, last: datetime, count: int) -> Concern:

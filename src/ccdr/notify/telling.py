@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccdr.errors import CcdrError
 from ccdr.model import ObjectiveVerdict, rfc3339
-from ccdr.notify.concerns import Attempt, Concern, concerns_of
+from ccdr.notify.concerns import ALL_VERBS, Attempt, Concern, concerns_of
 from ccdr.notify.message import Message, compose, one_line, trial
 from ccdr.notify.targets import PING, PING_SECONDS, SECONDS, URLS, Target, at_once, ping, read_ping, read_targets, send
 from ccdr.notify.told import Book, News, load, save
@@ -110,13 +110,15 @@ def after_run(
     attempts: Collection[Attempt] = (),
     extra: Iterable[Concern] = (),
     failed: Collection[str] = (),
+    verbs: Collection[str] = ALL_VERBS,
     whole: bool = True,
     seconds: float = SECONDS,
 ) -> Telling:
     """Tell each plan's people what is news to them, in `seconds` at most, then ping where all is well.
 
     `found` and `upkeep` are what `status` says now; `attempts` what this run took on; `extra` what else there is to
-    tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. With `whole` false (status could not be had)
+    tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. `verbs` is the work that this
+    run was called for: what is another's to know is left to that. With `whole` false (status could not be had)
     nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
     result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
     where what was told cannot be written down.
@@ -133,7 +135,7 @@ def after_run(
         if note:
             result.notes.append(note)
         concerns = [*concerns_of(found, upkeep, now), *extra, *(c for a in attempts if (c := a.concern()))]
-        parts = [_begin(p, books, concerns, attempts, failed, now, whole=whole) for p in told]
+        parts = [_begin(p, books, concerns, attempts, failed, now, whole=whole, verbs=verbs) for p in told]
         try:
             _tell(parts, now, seconds, result)
             _ping(parts, now, result)
@@ -200,12 +202,13 @@ def _begin(
     now: datetime,
     *,
     whole: bool,
+    verbs: Collection[str] = ALL_VERBS,
 ) -> _Plan:
     name, settings = loaded.plan.plan, loaded.plan.notify
     book = books.setdefault(name, Book())
     mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
     ours = [a for a in attempts if a.plan == name]
-    book.observe(mine, ours, list(loaded.plan.assets), now, whole=whole)
+    book.observe(mine, ours, list(loaded.plan.assets), now, whole=whole, verbs=verbs)
     targets: list[Target] | None = []
     if settings.urls_file is not None:
         try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ccdr.errors import CcdrError
 from ccdr.model import rfc3339, utc
-from ccdr.notify.concerns import Attempt, Concern, Key
+from ccdr.notify.concerns import ALL_VERBS, Attempt, Concern, Key, is_own
 from ccdr.state import write_durably
 from ccdr.status import Trouble
 
@@ -113,10 +113,14 @@ class Book:
         now: datetime,
         *,
         whole: bool,
+        verbs: Collection[str] = ALL_VERBS,
     ) -> None:
-        """Take in what is wrong now. `whole`: all that is wrong was looked for, so what is not among it is over."""
+        """Take in what is wrong now. `whole`: all that is wrong was looked for, so what is not among it is over.
+        What is not for a run of these `verbs` to tell is neither taken in nor over."""
         present = set()
         for concern in concerns:
+            if not is_own(concern.trouble, verbs):
+                continue
             present.add(concern.key)
             entry = self.entries.get(concern.key)
             if entry is None:
@@ -127,7 +131,7 @@ class Book:
             if entry.gone is not None:
                 entry.gone, entry.returns = None, entry.returns + 1
         for entry in self.entries.values():
-            if entry.gone is not None or entry.passing or entry.key in present:
+            if entry.gone is not None or entry.passing or entry.key in present or not is_own(entry.trouble, verbs):
                 continue
             if _is_over(entry, attempts, assets, whole=whole):
                 entry.gone = now

@@ -1,0 +1,186 @@
+"""What is written for Prometheus; documentation, alert rules and dashboard name only what is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from tests.harness import Site
+from tests.unit.test_status import NOW, World, ago
+
+from ccdr.errors import CcdrError
+from ccdr.metrics import METRICS, RunFacts, write
+
+ROOT = Path(__file__).parents[2]
+RUN = RunFacts(NOW, 12.5, 1, {"p": 2})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    site = Site(tmp_path)
+    site.recordings(tmp_path / "spool")
+    return World(site)
+
+
+def written(world: World, path: Path, care: dict[str, int] | None = None) -> dict[tuple[str, ...], float]:
+    """By name and label values."""
+    write(path, [world.now], care or {"p": 0}, world.services.histories(), RUN)
+    families = text_string_to_metric_families(path.read_text())
+    order = ("plan", "asset", "verdict", "version")
+    samples = [s for f in families for s in f.samples]
+    return {(s.name, *(s.labels[o] for o in order if o in s.labels)): s.value for s in samples}
+
+
+def test_what_was_never_done_is_left_out_and_never_zero(world: World, tmp_path: Path) -> None:
+    found = written(world, tmp_path / "ccdr.prom")
+    assert found["ccdr_asset_rpo_achieved_seconds", "p", "recordings"] == math.inf
+    assert found["ccdr_asset_never_succeeded", "p", "recordings"] == 1
+    assert found["ccdr_asset_proven", "p", "recordings"] == 0
+    names = {key[0] for key in found}
+    assert not names & {
+        "ccdr_asset_rto_achieved_seconds",
+        "ccdr_asset_last_good_backup_timestamp_seconds",
+        "ccdr_asset_last_test_timestamp_seconds",
+        "ccdr_asset_last_backup_ok",
+        "ccdr_repository_bytes",
+    }
+
+
+def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) -> None:
+    world.snapshot(1, ago(minutes=20))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": f"{1:064x}", "bytes": 4096})
+    world.tested("PASS")
+    world.wrote(
+        "missed", verb="backup", due="2026-11-24T10:15:00Z", first_due="2026-11-24T08:15:00Z", count=3, reason="-"
+    )
+    world.wrote(
+        "missed", verb="test", due="2026-11-24T11:15:00Z", first_due="2026-11-24T11:15:00Z", count=1, reason="-"
+    )
+    upkeep: list[tuple[str, dict[str, Any]]] = [
+        ("prune.end", {"result": "DONE", "reason": None, "repository_bytes": 10**6}),
+        ("check.end", {"result": "CLEAN", "reason": None, "part": 1, "parts": 2, "repository_bytes": 2 * 10**6}),
+    ]
+    for kind, body in upkeep:
+        world.services.ledger.append(kind, plan="p", asset=None, run="u", body=body)
+    found = written(world, tmp_path / "ccdr.prom")
+    assert {key[0] for key in found} == set(METRICS)
+    where = ("p", "recordings")
+    assert found["ccdr_asset_rpo_achieved_seconds", *where] == 1200
+    assert found["ccdr_asset_rpo_objective_seconds", *where] == 3600
+    assert found["ccdr_asset_rto_achieved_seconds", *where] == 5
+    assert found["ccdr_asset_last_good_backup_timestamp_seconds", *where] == NOW.timestamp()
+    assert found["ccdr_asset_last_backup_ok", *where] == found["ccdr_asset_proven", *where] == 1
+    assert [found["ccdr_asset_last_test_verdict", *where, v] for v in ("PASS", "FAIL", "INCONCLUSIVE")] == [1, 0, 0]
+    assert found["ccdr_asset_missed_total", *where] == 4
+    assert found["ccdr_asset_snapshot_bytes", *where] == 4096 and found["ccdr_repository_bytes", "p"] == 2 * 10**6
+    assert found["ccdr_notification_failures", "p"] == 2 and found["ccdr_last_run_exit_code",] == 1
+    assert found["ccdr_last_run_timestamp_seconds",] == NOW.timestamp()
+    assert found["ccdr_last_check_clean", "p"] == 1
+
+
+def test_only_our_own_numbers_and_no_creation_times(world: World, tmp_path: Path) -> None:
+    written(world, tmp_path / "ccdr.prom")
+    text = (tmp_path / "ccdr.prom").read_text()
+    assert "python_" not in text and "process_" not in text and "_created" not in text
+    assert [p.name for p in tmp_path.iterdir() if "ccdr.prom" in p.name] == ["ccdr.prom"]
+    assert (tmp_path / "ccdr.prom").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failed_backup_and_test_show(world: World, tmp_path: Path) -> None:
+    world.snapshot(1, ago(hours=2))
+    world.tested("FAIL")
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    found, where = written(world, tmp_path / "ccdr.prom", {"p": 3}), ("p", "recordings")
+    assert found["ccdr_asset_last_backup_ok", *where] == found["ccdr_asset_proven", *where] == 0
+    assert found["ccdr_asset_last_test_verdict", *where, "FAIL"] == 1 and found["ccdr_plan_problems", "p"] == 3
+
+
+def test_a_directory_that_cannot_be_written_is_told(world: World, tmp_path: Path) -> None:
+    for path in (tmp_path / "not there" / "ccdr.prom", tmp_path, Path("/proc/ccdr.prom"), Path("/dev/full/ccdr.prom")):
+        with pytest.raises(CcdrError, match="could not be written") as raised:
+            written(world, path)
+        assert raised.value.hint
+
+
+def test_a_full_disk_keeps_the_old_numbers(world: World, tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    path = tmp_path / "ccdr.prom"
+    written(world, path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(CcdrError, match="could not be written"):
+            write(path, [], {"p": 0}, {}, RUN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if "ccdr.prom" in p.name] == ["ccdr.prom"]
+
+
+def test_names_follow_prometheus_conventions() -> None:
+    for name, (labels, text) in METRICS.items():
+        assert re.fullmatch(r"ccdr_[a-z]+(_[a-z]+)*", name) and text.endswith(".")
+        assert labels in ((), ("plan",), ("plan", "asset"), ("plan", "asset", "verdict"), ("version",))
+        assert not re.search(r"_(ms|minutes|hours|kib|mib|percent)\b", name)
+
+
+def test_documentation_lists_what_is_written() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(ccdr_\w+)` \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+    listed = {name: (tuple(re.findall(r"`(\w+)`", labels)), text) for name, labels, text in rows}
+    assert listed == METRICS and list(listed) == list(METRICS)
+
+
+def _named(text: str) -> set[str]:
+    return set(re.findall(r"\bccdr_[a-z_]+\b", text))
+
+
+def test_alert_rules_name_only_what_is_written() -> None:
+    document = yaml.safe_load((ROOT / "deploy/prometheus/ccdr-alerts.yml").read_text("utf-8"))
+    rules = [rule for group in document["groups"] for rule in group["rules"]]
+    assert len({r["alert"] for r in rules}) == len(rules) > 10
+    for rule in rules:
+        assert _named(rule["expr"]) and _named(rule["expr"]) <= set(METRICS), rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"]["summary"] and rule["annotations"]["next"]
+    tests = yaml.safe_load((ROOT / "deploy/prometheus/ccdr-alerts.test.yml").read_text("utf-8"))
+    series = {s["series"].partition("{")[0] for t in tests["tests"] for s in t["input_series"]}
+    assert series <= set(METRICS)
+    tried = {a["alertname"] for t in tests["tests"] for a in t.get("alert_rule_test", ())}
+    assert tried <= {r["alert"] for r in rules}
+
+
+def test_the_dashboard_names_only_what_is_written() -> None:
+    dashboard = json.loads((ROOT / "deploy/grafana/ccdr.json").read_text("utf-8"))
+    targets = [t for p in dashboard["panels"] for t in p["targets"]]
+    assert len({p["id"] for p in dashboard["panels"]}) == len(dashboard["panels"]) > 10
+    for target in targets:
+        assert _named(target["expr"]) and _named(target["expr"]) <= set(METRICS), target["expr"]
+        assert target["datasource"]["uid"] == "${datasource}"
+    assert {v["name"] for v in dashboard["templating"]["list"]} == {"datasource", "plan"}
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24 and panel["title"]
+
+
+def test_two_hundred_assets_make_one_file(world: World, tmp_path: Path) -> None:
+    """200 assets make one file; nothing is forgotten on the way."""
+    from dataclasses import replace
+
+    world.snapshot(1, ago(minutes=20))
+    found = [replace(world.now, asset=f"a{n}") for n in range(200)]
+    write(tmp_path / "ccdr.prom", found, {"p": 0}, {}, RunFacts(NOW + timedelta(seconds=1), 1.0, 0, {}))
+    text = (tmp_path / "ccdr.prom").read_text()
+    assert text.count("ccdr_asset_proven{") == 200
