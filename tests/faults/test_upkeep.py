@@ -353,6 +353,17 @@ def test_a_planted_mark_does_not_hide_that_the_newest_is_gone(site: Site, elsewh
         assert (done.code, done.json["verdict"]) == (1, "FAIL") and "vanished" in done.json["reason"], done
 
 
+def test_a_planted_mark_never_explains_the_last_one_however_old(site: Site) -> None:
+    """All of them are past their time, so that retention alone would let every one go: the last one has vanished."""
+    retention(site, "keep_within: 10d")
+    last = known(site)[-1]
+    plant(site, known(site))
+    late, loaded = site.services(ShiftedClock(timedelta(days=30))), site.loaded()
+    limits = loaded.plan.limits_of("recordings")
+    told = late.synchronise(loaded, late.repository(loaded, limits), ["recordings"])
+    assert last in [s.id for s in told.vanished]
+
+
 def test_without_a_mark_what_is_gone_has_vanished(site: Site, elsewhere: Site) -> None:
     restic_of(site.root, "forget", known(site)[0])
     assert "vanished" in elsewhere.run("test", "p").json["findings"][0]
