@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ccdr import __version__
 from ccdr.errors import CcdrError
 from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, Histories, Record
-from ccdr.model import utc
+from ccdr.model import ObjectiveVerdict, utc
 from ccdr.status import TESTED, AssetStatus, Trouble
 
 if TYPE_CHECKING:
@@ -131,8 +131,9 @@ class _Board:
 
 def _asset(board: _Board, status: AssetStatus) -> None:
     where = (status.plan, status.asset)
-    achieved = status.rpo.achieved_s
-    board.set("ccdr_asset_rpo_achieved_seconds", math.inf if achieved is None else achieved, *where)
+    if status.rpo.verdict is not ObjectiveVerdict.NOT_MEASURED:
+        achieved = status.rpo.achieved_s
+        board.set("ccdr_asset_rpo_achieved_seconds", math.inf if achieved is None else achieved, *where)
     board.set("ccdr_asset_rpo_objective_seconds", status.rpo.objective_s, *where)
     board.set("ccdr_asset_rto_achieved_seconds", status.rto.achieved_s, *where)
     board.set("ccdr_asset_rto_objective_seconds", status.rto.objective_s, *where)

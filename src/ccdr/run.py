@@ -370,6 +370,11 @@ class Book:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def duties(self, plan: str) -> set[Verb]:
+        """What this installation has ever been asked to do for a plan: another host may do the rest."""
+        names = (path.name.removesuffix(".json").split(".") for path in (self._state.root / "schedule").glob("*.json"))
+        return {Verb(name[2]) for name in names if len(name) == 3 and name[0] == plan}
+
     def write(self, task: Task, slot: Slot) -> None:
         body = asdict(slot)
         for key in ("settled", "pending", "retry_at"):

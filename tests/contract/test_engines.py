@@ -16,10 +16,11 @@ from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_da
 
 from ccdr.backup import backup
 from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
+from ccdr.doctor.source import source as source_look
 from ccdr.engines import AnyEngine
 from ccdr.errors import UsageProblem
 from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.model import CheckResult, Health, Look, Manifest, Verdict
 from ccdr.restore import Request, restoring
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job
@@ -230,9 +231,24 @@ def test_files_manifest_counts_and_digests(subject: Subject) -> None:
     assert len(held["listing_sha256"]) == 64 == len(subject.manifest.files["files.jsonl"].sha256)
 
 
+def looked_at(subject: Subject) -> list[Look]:
+    found = list(source_look(subject.job, subject.site.services()))
+    assert all((look.do is None) == (look.state is Health.OK) for look in found)
+    assert "correct horse" not in str(found) and "tefan" not in str(found)
+    return found
+
+
+def test_a_look_at_the_source_finds_that_it_can_be_backed_up(subject: Subject) -> None:
+    found = looked_at(subject)
+    assert {"source", "rights to read"} <= {look.what for look in found}
+    assert {look.state for look in found} <= {Health.OK, Health.WARN}
+    assert not subject.job.engine.refused("connection refused")
+
+
 def test_zz_empty_source_is_a_failed_backup(subject: Subject) -> None:
     """Last, since it empties the source; the good snapshot stands, but `latest` is no longer what is wanted."""
     subject.empty()
+    assert Health.FAIL in {look.state for look in looked_at(subject)}, "and it can be seen before"
     done = backup(subject.job, subject.site.services(), Quiet())
     assert (done.result, int(done.exit_code), done.snapshot) == ("FAILED", 1, None)
     assert len(subject.site.services().catalogue.snapshots("p", subject.asset)) == 1

@@ -22,7 +22,8 @@ from ccdr.restore_test import restore_test
 from ccdr.services import Job
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
-            "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep")  # fmt: skip
+            "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
+            "doctor", "notify test", "restore")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from ccdr.migrate import Step, opened
 from ccdr.state import State
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 INSTALL = (ROOT / "docs" / "install.md").read_text("utf-8")
 UPGRADE = (ROOT / "docs" / "upgrade.md").read_text("utf-8")
 CRON = ROOT / "deploy" / "cron" / "ccdr"
@@ -194,7 +195,7 @@ def test_cron_file_is_one_that_cron_takes() -> None:
     _, when, who, command = cron_job()
     assert "." not in CRON.name and CRON.read_bytes().endswith(b"\n") and "%" not in command
     assert (when, who) == ("*/5 * * * *", "root") and command.endswith("ccdr run")
-    assert "install -m 644 /usr/local/src/ccdr/deploy/cron/ccdr /etc/cron.d/ccdr" in INSTALL
+    assert "install -m 644 /usr/local/src/ccdr/deploy/cron/ccdr /etc/cron.d/ccdr" in README
 
 
 class Mailbox:
@@ -225,9 +226,9 @@ def mailbox() -> Iterator[tuple[Mailbox, int]]:
 
 @pytest.fixture(scope="session")
 def fresh(index: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of a bare Debian with the packages that docs/install.md names, but for Docker's daemon: this machine's
+    """An image of a bare Debian with the packages that README and docs/install.md name, but for Docker's daemon: this machine's
     serves."""
-    lines = "\n".join(blocks(INSTALL, "With cron"))
+    lines = "\n".join(blocks(README, "Let cron do it") + blocks(INSTALL, "With cron"))
     named = [set(found.split()) for found in re.findall(r"--no-install-recommends (.*)", lines)]
     assert len(named) == 2 and "docker.io" in named[0] and named[1] == {"msmtp-mta"}
     recipe = tmp_path_factory.mktemp("fresh") / "fresh.conf"
@@ -245,24 +246,14 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
     machine's, so its paths must be) and for every minute instead of every fifth."""
     kept, port = mailbox
     tree = tmp_path / "tree"
-    settled_file(tree / "call.wav", os.urandom(5000))
-    audio = "restore_test: audio\nchecks:\n  - {kind: identical}\n"
-    with_repository(site).recordings(
-        tree, name="mine", repository=f"{{url: {site.repo}, password_file: secrets/mine.key}}"
-    )
-    (site.root / "restore_tests/recordings.yaml").unlink()
-    site.write("restore_tests/audio.yaml", audio)
-    site.write("restore_tests/mine.yaml", audio.replace("audio", "mine"))
-    (site.root / "plans/secrets").mkdir(mode=0o700)
-    (site.root / "plans/key").rename(site.root / "plans/secrets/mine.key")
-    plan = site.root / "plans/mine.yaml"
-    text = plan.read_text().replace("checks: [recordings]", "checks: [audio]")
-    text = text.replace("assets:\n", "notify: {urls_file: secrets/notify.urls}\nassets:\n")
-    plan.write_text(re.sub(r'schedule: "[^"]*"', 'schedule: "* * * * *"', text))
+    settled_file(tree / "call.dat", os.urandom(5000))
+    (site.root / "plans/key").unlink()
     source = tmp_path / "source"
     out = shutil.ignore_patterns(".git", ".venv", ".demo", ".*_cache", "__pycache__", "results")
     shutil.copytree(ROOT, source, ignore=out)
-    _, install, prepare, tell, cron, mail = blocks(INSTALL, "With cron")
+    install, prepare, tell, cron = blocks(README, "Let cron do it")
+    (mail,) = blocks(INSTALL, "With cron")
+    install = install[install.index("cd /usr/local/src") :]  # packages and clone are there
     argv = ["docker", "run", "-d", "--rm", "--init", "--network", "host", "--name", f"fresh-{secrets.token_hex(4)}"]
     argv += [
         "-v",
@@ -283,9 +274,14 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
 
     try:
         inside(install)
-        inside(f"cd {site.root}\n{prepare}")
+        for theirs, ours in {"/var/spool/recordings": str(tree), "/mnt/backup/mine": str(site.repo)}.items():
+            assert theirs in prepare
+            prepare = prepare.replace(theirs, ours)
+        inside(f"export CCDR_STATE={site.state}\n{prepare}")
         tell = tell.replace("mailtos://USER:PASSWORD@mail.example.com?", f"mailto://127.0.0.1:{port}?")
-        inside(f"cd /etc/ccdr\n{tell}")
+        inside(f"cd /etc/ccdr\nexport CCDR_STATE={site.state}\n{tell}")
+        assert eventually(lambda: bool(kept.mails)), "ccdr notify test"
+        kept.mails.clear()
         inside(cron)
         server = {"host mail.example.com": "host 127.0.0.1", "port 587": f"port {port}", "tls on": "tls off"}
         server |= {"auth on": "auth off", "user ccdr@example.com\n": "", "passwordeval": "# passwordeval"}
@@ -294,6 +290,9 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
             assert old in mail
             mail = mail.replace(old, new)
         inside(mail)
+        inside(
+            'sed -Ei \'s|(schedule: )"[^"]*"|\\1"* * * * *"|\' /etc/ccdr/plans/mine.yaml; grep -c \'"\\* \\* \\* \\* \\*"\' /etc/ccdr/plans/mine.yaml'
+        )
         inside(f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr")
         ccdr = f"cd /etc/ccdr && CCDR_STATE={site.state} ccdr"
         inside(
@@ -301,12 +300,12 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
         )  # a working installation; the last sees its schedules
         tree.rename(tmp_path / "gone")
         inside("cron")
-        assert eventually(lambda: bool(kept.mails), 150), inside("ls /etc/cron.d; ps ax")
+        assert eventually(lambda: "Cron <root@" in kept.text() and "ccdr: mine" in kept.text(), 150), kept.text()
     finally:
         do("docker", "rm", "-f", box)
     said = kept.text()
-    assert kept.mails[0]["to"] == "ops@example.com"
-    assert "mine/recordings" in said and str(tree) in said and "FAILED" in said, said
+    assert {str(m["to"]) for m in kept.mails} == {"ops@example.com"}
+    assert "mine/tree" in said and str(tree) in said and "FAILED" in said, said
     site.ledger_holds()
 
 

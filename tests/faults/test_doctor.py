@@ -448,12 +448,16 @@ class Lenient(BaseHTTPRequestHandler):
     upstream: ClassVar[str]
     gone: ClassVar[set[str]] = set()
     lying = False
+    refusing = ""  # requests that have this header
 
     def answer(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         version = (query.get("versionId") or [""])[0]
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if version and self.command == "DELETE":
+        if self.refusing in self.headers:
+            self.say(403)
+            return
+        if version and self.command == "DELETE" and not self.refusing:
             self.gone.add("" if self.lying else version)
             self.say(204)
             return
@@ -489,8 +493,9 @@ class Lenient(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def lenient(store: Store, *, lying: bool = False) -> Iterator[str]:
-    handler = type("One", (Lenient,), {"upstream": store.endpoint, "gone": set(), "lying": lying})
+def lenient(store: Store, *, lying: bool = False, refusing: str = "") -> Iterator[str]:
+    ways = {"upstream": store.endpoint, "gone": set(), "lying": lying, "refusing": refusing}
+    handler = type("One", (Lenient,), ways)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         in_background(functools.partial(server.serve_forever, 0.05))
         try:
@@ -548,12 +553,33 @@ def test_canaries_that_were_left_serve_as_the_control(stored: Site, monkeypatch:
     assert canaries(stored) == []
 
 
-def test_credential_that_may_not_lock(stored: Site) -> None:
-    policy(stored, "Deny", "s3:PutObjectRetention")
-    done = stored.run("doctor")
-    assert done.code == 0, done
-    assert state_of(done, "Object Lock, tried") in ("OK", "WARN")  # SeaweedFS does not ask for that right
+def test_credential_that_may_not_lock(stored: Site, store: Store) -> None:
+    with lenient(store, refusing="x-amz-object-lock-mode") as endpoint:
+        through(stored, store, endpoint)
+        done = stored.run("doctor")
+    assert (done.code, state_of(done, "Object Lock, tried")) == (0, "WARN"), done
+    assert "not proven" in lines(done)["Object Lock, tried", None]["found"]
+    assert state_of(done, "right to delete") == "WARN"
+
+
+def test_credential_that_only_reads_a_locked_bucket(stored: Site) -> None:
+    """That of a host which only tests: it is no reason to call anything unknown."""
+    policy(stored, "Deny", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion")
+    done = stored.run("doctor", "--only", "tests")
+    assert (done.code, state_of(done, "Object Lock, tried"), state_of(done, "right to delete")) == (0, "WARN", "OK"), (
+        done
+    )
     assert canaries(stored) == []
+
+
+def test_interrupted_while_the_canary_of_a_locked_bucket_waits(stored: Site) -> None:
+    process = stored.start("doctor")
+    assert eventually(lambda: bool(canaries(stored)), 30)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3 and "Traceback" not in err, out + err
+    assert canaries(stored) == []
+    assert_clean(stored)
 
 
 def test_wrong_key_of_the_store(stored: Site) -> None:

@@ -254,6 +254,7 @@ READER: dict[str, Any] = {
     ("changed", "expected"),
     [
         ({}, [OK, OK]),
+        ({"tables": 0}, [FAIL, OK]),  # pg_dump would be content
         ({"unreadable": ["call"]}, [FAIL, OK]),
         ({"hidden_rows": ["call"]}, [FAIL, OK]),
         ({"large_objects": 2}, [FAIL, OK]),
@@ -544,13 +545,19 @@ def test_upkeep_as_planned(plain: Site) -> None:
     assert upkeep(plain)["retention"].state is WARN
 
 
+def test_damage_stands_until_the_same_part_is_found_clean(plain: Site) -> None:
+    for part, result, state in ((1, "DAMAGED", FAIL), (2, "CLEAN", FAIL), (1, "CLEAN", OK)):
+        record(plain, "check.end", **{**CLEAN, "part": part, "result": result})
+        assert upkeep(plain)["repository check"].state is state, (part, result)
+
+
 @pytest.mark.parametrize(
     ("changed", "state"),
     [
         ({}, OK),
         ({"full_since": "2026-01-01T00:00:00Z", "covered": 30}, OK),
         ({"result": "DAMAGED", "reason": "a pack"}, FAIL),
-        ({"result": "INCONCLUSIVE", "reason": "no answer"}, UNKNOWN),
+        ({"result": "INCONCLUSIVE", "reason": "no answer"}, WARN),
     ],
 )
 def test_last_check(plain: Site, changed: dict[str, object], state: Health) -> None:

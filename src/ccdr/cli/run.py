@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,13 +25,21 @@ KINDS = ("backups", "tests", "upkeep")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only these; may be given more than once.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Assets at the same time.")
+@click.option(
+    "--metrics",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="CCDR_METRICS",
+    metavar="FILE",
+    help="Write metrics for Prometheus there (CCDR_METRICS).",
+)
 @dry_run_option
-def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, dry_run: bool) -> Exit:
+def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path | None, dry_run: bool) -> Exit:
     """Carry out everything that is due by the plans' schedules, once: this is what cron calls, as often as it likes.
 
     What came due more than once since the last call is carried out once, and the rest recorded as missed. What
     failed is tried again after 5 minutes, then 10, 20 and so on up to 6 hours. Any number of runs may overlap.
-    Without a terminal it says nothing where all went well.
+    Without a terminal it says nothing where all went well. Whom a plan names under notify is told of what is
+    wrong once, and once when it is over.
 
     Measured recovery times are those of the machine as it is: more `--jobs` make each of them longer.
 
@@ -54,6 +63,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, dry_run: bool)
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
+    from ccdr.conclude import conclude
     from ccdr.plans import plan_names
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
@@ -65,15 +75,19 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, dry_run: bool)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
     if dry_run:
         return _dry_run(loaded, services, verbs)
-    loud = options.verbose or sys.stderr.isatty()
+    loud, began = options.verbose or sys.stderr.isatty(), time.monotonic()
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
+    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics)
     if result.wakes is not None:
-        sleep(state, key, files, now, result.wakes.timestamp())
+        until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
+        sleep(state, key, files, now, until)
     if options.json:
-        print_json(result.as_json())
+        print_json({**result.as_json(), **end.as_json()})
     elif loud or result.exit_code is not Exit.OK:
         _tell(result)
+    for trouble in end.troubles:
+        click.echo(f"ccdr: {trouble}", err=True)
     return result.exit_code
 
 

@@ -31,7 +31,7 @@ def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
             )
             return
         if refused.unknown_credential:
-            do = "put the right AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the repository's env_file"
+            do = "put the right AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION into the env_file"
             yield Look.fail("bucket", str(refused), do)
             return
         yield Look.unknown("bucket versioning", str(refused), "allow the credential s3:GetBucketVersioning")
@@ -49,7 +49,8 @@ def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
         tried = store.canary(prefix, lock=lock is not None)
         if lock is not None:
             yield _enforced(tried)
-        yield _deletion(tried, lock)
+        if not (tried.said and lock and lock.mode):  # there, what cannot be deleted may just be locked
+            yield _deletion(tried, lock)
 
 
 def _versioning(store: Bucket, status: str) -> Look:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ccdr import interrupts
 from ccdr.doctor import machine, readiness, repository
 from ccdr.doctor.bucket import bucket
-from ccdr.doctor.sandbox import sandbox
+from ccdr.doctor.sandbox import Majors, sandbox
 from ccdr.doctor.secret_files import secrets
 from ccdr.doctor.source import source
 from ccdr.errors import CcdrError, Exit, own_error, worst
@@ -21,6 +22,7 @@ from ccdr.sandbox.docker import DockerFacts
 from ccdr.services import Job, Services
 
 AT_ONCE = 8
+PATIENCE = 30.0  # seconds that one program may take
 EXITS = {Health.FAIL: Exit.FINDING, Health.UNKNOWN: Exit.NOT_CARRIED_OUT}
 
 
@@ -87,6 +89,7 @@ def examine(
     plans: Sequence[LoadedPlan], services: Services, part: Part = Part.ALL, *, canary: bool = True
 ) -> Diagnosis:
     """This host, and what each of these plans rests on; in this order, whatever was done first."""
+    services = replace(services, host=services.host.with_(no_progress=PATIENCE))  # a password_command may hang
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
     host = [
         _Task(None, None, "programs", lambda: machine.programs(services.host)),
@@ -105,7 +108,9 @@ def examine(
             for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
                 found += findings
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has begun is short, and cleans up
+            interrupts.stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)  # a canary is waited for: it must not be left
+            interrupts.reset()
             raise
     return Diagnosis(tuple(found))
 
@@ -132,6 +137,7 @@ class _Scene:
     canary: bool
     daemon: DockerFacts | None
     known: _Known
+    majors: Majors = field(default_factory=Majors)
 
     def tasks(self, loaded: LoadedPlan) -> Iterator[_Task]:
         """What is looked at for one plan, the plan's own first, then asset by asset."""
@@ -166,7 +172,7 @@ class _Scene:
     def _sandbox(self, job: Job) -> Iterable[Look]:
         if self.part is Part.BACKUPS:
             return ()
-        return sandbox(job, self.services, self.daemon)
+        return sandbox(job, self.services, self.daemon, self.majors)
 
     def _measured(self, job: Job) -> Iterator[Look]:
         history = self.known.histories.get((job.plan, job.asset), AssetHistory())

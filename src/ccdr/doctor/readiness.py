@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.catalogue import CLOCK_TOLERANCE
-from ccdr.history import BACKUP_END, CHECKED, PRUNED, STORED, TEST_END, AssetHistory, Histories, Record
+from ccdr.history import BACKUP_END, CHECKED, CLEAN, DAMAGED, PRUNED, STORED, TEST_END, AssetHistory, Histories, Record
 from ccdr.ledger import Ledger
 from ccdr.model import Look, human_seconds, utc
 from ccdr.plans import LoadedPlan
@@ -122,13 +122,13 @@ def source_clock(history: AssetHistory) -> Iterator[Look]:
 def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
     """Is the repository looked after, and is anybody told?"""
     plan = loaded.plan
-    newest: Mapping[str, Record] = history.get((plan.plan, None), AssetHistory()).newest
+    done = history.get((plan.plan, None), AssetHistory())
     if plan.retention is None:
         said = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
         yield Look.warn("retention", said, "add `retention: {keep_within: 35d}` to the plan")
     else:
-        yield from _pruned(newest.get(PRUNED))
-    yield _checked(loaded, newest.get(CHECKED), now)
+        yield from _pruned(done.newest.get(PRUNED))
+    yield _checked(loaded, done, now)
     if plan.notify.urls_file is None and plan.notify.ping_file is None:
         said = "nobody is told when something fails"
         yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
@@ -154,19 +154,20 @@ def _pruned(record: Record | None) -> Iterator[Look]:
         yield Look.ok(what, f"last carried out {record['time'][:19]}Z")
 
 
-def _checked(loaded: LoadedPlan, record: Record | None, now: datetime) -> Look:
-    what, plan = "repository check", loaded.plan
+def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
+    what, plan, record = "repository check", loaded.plan, done.newest.get(CHECKED)
     cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
     if record is None:
         said = "its stored data was never read and verified"
-        return Look.warn(what, said, "let `ccdr run` do it by the plan's `upkeep: {check: …}`")
-    result, when = record.get("result"), f"{record['time'][:19]}Z"
-    if result == "DAMAGED":
-        do = "test every asset, restore what is damaged from another copy, and back up anew"
-        return Look.fail(what, f"the check of {when} found damage: {record.get('reason')}", do)
-    if result != "CLEAN":
-        said = f"the check of {when} proved nothing: {record.get('reason')}"
-        return Look.unknown(what, said, "see that the repository can be reached, then let it run again")
+        return Look.warn(what, said, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`")
+    when = f"{record['time'][:19]}Z"
+    if damaged := sorted(part for part, (_, result) in done.read.items() if result == DAMAGED):
+        said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
+        do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
+        return Look.fail(what, said, do)
+    if record.get("result") != CLEAN:
+        said = f"that of {when} proved nothing: {record.get('reason')}"
+        return Look.warn(what, said, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`")
     gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
     if now - utc(record["time"]) > gap + timedelta(hours=1):
         return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")

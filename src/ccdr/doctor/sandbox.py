@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.errors import BackupBad, TestBroken
 from ccdr.interfaces import SandboxNeeds
 from ccdr.model import Look, human_bytes
-from ccdr.sandbox.docker import DockerFacts
+from ccdr.sandbox.docker import DockerFacts, Image
 from ccdr.sandbox.lab import Lab
 from ccdr.services import Job, Services
 
 
-def sandbox(job: Job, services: Services, daemon: DockerFacts | None) -> Iterator[Look]:
+@dataclass
+class Majors:
+    """Which version each image holds, asked of each once: many assets share one."""
+
+    _known: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, job: Job, image: Image, services: Services) -> str | None:
+        key = (job.engine.engine_name, image.id)
+        with self._lock:
+            if key not in self._known:
+                with services.state.run(services.clock) as run:  # its name tells the reaper that it is in use
+                    self._known[key] = services.lab.major_in(job.engine, image, run.id)
+            return self._known[key]
+
+
+def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Look]:
     """Nothing for an asset that is not tested, or is tested without a sandbox."""
     what, engine = "sandbox", job.engine
     if engine.restore_test is None or not (engine.has_server or any(c.needs_sandbox for c in job.checks)):
@@ -32,8 +50,7 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None) -> Iterato
             what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
         )
         return
-    with services.state.run(services.clock) as run:  # its name tells the reaper that the container is in use
-        found = services.lab.major_in(engine, image, run.id)
+    found = majors.of(job, image, services)
     if engine.has_server and found is None:
         yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
     elif engine.has_server and major is not None and found != major:

@@ -45,7 +45,7 @@ def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Look]:
 def _password(loaded: LoadedPlan, host: Host) -> Look:
     what, better = "repository password", "make a longer one: head -c 32 /dev/urandom | base64, by `restic key passwd`"
     try:
-        secret = password(loaded.plan.repository, host.with_(no_progress=30.0), what="repository", shortest=SHORTEST)
+        secret = password(loaded.plan.repository, host, what="repository", shortest=SHORTEST)
     except UsageProblem as error:
         return Look.fail(what, str(error), error.hint or better)
     except CcdrError as error:

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ ANYBODY = (
     "http://acs.amazonaws.com/groups/global/AllUsers",
     "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
 )
-_DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403")
 _UNKNOWN_CALL = ("NotImplemented", "MethodNotAllowed", "501", "405")
 _WRONG_KEY = (
     "InvalidAccessKeyId",
@@ -41,14 +40,9 @@ _WRONG_KEY = (
 class Refused(CcdrError):
     """The store answered, and said no. `code` is its own word for it."""
 
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message, hint="give the credential that right, or run this with one that has it")
+    def __init__(self, message: str, code: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or "give the credential that right, or run this with one that has it")
         self.code = code
-
-    @property
-    def denied(self) -> bool:
-        """It is this credential that may not."""
-        return self.code in _DENIED
 
     @property
     def unknown_credential(self) -> bool:
@@ -67,11 +61,12 @@ class ObjectLock:
 @dataclass(frozen=True)
 class Canary:
     """What trying to delete has shown. `held`: a locked version could not be deleted (None: none was tried, as
-    nothing can be deleted, or the credential may lock nothing). `deletable`: one that nothing locks could be."""
+    nothing can be deleted, or the credential may write or lock nothing). `deletable`: one that nothing locks could
+    be."""
 
     held: bool | None
     deletable: bool
-    said: str | None = None  # why nothing could be locked
+    said: str | None = None  # the store's word for why nothing could be locked
 
 
 @dataclass(frozen=True)
@@ -192,7 +187,7 @@ class Bucket:
                     call()
                     found.append(told)
                 except ClientError as error:
-                    if _status(error) >= 500:
+                    if _status(error) not in (401, 403, 404):
                         raise
         with contextlib.suppress(Refused), self._asked("for its ACL") as client:  # not every credential may ask
             for grant in client.get_bucket_acl(Bucket=self.name).get("Grants", []):
@@ -223,9 +218,12 @@ class Bucket:
             try:
                 put = client.put_object(Bucket=self.name, Key=key, Body=b"canary", **extra)
             except Exception as error:
-                if lock and _refusal(error):
-                    return Canary(None, self.canary(prefix, lock=False).deletable, _code(error))
-                raise
+                if not _refusal(error):
+                    raise
+                if lock:  # it may be that right alone which is missing
+                    return replace(self.canary(prefix, lock=False), said=_code(error))
+                # What is not there can be deleted by whoever may delete.
+                return Canary(None, self._deleted(client, key, "null"), said=_code(error))
             version = put.get("VersionId") or "null"  # by name: without one, a deletion may leave a marker
             if not lock:
                 return Canary(None, self._deleted(client, key, version))
@@ -242,7 +240,16 @@ class Bucket:
 
     def _left(self, client: S3Client, place: str) -> tuple[datetime, list[tuple[str, str]]]:
         """The store's clock, and what earlier looks left (key, version)."""
-        said = client.list_object_versions(Bucket=self.name, Prefix=place)
+        try:
+            said = client.list_object_versions(Bucket=self.name, Prefix=place)
+        except Exception as error:
+            if not _refusal(error):
+                raise
+            raise Refused(
+                f"the bucket {self.name} does not let this credential list versions ({_code(error)})",
+                _code(error),
+                hint="allow the credential s3:ListBucketVersions",
+            ) from None
         date = said["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         now = parsedate_to_datetime(date).astimezone(UTC) if date else datetime.now(UTC)
         old = now - timedelta(seconds=LEFT_AFTER)

@@ -64,6 +64,9 @@ def judged(facts: Mapping[str, Any], user: str) -> Iterator[Look]:
         short = True
         said = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
         yield Look.fail(what, said, f"as a superuser, for each: GRANT SELECT ON LARGE OBJECT … TO {user};")
+    if not facts["tables"]:
+        short = True
+        yield Look.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")
     if not short:
         yield Look.ok(what, f"{user} may read all {facts['tables']} tables and sequences, and every large object")
     yield _writing(facts, user)
