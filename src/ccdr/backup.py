@@ -83,7 +83,11 @@ def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger
     """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
     after that is in the result and in the ledger, an interrupt included (and raised again)."""
     repo = services.repository(job.loaded, job.limits, gentle=True)
-    with services.state.lock(job.plan, job.asset, "backup"), services.state.run(services.clock) as run:
+    with (
+        services.state.lock(job.plan, job.asset, "backup"),
+        services.state.reading(repo.location),
+        services.state.run(services.clock) as run,
+    ):
         result = BackupResult(job.plan, job.asset, run.id)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)

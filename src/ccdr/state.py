@@ -124,8 +124,9 @@ class State:
 
     @contextlib.contextmanager
     def reading(self, location: str) -> Iterator[None]:
-        """While a snapshot is fetched from the repository at `location`, any number at a time: nothing may be removed
-        from it under our hands, which would look like damage. Locked where that is under way on this host."""
+        """While the repository at `location` is read, or added to, any number at a time: what is removed from it under
+        a reader's hands would look like damage, and a backup would wait for restic's lock, and then fail. Locked
+        where old data is being removed on this host."""
         with self._flock(self._repository_lock(location), tries=GLANCES, shared=True) as got:
             if not got:
                 raise Locked(
@@ -135,11 +136,11 @@ class State:
 
     @contextlib.contextmanager
     def rewriting(self, location: str) -> Iterator[None]:
-        """While data is removed from it. Locked where a snapshot is being fetched on this host."""
+        """While data is removed from it. Locked where somebody is reading, or adding to it, on this host."""
         with self._flock(self._repository_lock(location), tries=GLANCES) as got:
             if not got:
                 raise Locked(
-                    "a restore test or a restore is reading from the repository",
+                    "a backup, a restore test, a restore or a check is using the repository",
                     hint="wait for it, then run this again",
                 )
             yield

@@ -217,7 +217,7 @@ def check(
     state, plan = services.state, loaded.plan.plan
     if dry_run:
         return replace(_next_check(loaded, services.histories()), result=PLANNED)
-    with state.lock(plan, "", "upkeep"), state.run(services.clock) as run:
+    with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
         result = _next_check(loaded, services.histories())
         result.run = run.id
         about = {"part": result.part, "parts": result.parts}

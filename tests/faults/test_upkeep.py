@@ -7,21 +7,33 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.faulty_proxy import Mode, faulty_proxy
 from tests.harness import Quiet, ShiftedClock, Site, eventually
-from tests.stored import LIMITS, again, assert_clean, other_host, pristine, restic_of, settled_file, with_repository
+from tests.stored import (
+    LIMITS,
+    again,
+    assert_clean,
+    copy_of,
+    on_store,
+    other_host,
+    pristine,
+    restic_of,
+    settled_file,
+    with_repository,
+)
 
 from ccdr.catalogue import PRUNED
+from ccdr.demo.store import Store
 from ccdr.model import Snapshot
 from ccdr.retention import Policy, kept_by_rules
 from ccdr.upkeep import Check, Prune, check, prune
 
-KEEP_ONE = "retention: {keep_last: 1}\nupkeep: {parts: 4}\n"
+KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
 
 
 @pytest.fixture(scope="module")
@@ -214,15 +226,18 @@ def test_a_vanished_snapshot_stops_all_removal_until_its_own_time_is_up(site: Si
     assert [(s.id, "vanished" in why) for s, why in later.removed] == [(lost, True)]
 
 
-def test_locks_keep_a_prune_and_a_test_apart(site: Site) -> None:
-    services = site.services()
-    with services.state.reading(site.loaded().plan.repository.location):
+def test_nobody_reads_or_adds_while_old_data_is_removed(site: Site) -> None:
+    services, location = site.services(), site.loaded().plan.repository.location
+    with services.state.reading(location):
         done = site.run("upkeep", "p", "--prune")
         assert done.code == 5 and done.json["prune"]["result"] == "LOCKED", done
         assert site.run("test", "p").code == 0, "any number may read"
-    with services.state.rewriting(site.loaded().plan.repository.location):
-        assert site.run("test", "p").code == 5
-    assert len(there(site)) == 4
+        assert site.run("upkeep", "p", "--check").code == 0
+    before = len(site.records())
+    with services.state.rewriting(location):
+        for verb in (["test", "p"], ["backup", "p"], ["upkeep", "p", "--check"]):
+            assert site.run(*verb).code == 5
+    assert len(there(site)) == 4 and len(site.records()) == before, "not a failure, only later"
 
 
 def test_a_repository_that_keeps_what_was_forgotten_is_told(site: Site) -> None:
@@ -338,6 +353,17 @@ def test_a_planted_mark_does_not_hide_that_the_newest_is_gone(site: Site, elsewh
         assert (done.code, done.json["verdict"]) == (1, "FAIL") and "vanished" in done.json["reason"], done
 
 
+def test_a_planted_mark_never_explains_the_last_one_however_old(site: Site) -> None:
+    """All of them are past their time, so that retention alone would let every one go: the last one has vanished."""
+    retention(site, "keep_within: 10d")
+    last = known(site)[-1]
+    plant(site, known(site))
+    late, loaded = site.services(ShiftedClock(timedelta(days=30))), site.loaded()
+    limits = loaded.plan.limits_of("recordings")
+    told = late.synchronise(loaded, late.repository(loaded, limits), ["recordings"])
+    assert last in [s.id for s in told.vanished]
+
+
 def test_without_a_mark_what_is_gone_has_vanished(site: Site, elsewhere: Site) -> None:
     restic_of(site.root, "forget", known(site)[0])
     assert "vanished" in elsewhere.run("test", "p").json["findings"][0]
@@ -429,28 +455,8 @@ def problems(site: Site) -> list[str]:
 
 
 def pack_of_first_recording(site: Site) -> Path:
-    listed = [json.loads(n) for n in restic_of(site.root, "ls", "--json", known(site)[0], "--no-lock").splitlines()]
-    assert any(str(n.get("path", "")).endswith("call0.wav") for n in listed)
-    found = restic_of(site.root, "find", "--json", "--show-pack-id", "call0.wav", "--no-lock")
-    assert found
-    index = {
-        b["id"]: p["id"]
-        for i in (site.repo / "index").iterdir()
-        for p in json.loads(restic_of(site.root, "cat", "index", i.name))["packs"]
-        for b in p["blobs"]
-    }
-    tree = json.loads(restic_of(site.root, "cat", "snapshot", known(site)[0]))["tree"]
-    blobs = [b for node in walk(site, tree) if node["name"] == "call0.wav" for b in node["content"]]
-    pack = index[blobs[0]]
-    return site.repo / "data" / pack[:2] / pack
-
-
-def walk(site: Site, tree: str) -> Iterator[dict[str, Any]]:
-    for node in json.loads(restic_of(site.root, "cat", "blob", tree))["nodes"]:
-        if node["type"] == "dir":
-            yield from walk(site, node["subtree"])
-        else:
-            yield node
+    """The oldest pack that is large enough to hold it."""
+    return min((p for p in packs(site) if p.stat().st_size > 60_000), key=lambda p: p.stat().st_mtime)
 
 
 @pytest.mark.parametrize("what", ["pack", "index", "snapshot"])
@@ -463,26 +469,101 @@ def test_missing_files_are_damage_at_the_first_check(site: Site, what: str) -> N
     assert found.reason and found.findings and len(found.reason) < 2000
 
 
-def test_a_repository_that_is_away_or_locked_proves_nothing(site: Site) -> None:
-    moved = site.root / "unmounted"
-    site.repo.rename(moved)
-    away = site.run("upkeep", "p", "--check")
-    assert away.json["check"]["result"] == "INCONCLUSIVE" and away.code in (1, 3), away
-    moved.rename(site.repo)
-    holder = site.root / "plans" / "key"
-    env = {"PATH": os.environ["PATH"], "RESTIC_PASSWORD_FILE": str(holder)}
+def test_a_repository_that_is_away_proves_nothing(site: Site) -> None:
+    site.repo.rename(site.root / "unmounted")
+    away = site.run("upkeep", "p")
+    assert away.code == 1, away  # as with a backup: somebody must look where it went
+    assert (away.json["check"]["result"], away.json["prune"]["result"]) == ("INCONCLUSIVE", "FAILED")
+    assert not site.repo.exists()
+    (site.root / "unmounted").rename(site.repo)
+    found = site.run("upkeep", "p", "--check")
+    assert (found.code, found.json["check"]["part"]) == (0, 1), "what was not read is still to be read"
+    assert_clean(site)
+
+
+def test_a_prune_waits_for_backups_of_other_hosts_and_a_check_does_not(site: Site) -> None:
+    env = {"PATH": os.environ["PATH"], "RESTIC_PASSWORD_FILE": str(site.root / "plans" / "key")}
     argv = ["restic", "-r", str(site.repo), "--no-cache", "backup", "--stdin"]
     with subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as backup:
         assert eventually(lambda: any((site.repo / "locks").iterdir()))
-        for flag, name in (("--check", "check"), ("--prune", "prune")):
-            done = site.run("upkeep", "p", flag)
-            assert done.code == 3 and "locked" in done.json[name]["reason"], done
+        done = site.run("upkeep", "p")
+        assert done.code == 3 and "locked" in done.json["prune"]["reason"], done
+        assert done.json["check"]["result"] == "CLEAN"
         backup.kill()
     assert len(there(site)) == 4
-    # The dead backup's lock is removed by whoever needs the repository next.
-    found = site.run("upkeep", "p", "--check")
-    assert (found.code, found.json["check"]["part"]) == (0, 1), "what was not read is still to be read"
-    assert problems(site) == []
+    healed = site.run("upkeep", "p", "--prune")  # the dead backup's lock goes
+    assert (healed.code, len(there(site))) == (0, 1), healed
+    assert_clean(site)
+
+
+def test_damage_that_may_be_another_hosts_prune_proves_nothing(site: Site) -> None:
+    """restic's exclusive lock is held, its owner alive: what is missing may just have been replaced."""
+    flip(packs(site)[-1])
+    env = {"PATH": os.environ["PATH"], "RESTIC_PASSWORD_FILE": str(site.root / "plans" / "key")}
+    with subprocess.Popen(["restic", "-r", str(site.repo), "--no-cache", "check", "--read-data"], env=env,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as holder:  # fmt: skip
+        assert eventually(lambda: any((site.repo / "locks").iterdir()))
+        holder.send_signal(signal.SIGSTOP)
+        retention(site, "keep_last: 1", parts=1)
+        checked_now, tested = site.run("upkeep", "p", "--check"), site.run("test", "p")
+        holder.kill()
+    assert checked_now.code == 3 and "holds the repository" in checked_now.json["check"]["reason"], checked_now
+    assert (tested.code, tested.json["verdict"]) == (3, "INCONCLUSIVE"), tested
+    assert_stale_lock_hides_nothing(site)
+
+
+def assert_stale_lock_hides_nothing(site: Site) -> None:
+    restic_of(site.root, "unlock")
+    assert site.run("upkeep", "p", "--check").json["check"]["result"] == "DAMAGED"
+    assert site.run("test", "p").json["verdict"] == "FAIL"
+
+
+def test_on_a_real_store(site: Site, store: Store) -> None:
+    on_store(site, store, "ccdr-upkeep")
+    retention(site, "keep_last: 1", parts=2)
+    done = site.run("upkeep", "p")
+    assert done.code == 0, done
+    assert len(done.json["prune"]["removed"]) == 3 and len(known(site)) == 1
+    assert done.json["prune"]["repository_bytes"] > 60_000 and done.json["prune"]["freed_bytes"] >= 0
+    assert done.json["prune"]["capacity"]["free_bytes"] is None
+    assert site.run("upkeep", "p", "--check").json["check"]["full_since"]
+    tested = site.run("test", "p")
+    assert (tested.code, tested.json["findings"]) == (0, []), tested
+    assert_clean(site)
+
+
+def test_a_store_that_breaks_during_upkeep_is_no_damage_and_loses_nothing(
+    site: Site, store: Store, tmp_path: Path
+) -> None:
+    modes: tuple[Mode, ...] = ("5xx", "reset", "stall")
+    for mode in modes:
+        (tmp_path / mode).mkdir()
+    with ThreadPoolExecutor(len(modes)) as pool:  # they wait more than they work
+        list(pool.map(lambda mode: breaks(copy_of(site, tmp_path / mode), store, mode), modes))
+
+
+def breaks(site: Site, store: Store, mode: Mode) -> None:
+    with faulty_proxy(store.endpoint) as proxy:
+        on_store(site, store, f"ccdr-upkeep-{mode}", endpoint=proxy.endpoint)
+        retention(site, "keep_last: 1", parts=1)
+        last = known(site)[-1]
+        proxy.after(12_000, mode)
+        found = site.run("upkeep", "p", "--check")
+        assert proxy.tripped.is_set()
+        assert (found.code, found.json["check"]["result"]) == (3, "INCONCLUSIVE"), found
+        for size in (9_000, 25_000, 45_000):  # while asking, while removing, while pruning
+            proxy.set("pass")
+            proxy.after(size, mode)
+            done = site.run("upkeep", "p", "--prune")
+            assert done.code in (0, 3), done
+        proxy.set("pass")
+        for flag in ("--prune", "--check"):
+            healed = site.run("upkeep", "p", flag)
+            assert healed.code == 0, healed
+        tested = site.run("test", "p")
+        assert (tested.code, tested.json["findings"]) == (0, []), tested
+        assert known(site) == [last]
+        assert problems(site) == []
     assert_clean(site)
 
 

@@ -122,3 +122,53 @@ def test_a_mark_holds_until_its_line_changes(ledger: Ledger) -> None:
     path = ledger.directory / mark.segment
     path.write_bytes(path.read_bytes().replace(b'"PASS"', b'"FAIL"'))
     assert not ledger.holds(mark)
+
+
+def checked(seq: int, part: int, result: str, parts: int = 3) -> dict[str, Any]:
+    body = {"part": part, "parts": parts, "result": result, "repository_bytes": seq}
+    return {"kind": "check.end", "seq": seq, "time": f"2026-11-{seq:02}T06:00:00Z", "plan": "p", "asset": None,
+            "run": f"c{seq}", **body}  # fmt: skip
+
+
+def proof(seq: int, verdict: str, selected: str = "latest") -> dict[str, Any]:
+    return {"kind": "restore_test.end", "seq": seq, "time": f"2026-11-{seq:02}T07:00:00Z", "plan": "p", "asset": "a",
+            "run": f"t{seq}", "verdict": verdict, "snapshot": {"id": "s", "verdict": verdict, "selected": selected}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("after", "open_"),
+    [
+        ([], True),
+        ([proof(5, "PASS")], False),
+        ([proof(5, "PASS", "oldest")], True),  # proves nothing of the newest
+        ([proof(5, "FAIL")], True),
+        ([proof(5, "INCONCLUSIVE")], True),
+        ([checked(5, 3, "CLEAN")], True),  # another part
+        ([proof(5, "PASS"), checked(6, 2, "DAMAGED")], True),
+    ],
+)
+def test_damage_stays_open_until_the_newest_is_tested_good(after: list[dict[str, Any]], open_: bool) -> None:
+    found = read_history([proof(2, "PASS"), checked(3, 1, "CLEAN"), checked(4, 2, "DAMAGED"), *after])
+    damage = found["p", "a"].damage_since(found["p", None])
+    assert (damage is not None) is open_
+
+
+def test_parts_are_followed_through_their_cycles() -> None:
+    results = ["CLEAN", "DAMAGED", "INCONCLUSIVE", "CLEAN", "CLEAN"]
+    found = read_history(
+        checked(n + 1, part, r) for n, (part, r) in enumerate(zip([1, 2, 3, 3, 1], results, strict=True))
+    )
+    upkeep = found["p", None]
+    assert upkeep.cycle == ["1"] and {p: r for p, (_, r) in upkeep.read.items()} == {
+        "1": "CLEAN",
+        "2": "DAMAGED",
+        "3": "CLEAN",
+    }
+    read_history([checked(9, 1, "CLEAN", parts=5)], found)
+    assert (upkeep.parts, list(upkeep.read), upkeep.cycle) == (5, ["1"], ["1"])
+
+
+def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MOST_SIZES", 3)
+    found = read_history([checked(n, 1, "CLEAN") for n in range(1, 9)])
+    assert found["p", None].sizes == {"2026-11-06": 6, "2026-11-07": 7, "2026-11-08": 8}

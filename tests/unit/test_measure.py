@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.measure import Point, exposure, judge, worst_exposure
+from ccdr.measure import NEVER, Point, exposure, full_in, growth, judge, worst_exposure
 from ccdr.model import ObjectiveVerdict
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
@@ -113,3 +113,25 @@ def test_infinite_is_null_and_breached() -> None:
 @pytest.mark.parametrize("achieved", [60.0, 59.999])
 def test_an_objective_reached_exactly_is_met(achieved: float) -> None:
     assert judge(60, achieved).verdict is ObjectiveVerdict.MET
+
+
+def sizes(*counts: int) -> dict[str, int]:
+    return {(EPOCH + timedelta(days=n)).date().isoformat(): count for n, count in enumerate(counts)}
+
+
+@given(st.integers(0, 10**15), st.integers(-(10**12), 10**12), st.integers(2, 400))
+def test_what_grows_on_a_straight_line_is_foretold(first: int, daily: int, days: int) -> None:
+    slope = growth(sizes(*(first + daily * n for n in range(days))))
+    assert slope == pytest.approx(daily, abs=max(1, abs(first) * 1e-9))
+
+
+def test_growth_needs_two_days_and_takes_the_trend_over_a_prune() -> None:
+    assert growth({}) is None and growth(sizes(5)) is None
+    saw = growth(sizes(100, 200, 300, 150, 250, 350, 200, 300, 400))
+    assert saw is not None and 0 < saw < 100
+
+
+def test_a_disk_is_full_when_what_is_free_is_taken() -> None:
+    assert full_in(1000, 100.0) == 10 * 86400
+    assert full_in(1000, 0.0) == full_in(1000, -5.0) == NEVER
+    assert full_in(None, 100.0) is None and full_in(1000, None) is None
