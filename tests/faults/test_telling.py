@@ -231,9 +231,12 @@ def test_a_status_that_could_not_be_had_is_no_good_news(world: World, mailbox: M
     assert [s.subject for s in told.sent] == ["ccdr: p: ledger does NOT VERIFY"]
 
 
-def test_a_dry_run_tells_nobody(world: World, mailbox: Mailbox) -> None:
+def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
+    world = World(Site(tmp_path), HandClock(datetime.now(UTC)))
+    world.site.recordings(tmp_path / "spool")
     world.notify(mailbox.url())
-    world.clock.time = datetime.now(UTC)
+    world.stored()
+    world.tested()
     world.failed()
     (first,) = world.site.run("notify", "test", "p", "--dry-run").json["would_send"]
     assert first["subject"] == "ccdr: p: recordings backup FAILED" and mailbox.raw == []
