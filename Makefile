@@ -24,7 +24,8 @@ venv: ## only .venv, from requirements.lock
 demo: setup ## the main job on a sample contact centre, nothing to configure
 	@.venv/bin/ccdr demo
 
-test: setup ## the tests, real servers included; ARGS="-k name" selects
+test: ## the tests, real servers included; ARGS="-k name" selects
+	@deploy/setup/setup test
 	@$(PYTHON) -m pytest $(ARGS)
 
 soak: setup ## 500 random SIGKILLs over `ccdr run`; KILLS=n, SEED=n
