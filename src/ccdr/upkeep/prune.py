@@ -1,4 +1,4 @@
-"""Look after a plan's repository: remove what its retention lets go, and read a part of what stays.
+"""Remove what a plan's retention lets go.
 
 A snapshot goes only by its full id, from our own catalogue or our own tags; what is not ours is never touched. Other
 hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is left before anything is removed.
@@ -7,8 +7,7 @@ hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ccdr import measure
@@ -22,166 +21,25 @@ from ccdr.catalogue import (
     removals,
     removals_text,
 )
-from ccdr.errors import CcdrError, Exit, own_error, worst
+from ccdr.errors import CcdrError
 from ccdr.history import (
-    CHECK_START,
-    CHECKED,
-    CLEAN,
-    DAMAGED,
-    INCONCLUSIVE,
     PRUNE_START,
     AssetHistory,
     Histories,
 )
 from ccdr.history import PRUNED as PRUNE_END
 from ccdr.interfaces import Progress
-from ccdr.model import RecordRef, Snapshot, human_seconds, rfc3339, utc
-from ccdr.plans import LimitsInForce, LoadedPlan
-from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.model import Snapshot, human_seconds, rfc3339, utc
+from ccdr.plans import LoadedPlan
 from ccdr.retention import Decision, Policy, Standing, decide, expired
 from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.upkeep.outcome import DONE, NO_RETENTION, PLANNED, Prune
+from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
 
-DONE, FAILED, PLANNED = "DONE", "FAILED", "PLANNED"  # planned: a dry run
 REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
-NO_RETENTION = "the plan states no retention: nothing is ever removed"
-
-
-@dataclass
-class Capacity:
-    """What the repository takes and how long that can go on. Bytes; `free` is None where it cannot be told,
-    `growth` (bytes a day) where too little is recorded."""
-
-    taken: int | None = None
-    free: int | None = None
-    growth: float | None = None
-
-    @property
-    def full_in(self) -> float | None:
-        """Seconds until the disk is full, if it goes on like this; infinite where nothing grows."""
-        return measure.full_in(self.free, self.growth)
-
-    def as_json(self) -> dict[str, object]:
-        full = self.full_in
-        known = full is not None and full != measure.NEVER
-        return {
-            "repository_bytes": self.taken,
-            "free_bytes": self.free,
-            "growth_bytes_per_day": None if self.growth is None else round(self.growth),
-            "full_in_s": round(full) if known and full is not None else None,
-        }
-
-
-@dataclass
-class Prune:
-    """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
-
-    plan: str
-    run: str | None = None
-    result: str = FAILED
-    reason: str | None = None
-    hint: str | None = None
-    decisions: dict[str, list[Decision]] = field(default_factory=dict)
-    removed: list[tuple[Snapshot, str]] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    capacity: Capacity = field(default_factory=Capacity)
-    freed: int | None = None  # bytes
-    left_behind: list[str] = field(default_factory=list)
-    failure: Exit = Exit.NOT_CARRIED_OUT
-    record: RecordRef | None = None
-
-    @property
-    def exit_code(self) -> Exit:
-        codes = [self.failure] if self.result == FAILED else []
-        codes += [Exit.FINDING] if self.findings else []
-        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
-        return worst(codes)
-
-    def each(self) -> Iterator[tuple[str, Decision]]:
-        for asset, decisions in self.decisions.items():
-            for decision in decisions:
-                yield asset, decision
-
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        gone = {s.id for s, _ in self.removed}
-        kept = {asset: sum(d.snapshot.id not in gone for d in found) for asset, found in self.decisions.items()}
-        held = [
-            {"asset": asset, "id": d.snapshot.id, "since": rfc3339(d.held_since), "why": list(d.why)}
-            for asset, d in self.each()
-            if d.held_since is not None
-        ]
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "removed": [_shown(s.asset, s) | {"why": why} for s, why in self.removed],
-            "kept": kept,
-            "held": held,
-            "findings": self.findings,
-            "repository_bytes": self.capacity.taken,
-            "freed_bytes": self.freed,
-            "left_behind": self.left_behind,
-        }
-
-    def as_json(self) -> dict[str, object]:
-        decisions = [
-            {**_shown(asset, d.snapshot), "keep": d.keep, "why": list(d.why), "overdue": d.overdue}
-            for asset, d in self.each()
-        ]
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint, "decisions": decisions}
-        return {**about, "capacity": self.capacity.as_json(), "record": record}
-
-
-@dataclass
-class Check:
-    """What one check of a part of the repository's data has shown. `covered` parts were read and found clean in the
-    present cycle; `full_since`: every part was read and found clean since then, None where one was not."""
-
-    plan: str
-    run: str | None = None
-    result: str = INCONCLUSIVE
-    reason: str | None = None
-    hint: str | None = None
-    part: int = 1
-    parts: int = 1
-    covered: int = 0
-    full_since: datetime | None = None
-    findings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    capacity: Capacity = field(default_factory=Capacity)
-    left_behind: list[str] = field(default_factory=list)
-    failure: Exit = Exit.NOT_CARRIED_OUT
-    record: RecordRef | None = None
-
-    @property
-    def exit_code(self) -> Exit:
-        codes = [Exit.FINDING] if self.result == DAMAGED else []
-        codes += [self.failure] if self.result == INCONCLUSIVE else []
-        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
-        return worst(codes)
-
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "part": self.part,
-            "parts": self.parts,
-            "covered": self.covered,
-            "full_since": self.full_since and rfc3339(self.full_since),
-            "findings": self.findings,
-            "seconds": round(self.seconds, 3),
-            "repository_bytes": self.capacity.taken,
-            "left_behind": self.left_behind,
-        }
-
-    def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint}
-        return {**about, "capacity": self.capacity.as_json(), "record": record}
 
 
 def prune(
@@ -192,7 +50,7 @@ def prune(
     UsageProblem and Locked are raised before anything is done; what happens after that is in the result and in the
     ledger, an interrupt included (and raised again). `dry_run` only decides: it takes no lock and records nothing.
     """
-    repo = services.repository(loaded, _limits(loaded))
+    repo = services.repository(loaded, limits_of(loaded))
     if dry_run:
         result = Prune(loaded.plan.plan)
         _Pruning(loaded, services, repo, progress, result).decide()
@@ -202,60 +60,8 @@ def prune(
     with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
         result = Prune(plan, run.id)
         work = _Pruning(loaded, services, repo, progress, result)
-        _recorded(services, PRUNE_START, PRUNE_END, loaded, run, trigger, {}, result, lambda: work.carry_out(run))
+        recorded(services, PRUNE_START, PRUNE_END, loaded, run, trigger, {}, result, lambda: work.carry_out(run))
     return result
-
-
-def check(
-    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
-) -> Check:
-    """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
-
-    Raises as `prune` does; `dry_run` only says which part would be read.
-    """
-    repo = services.repository(loaded, _limits(loaded))
-    state, plan = services.state, loaded.plan.plan
-    if dry_run:
-        return replace(_next_check(loaded, services.histories()), result=PLANNED)
-    with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
-        result = _next_check(loaded, services.histories())
-        result.run = run.id
-        about = {"part": result.part, "parts": result.parts}
-
-        def work() -> None:
-            _check(loaded, services, repo, progress, result, run)
-
-        _recorded(services, CHECK_START, CHECKED, loaded, run, trigger, about, result, work)
-    return result
-
-
-def _recorded(
-    services: Services,
-    start: str,
-    end: str,
-    loaded: LoadedPlan,
-    run: Run,
-    trigger: Trigger,
-    about: Mapping[str, object],
-    result: Prune | Check,
-    work: Callable[[], None],
-) -> None:
-    """A run has a start and an end in the ledger, whatever happens in between."""
-    where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
-    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
-    interrupted: BaseException | None = None
-    try:
-        work()
-    except KeyboardInterrupt as error:
-        interrupted, result.reason = error, "interrupted"
-    except (CcdrError, OSError) as error:
-        result.reason, result.hint = str(error), getattr(error, "hint", None)
-        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
-    except Exception as error:
-        result.reason, result.hint = own_error(error)
-    result.record = services.ledger.append(end, **where, body=result.body())
-    if interrupted is not None:
-        raise interrupted
 
 
 class _Pruning:
@@ -280,16 +86,16 @@ class _Pruning:
         for snapshot in self._lapsed:
             services.catalogue.remove(snapshot)
             result.removed.append((snapshot, "it had vanished; by now its time would be up"))
-        before = _size(repo)
+        before = size(repo)
         going = [(d.snapshot, ", ".join(d.why)) for _, d in result.each() if not d.keep]
         self._leave_mark([s for s, _ in going], run)
         if going:
             self._remove(going)
         self._drop_marks()
         self._progress.step("removing data that nothing refers to")
-        storage.prune(repo, _tenths(self._progress, "removing data that nothing refers to"))
+        storage.prune(repo, tenths(self._progress, "removing data that nothing refers to"))
         result.result = DONE
-        result.capacity = _capacity(self._loaded, services, repo)
+        result.capacity = capacity_of(self._loaded, services, repo)
         if before is not None and result.capacity.taken is not None:
             result.freed = max(0, before - result.capacity.taken)
         with contextlib.suppress(CcdrError):
@@ -477,86 +283,6 @@ class _Pruning:
         return left
 
 
-def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
-    what = f"reading part {result.part} of {result.parts}"
-    progress.step(what)
-    began = services.clock.monotonic()
-    damage = storage.check(repo, result.part, result.parts, run.directory("cache"), _tenths(progress, what))
-    result.seconds = services.clock.monotonic() - began
-    if damage is None:
-        result.result = CLEAN
-    else:
-        result.result, result.reason = DAMAGED, damage.said
-        result.hint = (
-            "restore-test the newest snapshots now; keep a copy of the repository before `restic repair`: "
-            "https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
-        )
-        result.findings = [f"the repository is damaged: {damage.said}"]
-    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
-    history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
-    result.covered, result.full_since = _coverage(history, result.parts)
-    result.capacity = _capacity(loaded, services, repo)
-
-
-def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
-    """The part that was never read, or longest ago. One that could not be read stays the next one; a damaged one was
-    read, so that the others have their turn."""
-    history = histories.get((loaded.plan.plan, None), AssetHistory())
-    parts = min(loaded.plan.upkeep.parts, storage.MOST_PARTS)
-    read = history.read if history.parts == parts else {}
-    part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
-    covered, full_since = _coverage(history, parts)
-    return Check(loaded.plan.plan, part=part, parts=parts, covered=covered, full_since=full_since)
-
-
-def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:
-    """How many parts were read and found clean in the present cycle, and since when all were."""
-    if history.parts != parts:
-        return 0, None
-    clean = {part: utc(when) for part, (when, result) in history.read.items() if result == CLEAN}
-    return sum(part in clean for part in history.cycle), min(clean.values()) if len(clean) == parts else None
-
-
-def _size(repo: Restic) -> int | None:
-    with contextlib.suppress(CcdrError):
-        return storage.size(repo)
-    return None
-
-
-def _capacity(loaded: LoadedPlan, services: Services, repo: Restic) -> Capacity:
-    """It is a note on what was done: a store that does not answer any more leaves it empty."""
-    taken = _size(repo)
-    if taken is None:
-        return Capacity()
-    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
-    today = services.clock.now().date().isoformat()
-    return Capacity(taken, storage.room(repo), measure.growth({**history.sizes, today: taken}))
-
-
-def _tenths(progress: Progress, what: str) -> storage.OnCount:
-    """Tells a person how far it is, ten times at most."""
-    told: dict[str, int] = {}
-
-    def count(done: int, total: int, unit: str) -> None:
-        tenth = 10 * done // max(total, 1)
-        if tenth > told.get(unit, 0) and done < total:
-            told[unit] = tenth
-            progress.step(f"{what}: {done} of {total} {unit}")
-
-    return count
-
-
-def _limits(loaded: LoadedPlan) -> LimitsInForce:
-    """The plan's own limits: upkeep is not of one asset."""
-    limits = loaded.plan.limits
-    return LimitsInForce(
-        upload=limits.upload,
-        download=limits.download,
-        no_progress=limits.no_progress or NO_PROGRESS,
-        lock_wait=limits.lock_wait or LOCK_WAIT,
-    )
-
-
 def _of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
     """A snapshot that never came into the catalogue, as far as its tags tell."""
     return Snapshot(
@@ -572,7 +298,3 @@ def _of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
         root="/",
         manifest_sha256="",
     )
-
-
-def _shown(asset: str, snapshot: Snapshot) -> dict[str, object]:
-    return {"asset": asset, "id": snapshot.id, "consistent_point": rfc3339(snapshot.consistent_point)}

@@ -1,0 +1,87 @@
+"""Read a part of what a repository holds, the one that was read longest ago."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from ccdr.history import (
+    CHECK_START,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    AssetHistory,
+    Histories,
+)
+from ccdr.interfaces import Progress
+from ccdr.model import rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.services import BY_HAND, Services, Trigger
+from ccdr.state import Run
+from ccdr.storage import upkeep as storage
+from ccdr.storage.restic import Restic
+from ccdr.upkeep.outcome import PLANNED, Check
+from ccdr.upkeep.shared import capacity_of, limits_of, recorded, tenths
+
+
+def check(
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
+) -> Check:
+    """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
+
+    Raises as `prune` does; `dry_run` only says which part would be read.
+    """
+    repo = services.repository(loaded, limits_of(loaded))
+    state, plan = services.state, loaded.plan.plan
+    if dry_run:
+        return replace(_next_check(loaded, services.histories()), result=PLANNED)
+    with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
+        result = _next_check(loaded, services.histories())
+        result.run = run.id
+        about = {"part": result.part, "parts": result.parts}
+
+        def work() -> None:
+            _check(loaded, services, repo, progress, result, run)
+
+        recorded(services, CHECK_START, CHECKED, loaded, run, trigger, about, result, work)
+    return result
+
+
+def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
+    what = f"reading part {result.part} of {result.parts}"
+    progress.step(what)
+    began = services.clock.monotonic()
+    damage = storage.check(repo, result.part, result.parts, run.directory("cache"), tenths(progress, what))
+    result.seconds = services.clock.monotonic() - began
+    if damage is None:
+        result.result = CLEAN
+    else:
+        result.result, result.reason = DAMAGED, damage.said
+        result.hint = (
+            "restore-test the newest snapshots now; keep a copy of the repository before `restic repair`: "
+            "https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        )
+        result.findings = [f"the repository is damaged: {damage.said}"]
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
+    result.covered, result.full_since = _coverage(history, result.parts)
+    result.capacity = capacity_of(loaded, services, repo)
+
+
+def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
+    """The part that was never read, or longest ago. One that could not be read stays the next one; a damaged one was
+    read, so that the others have their turn."""
+    history = histories.get((loaded.plan.plan, None), AssetHistory())
+    parts = min(loaded.plan.upkeep.parts, storage.MOST_PARTS)
+    read = history.read if history.parts == parts else {}
+    part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
+    covered, full_since = _coverage(history, parts)
+    return Check(loaded.plan.plan, part=part, parts=parts, covered=covered, full_since=full_since)
+
+
+def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:
+    """How many parts were read and found clean in the present cycle, and since when all were."""
+    if history.parts != parts:
+        return 0, None
+    clean = {part: utc(when) for part, (when, result) in history.read.items() if result == CLEAN}
+    return sum(part in clean for part in history.cycle), min(clean.values()) if len(clean) == parts else None

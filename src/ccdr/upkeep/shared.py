@@ -1,0 +1,89 @@
+"""What prune and check have in common: how they are recorded, and what the repository takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+
+from ccdr import measure
+from ccdr.errors import CcdrError, Exit, own_error
+from ccdr.history import (
+    AssetHistory,
+)
+from ccdr.interfaces import Progress
+from ccdr.plans import LimitsInForce, LoadedPlan
+from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.services import Services, Trigger
+from ccdr.state import Run
+from ccdr.storage import upkeep as storage
+from ccdr.storage.restic import Restic
+from ccdr.upkeep.outcome import Capacity, Check, Prune
+
+
+def recorded(
+    services: Services,
+    start: str,
+    end: str,
+    loaded: LoadedPlan,
+    run: Run,
+    trigger: Trigger,
+    about: Mapping[str, object],
+    result: Prune | Check,
+    work: Callable[[], None],
+) -> None:
+    """A run has a start and an end in the ledger, whatever happens in between."""
+    where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
+    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
+    interrupted: BaseException | None = None
+    try:
+        work()
+    except KeyboardInterrupt as error:
+        interrupted, result.reason = error, "interrupted"
+    except (CcdrError, OSError) as error:
+        result.reason, result.hint = str(error), getattr(error, "hint", None)
+        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
+    except Exception as error:
+        result.reason, result.hint = own_error(error)
+    result.record = services.ledger.append(end, **where, body=result.body())
+    if interrupted is not None:
+        raise interrupted
+
+
+def size(repo: Restic) -> int | None:
+    with contextlib.suppress(CcdrError):
+        return storage.size(repo)
+    return None
+
+
+def capacity_of(loaded: LoadedPlan, services: Services, repo: Restic) -> Capacity:
+    """It is a note on what was done: a store that does not answer any more leaves it empty."""
+    taken = size(repo)
+    if taken is None:
+        return Capacity()
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    today = services.clock.now().date().isoformat()
+    return Capacity(taken, storage.room(repo), measure.growth({**history.sizes, today: taken}))
+
+
+def tenths(progress: Progress, what: str) -> storage.OnCount:
+    """Tells a person how far it is, ten times at most."""
+    told: dict[str, int] = {}
+
+    def count(done: int, total: int, unit: str) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > told.get(unit, 0) and done < total:
+            told[unit] = tenth
+            progress.step(f"{what}: {done} of {total} {unit}")
+
+    return count
+
+
+def limits_of(loaded: LoadedPlan) -> LimitsInForce:
+    """The plan's own limits: upkeep is not of one asset."""
+    limits = loaded.plan.limits
+    return LimitsInForce(
+        upload=limits.upload,
+        download=limits.download,
+        no_progress=limits.no_progress or NO_PROGRESS,
+        lock_wait=limits.lock_wait or LOCK_WAIT,
+    )
