@@ -94,7 +94,7 @@ class Upkeep(Strict):
 
     prune: Cron = Field("0 5 * * 0", description="when snapshots past their retention are removed")
     check: Cron = Field("0 6 * * *", description="when a part of the repository's data is read and verified")
-    parts: int = Field(30, ge=1, le=1000, description="how many checks it takes to read all of the data")
+    parts: int = Field(30, ge=1, le=256, description="how many checks it takes to read all of the data")
 
 
 class Notify(Strict):
