@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -115,6 +116,11 @@ def test_commands_that_follow_name_the_directories_that_were_named(here: Path) -
     assert sorted(p.name for p in here.iterdir()) == ["ccdr-repository", "etc", "some plans", "st", "tests"]
 
 
+def without_size(text: str) -> str:
+    """A server's databases grow while nobody writes to them."""
+    return re.sub(r"\([0-9.]+ [KMG]iB\)", "(…)", text)
+
+
 def test_dry_run_shows_the_texts_and_writes_nothing(here: Path, source: Source, database: str) -> None:
     shown = ccdr(here, "init", url(source, database), "--dry-run", "--json")
     assert shown.code == 0, shown
@@ -123,7 +129,8 @@ def test_dry_run_shows_the_texts_and_writes_nothing(here: Path, source: Source, 
     written = ccdr(here, "init", url(source, database))
     assert written.code == 0, written
     assert set(shown.json["files"]) == {f"plans/{database}.yaml", f"restore_tests/{database}.yaml"}
-    assert shown.json["files"][f"plans/{database}.yaml"] == (here / "plans" / f"{database}.yaml").read_text()
+    there = (here / "plans" / f"{database}.yaml").read_text()
+    assert without_size(shown.json["files"][f"plans/{database}.yaml"]) == without_size(there)
 
 
 # --- servers as they are --------------------------------------------------------------------------------------------
