@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
-from ccdr.errors import BackupFailed, CcdrError, Exit, RepositoryMissing, own_error
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
@@ -106,7 +106,11 @@ def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger
         except KeyboardInterrupt as error:
             interrupted, result.reason = error, "interrupted"
         except (CcdrError, OSError) as error:
-            result.reason, result.hint = str(error), getattr(error, "hint", None)
+            result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
+            if isinstance(error, CommandFailed) and result.hint is None:
+                result.hint = (
+                    f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
+                )
         except Exception as error:  # a run always has an end
             result.reason, result.hint = own_error(error)
         result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
@@ -116,6 +120,11 @@ def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger
         if interrupted is not None:
             raise interrupted
     return result
+
+
+def _said(error: Exception, credentials: Path) -> str:
+    """Without the lines that name our own copy of the password: it is gone, and nobody's to look at."""
+    return "\n".join(line for line in str(error).splitlines() if str(credentials) not in line)
 
 
 class _Attempt:

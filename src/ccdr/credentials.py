@@ -29,7 +29,8 @@ def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) 
     if len(secret) < shortest:
         raise UsageProblem(
             f"{what}: its password is {'empty' if not secret else f'shorter than {shortest} characters'}",
-            hint="make a good one: head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE",
+            hint="put the right one back from your copy: a new one opens nothing that is there. For a new repository: "
+            "head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE",
         )
     return secret
 
@@ -56,4 +57,6 @@ def _read(path: Path, what: str) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise UsageProblem(f"{what}: {path}: {why}", hint="write the file, mode 0600, owned by who runs ccdr") from None
+        raise UsageProblem(
+            f"{what}: {path}: {why}", hint="put it back from your copy, mode 0600, owned by who runs ccdr"
+        ) from None

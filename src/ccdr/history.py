@@ -17,11 +17,12 @@ from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
+NOT_BEGUN = "not_begun"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
-FORMAT = 3  # of the summary that is kept beside the ledger
+FORMAT = 4  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -58,7 +59,9 @@ class AssetHistory:
         if kind in (BACKUP_START, TEST_START):
             self.open_runs[run] = record
             return
-        self.newest[kind] = record
+        self.newest[f"{kind}.{record['verb']}" if kind == NOT_BEGUN else kind] = record
+        if kind == NOT_BEGUN:
+            return
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
             self._take_backup(record)
@@ -121,6 +124,11 @@ class AssetHistory:
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
 
+    def not_begun(self, verb: str, last: Record | None) -> Record | None:
+        """That `ccdr run` could not even begin what was due, if nothing was done since (`last`: its newest end)."""
+        found = self.newest.get(f"{NOT_BEGUN}.{verb}")
+        return found if found and (last is None or found["seq"] > last["seq"]) else None
+
     @property
     def stored_here(self) -> frozenset[str]:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
@@ -164,7 +172,7 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]
-_WANTED = frozenset((BACKUP_START, BACKUP_END, TEST_START, TEST_END, MISSED, PRUNED, CHECKED))
+_WANTED = frozenset((BACKUP_START, BACKUP_END, TEST_START, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED))
 
 
 def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:

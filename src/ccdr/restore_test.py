@@ -12,7 +12,17 @@ from pathlib import Path
 from ccdr import __version__, measure
 from ccdr.catalogue import OURS, PRUNED, Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error, worst
+from ccdr.errors import (
+    BackupBad,
+    CcdrError,
+    CommandFailed,
+    Exit,
+    RepositoryMissing,
+    TestBroken,
+    UsageProblem,
+    own_error,
+    worst,
+)
 from ccdr.fetch import candidates, fetch
 from ccdr.history import TEST_END, TEST_START, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds
@@ -204,7 +214,15 @@ class _Work:
         self._history = services.history(job)
         self._progress.step("asking the repository")
         stored_here = self._history.stored_here
-        self._synchronised = services.synchronise(job.loaded, self._repo, [job.asset], stored_here)
+        try:
+            self._synchronised = services.synchronise(job.loaded, self._repo, [job.asset], stored_here)
+        except RepositoryMissing as error:
+            if services.catalogue.knows(job.plan) or self._history.last_backup is not None:
+                raise
+            raise TestBroken(
+                f"nothing was backed up yet, as far as this host knows: {error}",
+                hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
+            ) from None
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection)

@@ -20,7 +20,7 @@ from typing import Protocol
 from ccdr import interrupts
 from ccdr.backup import backup
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.history import CLEAN, DAMAGED, MISSED, STORED
+from ccdr.history import CLEAN, DAMAGED, MISSED, NOT_BEGUN, STORED
 from ccdr.interfaces import Progress
 from ccdr.model import Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -223,12 +223,15 @@ def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], N
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one schedule stands: what is due (and may be waiting for another try), and when the next will be."""
+    """Where one schedule stands: what is due, when what failed is tried again, and when the next will come due.
+    `seen`: `ccdr run` knows it; a schedule counts from then."""
 
     task: Task
     due: datetime | None
+    again: datetime | None
     next: datetime
     failures: int
+    seen: bool
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -236,6 +239,8 @@ class Standing:
             "asset": self.task.asset,
             "verb": self.task.verb.value,
             "due": self.due and rfc3339(self.due),
+            "again": self.again and rfc3339(self.again),
+            "seen": self.seen,
             "next": rfc3339(self.next),
             "failures": self.failures,
         }
@@ -246,9 +251,10 @@ def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[V
     now, book = services.clock.now(), Book(services.state)
     found = []
     for task in (task for chain in tasks(plans, only) for task in chain):
-        slot, _ = look(book.read(task), task.cron, task.timezone, now)
+        before = book.read(task)
+        slot, _ = look(before, task.cron, task.timezone, now)
         coming = next(occurrences(task.cron, task.timezone, now))
-        found.append(Standing(task, slot.pending, coming, slot.failures))
+        found.append(Standing(task, slot.pending, slot.retry_at, coming, slot.failures, before is not None))
     return found
 
 
@@ -302,6 +308,10 @@ class _Turns:
             did = Did(task, due, None, False, error.exit_code, str(error), error.hint)
         except Exception as error:  # one asset's trouble must not keep the others from their turn
             did = Did(task, due, None, False, Exit.NOT_CARRIED_OUT, *own_error(error))
+        if did.outcome is None:  # no use-case has left a record of it
+            where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
+            body = {"verb": task.verb.value, "due": rfc3339(due), "reason": did.reason}
+            self._services.ledger.append(NOT_BEGUN, **where, body=body)
         after = begun.done() if did.done else begun.failed(self._now())
         self._book.write(task, after)
         with self._lock:

@@ -171,6 +171,14 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed)
     yield from _findings((history.last_good_backup or {}).get("findings") or ())
     yield from _tested(history)
+    yield from _not_begun(history, {"backup": history.last_backup, "test": history.last_test})
+
+
+def _not_begun(history: AssetHistory, newest: Mapping[str, Record | None]) -> Iterator[Problem]:
+    for verb, last in newest.items():
+        if found := history.not_begun(verb, last):
+            text = f"its {verb} could not begin: {found.get('reason')}"
+            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb)
 
 
 def _tested(history: AssetHistory) -> Iterator[Problem]:
@@ -190,6 +198,7 @@ def _tested(history: AssetHistory) -> Iterator[Problem]:
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
+    yield from _not_begun(history, {"prune": pruned, "check": checked})
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"

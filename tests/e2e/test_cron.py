@@ -174,3 +174,31 @@ def test_a_changed_plan_is_seen_at_once(site: Site) -> None:
     site.write("plans/q.yaml", "plan: q\n")
     done = plainly(site, "run")
     assert done.returncode == 2 and "q.yaml" in done.stderr
+
+
+def test_a_mistake_in_one_plan_does_not_stop_the_others(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    site.write("plans/q.yaml", "plan: q\n")
+    done = site.run("run", "--only", "backups")
+    assert done.code == 2 and names(done) == ["a backup", "b backup"] and "q.yaml" in done.stderr, done
+    seen = site.run("status")
+    assert seen.code == 2 and len(seen.json["plans"][0]["assets"]) == 2 and "q.yaml" in seen.stderr
+    assert site.run("run", "q").code == 2
+    assert plainly(site, "run").returncode == 2, "until it is mended"
+
+
+def test_a_key_that_is_gone_is_no_green_status(site: Site) -> None:
+    site.run("run")
+    an_hour_passes(site)
+    site.backed_up()
+    assert site.run("test", "p").code == 0
+    (site.root / "plans" / "key").rename(site.root / "key-away")
+    assert plainly(site, "run").returncode == 2
+    seen = site.run("status")
+    assert seen.code == 1 and "could not begin" in str(seen.json), seen
+    report = site.run("report")
+    assert report.code == 1 and {r["outcome"] for r in report.json["runs"] if r.get("trigger") == "run"} == {
+        "FAILED",
+        "INCONCLUSIVE",
+    }

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from tests.harness import Quiet, Site
 
-from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable
+from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
 from ccdr.interfaces import Progress
 from ccdr.ledger import verify
 from ccdr.plans import LoadedPlan
 from ccdr.run import KINDS, Performed, RunResult, Task, Verb, run
 from ccdr.services import Services, Trigger
+from ccdr.status import status
 
 START = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC)
 
@@ -181,6 +182,24 @@ def test_an_error_of_ours_is_told_with_its_next_step(world: World) -> None:
     world.clock.to("2026-11-24T12:30:00Z")
     (did,) = world.run().did
     assert (did.reason, did.hint, did.done) == ("the repository does not answer", "is it up?", False)
+
+
+def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_done(world: World) -> None:
+    world.run()
+
+    def act(task: Task) -> Performed:
+        raise UsageProblem("repository: password_file: key: No such file or directory", hint="put it back")
+
+    world.act = act
+    world.clock.to("2026-11-24T12:30:00Z")
+    assert world.run().exit_code is Exit.USAGE
+    (record,) = world.site.records("not_begun")
+    assert (record["asset"], record["verb"], record["due"]) == ("a", "backup", "2026-11-24T12:30:00Z")
+    (found,) = status(world.plans, world.services)
+    assert found.finding and any("its backup could not begin: repository: password_file" in p for p in found.problems)
+    world.services.ledger.append("backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"})
+    (found,) = status(world.plans, world.services)
+    assert not any("could not begin" in p for p in found.problems)
 
 
 def test_a_crash_in_the_work_is_tried_again_after_a_wait(world: World) -> None:

@@ -100,7 +100,11 @@ def _command(options: Settings, verb: str, plan: str) -> str:
     """The next command, with those directories that the environment does not name already."""
     default = Settings()
     words = ["ccdr", verb, plan]
-    for flag in ("plans", "restore_tests", "state"):
-        if (given := getattr(options, flag)) != getattr(default, flag):
-            words += [f"--{flag.replace('_', '-')}", os.fspath(given)]
+    for flag, given, usual in (
+        ("--plans", options.plans, default.plans),
+        ("--restore-tests", options.tests, default.tests),
+        ("--state", options.state, default.state),
+    ):
+        if given is not None and given != usual:
+            words += [flag, os.fspath(given)]
     return shlex.join(words)

@@ -50,7 +50,7 @@ def check(names: tuple[str, ...]) -> Exit:
         for line in lint:
             click.echo(f"{word('lint')}   {line}")
         if not problems:
-            click.echo(f"{len(checked)} plans are well-formed")
+            click.echo(f"{len(checked)} plan{'s are' if len(checked) != 1 else ' is'} well-formed")
     return Exit.USAGE if problems else Exit.OK
 
 

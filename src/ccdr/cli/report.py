@@ -7,13 +7,18 @@ import shlex
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.shell import print_json, settings, verb
 from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.model import human_bytes
+from ccdr.model import human_bytes, utc
+
+if TYPE_CHECKING:
+    from ccdr.services import Services
 
 
 @verb()
@@ -52,7 +57,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
         raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
     chosen = form or ("json" if options.json else "html")
     services = options.services()
-    period = period_of(first, last, services.clock.now())
+    period = period_of(first, last, services.clock.now(), _first_record(services))
     there = plan_names(options.plans)
     loaded = [options.load(name) for name in names or there if name in there]
     if not names and not loaded:  # a wrong --plans must not look like a centre without troubles
@@ -106,3 +111,13 @@ def _pour(path: Path, pieces: Iterable[bytes]) -> int:
         with suppress(OSError):  # a pipe has no disk
             os.fsync(file.fileno())
     return size
+
+
+def _first_record(services: Services) -> datetime | None:
+    """When the evidence begins; None where there is none, or it cannot be read: the report says why."""
+    try:
+        for record in services.ledger.records():
+            return utc(record["time"])
+    except CcdrError:
+        pass
+    return None

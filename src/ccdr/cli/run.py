@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, settings, table, verb, word
-from ccdr.errors import Exit, UsageProblem
+from ccdr.errors import Exit, worst
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -64,14 +64,11 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         return Exit.OK
 
     from ccdr.conclude import conclude
-    from ccdr.plans import plan_names
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
     from ccdr.run import run as run_due
 
-    loaded = [options.load(name) for name in names or plan_names(options.plans)]
-    if not loaded:  # a wrong --plans in cron must not look green
-        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    loaded, wrong = options.load_all(names)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
     if dry_run:
         return _dry_run(loaded, services, verbs)
@@ -79,16 +76,16 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics)
-    if result.wakes is not None:
+    if result.wakes is not None and not wrong:
         until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
         sleep(state, key, files, now, until)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
     elif loud or result.exit_code is not Exit.OK:
         _tell(result, end.summary)
-    for trouble in end.troubles:
+    for trouble in (*wrong, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
-    return result.exit_code
+    return worst([result.exit_code, *(error.exit_code for error in wrong)])
 
 
 def _tell(result: RunResult, standing: str | None) -> None:
@@ -143,12 +140,20 @@ def _dry_run(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb
         print_json({"schedules": [row.as_json() for row in rows]})
         return Exit.OK
     table(
-        ("", "due", "next", "failures"),
+        ("", "due", "tried again", "next", "failures"),
         [
-            (row.task.name, f"{_minute(row.due)}" if row.due else "-", _minute(row.next), str(row.failures or "-"))
+            (
+                row.task.name,
+                _minute(row.due) if row.due else "-",
+                _minute(row.again) if row.again else "-",
+                _minute(row.next),
+                str(row.failures or "-"),
+            )
             for row in rows
         ],
     )
+    if not all(row.seen for row in rows):
+        click.echo("schedules count from the first `ccdr run` that sees them: it notes them, and does nothing yet")
     return Exit.OK
 
 

@@ -21,6 +21,7 @@ from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.model import human_bytes
 
 if TYPE_CHECKING:
+    from ccdr.errors import PlanInvalid
     from ccdr.interfaces import Progress
     from ccdr.plans import LoadedPlan
     from ccdr.services import Job, Services
@@ -45,12 +46,19 @@ class Settings:
     """The global options, wherever on the line they stood."""
 
     plans: Path = field(default_factory=lambda: Path(os.environ.get("CCDR_PLANS") or "plans"))
-    restore_tests: Path = field(default_factory=lambda: Path(os.environ.get("CCDR_RESTORE_TESTS") or "restore_tests"))
+    tests: Path | None = field(
+        default_factory=lambda: Path(os.environ["CCDR_RESTORE_TESTS"]) if os.environ.get("CCDR_RESTORE_TESTS") else None
+    )
     state: Path | None = field(
         default_factory=lambda: Path(os.environ["CCDR_STATE"]) if os.environ.get("CCDR_STATE") else None
     )
     json: bool = False
     verbose: bool = False
+
+    @property
+    def restore_tests(self) -> Path:
+        """Where none was named: beside the plans."""
+        return self.tests or self.plans.parent / "restore_tests"
 
     def services(self) -> Services:
         from ccdr.state import default_state
@@ -62,6 +70,28 @@ class Settings:
         from ccdr.plans import load_named
 
         return load_named(name, self.plans, self.restore_tests)
+
+    def load_all(self, names: Sequence[str]) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
+        """The named plans; with no name all that are right, and what is wrong with the others: a mistake in one must
+        not stop the rest. UsageProblem where there is no plan at all: a wrong --plans must not look green."""
+        from ccdr.errors import PlanInvalid, UsageProblem
+        from ccdr.plans import plan_names
+
+        if names:
+            return [self.load(name) for name in names], []
+        loaded, wrong = [], []
+        for name in plan_names(self.plans):
+            try:
+                loaded.append(self.load(name))
+            except PlanInvalid as error:
+                wrong.append(error)
+        if not loaded and wrong:
+            raise wrong[0] if len(wrong) == 1 else PlanInvalid([p for error in wrong for p in error.problems])
+        if not loaded:
+            raise UsageProblem(
+                f"there is no plan in {self.plans}", hint="name the directory with --plans; `ccdr init` writes a plan"
+            )
+        return loaded, wrong
 
     def jobs(self, name: str, asset: str | None) -> list[Job]:
         """The plan's assets in its order, or the one that was named; UsageProblem where there is none such."""
@@ -93,13 +123,16 @@ def global_options(function: F) -> F:
     directory = click.Path(file_okay=False, path_type=Path)
     options = (
         ("--plans", {"type": directory, "help": "Directory of plans (CCDR_PLANS, ./plans)."}),
-        ("--restore-tests", {"type": directory, "help": "Directory of restore tests (CCDR_RESTORE_TESTS)."}),
+        (
+            "--restore-tests",
+            {"type": directory, "help": "Directory of restore tests (CCDR_RESTORE_TESTS, beside the plans)."},
+        ),
         ("--state", {"type": directory, "help": "Ledger, locks, scratch, cache (CCDR_STATE, /var/lib/ccdr for root)."}),
         ("--json", {"is_flag": True, "help": "One JSON document on standard output, all else on standard error."}),
         ("--verbose", {"is_flag": True, "help": "Say more."}),
     )
     for flag, options_of in reversed(options):
-        name = flag.removeprefix("--").replace("-", "_")
+        name = {"--restore-tests": "tests"}.get(flag, flag.removeprefix("--"))
         names = ["-v", flag] if flag == "--verbose" else [flag]
         function = click.option(*names, name, expose_value=False, callback=_take(name), **options_of)(function)  # type: ignore[arg-type]
     return function

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
-from ccdr.errors import Exit, UsageProblem
+from ccdr.errors import Exit, worst
 from ccdr.model import Achieved, human_seconds
 
 
@@ -22,17 +22,16 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.notify import untold
-    from ccdr.plans import plan_names
     from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
 
     options = settings()
-    loaded = [options.load(name) for name in names or plan_names(options.plans)]
-    if not loaded:  # a wrong --plans in cron must not look green
-        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    loaded, wrong_plans = options.load_all(names)
+    for error in wrong_plans:
+        click.echo(f"ccdr: {error}", err=True)
     services, shown = options.services(), [p.plan.plan for p in loaded]
     found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
-    code = Exit.FINDING if any(care.values()) else exit_code(found)
+    code = worst([Exit.FINDING if any(care.values()) else exit_code(found), *(e.exit_code for e in wrong_plans)])
     if options.json:
         document = [
             {

@@ -241,6 +241,11 @@ class Evidence:
             run.by, run.due = "run", text(record.get("due")) or ""
             run.count = whole(record.get("count")) or 1
             run.body = record
+        elif kind == "not_begun":  # tried, and nothing came of it
+            run.verb = str(record.get("verb"))
+            run.outcome = "FAILED" if run.verb in (BACKUP, "prune") else "INCONCLUSIVE"
+            run.by, run.due = "run", text(record.get("due")) or ""
+            run.body = record
         self._conclude(run, record)
 
     def _conclude(self, run: Run, record: Record | None) -> None:

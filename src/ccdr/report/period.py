@@ -55,13 +55,16 @@ class Period:
                 found.append(edge)
 
 
-def period_of(first: str | None, last: str | None, now: datetime) -> Period:
-    """From what the command line says: dates (the whole day, UTC) or RFC 3339 times. By default the last 90 days.
+def period_of(first: str | None, last: str | None, now: datetime, since: datetime | None = None) -> Period:
+    """From what the command line says: dates (the whole day, UTC) or RFC 3339 times. By default the last 90 days, or
+    those `since` (the first record) where they are fewer: what nobody watched is not told as empty.
 
     An end in the future is now. UsageProblem where it cannot be understood, or is empty.
     """
     end = min(_moment(last, "--to", whole_day=True), now) if last is not None else now
     start = _moment(first, "--from", whole_day=False) if first is not None else end - DEFAULT
+    if first is None and since is not None and start < since < end:
+        start = since
     if start >= end:
         raise UsageProblem(
             f"the period from {rfc3339(start)} to {rfc3339(end)} is empty",

@@ -52,6 +52,8 @@ class RestoreResult:
         codes = [] if self.result == RESTORED else [self.exit]
         if self.result == RESTORED and (self.bad_checks or self.findings):
             codes.append(Exit.FINDING)
+        if self.result == RESTORED and any(c.status is Verdict.INCONCLUSIVE for c in self.checks):
+            codes.append(Exit.NOT_CARRIED_OUT)  # it is there, and not all of it was looked at
         if self.left_behind:
             codes.append(Exit.LEFT_BEHIND)
         return worst(codes)
