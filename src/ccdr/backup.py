@@ -35,6 +35,7 @@ class BackupResult:
     run: str
     result: str = FAILED
     reason: str | None = None
+    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
     snapshot: Snapshot | None = None
     added: int = 0
@@ -113,6 +114,8 @@ def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger
                 )
         except Exception as error:  # a run always has an end
             result.reason, result.hint = own_error(error)
+        if result.reason is not None:
+            result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
         result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
         if result.result != STORED:
             attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY)

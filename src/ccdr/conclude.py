@@ -5,6 +5,7 @@ Nothing here undoes or fails the work that was done: what could not be told is s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from ccdr.run import Book, RunResult, Verb
 from ccdr.services import Services
 from ccdr.status import AssetStatus, Problem, Trouble, status, upkeep_problems
 
+PATIENCE = 30  # seconds for another run's telling
 # What only the host that does the work can know: another one learns of backups when it next tests one.
 _OF = {
     Verb.BACKUP: {Trouble.BACKUP_FAILED, Trouble.BACKUP_LATE, Trouble.NEVER_SUCCEEDED},
@@ -63,9 +65,13 @@ def conclude(
     failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
     attempts = [Attempt(d.task.plan, d.task.asset, d.task.verb, d.reason) for d in result.did]
     try:
-        telling = after_run(
-            plans, services, found, upkeep, attempts=attempts, extra=extra, failed=failed, whole=broken is None
-        )
+        for _ in range(PATIENCE):
+            telling = after_run(
+                plans, services, found, upkeep, attempts=attempts, extra=extra, failed=failed, whole=broken is None
+            )
+            if not (telling.busy and extra):
+                break
+            time.sleep(1)  # another run is telling, and does not know of what this one alone has seen
         done.telling, done.wakes = telling, telling.wakes
         done.troubles += telling.notes
         done.troubles += telling.new_failures  # once: cron would mail it every time

@@ -22,7 +22,8 @@ MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
-FORMAT = 4  # of the summary that is kept beside the ledger
+STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
+FORMAT = 5  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -45,18 +46,20 @@ class AssetHistory:
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
+    failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
     last_latest_pass: Record | None = None  # the newest test of `latest` that passed
     last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
+    last_done_prune: Record | None = None  # of a plan
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
-        if kind in (BACKUP_START, TEST_START):
+        if kind in STARTS:
             self.open_runs[run] = record
             return
         self.newest[f"{kind}.{record['verb']}" if kind == NOT_BEGUN else kind] = record
@@ -71,6 +74,8 @@ class AssetHistory:
             self._take_check(record)
         elif kind == MISSED:
             self.missed += record["count"]
+        elif kind == PRUNED and record.get("result") == "DONE":
+            self.last_done_prune = record
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
 
@@ -92,6 +97,11 @@ class AssetHistory:
 
         if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
             self.last_latest_pass = record
+        # A good old snapshot says nothing of a newer one that failed.
+        if record["verdict"] == "FAIL" and not _newer(self.failure, record):
+            self.failure = record
+        elif record["verdict"] == "PASS" and (snapshot.get("selected") == "latest" or not _newer(self.failure, record)):
+            self.failure = None
 
     def _take_check(self, record: Record) -> None:
         if record["result"] not in (CLEAN, DAMAGED):
@@ -162,6 +172,14 @@ class AssetHistory:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
 
+    def crashed_upkeep(self) -> Record | None:
+        """The newest prune or check, if it has no end."""
+        for record in self._crashed(PRUNE_START, running=False) + self._crashed(CHECK_START, running=False):
+            end = self.newest.get(record["kind"].replace(".start", ".end"))
+            if end is None or record["seq"] > end["seq"]:
+                return record
+        return None
+
     def _crashed(self, kind: str, *, running: bool) -> list[Record]:
         """Starts without an end, newest first; the newest of all is that of the run under way, if there is one."""
         found = [r for r in self.open_runs.values() if r["kind"] == kind]
@@ -172,7 +190,15 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]
-_WANTED = frozenset((BACKUP_START, BACKUP_END, TEST_START, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED))
+_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED}
+
+
+def _newer(failure: Record | None, record: Record) -> bool:
+    """Is the failure of a newer snapshot than this record's test?"""
+    if failure is None:
+        return False
+    failed, tested = ((r.get("snapshot") or {}).get("consistent_point") for r in (failure, record))
+    return failed is not None and (tested is None or utc(failed) > utc(tested))
 
 
 def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
@@ -217,5 +243,5 @@ def _read(kept: Path) -> tuple[Mark, Histories]:
         if body["format"] != FORMAT:
             return BEGINNING, {}
         return Mark(**body["mark"]), {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return BEGINNING, {}

@@ -256,6 +256,9 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
+    def recordable(self, said: str) -> str:
+        """A message without what a record may not hold: the names of files are a customer's data too."""
+
     def refused(self, said: str) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 

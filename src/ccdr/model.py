@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
+from typing import Any
 
 
 class Verdict(StrEnum):
@@ -132,6 +134,17 @@ class Snapshot:
     @property
     def short(self) -> str:
         return self.id[:8]
+
+
+def source_digest(source: str | None) -> str | None:
+    """What was captured, for records: a directory's name may be more than they should hold."""
+    return source and sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def other_source(record: Mapping[str, Any], source: str) -> bool:
+    """Was this restore test of something else than `source`? The plan may have been changed since it."""
+    tested = (record.get("snapshot") or {}).get("source_sha256")
+    return tested is not None and tested != source_digest(source)
 
 
 @dataclass(frozen=True)

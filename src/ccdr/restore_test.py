@@ -36,6 +36,7 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
+    source_digest,
     verdict_of,
 )
 from ccdr.sandbox.box import Box
@@ -58,6 +59,7 @@ class RestoreTest:
     verdict: Verdict = Verdict.INCONCLUSIVE
     own_verdict: Verdict | None = None
     reason: str | None = None
+    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
     snapshot: Snapshot | None = None
     seed: int | None = None
@@ -94,6 +96,7 @@ class RestoreTest:
             "selected": self.selected,
             "seed": self.seed,
             "manifest_sha256": s.manifest_sha256,
+            "source_sha256": source_digest(s.source),
             "verdict": self.own_verdict,
         }
         return {
@@ -188,6 +191,8 @@ def restore_test(
                 test.broke(*own_error(error))
         # The run's scratch is gone now, or it is not: the record says which.
         bench_work.conclude(run)
+        if test.reason is not None:
+            test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
         test.record = services.ledger.append(TEST_END, **where, body=test.body())
         if interrupted is not None:
             raise interrupted

@@ -270,8 +270,14 @@ class _Turns:
     def go_through(self, chain: list[Task]) -> None:
         for task in chain:
             interrupts.tick()
-            if not self._take(task):
-                return  # what comes after it wants its result
+            try:
+                if not self._take(task):
+                    return  # what comes after it wants its result
+            except CcdrError as error:  # the ledger or the state: told of at the end, and the others have their turn
+                did = Did(task, self._now(), None, False, error.exit_code, str(error), error.hint)
+                with self._lock:
+                    self.result.did.append(did)
+                    self.wakes.append(self._now() + timedelta(minutes=1))
 
     def _take(self, task: Task) -> bool:
         """False where another run, or a person, is at it."""
@@ -280,10 +286,10 @@ class _Turns:
                 return self._busy(task)
             before = self._book.read(task)
             slot, missed = look(before, task.cron, task.timezone, self._now())
+            if slot != before:
+                self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
             if missed is not None:
                 self._record(Passed(task, missed))
-            if slot != before:
-                self._book.write(task, slot)
             if slot.ready(self._now()):
                 try:
                     slot = self._carry_out(task, slot)
@@ -383,7 +389,8 @@ class Book:
     def duties(self, plan: str) -> set[Verb]:
         """What this installation has ever been asked to do for a plan: another host may do the rest."""
         names = (path.name.removesuffix(".json").split(".") for path in (self._state.root / "schedule").glob("*.json"))
-        return {Verb(name[2]) for name in names if len(name) == 3 and name[0] == plan}
+        verbs = {verb.value for verb in Verb}
+        return {Verb(name[2]) for name in names if len(name) == 3 and name[0] == plan and name[2] in verbs}
 
     def write(self, task: Task, slot: Slot) -> None:
         body = asdict(slot)

@@ -16,7 +16,7 @@ from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, rfc3339, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 
@@ -113,7 +113,11 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
 def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, by its newest prune and its newest check."""
     history = services.histories()
-    return {p.plan.plan: tuple(_upkeep(history.get((p.plan.plan, None), AssetHistory()))) for p in plans}
+    found = {}
+    for name in (p.plan.plan for p in plans):
+        running = services.state.held(name, "", "upkeep")
+        found[name] = tuple(_upkeep(history.get((name, None), AssetHistory()), running=running))
+    return found
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
@@ -154,7 +158,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
 
 
 def _rto(job: Job, history: AssetHistory) -> Achieved:
-    last = history.last_conclusive_test
+    last = _conclusive(job, history)
     rto = (last or {}).get("rto") or {}
     same_basis = rto.get("basis") == job.engine.settings  # throwaway and durable are never mixed
     return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
@@ -170,8 +174,10 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed)
     yield from _findings((history.last_good_backup or {}).get("findings") or ())
-    yield from _tested(history)
-    yield from _not_begun(history, {"backup": history.last_backup, "test": history.last_test})
+    yield from _tested(job, history)
+    planned = {"backup": job.engine.backup, "test": job.engine.restore_test}
+    ends = {"backup": history.last_backup, "test": history.last_test}
+    yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
 
 
 def _not_begun(history: AssetHistory, newest: Mapping[str, Record | None]) -> Iterator[Problem]:
@@ -181,24 +187,35 @@ def _not_begun(history: AssetHistory, newest: Mapping[str, Record | None]) -> It
             yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb)
 
 
-def _tested(history: AssetHistory) -> Iterator[Problem]:
-    last, conclusive = history.last_test, history.last_conclusive_test
+def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
+    last, failure = history.last_test, history.failure
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested")
     elif last["verdict"] != "PASS":
         trouble = Trouble.TEST_FAILED if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         text = f"its last restore test is {last['verdict']}: {last.get('reason')}"
         yield Problem(trouble, text, utc(last["time"]))
-    # A test that broke does not take the failure before it back.
-    if conclusive is not None and conclusive is not last and conclusive["verdict"] == "FAIL":
-        text = f"its last conclusive restore test is FAIL: {conclusive.get('reason')}"
-        yield Problem(Trouble.TEST_FAILED, text, utc(conclusive["time"]))
+    # A test that broke does not take the failure before it back, nor does one of an older snapshot.
+    if failure is not None and failure is not last:
+        text = (
+            f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
+        )
+        yield Problem(Trouble.TEST_FAILED, text, utc(failure["time"]))
+    if history.last_conclusive_test is not None and _conclusive(job, history) is None:
+        text = "its last restore test was of something else than the plan now names"
+        yield Problem(Trouble.NEVER_TESTED, text, about="source")
     yield from _findings((last or {}).get("findings") or ())
 
 
-def _upkeep(history: AssetHistory) -> Iterator[Problem]:
+def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
+    """`running`: a prune or a check is under way."""
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
     yield from _not_begun(history, {"prune": pruned, "check": checked})
+    crashed = history.crashed_upkeep()
+    if crashed is not None and not running:
+        what = crashed["kind"].removesuffix(".start")
+        text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
+        yield Problem(Trouble.PRUNE_FAILED if what == "prune" else Trouble.CHECK_INCONCLUSIVE, text, about="crash")
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
@@ -216,7 +233,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
 def _findings(texts: Iterable[object]) -> Iterator[Problem]:
     """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
     for text in map(str, texts):
-        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\d.,:TZ-]*\b", "#", text))
+        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text))
 
 
 def _late(
@@ -232,9 +249,15 @@ def _late(
         yield Problem(Trouble.TEST_LATE, "its restore test is overdue")
 
 
+def _conclusive(job: Job, history: AssetHistory) -> Record | None:
+    """The newest conclusive test of what the plan names now."""
+    last = history.last_conclusive_test
+    return None if last is None or other_source(last, job.engine.source_name) else last
+
+
 def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     """Stale: since the last conclusive test, another one has come due twice."""
-    last = history.last_conclusive_test
+    last = _conclusive(job, history)
     if last is None:
         return UNTESTED
     planned = job.engine.restore_test

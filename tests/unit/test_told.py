@@ -44,7 +44,7 @@ class People:
         self.now += after
         before = len(self.told)
         everything = [*concerns, *self.book.untold("p")]
-        self.book.observe(everything, attempts, ASSETS, self.now, whole=whole)
+        self.book.observe(everything, ASSETS, self.now, whole=whole)
         for address in self.addresses:
             news = self.book.news(address, self.now, DAY)
             if not news and address not in self.book.failures:
@@ -137,15 +137,15 @@ def test_what_is_not_known_is_not_over() -> None:
     assert people.run() == ["fixed backup_failed"]
 
 
-def test_what_could_not_begin_is_over_only_when_it_has_begun() -> None:
+def test_what_could_not_begin_is_over_when_status_says_so() -> None:
     people = People()
     attempt = Attempt("p", "crm", "backup", "there is no password")
     concern = attempt.concern()
     assert concern is not None
     assert people.run(concern, attempts=(attempt,)) == ["new not_begun"]
-    assert people.run() == []  # nothing was due: that proves nothing
-    assert people.run(attempts=(Attempt("p", "crm", "test"), Attempt("p", "tree", "backup"))) == []
-    assert people.run(attempts=(Attempt("p", "crm", "backup"),), whole=False) == ["fixed not_begun"]
+    assert people.run(concern) == []  # as status has it from the ledger, until it has begun
+    assert people.run(whole=False) == []
+    assert people.run() == ["fixed not_begun"]
 
 
 def test_what_happened_is_told_once_and_never_over() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, settings, table, verb, word
-from ccdr.errors import Exit, worst
+from ccdr.errors import CcdrError, Exit, worst
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -78,9 +79,13 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics)
     if result.wakes is not None and not wrong:
         until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
-        sleep(state, key, files, now, until)
+        with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
+            sleep(state, key, files, now, until)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
+        for did in result.did:
+            if did.outcome is None:
+                click.echo(f"ccdr: {did.task.name}: {did.reason}", err=True)
     elif loud or result.exit_code is not Exit.OK:
         _tell(result, end.summary)
     for trouble in (*wrong, *end.troubles):

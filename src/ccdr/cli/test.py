@@ -102,7 +102,7 @@ def tell(done: RestoreTest) -> None:
     else:
         click.echo()
     if done.reason:
-        click.echo(f"  {done.reason}")
+        click.echo(f"  {done.detail or done.reason}")
     if done.hint:
         click.echo(f"  → {done.hint}")
     for said in done.findings:

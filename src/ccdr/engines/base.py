@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -68,6 +69,10 @@ class EngineConfig(Strict):
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         """Images that serve when the plan names none, best first."""
         raise NotImplementedError
+
+    def recordable(self, said: str) -> str:
+        """Of what we captured ourselves, a file's name alone says enough."""
+        return re.sub(r"[^\s:]*/ccdr-capture/", "", said)
 
     def refused(self, said: str) -> bool:
         """Whatever can refuse says so in words of its own."""

@@ -11,6 +11,7 @@ import fnmatch
 import itertools
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -274,6 +275,12 @@ class Files(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         return "1"
 
+    def recordable(self, said: str) -> str:
+        """Nothing below the roots is named."""
+        for root in map(str, self.paths):
+            said = re.sub(rf"{re.escape(root)}/.*?(?=: |; |, |$)", f"{root}/…", said, flags=re.MULTILINE)
+        return super().recordable(said)
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Every listed entry is there with its type and size. A backup that was killed before it had looked at
         what restic left out has no other mark; contents are the business of `identical`."""
@@ -341,7 +348,7 @@ class _Comparison:
         roots = self._bench.manifest.contents["roots"]
         assert isinstance(roots, list)
         found = itertools.chain.from_iterable(
-            walk(str(self._bench.fetched) + root, root) for root in sorted(set(map(str, roots)))
+            walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
         )
         pairs = _merge(listed, found)
         while batch := list(itertools.islice(pairs, BATCH)):

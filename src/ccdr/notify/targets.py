@@ -72,6 +72,8 @@ def read_ping(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        raise UsageProblem(f"{path}: is not a file", hint="name a file, mode 0600")
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -135,7 +135,7 @@ def after_run(
         if note:
             result.notes.append(note)
         concerns = [*concerns_of(found, upkeep, now), *extra, *(c for a in attempts if (c := a.concern()))]
-        parts = [_begin(p, books, concerns, attempts, failed, now, whole=whole) for p in told]
+        parts = [_begin(p, books, concerns, failed, now, whole=whole) for p in told]
         try:
             _tell(parts, now, seconds, result)
             _ping(parts, now, result)
@@ -161,7 +161,7 @@ def would_tell(
     now, books = services.clock.now(), load(told_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
-    part = _begin(loaded, books, list(concerns_of(found, upkeep, now)), (), (), now, whole=True)
+    part = _begin(loaded, books, list(concerns_of(found, upkeep, now)), (), now, whole=True)
     return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
@@ -200,7 +200,6 @@ def _begin(
     loaded: LoadedPlan,
     books: dict[str, Book],
     concerns: Sequence[Concern],
-    attempts: Collection[Attempt],
     failed: Collection[str],
     now: datetime,
     *,
@@ -209,8 +208,7 @@ def _begin(
     name, settings = loaded.plan.plan, loaded.plan.notify
     book = books.setdefault(name, Book())
     mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
-    ours = [a for a in attempts if a.plan == name]
-    book.observe(mine, ours, list(loaded.plan.assets), now, whole=whole)
+    book.observe(mine, list(loaded.plan.assets), now, whole=whole)
     targets: list[Target] | None = []
     if settings.urls_file is not None:
         try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ccdr.errors import CcdrError
 from ccdr.model import rfc3339, utc
-from ccdr.notify.concerns import Attempt, Concern, Key
+from ccdr.notify.concerns import Concern, Key
 from ccdr.state import write_durably
 from ccdr.status import Trouble
 
@@ -36,7 +36,7 @@ REPLACED_BY = {
     Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED},
 }
 # What we know of ourselves, however little is known of the assets.
-OUR_OWN = (Trouble.UNTOLD, Trouble.NOT_BEGUN)
+OUR_OWN = (Trouble.UNTOLD)
 
 
 class As(StrEnum):
@@ -108,7 +108,6 @@ class Book:
     def observe(
         self,
         concerns: Iterable[Concern],
-        attempts: Collection[Attempt],
         assets: Collection[str],
         now: datetime,
         *,
@@ -129,7 +128,7 @@ class Book:
         for entry in self.entries.values():
             if entry.gone is not None or entry.passing or entry.key in present:
                 continue
-            if _is_over(entry, attempts, assets, whole=whole):
+            if _is_over(entry, assets, whole=whole):
                 entry.gone = now
         self._drop_replaced()
 
@@ -204,11 +203,9 @@ class Book:
             yield failure.retry_at()
 
 
-def _is_over(entry: Entry, attempts: Collection[Attempt], assets: Collection[str], *, whole: bool) -> bool:
+def _is_over(entry: Entry, assets: Collection[str], *, whole: bool) -> bool:
     if entry.asset is not None and entry.asset not in assets:
         return True  # no longer in the plan
-    if entry.trouble is Trouble.NOT_BEGUN:  # until it has begun: that nothing is due now proves nothing
-        return any((a.asset, a.verb) == (entry.asset, entry.about) and a.failed is None for a in attempts)
     return whole or entry.trouble in OUR_OWN
 
 

@@ -74,6 +74,7 @@ class AssetEvidence:
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive: Run | None = None  # test
     last_latest_pass: Run | None = None
+    failure: Run | None = None  # a test that failed, until one of a snapshot at least as new has passed
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
 
@@ -99,6 +100,11 @@ class AssetEvidence:
                 self.by_rule[_rule(run.selected)] = run
                 if run.outcome == "PASS" and run.selected == "latest":
                     self.last_latest_pass = run
+                newer = self.failure is not None and (self.failure.consistent or "") > (run.consistent or "")
+                if run.outcome == "FAIL" and not newer:
+                    self.failure = run
+                elif run.outcome == "PASS" and (run.selected == "latest" or not newer):
+                    self.failure = None
 
 
 @dataclass

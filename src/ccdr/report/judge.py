@@ -15,7 +15,7 @@ from cronsim import CronSim
 
 from ccdr import measure
 from ccdr.measure import Point
-from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds
+from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source
 from ccdr.report.evidence import (
     BACKUP,
     CHECK,
@@ -305,6 +305,12 @@ def _standing(
 ) -> Iterable[tuple[Level, str]]:
     """Can it be brought back, as far as anybody has shown?"""
     last = ev.last_conclusive
+    if last is not None and other_source(last.body or {}, job.engine.source_name):
+        yield Level.UNPROVEN, "its last restore test was of something else than the plan now names"
+        last = None
+    elif last is not None and last.outcome == "PASS" and ev.failure is not None:
+        why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
+        yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}"
     if not any(p.usable <= period.end for p in completed):
         yield Level.LOST, "it has no backup that counts" if ev.points else "it has never been backed up"
     elif last is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -145,14 +146,28 @@ class Staging:
         host.run(["sync", "-f", str(self.root)], what="writing to disk")
         try:
             if self.inside:
-                for entry in sorted(self.tree.iterdir()):
-                    entry.rename(self.target / entry.name)
+                self._move_in()
             else:
                 self._as_it_was()
                 self.tree.rename(self.target)  # fails where something has come into it meanwhile
             host.run(["sync", "-f", str(self.target)], what="writing to disk")
         except OSError as error:
             raise CcdrError(f"{self.target} cannot be given its name: {error.strerror}") from None
+
+    def _move_in(self) -> None:
+        """All entries or none, and nothing that has come there meanwhile is replaced."""
+        moved: list[Path] = []
+        try:
+            for entry in sorted(self.tree.iterdir()):
+                final = self.target / entry.name
+                if final.exists() or final.is_symlink():
+                    raise FileExistsError(errno.EEXIST, f"{entry.name} has come there meanwhile")
+                entry.rename(final)
+                moved.append(final)
+        except OSError:
+            for final in reversed(moved):
+                final.rename(self.tree / final.name)
+            raise
 
     def _as_it_was(self) -> None:
         """An empty directory that was there keeps its owner and mode."""

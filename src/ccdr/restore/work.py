@@ -328,4 +328,7 @@ class Restoring:
         result = self.result
         result.left_behind += self._run.problems
         self._start()
-        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())
+        body = result.body()
+        if result.reason is not None:
+            body["reason"] = self.job.engine.recordable(result.reason)
+        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=body)

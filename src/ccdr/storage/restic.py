@@ -352,7 +352,7 @@ def readable(stderr: str) -> str:
             error = message.get("error") or {}
             text = message.get("message") or error.get("message") or text
             if message.get("item"):
-                text = f"{PurePosixPath(message['item']).name}: {text}"
+                text = f"{message['item']}: {text}"
         text = text.removeprefix("Fatal: ").replace("\n", " ")
         if text and text not in said and not _FOLLOW_UP.search(text):
             said.append(text)

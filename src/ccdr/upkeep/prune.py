@@ -23,6 +23,7 @@ from ccdr.catalogue import (
 )
 from ccdr.errors import CcdrError
 from ccdr.history import (
+    DAMAGED,
     PRUNE_START,
     AssetHistory,
     Histories,
@@ -158,8 +159,7 @@ class _Pruning:
         if stored := [s for s in void if s.id not in {k.id for k in known}]:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
-        lapsed = {s.id for s in self._lapsed}
-        lost = [s for s in known if s.id in gone - lapsed]
+        lost = [s for s in known if s.id in gone]  # what lapses now, too: it is explained from the next prune on
         return Standing(
             good=tuple(good),
             others={why: tuple(group) for why, group in places.items()},
@@ -183,11 +183,22 @@ class _Pruning:
         """What vanished is a finding until its time would be up anyway; a newer one must be there."""
         services = self._services
         lost = [s for s in self._told.vanished if s.asset == asset]
+        if not there and asset not in self._loaded.plan.assets:
+            self._lapsed += lost  # nobody backs it up any more, and nothing of it is left
         if not lost or not there:
             return
+        proven = self._histories.get((self._plan, asset), AssetHistory()).proven
+        last_proven = max((s.consistent_point for s in there if proven.get(s.id) == "PASS"), default=None)
         past = expired([*there, *lost], policy, services.clock.now(), self._loaded.plan.zone)
         newest = max(s.consistent_point for s in there)
-        self._lapsed += [s for s in lost if s.id in past and s.consistent_point < newest]
+        # One that was to stay for having been proven lapses only once a newer one is.
+        self._lapsed += [
+            s
+            for s in lost
+            if s.id in past
+            and s.consistent_point < newest
+            and (proven.get(s.id) != "PASS" or (last_proven is not None and s.consistent_point < last_proven))
+        ]
 
     def _open(
         self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot]
@@ -197,6 +208,12 @@ class _Pruning:
             yield f"{len(lost)} of its snapshots vanished"
         if not good:
             yield "it has no good snapshot"
+        upkeep = self._histories.get((self._plan, None), AssetHistory())
+        if any(result == DAMAGED for _, result in upkeep.read.values()):
+            yield "a part of the repository was found damaged, and not read well since"
+        yield from (said for name, said in self._told.findings if name == asset and "vanished" not in said)
+        if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
+            yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
             return  # nobody backs it up or tests it any more: its last good snapshot stays
         job, services = Job(self._loaded, asset), self._services
@@ -208,12 +225,14 @@ class _Pruning:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
         yield from (history.last_good_backup or {}).get("findings") or ()
         last = history.last_conclusive_test
-        if last is None or "PASS" not in history.proven.values():
-            yield "no restore test has ever passed"
+        if last is None or not any(history.proven.get(s.id) == "PASS" for s in good):
+            yield "no restore test of what is there has passed"
         elif last["verdict"] != "PASS":
             yield f"its last restore test is {last['verdict']}: {last.get('reason')}"
+        if history.failure is not None and history.failure is not last:
+            yield f"its restore test of {history.failure['time']} is FAIL, and no newer snapshot has passed"
         yield from (last or {}).get("findings") or ()
-        if damage := history.damage_since(self._histories.get((self._plan, None), AssetHistory())):
+        if damage := history.damage_since(upkeep):
             yield damage
         exposed = measure.exposure(services.clock.now(), [measure.Point(s.consistent_point, s.usable_at) for s in good])
         if exposed > job.objectives.rpo:
@@ -221,7 +240,7 @@ class _Pruning:
 
     def _held_since(self) -> dict[str, datetime]:
         """Since when snapshots are held, as the last prune has recorded it."""
-        last = self._histories.get((self._plan, None), AssetHistory()).newest.get(PRUNE_END, {})
+        last = self._histories.get((self._plan, None), AssetHistory()).last_done_prune or {}
         return {str(h["id"]): utc(h["since"]) for h in last.get("held") or ()}
 
     # --- removing it --------------------------------------------------------------------------------------
