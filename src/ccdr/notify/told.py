@@ -36,7 +36,7 @@ REPLACED_BY = {
     Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED},
 }
 # What we know of ourselves, however little is known of the assets.
-OUR_OWN = (Trouble.UNTOLD)
+OUR_OWN = (Trouble.UNTOLD,)
 
 
 class As(StrEnum):
