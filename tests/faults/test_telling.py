@@ -214,10 +214,14 @@ def test_upkeep_that_failed_and_a_broken_ledger_are_told(world: World, mailbox: 
 
 def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Mailbox) -> None:
     world.notify(mailbox.url())
-    world.tell(attempts=[Attempt("p", "recordings", "backup", "repository: password_file: no such file")])
+    why = "repository: password_file: no such file"
+    body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
+    world.services.ledger.append("not_begun", plan="p", asset="recordings", run="r", body=body)
+    world.tell(attempts=[Attempt("p", "recordings", "backup", why)])
     assert mailbox.subjects == ["ccdr: p: recordings backup could not begin"]
     world.tell()
     assert len(mailbox.raw) == 1
+    world.stored()
     world.tell(attempts=[Attempt("p", "recordings", "backup")])
     assert mailbox.subjects[1:] == ["ccdr: p: fixed: recordings backup could not begin"]
 
