@@ -24,6 +24,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
+FUTURE = "bears a future date"
 PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed
 _BEGIN, HEAD = b'{"snapshot": ', 8192  # bytes; the snapshot of an entry is nearly always shorter
 # Two hosts' clocks may differ; a snapshot further ahead than this is dated in the future.
@@ -176,9 +177,7 @@ class Catalogue:
                 claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
                 if date > now + CLOCK_TOLERANCE:
-                    findings.append(
-                        (asset, f"snapshot {s.id[:8]} bears a future date, {rfc3339(date)}; it is not used")
-                    )
+                    findings.append((asset, f"snapshot {s.id[:8]} {FUTURE}, {rfc3339(date)}; it is not used"))
         return replace(told, vanished=tuple(vanished), findings=tuple(findings), pruned=tuple(pruned))
 
     def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from ccdr import measure
 from ccdr.catalogue import (
+    FUTURE,
     OURS,
     PRUNED,
     Removal,
@@ -211,7 +212,7 @@ class _Pruning:
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not read well since"
-        yield from (said for name, said in self._told.findings if name == asset and "vanished" not in said)
+        yield from (said for name, said in self._told.findings if name == asset and FUTURE in said)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
