@@ -523,7 +523,7 @@ def test_no_docker_is_no_reason_to_have_no_data(twin: Site) -> None:
     with_command(twin)
     twin.env["DOCKER_HOST"] = "unix:///nowhere.sock"
     done = go(twin, twin.root / "back")
-    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    assert done.code == 3 and done.json["result"] == "RESTORED", done  # it is there; not all of it was looked at
     assert [(c["kind"], c["status"]) for c in done.json["checks"]] == [
         ("identical", "PASS"),
         ("command", "INCONCLUSIVE"),
