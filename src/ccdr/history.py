@@ -21,7 +21,7 @@ NOT_BEGUN = "not_begun"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
-CLEAN, DAMAGED, INCONCLUSIVE = "CLEAN", "DAMAGED", "INCONCLUSIVE"
+DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
 FORMAT = 5  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -74,7 +74,7 @@ class AssetHistory:
             self._take_check(record)
         elif kind == MISSED:
             self.missed += record["count"]
-        elif kind == PRUNED and record.get("result") == "DONE":
+        elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
@@ -171,6 +171,12 @@ class AssetHistory:
             if record["seq"] > last:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
+
+    @property
+    def older_failure(self) -> Record | None:
+        """The failure that still stands, where it is not the newest test itself."""
+        failure, last = self.failure, self.last_test
+        return failure if failure and last and failure["seq"] != last["seq"] else None
 
     def crashed_upkeep(self) -> Record | None:
         """The newest prune or check, if it has no end."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from ccdr.errors import Exit
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 from ccdr.schema import WithPassword
 
@@ -25,6 +26,15 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never jump."""
+
+
+class Outcome(Protocol):
+    """What a use-case gives, for an exit status and for programs."""
+
+    @property
+    def exit_code(self) -> Exit: ...
+
+    def as_json(self) -> dict[str, object]: ...
 
 
 class Progress(Protocol):

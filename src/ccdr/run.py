@@ -15,13 +15,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 from ccdr import interrupts
 from ccdr.backup import backup
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.history import CLEAN, DAMAGED, MISSED, NOT_BEGUN, STORED
-from ccdr.interfaces import Progress
+from ccdr.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
+from ccdr.interfaces import Outcome, Progress
 from ccdr.model import Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.reap import reap
@@ -29,7 +28,7 @@ from ccdr.restore_test import restore_test
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
-from ccdr.upkeep import DONE, check, prune
+from ccdr.upkeep import check, prune
 
 
 class Verb(StrEnum):
@@ -69,15 +68,6 @@ class Task:
     def name(self) -> str:
         """`outbound/crm backup`, for people."""
         return f"{self.plan}/{self.asset} {self.verb}" if self.asset else f"{self.plan} {self.verb}"
-
-
-class Outcome(Protocol):
-    """What a use-case gives."""
-
-    @property
-    def exit_code(self) -> Exit: ...
-
-    def as_json(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True)

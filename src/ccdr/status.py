@@ -188,7 +188,7 @@ def _not_begun(history: AssetHistory, newest: Mapping[str, Record | None]) -> It
 
 
 def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
-    last, failure = history.last_test, history.failure
+    last, failure = history.last_test, history.older_failure
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested")
     elif last["verdict"] != "PASS":
@@ -196,7 +196,7 @@ def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
         text = f"its last restore test is {last['verdict']}: {last.get('reason')}"
         yield Problem(trouble, text, utc(last["time"]))
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
-    if failure is not None and failure is not last:
+    if failure is not None:
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )

@@ -25,11 +25,12 @@ def fingerprint(watched: Sequence[Path]) -> list[object]:
     return found
 
 
-def asleep(state: Path, key: str, watched: Sequence[Path], now: float) -> bool:
-    """Is there nothing to do at `now` (seconds since the epoch) for the run that `key` names?"""
+def asleep(state: Path, key: str, files: list[object], now: float) -> bool:
+    """Is there nothing to do at `now` (seconds since the epoch) for the run that `key` names, `files` being the plans'
+    fingerprint?"""
     try:
         kept = json.loads(_path(state, key).read_text("utf-8"))
-        return bool(kept["since"] <= now < kept["until"] and kept["files"] == fingerprint(watched))
+        return bool(kept["since"] <= now < kept["until"] and kept["files"] == files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -172,3 +172,13 @@ def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(history, "MOST_SIZES", 3)
     found = read_history([checked(n, 1, "CLEAN") for n in range(1, 9)])
     assert found["p", None].sizes == {"2026-11-06": 6, "2026-11-07": 7, "2026-11-08": 8}
+
+
+def test_the_newest_failure_is_no_older_one_when_it_is_read_back(ledger: Ledger, tmp_path: Path) -> None:
+    kept = tmp_path / "history.json"
+    test(ledger, "f", "a-b2", "FAIL")
+    for _ in range(2):  # folded from the records, then from the summary
+        found = histories(ledger, kept)["p", "a"]
+        assert found.failure == found.last_test and found.older_failure is None
+    test(ledger, "i", "a-b2", "INCONCLUSIVE")
+    assert histories(ledger, kept)["p", "a"].older_failure == found.failure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, table, verb, word
+from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, tell_checks, verb
 from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -184,16 +184,7 @@ def _tell(result: RestoreResult) -> None:
     for said in result.left_behind:
         click.echo(f"  left behind: {said}")
     if result.checks:
-        click.echo()
-        table(
-            ("", "check", "expected", "found"),
-            [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in result.checks],
-        )
-        for check in result.checks:
-            if check.detail and check.status is Verdict.FAIL:
-                click.echo(f"\n  {check.name}:")
-                for line in check.detail.splitlines():
-                    click.echo(f"    {line}")
+        tell_checks(result.checks, detailed={Verdict.FAIL})
     click.echo()
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""

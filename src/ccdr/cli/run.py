@@ -59,7 +59,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     watched = (options.plans, options.restore_tests)
     key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
     now, files = time.time(), fingerprint(watched)
-    if not dry_run and asleep(state, key, watched, now):
+    if not dry_run and asleep(state, key, files, now):
         if options.json:
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK

@@ -10,20 +10,20 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
-from ccdr.model import human_bytes
+from ccdr.model import CheckResult, Verdict, human_bytes
 
 if TYPE_CHECKING:
     from ccdr.errors import PlanInvalid
-    from ccdr.interfaces import Progress
+    from ccdr.interfaces import Outcome, Progress
     from ccdr.plans import LoadedPlan
     from ccdr.services import Job, Services
 
@@ -211,6 +211,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) -> None:
+    """What was looked at, and the details of checks that ended in one of the verdicts `detailed`."""
+    click.echo()
+    table(
+        ("", "check", "expected", "found"),
+        [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in checks],
+    )
+    for check in checks:
+        if check.detail and check.status in detailed:
+            click.echo(f"\n  {check.name}:")
+            for line in check.detail.splitlines():
+                click.echo(f"    {line}")
+
+
 class PlainProgress:
     """A line per step, for pipes and cron."""
 
@@ -267,16 +281,7 @@ def progress() -> Iterator[Progress]:
         yield LiveProgress(bar)
 
 
-class Outcome(Protocol):
-    """What a use-case gives for one asset."""
-
-    @property
-    def exit_code(self) -> Exit: ...
-
-    def as_json(self) -> dict[str, object]: ...
-
-
-R = TypeVar("R", bound=Outcome)
+R = TypeVar("R", bound="Outcome")
 
 
 def each_asset(

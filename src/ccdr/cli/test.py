@@ -14,6 +14,7 @@ from ccdr.cli.shell import (
     print_json,
     settings,
     table,
+    tell_checks,
     verb,
     word,
 )
@@ -108,21 +109,8 @@ def tell(done: RestoreTest) -> None:
     for said in done.findings:
         click.echo(f"  finding: {said}")
     if done.checks:
-        click.echo()
-        table(
-            ("", "check", "expected", "found"),
-            [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in done.checks],
-        )
-        _tell_details(done)
+        tell_checks(done.checks, detailed=set(Verdict) - {Verdict.PASS})
     _tell_measures(done)
-
-
-def _tell_details(done: RestoreTest) -> None:
-    for check in done.checks:
-        if check.detail and check.status is not Verdict.PASS:
-            click.echo(f"\n  {check.name}:")
-            for line in check.detail.splitlines():
-                click.echo(f"    {line}")
 
 
 def _tell_measures(done: RestoreTest) -> None:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ccdr.cli.shell import Outcome, dry_run_option, print_json, progress, settings, table, verb, word
+from ccdr.cli.shell import dry_run_option, print_json, progress, settings, table, verb, word
 from ccdr.errors import Exit, Locked, worst
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.interfaces import Progress
+    from ccdr.interfaces import Outcome, Progress
     from ccdr.plans import LoadedPlan
     from ccdr.upkeep import Capacity, Check, Prune
 
-R = TypeVar("R", bound=Outcome)
+R = TypeVar("R", bound="Outcome")
 
 
 @verb()

@@ -10,12 +10,13 @@ from ccdr import measure
 from ccdr.errors import Exit, worst
 from ccdr.history import (
     DAMAGED,
+    FAILED,
     INCONCLUSIVE,
 )
 from ccdr.model import RecordRef, Snapshot, rfc3339
 from ccdr.retention import Decision
 
-DONE, FAILED, PLANNED = "DONE", "FAILED", "PLANNED"  # planned: a dry run
+PLANNED = "PLANNED"  # a dry run
 NO_RETENTION = "the plan states no retention: nothing is ever removed"
 
 

@@ -25,6 +25,7 @@ from ccdr.catalogue import (
 from ccdr.errors import CcdrError
 from ccdr.history import (
     DAMAGED,
+    DONE,
     PRUNE_START,
     AssetHistory,
     Histories,
@@ -38,7 +39,7 @@ from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
-from ccdr.upkeep.outcome import DONE, NO_RETENTION, PLANNED, Prune
+from ccdr.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
 
 REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
@@ -230,8 +231,8 @@ class _Pruning:
             yield "no restore test of what is there has passed"
         elif last["verdict"] != "PASS":
             yield f"its last restore test is {last['verdict']}: {last.get('reason')}"
-        if history.failure is not None and history.failure is not last:
-            yield f"its restore test of {history.failure['time']} is FAIL, and no newer snapshot has passed"
+        if (failure := history.older_failure) is not None:
+            yield f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed"
         yield from (last or {}).get("findings") or ()
         if damage := history.damage_since(upkeep):
             yield damage
