@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ccdr.clock import SystemClock
-from ccdr.engines import Files, Postgres
 from ccdr.interfaces import Place
 from ccdr.ledger import Ledger, verify
 from ccdr.model import Manifest
@@ -237,9 +236,9 @@ class Site:
         """A restore test in which `damage` is done after the load, before the checks: real, in the sandbox."""
         loaded = self.loaded()
         engine = loaded.plan.assets[asset]
-        kind = DamagedPostgres if isinstance(engine, Postgres) else DamagedFiles
-        changed = kind.model_construct(**{name: getattr(engine, name) for name in type(engine).model_fields})
-        kind.damage = staticmethod(damage)
+        changed = damaged(type(engine), damage).model_construct(
+            **{name: getattr(engine, name) for name in type(engine).model_fields}
+        )
         plan = loaded.plan.model_copy(update={"assets": {**loaded.plan.assets, asset: changed}})
         job = Job(LoadedPlan(plan, loaded.path, loaded.sha256, loaded.checks, loaded.restore_tests, None), asset)
         return restore_test(job, selection, self.services(), Quiet())
@@ -248,19 +247,15 @@ class Site:
 Damage = Callable[[Place, Path, Manifest], None]
 
 
-class DamagedPostgres(Postgres):
-    damage: ClassVar[Damage]
+def damaged(kind: type[Any], damage: Damage) -> type[Any]:
+    """The engine, but for what it loads: that is damaged right after."""
 
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        super().load(box, restored, manifest)
-        type(self).damage(box, restored, manifest)
+    class Damaged(kind):  # type: ignore[misc]
+        def load(self, box: Place | None, restored: Path, manifest: Manifest) -> None:
+            super().load(box, restored, manifest)
+            damage(box, restored, manifest)
 
-
-class DamagedFiles(Files):
-    damage: ClassVar[Damage]
-
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        type(self).damage(box, restored, manifest)
+    return Damaged
 
 
 def sql_damage(sql: str, database: str) -> Damage:

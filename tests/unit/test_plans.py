@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ccdr.checks.base import CheckConfig
-from ccdr.engines.base import EngineConfig
 from ccdr.errors import PlanInvalid, UsageProblem
 from ccdr.model import Objectives
 from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
@@ -359,15 +357,14 @@ def test_a_plan_that_cannot_be_read(room: Path, monkeypatch: pytest.MonkeyPatch)
         load_plan(room / "plans/outbound.yaml", None)
 
 
-def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_postgres(_: CheckConfig, engine: EngineConfig) -> bool:
-        return engine.engine_name == "postgres"
-
-    monkeypatch.setattr(CheckConfig, "applies_to", only_postgres)
+def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path) -> None:
+    (room / "restore_tests/recordings.yaml").write_text(
+        "restore_test: recordings\nchecks:\n  - {kind: rows, table: call, at_least: 1}\n"
+    )
     with pytest.raises(PlanInvalid) as raised:
         load(room)
     assert [(p.line, p.path, p.message) for p in raised.value.problems] == [
-        (22, "assets.recordings.restore_test.checks[0]", "has the check identical, which is not for files"),
+        (22, "assets.recordings.restore_test.checks[0]", "has the check rows, which asks by SQL and is not for files"),
     ]
 
 

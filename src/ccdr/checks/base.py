@@ -20,18 +20,20 @@ _SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):")  # as psql says i
 class CheckConfig(Strict):
     """A check is one frozen class: its fields are its YAML, `run` says what was expected and what was found.
 
-    `engines` names the engines it can run on (empty: all); `needs_sandbox` asks for one where the engine
-    itself would do without. `rank` orders checks: those that must see the data untouched come first.
+    `engines` names the engines it can run on (empty: all), `needs_sql` keeps it to those that answer SQL;
+    `needs_sandbox` asks for a sandbox where the engine itself would do without. `rank` orders checks: those that
+    must see the data untouched come first.
     """
 
     engines: ClassVar[tuple[str, ...]] = ()
+    needs_sql: ClassVar[bool] = False
     needs_sandbox: ClassVar[bool] = False
     rank: ClassVar[int] = 1
 
     name: str | None = Field(None, min_length=1, max_length=200, description="what people read; recorded")
 
     def applies_to(self, engine: EngineConfig) -> bool:
-        return not self.engines or engine.engine_name in self.engines
+        return (engine.speaks_sql or not self.needs_sql) and (not self.engines or engine.engine_name in self.engines)
 
     @property
     def kind_name(self) -> str:

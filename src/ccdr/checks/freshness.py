@@ -18,7 +18,7 @@ CLOCKS = 300.0
 
 
 class Freshness(CheckConfig):
-    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+    needs_sql: ClassVar[bool] = True
 
     kind: Literal["freshness"]
     query: Text = Field(description="gives one timestamp, that of the newest row")

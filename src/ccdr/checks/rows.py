@@ -14,7 +14,7 @@ from ccdr.schema import Text
 
 
 class Rows(CheckConfig):
-    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+    needs_sql: ClassVar[bool] = True
 
     kind: Literal["rows"]
     table: Text = Field(description="as in SQL, with its schema where it is not on the search path")

@@ -19,7 +19,7 @@ _RECORDABLE = re.compile(r"[-+]?[0-9.]{1,20}(e[-+]?[0-9]{1,3})?|[tf]|\d{4}-\d\d-
 
 
 class Sql(CheckConfig):
-    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+    needs_sql: ClassVar[bool] = True
 
     kind: Literal["sql"]
     query: Text

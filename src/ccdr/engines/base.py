@@ -47,6 +47,8 @@ class EngineConfig(Strict):
 
     # A captured file that the next capture wants to see again; kept in the state directory.
     index_file: ClassVar[str | None] = None
+    # Does `query` answer SQL? Checks that ask by it are for such engines.
+    speaks_sql: ClassVar[bool] = False
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     objectives: AssetObjectives = AssetObjectives()

@@ -145,8 +145,8 @@ def _wrong_references(
         engine = assets.get(str(where[1]))
         for check in tests[name].file.checks if engine and name in tests else ():
             if engine and not check.applies_to(engine):
-                fits = f"is for {listed(check.engines)} and " if check.engines else "is "
-                message = f"has the check {check.kind}, which {fits}not for {engine.engine_name}"
+                needs = "asks by SQL" if check.needs_sql else f"is for {listed(check.engines)}"
+                message = f"has the check {check.kind}, which {needs} and is not for {engine.engine_name}"
                 yield Finding(document.line(where), where, message)
 
 

@@ -50,6 +50,7 @@ def images(major: str) -> tuple[str, ...]:
 
 class Postgres(EngineConfig):
     has_server: ClassVar[bool] = True
+    speaks_sql: ClassVar[bool] = True
 
     engine: Literal["postgres"]
     method: Literal["dump"] = "dump"
