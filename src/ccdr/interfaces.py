@@ -296,6 +296,15 @@ class Engine(Restored, Protocol):
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
 
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        """Every row that one SELECT gives, read-only, written by the engine's own client into the new file `to` (host
+        path, in the bench's `out`): however many there are, none passes through Python. For engines that say `exports`.
+
+        One row a line, values apart by tabs, in UTF-8 where the database knows its encoding, else its very bytes.
+        NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n`. (PostgreSQL's COPY writes so.)
+        CommandFailed for an SQL error, as `query`.
+        """
+
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this
         engine's, or not well formed."""

@@ -16,9 +16,10 @@ from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_da
 
 from ccdr.backup import backup
 from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
+from ccdr.checks.reconcile.rows import read_rows
 from ccdr.doctor.source import source as source_look
 from ccdr.engines import AnyEngine
-from ccdr.errors import UsageProblem
+from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, Health, Look, Manifest, Verdict
 from ccdr.restore import Request, restoring
@@ -118,11 +119,16 @@ def subject(
 
 def harmed(subject: Subject, damage: Damage) -> RestoreTest:
     """The damage is done to what was restored, right before `identical` looks at it."""
+    return looked_into(subject, lambda bench: damage(bench.box or bench.host, bench.restored, bench.manifest))
+
+
+def looked_into(subject: Subject, look: Callable[[Bench], None]) -> RestoreTest:
+    """A restore test in which `look` is given what was restored, right before `identical` is."""
     kind = type(subject.job.engine)
     real = kind.identical
 
     def identical(self: Any, bench: Bench) -> Iterator[CheckResult]:
-        damage(bench.box or bench.host, bench.restored, bench.manifest)
+        look(bench)
         yield from real(self, bench)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -221,6 +227,30 @@ def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> N
     assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", "dump/toc.dat"} <= set(
         subject.manifest.files
     )
+
+
+# Of each engine that exports: a SELECT that gives these values, as one row.
+VALUES = [None, b"", b"tab\there", b"new\nline", b"back\\slash", b"\\N", "notă".encode()]
+EXPORTS = {"postgres": r"select null, '', E'tab\there', E'new\nline', E'back\\slash', E'\\N', 'notă'  -- as one row"}
+
+
+def test_exported_rows_come_back_as_they_are(subject: Subject) -> None:
+    engine = subject.job.engine
+    if not engine.exports:
+        with pytest.raises(TestBroken, match="cannot write rows in bulk"):
+            engine.export(None, subject.manifest, "select 1", Path("nowhere"))  # type: ignore[arg-type]
+        return
+    found: list[Any] = []
+
+    def export(bench: Bench) -> None:
+        sql, to = EXPORTS[engine.engine_name], bench.out / "rows"
+        engine.export(bench.sandbox, bench.manifest, sql, to)
+        found.extend(read_rows(to.open("rb")))
+        with pytest.raises(CommandFailed):
+            engine.export(bench.sandbox, bench.manifest, "select nothing from nowhere", bench.out / "none")
+
+    assert looked_into(subject, export).verdict is Verdict.PASS
+    assert found == [VALUES]
 
 
 def test_files_manifest_counts_and_digests(subject: Subject) -> None:

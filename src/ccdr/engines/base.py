@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ccdr.errors import TestBroken
+from ccdr.interfaces import Place
 from ccdr.model import Manifest
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
@@ -49,6 +51,8 @@ class EngineConfig(Strict):
     index_file: ClassVar[str | None] = None
     # Does `query` answer SQL? Checks that ask by it are for such engines.
     speaks_sql: ClassVar[bool] = False
+    # Does `export` write rows in bulk? Checks that compare every row with another store need it.
+    exports: ClassVar[bool] = False
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
     objectives: AssetObjectives = AssetObjectives()
@@ -82,6 +86,10 @@ class EngineConfig(Strict):
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        """Only of engines that say `exports`; a plan that asks it of another is wrong, and was told so."""
+        raise TestBroken(f"{self.engine_name} cannot write rows in bulk yet")
 
     def model_dump_yaml(self) -> dict[str, Any]:
         """As the plan states it, defaults included, for `plan show`."""

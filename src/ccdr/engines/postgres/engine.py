@@ -51,6 +51,7 @@ def images(major: str) -> tuple[str, ...]:
 class Postgres(EngineConfig):
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
 
     engine: Literal["postgres"]
     method: Literal["dump"] = "dump"
@@ -246,6 +247,9 @@ class Postgres(EngineConfig):
 
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._restored_env(manifest), query)
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        questions.export(box, self._restored_env(manifest), Inventory(manifest.contents).encoding, sql, to)
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         return identity.compare(bench, self._restored_env(bench.manifest), self.jobs)

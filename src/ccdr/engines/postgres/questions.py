@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from ccdr.engines.postgres.capture import PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
@@ -30,6 +31,19 @@ def rows(box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = Non
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
     return [[None if value == NULL else value for value in row or [""]] for row in found]
+
+
+def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path) -> None:
+    """As `Engine.export`. `encoding` is the database's: one that is none is given its bytes back as they are."""
+    env = {
+        **env,
+        "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on",
+        "PGCLIENTENCODING": "SQL_ASCII" if encoding == "SQL_ASCII" else "UTF8",
+    }
+    # A line of its own for what ends it: the query's last line may be a comment.
+    copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to), "-c", copy]
+    box.run(argv, env=env, what="the query", watch=to.parent)
 
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:
