@@ -16,7 +16,8 @@ from source import HERE, Source
 
 from ccdr.catalogue import Catalogue
 from ccdr.engines.postgres import Postgres
-from ccdr.engines.postgres.inventory import Inventory, conf_line
+from ccdr.engines.postgres.dump import Dump
+from ccdr.engines.postgres.inventory import conf_line
 from ccdr.plans import load_named
 
 CCDR = str(Path(sys.executable).with_name("ccdr"))
@@ -94,7 +95,7 @@ class Ours:
         assert isinstance(engine, Postgres)
         catalogue = Catalogue(self.root / "state/catalogue")
         manifest = catalogue.manifest(catalogue.snapshots("bench", "crm")[-1])
-        settings = engine._server_settings(Inventory(manifest.contents))
+        settings = Dump(engine).settings(manifest)
         return engine.sandbox(manifest).bytes, "".join(conf_line(k, v) for k, v in settings.items())
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.centre import sample_centre
 from tests.harness import Site, Source, containers, sql_damage
 
-from ccdr.engines.postgres import identity
+from ccdr.engines.postgres.dump import identity
 from ccdr.model import Verdict
 from ccdr.restore_test import RestoreTest
 

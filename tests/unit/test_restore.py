@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 
 from ccdr.engines import Files, Postgres
-from ccdr.engines.postgres import address, roles
+from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.target import Target
+from ccdr.engines.postgres.dump import Target, roles
 from ccdr.errors import UsageProblem
 from ccdr.interfaces import KnownSource
 from ccdr.model import Manifest

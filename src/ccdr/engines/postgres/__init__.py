@@ -1,5 +1,5 @@
-"""PostgreSQL: `engine.py` captures and loads, `inventory.py` asks what a dump does not hold, `identity.py`
-compares what was restored with what was captured."""
+"""PostgreSQL: `engine.py` is the plan's configuration, each way to capture a server has a room of its own (`dump/`),
+`inventory.py` asks what both sides of a comparison are asked, `server.py` is the sandbox's own server."""
 
 from ccdr.engines.postgres.engine import Postgres, images
 

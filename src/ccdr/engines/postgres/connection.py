@@ -10,6 +10,8 @@ from pydantic import Field
 
 from ccdr.schema import PlanPath, Text, WithPassword
 
+# Its standard options: no start-up file, no question, no heading.
+PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 # What a role or database may have set does not hold for our own commands.
 OWN_OPTIONS = (

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ccdr.engines.postgres.capture import PSQL
+from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Place, Pulse

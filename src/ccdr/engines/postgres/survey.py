@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.postgres.capture import PSQL
+from ccdr.engines.postgres.connection import PSQL
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
 

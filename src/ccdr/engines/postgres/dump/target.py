@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ccdr.engines.postgres import address, identity, questions, roles
-from ccdr.engines.postgres.capture import PSQL
-from ccdr.engines.postgres.connection import OWN_OPTIONS, Connection, major_of
+from ccdr.engines.postgres import address, questions
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
+from ccdr.engines.postgres.dump import identity, roles
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, KnownSource, Place, Progress, Restored, Source, TargetLook

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.engines.postgres import identity
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.dump import identity
 from ccdr.engines.postgres.inventory import (
     CLOCK,
     INVENTORY,
@@ -29,7 +30,6 @@ from ccdr.engines.postgres.inventory import (
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
 
-PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 ATTEMPTS = 3
 # A partition that was dropped while the dump began.

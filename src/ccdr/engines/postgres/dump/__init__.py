@@ -1,0 +1,7 @@
+"""Method `dump`: `method.py` captures and loads, `capture.py` takes the dump, `identity.py` compares what was restored
+with what was captured, `target.py` loads it onto a real server."""
+
+from ccdr.engines.postgres.dump.method import Dump
+from ccdr.engines.postgres.dump.target import Target
+
+__all__ = ["Dump", "Target"]

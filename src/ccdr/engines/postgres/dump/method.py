@@ -1,0 +1,162 @@
+"""Method `dump`: a parallel, uncompressed directory dump, so that restic deduplicates it.
+
+A session is held open beside the dump; its exported snapshot makes dump and inventory true for one instant.
+What the dump does not hold (roles, database settings, owners of large objects) is compared apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.engines.postgres import questions, rights, server
+from ccdr.engines.postgres.connection import PSQL, major_of
+from ccdr.engines.postgres.dump import identity
+from ccdr.engines.postgres.dump.capture import Dumper
+from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
+from ccdr.model import CheckResult, Look, Manifest
+
+if TYPE_CHECKING:
+    from ccdr.engines.postgres.engine import Postgres
+
+
+@dataclass(frozen=True)
+class Dump:
+    """`Method` for one database, loaded into a new server."""
+
+    asset: Postgres
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return ("psql", "pg_dump", "pg_dumpall", "pg_restore")
+
+    @property
+    def source_name(self) -> str:
+        return self.asset.connection.database
+
+    @property
+    def size_sql(self) -> str:
+        return "pg_database_size(current_database())"
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        env = {**self.asset.connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
+        out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
+        yield from rights.judged(rights.read_rights(out.stdout), self.asset.connection.user)
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        connection = self.asset.connection
+        env = connection.environment(source.credentials)
+        return Dumper(source.place, env, connection.database, self.asset.jobs, tools).capture(into)
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        inventory = Inventory(manifest.contents)
+        return SandboxNeeds(
+            bytes=int(inventory.database_bytes * 1.25) + 2**30,
+            memory=self._memory,
+            user="postgres",
+            major=major_of(inventory.version),
+            data_dir=server.DATA,
+        )
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        inventory = Inventory(manifest.contents)
+        version = server.fitting_version(box, inventory.version)
+        settings = "".join(conf_line(k, v) for k, v in self.settings(manifest).items())
+        try:
+            box.run(
+                ["sh", "-c", _START, "start", inventory.bootstrap, inventory.encoding],
+                stdin=settings,
+                what="initdb and pg_ctl",
+            )
+        except CommandFailed as error:
+            raise TestBroken(
+                f"the sandbox's server did not start: {error}; {server.last_words(box)}",
+                hint="does the image hold what `server_settings:` asks for?",
+            ) from None
+        return version
+
+    def settings(self, manifest: Manifest) -> dict[str, str]:
+        """The sandbox's postgresql.conf."""
+        inventory, asset = Inventory(manifest.contents), self.asset
+        common = server.settings(
+            self._memory,
+            throwaway=asset.settings == "throwaway",
+            timezone=inventory.timezone,
+            lc_monetary=inventory.lc_monetary,
+        )
+        return common | asset.server_settings
+
+    @property
+    def _memory(self) -> int:
+        return self.asset.memory or server.MEMORY
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        inventory = Inventory(manifest.contents)
+        self._image_has_extensions(box, inventory)
+        admin = server.environment(inventory.bootstrap, "template1", inventory.version)
+        for sql in self.asset.prepare_sql:
+            try:
+                box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=admin, what="prepare_sql")
+            except CommandFailed as error:
+                raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
+        if inventory.database == "postgres":
+            box.run([*PSQL, "-c", "drop database postgres"], env=admin)
+        roles = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
+        # The sandbox's own first superuser bears the source's name; it is there already.
+        own = f"CREATE ROLE {quote_ident(inventory.bootstrap)};"
+        roles = "\n".join(line for line in roles.split("\n") if line != own)
+        argv = ["pg_restore", "-w", f"-j{self.asset.jobs}", "--exit-on-error", "--no-tablespaces"]
+        # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
+        first = [*argv, "--section=pre-data", "--section=data", "-C", "-d", "template1"]
+        then = [*argv, "--section=post-data", "-d", conninfo(inventory.database)]
+        try:
+            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=roles, env=admin, what="loading roles")
+            for call in (first, then):
+                box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
+        except CommandFailed as error:
+            if error.stalled:
+                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+            if lacks := questions.LACKS.search(error.stderr):
+                raise TestBroken(
+                    f"the image lacks something that the backup needs: {lacks[0]}",
+                    hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
+                ) from None
+            raise BackupBad(
+                f"the backup does not load: {error}", hint="restore an older snapshot; find out what is missing in it"
+            ) from None
+
+    @staticmethod
+    def _image_has_extensions(box: Place, inventory: Inventory) -> None:
+        admin = server.environment(inventory.bootstrap, "template1", inventory.version)
+        said = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
+        if missing := sorted(set(inventory.extensions) - set(said.splitlines())):
+            raise TestBroken(
+                f"the image lacks the extension {', '.join(missing)}",
+                hint="name an image that has it with `image:`",
+            )
+
+    def restored_env(self, manifest: Manifest) -> Mapping[str, str]:
+        inventory = Inventory(manifest.contents)
+        return server.environment(inventory.bootstrap, inventory.database, inventory.version)
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        return identity.compare(bench, self.restored_env(bench.manifest), self.asset.jobs)
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        return questions.integrity(bench, self.restored_env(bench.manifest), self.asset.jobs)
+
+
+# One command, since each costs 60 ms; the settings come on its standard input.
+_START = f"""set -e
+initdb -D {server.CLUSTER} -U "$1" -A trust -N -E "$2" --locale=C --no-instructions > /dev/null
+cat >> {server.CLUSTER}/postgresql.conf
+pg_ctl -D {server.CLUSTER} -w -t 120 -l {server.LOG} -s start
+"""

@@ -1,0 +1,68 @@
+"""The sandbox's own server: where it lies, how it is set up, how it is reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of
+from ccdr.errors import TestBroken
+from ccdr.interfaces import Place
+
+SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
+CLUSTER, LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - inside the sandbox
+MEMORY = 2 * 2**30  # bytes that it gets beside its data
+# A server for one afternoon: it need not survive a crash, so it need not write everything twice.
+THROWAWAY = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+
+def fitting_version(box: Place, captured: str) -> str:
+    """The image's version; TestBroken where its major is not that of the `captured` one."""
+    wanted = major_of(captured)
+    said = box.run(["postgres", "--version"]).stdout
+    version = cast("re.Match[str]", re.search(r"\d[\d.]*", said))[0]
+    if major_of(version) != wanted:
+        raise TestBroken(
+            f"the image holds PostgreSQL {version}, the backup is of {captured}",
+            hint=f"name an image with major version {wanted}, such as postgres:{wanted}",
+        )
+    return version
+
+
+def settings(memory: int, *, throwaway: bool, timezone: str, lc_monetary: str | None) -> dict[str, str]:
+    """What any sandbox's server is set to. `memory` is in bytes; the rest is the source's."""
+    found = {
+        "listen_addresses": "",
+        "unix_socket_directories": SOCKETS,
+        "shared_buffers": f"{(memory >> 20) // 8}MB",
+        "maintenance_work_mem": f"{(memory >> 20) // 8}MB",
+        "max_wal_size": "1GB",
+        "max_locks_per_transaction": "256",
+        "lc_messages": "C",  # we read its errors
+        "timezone": timezone,
+        "logging_collector": "off",
+    }
+    if lc_monetary:
+        found["lc_monetary"] = lc_monetary
+    return found | THROWAWAY if throwaway else found
+
+
+def last_words(box: Place) -> str:
+    """The end of the server's log."""
+    return box.run(["sh", "-c", f"tail -n 5 {LOG}"], ok=range(256)).stdout.strip()
+
+
+def environment(user: str, database: str, version: str) -> Mapping[str, str]:
+    """libpq's variables for the sandbox's server, of this version."""
+    options = OWN_OPTIONS
+    if int(major_of(version).split(".")[0]) >= 17:
+        options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
+    return {"PGHOST": SOCKETS, "PGUSER": user, "PGDATABASE": database, "PGAPPNAME": "ccdr", "PGOPTIONS": options}
