@@ -6,26 +6,23 @@ Nothing here undoes or fails the work that was done: what could not be told is s
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import metrics
 from ccdr.errors import CcdrError, Exit, LedgerBroken
-from ccdr.model import Achieved, ObjectiveVerdict
-from ccdr.notify import Attempt, Telling, after_run, ledger_broken, missed, summary
+from ccdr.history import AssetHistory
+from ccdr.model import Achieved, ObjectiveVerdict, Verb
+from ccdr.notify import Attempt, Key, Telling, after_run, changed_duties, concerns_of, ledger_broken, missed, summary
 from ccdr.plans import LoadedPlan
-from ccdr.run import Book, RunResult, Verb
+from ccdr.run import RunResult
 from ccdr.services import Services
-from ccdr.status import AssetStatus, Problem, Trouble, status, upkeep_problems
+from ccdr.status import AssetStatus, status, upkeep_problems
+from ccdr.trouble import Problem
 
 PATIENCE = 30  # seconds for another run's telling
-# What only the host that does the work can know: another one learns of backups when it next tests one.
-_OF = {
-    Verb.BACKUP: {Trouble.BACKUP_FAILED, Trouble.BACKUP_LATE, Trouble.NEVER_SUCCEEDED},
-    Verb.TEST: {Trouble.TEST_FAILED, Trouble.TEST_LATE, Trouble.TEST_INCONCLUSIVE, Trouble.NEVER_TESTED},
-}
 
 
 @dataclass
@@ -47,12 +44,11 @@ def conclude(
 ) -> Conclusion:
     """Tell people what is news to them, ping, and write the metrics. `seconds` is how long the run took."""
     done = Conclusion()
-    found: list[AssetStatus] = []
-    upkeep: dict[str, tuple[Problem, ...]] = {}
+    ours = OurOwn()
     broken = None
     try:
-        found, upkeep = our_own(plans, services)
-        done.summary = summary(found, services.clock.now())
+        ours = our_own(plans, services)
+        done.summary = summary(ours.assets, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
         broken = error
@@ -60,6 +56,7 @@ def conclude(
         missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
         for p in result.missed
     ]
+    extra += [changed_duties(change.plan, str(change), change.at) for change in result.duties]
     if isinstance(broken, LedgerBroken):
         extra += [ledger_broken(p.plan.plan, broken) for p in plans]
     failed = {d.task.plan for d in result.did if d.code is not Exit.OK} | {p.task.plan for p in result.missed}
@@ -67,7 +64,15 @@ def conclude(
     try:
         for _ in range(PATIENCE):
             telling = after_run(
-                plans, services, found, upkeep, attempts=attempts, extra=extra, failed=failed, whole=broken is None
+                plans,
+                services,
+                ours.assets,
+                ours.upkeep,
+                elsewhere=ours.elsewhere,
+                attempts=attempts,
+                extra=extra,
+                failed=failed,
+                whole=broken is None,
             )
             if not (telling.busy and extra):
                 break
@@ -81,23 +86,41 @@ def conclude(
         unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
         facts = metrics.RunFacts(services.clock.now(), seconds, int(result.exit_code), unreached)
         try:
-            metrics.write(textfile, found, {p: len(w) for p, w in upkeep.items()}, services.histories(), facts)
+            metrics.write(textfile, ours.assets, ours.upkeep, services.histories(), facts)
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
 
 
-def our_own(
-    plans: Sequence[LoadedPlan], services: Services
-) -> tuple[list[AssetStatus], dict[str, tuple[Problem, ...]]]:
-    """Where the assets and the care of their repositories stand, as far as it is this host's to tell: all of it where
-    it was never asked to do anything yet."""
-    duties = {p.plan.plan: Book(services.state).duties(p.plan.plan) or set(Verb) for p in plans}
-    return [_our_own(s, duties[s.plan]) for s in status(plans, services)], upkeep_problems(plans, services)
+@dataclass(frozen=True)
+class OurOwn:
+    """Where the assets and the care of their repositories stand, as far as it is this host's to tell. `elsewhere` is
+    what is not: only the host that does the work can know, another one learns of backups when it next tests one."""
+
+    assets: Sequence[AssetStatus] = ()
+    upkeep: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    elsewhere: frozenset[tuple[str, Key]] = frozenset()  # concerns, by plan
 
 
-def _our_own(found: AssetStatus, duties: Collection[Verb]) -> AssetStatus:
-    """Without what is another host's to tell."""
-    not_ours = {trouble for verb, troubles in _OF.items() if verb not in duties for trouble in troubles}
-    rpo = found.rpo if Verb.BACKUP in duties else Achieved(found.rpo.objective_s, None, ObjectiveVerdict.NOT_MEASURED)
-    return replace(found, wrong=tuple(p for p in found.wrong if p.trouble not in not_ours), rpo=rpo)
+def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
+    histories, now = services.histories(), services.clock.now()
+    assets, upkeep = status(plans, services), upkeep_problems(plans, services)
+
+    def ours(plan: str, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+        history = histories.get((plan, None), AssetHistory())
+        return tuple(p for p in problems if p.verb is None or history.answers_for(p.verb))
+
+    def own(found: AssetStatus) -> AssetStatus:
+        history = histories.get((found.plan, None), AssetHistory())
+        rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_measured(found.rpo)
+        rto = found.rto if history.answers_for(Verb.TEST) else _not_measured(found.rto)
+        return replace(found, wrong=ours(found.plan, found.wrong), rpo=rpo, rto=rto)
+
+    our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, found) for plan, found in upkeep.items()}
+    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep, now)}
+    all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep, now)}
+    return OurOwn(our_assets, our_upkeep, frozenset(all_of_it - told))
+
+
+def _not_measured(found: Achieved) -> Achieved:
+    return Achieved(found.objective_s, None, ObjectiveVerdict.NOT_MEASURED)

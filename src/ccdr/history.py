@@ -12,18 +12,19 @@ from typing import Any
 
 from ccdr.errors import CcdrError
 from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import utc
+from ccdr.model import Verb, utc
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 NOT_BEGUN = "not_begun"
+DUTIES = "duties"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
-FORMAT = 5  # of the summary that is kept beside the ledger
+FORMAT = 6  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -38,6 +39,7 @@ class AssetHistory:
     stored (its record's `seq`), `newest` the newest record of each kind.
     """
 
+    first: str | None = None  # time of the first record
     last_backup: Record | None = None
     last_good_backup: Record | None = None
     last_failed_backup: Record | None = None
@@ -54,11 +56,13 @@ class AssetHistory:
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
     last_done_prune: Record | None = None  # of a plan
+    duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
+        self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
             return
@@ -74,6 +78,9 @@ class AssetHistory:
             self._take_check(record)
         elif kind == MISSED:
             self.missed += record["count"]
+        elif kind == DUTIES:
+            before, time = self.duties or {}, str(record["time"])
+            self.duties = {verb: before.get(verb, time) for verb in record["verbs"]}
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
@@ -178,6 +185,17 @@ class AssetHistory:
         failure, last = self.failure, self.last_test
         return failure if failure and last and failure["seq"] != last["seq"] else None
 
+    def answers_for(self, verb: Verb) -> bool:
+        """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
+        return self.duties is None or verb in self.duties
+
+    def upkeep_tried(self, verb: Verb) -> str | None:
+        """Of a plan: when prune or check was last done, or tried in vain."""
+        ends = (self.newest.get(f"{verb}.end"), self.newest.get(f"{NOT_BEGUN}.{verb}"))
+        starts = (r for r in self.open_runs.values() if r["kind"] == f"{verb}.start")
+        tried = [record for record in (*ends, *starts) if record is not None]
+        return max(tried, key=lambda r: r["seq"])["time"] if tried else None
+
     def crashed_upkeep(self) -> Record | None:
         """The newest prune or check, if it has no end."""
         for record in self._crashed(PRUNE_START, running=False) + self._crashed(CHECK_START, running=False):
@@ -196,7 +214,7 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]
-_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED}
+_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES}
 
 
 def _newer(failure: Record | None, record: Record) -> bool:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from ccdr import __version__
 from ccdr.errors import CcdrError
-from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, Histories, Record
-from ccdr.model import ObjectiveVerdict, utc
-from ccdr.status import AssetStatus, Trouble
+from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories, Record
+from ccdr.model import ObjectiveVerdict, Verb, utc
+from ccdr.status import AssetStatus
+from ccdr.trouble import Problem, Trouble
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -43,6 +44,14 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
+    "ccdr_plan_prune_overdue": (
+        PLAN,
+        "1 if a prune has come due twice since the last one; left out where another host does them.",
+    ),
+    "ccdr_plan_check_overdue": (
+        PLAN,
+        "1 if a check has come due twice since the last one; left out where another host does them.",
+    ),
     "ccdr_asset_missed_total": (ASSET, "Due times that passed without a try, since the ledger began."),
     "ccdr_repository_bytes": (PLAN, "What the repository takes, as the newest prune or check has measured it."),
     "ccdr_last_prune_timestamp_seconds": (PLAN, "When the newest prune ended."),
@@ -70,11 +79,11 @@ class RunFacts:
 def write(
     path: Path,
     found: Sequence[AssetStatus],
-    care: Mapping[str, int],
+    care: Mapping[str, Sequence[Problem]],
     histories: Histories,
     run: RunFacts,
 ) -> None:
-    """Write the file, whole or not at all. `care` counts by plan what is wrong with its repository's care. CcdrError
+    """Write the file, whole or not at all. `care` is by plan what is wrong with its repository's care. CcdrError
     where it cannot be written: the run that reports it has done its work."""
     from prometheus_client import write_to_textfile
 
@@ -90,7 +99,7 @@ def write(
 
 
 def collect(
-    found: Sequence[AssetStatus], care: Mapping[str, int], histories: Histories, run: RunFacts
+    found: Sequence[AssetStatus], care: Mapping[str, Sequence[Problem]], histories: Histories, run: RunFacts
 ) -> CollectorRegistry:
     """All of METRICS, filled in."""
     board = _Board()
@@ -98,7 +107,7 @@ def collect(
         _asset(board, status)
         _past(board, histories, status.plan, status.asset)
     for plan in dict.fromkeys([*(s.plan for s in found), *care]):
-        _plan(board, plan, histories, care.get(plan, 0), run.unreached.get(plan, 0))
+        _plan(board, plan, histories, care.get(plan, ()), run.unreached.get(plan, 0))
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)
     board.set("ccdr_last_run_exit_code", run.exit_code)
@@ -163,12 +172,13 @@ def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
     board.set("ccdr_asset_missed_total", history.missed, plan, asset)
 
 
-def _plan(board: _Board, plan: str, histories: Histories, problems: int, unreached: int) -> None:
-    board.set("ccdr_plan_problems", problems, plan)
+def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem], unreached: int) -> None:
+    board.set("ccdr_plan_problems", len(care), plan)
     board.set("ccdr_notification_failures", unreached, plan)
-    history = histories.get((plan, None))
-    if history is None:
-        return
+    history = histories.get((plan, None), AssetHistory())
+    kinds = {p.trouble for p in care}
+    for verb, trouble in ((Verb.PRUNE, Trouble.PRUNE_LATE), (Verb.CHECK, Trouble.CHECK_LATE)):
+        board.set(f"ccdr_plan_{verb}_overdue", trouble in kinds if history.answers_for(verb) else None, plan)
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
     if pruned is not None:
         board.set("ccdr_last_prune_timestamp_seconds", _time(pruned), plan)

@@ -14,6 +14,15 @@ from hashlib import sha256
 from typing import Any
 
 
+class Verb(StrEnum):
+    """What `ccdr run` does by schedule."""
+
+    BACKUP = "backup"
+    TEST = "test"
+    PRUNE = "prune"
+    CHECK = "check"
+
+
 class Verdict(StrEnum):
     """What a restore test, or one of its checks, has shown."""
 

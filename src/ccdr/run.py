@@ -12,16 +12,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from threading import Lock
 
 from ccdr import interrupts
 from ccdr.backup import backup
+from ccdr.duties import Change, asked
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
 from ccdr.interfaces import Outcome, Progress
-from ccdr.model import Verdict, rfc3339, utc
+from ccdr.model import Verb, Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.reap import reap
 from ccdr.restore_test import restore_test
@@ -29,14 +29,6 @@ from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
 from ccdr.upkeep import check, prune
-
-
-class Verb(StrEnum):
-    BACKUP = "backup"
-    TEST = "test"
-    PRUNE = "prune"
-    CHECK = "check"
-
 
 # What `--only` may name: a database host backs up, another host tests without the database's credentials.
 KINDS = {
@@ -125,11 +117,13 @@ class Passed:
 
 @dataclass
 class RunResult:
-    """What one run did. `busy` is what another run, or a person, was at; `wakes` is when to look again."""
+    """What one run did. `busy` is what another run, or a person, was at; `wakes` is when to look again; `duties` is
+    what became this host's to do by it, or another's."""
 
     did: list[Did] = field(default_factory=list)
     missed: list[Passed] = field(default_factory=list)
     busy: list[Task] = field(default_factory=list)
+    duties: list[Change] = field(default_factory=list)
     wakes: datetime | None = None
 
     @property
@@ -142,6 +136,7 @@ class RunResult:
             "did": [d.as_json() for d in self.did],
             "missed": [{"plan": p.task.plan, "asset": p.task.asset, **p.body()} for p in self.missed],
             "busy": [t.name for t in self.busy],
+            "duties": [{"plan": change.plan, "change": str(change)} for change in self.duties],
             "wakes": self.wakes and rfc3339(self.wakes),
         }
 
@@ -172,6 +167,8 @@ def run(
     KeyboardInterrupt once all that was under way has been stopped and cleaned up."""
     _tidy(services)
     turns = _Turns(services, progress, perform or perform_task)
+    with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
+        turns.result.duties += asked(plans, services, only)
     chains = tasks(plans, only)
     if jobs <= 1:
         for chain in chains:
@@ -375,12 +372,6 @@ class Book:
             return Slot(**body)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-    def duties(self, plan: str) -> set[Verb]:
-        """What this installation has ever been asked to do for a plan: another host may do the rest."""
-        names = (path.name.removesuffix(".json").split(".") for path in (self._state.root / "schedule").glob("*.json"))
-        verbs = {verb.value for verb in Verb}
-        return {Verb(name[2]) for name in names if len(name) == 3 and name[0] == plan and name[2] in verbs}
 
     def write(self, task: Task, slot: Slot) -> None:
         body = asdict(slot)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -72,6 +73,12 @@ def occurrences(cron: str, timezone: str, after: datetime) -> Iterator[datetime]
     """Every due time later than `after`."""
     for when in CronSim(cron, after.astimezone(_zone(timezone))):
         yield when.astimezone(UTC)
+
+
+def second_due(cron: str, timezone: str, since: datetime, now: datetime) -> datetime | None:
+    """When it came due for the second time after `since`, if that was before `now`: then it is overdue."""
+    due = list(islice(occurrences(cron, timezone, since), 2))
+    return due[1] if len(due) == 2 and due[1] < now else None
 
 
 def newest(cron: str, timezone: str, now: datetime) -> datetime | None:

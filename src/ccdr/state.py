@@ -7,6 +7,7 @@ index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
+asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 told.json    who was told what; when lost, all that is wrong is told again
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache

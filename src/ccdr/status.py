@@ -3,58 +3,23 @@ so that it answers at once and when the repository does not."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-
-from cronsim import CronSim
 
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, other_source, rfc3339, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
+from ccdr.schedule import second_due
 from ccdr.services import Job, Services
+from ccdr.trouble import Problem, Trouble
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
-
-
-class Trouble(StrEnum):
-    """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
-
-    LEDGER_BROKEN = "ledger_broken"
-    TEST_FAILED = "test_failed"
-    BACKUP_FAILED = "backup_failed"
-    REPOSITORY_DAMAGED = "repository_damaged"
-    BREACH_RPO = "breach_rpo"
-    BREACH_RTO = "breach_rto"
-    NEVER_SUCCEEDED = "never_succeeded"
-    NOT_BEGUN = "not_begun"  # what was due could not even begin
-    BACKUP_LATE = "backup_late"
-    TEST_LATE = "test_late"
-    FINDING = "finding"
-    TEST_INCONCLUSIVE = "test_inconclusive"
-    NEVER_TESTED = "never_tested"
-    PRUNE_FAILED = "prune_failed"
-    CHECK_INCONCLUSIVE = "check_inconclusive"
-    MISSED = "missed"
-    UNTOLD = "untold"  # an address that could not be reached
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: a sentence, and since when where that is known. `about` tells two troubles of the
-    same kind apart, and stays the same for as long as this one lasts."""
-
-    trouble: Trouble
-    text: str
-    since: datetime | None = None
-    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,11 +77,15 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
 
 def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, by its newest prune and its newest check."""
-    history = services.histories()
+    history, now = services.histories(), services.clock.now()
     found = {}
-    for name in (p.plan.plan for p in plans):
+    for loaded in plans:
+        name = loaded.plan.plan
         running = services.state.held(name, "", "upkeep")
-        found[name] = tuple(_upkeep(history.get((name, None), AssetHistory()), running=running))
+        known = history.get((name, None), AssetHistory())
+        first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
+        late = () if running else _upkeep_late(loaded, known, first, now)
+        found[name] = (*_upkeep(known, running=running), *late)
     return found
 
 
@@ -166,74 +135,95 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 
 def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
     if newest is None and history.last_good_backup is None:
-        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet")
+        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
     running = services.state.held(job.plan, job.asset, "backup")
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
     if failed := history.failed_since(since, running=running, snapshot=newest.id if newest else None):
-        yield Problem(Trouble.BACKUP_FAILED, failed)
+        yield Problem(Trouble.BACKUP_FAILED, failed, verb=Verb.BACKUP)
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
-        yield Problem(Trouble.TEST_INCONCLUSIVE, crashed)
-    yield from _findings((history.last_good_backup or {}).get("findings") or ())
+        yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
+    yield from _findings(history.last_good_backup, Verb.BACKUP)
     yield from _tested(job, history)
-    planned = {"backup": job.engine.backup, "test": job.engine.restore_test}
-    ends = {"backup": history.last_backup, "test": history.last_test}
+    planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
+    ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
 
 
-def _not_begun(history: AssetHistory, newest: Mapping[str, Record | None]) -> Iterator[Problem]:
+def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
     for verb, last in newest.items():
         if found := history.not_begun(verb, last):
             text = f"its {verb} could not begin: {found.get('reason')}"
-            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb)
+            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
 
 
 def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
     last, failure = history.last_test, history.older_failure
     if last is None:
-        yield Problem(Trouble.NEVER_TESTED, "never tested")
+        yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
     elif last["verdict"] != "PASS":
         trouble = Trouble.TEST_FAILED if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         text = f"its last restore test is {last['verdict']}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]))
+        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None:
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        yield Problem(Trouble.TEST_FAILED, text, utc(failure["time"]))
+        yield Problem(Trouble.TEST_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
-        yield Problem(Trouble.NEVER_TESTED, text, about="source")
-    yield from _findings((last or {}).get("findings") or ())
+        yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
+    yield from _findings(last, Verb.TEST)
 
 
 def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
     """`running`: a prune or a check is under way."""
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
-    yield from _not_begun(history, {"prune": pruned, "check": checked})
+    yield from _not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
     crashed = history.crashed_upkeep()
     if crashed is not None and not running:
-        what = crashed["kind"].removesuffix(".start")
+        what = Verb(crashed["kind"].removesuffix(".start"))
         text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
-        yield Problem(Trouble.PRUNE_FAILED if what == "prune" else Trouble.CHECK_INCONCLUSIVE, text, about="crash")
+        trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
+        yield Problem(trouble, text, about="crash", verb=what)
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]))
-        yield from _findings(pruned.get("findings") or ())
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
+        yield from _findings(pruned, Verb.PRUNE)
     damaged = sorted(part for part, (_, result) in history.read.items() if result == DAMAGED)
     if damaged:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]))
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
 
 
-def _findings(texts: Iterable[object]) -> Iterator[Problem]:
+def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:
+    """What has come due twice since it was last tried, or since it became this host's to do; what was tried in vain is
+    a problem of its own. `first` is the time of the plan's first record."""
+    plan = loaded.plan
+    planned = {Verb.PRUNE: plan.upkeep.prune, Verb.CHECK: plan.upkeep.check}
+    if plan.retention is None:
+        del planned[Verb.PRUNE]  # it would remove nothing
+    for verb, schedule in planned.items():
+        if not history.answers_for(verb):
+            continue
+        tried, asked = history.upkeep_tried(verb), (history.duties or {}).get(verb) or first
+        since = max((utc(moment) for moment in (tried, asked) if moment), default=now)
+        if (due := second_due(schedule, plan.timezone, since, now)) is None:
+            continue
+        what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
+        last = f"the last one is of {tried}" if tried else f"never done, though due since {rfc3339(due)}"
+        trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
+        yield Problem(trouble, f"{what}: {last}", due, verb=verb)
+
+
+def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
     """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
-    for text in map(str, texts):
-        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text))
+    for text in map(str, (record or {}).get("findings") or ()):
+        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text), verb=verb)
 
 
 def _late(
@@ -243,10 +233,11 @@ def _late(
     planned, last = job.engine.backup, history.last_backup
     if planned is not None and newest is not None and not services.state.held(job.plan, job.asset, "backup"):
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
-        if _due_twice(planned.schedule, tried, job, services.clock.now()):
-            yield Problem(Trouble.BACKUP_LATE, f"its backup is overdue: the last one is of {rfc3339(tried)}")
+        if second_due(planned.schedule, job.loaded.plan.timezone, tried, services.clock.now()):
+            text = f"its backup is overdue: the last one is of {rfc3339(tried)}"
+            yield Problem(Trouble.BACKUP_LATE, text, verb=Verb.BACKUP)
     if coverage == STALE:
-        yield Problem(Trouble.TEST_LATE, "its restore test is overdue")
+        yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
 
 
 def _conclusive(job: Job, history: AssetHistory) -> Record | None:
@@ -263,12 +254,7 @@ def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     planned = job.engine.restore_test
     if planned is None:
         return TESTED
-    return STALE if _due_twice(planned.schedule, utc(last["time"]), job, now) else TESTED
-
-
-def _due_twice(schedule: str, since: datetime, job: Job, now: datetime) -> bool:
-    due = list(itertools.islice(CronSim(schedule, since.astimezone(job.loaded.plan.zone)), 2))
-    return len(due) == 2 and all(moment < now for moment in due)
+    return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
 
 
 def _shown(record: Record | None) -> Mapping[str, object] | None:

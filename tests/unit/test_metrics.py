@@ -17,6 +17,7 @@ from tests.unit.test_status import NOW, World, ago
 
 from ccdr.errors import CcdrError
 from ccdr.metrics import METRICS, RunFacts, write
+from ccdr.trouble import Problem, Trouble
 
 ROOT = Path(__file__).parents[2]
 RUN = RunFacts(NOW, 12.5, 1, {"p": 2})
@@ -29,9 +30,11 @@ def world(tmp_path: Path) -> World:
     return World(site)
 
 
-def written(world: World, path: Path, care: dict[str, int] | None = None) -> dict[tuple[str, ...], float]:
+def written(
+    world: World, path: Path, care: dict[str, tuple[Problem, ...]] | None = None
+) -> dict[tuple[str, ...], float]:
     """By name and label values."""
-    write(path, [world.now], care or {"p": 0}, world.services.histories(), RUN)
+    write(path, [world.now], care or {"p": ()}, world.services.histories(), RUN)
     families = text_string_to_metric_families(path.read_text())
     order = ("plan", "asset", "verdict", "version")
     samples = [s for f in families for s in f.samples]
@@ -97,9 +100,17 @@ def test_a_failed_backup_and_test_show(world: World, tmp_path: Path) -> None:
     world.snapshot(1, ago(hours=2))
     world.tested("FAIL")
     world.wrote("backup.end", result="FAILED", reason="disk full")
-    found, where = written(world, tmp_path / "ccdr.prom", {"p": 3}), ("p", "recordings")
+    wrong = Problem(Trouble.PRUNE_LATE, "overdue")
+    found, where = written(world, tmp_path / "ccdr.prom", {"p": (wrong,) * 3}), ("p", "recordings")
     assert found["ccdr_asset_last_backup_ok", *where] == found["ccdr_asset_proven", *where] == 0
     assert found["ccdr_asset_last_test_verdict", *where, "FAIL"] == 1 and found["ccdr_plan_problems", "p"] == 3
+    assert (found["ccdr_plan_prune_overdue", "p"], found["ccdr_plan_check_overdue", "p"]) == (1, 0)
+
+
+def test_upkeep_that_is_another_hosts_is_left_out(world: World, tmp_path: Path) -> None:
+    world.services.ledger.append("duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "check"]})
+    found = written(world, tmp_path / "ccdr.prom")
+    assert found["ccdr_plan_check_overdue", "p"] == 0 and ("ccdr_plan_prune_overdue", "p") not in found
 
 
 def test_a_directory_that_cannot_be_written_is_told(world: World, tmp_path: Path) -> None:
@@ -121,7 +132,7 @@ def test_a_full_disk_keeps_the_old_numbers(world: World, tmp_path: Path) -> None
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
         with pytest.raises(CcdrError, match="could not be written"):
-            write(path, [], {"p": 0}, {}, RUN)
+            write(path, [], {"p": ()}, {}, RUN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -181,6 +192,6 @@ def test_two_hundred_assets_make_one_file(world: World, tmp_path: Path) -> None:
 
     world.snapshot(1, ago(minutes=20))
     found = [replace(world.now, asset=f"a{n}") for n in range(200)]
-    write(tmp_path / "ccdr.prom", found, {"p": 0}, {}, RunFacts(NOW + timedelta(seconds=1), 1.0, 0, {}))
+    write(tmp_path / "ccdr.prom", found, {"p": ()}, {}, RunFacts(NOW + timedelta(seconds=1), 1.0, 0, {}))
     text = (tmp_path / "ccdr.prom").read_text()
     assert text.count("ccdr_asset_proven{") == 200

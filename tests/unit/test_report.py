@@ -56,7 +56,17 @@ class Past:
     def __init__(self, root: Path) -> None:
         self.site, self.clock, self._number = Site(root), SetClock(), 0
         self.site.recordings(root / "spool")
+        self.upkeep("{prune: 0 5 1 1 *, check: 0 6 1 1 *}")
         self.ledger = Ledger(self.site.state / "ledger", self.clock, host="h", actor="a")
+
+    def upkeep(self, when: str, retention: str = "") -> None:
+        """The plan's `upkeep:`, and its `retention:`."""
+        path = self.site.root / "plans" / "p.yaml"
+        lines = [x for x in path.read_text().splitlines() if not x.startswith(("upkeep:", "retention:"))]
+        at = lines.index("assets:")
+        path.write_text(
+            "\n".join([*lines[:at], f"upkeep: {when}", *([retention] if retention else []), *lines[at:], ""])
+        )
 
     def wrote(self, when: datetime, kind: str, *, run: str | None = None, asset: str | None = "recordings",
               plan: str | None = "p", **body: Any) -> int:  # fmt: skip
@@ -464,6 +474,37 @@ def test_a_breach_in_the_period_is_a_finding_though_all_is_well_now(past: Past) 
     assert report.answer.word == "Yes" and report.exit_code == 1
     assert [f.level for f in report.findings] == [Level.NOTE] and "more than its RPO" in report.findings[0].text
     assert past.report((NOW - 40 * HOUR).isoformat()).exit_code == 0, "it was before this period"
+
+
+def cared_for(report: Report) -> list[str]:
+    return [f.text for f in report.plans[0].findings]
+
+
+def test_upkeep_that_came_due_twice_and_was_not_done_is_a_finding(past: Past) -> None:
+    past.fine()  # for two days
+    past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}')
+    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
+    report = past.report()
+    assert cared_for(report) == [
+        "what its retention lets go is overdue to be removed: it was never done",
+        "its check is overdue: it was never done",
+    ]
+    assert report.answer.word == "Yes" and "2 things are not as the plans want" in report.answer.sentence
+    past.wrote(NOW - 40 * MINUTE, "prune.end", run="u", asset=None, result="DONE", reason=None, findings=[])
+    past.wrote(NOW - 30 * MINUTE, "check.end", run="v", asset=None, result="CLEAN", reason=None, part=1, parts=2)
+    assert cared_for(past.report()) == []
+    yesterday = (NOW - DAY).date().isoformat()
+    assert cared_for(past.report(None, yesterday)) == [], "by then each had come due but once"
+
+
+def test_upkeep_that_is_another_hosts_is_no_finding(past: Past) -> None:
+    past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
+    past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["backup", "test", "check"], reason="-")
+    past.fine()
+    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    past.wrote(NOW - DAY, "duties", asset=None, verbs=["backup", "test", "prune"], reason="-")
+    assert cared_for(past.report()) == [], "the check is no longer its own to do, the prune has come due once"
 
 
 def test_a_report_of_a_past_period_does_not_know_what_came_after(past: Past) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ccdr.errors import CcdrError
 from ccdr.notify.concerns import Attempt, Concern
 from ccdr.notify.told import As, Book, Kind, load, save
-from ccdr.status import Trouble
+from ccdr.trouble import Trouble
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -39,12 +39,13 @@ class People:
         after: timedelta = MINUTE,
         attempts: tuple[Attempt, ...] = (),
         whole: bool = True,
+        elsewhere: tuple[Concern, ...] = (),
     ) -> list[str]:
         """One run's telling, as `telling.py` goes about it; what was told, as `new backup_failed`."""
         self.now += after
         before = len(self.told)
         everything = [*concerns, *self.book.untold("p")]
-        self.book.observe(everything, ASSETS, self.now, whole=whole)
+        self.book.observe(everything, ASSETS, self.now, whole=whole, elsewhere=[c.key for c in elsewhere])
         for address in self.addresses:
             news = self.book.news(address, self.now, DAY)
             if not news and address not in self.book.failures:
@@ -326,8 +327,26 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["format"] == 2
 
 
+def test_overdue_upkeep_is_told_once_and_is_over_once() -> None:
+    people, late = People(), Concern("p", None, Trouble.PRUNE_LATE, "overdue")
+    assert people.run(late) == ["new prune_late"] and people.run(late) == []
+    assert people.run() == ["fixed prune_late"] and people.run() == []
+    failed = Concern("p", None, Trouble.PRUNE_FAILED, "it failed")
+    assert people.run(late) == ["again prune_late"]
+    assert people.run(failed) == ["new prune_failed"], "what is worse took its place: that is not fixed"
+
+
+def test_what_is_another_hosts_by_now_is_neither_fixed_nor_reminded_of() -> None:
+    people = People()
+    assert people.run(FAILED, TEST) == ["new test_failed", "new backup_failed"]
+    assert people.run(TEST, elsewhere=(FAILED,)) == []
+    assert people.run(TEST, after=2 * DAY, elsewhere=(FAILED,)) == ["still test_failed"]
+    assert people.run(TEST, FAILED) == ["new backup_failed"], "it is this host's again"
+
+
 def test_kinds_and_troubles_all_have_words() -> None:
-    from ccdr.notify.message import HEADLINES, NEXT, SECTIONS
+    from ccdr.notify.message import HEADLINES, SECTIONS
+    from ccdr.trouble import next_step
 
     assert set(HEADLINES) == set(Trouble) and set(SECTIONS) == set(Kind)
-    assert set(NEXT) == set(Trouble) - {Trouble.MISSED}
+    assert {t for t in Trouble if next_step(t, "p", "crm") is None} == {Trouble.MISSED}

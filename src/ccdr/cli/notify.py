@@ -54,7 +54,8 @@ def _dry_run(loaded: LoadedPlan) -> Exit:
     from ccdr.notify import would_tell
 
     services = settings().services()
-    letters = would_tell(loaded, services, *our_own([loaded], services))
+    ours = our_own([loaded], services)
+    letters = would_tell(loaded, services, ours.assets, ours.upkeep, ours.elsewhere)
     if settings().json:
         print_json({"would_send": [{**letter.as_json(), "body": letter.body} for letter in letters]})
         return Exit.OK

@@ -15,8 +15,9 @@ from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, setting
 from ccdr.errors import CcdrError, Exit, worst
 
 if TYPE_CHECKING:
+    from ccdr.model import Verb
     from ccdr.plans import LoadedPlan
-    from ccdr.run import Did, RunResult, Verb
+    from ccdr.run import Did, RunResult
     from ccdr.services import Services
 
 KINDS = ("backups", "tests", "upkeep")
@@ -88,7 +89,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
                 click.echo(f"ccdr: {did.task.name}: {did.reason}", err=True)
     elif loud or result.exit_code is not Exit.OK:
         _tell(result, end.summary)
-    for trouble in (*wrong, *end.troubles):
+    for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
     return worst([result.exit_code, *(error.exit_code for error in wrong)])
 

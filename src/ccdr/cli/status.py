@@ -6,7 +6,7 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, human_seconds
+from ccdr.model import Achieved, Verb, human_seconds
 
 
 @verb()
@@ -21,6 +21,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
+    from ccdr.duties import duties, listed
     from ccdr.notify import untold
     from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
@@ -31,6 +32,7 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(f"ccdr: {error}", err=True)
     services, shown = options.services(), [p.plan.plan for p in loaded]
     found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
+    own = duties(loaded, services)
     code = worst([Exit.FINDING if any(care.values()) else exit_code(found), *(e.exit_code for e in wrong_plans)])
     if options.json:
         document = [
@@ -39,6 +41,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
                 "could_not_tell": deaf.get(name, []),
+                "duties": [verb.value for verb in Verb if verb in own[name]],
             }
             for name in shown
         ]
@@ -62,6 +65,8 @@ def status(names: tuple[str, ...]) -> Exit:
     for name in shown:
         for wrong in care[name]:
             click.echo(f"{name}: {wrong.text}")
+        if elsewhere := frozenset(Verb) - own[name]:
+            click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
     return code

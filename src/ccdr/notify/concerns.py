@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from ccdr.errors import CcdrError
 from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
-from ccdr.status import AssetStatus, Problem, Trouble
+from ccdr.status import AssetStatus
+from ccdr.trouble import Problem, Trouble
 
 Key = tuple[str | None, str, str]
 
@@ -71,6 +72,11 @@ def missed(plan: str, asset: str | None, verb: str, first: datetime, last: datet
     times = f"{count} times, due from {rfc3339(first)} to {rfc3339(last)}" if count > 1 else f"due {rfc3339(last)}"
     about = f"{verb} {rfc3339(last)}"
     return Concern(plan, asset, Trouble.MISSED, f"its {verb} was missed {times}", first, about, passing=True)
+
+
+def changed_duties(plan: str, text: str, at: datetime) -> Concern:
+    """What this host answers for has changed."""
+    return Concern(plan, None, Trouble.DUTIES, text, at, about=rfc3339(at), passing=True)
 
 
 def ledger_broken(plan: str, error: CcdrError) -> Concern:

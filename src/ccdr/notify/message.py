@@ -11,7 +11,8 @@ from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
-from ccdr.status import AssetStatus, Trouble
+from ccdr.status import AssetStatus
+from ccdr.trouble import Trouble, next_step
 
 MOST_LINES = 40  # concerns that one message spells out
 LONGEST_TEXT = 500  # characters of one concern
@@ -31,28 +32,12 @@ HEADLINES = {
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
     Trouble.NEVER_TESTED: "never tested",
     Trouble.PRUNE_FAILED: "prune FAILED",
+    Trouble.PRUNE_LATE: "prune OVERDUE",
     Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",
+    Trouble.CHECK_LATE: "check OVERDUE",
+    Trouble.DUTIES: "other work than before",
     Trouble.MISSED: "MISSED",
     Trouble.UNTOLD: "an address could not be told",
-}
-# What to do next; {plan} and {asset} are filled in.
-NEXT = {
-    Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
-    Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
-    Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
-    Trouble.REPOSITORY_DAMAGED: "ccdr test {plan}   shows what can still be restored; ask who runs the store",
-    Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
-    Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
-    Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
-    Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
-    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
-    Trouble.TEST_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
-    Trouble.FINDING: "ccdr status {plan}",
-    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
-    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
-    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
-    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
-    Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
 }
 SECTIONS = {Kind.NEW: "New", Kind.AGAIN: "Back again", Kind.STILL: "Still so", Kind.FIXED: "Fixed again"}
 
@@ -134,8 +119,8 @@ def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
         lines.append(f"  it comes and goes: back {_times(entry.returns)} since {_time(entry.since)}")
     elif not entry.passing:
         lines.append(f"  since {_time(entry.since)}")
-    if step := NEXT.get(entry.trouble):
-        lines.append("  next: " + step.format(plan=loaded.plan.plan, asset=entry.asset or "ASSET"))
+    if step := next_step(entry.trouble, loaded.plan.plan, entry.asset):
+        lines.append(f"  next: {step}")
     return lines
 
 

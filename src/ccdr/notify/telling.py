@@ -10,14 +10,15 @@ from pathlib import Path
 
 from ccdr.errors import CcdrError
 from ccdr.model import ObjectiveVerdict, rfc3339
-from ccdr.notify.concerns import Attempt, Concern, concerns_of
+from ccdr.notify.concerns import Attempt, Concern, Key, concerns_of
 from ccdr.notify.message import Message, compose, one_line, trial
 from ccdr.notify.targets import PING, PING_SECONDS, SECONDS, URLS, Target, at_once, ping, read_ping, read_targets, send
 from ccdr.notify.told import Book, News, load, save
 from ccdr.plans import LoadedPlan
 from ccdr.services import Services
 from ccdr.state import State
-from ccdr.status import AssetStatus, Problem, Trouble
+from ccdr.status import AssetStatus
+from ccdr.trouble import Problem, Trouble
 
 SOON = timedelta(minutes=1)
 # While one of these is open, a run has not gone well, whatever was due in it.
@@ -34,6 +35,8 @@ NOT_WELL = frozenset(
         Trouble.BACKUP_LATE,
         Trouble.TEST_LATE,
         Trouble.PRUNE_FAILED,
+        Trouble.PRUNE_LATE,
+        Trouble.CHECK_LATE,
     }
 )
 
@@ -109,6 +112,7 @@ def after_run(
     found: Sequence[AssetStatus],
     upkeep: Mapping[str, Sequence[Problem]],
     *,
+    elsewhere: Collection[tuple[str, Key]] = (),
     attempts: Collection[Attempt] = (),
     extra: Iterable[Concern] = (),
     failed: Collection[str] = (),
@@ -117,7 +121,8 @@ def after_run(
 ) -> Telling:
     """Tell each plan's people what is news to them, in `seconds` at most, then ping where all is well.
 
-    `found` and `upkeep` are what `status` says now; `attempts` what this run took on; `extra` what else there is to
+    `found` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to tell;
+    `attempts` what this run took on; `extra` what else there is to
     tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. With `whole` false (status could not be had)
     nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
     result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
@@ -135,7 +140,7 @@ def after_run(
         if note:
             result.notes.append(note)
         concerns = [*concerns_of(found, upkeep, now), *extra, *(c for a in attempts if (c := a.concern()))]
-        parts = [_begin(p, books, concerns, failed, now, whole=whole) for p in told]
+        parts = [_begin(p, books, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in told]
         try:
             _tell(parts, now, seconds, result)
             _ping(parts, now, result)
@@ -154,14 +159,18 @@ def after_run(
 
 
 def would_tell(
-    loaded: LoadedPlan, services: Services, found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]
+    loaded: LoadedPlan,
+    services: Services,
+    found: Sequence[AssetStatus],
+    upkeep: Mapping[str, Sequence[Problem]],
+    elsewhere: Collection[tuple[str, Key]] = (),
 ) -> list[Sent]:
     """What the next run would tell, as things stand. Nothing is sent or stamped. UsageProblem where the addresses
     cannot be read."""
     now, books = services.clock.now(), load(told_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
-    part = _begin(loaded, books, list(concerns_of(found, upkeep, now)), (), now, whole=True)
+    part = _begin(loaded, books, list(concerns_of(found, upkeep, now)), (), now, whole=True, elsewhere=elsewhere)
     return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
@@ -204,11 +213,13 @@ def _begin(
     now: datetime,
     *,
     whole: bool,
+    elsewhere: Collection[tuple[str, Key]],
 ) -> _Plan:
     name, settings = loaded.plan.plan, loaded.plan.notify
     book = books.setdefault(name, Book())
     mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
-    book.observe(mine, list(loaded.plan.assets), now, whole=whole)
+    others = [key for plan, key in elsewhere if plan == name]
+    book.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
     targets: list[Target] | None = []
     if settings.urls_file is not None:
         try:

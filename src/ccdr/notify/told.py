@@ -21,7 +21,7 @@ from ccdr.errors import CcdrError
 from ccdr.model import rfc3339, utc
 from ccdr.notify.concerns import Concern, Key
 from ccdr.state import write_durably
-from ccdr.status import Trouble
+from ccdr.trouble import Trouble
 
 FORMAT = 1
 OWED_FOR = timedelta(days=7)  # what is over by then is not told any more to an address that is down
@@ -33,6 +33,8 @@ REPLACED_BY = {
     Trouble.NEVER_TESTED: {Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.TEST_LATE: {Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
+    Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
+    Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},
     Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED},
 }
 # What we know of ourselves, however little is known of the assets.
@@ -112,9 +114,13 @@ class Book:
         now: datetime,
         *,
         whole: bool,
+        elsewhere: Collection[Key] = (),
     ) -> None:
-        """Take in what is wrong now. `whole`: all that is wrong was looked for, so what is not among it is over."""
+        """Take in what is wrong now. `whole`: all that is wrong was looked for, so what is not among it is over. What
+        is `elsewhere` another host's to tell by now is not over: nothing more is said of it."""
         present = set()
+        for key in elsewhere:
+            self.entries.pop(key, None)
         for concern in concerns:
             present.add(concern.key)
             entry = self.entries.get(concern.key)

@@ -100,7 +100,8 @@ def make_report(
             [job for (plan, _), job in jobs.items() if plan == name],
             evidence.plans.get(name, nothing),
             period,
-            _free(known.get(name)) if period.until_now else None,
+            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
+            free=_free(known.get(name)) if period.until_now else None,
         )
         for name in dict.fromkeys(plan_names)
     )

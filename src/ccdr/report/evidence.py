@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ccdr.history import Record
+from ccdr.history import DUTIES, Record
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
@@ -121,6 +121,7 @@ class PlanEvidence:
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
+    duties: dict[str, datetime] | None = None  # what runs here were asked for, and since when
 
 
 def read_again(damaged: Run, clean: Run) -> bool:
@@ -252,6 +253,10 @@ class Evidence:
             run.outcome = "FAILED" if run.verb in (BACKUP, "prune") else "INCONCLUSIVE"
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
+        elif kind == DUTIES and run.plan is not None:
+            plan = self.plans[run.plan]
+            before = plan.duties or {}
+            plan.duties = {str(verb): before.get(str(verb), time) for verb in listing(record.get("verbs"))}
         self._conclude(run, record)
 
     def _conclude(self, run: Run, record: Record | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +10,10 @@ from datetime import datetime
 from enum import IntEnum
 from statistics import median
 
-from cronsim import CronSim
-
 from ccdr import measure
 from ccdr.measure import Point
 from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source
+from ccdr.plans import Plan
 from ccdr.report.evidence import (
     BACKUP,
     CHECK,
@@ -32,6 +30,7 @@ from ccdr.report.evidence import (
 )
 from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
+from ccdr.schedule import second_due
 from ccdr.services import Job
 
 RULES = ("latest", "random", "oldest", "by id")
@@ -265,8 +264,11 @@ def judge_asset(
     )
 
 
-def judge_plan(name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period, free: int | None) -> PlanReport:
-    """`free` is the room that is left where the repository lies, bytes, if that is known."""
+def judge_plan(
+    name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period, *, first: datetime | None, free: int | None
+) -> PlanReport:
+    """`first` is when the records of the plan begin; `free` is the room that is left where the repository lies, bytes,
+    if that is known."""
     loaded = jobs[0].loaded.plan if jobs else None
     said: list[str] = []
     pruned, checked = ev.last.get(PRUNE), ev.last_conclusive_check
@@ -275,6 +277,7 @@ def judge_plan(name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period,
             said.append(f"its last prune, on {day(pruned.started)}, {_ended(pruned)}")
         for run in ev.damage:
             said.append(f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}")
+        said += _upkeep_late(loaded, ev, first, period)
         if pruned and pruned.body:
             said += [str(f) for f in listing(pruned.body.get("findings"))]
     return PlanReport(
@@ -289,6 +292,21 @@ def judge_plan(name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
     )
+
+
+def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: Period) -> Iterable[str]:
+    """As `status` has it: what came due twice by the period's end, since it was last tried or became this host's."""
+    planned = {PRUNE: plan.upkeep.prune, CHECK: plan.upkeep.check}
+    if plan.retention is None:
+        del planned[PRUNE]  # it would remove nothing
+    for verb, schedule in planned.items():
+        if ev.duties is not None and verb not in ev.duties:
+            continue  # another host's to do
+        tried, asked = ev.last.get(verb), (ev.duties or {}).get(verb, first)
+        since = [moment for moment in (tried and (tried.ended or tried.started), asked) if moment]
+        if since and second_due(schedule, plan.timezone, max(since), period.end):
+            what = "what its retention lets go is overdue to be removed" if verb == PRUNE else "its check is overdue"
+            yield f"{what}: the last one was on {day(tried.started)}" if tried else f"{what}: it was never done"
 
 
 def day(moment: datetime) -> str:
@@ -323,8 +341,8 @@ def _standing(
         else:
             yield Level.LOST, f"its last conclusive restore test, on {day(last.started)}, is FAIL: {last.reason}"
     elif job.engine.restore_test:
-        due = CronSim(job.engine.restore_test.schedule, last.started.astimezone(job.loaded.plan.zone))
-        if all(moment < period.end for moment in itertools.islice(due, 2)):
+        planned = job.engine.restore_test.schedule
+        if second_due(planned, job.loaded.plan.timezone, last.started, period.end):
             yield Level.UNPROVEN, f"its restore test is overdue: the last conclusive one was on {day(last.started)}"
     damage, good = plan.damaged, ev.last_latest_pass
     if damage and (good is None or good.seq < damage.seq):

@@ -1,0 +1,76 @@
+"""Ways in which something is not as the plan wants it, and what to do about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ccdr.model import Verb
+
+
+class Trouble(StrEnum):
+    """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
+
+    LEDGER_BROKEN = "ledger_broken"
+    TEST_FAILED = "test_failed"
+    BACKUP_FAILED = "backup_failed"
+    REPOSITORY_DAMAGED = "repository_damaged"
+    BREACH_RPO = "breach_rpo"
+    BREACH_RTO = "breach_rto"
+    NEVER_SUCCEEDED = "never_succeeded"
+    NOT_BEGUN = "not_begun"  # what was due could not even begin
+    BACKUP_LATE = "backup_late"
+    TEST_LATE = "test_late"
+    FINDING = "finding"
+    TEST_INCONCLUSIVE = "test_inconclusive"
+    NEVER_TESTED = "never_tested"
+    PRUNE_FAILED = "prune_failed"
+    PRUNE_LATE = "prune_late"
+    CHECK_INCONCLUSIVE = "check_inconclusive"
+    CHECK_LATE = "check_late"
+    DUTIES = "duties"  # what this host answers for has changed
+    MISSED = "missed"
+    UNTOLD = "untold"  # an address that could not be reached
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a sentence, and since when where that is known. `about` tells two troubles of the
+    same kind apart, and stays the same for as long as this one lasts. `verb` is whose work it is about: a host that
+    does no such work can only know what is long over."""
+
+    trouble: Trouble
+    text: str
+    since: datetime | None = None
+    about: str = ""
+    verb: Verb | None = None
+
+
+# What to do next; {plan} and {asset} are filled in.
+_NEXT = {
+    Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
+    Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
+    Trouble.REPOSITORY_DAMAGED: "ccdr test {plan}   shows what can still be restored; ask who runs the store",
+    Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
+    Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
+    Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
+    Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
+    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
+    Trouble.TEST_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
+    Trouble.FINDING: "ccdr status {plan}",
+    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
+    Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
+    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
+    Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; is cron calling `ccdr run` here?",
+    Trouble.DUTIES: "is that what crontab (or timers) here should say? `ccdr run` without --only does all of the work",
+    Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
+}
+
+
+def next_step(trouble: Trouble, plan: str, asset: str | None) -> str | None:
+    step = _NEXT.get(trouble)
+    return step and step.format(plan=plan, asset=asset or "ASSET")
