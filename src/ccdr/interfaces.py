@@ -301,7 +301,7 @@ class Engine(Restored, Protocol):
         path, in the bench's `out`): however many there are, none passes through Python. For engines that say `exports`.
 
         One row a line, values apart by tabs, in UTF-8 where the database knows its encoding, else its very bytes.
-        NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n`. (PostgreSQL's COPY writes so.)
+        NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n` (as PostgreSQL's COPY).
         CommandFailed for an SQL error, as `query`.
         """
 

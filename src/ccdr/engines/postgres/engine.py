@@ -17,6 +17,7 @@ from ccdr.engines.base import EngineConfig
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL, SYSTEM_CAS, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
+from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
@@ -140,7 +141,8 @@ class Postgres(EngineConfig):
         return questions.newest(box, self._captured(manifest).restored_env(manifest), query)
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
-        questions.export(box, self._restored_env(manifest), Inventory(manifest.contents).encoding, sql, to)
+        encoding = Inventory(manifest.contents).encoding
+        questions.export(box, self._captured(manifest).restored_env(manifest), encoding, sql, to)
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         return self._captured(bench.manifest).identical(bench)
