@@ -65,6 +65,9 @@ class Session(Protocol):
         Raises CommandFailed when the program ends first, or does not answer in `timeout` seconds.
         """
 
+    def ended(self) -> str | None:
+        """None while the program runs; else how it ended and what it said last."""
+
 
 Pulse = Callable[[], object]
 
@@ -232,6 +235,86 @@ class Restored(Protocol):
     def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
 
 
+@dataclass(frozen=True)
+class LogMark:
+    """Where a source's log stood: every commit acknowledged before `at` (this host's clock) lies before `position`."""
+
+    position: str
+    at: datetime
+    clock_skew_s: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One file of a shipped log, under the name that recovery asks for; `file` is what it is called in the spool.
+    A `whole` one is never written to again; one that stands `beside` is stored with the others and no link in their
+    chain."""
+
+    name: str
+    file: str
+    whole: bool
+    beside: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
+    None) to the end of what was shipped, which must reach `position`: log that ends before it is cut off."""
+
+    time: datetime | None = None
+    name: str | None = None
+    position: str | None = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far recovery went. Every commit acknowledged before `at` (this host's clock) is in what was restored; None
+    where nothing tells. `last_commit` is the newest restored transaction's own time, by the source's clock."""
+
+    position: str
+    at: datetime | None
+    last_commit: datetime | None
+
+
+class ShippedLog(Protocol):
+    """The log of changes that a source writes anyway, shipped as it is written.
+
+    A receiver runs for as long as the source does and writes segments into a spool. All methods but the pure ones
+    raise CommandFailed when a program fails.
+    """
+
+    def ready(self, source: Source) -> Iterator[str]:
+        """Prepare the source where it must be (a slot, the canary's table); what threatens it, as sentences.
+        BackupFailed where its log cannot be shipped as it is."""
+
+    def receiver(self, source: Source, spool: Path, after: str | None) -> tuple[list[str], dict[str, str]]:
+        """Command and environment of the program that writes into `spool`; `after` is the last whole segment that is
+        stored already. It ends when the source does."""
+
+    def beat(self, source: Source) -> AbstractContextManager[Callable[[], None]]:
+        """What writes the canary's heartbeat each time it is called; it does nothing where the plan has no canary."""
+
+    def mark(self, source: Source, clock: Clock) -> LogMark: ...
+
+    def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
+        """Is everything before the mark durably in the spool?"""
+
+    def segments(self, spool: Path) -> list[Segment]:
+        """What the spool holds, in the log's order. Pure but for a look at the directory."""
+
+    def follows(self, earlier: str, later: str) -> bool:
+        """Does segment `later` come right after `earlier`? Pure."""
+
+    def goes_on_from(self, manifest: Manifest) -> bool:
+        """Can what this manifest describes be a base, on which the log is applied? Pure."""
+
+    def needed_from(self, manifest: Manifest) -> str:
+        """The first segment that recovery of this base asks for. Pure."""
+
+    def covers(self, first: str, needed: str) -> bool:
+        """Does a log that begins with segment `first` hold segment `needed`, if it has no gap? Pure."""
+
+
 class Engine(Restored, Protocol):
     """One kind of store. A frozen pydantic class: its fields are its YAML, its methods say how.
 
@@ -304,6 +387,13 @@ class Engine(Restored, Protocol):
         NULL is `\\N`; within a value a backslash is `\\\\`, a tab `\\t`, a newline `\\n` (as PostgreSQL's COPY).
         CommandFailed for an SQL error, as `query`.
         """
+
+    def log(self, slot: str) -> ShippedLog | None:
+        """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        """As `load`, and then every change of the log (a directory of segments) up to `target`. BackupBad where the
+        log does not reach it; UsageProblem where the target is not to be found."""
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this

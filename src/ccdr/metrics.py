@@ -41,6 +41,8 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "ccdr_asset_never_succeeded": (ASSET, "1 until the first backup succeeds."),
     "ccdr_asset_test_overdue": (ASSET, "1 if a restore test has come due twice since the last conclusive one."),
+    "ccdr_asset_log_late": (ASSET, "1 if its log is to be shipped and is not."),
+    "ccdr_asset_log_gap": (ASSET, "1 if log is missing since its newest backup: only backups can be restored."),
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
@@ -153,6 +155,8 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_proven", status.proven, *where)
     board.set("ccdr_asset_never_succeeded", Trouble.NEVER_SUCCEEDED in kinds, *where)
     board.set("ccdr_asset_test_overdue", Trouble.TEST_LATE in kinds, *where)
+    board.set("ccdr_asset_log_late", Trouble.LOG_LATE in kinds, *where)
+    board.set("ccdr_asset_log_gap", Trouble.LOG_GAP in kinds, *where)
     board.set("ccdr_asset_problems", len(status.wrong), *where)
     if status.last_backup is not None:
         board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)

@@ -325,6 +325,10 @@ class PipeSession:
         self._buffer.clear()
         return answer
 
+    def ended(self) -> str | None:
+        code = self._process.poll()
+        return None if code is None else f"exit {code}: {self._said().strip() or 'it said nothing'}"
+
     def _said(self) -> str:
         assert self._process.stderr
         with contextlib.suppress(OSError):

@@ -25,7 +25,7 @@ from ccdr.errors import (
 )
 from ccdr.fetch import candidates, fetch
 from ccdr.history import TEST_END, TEST_START, AssetHistory
-from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds
+from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.model import (
     PHASES,
     Achieved,
@@ -43,6 +43,7 @@ from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
 from ccdr.sandbox.lab import memory_available, readable_inside, room_for
 from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.shipping.recovery import Recovery, logged
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -69,6 +70,7 @@ class RestoreTest:
     rto: Achieved | None = None
     answering_s: float | None = None
     basis: str = "throwaway"
+    recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
@@ -113,6 +115,7 @@ class RestoreTest:
                 "basis": self.basis,
                 "verdict": rto.verdict.value,
             },
+            "recovery": self.recovery,
             "findings": self.findings,
             "sandbox": self.sandbox,
             "disposal": self.disposal,
@@ -146,10 +149,12 @@ def restore_test(
     services: Services,
     progress: Progress,
     *,
+    at: Target | None = None,
     keep: bool = False,
     trigger: Trigger = BY_HAND,
 ) -> RestoreTest:
-    """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning).
+    """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning). With `at`, the newest base
+    before that point and the shipped log from there on; `selection` is then only what it is called.
 
     UsageProblem and Locked are raised before anything is done. All else ends in a verdict and a record; an
     interrupt too, which is raised again.
@@ -169,7 +174,7 @@ def restore_test(
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
             services.ledger.append(TEST_START, **where, body=body)
             interrupted: BaseException | None = None
-            bench_work = _Work(job, services, repo, run, progress, test)
+            bench_work = _Work(job, services, repo, run, progress, test, at)
             try:
                 bench_work.carry_out(selection)
             except KeyboardInterrupt as error:
@@ -203,7 +208,14 @@ class _Work:
     """One run of `restore_test`, from selection to disposal."""
 
     def __init__(
-        self, job: Job, services: Services, repo: Restic, run: Run, progress: Progress, test: RestoreTest
+        self,
+        job: Job,
+        services: Services,
+        repo: Restic,
+        run: Run,
+        progress: Progress,
+        test: RestoreTest,
+        at: Target | None,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
         self._progress, self._test = progress, test
@@ -211,6 +223,8 @@ class _Work:
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
         self._asked = self._fetching = False
+        self._at = at
+        self._recovery: Recovery | None = None
         self._history = AssetHistory()
 
     def carry_out(self, selection: str) -> None:
@@ -230,7 +244,7 @@ class _Work:
             ) from None
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
-        snapshot = self._select(selection)
+        snapshot = self._select(selection) if self._at is None else self._base(self._at)
         manifest = services.catalogue.manifest(snapshot)
         if not job.checks:
             raise TestBroken(
@@ -278,6 +292,15 @@ class _Work:
         test.snapshot = chosen
         return chosen
 
+    def _base(self, target: Target) -> Snapshot:
+        """The newest good base before the target; the log that leads there is chosen with it."""
+        job, services, test = self._job, self._services, self._test
+        good = candidates(job, services, self._synchronised).good
+        usable = [s for s in good if s.note is None and not self._history.disproved(s.id)]
+        self._recovery = Recovery.prepared(job, services, usable, target)
+        test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
+        return self._recovery.choice.base
+
     def _prepared(self, snapshot: Snapshot, manifest: Manifest) -> tuple[SandboxNeeds | None, Image | None]:
         """Everything that is not part of a restore: is there an image, and room."""
         again = snapshot.bytes if self._engine.has_server else 0  # the second dump, to compare
@@ -305,6 +328,7 @@ class _Work:
         services, test, asset = self._services, self._test, self._job.asset
         fetched, out = self._run.directory("fetched"), self._run.directory("out")
         restored = Path(f"{fetched}{snapshot.root}")
+        results: list[CheckResult] = []
 
         def provide() -> Box | None:
             with self._phase("provision", f"providing a sandbox for {asset}"):
@@ -320,15 +344,22 @@ class _Work:
                 providing = pool.submit(provide)
                 with self._phase("fetch", f"fetching {snapshot.short}"):
                     self._fetch(snapshot, manifest, fetched)
+                    if self._recovery is not None:
+                        recovered = self._recovery.fetch(fetched, self._run.directory("log-cache"), services)
+                        results.append(recovered)
                 box = providing.result()
             with self._phase("load", f"loading {asset}"):
                 if self._engine.has_server and box is not None:
                     readable_inside(services.host, fetched)
-                    self._engine.load(box, restored, manifest)
+                    if self._recovery is None:
+                        self._engine.load(box, restored, manifest)
+                    else:
+                        results.append(self._recovery.carry_out(self._engine, box, restored, fetched, manifest))
+                        test.recovery = self._recovery.facts()
             test.answering_s = services.clock.monotonic() - began
             bench = Bench(manifest, fetched, restored, out, box, services.host, services.digest)
             with self._phase("check", f"checking {asset}"):
-                results = self._check(bench)
+                results += self._check(bench)
             disposing = services.clock.monotonic()
         test.phases["dispose"] += services.clock.monotonic() - disposing
         return results
@@ -409,11 +440,13 @@ class _Work:
             test.rto = measure.judge(job.objectives.rto, None)
         now = services.clock.now()
         gone = {s.id for s in self._synchronised.vanished}
-        points = [
-            measure.Point(s.consistent_point, s.usable_at)
+        usable = [
+            s
             for s in services.catalogue.snapshots(job.plan, job.asset)
             if s.id not in gone and not self._disproved(s) and of_source(s, job.engine.source_name)
         ]
+        points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
+        points += logged(job, services, usable) if self._recovery is None else self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite.
         known = points or self._asked
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)

@@ -8,6 +8,7 @@ schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
+shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 1
-PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache")
+PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping")
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
@@ -16,9 +16,13 @@ from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source,
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import second_due
 from ccdr.services import Job, Services
+from ccdr.shipping import read_standing
+from ccdr.shipping.recovery import logged
+from ccdr.shipping.ship import SHIP, STOPPED
 from ccdr.trouble import Problem, Trouble
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
+LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
 
@@ -98,7 +102,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = [s for s in ours if not dated_in_future(s, now) and s.note is None and not history.disproved(s.id)]
-    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
+    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable] + logged(job, services, usable)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
     wrong = list(_problems(job, history, services, newest))
@@ -114,6 +118,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
     wrong += _late(job, history, services, newest, coverage)
+    wrong += _shipping(job, history, services, newest)
     return AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -238,6 +243,37 @@ def _late(
             yield Problem(Trouble.BACKUP_LATE, text, verb=Verb.BACKUP)
     if coverage == STALE:
         yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
+
+
+def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
+    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
+    settings, standing = job.engine.shipping, read_standing(services.state, job.plan, job.asset)
+    if settings is None:
+        return
+    if standing is None:
+        if history.last_backup is not None:  # else another host backs up, and ships
+            yield Problem(
+                Trouble.LOG_LATE,
+                f"its log was never shipped: run `ccdr ship {job.plan}`, or `ccdr run`",
+                verb=Verb.BACKUP,
+            )
+        return
+    running = services.state.held(job.plan, job.asset, SHIP)
+    late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
+    if standing.trouble is not None and standing.trouble != STOPPED:
+        yield Problem(
+            Trouble.LOG_LATE, f"its log is not shipped: {standing.trouble}", standing.troubled, verb=Verb.BACKUP
+        )
+    elif standing.point is not None and services.clock.now() - standing.point > late:
+        who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
+        text = f"its log is stored up to {rfc3339(standing.point)} only: {who}"
+        yield Problem(Trouble.LOG_LATE, text, standing.point, verb=Verb.BACKUP)
+    if newest is not None and standing.newest is not None and not logged(job, services, [newest]):
+        text = standing.gap or "its newest backup is no base that the log goes on from"
+        yield Problem(
+            Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only", verb=Verb.BACKUP
+        )
+    yield from _findings({"findings": standing.findings}, Verb.BACKUP)
 
 
 def _conclusive(job: Job, history: AssetHistory) -> Record | None:

@@ -22,6 +22,8 @@ class Trouble(StrEnum):
     NOT_BEGUN = "not_begun"  # what was due could not even begin
     BACKUP_LATE = "backup_late"
     TEST_LATE = "test_late"
+    LOG_LATE = "log_late"
+    LOG_GAP = "log_gap"
     FINDING = "finding"
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
@@ -59,6 +61,8 @@ _NEXT = {
     Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
     Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
     Trouble.TEST_LATE: "ccdr run --dry-run   on its host: is cron calling `ccdr run`?",
+    Trouble.LOG_LATE: "ccdr ship {plan} --asset {asset}   on its host, and see what it says",
+    Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
     Trouble.FINDING: "ccdr status {plan}",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -101,7 +102,10 @@ def test_a_path_as_people_read_it() -> None:
     assert dotted(("a b", "x\n" * 99)).isprintable()
 
 
-text = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff"), max_size=10)
+# `1e5` is text for PyYAML, which writes it bare, and a number for YAML 1.2 and for us.
+text = st.text(
+    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff\ufffe\uffff"), max_size=10
+).filter(lambda t: not re.fullmatch(r"-?[0-9]+[eE][-+]?[0-9]+", t))
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | text,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),

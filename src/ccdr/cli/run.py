@@ -69,6 +69,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
     from ccdr.run import run as run_due
+    from ccdr.shipping.background import WAKES
 
     loaded, wrong = options.load_all(names)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
@@ -77,9 +78,12 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     loud, began = options.verbose or sys.stderr.isatty(), time.monotonic()
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
+    ships = _ship(loaded, services, verbs)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics)
     if result.wakes is not None and not wrong:
         until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
+        if ships:
+            until = min(until, now + WAKES)
         with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
             sleep(state, key, files, now, until)
     if options.json:
@@ -92,6 +96,22 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
     return worst([result.exit_code, *(error.exit_code for error in wrong)])
+
+
+def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> bool:
+    """See to it that every log that a plan wants shipped is; whether there is any. For the host that backs up."""
+    from ccdr.model import Verb
+    from ccdr.services import Job
+    from ccdr.shipping.background import start_missing
+
+    jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
+    if not jobs or Verb.BACKUP not in verbs:
+        return False
+    options = settings()
+    where = ["--plans", str(options.plans.absolute()), "--restore-tests", str(options.restore_tests.absolute())]
+    for job in start_missing(jobs, services, [*where, "--state", str(services.state.root)]):
+        click.echo(f"ccdr: started to ship the log of {job.plan}/{job.asset}", err=True)
+    return True
 
 
 def _tell(result: RunResult, standing: str | None) -> None:

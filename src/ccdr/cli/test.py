@@ -33,9 +33,12 @@ WORDS = ("latest", "random", "oldest")
 @plan_argument
 @asset_option
 @click.option("--snapshot", metavar="latest|random|oldest|ID", help="Which one (default: as the plan says).")
+@click.option(
+    "--at", metavar="TIME|latest|NAME", help="Recover to this point by the shipped log: a time, its end, a named point."
+)
 @click.option("--keep", is_flag=True, help="Leave the sandbox running for a look; it ends itself after 4 hours.")
 @dry_run_option
-def test(plan: str, asset: str | None, snapshot: str | None, keep: bool, dry_run: bool) -> Exit:
+def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, keep: bool, dry_run: bool) -> Exit:
     """Restore a snapshot of every asset of PLAN (or one) into a throwaway sandbox, and check what came back.
 
     PASS: it was restored and every check passed. FAIL: the backup is bad, or is not what it claims.
@@ -47,17 +50,40 @@ def test(plan: str, asset: str | None, snapshot: str | None, keep: bool, dry_run
       ccdr test outbound --asset crm --snapshot oldest
       ccdr test outbound --asset crm --snapshot 1f3e9a2b --json
       ccdr test outbound --asset crm --keep
+      ccdr test outbound --asset crm --at latest
+      ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
     from ccdr.restore_test import restore_test
 
     options = settings()
     services = options.services()
     jobs = _holding(options.jobs(plan, asset), snapshot, services)
+    if at is not None:
+        return _recoveries([j for j in jobs if asset or j.engine.shipping], snapshot, at, services, keep, dry_run)
     if dry_run:
         return _dry_run(jobs, snapshot)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
         return restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
+
+    return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
+
+
+def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Services, keep: bool, dry_run: bool) -> Exit:
+    """Tests that recover to a point: only of assets that ship their log."""
+    from ccdr.restore_test import restore_test
+    from ccdr.shipping.recovery import target_of
+
+    if snapshot is not None:
+        raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
+    if not jobs:
+        raise UsageProblem("no asset of this plan ships its log", hint="`log_shipping:` in the plan asks for it")
+    if dry_run:
+        return _dry_run(jobs, f"the newest base before {at}, and the log from there on")
+
+    def do(job: Job, watched: Progress) -> RestoreTest:
+        target = target_of(at, job.loaded.plan.zone)
+        return restore_test(job, "at", services, watched, at=target, keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Place
+from ccdr.errors import TestBroken, UsageProblem
+from ccdr.interfaces import Place, Reached, ShippedLog, Target
 from ccdr.model import Manifest
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
@@ -42,6 +42,20 @@ class Limits(Strict):
         None, description="stop a step that made no progress for this long (default 10m)"
     )
     lock_wait: Duration | None = Field(None, description="longest wait for a lock at the source (default 30s)")
+
+
+class Canary(Strict):
+    """A row that ccdr writes on the source, in a schema of its own: what a restore reached can be read from it."""
+
+    every: Duration = Field(1.0, description="how often the row is renewed")
+
+
+class LogShipping(Strict):
+    """Between two backups the source's log is shipped: little is lost, and any moment can be gone back to."""
+
+    interval: Duration = Field(60.0, description="how often what has come is stored")
+    spool_limit: Size = Field(4 * 2**30, description="bytes that may wait here while the repository does not answer")
+    canary: Canary | None = Field(None, description="write a heartbeat on the source; off unless stated")
 
 
 class EngineConfig(Strict):
@@ -83,6 +97,18 @@ class EngineConfig(Strict):
     def refused(self, said: str) -> bool:
         """Whatever can refuse says so in words of its own."""
         return False
+
+    @property
+    def shipping(self) -> LogShipping | None:
+        """How the source's log is shipped; None where it is not."""
+        return getattr(self, "log_shipping", None)
+
+    def log(self, slot: str) -> ShippedLog | None:
+        """Only some engines ship their log."""
+        return None
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""

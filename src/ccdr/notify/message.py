@@ -28,6 +28,8 @@ HEADLINES = {
     Trouble.NOT_BEGUN: "could not begin",
     Trouble.BACKUP_LATE: "backup OVERDUE",
     Trouble.TEST_LATE: "restore test OVERDUE",
+    Trouble.LOG_LATE: "log NOT SHIPPED",
+    Trouble.LOG_GAP: "log has a GAP",
     Trouble.FINDING: "finding",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
     Trouble.NEVER_TESTED: "never tested",

@@ -34,6 +34,8 @@ NOT_WELL = frozenset(
         Trouble.NOT_BEGUN,
         Trouble.BACKUP_LATE,
         Trouble.TEST_LATE,
+        Trouble.LOG_LATE,
+        Trouble.LOG_GAP,
         Trouble.PRUNE_FAILED,
         Trouble.PRUNE_LATE,
         Trouble.CHECK_LATE,

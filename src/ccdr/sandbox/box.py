@@ -270,6 +270,7 @@ class _BoxSession:
 
     def __init__(self, frames: _Frames, argv: Sequence[str]) -> None:
         self._frames, self._argv = frames, argv
+        self._said = bytearray()
 
     def ask(self, text: str, until: str, *, timeout: float) -> str:
         with contextlib.suppress(ConnectionError):
@@ -287,3 +288,12 @@ class _BoxSession:
             if self._frames.closed and not out.endswith(marker):
                 raise CommandFailed(self._argv, 1, _tail(err))
         return bytes(out[: -len(marker)]).decode()
+
+    def ended(self) -> str | None:
+        while not self._frames.closed:
+            frames = self._frames.read(0.0)
+            self._said += b"".join(data for stream, data in frames if stream == STDERR)
+            del self._said[:-STDERR_KEPT]
+            if not frames:
+                break
+        return (_tail(self._said).strip() or "it said nothing") if self._frames.closed else None

@@ -145,11 +145,13 @@ class Restic:
         tags: Sequence[str],
         exclude_file: Path | None = None,
         exclude: Sequence[str] = (),
+        linked: bool = False,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Stored:
         """Store `paths`; every one must exist, since restic skips a missing one and exits with 0.
 
-        A partial result (exit 3) is returned with its warning; all else raises.
+        A partial result (exit 3) is returned with its warning; all else raises. `linked`: the files are links to
+        others, so that their inodes' times change and their contents do not.
         """
         for path in paths:
             if not path.exists():
@@ -159,6 +161,8 @@ class Restic:
         if exclude_file is not None:
             argv += ["--exclude-file", str(exclude_file)]
         argv += [word for pattern in exclude for word in ("--exclude", pattern)]
+        if linked:
+            argv.append("--ignore-ctime")
         if self.upload_limit:
             argv += ["--limit-upload", str(max(1, self.upload_limit // 1024))]
         argv += ["--", *map(str, paths)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from ccdr.errors import RepositoryMissing
 from ccdr.history import (
     CHECK_START,
     CHECKED,
@@ -16,7 +17,8 @@ from ccdr.history import (
 from ccdr.interfaces import Progress
 from ccdr.model import rfc3339, utc
 from ccdr.plans import LoadedPlan
-from ccdr.services import BY_HAND, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.shipping import log_repository
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
@@ -52,6 +54,8 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
     progress.step(what)
     began = services.clock.monotonic()
     damage = storage.check(repo, result.part, result.parts, run.directory("cache"), tenths(progress, what))
+    if damage is None:
+        damage = _check_log(loaded, services, progress, result, run)
     result.seconds = services.clock.monotonic() - began
     if damage is None:
         result.result = CLEAN
@@ -66,6 +70,23 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
     history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
     result.covered, result.full_since = _coverage(history, result.parts)
     result.capacity = capacity_of(loaded, services, repo)
+
+
+def _check_log(
+    loaded: LoadedPlan, services: Services, progress: Progress, result: Check, run: Run
+) -> storage.Damage | None:
+    """The same part of the shipped log's repository, where there is one."""
+    ships = [asset for asset, engine in loaded.plan.assets.items() if engine.shipping is not None]
+    if not ships:
+        return None
+    repo, what = log_repository(Job(loaded, ships[0]), services), f"reading part {result.part} of the shipped log"
+    progress.step(what)
+    with services.state.reading(repo.location):
+        try:
+            repo.probe()
+        except RepositoryMissing:  # nothing was shipped yet; `status` tells of that
+            return None
+        return storage.check(repo, result.part, result.parts, run.directory("cache-log"), tenths(progress, what))
 
 
 def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:

@@ -59,6 +59,7 @@ class Prune:
     findings: list[str] = field(default_factory=list)
     capacity: Capacity = field(default_factory=Capacity)
     freed: int | None = None  # bytes
+    log_removed: int = 0  # snapshots of shipped log that no kept base leads on to
     left_behind: list[str] = field(default_factory=list)
     failure: Exit = Exit.NOT_CARRIED_OUT
     record: RecordRef | None = None
@@ -93,6 +94,7 @@ class Prune:
             "findings": self.findings,
             "repository_bytes": self.capacity.taken,
             "freed_bytes": self.freed,
+            "log_snapshots_removed": self.log_removed,
             "left_behind": self.left_behind,
         }
 

@@ -39,6 +39,7 @@ from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.upkeep.log import prune_log
 from ccdr.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
 
@@ -97,6 +98,7 @@ class _Pruning:
         self._drop_marks()
         self._progress.step("removing data that nothing refers to")
         storage.prune(repo, tenths(self._progress, "removing data that nothing refers to"))
+        result.log_removed = self._prune_logs()
         result.result = DONE
         result.capacity = capacity_of(self._loaded, services, repo)
         if before is not None and result.capacity.taken is not None:
@@ -104,6 +106,16 @@ class _Pruning:
         with contextlib.suppress(CcdrError):
             storage.tidy_cache(repo)
         result.left_behind += self._tidy_indexes()
+
+    def _prune_logs(self) -> int:
+        """Log that no kept base leads on to; how many of its snapshots."""
+        count = 0
+        for asset, engine in self._loaded.plan.assets.items():
+            if engine.shipping is not None:
+                self._progress.step(f"removing old log of {asset}")
+                kept = [d.snapshot for d in self._result.decisions[asset] if d.keep]
+                count += len(prune_log(Job(self._loaded, asset), self._services, kept))
+        return count
 
     # --- what to remove -----------------------------------------------------------------------------------
 

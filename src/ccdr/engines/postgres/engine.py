@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig
+from ccdr.engines.base import EngineConfig, LogShipping
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL, SYSTEM_CAS, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
+from ccdr.engines.postgres.wal import Wal, slot_name
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.interfaces import (
+    Bench,
+    Capture,
+    ClientNeed,
+    Place,
+    SandboxNeeds,
+    ServerTarget,
+    ShippedLog,
+    Source,
+    SourceFacts,
+    Tools,
+)
 from ccdr.model import CheckResult, Look, Manifest
 from ccdr.schema import Name, Text, WithPassword
 
@@ -45,9 +57,16 @@ class Postgres(EngineConfig):
     engine: Literal["postgres"]
     method: Literal["dump"] = "dump"
     connection: Connection
+    log_shipping: LogShipping | None = Field(None, description="ship the write-ahead log between two backups")
     jobs: int = Field(2, ge=1, le=32, description="connections that dump and load in parallel")
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
+
+    @model_validator(mode="after")
+    def _log_has_a_base(self) -> Self:
+        if self.log_shipping is not None and self.method == "dump":
+            raise ValueError("has log_shipping with a dump, which is no base that a log goes on from")
+        return self
 
     def _captures(self) -> Method:
         return METHODS[self.method](self)
@@ -122,6 +141,9 @@ class Postgres(EngineConfig):
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
+
+    def log(self, slot: str) -> ShippedLog | None:
+        return Wal(self.connection, self.log_shipping, slot_name(slot)) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
 

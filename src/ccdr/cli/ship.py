@@ -1,0 +1,54 @@
+"""`ccdr ship`."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import click
+
+from ccdr.cli.shell import asset_option, plan_argument, progress, settings, verb
+from ccdr.errors import Exit
+
+
+@verb()
+@plan_argument
+@asset_option
+@click.option("--once", is_flag=True, help="Stop once all that the source has written by now is stored.")
+def ship(plan: str, asset: str | None, once: bool) -> Exit:
+    """Ship the log of every asset of PLAN that asks for it (`log_shipping:`), or of one, until interrupted.
+
+    Between two backups the source's own log (write-ahead log, binary log) is received as it is written, and stored
+    at every interval: so no more than about an interval is ever lost, and `ccdr test --at` can go back to any
+    moment. `ccdr run` starts this in the background where nothing else has; a systemd unit keeps it running.
+    A source or a repository that is away is tried again; `ccdr status` tells of it.
+
+    \b
+    Examples:
+      ccdr ship outbound
+      ccdr ship outbound --asset crm --once
+    """
+    from ccdr import interrupts
+    from ccdr.errors import UsageProblem
+    from ccdr.shipping.ship import ship as ship_log
+
+    options = settings()
+    jobs = [job for job in options.jobs(plan, asset) if asset is not None or job.engine.shipping is not None]
+    if not jobs:
+        raise UsageProblem(
+            f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
+        )
+    services = options.services()
+    with progress() as watched, ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+        running = {pool.submit(ship_log, job, services, watched, once=once) for job in jobs}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        except BaseException as error:
+            interrupts.stop_all()
+            wait(running)
+            if isinstance(error, KeyboardInterrupt) and not once:
+                return Exit.OK  # it was told to stop: that is how it ends
+            raise
+    return Exit.OK

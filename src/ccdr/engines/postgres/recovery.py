@@ -1,0 +1,115 @@
+"""Recovery of a physical base by its shipped log, up to a point (PostgreSQL's PITR), in the sandbox.
+
+Recovery "to the end" stops silently where log is missing or torn. So the end is a target too: the last record that the
+fetched log holds is looked up first, it must not lie before what the log was said to hold, and the server then has to
+reach it, or does not start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.errors import BackupBad, CommandFailed, UsageProblem
+from ccdr.interfaces import Place, Reached, Target
+
+Start = Callable[[Mapping[str, str]], None]  # has the restored server answer, with these settings besides its own
+
+PAGE_HEADER = 40  # bytes that a position may differ by where it lies at a page's edge
+_RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(?P<bytes>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),")
+_NOT_REACHED = "recovery ended before configured recovery target was reached"
+_MISSING = re.compile(r"(?:requested WAL segment|WAL file) \S+|could not (?:open|find)[^\n]*[0-9A-F]{24}[^\n]*")
+# Records from the segment on, the last few; where the log ends it says so and fails, which is expected.
+_TAIL = 'pg_waldump -p "$1" "$2" 2>/dev/null | tail -n 1'
+SAID = """\
+select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestamp()), pg_is_in_recovery(),
+  to_regclass('ccdr.heartbeat') is not null;
+"""
+HEARTBEAT = "select extract(epoch from max(at)) from ccdr.heartbeat;"
+
+
+def settings(log: str, target: Target, skew: float, last: str) -> dict[str, str]:
+    """For postgresql.conf. `log` is the directory of segments in the sandbox, `last` the log's last record; times are
+    by the source's clock, which was `skew` seconds ahead of ours."""
+    found = {
+        "restore_command": f'cp "{log}/%f" "%p"',
+        "recovery_target_action": "promote",
+        "recovery_target_timeline": "latest",
+        "recovery_target_inclusive": "on",
+        "hot_standby": "off",
+    }
+    if target.time is not None:
+        when = target.time + timedelta(seconds=skew)
+        found["recovery_target_time"] = when.astimezone(UTC).isoformat(sep=" ")
+    elif target.name is not None:
+        found["recovery_target_name"] = target.name
+    else:
+        found["recovery_target_lsn"] = last
+    return found
+
+
+def recover(
+    box: Place, start: Start, env: Mapping[str, str], log: str, segments: list[str], target: Target, skew: float
+) -> Reached:
+    """Bring the loaded base to the target. `segments` are the log's own, in order. BackupBad where the log does not
+    hold what it should; UsageProblem where the point that is asked for is not in it."""
+    last, end = _end_of(box, log, segments)
+    if target.position is not None and number(end) + PAGE_HEADER < number(target.position):
+        raise BackupBad(
+            f"the log ends at {end}, and was stored as reaching to {target.position}",
+            hint="recover to an earlier time, and back up again",
+        )
+    try:
+        start(settings(log, target, skew, last))
+    except CommandFailed as error:
+        if _NOT_REACHED not in str(error):
+            raise
+        if target.name is not None:
+            raise UsageProblem(
+                f"the log has no point named {target.name!r}", hint="`select pg_create_restore_point('…')` makes one"
+            ) from None
+        if target.time is None:
+            raise BackupBad(
+                f"recovery ended before the log's last record at {last}",
+                hint="a part of the log is damaged: recover to an earlier time, and back up again",
+            ) from None
+        # Nothing was committed after that time: then all of the log lies before it.
+        start(settings(log, Target(), skew, last))
+    return _reached(box, env, target, skew)
+
+
+def _end_of(box: Place, log: str, segments: list[str]) -> tuple[str, str]:
+    """The last record that the log holds, and where it ends."""
+    for segment in reversed(segments):
+        argv = ["bash", "-c", _TAIL, "tail", log, segment]
+        found = _RECORD.search(box.run(argv, what="reading the end of the log").stdout)
+        if found is not None:
+            start = number(found["lsn"])
+            return found["lsn"], lsn(start + (int(found["bytes"]) + 7) // 8 * 8)
+    raise BackupBad("the log holds no record at all", hint="back up again")
+
+
+def _reached(box: Place, env: Mapping[str, str], target: Target, skew: float) -> Reached:
+    said = box.run([*PSQL, "-c", SAID], env=env, what="asking how far recovery went").stdout.strip()
+    position, committed, recovering, beats = said.split("|")
+    if recovering != "f":
+        raise CommandFailed(["postgres"], 1, "it is still in recovery", what="recovery")
+    beat = box.run([*PSQL, "-c", HEARTBEAT], env=env).stdout.strip() if beats == "t" else ""
+    newest = max((float(text) for text in (committed, beat) if text), default=None)
+    if target.time is not None:
+        at: datetime | None = target.time
+    else:
+        at = None if newest is None else datetime.fromtimestamp(newest - skew, UTC)
+    return Reached(position, at, datetime.fromtimestamp(float(committed), UTC) if committed else None)
+
+
+def number(position: str) -> int:
+    """`16/B374D848` as bytes since the log began."""
+    high, _, low = position.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def lsn(position: int) -> str:
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"

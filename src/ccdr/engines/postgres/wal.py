@@ -1,0 +1,175 @@
+"""The write-ahead log as it is shipped: `pg_receivewal` with a replication slot, into a spool.
+
+The slot keeps at the source what was not received yet, so nothing is lost while the receiver is away; that it may
+fill the source's disk is what `ready` looks at. `--synchronous` has each write on disk, and told to the source, at
+once: so the slot tells how far the spool durably reaches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import PSQL, Connection
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Clock, LogMark, Segment, Source
+from ccdr.model import Manifest, human_bytes
+
+RECEIVER = ("pg_receivewal",)
+PARTIAL = ".partial"
+SEGMENT_BYTES = 16 * 2**20  # unless initdb was told otherwise
+SLOT_LENGTH = 63
+ANSWER = 20.0  # seconds
+NEARLY = 0.5  # of what the source may keep for the slot
+_SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})(?P<log>[0-9A-F]{8})(?P<segment>[0-9A-F]{8})")
+_HISTORY = re.compile(r"[0-9A-F]{8}\.history")
+STATE = """\
+select pg_is_in_recovery(), current_setting('wal_level'),
+  pg_size_bytes(current_setting('wal_segment_size')),
+  coalesce(nullif((select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'), -1) * 1048576, -1),
+  coalesce((select wal_status from pg_replication_slots where slot_name = '{slot}'), ''),
+  coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
+            where slot_name = '{slot}' and not pg_is_in_recovery()), 0);
+"""
+CANARY = """\
+create schema if not exists ccdr;
+create table if not exists ccdr.heartbeat (id int primary key check (id = 1), at timestamptz not null);
+insert into ccdr.heartbeat values (1, clock_timestamp()) on conflict (id) do update set at = clock_timestamp();
+"""
+BEAT = "insert into ccdr.heartbeat values (1, clock_timestamp()) on conflict (id) do update set at = clock_timestamp();"
+
+
+@dataclass(frozen=True)
+class Wal:
+    """`ShippedLog` of one cluster."""
+
+    connection: Connection
+    shipping: LogShipping
+    slot: str
+
+    def ready(self, source: Source) -> Iterator[str]:
+        standby, level, size, keep, status, behind = self._ask(source, STATE.format(slot=self.slot)).split("|")
+        if standby == "t":
+            raise BackupFailed("the server is a standby", hint="ship the log of the primary: name it in `connection:`")
+        if level == "minimal":
+            raise BackupFailed("the server writes too little log", hint="set wal_level = replica there, and restart it")
+        if int(size) != SEGMENT_BYTES:
+            raise BackupFailed(
+                f"the server's log segments have {human_bytes(int(size))}",
+                hint="only clusters of the usual 16 MiB can ship their log yet",
+            )
+        if status == "lost":
+            self._run(source, ["pg_receivewal", "-w", "--slot", self.slot, "--drop-slot"], "dropping the lost slot")
+            yield f"the source gave the slot {self.slot} up and removed log that was not received: a gap"
+            status = ""
+        if not status:
+            argv = ["pg_receivewal", "-w", "--slot", self.slot, "--create-slot", "--if-not-exists"]
+            self._run(source, argv, "creating the replication slot")
+        if self.shipping.canary is not None:
+            self._ask(source, CANARY)
+        if int(keep) < 0:
+            yield (
+                "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
+                "what its disk can spare"
+            )
+        elif int(behind) > NEARLY * int(keep):
+            yield (
+                f"the source keeps {human_bytes(int(behind))} of log for us and gives up at {human_bytes(int(keep))}: "
+                "then a new base backup is needed"
+            )
+
+    def receiver(self, source: Source, spool: Path, after: str | None) -> tuple[list[str], dict[str, str]]:
+        argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
+        return [*argv, "--synchronous", "--no-loop"], self._env(source)
+
+    @contextlib.contextmanager
+    def beat(self, source: Source) -> Iterator[Callable[[], None]]:
+        if self.shipping.canary is None:
+            yield lambda: None
+            return
+        with source.place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=self._env(source)) as session:
+
+            def beat() -> None:
+                session.ask(f"{BEAT}\n\\echo beat\n", "beat", timeout=ANSWER)
+
+            yield beat
+
+    def mark(self, source: Source, clock: Clock) -> LogMark:
+        before = clock.now()
+        said = self._ask(source, "select pg_current_wal_insert_lsn(), extract(epoch from clock_timestamp());")
+        after = clock.now()
+        position, _, source_clock = said.partition("|")
+        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
+        return LogMark(position, before, round(skew, 6))
+
+    def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
+        sql = f"select restart_lsn >= '{mark.position}' from pg_replication_slots where slot_name = '{self.slot}';"
+        return self._ask(source, sql) == "t"
+
+    def segments(self, spool: Path) -> list[Segment]:
+        names = sorted(p.name for p in spool.iterdir())
+        whole = {n for n in names if _SEGMENT.fullmatch(n)}
+        found = [Segment(n, n, whole=True) for n in whole]
+        found += [Segment(n, n, whole=True, beside=True) for n in names if _HISTORY.fullmatch(n)]
+        found += [
+            Segment(bare, n, whole=False)
+            for n in names
+            if n.endswith(PARTIAL) and _SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
+        ]
+        return sorted(found, key=lambda s: _order(s.name))
+
+    def follows(self, earlier: str, later: str) -> bool:
+        one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
+        if one is None or other is None:
+            return False
+        step = _number(other) - _number(one)
+        if one["timeline"] == other["timeline"]:
+            return step == 1
+        return one["timeline"] < other["timeline"] and step in (0, 1)  # the new timeline begins within a segment
+
+    def goes_on_from(self, manifest: Manifest) -> bool:
+        return manifest.method == "physical"
+
+    def needed_from(self, manifest: Manifest) -> str:
+        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])
+        assert isinstance(timeline, int)
+        high, _, low = lsn.partition("/")
+        return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"
+
+    def covers(self, first: str, needed: str) -> bool:
+        one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
+        return bool(one and other and _number(one) <= _number(other) and one["timeline"] <= other["timeline"])
+
+    def _env(self, source: Source) -> dict[str, str]:
+        options = "-c statement_timeout=0 -c idle_session_timeout=0 -c role=none -c synchronous_commit=on"
+        return {**self.connection.environment(source.credentials), "PGOPTIONS": options, "PGAPPNAME": "ccdr log"}
+
+    def _ask(self, source: Source, sql: str) -> str:
+        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
+        return source.place.run(argv, env=self._env(source), what="asking the source for its log").stdout.strip()
+
+    def _run(self, source: Source, argv: list[str], what: str) -> None:
+        try:
+            source.place.run(argv, env=self._env(source), what=what)
+        except CommandFailed as error:
+            hint = "its role needs REPLICATION, its server a free one of max_replication_slots and max_wal_senders"
+            raise BackupFailed(str(error), hint=hint) from None
+
+
+def slot_name(name: str) -> str:
+    """As PostgreSQL allows it: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", name)[:SLOT_LENGTH]
+
+
+def _number(match: re.Match[str]) -> int:
+    return int(match["log"], 16) * (2**32 // SEGMENT_BYTES) + int(match["segment"], 16)
+
+
+def _order(name: str) -> tuple[str, str]:
+    """By number, then timeline; a history file before the segments of its timeline."""
+    match = _SEGMENT.fullmatch(name)
+    return (name[8:], name[:8]) if match else ("", name)

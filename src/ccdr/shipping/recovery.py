@@ -1,0 +1,236 @@
+"""What a recovery to a point needs beside its base: chosen from what is stored, fetched, and proven to have no gap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import BackupBad, UsageProblem
+from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
+from ccdr.measure import Point
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
+from ccdr.services import Job, Services
+from ccdr.shipping.shelf import INDEX, LOG, Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.shipping.standing import read_standing
+from ccdr.storage.restic import Restic
+
+OPEN = ".open"
+AT_ONCE = 2  # batches that are fetched side by side
+LATEST = "latest"
+
+
+def target_of(text: str, zone: Any) -> Target:
+    """What `--at` says: `latest`, a time (in the plan's zone where it names none), or the name of a point."""
+    if text == LATEST:
+        return Target()
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return Target(name=text)
+    return Target(time=when if when.tzinfo else when.replace(tzinfo=zone))
+
+
+def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Point]:
+    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from."""
+    standing = read_standing(services.state, job.plan, job.asset)
+    log = job.engine.log("")
+    if log is None or standing is None or standing.newest is None or standing.since is None:
+        return []
+    for snapshot in reversed(usable):
+        with suppress(BackupBad):
+            manifest = services.catalogue.manifest(snapshot)
+            if log.goes_on_from(manifest):
+                return [standing.newest] if log.covers(standing.since, log.needed_from(manifest)) else []
+    return []
+
+
+class Recovery:
+    """One recovery: what it begins with, what it fetched, how far it went."""
+
+    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str) -> None:
+        self._job, self._repo, self._log, self._needed = job, repo, log, needed
+        self.choice = choice
+        self._reached: Reached | None = None
+
+    @classmethod
+    def prepared(cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target) -> Recovery:
+        """Raises as `choose`; UsageProblem where the asset ships no log."""
+        _, log = log_of(job)
+        repo = log_repository(job, services)
+        known = [(s, services.catalogue.manifest(s)) for s in usable]
+        bases = [(s, m) for s, m in known if log.goes_on_from(m)]
+        choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
+        needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
+        return cls(job, repo, log, choice, needed)
+
+    def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
+        with services.state.reading(self._repo.location):
+            repo = self._repo.with_cache(cache)
+            return fetch_log(self._job, repo, self.choice, self._needed, self._log, fetched / LOG, services.digest)
+
+    def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
+        """Load the base and apply the log; the result says which point was reached."""
+        reached = self._reached = engine.recover(box, restored, fetched / LOG, manifest, self.choice.target)
+        return CheckResult(
+            kind="log",
+            name="recovered to the target",
+            status=Verdict.PASS,
+            expected=self._wanted(),
+            actual=f"{reached.position}, {'no commit after the base' if reached.at is None else rfc3339(reached.at)}",
+        )
+
+    def _wanted(self) -> str:
+        target = self.choice.target
+        if target.time is not None:
+            return rfc3339(target.time)
+        return target.name or f"the end of the log, not before {target.position}"
+
+    def facts(self) -> dict[str, object]:
+        """For the record."""
+        target, batches, reached = self.choice.target, self.choice.batches, self._reached
+        return {
+            "target": rfc3339(target.time) if target.time else target.name or LATEST,
+            "log": {
+                "snapshots": len(batches),
+                "first": self._needed,
+                "last": batches[-1].open or batches[-1].last,
+                "point": rfc3339(batches[-1].point),
+            },
+            "reached": reached
+            and {
+                "position": reached.position,
+                "at": reached.at and rfc3339(reached.at),
+                "last_commit": reached.last_commit and rfc3339(reached.last_commit),
+            },
+        }
+
+    def points(self) -> list[Point]:
+        """What this recovery has proven."""
+        if self._reached is None or self._reached.at is None:
+            return []
+        return [Point(self._reached.at, self.choice.batches[-1].usable_at)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A base, and the batches of log that lead from it to the target."""
+
+    base: Snapshot
+    batches: tuple[Batch, ...]
+    target: Target
+
+
+def choose(
+    bases: Sequence[Snapshot], manifests: Sequence[Manifest], shelf: Shelf, log: ShippedLog, target: Target
+) -> Choice:
+    """The newest base that lies before the target, and the log from there on. `bases` are good ones that a log can go
+    on from, oldest first, with their manifests.
+
+    BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
+    is stored.
+    """
+    newest = shelf.newest
+    if newest is None:
+        raise BackupBad("no log was ever stored", hint="`ccdr ship` ships it; `ccdr run` starts that in the background")
+    if target.time is not None and target.time > newest.point:
+        raise UsageProblem(
+            f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"
+        )
+    before = [n for n, base in enumerate(bases) if target.time is None or base.consistent_point <= target.time]
+    if not before:
+        first = f"the oldest is of {rfc3339(bases[0].consistent_point)}" if bases else "there is none"
+        raise UsageProblem(
+            f"no base backup that the log can go on from lies before that: {first}",
+            hint="name a later time; `method: physical` takes such bases",
+        )
+    base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
+    batches = shelf.from_segment(needed, log)
+    if not batches:
+        raise BackupBad(
+            f"the base of {rfc3339(base.consistent_point)} needs {needed}, the log begins later: "
+            f"with {shelf.batches[0].begins}",
+            hint="back up again: recovery goes from that base on",
+        )
+    if target.time is not None:  # no further than to the first that surely holds it
+        reach = next(n for n, batch in enumerate(batches) if batch.point >= target.time)
+        batches = batches[: reach + 1]
+    if gaps := Shelf(batches).gaps(log):
+        raise BackupBad(
+            f"log is missing between {gaps[0].after} and {gaps[0].before}", hint="back up again, and find out why"
+        )
+    if target.time is None and target.name is None:
+        target = Target(position=batches[-1].position)
+    return Choice(base, batches, target)
+
+
+def fetch_log(
+    job: Job, repo: Restic, choice: Choice, needed: str, log: ShippedLog, into: Path, digest: Digester
+) -> CheckResult:
+    """Every segment of the chosen batches into the directory `into`, under the names that recovery asks for.
+
+    Each whole one has the SHA-256 that was taken before it was stored, and follows the one before: BackupBad where
+    not. The result says so, for the record.
+    """
+    into.mkdir(mode=0o700)
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        named = [(batch, into / f"batch-{n}") for n, batch in enumerate(choice.batches)]
+        places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
+    chain: list[str] = []
+    compared = 0
+    for number, place in enumerate(places):
+        index = _index(job, place, choice.batches[number])
+        files: dict[str, Any] = index["files"]
+        found = digest(place, sorted(files))
+        wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
+        if wrong:
+            raise BackupBad(f"segments of the log are not as they were stored: {', '.join(wrong[:3])}")
+        compared += len(files)
+        last = number == len(places) - 1
+        for name in files:
+            (place / name).replace(into / name)
+        chain += index["segments"]
+        if last and index["open"] is not None:
+            (place / f"{index['open']}{OPEN}").replace(into / index["open"])
+            chain.append(index["open"])
+    wanted = [name for name in chain if log.covers(needed, name)]
+    if not wanted or wanted[0] != needed:
+        raise BackupBad(f"the log does not hold {needed}, which the base needs")
+    for one, other in pairwise(wanted):
+        if not log.follows(one, other):
+            raise BackupBad(f"log is missing between {one} and {other}")
+    return CheckResult(
+        kind="log",
+        name="shipped log",
+        status=Verdict.PASS,
+        expected=f"{len(wanted)} segments without a gap",
+        actual=f"{wanted[0]} to {wanted[-1]}, {compared} equal by SHA-256",
+    )
+
+
+def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
+    into.mkdir(mode=0o700)
+    repo.restore(batch.id, batch.root, into)
+    return into
+
+
+def _index(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
+        whose = (body["plan"], body["asset"], body["source"])
+        if whose != (job.plan, job.asset, job.engine.source_name):
+            raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
+        missing = [n for n in body["segments"] if n not in body["files"] or not (place / n).is_file()]
+        if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
+            missing.append(body["open"])
+        if missing:
+            raise BackupBad(f"the log snapshot {batch.id[:8]} lacks {', '.join(missing[:3])}")
+        return body
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupBad(f"the log snapshot {batch.id[:8]} cannot be read: {error}") from None

@@ -1,0 +1,367 @@
+"""Ships one asset's log for as long as it runs: a receiver writes into a spool, and at every interval what is there
+is stored. The achieved RPO is then that interval and the time that storing takes.
+
+The point of a snapshot is the moment before its mark was asked for: the source says where its log ends, and only once
+all up to there is durably in the spool is it stored. A segment leaves the spool only when its snapshot is confirmed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
+from ccdr.interfaces import LogMark, Progress, Segment, Session, Source
+from ccdr.interrupts import tick
+from ccdr.model import human_bytes, rfc3339
+from ccdr.services import Job, Services
+from ccdr.shipping.shelf import INDEX, Gap, log_of, log_repository, shelf_of, tags
+from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
+from ccdr.state import Run, remove_tree, write_durably
+from ccdr.storage.restic import Restic
+
+LOGS = "log.shipped"  # kind of record
+SHIP = "ship"  # the lock's verb
+LOCK_WAIT = 300.0  # seconds that old log may take to be removed
+STOPPED = "stopped"
+HOLD = 30.0  # seconds that a mark may take to be received
+STORE_WAIT = 120.0  # seconds without a byte stored: the receiver goes on meanwhile
+CLOSE_BYTES, CLOSE_AFTER = 512 * 2**20, timedelta(hours=1)  # when a batch is closed
+REOPEN = 12 * 3600.0  # seconds; a client's container says that it expires after a day
+REST, LONGEST_REST = 5.0, 60.0  # seconds between two tries to reach a source that is away
+ATTEMPTS = 3
+LOOK = 0.25  # seconds
+
+
+@dataclass
+class _Tally:
+    """What the next record tells: seconds of each snapshot's point and of when it was usable, after `since`."""
+
+    since: datetime
+    points: list[tuple[float, float]] = field(default_factory=list)
+    bytes: int = 0
+    first: str | None = None
+    last: str | None = None
+    gaps: list[Gap] = field(default_factory=list)
+
+    def body(self) -> dict[str, object]:
+        return {
+            "since": rfc3339(self.since),
+            "points": [[round(point, 3), round(usable, 3)] for point, usable in self.points],
+            "snapshots": len(self.points),
+            "added_bytes": self.bytes,
+            "first": self.first,
+            "last": self.last,
+            "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
+        }
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Names of segments count up; a longer one is a later one."""
+    return len(name), name
+
+
+def ship(job: Job, services: Services, progress: Progress, *, once: bool = False) -> None:
+    """Until it is interrupted (KeyboardInterrupt is raised again); `once`: until the first snapshot is stored.
+    UsageProblem, Locked and BackupFailed (a source whose log cannot be shipped) are raised; whatever else stands in
+    the way is recorded, told by `status`, and tried again."""
+    with services.state.lock(job.plan, job.asset, SHIP), services.state.run(services.clock) as run:
+        _Shipping(job, services, run, progress).carry_out(once=once)
+
+
+class _Shipping:
+    def __init__(self, job: Job, services: Services, run: Run, progress: Progress) -> None:
+        self._job, self._services, self._run, self._progress = job, services, run, progress
+        self._settings, self._log = log_of(job)
+        self._home = directory(services.state, job.plan, job.asset)
+        self._spool = services.state.directory("shipping", job.plan, job.asset, "spool")
+        self._batch = services.state.directory("shipping", job.plan, job.asset, "batch")
+        self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
+        repo = log_repository(job, services)
+        patience = min(STORE_WAIT, job.limits.no_progress)
+        self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
+        self._name: str | None = None  # of the batch, once it has begun
+        self._began = services.clock.now()
+        self._digests: dict[str, dict[str, object]] = {}
+        self._last: str | None = None  # the newest whole segment that is in the chain
+        self._closed: str | None = None  # the last segment of the batches before this one
+        self._stored: object = None  # the batch as it was last stored, to see whether anything is new
+        self._tally = _Tally(services.clock.now())
+
+    def carry_out(self, *, once: bool) -> None:
+        self._begin()
+        rest = REST
+        try:
+            while True:
+                try:
+                    self._refuse_too_much()
+                    with self._source() as source:
+                        rest = REST
+                        if self._go_on(source, once=once):
+                            return
+                except (CcdrError, OSError) as error:
+                    self._troubled(str(error))
+                    if once:
+                        raise
+                except Exception as error:  # what we did not foresee must not end what runs for years
+                    self._troubled(own_error(error)[0])
+                with contextlib.suppress(CcdrError, OSError):
+                    self._store(None)  # what has come all the same
+                self._wait(rest)
+                rest = min(2 * rest, LONGEST_REST)
+        finally:
+            self._record(STOPPED)
+
+    def _begin(self) -> None:
+        """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
+        if not self._standing.point:
+            with contextlib.suppress(RepositoryMissing):
+                self._repo.probe()
+        shelf = shelf_of(self._job, self._repo)
+        if shelf.newest is None:
+            with contextlib.suppress(CommandFailed):
+                self._ensure_repository()
+        remove_tree(self._batch)
+        self._batch.mkdir(mode=0o700)
+        chain = shelf.contiguous(self._log)
+        if shelf.newest is not None:
+            newest = shelf.newest
+            self._last = self._closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+            since = chain[0].begins
+            self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
+            self._drop_stored()
+
+    def _ensure_repository(self) -> None:
+        try:
+            self._repo.probe()
+        except RepositoryMissing:
+            plan = self._services.repository(self._job.loaded, self._job.limits)
+            plan.probe()  # never a log without the backups it belongs to: an unmounted path looks like none
+            self._repo.init()
+
+    def _drop_stored(self) -> None:
+        """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
+        for segment in self._log.segments(self._spool):
+            if self._closed and segment.whole and not segment.beside and _rank(segment.name) < _rank(self._closed):
+                (self._spool / segment.file).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _source(self) -> Iterator[Source]:
+        job, services = self._job, self._services
+        credentials = self._run.scratch / "credentials"
+        credentials.mkdir(mode=0o700, exist_ok=True)
+        services.write_credentials(job, credentials)
+        opened = services.lab.source(
+            job.engine, self._run.id, self._spool, credentials, job.limits.no_progress, self._progress
+        )
+        with opened as (source, _):
+            yield source
+
+    def _go_on(self, source: Source, *, once: bool) -> bool:
+        """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
+        findings = tuple(self._log.ready(source))
+        self._set(findings=findings)
+        for finding in findings:
+            self._progress.step(f"{self._job.asset}: {finding}")
+        argv, env = self._log.receiver(source, self._spool, self._last)
+        clock = self._services.clock
+        opened = clock.monotonic()
+        with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
+            due = clock.monotonic()
+            while clock.monotonic() - opened < REOPEN:
+                self._until(due, receiver, beat)
+                due = max(due + self._settings.interval, clock.monotonic())
+                beat()
+                mark = self._log.mark(source, clock)
+                self._received(source, mark, receiver)
+                self._store(mark)
+                self._refuse_too_much()
+                if once:
+                    return True
+        return False
+
+    def _until(self, due: float, receiver: Session, beat: object) -> None:
+        """Wait, the heart beating, the receiver looked at."""
+        every = self._settings.canary.every if self._settings.canary else None
+        clock = self._services.clock
+        beaten = clock.monotonic()
+        while (now := clock.monotonic()) < due:
+            self._wait(min(LOOK, due - now))
+            if (ended := receiver.ended()) is not None:
+                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            if every is not None and now - beaten >= every:
+                assert callable(beat)
+                beat()
+                beaten = now
+
+    def _wait(self, seconds: float) -> None:
+        deadline = self._services.clock.monotonic() + seconds
+        while (left := deadline - self._services.clock.monotonic()) > 0:
+            tick()
+            time.sleep(min(LOOK, left))
+
+    def _received(self, source: Source, mark: LogMark, receiver: Session) -> None:
+        clock = self._services.clock
+        deadline = clock.monotonic() + HOLD
+        while not self._log.holds(source, self._spool, mark):
+            if (ended := receiver.ended()) is not None:
+                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            if clock.monotonic() > deadline:
+                raise CommandFailed(
+                    ["receiver"], 1, f"what the source had written by {mark.position} has not come", what="receiving"
+                )
+            self._wait(LOOK)
+
+    def _store(self, mark: LogMark | None) -> None:
+        """Store the batch with all that is in the spool. Without a mark the point stays where it was: what was
+        received since is stored, and how far it reaches is for a recovery to find."""
+        point = mark.at if mark else self._standing.point
+        position = mark.position if mark else self._standing.position
+        if point is None:
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            whole, open_ = self._gather()
+            seen = [(p.name, p.stat().st_mtime_ns) for p in sorted(self._batch.iterdir()) if p.name != INDEX]
+            if self._name is None or (mark is None and seen == self._stored):
+                return
+            self._write_index(whole, open_, point, position or "")
+            with self._reading():
+                labels = tags(self._job, self._run.id, self._name, whole, open_, rfc3339(point), position or "")
+                stored = self._repo.backup([self._batch], tags=labels, linked=True)
+            if stored.warning is None:
+                break
+            if attempt == ATTEMPTS:
+                raise CommandFailed(["restic"], 3, stored.warning, what="storing the log")
+        self._stored = seen
+        now = self._services.clock.now()
+        self._tally.bytes += stored.added
+        if whole:
+            self._tally.first, self._tally.last = self._tally.first or whole[0], whole[-1]
+        since = self._tally.since
+        self._tally.points.append(((point - since).total_seconds(), (now - since).total_seconds()))
+        self._set(point=point, position=position, usable=now)
+        if mark is not None:
+            self._untroubled()
+        size = sum(path.stat().st_size for path in self._batch.iterdir())
+        if whole and (size > CLOSE_BYTES or now - self._began > CLOSE_AFTER):
+            self._close(whole)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Old log may just be being removed: that takes seconds, and is no trouble."""
+        clock = self._services.clock
+        deadline = clock.monotonic() + LOCK_WAIT
+        while True:
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(self._services.state.reading(self._repo.location))
+                except Locked:
+                    if clock.monotonic() > deadline:
+                        raise
+                else:
+                    yield
+                    return
+            self._wait(LOOK)
+
+    def _gather(self) -> tuple[list[str], str | None]:
+        """Link what the spool holds into the batch, under names that stay: a receiver renames its files while they
+        are read. Whole segments in order, and the open one."""
+        segments = self._log.segments(self._spool)
+        mine = [s for s in segments if s.beside or self._closed is None or _rank(s.name) > _rank(self._closed)]
+        chain = [s for s in mine if not s.beside]
+        if self._name is None and chain:
+            self._name, self._began = chain[0].name, self._services.clock.now()
+            if self._standing.since is None:
+                self._set(since=self._name)
+        for segment in mine:
+            self._link(segment)
+        whole = [s.name for s in chain if s.whole]
+        for name in whole:
+            if name not in self._digests:
+                self._in_chain(name)
+        new = [s.name for s in mine if s.whole and s.name not in self._digests]
+        for name, digest in self._services.digest(self._batch, new).items():
+            self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
+        opened = [s.name for s in chain if not s.whole]
+        return whole, opened[-1] if opened else None
+
+    def _link(self, segment: Segment) -> None:
+        name = segment.name if segment.whole else f"{segment.name}.open"
+        source, target = self._spool / segment.file, self._batch / name
+        with contextlib.suppress(FileNotFoundError):  # renamed since: the next look finds it
+            if not target.exists() or target.stat().st_ino != source.stat().st_ino:
+                target.unlink(missing_ok=True)
+                os.link(source, target)
+            if segment.whole:
+                (self._batch / f"{segment.name}.open").unlink(missing_ok=True)
+
+    def _in_chain(self, name: str) -> None:
+        """A segment that does not come right after the last one: what lies between is lost for ever."""
+        if self._last is not None and name != self._last and not self._log.follows(self._last, name):
+            gap = Gap(self._last, name)
+            self._tally.gaps.append(gap)
+            said = f"log is missing between {gap.after} and {gap.before}: a new base backup is needed"
+            self._progress.step(f"{self._job.asset}: {said}")
+            self._set(since=name, gap=said)
+        self._last = name
+
+    def _write_index(self, whole: list[str], open_: str | None, point: datetime, position: str) -> None:
+        body = {
+            "format": 1,
+            "plan": self._job.plan,
+            "asset": self._job.asset,
+            "engine": self._job.engine.engine_name,
+            "source": self._job.engine.source_name,
+            "point": rfc3339(point),
+            "position": position,
+            "segments": whole,
+            "open": open_,
+            "files": {name: self._digests[name] for name in sorted(self._digests) if (self._batch / name).exists()},
+        }
+        write_durably(self._batch / INDEX, json.dumps(body) + "\n")
+
+    def _close(self, whole: list[str]) -> None:
+        """The batch is confirmed: its whole segments leave the spool, and the next one begins."""
+        self._record(None)
+        self._closed = whole[-1]
+        self._drop_stored()
+        remove_tree(self._batch)
+        self._batch.mkdir(mode=0o700)
+        self._name, self._stored, self._digests = None, None, {}
+
+    def _refuse_too_much(self) -> None:
+        size = sum(path.stat().st_size for path in self._spool.iterdir())
+        if size > self._settings.spool_limit:
+            raise CcdrError(
+                f"{human_bytes(size)} of log wait here, more than `spool_limit`",
+                hint="is the repository reached? give `log_shipping: spool_limit` more room, or mend the repository",
+            )
+
+    def _set(self, **changes: object) -> None:
+        self._standing = replace(self._standing, **changes)  # type: ignore[arg-type]
+        write_standing(self._home, self._standing)
+
+    def _troubled(self, why: str) -> None:
+        why = " ".join(self._job.engine.recordable(why).split())
+        if self._standing.trouble is None:
+            self._set(trouble=why, troubled=self._services.clock.now())
+            self._record(why)
+        elif why != self._standing.trouble:
+            self._set(trouble=why)
+        self._progress.step(f"{self._job.asset}: {why}")
+
+    def _untroubled(self) -> None:
+        if self._standing.trouble is not None:
+            self._set(trouble=None, troubled=None)
+
+    def _record(self, trouble: str | None) -> None:
+        """What was stored since the last record."""
+        body = {**self._tally.body(), "trouble": trouble, "findings": list(self._standing.findings)}
+        where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
+        self._services.ledger.append(LOGS, **where, body=body)
+        self._tally = _Tally(self._services.clock.now())

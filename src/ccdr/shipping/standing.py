@@ -1,0 +1,55 @@
+"""How far an asset's log is stored, as the host that ships it wrote it down: STATE/shipping/PLAN/ASSET/standing.json.
+For `status` and `ccdr run`, which ask no repository; the repository itself is the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ccdr.measure import Point
+from ccdr.model import rfc3339, utc
+from ccdr.state import State, write_durably
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`since` is the first segment of the log that has no gap up to `position`; `point` and `usable` are of the newest
+    stored snapshot. `trouble` is why the log is not shipped now, and `troubled` since when; `findings` threaten it."""
+
+    since: str | None = None
+    point: datetime | None = None
+    usable: datetime | None = None
+    position: str | None = None
+    trouble: str | None = None
+    troubled: datetime | None = None
+    findings: tuple[str, ...] = ()
+    gap: str | None = None
+
+    @property
+    def newest(self) -> Point | None:
+        return Point(self.point, self.usable) if self.point and self.usable else None
+
+
+def directory(state: State, plan: str, asset: str) -> Path:
+    return state.directory("shipping", plan, asset)
+
+
+def write_standing(path: Path, standing: Standing) -> None:
+    body = asdict(standing)
+    for key in ("point", "usable", "troubled"):
+        body[key] = body[key] and rfc3339(body[key])
+    write_durably(path / "standing.json", json.dumps(body) + "\n")
+
+
+def read_standing(state: State, plan: str, asset: str) -> Standing | None:
+    """None where this host has never shipped it, or what it wrote cannot be read."""
+    try:
+        body = json.loads((state.root / "shipping" / plan / asset / "standing.json").read_text("utf-8"))
+        for key in ("point", "usable", "troubled"):
+            body[key] = body[key] and utc(body[key])
+        body["findings"] = tuple(body["findings"])
+        return Standing(**body)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

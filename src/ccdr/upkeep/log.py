@@ -1,0 +1,47 @@
+"""Old log goes with the bases that it leads on from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ccdr.errors import Locked
+from ccdr.interfaces import ShippedLog
+from ccdr.model import Snapshot
+from ccdr.services import Job, Services
+from ccdr.shipping.shelf import Batch, let_go, log_of, log_repository, shelf_of
+from ccdr.storage import upkeep as storage
+
+PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
+
+
+def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Batch]:
+    """Remove the log that none of the asset's `kept` snapshots needs; what was removed. Never what one of them does."""
+    _, log = log_of(job)
+    repo = log_repository(job, services)
+    deadline = services.clock.monotonic() + PATIENCE
+    while True:
+        try:
+            with services.state.rewriting(repo.location):
+                gone = let_go(shelf_of(job, repo), _needed(log, services, kept), log)
+                storage.forget(repo, [batch.id for batch in gone])
+                if gone:
+                    storage.prune(repo)
+                return gone
+        except Locked:
+            if services.clock.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> str | None:
+    """The segment that the oldest base begins with; BackupBad where what a snapshot needs cannot be told."""
+    found: str | None = None
+    for snapshot in kept:
+        manifest = services.catalogue.manifest(snapshot)
+        if not log.goes_on_from(manifest):
+            continue
+        needed = log.needed_from(manifest)
+        if found is None or log.covers(needed, found):
+            found = needed
+    return found

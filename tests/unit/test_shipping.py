@@ -1,0 +1,209 @@
+"""What is stored of a log, and what a recovery takes of it: pure, no server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.postgres.recovery import lsn, number
+from ccdr.engines.postgres.wal import Wal, slot_name
+from ccdr.errors import BackupBad, UsageProblem
+from ccdr.interfaces import Target
+from ccdr.model import Manifest, Snapshot
+from ccdr.shipping.recovery import choose, target_of
+from ccdr.shipping.shelf import Batch, Gap, Shelf, arranged, let_go
+from ccdr.shipping.standing import Standing, read_standing, write_standing
+from ccdr.state import State
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "slot")
+
+
+def segment(n: int, timeline: int = 1) -> str:
+    return f"{timeline:08X}{n // 256:08X}{n % 256:08X}"
+
+
+def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 1) -> Batch:
+    """Whole segments from `first` to `last`, the next one open; minutes after NOW."""
+    when = NOW + timedelta(minutes=at)
+    names = [segment(n, timeline) for n in (first, last, last + 1)]
+    whole = (names[0], names[1]) if last >= first else (None, None)
+    return Batch(
+        id=id_ or f"{first}-{last}-{at}",
+        root="/spool",
+        name=names[0],
+        first=whole[0],
+        last=whole[1],
+        open=names[2],
+        point=when,
+        position=lsn((last + 1) << 24),
+        usable_at=when + timedelta(seconds=3),
+        run="r",
+    )
+
+
+def base(at: int, stop: int, method: str = "physical") -> tuple[Snapshot, Manifest]:
+    when = NOW + timedelta(minutes=at)
+    contents = {"timeline": 1, "stop_lsn": lsn((stop << 24) + 4096)}
+    manifest = Manifest("p", "crm", f"r{at}", "postgres", method, "h", when, 0.0, {}, contents)
+    snapshot = Snapshot(f"base{at}", "p", "crm", f"r{at}", "postgres", method, when, when, 1, "/x", "0" * 64)
+    return snapshot, manifest
+
+
+def test_segments_follow_one_another_across_files_and_timelines() -> None:
+    assert WAL.follows(segment(1), segment(2)) and WAL.follows(segment(255), segment(256))
+    assert not WAL.follows(segment(1), segment(3)) and not WAL.follows(segment(2), segment(1))
+    assert not WAL.follows(segment(1), segment(1))
+    # A new timeline begins within the segment that the old one ended in, or right behind it.
+    assert WAL.follows(segment(7), segment(7, 2)) and WAL.follows(segment(7), segment(8, 2))
+    assert not WAL.follows(segment(7), segment(9, 2)) and not WAL.follows(segment(7, 2), segment(8, 1))
+    assert not WAL.follows("00000002.history", segment(1))
+
+
+@given(st.integers(0, 2**20), st.integers(0, 2**20))
+def test_a_log_covers_what_does_not_lie_before_it(first: int, needed: int) -> None:
+    assert WAL.covers(segment(first), segment(needed)) == (first <= needed)
+
+
+@given(st.integers(0, 2**63))
+def test_positions_are_read_as_they_are_written(position: int) -> None:
+    assert number(lsn(position)) == position
+
+
+def test_the_spool_is_read_in_the_logs_order(tmp_path: Path) -> None:
+    for name in (f"{segment(3)}.partial", segment(2), segment(256), "00000002.history", "x.tmp", segment(1)):
+        (tmp_path / name).touch()
+    found = WAL.segments(tmp_path)
+    assert [(s.name, s.whole, s.beside) for s in found] == [
+        ("00000002.history", True, True),
+        (segment(1), True, False),
+        (segment(2), True, False),
+        (segment(3), False, False),
+        (segment(256), True, False),
+    ]
+    (tmp_path / segment(3)).touch()  # renamed while we looked
+    assert all(s.whole for s in WAL.segments(tmp_path))
+
+
+def test_a_base_needs_the_log_from_where_its_own_ends() -> None:
+    _, manifest = base(0, 300)
+    assert WAL.needed_from(manifest) == segment(300)
+    assert WAL.goes_on_from(manifest) and not WAL.goes_on_from(base(0, 1, "dump")[1])
+
+
+def test_a_slots_name_is_one_that_postgres_takes() -> None:
+    assert slot_name("ccdr_out-bound_CRM.1") == "ccdr_out_bound__1" or slot_name("ccdr_out-bound_crm")
+    assert slot_name("ccdr_out-bound_crm") == "ccdr_out_bound_crm" and len(slot_name("x" * 99)) == 63
+
+
+def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
+    shelf = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
+    assert [b.id for b in shelf.batches] == ["1-3-2", "4-6-4"]
+    assert {b.id for b in shelf.spare} == {"1-1-0", "1-2-1"}
+    assert shelf.newest is not None and shelf.newest.id == "4-6-4" and not shelf.gaps(WAL)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.data())
+def test_whatever_order_they_are_listed_in_a_whole_log_has_no_gap(lengths: list[int], data: st.DataObject) -> None:
+    found, first, at = [], 1, 0
+    for length in lengths:
+        for end in range(first, first + length):  # stored again at every interval
+            found.append(batch(first, end, at))
+            at += 1
+        first += length
+    shelf = arranged(data.draw(st.permutations(found)))
+    assert not shelf.gaps(WAL) and shelf.contiguous(WAL) == shelf.batches
+    assert len(shelf.batches) == len(lengths) and len(shelf.spare) == len(found) - len(lengths)
+    if len(shelf.batches) > 2:
+        lost = data.draw(st.integers(1, len(shelf.batches) - 2))
+        torn = Shelf(shelf.batches[:lost] + shelf.batches[lost + 1 :])
+        assert len(torn.gaps(WAL)) == 1 and torn.contiguous(WAL) == shelf.batches[lost + 1 :]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], data: st.DataObject) -> None:
+    found, first = [], 1
+    for at, length in enumerate(lengths):
+        found += [batch(first, first, 2 * at), batch(first, first + length - 1, 2 * at + 1)]
+        first += length
+    shelf = arranged(found)
+    needed = data.draw(st.none() | st.integers(0, first + 2).map(segment))
+    gone = let_go(shelf, needed, WAL)
+    left = arranged(b for b in found if b not in gone)
+    assert not left.spare and not left.gaps(WAL) and left.newest == shelf.newest
+    if needed is not None and shelf.from_segment(needed, WAL):
+        assert left.from_segment(needed, WAL) == shelf.from_segment(needed, WAL)
+        assert all(b.last is not None and b.last < needed for b in gone if b not in shelf.spare)
+    else:
+        assert left.batches == shelf.batches
+
+
+def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
+    found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
+    return found.base.id, [b.id for b in found.batches]
+
+
+def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
+    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    bases = base(0, 1), base(15, 5)
+    assert chosen(shelf, Target(), *bases) == ("base15", ["4-6-20", "7-9-30"])
+    at = NOW + timedelta(minutes=12)
+    assert chosen(shelf, Target(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
+    assert chosen(shelf, Target(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
+    assert chosen(shelf, Target(name="before-migration"), *bases)[0] == "base15"
+
+
+def test_to_the_end_means_what_was_stored_as_the_end() -> None:
+    shelf = arranged([batch(1, 3, 10)])
+    snapshot, manifest = base(0, 1)
+    found = choose([snapshot], [manifest], shelf, WAL, Target())
+    assert found.target.position == batch(1, 3).position
+
+
+def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
+    shelf = arranged([batch(1, 3, 10)])
+    with pytest.raises(UsageProblem, match="stored up to 2026-11-24T12:10:00Z"):
+        chosen(shelf, Target(time=NOW + timedelta(minutes=11)), base(0, 1))
+    with pytest.raises(UsageProblem, match="the oldest is of 2026-11-24T12:05:00Z"):
+        chosen(shelf, Target(time=NOW + timedelta(minutes=4)), base(5, 1))
+    with pytest.raises(UsageProblem, match="there is none"):
+        chosen(shelf, Target())
+    with pytest.raises(BackupBad, match="no log was ever stored"):
+        chosen(Shelf(), Target(), base(0, 1))
+
+
+def test_a_gap_is_a_failure_that_names_where_it_is() -> None:
+    shelf = arranged([batch(1, 3, 10), batch(6, 9, 20)])
+    assert shelf.gaps(WAL) == [Gap(segment(3), segment(6))]
+    with pytest.raises(BackupBad, match=f"missing between {segment(3)} and {segment(6)}"):
+        chosen(shelf, Target(), base(0, 1))
+    assert chosen(shelf, Target(), base(0, 1), base(15, 7))[0] == "base15"  # which lies behind it
+    before = Target(time=NOW + timedelta(minutes=9))
+    assert chosen(shelf, before, base(0, 1)) == ("base0", ["1-3-10"])
+    with pytest.raises(BackupBad, match="begins later"):
+        chosen(arranged([batch(4, 6, 10)]), Target(), base(0, 1))
+
+
+def test_a_target_is_a_time_a_name_or_the_end() -> None:
+    assert target_of("latest", UTC) == Target()
+    assert target_of("2026-11-24T14:05:00+02:00", UTC).time == NOW + timedelta(minutes=5)
+    assert target_of("2026-11-24 14:05", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=5)
+    assert target_of("before-migration", UTC) == Target(name="before-migration")
+
+
+def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    assert read_standing(state, "p", "crm") is None
+    written = Standing(since=segment(1), point=NOW, usable=NOW + timedelta(seconds=2), position="0/1", findings=("x",))
+    write_standing(state.directory("shipping", "p", "crm"), written)
+    assert read_standing(state, "p", "crm") == written and written.newest is not None
+    for damaged in ("{}", "{", ""):
+        (state.root / "shipping/p/crm/standing.json").write_text(damaged)
+        assert read_standing(state, "p", "crm") is None
