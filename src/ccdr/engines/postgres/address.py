@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pydantic import ValidationError
 
-from ccdr.engines.postgres.connection import Connection, is_loopback
+from ccdr.engines.connection import is_loopback
+from ccdr.engines.postgres.connection import Connection
 from ccdr.errors import UsageProblem
 
 EXAMPLE = "write it like postgresql://postgres@db2.example:5432/crm, the password in --password-file"

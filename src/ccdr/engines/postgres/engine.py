@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig, LogShipping
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.connection import PSQL, SYSTEM_CAS, Connection, major_of
+from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
@@ -93,13 +93,10 @@ class Postgres(EngineConfig):
 
     def client(self, major: str | None) -> ClientNeed:
         c = self.connection
-        mounts = [c.socket] if c.socket else []
-        if c.verified_tls:
-            mounts.append(c.ca_file or SYSTEM_CAS)
         return ClientNeed(
             programs=self._captures().programs,
             host_dirs=(f"/usr/lib/postgresql/{major}/bin",) if major else (),
-            mounts=tuple(mounts),
+            mounts=c.mounts,
             network=c.socket is None,
         )
 
@@ -115,13 +112,7 @@ class Postgres(EngineConfig):
         return _REFUSED.search(said) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
-        c = self.connection
-        if c.socket is not None:
-            yield Look.ok("connection", f"by the Unix socket in {c.socket}")
-        elif c.verified_tls:
-            yield Look.ok("connection", f"to {c.host} by TLS, its certificate verified")
-        else:
-            yield Look.ok("connection", f"to {c.host}, which never leaves this machine")
+        yield Look.ok("connection", self.connection.described)
         yield from self._captures().rights(source)
 
     def client_major(self, place: Place) -> str | None:

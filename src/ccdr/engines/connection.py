@@ -1,0 +1,58 @@
+"""How a database server is reached: what is the same whichever it is. TLS is verified off loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ccdr.schema import PlanPath, Text, WithPassword
+
+SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class ServerConnection(WithPassword):
+    """An engine gives `host` and `port` its own defaults. A host that begins with a slash is a Unix socket's."""
+
+    host: Text
+    port: int = Field(ge=1, le=65535)
+    user: Text
+    database: Text
+    ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate (default: system's)")
+    tls: Literal["verify", "loopback"] = Field(
+        "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"
+    )
+
+    @property
+    def socket(self) -> Path | None:
+        return Path(self.host) if self.host.startswith("/") else None
+
+    @property
+    def verified_tls(self) -> bool:
+        if self.socket is not None:
+            return False
+        return self.tls == "verify" or not is_loopback(self.host)
+
+    @property
+    def mounts(self) -> tuple[Path, ...]:
+        """What of this host a client in a container must see, read-only."""
+        sockets = (self.socket,) if self.socket else ()
+        return (*sockets, self.ca_file or SYSTEM_CAS) if self.verified_tls else sockets
+
+    @property
+    def described(self) -> str:
+        """How it is reached, for people who look at a source."""
+        if self.socket is not None:
+            return f"by the Unix socket in {self.socket}"
+        if self.verified_tls:
+            return f"to {self.host} by TLS, its certificate verified"
+        return f"to {self.host}, which never leaves this machine"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
