@@ -216,7 +216,7 @@ def test_every_due_time_is_carried_out_or_failed_or_missed_exactly_once(
         assert slot.wakes(now) >= now
     due = []
     for when in occurrences(cron, zone, start):
-        if when > now or len(due) > 9000:
+        if when > now:
             break
         due.append(when)
     waiting = {slot.pending} - tried if slot.pending else set()
