@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
-from ccdr.model import Manifest, RecordRef, Snapshot, rfc3339
+from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339
 from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
@@ -24,6 +24,14 @@ ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only 
 HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
 _PATTERN = re.compile(r"[*?\[\\]")
 _SPACE = re.compile(r"[^\S ]| $")
+
+
+@dataclass(frozen=True)
+class Member:
+    """An asset's part in a group that is captured together. `ready` returns once all of them may begin."""
+
+    group: GroupRun
+    ready: Callable[[], None]
 
 
 @dataclass
@@ -38,6 +46,7 @@ class BackupResult:
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
     snapshot: Snapshot | None = None
+    group: GroupRun | None = None
     added: int = 0
     skew: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
@@ -66,6 +75,7 @@ class BackupResult:
             "result": self.result,
             "reason": self.reason,
             "snapshot": shown,
+            "group": self.group and {"name": self.group.name, "run": self.group.run},
             "added_bytes": self.added,
             "clock_skew_s": self.skew,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
@@ -80,16 +90,19 @@ class BackupResult:
         return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
 
 
-def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND) -> BackupResult:
+def backup(
+    job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, member: Member | None = None
+) -> BackupResult:
     """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
-    after that is in the result and in the ledger, an interrupt included (and raised again)."""
+    after that is in the result and in the ledger, an interrupt included (and raised again). Of a group's `member`
+    the caller holds the lock already."""
     repo = services.repository(job.loaded, job.limits, gentle=True)
     with (
-        services.state.lock(job.plan, job.asset, "backup"),
+        services.state.lock(job.plan, job.asset, "backup") if member is None else contextlib.nullcontext(),
         services.state.reading(repo.location),
         services.state.run(services.clock) as run,
     ):
-        result = BackupResult(job.plan, job.asset, run.id)
+        result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
         where = {"plan": job.plan, "asset": job.asset, "run": run.id}
@@ -99,8 +112,10 @@ def backup(job: Job, services: Services, progress: Progress, *, trigger: Trigger
             "method": job.engine.method,
             "trigger": trigger.body(),
         }
+        if member is not None:
+            start["group"] = {"name": member.group.name, "run": member.group.run}
         services.ledger.append(BACKUP_START, **where, body=start)
-        attempt = _Attempt(job, services, repo, run, credentials, progress, result)
+        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member)
         interrupted: BaseException | None = None
         try:
             attempt.carry_out()
@@ -142,9 +157,10 @@ class _Attempt:
         credentials: Path,
         progress: Progress,
         result: BackupResult,
+        member: Member | None,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
-        self._credentials, self._progress, self._result = credentials, progress, result
+        self._credentials, self._progress, self._result, self._member = credentials, progress, result, member
         self.into = services.state.capture_path(job.plan, job.asset) / CAPTURED
         self._stored: Stored | None = None
         self._reachable = False
@@ -193,10 +209,12 @@ class _Attempt:
         opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
         with opened as (source, facts):
             tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous)
+            if self._member is not None:
+                self._member.ready()
             capture = job.engine.capture(source, self.into, tools)
         self._result.skew = capture.clock_skew_s
         self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-        self._result.notes, self._result.findings = capture.notes, capture.findings
+        self._result.notes, self._result.findings = [*self._alone(), *capture.notes], capture.findings
         manifest = Manifest(
             plan=job.plan,
             asset=job.asset,
@@ -209,10 +227,16 @@ class _Attempt:
             tools={**self._result.tools, "restic": self._repo.version()},
             contents=capture.contents,
             files=capture.files,
+            group=self._result.group,
         )
         text = manifest_text(manifest)
         (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
         return capture, text, manifest
+
+    def _alone(self) -> Iterator[str]:
+        others = [name for name in self._job.grouped if name != self._job.asset]
+        if self._member is None and others:
+            yield f"captured alone: {', '.join(others)} of its group {self._job.engine.group} were not captured with it"
 
     def _previous_index(self) -> Path | None:
         """The listing to carry digests over from: this run's own last attempt, else the last good backup's."""
@@ -230,19 +254,26 @@ class _Attempt:
 
     def _ready(self, probe: Future[None]) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
-        path must not become a new, empty repository."""
-        services, plan = self._services, self._job.plan
+        path must not become a new, empty repository. Two assets' first backups may want it at the same time."""
         try:
             probe.result()
+        except RepositoryMissing:
+            with self._services.state.creating(self._repo.location):
+                if not self._reachable:
+                    self._create()
+        self._reachable = True
+
+    def _create(self) -> None:
+        services, plan = self._services, self._job.plan
+        try:
+            self._repo.probe()
         except RepositoryMissing:
             known = services.catalogue.knows(plan) or any(
                 h.last_good_backup for (p, _), h in services.histories().items() if p == plan
             )
             if known:
                 raise
-            if not self._reachable:
-                self._repo.init()
-        self._reachable = True
+            self._repo.init()
 
     def _store(self, capture: Capture) -> Stored:
         self._progress.step(f"storing {self._job.asset}")
@@ -262,7 +293,9 @@ class _Attempt:
 
     def _tags(self, kind: str) -> list[str]:
         job = self._job
-        return [OURS, f"kind={kind}", f"plan={job.plan}", f"asset={job.asset}", f"run={self._run.id}"]
+        tags = [OURS, f"kind={kind}", f"plan={job.plan}", f"asset={job.asset}", f"run={self._run.id}"]
+        group = self._result.group
+        return tags if group is None else [*tags, f"group={group.name}", f"group_run={group.run}"]
 
     def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
         now = self._services.clock.now()

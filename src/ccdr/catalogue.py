@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr.errors import BackupBad
-from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339, utc
+from ccdr.model import FileDigest, GroupRun, Manifest, Snapshot, rfc3339, utc
 from ccdr.state import write_durably
 from ccdr.storage.restic import RepoSnapshot, Restic
 
@@ -35,6 +35,8 @@ def manifest_text(manifest: Manifest) -> str:
     """The manifest as it goes into the snapshot: exact bytes, so that its hash can be compared."""
     body = asdict(manifest) | {"consistent_point": rfc3339(manifest.consistent_point)}
     body["files"] = {name: asdict(digest) for name, digest in manifest.files.items()}
+    if manifest.group is None:
+        del body["group"]
     return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
 
 
@@ -46,6 +48,7 @@ def parse_manifest(text: str) -> Manifest:
             raise ValueError(f"format {body['format']}, this ccdr reads format 1")
         body["consistent_point"] = utc(body["consistent_point"])
         body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
+        body["group"] = _group(body.get("group"))
         return Manifest(**body)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
@@ -99,6 +102,8 @@ class Catalogue:
             "consistent_point": rfc3339(snapshot.consistent_point),
             "usable_at": rfc3339(snapshot.usable_at),
         }
+        if snapshot.group is None:
+            del body["group"]
         write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
@@ -276,6 +281,7 @@ def snapshot_of(
         manifest_sha256=text_digest(text),
         note=note,
         source=str(manifest.contents.get("source")),
+        group=manifest.group,
     )
 
 
@@ -309,4 +315,9 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     times = {key: utc(body[key]) for key in ("consistent_point", "usable_at")}
-    return Snapshot(**{**body, **times})
+    return Snapshot(**{**body, **times, "group": _group(body.get("group"))})
+
+
+def _group(body: Mapping[str, Any] | None) -> GroupRun | None:
+    """KeyError or TypeError where it is none."""
+    return None if body is None else GroupRun(str(body["name"]), str(body["run"]), tuple(map(str, body["assets"])))

@@ -20,11 +20,12 @@ TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 NOT_BEGUN = "not_begun"
 DUTIES = "duties"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
-FORMAT = 6  # of the summary that is kept beside the ledger
+FORMAT = 7  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -66,9 +67,10 @@ class AssetHistory:
         if kind in STARTS:
             self.open_runs[run] = record
             return
-        self.newest[f"{kind}.{record['verb']}" if kind == NOT_BEGUN else kind] = record
-        if kind == NOT_BEGUN:
+        if kind in (NOT_BEGUN, GROUP):
+            self.newest[f"{kind}.{record['verb' if kind == NOT_BEGUN else 'group']}"] = record
             return
+        self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
             self._take_backup(record)
@@ -140,6 +142,10 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
+
+    def captured_together(self, group: str) -> Record | None:
+        """Of a plan: the newest run of one of its groups."""
+        return self.newest.get(f"{GROUP}.{group}")
 
     def not_begun(self, verb: str, last: Record | None) -> Record | None:
         """That `ccdr run` could not even begin what was due, if nothing was done since (`last`: its newest end)."""
@@ -214,7 +220,7 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]
-_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES}
+_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
 
 
 def _newer(failure: Record | None, record: Record) -> bool:

@@ -57,6 +57,13 @@ def worst_exposures(edges: Sequence[datetime], points: Iterable[Point]) -> list[
     return worst
 
 
+def apart(points: Iterable[datetime]) -> float | None:
+    """The skew of what was captured together: seconds from the oldest to the newest consistent point; None where there
+    are not two."""
+    known = sorted(points)
+    return (known[-1] - known[0]).total_seconds() if len(known) > 1 else None
+
+
 def judge(objective_s: float, achieved_s: float | None) -> Achieved:
     """MET where what was measured is within the objective; what was not measured is never MET."""
     if achieved_s is None:

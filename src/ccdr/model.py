@@ -119,6 +119,16 @@ def verdict_of(results: list[CheckResult]) -> Verdict:
 
 
 @dataclass(frozen=True)
+class GroupRun:
+    """What snapshots that were captured together have in common. `name` is the group's in the plan, `run` this one
+    time's, `assets` who was to take part."""
+
+    name: str
+    run: str
+    assets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A snapshot that counts: its manifest is in the repository and in our catalogue.
 
@@ -139,6 +149,7 @@ class Snapshot:
     manifest_sha256: str
     note: str | None = None  # why it must not pass, where restic stored it with a warning
     source: str | None = None  # what was captured, as the engine names it
+    group: GroupRun | None = None  # whom it was captured together with
 
     @property
     def short(self) -> str:
@@ -185,6 +196,7 @@ class Manifest:
     contents: Mapping[str, object]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     format: int = 1
+    group: GroupRun | None = None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ out, the others pass it by. A slot is stamped as begun before the work and as do
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from threading import Lock
 from ccdr import interrupts
 from ccdr.backup import backup
 from ccdr.duties import Change, asked
+from ccdr.engines import EngineConfig
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
 from ccdr.interfaces import Outcome, Progress
@@ -28,6 +30,7 @@ from ccdr.restore_test import restore_test
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
+from ccdr.together import backup_together
 from ccdr.upkeep import check, prune
 
 # What `--only` may name: a database host backs up, another host tests without the database's credentials.
@@ -39,7 +42,7 @@ KINDS = {
 ALL = frozenset(Verb)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """One schedule of a plan. `asset` is None for what concerns the whole repository."""
 
@@ -51,6 +54,11 @@ class Task:
     @property
     def plan(self) -> str:
         return self.loaded.plan.plan
+
+    @property
+    def group(self) -> str | None:
+        """What it is carried out together with; None for what is done alone."""
+        return self.loaded.plan.assets[self.asset].group if self.asset and self.verb is Verb.BACKUP else None
 
     @property
     def timezone(self) -> str:
@@ -71,6 +79,8 @@ class Performed:
 
 
 Perform = Callable[[Task, Trigger, Services, Progress], Performed]
+# Of each task, in order: what came of it, or why it could not begin. Locked where another run is at one of them.
+Together = Callable[[Sequence[Task], Sequence[Trigger], Services, Progress], list[Performed | CcdrError]]
 
 
 @dataclass(frozen=True)
@@ -142,16 +152,27 @@ class RunResult:
 
 
 def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
-    """Every schedule of these plans, as chains: what is in one is done one after the other. An asset's backup comes
-    before its test; a plan's last chain is its repository's upkeep."""
+    """Every schedule of these plans, as chains: what is in one is done one after the other, but for the backups of a
+    group, which are done together. An asset's backup comes before its test; a plan's last chain is its repository's
+    upkeep."""
     chains = []
     for loaded in plans:
-        for name, asset in loaded.plan.assets.items():
-            planned = [(Verb.BACKUP, asset.backup), (Verb.TEST, asset.restore_test)]
-            chains.append([Task(loaded, verb, name, s.schedule) for verb, s in planned if s and verb in only])
+        for names in captured_together(loaded.plan.assets):
+            assets = [(name, loaded.plan.assets[name]) for name in names]
+            backups = [Task(loaded, Verb.BACKUP, name, a.backup.schedule) for name, a in assets if a.backup]
+            tests = [Task(loaded, Verb.TEST, name, a.restore_test.schedule) for name, a in assets if a.restore_test]
+            chains.append([task for task in backups + tests if task.verb in only])
         upkeep = [(Verb.PRUNE, loaded.plan.upkeep.prune), (Verb.CHECK, loaded.plan.upkeep.check)]
         chains.append([Task(loaded, verb, None, cron) for verb, cron in upkeep if verb in only])
     return [chain for chain in chains if chain]
+
+
+def captured_together(assets: Mapping[str, EngineConfig]) -> list[list[str]]:
+    """A plan's assets in its order, those of a group in one list."""
+    found: dict[str, list[str]] = {}
+    for name, asset in assets.items():
+        found.setdefault(f"group {asset.group}" if asset.group else name, []).append(name)
+    return list(found.values())
 
 
 def run(
@@ -162,11 +183,12 @@ def run(
     only: Collection[Verb] = ALL,
     jobs: int = 1,
     perform: Perform | None = None,
+    perform_together: Together | None = None,
 ) -> RunResult:
     """Carry out what is due now, and record what was missed. Raises CcdrError where the state cannot be used, and
     KeyboardInterrupt once all that was under way has been stopped and cleaned up."""
     _tidy(services)
-    turns = _Turns(services, progress, perform or perform_task)
+    turns = _Turns(services, progress, perform or perform_task, perform_together or perform_group)
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
         turns.result.duties += asked(plans, services, only)
     chains = tasks(plans, only)
@@ -246,70 +268,84 @@ def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[V
 
 
 class _Turns:
-    """Takes each task's turn: its lock, its slot, its work."""
+    """Takes each task's turn: its lock, its slot, its work. A group's backups have theirs together."""
 
-    def __init__(self, services: Services, progress: Progress, perform: Perform) -> None:
-        self._services, self._progress, self._perform = services, progress, perform
+    def __init__(self, services: Services, progress: Progress, perform: Perform, perform_together: Together) -> None:
+        self._services, self._progress = services, progress
+        self._perform, self._perform_together = perform, perform_together
         self._book, self._lock = Book(services.state), Lock()
         self._run_id = services.state.run_id(services.clock)
         self.result, self.wakes = RunResult(), list[datetime]()
 
     def go_through(self, chain: list[Task]) -> None:
-        for task in chain:
+        for _, link in itertools.groupby(chain, key=lambda task: task.group or task.name):
+            tasks = list(link)
             interrupts.tick()
             try:
-                if not self._take(task):
+                if not self._take(tasks):
                     return  # what comes after it wants its result
             except CcdrError as error:  # the ledger or the state: told of at the end, and the others have their turn
-                did = Did(task, self._now(), None, False, error.exit_code, str(error), error.hint)
-                with self._lock:
-                    self.result.did.append(did)
-                    self.wakes.append(self._now() + timedelta(minutes=1))
+                for task in tasks:
+                    did = Did(task, self._now(), None, False, error.exit_code, str(error), error.hint)
+                    with self._lock:
+                        self.result.did.append(did)
+                        self.wakes.append(self._now() + timedelta(minutes=1))
 
-    def _take(self, task: Task) -> bool:
-        """False where another run, or a person, is at it."""
-        with self._book.turn(task) as mine:
-            if not mine:
-                return self._busy(task)
-            before = self._book.read(task)
-            slot, missed = look(before, task.cron, task.timezone, self._now())
-            if slot != before:
-                self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
-            if missed is not None:
-                self._record(Passed(task, missed))
-            if slot.ready(self._now()):
+    def _take(self, tasks: list[Task]) -> bool:
+        """False where another run, or a person, is at one of them."""
+        with contextlib.ExitStack() as turns:
+            if not all(turns.enter_context(self._book.turn(task)) for task in tasks):
+                return self._busy(tasks)
+            now = self._now()
+            slots = {task: self._looked_at(task, now) for task in tasks}
+            if ready := [task for task in tasks if slots[task].ready(now)]:
                 try:
-                    slot = self._carry_out(task, slot)
+                    slots |= self._carry_out({task: slots[task] for task in ready})
                 except Locked:  # a person is at it: not our try
-                    self._book.write(task, slot)
-                    return self._busy(task)
+                    for task in ready:
+                        self._book.write(task, slots[task])
+                    return self._busy(ready)
             with self._lock:
-                self.wakes.append(slot.wakes(self._now()))
+                self.wakes += [slot.wakes(self._now()) for slot in slots.values()]
             return True
 
-    def _carry_out(self, task: Task, slot: Slot) -> Slot:
-        due = slot.pending
-        assert due is not None
-        begun = slot.begun(self._now())
-        self._book.write(task, begun)
+    def _looked_at(self, task: Task, now: datetime) -> Slot:
+        before = self._book.read(task)
+        slot, missed = look(before, task.cron, task.timezone, now)
+        if slot != before:
+            self._book.write(task, slot)  # first: on a full disk the same times would be missed again and again
+        if missed is not None:
+            self._record(Passed(task, missed))
+        return slot
+
+    def _carry_out(self, slots: dict[Task, Slot]) -> dict[Task, Slot]:
+        """Where their schedules stand afterwards."""
+        begun = {task: slot.begun(self._now()) for task, slot in slots.items()}
+        for task, slot in begun.items():
+            self._book.write(task, slot)
+        for (task, slot), came in zip(begun.items(), self._attempt(slots), strict=True):
+            assert slot.pending is not None
+            did = _did(task, slot.pending, came)
+            if did.outcome is None:  # no use-case has left a record of it
+                where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
+                body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
+                self._services.ledger.append(NOT_BEGUN, **where, body=body)
+            begun[task] = slot.done() if did.done else slot.failed(self._now())
+            self._book.write(task, begun[task])
+            with self._lock:
+                self.result.did.append(did)
+        return begun
+
+    def _attempt(self, slots: dict[Task, Slot]) -> Sequence[Performed | Exception]:
+        tasks, triggers = list(slots), [Trigger(slot.pending) for slot in slots.values()]
         try:
-            performed = self._perform(task, Trigger(due), self._services, self._progress)
-            did = Did(task, due, performed.outcome, performed.done, performed.outcome.exit_code)
+            if len(tasks) > 1:
+                return self._perform_together(tasks, triggers, self._services, self._progress)
+            return [self._perform(tasks[0], triggers[0], self._services, self._progress)]
         except Locked:
             raise
-        except CcdrError as error:
-            did = Did(task, due, None, False, error.exit_code, str(error), error.hint)
         except Exception as error:  # one asset's trouble must not keep the others from their turn
-            did = Did(task, due, None, False, Exit.NOT_CARRIED_OUT, *own_error(error))
-        if did.outcome is None:  # no use-case has left a record of it
-            where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
-            body = {"verb": task.verb.value, "due": rfc3339(due), "reason": did.reason}
-            self._services.ledger.append(NOT_BEGUN, **where, body=body)
-        after = begun.done() if did.done else begun.failed(self._now())
-        self._book.write(task, after)
-        with self._lock:
-            self.result.did.append(did)
-        return after
+            return [error] * len(tasks)
 
     def _record(self, passed: Passed) -> None:
         task = passed.task
@@ -317,14 +353,36 @@ class _Turns:
         with self._lock:
             self.result.missed.append(passed)
 
-    def _busy(self, task: Task) -> bool:
+    def _busy(self, tasks: list[Task]) -> bool:
         with self._lock:
-            self.result.busy.append(task)
+            self.result.busy += tasks
             self.wakes.append(self._now() + timedelta(minutes=1))
         return False
 
     def _now(self) -> datetime:
         return self._services.clock.now()
+
+
+def _did(task: Task, due: datetime, came: Performed | Exception) -> Did:
+    if isinstance(came, Performed):
+        return Did(task, due, came.outcome, came.done, came.outcome.exit_code)
+    if isinstance(came, CcdrError):
+        return Did(task, due, None, False, came.exit_code, str(came), came.hint)
+    return Did(task, due, None, False, Exit.NOT_CARRIED_OUT, *own_error(came))
+
+
+def perform_group(
+    tasks: Sequence[Task], triggers: Sequence[Trigger], services: Services, progress: Progress
+) -> list[Performed | CcdrError]:
+    """The backups of a group. Each counts for itself; what the group lacks is in its own record."""
+    by_asset = {str(task.asset): trigger for task, trigger in zip(tasks, triggers, strict=True)}
+    group = backup_together([_job(task) for task in tasks], services, progress, triggers=by_asset)
+    return [
+        group.errors[asset]
+        if asset in group.errors
+        else Performed(group.results[asset], group.results[asset].result == STORED)
+        for asset in by_asset
+    ]
 
 
 def perform_task(task: Task, trigger: Trigger, services: Services, progress: Progress) -> Performed:

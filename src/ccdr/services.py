@@ -41,6 +41,13 @@ class Job:
         return self.loaded.plan.assets[self.asset]
 
     @property
+    def grouped(self) -> list[str]:
+        """The assets that are captured together with it, itself included, in the plan's order; else none."""
+        group = self.engine.group
+        assets = [name for name, engine in self.loaded.plan.assets.items() if group and engine.group == group]
+        return assets if len(assets) > 1 else []
+
+    @property
     def objectives(self) -> Objectives:
         return self.loaded.plan.objectives_of(self.asset)
 

@@ -42,6 +42,7 @@ PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache"
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
+CREATED_WITHIN = 6000  # glances, which is two minutes
 
 
 @dataclass
@@ -145,6 +146,16 @@ class State:
                     "a backup, a restore test, a restore or a check is using the repository",
                     hint="wait for it, then run this again",
                 )
+            yield
+
+    @contextlib.contextmanager
+    def creating(self, location: str) -> Iterator[None]:
+        """While it is found out whether the repository at `location` must be created, and it is. One after the other:
+        two of them at once would be a damaged one."""
+        path = self._repository_lock(location).with_suffix(".creating")
+        with self._flock(path, tries=CREATED_WITHIN) as got:
+            if not got:
+                raise Locked("another ccdr is creating the repository", hint="wait for it, then run this again")
             yield
 
     def _repository_lock(self, location: str) -> Path:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
+from ccdr.groups import Together, captured_together
 from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -38,6 +39,7 @@ class AssetStatus:
     last_test: Record | None
     coverage: str
     wrong: tuple[Problem, ...]
+    group: Together | None = None  # the newest of its group's captures that it has a snapshot of
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ class AssetStatus:
             "last_backup": _shown(self.last_backup),
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
+            "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
         }
 
@@ -119,6 +122,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
     wrong += _late(job, history, services, newest, coverage)
     wrong += _shipping(job, history, services, newest)
+    wrong += _incomplete(job, upkeep)
     return AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -128,7 +132,26 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         last_test=history.last_test,
         coverage=coverage,
         wrong=tuple(wrong),
+        group=_together(job, services),
     )
+
+
+def _together(job: Job, services: Services) -> Together | None:
+    known = (s for name in job.grouped for s in services.catalogue.snapshots(job.plan, name))
+    ours = [t for t in captured_together(known) if job.asset not in t.missing]
+    return ours[-1] if ours else None
+
+
+def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
+    """Told of those whose own backup is good: why another's is not, its own problem says."""
+    last = plan.captured_together(str(job.engine.group)) if job.grouped else None
+    if last is None or job.asset in last["missing"]:
+        return
+    if missing := [asset for asset in last["missing"] if asset in job.grouped]:
+        text = (
+            f"its group {job.engine.group} was not captured whole: there is no snapshot of {', '.join(missing)} with it"
+        )
+        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP)
 
 
 def _rto(job: Job, history: AssetHistory) -> Achieved:

@@ -25,6 +25,7 @@ class Trouble(StrEnum):
     LOG_LATE = "log_late"
     LOG_GAP = "log_gap"
     FINDING = "finding"
+    GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
     PRUNE_FAILED = "prune_failed"
@@ -64,6 +65,7 @@ _NEXT = {
     Trouble.LOG_LATE: "ccdr ship {plan} --asset {asset}   on its host, and see what it says",
     Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
     Trouble.FINDING: "ccdr status {plan}",
+    Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",

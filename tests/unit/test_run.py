@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.harness import Quiet, Site
 
-from ccdr.errors import Exit, Locked, RepositoryUnavailable, UsageProblem
+from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
 from ccdr.interfaces import Progress
 from ccdr.ledger import verify
 from ccdr.plans import LoadedPlan
@@ -58,6 +58,7 @@ class World:
     clock: SetClock = field(default_factory=SetClock)
     did: list[tuple[str, str]] = field(default_factory=list)
     act: Callable[[Task], Performed | None] = lambda task: None
+    together: list[list[str]] = field(default_factory=list)
 
     @property
     def services(self) -> Services:
@@ -72,9 +73,23 @@ class World:
         self.did.append((task.name, f"{trigger.due:%d %H:%M}"))
         return self.act(task) or Performed(Result(), done=True)
 
+    def perform_together(
+        self, tasks: Sequence[Task], triggers: Sequence[Trigger], services: Services, progress: Progress
+    ) -> list[Performed | CcdrError]:
+        self.together.append([task.name for task in tasks])
+        done: list[Performed | CcdrError] = []
+        for task, trigger in zip(tasks, triggers, strict=True):
+            try:
+                done.append(self.perform(task, trigger, services, progress))
+            except CcdrError as error:
+                done.append(error)
+        return done
+
     def run(self, only: str | None = None, jobs: int = 1) -> RunResult:
-        verbs = KINDS[only] if only else frozenset(Verb)
-        return run(self.plans, self.services, Quiet(), only=verbs, jobs=jobs, perform=self.perform)
+        verbs, both = KINDS[only] if only else frozenset(Verb), self.perform_together
+        return run(
+            self.plans, self.services, Quiet(), only=verbs, jobs=jobs, perform=self.perform, perform_together=both
+        )
 
     def news(self) -> list[tuple[str, str]]:
         told, self.did = self.did, []
@@ -391,3 +406,77 @@ def test_an_interrupt_stops_all_and_leaves_it_to_be_tried_again(world: World, jo
         "p/c backup",
     ]
     assert verify(world.site.state / "ledger").ok
+
+
+@pytest.fixture
+def grouped(world: World) -> World:
+    """`a` and `b` belong together, `c` does not; `b` is tested at another time than `a`."""
+    group = "  group: calls\n  engine: files\n"
+    a, b, c = (ONE.replace("a:\n", f"{n}:\n", 1).replace("/srv/a", f"/srv/{n}") for n in "abc")
+    b = b.replace("0 3 * * *", "0 4 * * *")
+    world.site.plan(
+        "".join((a.replace("  engine: files\n", group), c, b.replace("  engine: files\n", group))), extra=NEVER
+    )
+    world.run()
+    return world
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_group_is_backed_up_together_and_its_tests_follow(grouped: World, jobs: int) -> None:
+    grouped.clock.to("2026-11-25T04:00:00Z")
+    grouped.run(jobs=jobs)
+    did = [name for name, _ in grouped.news()]
+    assert grouped.together == [["p/a backup", "p/b backup"]]
+    assert [n for n in did if "/c" not in n] == ["p/a backup", "p/b backup", "p/a test", "p/b test"]
+    assert [n for n in did if "/c" in n] == ["p/c backup", "p/c test"]
+
+
+def test_of_a_group_only_what_failed_is_tried_again(grouped: World) -> None:
+    failing = Performed(Result(Exit.FINDING), done=False)
+    grouped.act = lambda task: failing if task.asset == "b" else None
+    grouped.clock.to("2026-11-24T12:30:00Z")
+    assert grouped.run("backups").exit_code is Exit.FINDING
+    grouped.news()
+    grouped.act = lambda task: None
+    grouped.clock.on(minutes=6)
+    grouped.run("backups")
+    assert grouped.news() == [("p/b backup", "24 12:30")] and len(grouped.together) == 1
+    grouped.clock.to("2026-11-24T13:00:00Z")
+    grouped.run("backups")
+    assert grouped.together == [["p/a backup", "p/b backup"]] * 2 and grouped.missed() == []
+
+
+def test_a_member_that_cannot_begin_is_told_alone(grouped: World) -> None:
+    def act(task: Task) -> None:
+        if task.asset == "a":
+            raise UsageProblem("no password")
+
+    grouped.act = act
+    grouped.clock.to("2026-11-24T12:30:00Z")
+    result = grouped.run("backups")
+    assert {d.task.asset: d.reason for d in result.did} == {"a": "no password", "b": None, "c": None}
+    assert [(r["asset"], r["reason"]) for r in grouped.site.records("not_begun")] == [("a", "no password")]
+
+
+def test_a_group_of_which_a_person_has_one_is_left_for_later(grouped: World) -> None:
+    grouped.clock.to("2026-11-24T12:30:00Z")
+
+    def busy(*_: object) -> list[Performed | CcdrError]:
+        raise Locked("a person is at it")
+
+    grouped.perform_together = busy  # type: ignore[method-assign]
+    result = grouped.run("backups")
+    assert [t.name for t in result.busy] == ["p/a backup", "p/b backup"] and result.exit_code is Exit.OK
+    assert [name for name, _ in grouped.news()] == ["p/c backup"]
+    del grouped.perform_together
+    grouped.run("backups")
+    assert [name for name, _ in grouped.news()] == ["p/a backup", "p/b backup"]
+
+
+def test_a_group_whose_turn_another_run_has_is_left_to_it(grouped: World) -> None:
+    grouped.clock.to("2026-11-24T12:30:00Z")
+    with grouped.services.state.turn("run.p.b.backup") as mine:
+        assert mine
+        result = grouped.run("backups")
+    assert [t.name for t in result.busy] == ["p/a backup", "p/b backup"]
+    assert [name for name, _ in grouped.news()] == ["p/c backup"]

@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import asset_option, dry_run_option, each_asset, plan_argument, print_json, settings, verb, word
-from ccdr.errors import Exit
+from ccdr.cli.shell import (
+    Told,
+    asset_option,
+    dry_run_option,
+    plan_argument,
+    print_json,
+    progress,
+    settings,
+    verb,
+    word,
+)
+from ccdr.errors import Exit, Locked
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.backup import BackupResult
-    from ccdr.interfaces import Progress
     from ccdr.services import Job
+    from ccdr.together import GroupResult
 
 
 @verb()
@@ -24,7 +34,8 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
     """Capture every asset of PLAN (or one) now, and store it in the plan's repository.
 
     A snapshot counts only once its manifest is in the repository and in the catalogue. A backup that fails
-    never replaces a good one.
+    never replaces a good one. Assets of the same group are captured at the same time; one that is named with
+    --asset is captured alone.
 
     \b
     Examples:
@@ -33,6 +44,7 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
       ccdr backup outbound --dry-run
     """
     from ccdr.backup import backup as back_up
+    from ccdr.together import backup_together
 
     options = settings()
     jobs = options.jobs(plan, asset)
@@ -40,10 +52,33 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
         return _dry_run(jobs)
     services = options.services()
 
-    def do(job: Job, watched: Progress) -> BackupResult:
-        return back_up(job, services, watched)
+    told, groups = Told({"result": "LOCKED"}), list[dict[str, object]]()
+    for unit in _units(jobs):
+        try:
+            with progress() as watched:
+                group = backup_together(unit, services, watched) if len(unit) > 1 else None
+                results = list(group.results.values()) if group else [back_up(unit[0], services, watched)]
+        except Locked as error:
+            told.passed_over(unit, error)
+            continue
+        for result in results:
+            told.did(result, tell)
+        if group is not None:
+            for job in unit:
+                if job.asset in group.errors:
+                    told.could_not_begin(job, group.errors[job.asset])
+            groups.append(group.as_json())
+            if not options.json:
+                tell_group(group)
+    return told.end("backups", {"groups": groups} if groups else None)
 
-    return each_asset(jobs, do, tell, many="backups", locked={"result": "LOCKED"})
+
+def _units(jobs: list[Job]) -> list[list[Job]]:
+    """What is captured together, in the plan's order."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(",".join(job.grouped) or job.asset, []).append(job)
+    return list(found.values())
 
 
 def _dry_run(jobs: list[Job]) -> Exit:
@@ -53,6 +88,7 @@ def _dry_run(jobs: list[Job]) -> Exit:
             "asset": job.asset,
             "engine": job.engine.engine_name,
             "method": job.engine.method,
+            "together_with": [name for name in job.grouped if len(jobs) > 1 and name != job.asset],
             "repository": job.loaded.plan.repository.location,
         }
         for job in jobs
@@ -61,7 +97,10 @@ def _dry_run(jobs: list[Job]) -> Exit:
         print_json({"would_back_up": said})
         return Exit.OK
     for line in said:
-        click.echo(f"would back up {line['asset']} ({line['engine']}, {line['method']}) to {line['repository']}")
+        others = line["together_with"]
+        beside = f", together with {', '.join(map(str, others))}" if isinstance(others, list) and others else ""
+        what = f"{line['asset']} ({line['engine']}, {line['method']}){beside}"
+        click.echo(f"would back up {what} to {line['repository']}")
     return Exit.OK
 
 
@@ -83,3 +122,11 @@ def tell(result: BackupResult) -> None:
         click.echo(f"  {note}")
     for finding in result.findings:
         click.echo(f"  finding: {finding}")
+
+
+def tell_group(done: GroupResult) -> None:
+    """What was captured together, for people."""
+    skew = "" if done.skew is None else f"consistent points {human_seconds(done.skew)} apart"
+    lacks = [] if done.complete else [f"there is no new snapshot of {', '.join(done.missing)}"]
+    state = "COMPLETE" if done.complete else "INCOMPLETE"
+    click.echo(f"{word(state)}  group {done.group.name}: {'; '.join([*lacks, *filter(None, [skew])])}")

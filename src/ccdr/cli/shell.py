@@ -192,7 +192,7 @@ def print_json(document: object) -> None:
 
 
 COLOURS = {
-    "OK": "green", "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
+    "OK": "green", "COMPLETE": "green", "PASS": "green", "MET": "green", "STORED": "green", "tested": "green",
     "FAIL": "red", "BREACHED": "red", "FAILED": "red", "untested": "red",
 }  # fmt: skip
 
@@ -284,6 +284,40 @@ def progress() -> Iterator[Progress]:
 R = TypeVar("R", bound="Outcome")
 
 
+@dataclass
+class Told:
+    """What a verb has done of one asset after the other: told to people at once, to programs as one document at the
+    end. `locked` is what stands for an asset that another run holds."""
+
+    locked: Mapping[str, str]
+    documents: list[dict[str, object]] = field(default_factory=list)
+    codes: list[Exit] = field(default_factory=list)
+
+    def did(self, done: R, tell: Callable[[R], None]) -> None:
+        self.codes.append(done.exit_code)
+        self.documents.append(done.as_json())
+        if not settings().json:
+            tell(done)
+
+    def passed_over(self, jobs: Iterable[Job], error: CcdrError) -> None:
+        self.codes.append(error.exit_code)
+        self.documents += [{"plan": j.plan, "asset": j.asset, **self.locked, "reason": str(error)} for j in jobs]
+        click.echo(f"ccdr: {error}", err=True)
+
+    def could_not_begin(self, job: Job, error: CcdrError) -> None:
+        document: dict[str, object] = {"plan": job.plan, "asset": job.asset, "error": str(error), "hint": error.hint}
+        self.codes.append(error.exit_code)
+        self.documents.append(document)
+        tell_error(error, Settings())
+
+    def end(self, many: str, more: Mapping[str, object] | None = None) -> Exit:
+        """The document where asked, with a list under `many` where there are several; `more` is beside it."""
+        if settings().json:
+            alone = len(self.documents) == 1 and not more
+            print_json(self.documents[0] if alone else {many: self.documents, **(more or {})})
+        return worst(self.codes)
+
+
 def each_asset(
     jobs: Iterable[Job],
     do: Callable[[Job, Progress], R],
@@ -292,28 +326,17 @@ def each_asset(
     many: str,
     locked: Mapping[str, str],
 ) -> Exit:
-    """Do it for one asset after the other, and tell each at once; one JSON document at the end where asked, with
-    a list under `many` where there are several. An asset that another run holds is passed over: `locked` is what
-    stands for it."""
-    as_json = settings().json
-    documents: list[dict[str, object]] = []
-    codes: list[Exit] = []
+    """Do it for one asset after the other. An asset that another run holds is passed over."""
+    told = Told(locked)
     for job in jobs:
         try:
             with progress() as watched:
                 done = do(job, watched)
         except Locked as error:
-            codes.append(error.exit_code)
-            documents.append({"plan": job.plan, "asset": job.asset, **locked, "reason": str(error)})
-            click.echo(f"ccdr: {error}", err=True)
-            continue
-        codes.append(done.exit_code)
-        documents.append(done.as_json())
-        if not as_json:
-            tell(done)
-    if as_json:
-        print_json(documents[0] if len(documents) == 1 else {many: documents})
-    return worst(codes)
+            told.passed_over([job], error)
+        else:
+            told.did(done, tell)
+    return told.end(many)
 
 
 def plan_argument(function: F) -> F:

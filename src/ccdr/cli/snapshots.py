@@ -6,7 +6,7 @@ import click
 
 from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
 from ccdr.errors import Exit
-from ccdr.model import human_bytes, rfc3339
+from ccdr.model import human_bytes, human_seconds, rfc3339
 
 
 @verb()
@@ -22,6 +22,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
+    from ccdr.groups import captured_together
     from ccdr.history import AssetHistory
 
     options = settings()
@@ -31,6 +32,8 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     told = services.synchronise(jobs[0].loaded, repo, [j.asset for j in jobs])
     history = services.histories()
     gone = {s.id for s in told.vanished}
+    known = [s for name in jobs[0].loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
+    together = {t.group.run: t for t in captured_together(known)}
     found = [
         {
             "asset": s.asset,
@@ -39,6 +42,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
             "usable_at": rfc3339(s.usable_at),
             "bytes": s.bytes,
             "there": s.id not in gone,
+            "group": together[s.group.run].as_json() if s.group else None,
             "last_test": history.get((plan, s.asset), AssetHistory()).proven.get(s.id),
         }
         for job in jobs
@@ -55,10 +59,22 @@ def snapshots(plan: str, asset: str | None) -> Exit:
                 str(s["consistent_point"]),
                 human_bytes(float(str(s["bytes"]))),
                 word(str(s["last_test"] or "untested")) if s["there"] else word("VANISHED"),
+                _beside(s["group"]),
             )
             for s in found
         ]
-        table(("id", "asset", "consistent point", "size", "last test"), rows)
+        headings = ("id", "asset", "consistent point", "size", "last test", "captured together")
+        shown = len(headings) if together else len(headings) - 1
+        table(headings[:shown], [row[:shown] for row in rows])
         for said in findings:
             click.echo(f"finding: {said}")
     return Exit.FINDING if findings else Exit.OK
+
+
+def _beside(group: object) -> str:
+    """Whom a snapshot was captured together with, in few words."""
+    if not isinstance(group, dict):
+        return "-"
+    skew = "" if group["skew_s"] is None else f", {human_seconds(group['skew_s'])} apart"
+    lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
+    return f"{group['name']} {group['run']}{skew}{lacks}"

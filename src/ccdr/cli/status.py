@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.status import AssetStatus
 
 
 @verb()
@@ -59,6 +64,8 @@ def status(names: tuple[str, ...]) -> Exit:
         for s in found
     ]
     table(("asset", "coverage", "RPO", "RTO", "last test", "last backup"), rows)
+    for line in dict.fromkeys(_group(s) for s in found if s.group):
+        click.echo(line)
     for s in found:
         for problem in s.problems:
             click.echo(f"{s.plan}/{s.asset}: {problem}")
@@ -74,3 +81,13 @@ def status(names: tuple[str, ...]) -> Exit:
 
 def _objective(achieved: Achieved) -> str:
     return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+
+
+def _group(status: AssetStatus) -> str:
+    """When a group was last captured together, and how near its consistent points are to one another."""
+    group = status.group
+    assert group is not None
+    said = f"{status.plan}: group {group.group.name} was last captured at {rfc3339(group.newest)[:19]}Z"
+    if group.skew is not None:
+        said += f", consistent points {human_seconds(group.skew)} apart"
+    return f"{said}, without {', '.join(group.missing)}" if group.missing else said

@@ -69,6 +69,9 @@ class EngineConfig(Strict):
     exports: ClassVar[bool] = False
 
     image: Text | None = Field(None, description="what the sandbox runs; a named image is never replaced")
+    group: Name | None = Field(
+        None, description="assets of a plan with the same group are captured together; they have one backup schedule"
+    )
     objectives: AssetObjectives = AssetObjectives()
     backup: BackupSettings | None = None
     restore_test: RestoreTestSettings | None = None

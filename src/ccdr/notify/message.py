@@ -31,6 +31,7 @@ HEADLINES = {
     Trouble.LOG_LATE: "log NOT SHIPPED",
     Trouble.LOG_GAP: "log has a GAP",
     Trouble.FINDING: "finding",
+    Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
     Trouble.NEVER_TESTED: "never tested",
     Trouble.PRUNE_FAILED: "prune FAILED",

@@ -35,6 +35,7 @@ REPLACED_BY = {
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
     Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
     Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},
+    Trouble.GROUP_INCOMPLETE: {Trouble.BACKUP_FAILED},
     Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED},
 }
 # What we know of ourselves, however little is known of the assets.

@@ -62,6 +62,8 @@ def reach(plan: Plan, asset: EngineConfig) -> float | None:
 
 
 def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where, str]]:
+    if asset.group and [a.group for a in plan.assets.values()].count(asset.group) == 1:
+        yield ("group",), f"is {asset.group}, and no other asset is of it: give it to those that belong together"
     if asset.backup is None:
         yield (), "has no backup schedule, so `ccdr run` never backs it up: add backup: {schedule: …}"
         return

@@ -83,6 +83,7 @@ def _across(document: Document, path: Path) -> Iterator[Finding]:
     yield from wrong_stem(data, "plan", path, document.line(("plan",)))
     if not isinstance(data, dict):
         return
+    yield from _groups(document, _mapping(data, "assets"))
     repository = data.get("repository")
     if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
         yield Finding(document.line(("repository",)), ("repository",), NO_PASSWORD)
@@ -92,6 +93,25 @@ def _across(document: Document, path: Path) -> Iterator[Finding]:
     for where in rtos:
         if mtd is not None and (rto := _duration(data, *where)) is not None and rto > mtd:
             message = f"is longer than the mtd of {format_duration(mtd)}, expected at most that"
+            yield Finding(document.line(where), where, message)
+
+
+def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is captured together is due together."""
+    first: dict[str, tuple[str, str | None]] = {}
+    for name in assets:
+        group, said = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
+        schedule = " ".join(said.split()) if isinstance(said, str) else None
+        if not isinstance(group, str) or (said is not None and schedule is None):
+            continue  # told as what it is
+        other, expected = first.setdefault(group, (name, schedule))
+        if schedule != expected:
+            below: Where = ("group",) if schedule is None else ("backup", "schedule")
+            where: Where = ("assets", name, *below)
+            wanted = f'expected "{expected}"' if expected else "expected none"
+            message = f"differs from that of {other}, which is of the same group {group}, {wanted}"
+            if schedule is None:
+                message = f"is that of {other} too, which has a backup schedule, {wanted} here as well"
             yield Finding(document.line(where), where, message)
 
 
