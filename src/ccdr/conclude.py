@@ -6,21 +6,34 @@ Nothing here undoes or fails the work that was done: what could not be told is s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import metrics
-from ccdr.errors import CcdrError, Exit, LedgerBroken
+from ccdr.errors import CcdrError, Exit, LedgerBroken, worst
 from ccdr.history import AssetHistory
 from ccdr.model import Achieved, ObjectiveVerdict, Verb
-from ccdr.notify import Attempt, Key, Telling, after_run, changed_duties, concerns_of, ledger_broken, missed, summary
+from ccdr.notify import (
+    Attempt,
+    Concern,
+    Key,
+    Telling,
+    after_run,
+    changed_duties,
+    concerns_of,
+    ledger_broken,
+    missed,
+    summary,
+    summary_wrong,
+)
 from ccdr.plans import LoadedPlan
 from ccdr.run import RunResult
 from ccdr.services import Services
 from ccdr.status import AssetStatus, status, upkeep_problems
 from ccdr.trouble import Problem
+from ccdr.verification import DIFFERS, HOLDS, Finding, daily
 
 PATIENCE = 30  # seconds for another run's telling
 
@@ -28,15 +41,23 @@ PATIENCE = 30  # seconds for another run's telling
 @dataclass
 class Conclusion:
     """What was told, and sentences on what could not be. `summary` is one line on where all assets stand,
-    `wakes` is when there is something to tell again."""
+    `wakes` is when there is something to tell again, `ledger` the newest verification of it; `code` is a finding where
+    that is bad news."""
 
+    ledger: Finding | None = None
+    code: Exit = Exit.OK
     telling: Telling | None = None
     troubles: list[str] = field(default_factory=list)
     summary: str | None = None
     wakes: datetime | None = None
 
     def as_json(self) -> dict[str, object]:
-        return {"telling": self.telling and self.telling.as_json(), "summary": self.summary, "troubles": self.troubles}
+        return {
+            "telling": self.telling and self.telling.as_json(),
+            "summary": self.summary,
+            "troubles": self.troubles,
+            "ledger": self.ledger and self.ledger.as_json(),
+        }
 
 
 def conclude(
@@ -46,13 +67,15 @@ def conclude(
     done = Conclusion()
     ours = OurOwn()
     broken = None
+    extra: list[Concern] = []
     try:
+        extra += _verified(plans, services, done)
         ours = our_own(plans, services)
         done.summary = summary(ours.assets, services.clock.now())
     except CcdrError as error:
         done.troubles.append(str(error))
         broken = error
-    extra = [
+    extra += [
         missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
         for p in result.missed
     ]
@@ -84,12 +107,30 @@ def conclude(
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
         unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
-        facts = metrics.RunFacts(services.clock.now(), seconds, int(result.exit_code), unreached)
+        code, ledger = worst([result.exit_code, done.code]), done.ledger
+        verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
+        facts = metrics.RunFacts(services.clock.now(), seconds, int(code), unreached, verified, holds)
         try:
             metrics.write(textfile, ours.assets, ours.upkeep, services.histories(), facts)
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion) -> Iterator[Concern]:
+    """The ledger is verified, if that is due, before anything is read by its summary."""
+    done.ledger, news = daily(services)
+    if done.ledger is None or done.ledger.ok:
+        return
+    problems = done.ledger.problems or ("its record does not say what is wrong",)
+    if news:
+        done.code = Exit.FINDING
+        done.troubles.append(f"the ledger: {'; '.join(problems)}; `ccdr ledger verify` tells all of it")
+    for name in (p.plan.plan for p in plans):
+        if done.ledger.result != HOLDS:
+            yield ledger_broken(name, problems[0])
+        if done.ledger.summary == DIFFERS:
+            yield summary_wrong(name, problems[-1])
 
 
 @dataclass(frozen=True)

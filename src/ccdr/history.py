@@ -261,6 +261,13 @@ def histories(ledger: Ledger, kept: Path) -> Histories:
     return known
 
 
+def summary(kept: Path) -> tuple[Mark, Histories] | None:
+    """What is kept there, and up to where in the ledger it claims to be true; None where there is nothing that would be
+    used."""
+    mark, known = _read(kept)
+    return None if mark == BEGINNING else (mark, known)
+
+
 def _write(kept: Path, mark: Mark, known: Histories) -> None:
     assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
     body = {"format": FORMAT, "mark": asdict(mark), "assets": assets}

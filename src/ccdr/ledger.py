@@ -152,14 +152,32 @@ class Ledger:
 
     def holds(self, mark: Mark) -> bool:
         """Is the line before this mark still where it was, byte for byte?"""
-        if mark == BEGINNING:
-            return True
+        return mark == BEGINNING or self.at(mark) is not None
+
+    def at(self, mark: Mark) -> Mapping[str, Any] | None:
+        """The record before this mark; None where it does not stand there, byte for byte and as a line of its own."""
         try:
+            if not _SEGMENT.fullmatch(mark.segment):
+                return None
             with (self.directory / mark.segment).open("rb") as segment:
-                segment.seek(mark.start)
-                return sha256(segment.read(mark.end - mark.start)).hexdigest() == mark.hash
-        except (OSError, ValueError):
-            return False
+                segment.seek(max(0, mark.start - 1))
+                before = segment.read(1) if mark.start else b"\n"
+                line = segment.readline()
+            record = _record(line)
+        except (OSError, ValueError, TypeError):
+            return None
+        right = before == b"\n" and len(line) == mark.end - mark.start
+        right = right and record["seq"] == mark.seq and sha256(line).hexdigest() == mark.hash
+        return record if right else None
+
+    def mark_of(self, ref: RecordRef) -> Mark | None:
+        """Where a record stands, found from the end. Raises as `records` does."""
+        with _telling("read", self.directory):
+            for path in reversed(_segments(self.directory)):
+                for offset, line in _backwards(path):
+                    if sha256(line).hexdigest() == ref.hash:
+                        return Mark(path.name, offset, offset + len(line), ref.seq, ref.hash)
+        return None
 
     def after(self, mark: Mark) -> Iterator[tuple[Mark, Mapping[str, Any]]]:
         """Every record behind a mark that holds, each with its own. Raises as `records` does."""
@@ -233,17 +251,23 @@ def whoami() -> str:
     return f"{caller} as {login}" if caller and caller != login else login
 
 
-def verify(directory: Path, each: Callable[[Mapping[str, Any], datetime], None] | None = None) -> Verification:
+def verify(
+    directory: Path,
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None,
+    *,
+    at: tuple[Mark, Callable[[], None]] | None = None,
+    crashes: bool = True,
+) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: then
-    `crashes` is left empty.
+    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: without
+    `crashes` none are told. `at` is a mark and what to call once exactly that line was given to `each`.
 
     Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
     ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
     """
-    walk = _Walk(each)
+    walk = _Walk(each, at, crashes)
     with _telling("read", directory):
         names, segments = [path.name for path in _files(directory)], _segments(directory)
         for name in names:
@@ -256,9 +280,9 @@ def verify(directory: Path, each: Callable[[Mapping[str, Any], datetime], None] 
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
     if not walk.records:
         walk.notes.append(f"{directory}: no records")
-    problems, notes, crashes = _first_of(walk.problems), _first_of(walk.notes), _unfinished(walk.begun)
+    problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), _unfinished(walk.begun)
     return Verification(
-        walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, crashes
+        walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished
     )
 
 
@@ -274,6 +298,8 @@ class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
 
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
+    at: tuple[Mark, Callable[[], None]] | None = None
+    crashes: bool = True
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -293,12 +319,16 @@ class _Walk:
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
             self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
             self.seq, self.unread, self.before = first - 1, 0, None
-        name = path.name
+        name, end = path.name, 0
+        mark, reached = self.at or (None, None)
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
+                start, end = end, end + len(line)
                 whole = line.endswith(b"\n")
                 if whole or not last:
                     self._line(name, number, line)
+                    if mark and reached and end == mark.end and mark == Mark(name, start, end, self.seq, self.head):
+                        reached()
                 else:
                     self.torn_bytes = len(line)
                     self.notes.append(f"{name}:{number}: torn, {len(line)} bytes: a crash, or a writer at work")
@@ -331,9 +361,9 @@ class _Walk:
             aside = str(record.get("file"))
             self.set_aside.add(aside)
             self.notes.append(f"{name}:{number}: a torn line was set aside in {aside}")
-        if self.each is None:
+        if self.crashes:
             _follow(self.begun, record)
-        else:
+        if self.each is not None:
             self.each(record, time)
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:

@@ -63,6 +63,8 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_last_run_timestamp_seconds": ((), "When the newest `ccdr run` that looked at the plans ended."),
     "ccdr_last_run_duration_seconds": ((), "How long it took."),
     "ccdr_last_run_exit_code": ((), "Its exit status."),
+    "ccdr_ledger_verified_timestamp_seconds": ((), "When the whole ledger was verified for the last time."),
+    "ccdr_ledger_holds": ((), "1 if it verified then, and the summary kept of it was true, else 0."),
     "ccdr_build_info": (("version",), "Always 1; the version of ccdr."),
 }
 
@@ -76,6 +78,8 @@ class RunFacts:
     seconds: float
     exit_code: int
     unreached: Mapping[str, int]
+    verified: datetime | None = None  # when the ledger was, for the last time
+    ledger_holds: bool | None = None
 
 
 def write(
@@ -113,6 +117,8 @@ def collect(
     board.set("ccdr_last_run_timestamp_seconds", run.ended.timestamp())
     board.set("ccdr_last_run_duration_seconds", run.seconds)
     board.set("ccdr_last_run_exit_code", run.exit_code)
+    board.set("ccdr_ledger_verified_timestamp_seconds", run.verified.timestamp() if run.verified else None)
+    board.set("ccdr_ledger_holds", run.ledger_holds)
     board.set("ccdr_build_info", 1, __version__)
     return board.registry
 

@@ -127,7 +127,7 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger says of each asset."""
-        return histories(self.ledger, self.state.root / "history.json")
+        return histories(self.ledger, self.state.summary)
 
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""

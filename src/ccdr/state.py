@@ -7,6 +7,7 @@ index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
+verified.json where the ledger tells of its newest verification; when lost, it is verified again
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
@@ -112,6 +113,10 @@ class State:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "history.json"
 
     @contextlib.contextmanager
     def lock(self, plan: str, asset: str, verb: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
     LEDGER_BROKEN = "ledger_broken"
+    SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     TEST_FAILED = "test_failed"
     BACKUP_FAILED = "backup_failed"
     REPOSITORY_DAMAGED = "repository_damaged"
@@ -53,6 +54,7 @@ class Problem:
 # What to do next; {plan} and {asset} are filled in.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
     Trouble.REPOSITORY_DAMAGED: "ccdr test {plan}   shows what can still be restored; ask who runs the store",

@@ -20,7 +20,7 @@ from ccdr.metrics import METRICS, RunFacts, write
 from ccdr.trouble import Problem, Trouble
 
 ROOT = Path(__file__).parents[2]
-RUN = RunFacts(NOW, 12.5, 1, {"p": 2})
+RUN = RunFacts(NOW, 12.5, 1, {"p": 2}, verified=NOW - timedelta(hours=2), ledger_holds=False)
 
 
 @pytest.fixture
@@ -86,6 +86,9 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
     assert found["ccdr_notification_failures", "p"] == 2 and found["ccdr_last_run_exit_code",] == 1
     assert found["ccdr_last_run_timestamp_seconds",] == NOW.timestamp()
     assert found["ccdr_last_check_clean", "p"] == 1
+    assert (
+        found["ccdr_ledger_verified_timestamp_seconds",] == NOW.timestamp() - 7200 and found["ccdr_ledger_holds",] == 0
+    )
 
 
 def test_only_our_own_numbers_and_no_creation_times(world: World, tmp_path: Path) -> None:

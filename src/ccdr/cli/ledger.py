@@ -54,7 +54,8 @@ def show(plan: str | None, asset: str | None, kind: str | None, last: int) -> Ex
 @verb()
 @click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def verify(directory: Path | None) -> Exit:
-    """Verify the chain of the live ledger, or of the one in DIRECTORY.
+    """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
+    is read from is made anew and compared, too.
 
     Exits 0 if all holds. Crashed runs are reported, and are not verification failures. A chain cannot show
     that its newest records were cut off, and whoever can rewrite every file can chain it anew.
@@ -65,30 +66,38 @@ def verify(directory: Path | None) -> Exit:
       ccdr ledger verify /mnt/auditor/export
     """
     from ccdr.ledger import verify as verify_ledger
+    from ccdr.verification import DIFFERS, EQUAL, NONE, Comparison, compare
 
     options = settings()
-    found = verify_ledger(directory or options.services().ledger.directory)
+    compared = Comparison(verify_ledger(directory), NONE, ()) if directory else compare(options.services())
+    found = compared.ledger
     if directory is not None and found.records == 0 and found.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {c.time}: no end" for c in found.crashes]
     if options.json:
         print_json(
             {
-                "ok": found.ok,
+                "ok": not compared.problems,
                 "records": found.records,
                 "head": found.head,
-                "problems": list(found.problems),
+                "problems": list(compared.problems),
+                "summary": None if directory else compared.summary,
                 "notes": list(found.notes),
                 "crashes": crashes,
                 "torn_bytes": found.torn_bytes,
             }
         )
     else:
-        click.echo(f"{word('PASS' if found.ok else 'FAIL')}  {found.records} records, head {found.head[:16]}…")
-        for label, lines in (("problem", found.problems), ("crashed", crashes), ("note", found.notes)):
+        what = f"{found.records} records, head {found.head[:16]}…"
+        click.echo(f"{word('FAIL' if compared.problems else 'PASS')}  {what}")
+        for label, lines in (("problem", compared.problems), ("crashed", crashes), ("note", found.notes)):
             for line in lines:
                 click.echo(f"  {label}: {line}")
-    return Exit.OK if found.ok else Exit.FINDING
+        if compared.summary == EQUAL:
+            click.echo("  what `ccdr status` is read from is what the records say")
+        elif compared.summary == DIFFERS:
+            click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
+    return Exit.FINDING if compared.problems else Exit.OK
 
 
 ledger.add_command(show, "show")

@@ -91,11 +91,11 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         for did in result.did:
             if did.outcome is None:
                 click.echo(f"ccdr: {did.task.name}: {did.reason}", err=True)
-    elif loud or result.exit_code is not Exit.OK:
+    elif loud or result.exit_code is not Exit.OK or end.code is not Exit.OK:
         _tell(result, end.summary)
     for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
-    return worst([result.exit_code, *(error.exit_code for error in wrong)])
+    return worst([result.exit_code, end.code, *(error.exit_code for error in wrong)])
 
 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> bool:

@@ -13,6 +13,9 @@ from ccdr.model import Achieved, Verb, human_seconds, rfc3339
 if TYPE_CHECKING:
     from ccdr.status import AssetStatus
 
+if TYPE_CHECKING:
+    from ccdr.verification import Finding
+
 
 @verb()
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
@@ -30,6 +33,7 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.notify import untold
     from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
+    from ccdr.verification import newest
 
     options = settings()
     loaded, wrong_plans = options.load_all(names)
@@ -38,7 +42,10 @@ def status(names: tuple[str, ...]) -> Exit:
     services, shown = options.services(), [p.plan.plan for p in loaded]
     found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
     own = duties(loaded, services)
-    code = worst([Exit.FINDING if any(care.values()) else exit_code(found), *(e.exit_code for e in wrong_plans)])
+    verified = newest(services)
+    broken = verified is not None and not verified.ok
+    finding = Exit.FINDING if broken or any(care.values()) else exit_code(found)
+    code = worst([finding, *(e.exit_code for e in wrong_plans)])
     if options.json:
         document = [
             {
@@ -50,7 +57,7 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name in shown
         ]
-        print_json({"plans": document})
+        print_json({"plans": document, "ledger": verified and verified.as_json()})
         return code
     rows = [
         (
@@ -76,7 +83,22 @@ def status(names: tuple[str, ...]) -> Exit:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    _ledger(verified)
     return code
+
+
+def _ledger(verified: Finding | None) -> None:
+    """From when the last full comparison is of the evidence that all of this is read from."""
+    if verified is None:
+        click.echo("ledger: not verified yet; `ccdr run` does so every day, `ccdr ledger verify` now")
+        return
+    when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
+    if verified.ok:
+        click.echo(f"ledger: all {verified.records} records verified on {when}, and what is kept of them")
+    for problem in verified.problems:
+        click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
+    if not verified.ok:
+        click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
 
 
 def _objective(achieved: Achieved) -> str:

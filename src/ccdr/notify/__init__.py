@@ -7,7 +7,16 @@ targets.py    the addresses, and how a message gets there in bounded time
 telling.py    a run's end: what is news goes out, what got there is stamped
 """
 
-from ccdr.notify.concerns import Attempt, Concern, Key, changed_duties, concerns_of, ledger_broken, missed
+from ccdr.notify.concerns import (
+    Attempt,
+    Concern,
+    Key,
+    changed_duties,
+    concerns_of,
+    ledger_broken,
+    missed,
+    summary_wrong,
+)
 from ccdr.notify.message import summary
 from ccdr.notify.telling import Telling, after_run, send_test, untold, would_tell
 
@@ -23,6 +32,7 @@ __all__ = [
     "missed",
     "send_test",
     "summary",
+    "summary_wrong",
     "untold",
     "would_tell",
 ]

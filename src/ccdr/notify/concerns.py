@@ -79,8 +79,12 @@ def changed_duties(plan: str, text: str, at: datetime) -> Concern:
     return Concern(plan, None, Trouble.DUTIES, text, at, about=rfc3339(at), passing=True)
 
 
-def ledger_broken(plan: str, error: CcdrError) -> Concern:
-    return Concern(plan, None, Trouble.LEDGER_BROKEN, f"the ledger does not verify: {error}")
+def ledger_broken(plan: str, why: CcdrError | str) -> Concern:
+    return Concern(plan, None, Trouble.LEDGER_BROKEN, f"the ledger does not verify: {why}")
+
+
+def summary_wrong(plan: str, why: str) -> Concern:
+    return Concern(plan, None, Trouble.SUMMARY_WRONG, why)
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:

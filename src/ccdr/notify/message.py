@@ -19,6 +19,7 @@ LONGEST_TEXT = 500  # characters of one concern
 
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
+    Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.TEST_FAILED: "restore test FAILED",
     Trouble.BACKUP_FAILED: "backup FAILED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",

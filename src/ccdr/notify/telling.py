@@ -25,6 +25,7 @@ SOON = timedelta(minutes=1)
 NOT_WELL = frozenset(
     {
         Trouble.LEDGER_BROKEN,
+        Trouble.SUMMARY_WRONG,
         Trouble.TEST_FAILED,
         Trouble.BACKUP_FAILED,
         Trouble.REPOSITORY_DAMAGED,

@@ -1,0 +1,169 @@
+"""The evidence looks after itself: once a day `ccdr run` verifies the whole ledger, and makes the summary of it anew to
+compare it with the one that is kept, since `status` and all that is told stand on that.
+
+What was found is a record in the ledger. A finding stands until all holds again, and is looked for every hour until
+then. Against whoever may write all of the state directory this is no proof, but nothing stays hidden for longer than a
+day by changing the one file without the other; `ccdr ledger verify` compares them whenever somebody asks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ccdr.history import Histories, read_history, summary
+from ccdr.ledger import Ledger, Mark, Verification, verify
+from ccdr.model import utc
+from ccdr.schedule import SET_BACK
+from ccdr.services import Services
+from ccdr.state import State, write_durably
+
+VERIFIED = "ledger.verified"
+HOLDS, BROKEN = "HOLDS", "BROKEN"
+EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
+EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+MOST_RECORDED = 5  # problems that a record spells out
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ledger that was verified, and how the summary kept beside it compares; `differences` are sentences."""
+
+    ledger: Verification
+    summary: str
+    differences: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.ledger.problems + self.differences
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The newest verification, as its record has it."""
+
+    at: datetime
+    records: int
+    result: str
+    summary: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.result == HOLDS and self.summary != DIFFERS
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "verified": self.at.isoformat().replace("+00:00", "Z"),
+            "ok": self.ok,
+            "records": self.records,
+            "summary": self.summary,
+            "problems": list(self.problems),
+        }
+
+
+def compare(services: Services) -> Comparison:
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes. A summary of a
+    ledger that does not verify is not judged. CcdrError where it cannot be read. Changes nothing."""
+    kept, path = summary(services.state.summary), services.state.summary.name
+    known: Histories = {}
+    seen: list[str] | None = None
+    strange: list[int] = []
+
+    def take(record: Mapping[str, Any], _: datetime) -> None:
+        try:
+            read_history([record], known)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            strange.append(record["seq"])
+
+    def there() -> None:
+        nonlocal seen
+        assert kept is not None
+        seen = _differing(kept[1], known)
+
+    found = verify(services.ledger.directory, take, at=(kept[0], there) if kept else None)
+    said = [f"record {seq} cannot be understood: something of it is missing or of the wrong type" for seq in strange]
+    found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED]))
+    if not found.ok or kept is None or not services.ledger.holds(kept[0]):
+        return Comparison(found, NONE, ())  # in the last case it would not be used
+    if seen is None:
+        return Comparison(found, DIFFERS, (f"{path} claims to be made from a record that is not in the ledger",))
+    if not seen:
+        return Comparison(found, EQUAL, ())
+    more = f" and {len(seen) - 3} more" if len(seen) > 3 else ""
+    what = f"{path} says otherwise than the ledger that it sums up, on {', '.join(seen[:3])}{more}"
+    return Comparison(found, DIFFERS, (f"{what}: `ccdr status` was not to be believed",))
+
+
+def _differing(kept: Histories, known: Histories) -> list[str]:
+    """Assets (or, of upkeep, plans) whose history is not the same, the order of open runs included."""
+    wrong = []
+    for key in sorted(kept.keys() | known.keys(), key=str):
+        one, other = kept.get(key), known.get(key)
+        if one is None or other is None or one != other or list(one.open_runs) != list(other.open_runs):
+            wrong.append("/".join(part for part in key if part))
+    return wrong
+
+
+def newest(services: Services) -> Finding | None:
+    """What the last verification found, from its own record in the ledger; None where there is none."""
+    try:
+        record = services.ledger.at(Mark(**json.loads(_path(services.state).read_text("utf-8"))))
+        if record is None or record["kind"] != VERIFIED:
+            return None
+        problems = tuple(str(problem) for problem in record["problems"])
+        said = (utc(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
+        return Finding(*said, problems)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def daily(services: Services) -> tuple[Finding | None, bool]:
+    """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
+    than a day old is let be. CcdrError where it cannot be read or written."""
+    last, now = newest(services), services.clock.now()
+    if not _due(last, services.ledger, now):
+        return last, False
+    with services.state.turn("verify") as mine:
+        if not mine:
+            return last, False
+        found = compare(services)
+        if found.summary == DIFFERS:
+            services.state.summary.unlink(missing_ok=True)  # it is made anew from the ledger
+            if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
+                found = Comparison(found.ledger, NONE, ())
+        _record(services, found)
+    after = newest(services)
+    before = () if last is None or last.ok else last.problems
+    return after, after is not None and not after.ok and after.problems != before
+
+
+def _due(last: Finding | None, ledger: Ledger, now: datetime) -> bool:
+    if last is None:
+        first = next(iter(ledger.records()), None)
+        return first is not None and not now - EVERY < utc(first["time"]) <= now + SET_BACK
+    return not now - (EVERY if last.ok else AFTER_A_FINDING) < last.at <= now + SET_BACK
+
+
+def _record(services: Services, found: Comparison) -> None:
+    problems = found.problems[:MOST_RECORDED]
+    body = {
+        "result": HOLDS if found.ledger.ok else BROKEN,
+        "reason": "; ".join(problems) or None,
+        "records": found.ledger.records,
+        "head": found.ledger.head,
+        "summary": found.summary,
+        "problems": list(problems),
+    }
+    ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
+    mark = services.ledger.mark_of(ref)
+    if mark is not None:
+        write_durably(_path(services.state), json.dumps(asdict(mark)) + "\n")
+
+
+def _path(state: State) -> Path:
+    return state.root / "verified.json"

@@ -1,0 +1,322 @@
+"""The evidence looks after itself: what was changed in the ledger, or in the summary of it, is noticed within a day."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.harness import Ran, Site
+from tests.unit.test_history import VERDICTS, backup, test
+
+from ccdr import history
+from ccdr.conclude import Conclusion, conclude
+from ccdr.ledger import SEGMENT_BYTES, Ledger
+from ccdr.ledger import verify as verify_ledger
+from ccdr.run import RunResult
+from ccdr.services import Services
+from ccdr.status import status
+from ccdr.trouble import Trouble
+from ccdr.verification import BROKEN, DIFFERS, EQUAL, HOLDS, NONE, compare, newest
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
+
+
+@dataclass
+class Clock:
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@dataclass
+class World:
+    """A site with a day of records, the last of them a restore test that failed."""
+
+    site: Site
+    clock: Clock = field(default_factory=Clock)
+    small: bool = False
+
+    @property
+    def services(self) -> Services:
+        return self.site.services(self.clock)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.site.state / "ledger", self.clock, segment_bytes=600 if self.small else SEGMENT_BYTES)
+
+    def lived(self) -> None:
+        for n in range(4):
+            backup(self.ledger, f"b{n}", "recordings")
+        test(self.ledger, "t1", "recordings-b2", "PASS", "recordings")
+        test(self.ledger, "t2", "recordings-b3", "FAIL", "recordings")
+        self.services.histories()
+
+    def day_passes(self, **delta: float) -> Conclusion:
+        """A run's end, a day later (or whatever)."""
+        self.clock.at += timedelta(**(delta or {"days": 1, "minutes": 1}))
+        return conclude([self.site.loaded()], self.services, RunResult(), seconds=1.0)
+
+    def troubles(self) -> set[Trouble]:
+        (found,) = status([self.site.loaded()], self.services)
+        return {p.trouble for p in found.wrong}
+
+    def told(self, end: Conclusion) -> list[str]:
+        assert end.telling is not None
+        return [s.subject for s in end.telling.sent]
+
+    def changed(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """The summary, as somebody wants it."""
+        body = json.loads(self.site.state.joinpath("history.json").read_text())
+        change(body)
+        self.site.state.joinpath("history.json").write_text(json.dumps(body))
+
+    def status(self) -> Ran:
+        return self.site.run("status")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    site = Site(tmp_path)
+    site.recordings(tmp_path / "spool")
+    made = World(site)
+    made.lived()
+    return made
+
+
+def forget_the_failure(body: dict[str, Any]) -> None:
+    (of_asset,) = (h for _, asset, h in body["assets"] if asset == "recordings")
+    of_asset["failure"] = None
+    of_asset["last_test"] = of_asset["last_conclusive_test"] = of_asset["last_latest_pass"] = {
+        **of_asset["last_test"],
+        "verdict": "PASS",
+    }
+    of_asset["proven"] = dict.fromkeys(of_asset["proven"], "PASS")
+
+
+def test_a_summary_that_was_changed_is_believed_at_first_and_found_within_a_day(world: World) -> None:
+    assert Trouble.TEST_FAILED in world.troubles()
+    world.changed(forget_the_failure)
+    assert Trouble.TEST_FAILED not in world.troubles(), "this is what it is about"
+    done = world.day_passes()
+    assert done.code == 1 and done.ledger is not None and (done.ledger.result, done.ledger.summary) == (HOLDS, DIFFERS)
+    assert "history.json says otherwise than the ledger" in done.troubles[0] and "p/recordings" in done.troubles[0]
+    assert Trouble.TEST_FAILED in world.troubles(), "it was made anew"
+    shown = world.status()
+    assert (
+        shown.code == 1 and not shown.json["ledger"]["ok"] and "says otherwise" in shown.json["ledger"]["problems"][0]
+    )
+    (record,) = world.site.records("ledger.verified")
+    assert record["summary"] == DIFFERS and "says otherwise" in record["reason"]
+    done = world.day_passes(hours=1, minutes=1)
+    assert done.ledger is not None and done.ledger.ok and done.ledger.summary == EQUAL
+    assert world.status().json["ledger"]["ok"]
+    world.site.ledger_holds()
+
+
+def test_anybody_who_asks_sees_it_at_once(world: World) -> None:
+    before = world.site.state.joinpath("history.json").read_text()
+    done = world.site.run("ledger", "verify")
+    assert (done.code, done.json["summary"], done.json["problems"]) == (0, EQUAL, []), done
+    world.changed(forget_the_failure)
+    done = world.site.run("ledger", "verify")
+    assert (done.code, done.json["summary"], done.json["ok"]) == (1, DIFFERS, False), done
+    assert "says otherwise than the ledger that it sums up, on p/recordings" in done.json["problems"][0]
+    world.site.state.joinpath("history.json").write_text(before)
+    assert world.site.run("ledger", "verify").code == 0
+    exported = world.site.run("ledger", "verify", str(world.site.state / "ledger"))
+    assert exported.code == 0 and exported.json["summary"] is None
+
+
+def forgotten(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(body: dict[str, Any]) -> None:
+        for _, _, of_asset in body["assets"]:
+            of_asset[key] = value
+
+    return change
+
+
+def without_assets(body: dict[str, Any]) -> None:
+    body["assets"] = []
+
+
+def with_another(body: dict[str, Any]) -> None:
+    body["assets"].append(["p", "ghost", body["assets"][0][2]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        forget_the_failure, forgotten("missed", 7), forgotten("stored", {}), forgotten("open_runs", {"r": {"kind": "x"}}),
+        forgotten("sizes", {"2026-11-24": 5}), forgotten("last_failed_backup", {"time": "x"}), without_assets, with_another,
+    ],
+)  # fmt: skip
+def test_whatever_is_changed_in_it_is_found(world: World, change: Callable[[dict[str, Any]], None]) -> None:
+    assert compare(world.services).summary == EQUAL
+    world.changed(change)
+    assert compare(world.services).summary == DIFFERS
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"start": 10, "end": 10, "hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},  # of nothing
+        {"seq": 3}, {"seq": 10**9}, {"segment": "../../etc/passwd"}, {"segment": 7}, {"start": "x"}, {"end": 10**12},
+        {"hash": "0" * 64}, {"start": -5},
+    ],
+)  # fmt: skip
+def test_a_summary_of_a_place_that_is_not_in_the_ledger_is_not_used(world: World, mark: dict[str, Any]) -> None:
+    """Whoever forges it would have it skip the records that say otherwise."""
+
+    def change(body: dict[str, Any]) -> None:
+        forget_the_failure(body)
+        body["mark"].update(mark)
+
+    world.changed(change)
+    assert Trouble.TEST_FAILED in world.troubles()
+    assert compare(world.services).summary in (EQUAL, NONE)
+
+
+step = st.tuples(st.sampled_from(["stored", "failed", "crashed", *VERDICTS]), st.sampled_from("ab"), st.booleans())
+
+
+@given(st.lists(step, max_size=20))
+def test_a_summary_that_nobody_changed_is_never_suspected(steps: list[tuple[str, str, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        site = Site(Path(place))
+        world = World(site, small=True)
+        for n, (what, asset, asked) in enumerate(steps):
+            if what in VERDICTS:
+                test(world.ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset)
+            else:
+                backup(world.ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
+            if asked:
+                world.services.histories()
+        found = compare(world.services)
+        assert found.problems == () and found.summary == (EQUAL if any(asked for *_, asked in steps) else NONE)
+        assert found.ledger.crashes == verify_ledger(site.state / "ledger").crashes
+
+
+# --- the ledger itself ---------------------------------------------------------------------------------------
+
+
+def spoil(world: World, old: bytes, new: bytes) -> Path:
+    """Somebody changes an old record, and the line stays a record."""
+    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
+    text = segment.read_bytes()
+    assert len(old) == len(new) and text.count(old) == 1
+    segment.write_bytes(text.replace(old, new))
+    return segment
+
+
+def test_damage_in_an_old_part_is_found_told_and_shown_until_it_verifies_again(world: World) -> None:
+    world.day_passes()
+    spoil(world, b'"id":"recordings-b1"', b'"id":"recordings-bX"')
+    assert world.status().json["ledger"]["ok"], "its summary was made before"
+    done = world.day_passes()
+    assert done.code == 1 and done.ledger is not None and done.ledger.result == BROKEN
+    assert "prev does not match" in done.troubles[0] and "ccdr ledger verify" in done.troubles[0]
+    shown = world.status()
+    assert shown.code == 1 and shown.json["ledger"]["problems"], shown
+    text = world.site.start("status").communicate()[0]
+    assert "ledger: FAIL on 2026-11-26 12:02 UTC" in text and "ccdr ledger verify" in text
+    done = world.day_passes(hours=2)
+    assert done.code == 0 and done.troubles == [], "it is no news any more"
+    assert len(world.site.records("ledger.verified")) == 3, "it is looked for again all the same"
+    assert world.status().code == 1
+    spoil(world, b'"id":"recordings-bX"', b'"id":"recordings-b1"')
+    assert not world.status().json["ledger"]["ok"], "nobody has looked yet"
+    done = world.day_passes(hours=2)
+    assert done.code == 0 and world.status().json["ledger"]["ok"]
+    world.site.ledger_holds()
+
+
+def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None:
+    from tests.listeners import mail_server
+
+    with mail_server() as mailbox:
+        world.site.write("plans/urls", f"{mailbox.url()}\n", mode=0o600)
+        path = world.site.root / "plans" / "p.yaml"
+        path.write_text(path.read_text().replace("assets:", "notify: {urls_file: urls, remind: 90d}\nassets:", 1))
+        for hours in (1, 24, 24, 24):
+            world.day_passes(hours=hours)
+        before = len(mailbox.raw)
+        segment = spoil(world, b'"id":"recordings-b1"', b'"id":"recordings-bX"')
+        world.day_passes()
+        assert mailbox.subjects[before:] == ["ccdr: p: ledger does NOT VERIFY"]
+        assert "prev does not match" in mailbox.text() and "next: ccdr ledger verify" in mailbox.text()
+        for _ in range(4):
+            world.day_passes(hours=2)
+        assert len(mailbox.raw) == before + 1
+        segment.write_bytes(segment.read_bytes().replace(b"recordings-bX", b"recordings-b1"))
+        world.day_passes(hours=2)
+        assert mailbox.subjects[before + 1 :] == ["ccdr: p: fixed: ledger does NOT VERIFY"]
+        world.changed(forget_the_failure)
+        world.day_passes()
+        assert mailbox.subjects[before + 2].startswith("ccdr: p: status was NOT what the ledger says")
+        for _ in range(4):
+            world.day_passes(hours=2)
+        told = mailbox.subjects[before + 3 :]
+        assert told == ["ccdr: p: fixed: status was NOT what the ledger says"]
+
+
+def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
+    assert world.day_passes(hours=23).ledger is None
+    assert "not verified yet" in world.site.start("status").communicate()[0]
+    assert world.day_passes(hours=2).ledger is not None
+    for _ in range(6):
+        world.day_passes(hours=3)
+    assert len(world.site.records("ledger.verified")) == 1
+    world.day_passes(hours=7)
+    assert len(world.site.records("ledger.verified")) == 2
+
+
+def test_a_clock_that_was_ahead_does_not_put_it_off(world: World) -> None:
+    world.day_passes(days=400)
+    assert len(world.site.records("ledger.verified")) == 1
+    world.day_passes(days=-390)
+    assert len(world.site.records("ledger.verified")) == 2
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"segment": "x"}', "another record"])
+def test_where_it_stands_is_looked_up_in_the_ledger_itself(world: World, text: str | None) -> None:
+    world.day_passes()
+    path = world.site.state / "verified.json"
+    good = json.loads(path.read_text())
+    assert newest(world.services) is not None
+    if text is None:
+        path.unlink()
+    elif text == "another record":
+        line = next(iter((world.site.state / "ledger").glob("*.jsonl"))).read_bytes().splitlines(keepends=True)[0]
+        from hashlib import sha256
+
+        path.write_text(json.dumps({**good, "start": 0, "end": len(line), "seq": 1, "hash": sha256(line).hexdigest()}))
+    else:
+        path.write_text(text)
+    assert newest(world.services) is None
+    assert world.day_passes(minutes=5).ledger is not None, "it is verified again"
+    assert len(world.site.records("ledger.verified")) == 2
+
+
+def test_a_record_whose_body_makes_no_sense_is_a_problem_and_no_traceback(world: World) -> None:
+    world.ledger.append("missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
+    found = compare(world.services)
+    assert len(found.problems) == 1 and "cannot be understood" in found.problems[0]
+    assert world.site.run("ledger", "verify").code == 1
