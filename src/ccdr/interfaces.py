@@ -113,14 +113,17 @@ class Source:
 class ClientNeed:
     """What capturing asks of the place where the client runs.
 
-    `programs` are looked up on the host first (in `host_dirs`, then PATH); `mounts` are host directories or
-    files a container must see, read-only, at the same path.
+    `programs` are looked up on the host first (in `host_dirs`, then PATH); any one of `probes` (left out: the first of
+    `programs`) can ask a source of unknown version what it is. `mounts` are host directories or files a container must
+    see, read-only, at the same path. One that `loads` what it captured may use half of the memory that is free.
     """
 
     programs: tuple[str, ...]
+    probes: tuple[str, ...] = ()
     host_dirs: tuple[str, ...] = ()
     mounts: tuple[Path, ...] = ()
     network: bool = False
+    loads: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ class SandboxNeeds:
     """What a sandbox for one snapshot must offer.
 
     `bytes` is the room that the loaded data takes, `memory` what the server needs beside it, `user` whom
-    the image runs the server as (None: the one who runs ccdr), `major` the version that the image must have.
+    the image runs the server as (None: the one who runs ccdr), `major` the version that the image must have. A server
+    that holds its data in its own memory fills `held` bytes of `memory`, wherever the plan wants data to be.
     """
 
     bytes: int
@@ -178,6 +182,7 @@ class SandboxNeeds:
     user: str | None
     major: str | None
     data_dir: str | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_damage
+from tests.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.backup import backup
 from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
@@ -41,7 +42,7 @@ class Subject:
     ended: datetime
     manifest: Manifest
     harm: Damage
-    empty: Callable[[], None]
+    empty: Callable[[], object]
 
     @property
     def job(self) -> Job:
@@ -53,8 +54,11 @@ class Subject:
         return harmed(self, damage)
 
 
+Enrolled = tuple[Site, str, Damage, Callable[[], object]]
+
+
 @contextmanager
-def postgres(source: Source, root: Path) -> Iterator[tuple[Site, str, Damage, Callable[[], None]]]:
+def postgres(source: Source, root: Path) -> Iterator[Enrolled]:
     locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
     source.psql(f"create database contract template template0{locale}")
     source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
@@ -76,7 +80,7 @@ def _emptied(source: Source) -> None:
 
 
 @contextmanager
-def files(source: Source, root: Path) -> Iterator[tuple[Site, str, Damage, Callable[[], None]]]:
+def files(source: Source, root: Path) -> Iterator[Enrolled]:
     tree = root / "spool"
     (tree / "a").mkdir(parents=True)
     for name in ("a/one", "a/two", "three"):
@@ -96,15 +100,32 @@ def files(source: Source, root: Path) -> Iterator[tuple[Site, str, Damage, Calla
     yield site, "recordings", harm, empty
 
 
-# One line for each engine of the union.
-SOURCES = {"postgres": postgres, "files": files}
+def redis(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
+    return _redis("redis", root)
+
+
+def valkey(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
+    return _redis("valkey", root)
+
+
+@contextmanager
+def _redis(server: str, root: Path) -> Iterator[Enrolled]:
+    with redis_server(server, guarded=True) as queue:
+        small(queue)
+        site = queues(Site(root), queue, checks="restore_test: queues\nchecks:\n  - {kind: identical}\n")
+        yield site, "queues", redis_damage("DEL queue:sales"), lambda: queue.cli("FLUSHALL")
+
+
+# One line for each engine of the union; an engine of two servers has two.
+SOURCES = {"postgres": postgres, "files": files, "redis": redis, "valkey": valkey}
+SERVERS_OF = {"valkey": "redis"}
 
 
 def test_every_engine_of_the_union_is_enrolled() -> None:
-    assert set(SOURCES) == set(ENGINES)
+    assert {SERVERS_OF.get(name, name) for name in SOURCES} == set(ENGINES)
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
+@pytest.fixture(scope="module", params=sorted(ENGINES | SOURCES))
 def subject(
     request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Subject]:
@@ -259,6 +280,24 @@ def test_files_manifest_counts_and_digests(subject: Subject) -> None:
     held: Any = subject.manifest.contents
     assert (held["files"], held["directories"], held["bytes"]) == (3, 2, 18)
     assert len(held["listing_sha256"]) == 64 == len(subject.manifest.files["files.jsonl"].sha256)
+
+
+def test_redis_manifest_counts_keys_by_database_and_type(subject: Subject) -> None:
+    if subject.manifest.engine != "redis":
+        pytest.skip("of redis")
+    held: Any = subject.manifest.contents
+    told = held["described"]
+    fields = 1 if held["server"] == "redis" else 0
+    assert told["keys"] == {"0": 15 + 2 * fields, "3": 2} and held["keys"] == 17 + 2 * fields
+    counted = {"string": 5, "list": 1, "set": 3, "zset": 2, "hash": 3 + fields, "stream": 1}
+    assert {k: n for k, n in told["types"]["0"].items() if not k.startswith("module:")} == {
+        **counted,
+        "hash": 3 + fields,
+    }
+    assert told["types"]["3"] == {"string": 1, "list": 1} and held["expiring"] == 2
+    assert held["users"] == ["default", "dialler"] and list(told["functions"]) == ["dialler"]
+    assert held["version"].startswith("8.") and len(told["contents_sha1"]) == 40
+    assert held["settings"]["databases"] == "16" and held["modules"] == {}
 
 
 def looked_at(subject: Subject) -> list[Look]:

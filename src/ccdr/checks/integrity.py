@@ -11,7 +11,7 @@ from ccdr.model import CheckResult
 
 
 class Integrity(CheckConfig):
-    engines: ClassVar[tuple[str, ...]] = ("postgres",)
+    engines: ClassVar[tuple[str, ...]] = ("postgres", "redis")
 
     kind: Literal["integrity"]
 

@@ -9,7 +9,8 @@ from pydantic import Field
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import Files
 from ccdr.engines.postgres import Postgres
+from ccdr.engines.redis import Redis
 
-AnyEngine = Annotated[Files | Postgres, Field(discriminator="engine")]
+AnyEngine = Annotated[Files | Postgres | Redis, Field(discriminator="engine")]
 
-__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres"]
+__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres", "Redis"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.errors import BackupFailed, TestBroken
-from ccdr.interfaces import Engine, Place, Progress, SandboxNeeds, Source, SourceFacts
+from ccdr.interfaces import ClientNeed, Engine, Place, Progress, SandboxNeeds, Source, SourceFacts
 from ccdr.model import human_bytes
 from ccdr.proc import Host
 from ccdr.sandbox.box import Box
@@ -51,14 +51,35 @@ class Lab:
             yield source, engine.probe(source)
             return
         major: str | None = None
-        if host.which(need.programs[0]):
+        if any(host.which(program) for program in need.probes or need.programs[:1]):
             facts = engine.probe(Source(host, credentials))
             major = facts.major
             fitting = host if any_client else self._fitting_host(engine, host, major)
             if fitting is not None:
                 yield Source(fitting, credentials), facts
                 return
-        image = self.docker.image(engine.image, engine.image_candidates(major))
+        while True:
+            image = self.docker.image(engine.image, engine.image_candidates(major))
+            with self._client(need, image, run, into, credentials, no_progress) as box:
+                box.on_growth = growth
+                source = Source(box, credentials)
+                facts = engine.probe(source)
+                found = engine.client_major(box)
+                if any_client or found == facts.major:
+                    yield source, facts
+                    return
+            if engine.image is not None or major == facts.major:
+                raise BackupFailed(
+                    f"the server is version {facts.version}, the client in {image.name} is {found or 'missing'}",
+                    hint=f"name an image of major version {facts.major} with `image:`",
+                )
+            major = facts.major  # asked by whatever client there was; captured by the one that fits
+
+    @contextlib.contextmanager
+    def _client(
+        self, need: ClientNeed, image: Image, run: str, into: Path, credentials: Path, no_progress: float
+    ) -> Iterator[Box]:
+        """A container in which the source's client runs; BackupFailed where it is not gone afterwards."""
         spec = BoxSpec(
             image=image,
             run=f"{run}-client",
@@ -67,22 +88,13 @@ class Lab:
                 (credentials, str(credentials), False),
                 *((p, str(p), False) for p in need.mounts),
             ),
-            memory=CLIENT_MEMORY,
+            memory=max(CLIENT_MEMORY, memory_available() // 2) if need.loads else CLIENT_MEMORY,
             network=need.network,
             no_progress=no_progress,
         )
         disposal = Disposal()
         with self.docker.open(spec, disposal) as box:
-            box.on_growth = growth
-            source = Source(box, credentials)
-            facts = engine.probe(source)
-            found = engine.client_major(box)
-            if found != facts.major and not any_client:
-                raise BackupFailed(
-                    f"the server is version {facts.version}, the client in {image.name} is {found or 'missing'}",
-                    hint=f"name an image of major version {facts.major} with `image:`",
-                )
-            yield source, facts
+            yield box
         if not disposal.clean:
             raise BackupFailed("; ".join(disposal.problems), hint="`ccdr sandbox reap` removes it")
 
@@ -132,7 +144,7 @@ class Lab:
             mounts=((fetched, IN, False), (out, OUT, True)),
             data_dir=needs.data_dir,
             data_bytes=needs.bytes,
-            data_on_disk=bool(needs.data_dir) and self.on_disk(needs, storage),
+            data_on_disk=self.on_disk(needs, storage),
             memory=needs.memory,
             no_progress=no_progress,
         )
@@ -143,10 +155,12 @@ class Lab:
     def on_disk(needs: SandboxNeeds, storage: str) -> bool:
         """Data goes into memory where it fits beside everything else; TestBroken where there is no room."""
         free = memory_available()
-        if needs.memory // 4 > free:
+        if needs.memory // 4 > free or needs.held > free * MEMORY_SPARED:
             raise TestBroken(
                 f"this host has {human_bytes(free)} of memory free, the sandbox may need {human_bytes(needs.memory)}",
-                hint="free memory, or give the asset less with `memory:`",
+                hint="free memory, or give the asset less with `memory:`"
+                if not needs.held
+                else "this server holds all of its data in memory: test on a host that has twice as much free",
             )
         fits = needs.bytes + needs.memory <= free * MEMORY_SPARED
         if storage == "memory" and not fits:
@@ -154,7 +168,7 @@ class Lab:
                 f"the data may take {human_bytes(needs.bytes)}, this host has {human_bytes(free)} of memory free",
                 hint="use `storage: auto` or `storage: disk`",
             )
-        return storage == "disk" or not fits
+        return bool(needs.data_dir) and (storage == "disk" or not fits)
 
 
 def room_for(path: Path, needed: int) -> None:

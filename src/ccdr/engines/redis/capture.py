@@ -1,0 +1,203 @@
+"""Takes the RDB as a replica would be given it, proves it readable, and says what it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.redis.checked import Checked, Unsound, check
+from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.description import Description, describe
+from ccdr.engines.redis.kinds import OLDEST, Release
+from ccdr.engines.redis.server import DATABASES, standing
+from ccdr.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.interfaces import Capture, Place, Tools
+from ccdr.model import human_bytes
+
+RDB, USERS = "dump.rdb", "acl.list"
+# What people must set again by hand: it stands in redis.conf, not in the RDB. None of these is a secret.
+SETTINGS = ("databases", "maxmemory", "maxmemory-policy", "appendonly", "save", "notify-keyspace-events")
+MANY_DATABASES = 1024  # where the source does not tell how many it has
+ROOM = 2  # a server of our own may take one part in so many of what memory is free
+MODULE = re.compile(r"(?:no matching module(?: type)?|can't load|load module) '([^']+)'")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the plan says of a capture. `describe_up_to` is bytes."""
+
+    may_be_empty: bool
+    cluster_node: bool
+    describe_up_to: int
+
+
+def refuse(info: Mapping[str, str], terms: Terms) -> Release:
+    """BackupFailed where this server's RDB would not be what a plan asks for; else which server it is."""
+    if info.get("redis_mode") == "sentinel" or info.get("server_mode") == "sentinel":
+        raise BackupFailed("this is a Sentinel, which holds no data", hint="name a server that it watches")
+    release = Release.of(dict(info))
+    if release.number < OLDEST:
+        raise BackupFailed(f"{release} is too old", hint=f"ccdr backs up {release.kind.title} {OLDEST} and newer")
+    if info.get("cluster_enabled") == "1" and not terms.cluster_node:
+        raise BackupFailed(
+            "this is a node of a cluster, and holds the keys of its own slots alone",
+            hint="give each primary of the cluster an asset of its own, and say `cluster_node: true` in each",
+        )
+    if info.get("loading") == "1" or info.get("async_loading") == "1":
+        raise BackupFailed("the server is still loading its data", hint="back up once it has")
+    if info.get("role") == "slave" and (
+        info.get("master_link_status") != "up" or info.get("master_sync_in_progress") == "1"
+    ):
+        raise BackupFailed(
+            f"this replica is cut off from its primary: the link is {info.get('master_link_status')}",
+            hint="mend replication, or back up the primary",
+        )
+    return release
+
+
+@dataclass(frozen=True)
+class Taker:
+    """One server, once. `client.kind` is known."""
+
+    client: Client
+    tools: Tools
+    terms: Terms
+
+    def capture(self, into: Path, source: str) -> Capture:
+        clock, client = self.tools.clock, self.client
+        before = clock.now()
+        info = client.info()
+        seconds, micros = client.ask("TIME", what="asking the source")
+        after = clock.now()
+        release = refuse(info, self.terms)
+        skew = int(seconds) + int(micros) / 1e6 - (before + (after - before) / 2).timestamp()
+        users = client.allowed("ACL", "LIST", what="asking for the users")
+        modules = client.allowed("MODULE", "LIST", what="asking for the modules")
+        settings = client.allowed("CONFIG", "GET", *SETTINGS, what="asking for the settings")
+        rdb = into / RDB
+        client.fetch_rdb(rdb, lambda size: self.tools.progress.amount(size, None))
+        if client.info("server")["run_id"] != info["run_id"]:
+            raise BackupFailed("another server answered while the backup was made", hint="back up again")
+        held = self._checked(rdb)
+        if users is not None:
+            (into / USERS).write_text("".join(f"{line}\n" for line in users), "utf-8", "surrogateescape")
+        described, notes = self._described(rdb, held, settings)
+        self._refuse_empty(held, described)
+        files = self.tools.digest(into, [RDB, USERS] if users is not None else [RDB])
+        contents: dict[str, object] = {
+            "source": source,
+            "server": release.kind.name,
+            "version": release.version,
+            "keys": held.keys,
+            "expiring": held.expiring,
+            "memory": held.memory or int(info.get("used_memory", 0)),
+            "since": held.ctime * 1000,
+            "described": described and described.as_json(),
+            "users": None if users is None else sorted(line.split(" ")[1] for line in users),
+            "modules": None if modules is None else _modules(modules),
+            "settings": settings,
+            "replica": info.get("role") == "slave",
+            "cluster_node": info.get("cluster_enabled") == "1",
+        }
+        return Capture(
+            consistent_point=consistent_point(before, skew, info, held),
+            clock_skew_s=round(skew, 6),
+            contents=contents,
+            files=files,
+            bytes=sum(d.bytes for d in files.values()),
+            tools={release.kind.cli: release.version},
+            notes=[*notes, *_notes(contents)],
+        )
+
+    def _checked(self, rdb: Path) -> Checked:
+        assert self.client.kind is not None
+        try:
+            return check(self.client.place, self.client.kind, rdb)
+        except Unsound as error:
+            raise BackupFailed(
+                f"what the server sent is no sound RDB: {error}", hint="see the server's log, and back up again"
+            ) from None
+
+    def _described(
+        self, rdb: Path, held: Checked, settings: Mapping[str, Any] | None
+    ) -> tuple[Description | None, list[str]]:
+        """What the file holds; or None, and why a server of our own did not load it here."""
+        kind, place = self.client.kind, self.client.place
+        assert kind is not None
+        later = "its contents are described by the restore test"
+        if held.memory > self.terms.describe_up_to:
+            return None, [f"{human_bytes(held.memory)} are more than `describe_up_to`: {later}"]
+        if place.run(["sh", "-c", f"command -v {kind.server}"], ok=range(256)).code != 0:
+            return None, [f"there is no {kind.server} where the client runs: {later}"]
+        if held.memory * ROOM > (free := memory_free(place)):
+            return None, [f"{human_bytes(held.memory)} do not fit well into {human_bytes(free)} of memory: {later}"]
+        databases = int(settings["databases"]) if settings and "databases" in settings else MANY_DATABASES
+        directory = place.path(rdb.parent)
+        self.tools.progress.step("describing what was captured")
+        try:
+            with standing(place, kind, directory, rdb.name, databases=max(databases, DATABASES)) as server:
+                return describe(server, held.ctime * 1000), []
+        except TestBroken as error:
+            return None, [f"a server of our own could not load it here ({error}): {later}"]
+        except CommandFailed as error:
+            if lacks := MODULE.search(error.stderr):
+                return None, [f"the {kind.server} here lacks the module {lacks[1]}: {later}"]
+            raise
+
+    def _refuse_empty(self, held: Checked, described: Description | None) -> None:
+        live = described.live if described else held.keys - held.expired
+        if live or self.terms.may_be_empty:
+            return
+        raise BackupFailed(
+            f"the server holds no key{' that has not expired' if held.keys else ''}, and an empty dump is no backup",
+            hint="was it flushed, or started without its data? where it may be empty, say `may_be_empty: true`",
+        )
+
+
+def consistent_point(before: datetime, skew: float, info: Mapping[str, str], held: Checked) -> datetime:
+    """Never later than the instant that the RDB is true for, by this host's clock.
+
+    The server forks after it was asked (`before`), unless a save for another replica was under way: then it may hand
+    out that one. A replica is as old as what its primary sent last.
+    """
+    point = before
+    if info.get("rdb_bgsave_in_progress") == "1":
+        running = max(0, int(info.get("rdb_current_bgsave_time_sec", 0)))
+        point -= timedelta(seconds=running + 1 + int(info.get("latest_fork_usec", 0)) / 1e6)
+    if info.get("role") == "slave":
+        point -= timedelta(seconds=max(0, int(info.get("master_last_io_seconds_ago", 0))) + 1)
+    if held.ctime and held.ctime + 1 - skew < before.timestamp():
+        point = min(point, before + timedelta(seconds=held.ctime - skew - before.timestamp()))
+    return point
+
+
+def memory_free(place: Place) -> int:
+    """Bytes that a process there may still take: of the machine, and of the container if it is one."""
+    files = ["/proc/meminfo", *(f"/sys/fs/cgroup/{n}" for n in ("memory.max", "memory/memory.limit_in_bytes"))]
+    said = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
+    found = re.search(r"^MemAvailable:\s+(\d+) kB$", said, re.MULTILINE)
+    limits = [int(line) for line in said.splitlines() if line.isdigit()]
+    return min([int(found[1]) * 1024 if found else 0, *limits])
+
+
+def _modules(listed: list[Any]) -> dict[str, int]:
+    """Name and version of those that were loaded from a file; what is built in comes with every server."""
+    told = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
+    return {str(m["name"]): int(m["ver"]) for m in told if m.get("path")}
+
+
+def _notes(contents: Mapping[str, object]) -> list[str]:
+    notes = []
+    if contents["users"] is None:
+        notes.append("users and their rights are not in this backup: the user may not read them (+acl|list)")
+    if contents["replica"]:
+        notes.append("taken from a replica: what its primary had not sent yet is not in it")
+    if contents["cluster_node"]:
+        notes.append("taken from one node of a cluster: it holds the keys of that node's slots alone")
+    if not contents["keys"]:
+        notes.append("the server held no key")
+    return notes

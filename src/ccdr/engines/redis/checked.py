@@ -1,0 +1,62 @@
+"""What `redis-check-rdb` says of a file: it reads all of it, in little memory, and checks structure and checksum."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.engines.redis.kinds import Kind
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+_AUX = re.compile(r"^\[offset \d+\] AUX FIELD ([\w-]+) = '([^']*)'", re.MULTILINE)
+_COUNT = re.compile(r"^\[info\] (\d+) (keys read|expires|already expired)$", re.MULTILINE)
+# Of an error only where and what: the lines after it may name a key.
+_ERROR = re.compile(r"--- RDB ERROR DETECTED ---\s+\[offset (\d+)\] ([^\n]*)")
+SOUND = "RDB looks OK!"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`keys` are all in the file, `expiring` those with a time to live, `expired` of these what was over by the time of
+    the look. `aux` are the file's own remarks: `ctime` (its writer's clock, seconds), `used-mem` (bytes) …"""
+
+    keys: int
+    expiring: int
+    expired: int
+    aux: Mapping[str, str]
+
+    @property
+    def ctime(self) -> int:
+        """When writing it began, by the source's clock: whole seconds since the epoch; 0 where it does not say."""
+        return int(self.aux.get("ctime", 0))
+
+    @property
+    def memory(self) -> int:
+        """What the source held in memory, bytes; 0 where it does not say."""
+        return int(self.aux.get("used-mem", 0))
+
+
+class Unsound(Exception):
+    """The file is damaged. The message names no key."""
+
+
+def check(place: Place, kind: Kind, rdb: Path) -> Checked:
+    """Raises Unsound where the file is damaged."""
+    out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
+    said = out.stdout + out.stderr
+    if error := _ERROR.search(said):
+        raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}: {error[2]}")
+    counts = {name: int(count) for count, name in _COUNT.findall(said)}
+    if out.code != 0 or SOUND not in said or "keys read" not in counts:
+        if "Cannot open file" in said or "No such file" in said:
+            raise CommandFailed([kind.check], out.code, said, what=kind.check)
+        raise Unsound(f"{kind.check} does not find it sound: exit {out.code}")
+    return Checked(
+        keys=counts["keys read"],
+        expiring=counts.get("expires", 0),
+        expired=counts.get("already expired", 0),
+        aux=dict(_AUX.findall(said)),
+    )

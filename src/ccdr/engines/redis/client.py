@@ -1,0 +1,95 @@
+"""The source's client. Its password goes from a file to its standard input: never into arguments or environments."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.redis.connection import Connection
+from ccdr.engines.redis.kinds import Kind
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+SECRET = "redis-password"  # noqa: S105 - a file's name
+LOOK_EVERY = 10.0  # seconds between two questions how far the server has come
+_FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
+# Either program can ask either server.
+_FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
+
+
+def _as_told(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name, value
+
+
+@dataclass(frozen=True)
+class Client:
+    """One server, through one place. `kind` is None as long as nobody knows which of the two it is."""
+
+    place: Place
+    connection: Connection
+    credentials: Path
+    kind: Kind | None = None
+
+    def run(self, *words: str, what: str, watch: Path | None = None, pulse: Callable[[], object] | None = None) -> str:
+        """What the client printed; CommandFailed for an error of the server too."""
+        program = [self.kind.cli] if self.kind else ["sh", "-c", _FIRST, "redis-cli"]
+        user = ["--user", self.connection.user] if self.connection.user else []
+        argv = [*program, *self.connection.options, *user, "-e"]
+        secret = self.credentials / SECRET
+        if secret.exists():  # `--askpass` reads a line of standard input; without a terminal it prints nothing
+            argv = ["sh", "-c", _FROM_FILE, "redis-cli", str(secret), *argv, "--askpass"]
+        argv += words
+        return self.place.run(argv, what=what, watch=watch, pulse=pulse).stdout
+
+    def ask(self, *command: str, what: str) -> Any:
+        """The server's answer to one command, as JSON has it."""
+        said = self.run("--json", *command, what=what)
+        try:
+            return json.loads(said)
+        except ValueError:
+            raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
+
+    def info(self, *sections: str) -> dict[str, str]:
+        """INFO, by field."""
+        said = self.run("INFO", *sections, what="asking the source")
+        return dict(_as_told(line) for line in said.splitlines() if ":" in line)
+
+    def allowed(self, *command: str, what: str) -> Any:
+        """As `ask`; None where the user may not, or the server does not know the command."""
+        try:
+            return self.ask(*command, what=what)
+        except CommandFailed as error:
+            if error.stalled or not any(word in error.stderr for word in ("NOPERM", "unknown command", "Unknown sub")):
+                raise
+            return None
+
+    def fetch_rdb(self, into: Path, on_bytes: Callable[[int], object]) -> None:
+        """Have the server send its RDB, as to a replica, into the new file `into`."""
+        self.run("--rdb", self.place.path(into), what="fetching the RDB", pulse=_HowFar(self, into, on_bytes))
+
+
+@dataclass
+class _HowFar:
+    """For the watchdog. Nothing arrives while the server writes its RDB to its own disk first: then its own count of
+    keys tells that it gets on."""
+
+    client: Client
+    file: Path
+    on_bytes: Callable[[int], object]
+    _asked: float = field(default_factory=time.monotonic)
+    _keys: str | None = None
+
+    def __call__(self) -> object:
+        size = self.file.stat().st_size if self.file.exists() else 0
+        self.on_bytes(size)
+        if not size and time.monotonic() - self._asked >= LOOK_EVERY:
+            self._asked = time.monotonic()
+            with contextlib.suppress(CommandFailed):  # no answer is no progress
+                self._keys = self.client.info("persistence").get("current_save_keys_processed")
+        return size, self._keys

@@ -1,0 +1,149 @@
+"""What an RDB file holds, as a server of our own tells that has loaded it: told when it is captured, and again of
+what was restored.
+
+Contents by DEBUG DIGEST: every key, type and value of every database, and which of them expire, in whatever order.
+It does not tell *when* they expire, nor of streams more than their entries: `walk.lua` does. Neither sees a key's idle
+time, nor when a pending entry was delivered last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.redis.server import Server
+from ccdr.errors import CommandFailed
+
+TYPES = ("string", "list", "set", "zset", "hash", "stream")
+ZERO = "0" * 40
+_WALK = Path(__file__).with_name("walk.lua")
+# One call of the script after the other, so that the server is never busy for long; $1 is its SHA-1, $2 `since`.
+_SLICES = """\
+sha=$1 since=$2; shift 2
+cursor=0
+while :; do
+  said=$("$@" EVALSHA "$sha" 0 "$cursor" "$since") || exit
+  cursor=$(printf '%s\\n' "$said" | head -n 1)
+  printf '%s\\n' "$said" | tail -n +2
+  [ "$cursor" = 0 ] && exit
+done
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Things of one kind in one database. `span` is when the span of time begins in which they expire (milliseconds
+    since the epoch), None for what never does; `digest` tells of what DEBUG DIGEST does not."""
+
+    database: int
+    kind: str
+    span: int | None
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """`keys` are all keys of each database, with those that have expired; `groups` hold only what had not at `at`
+    (milliseconds since the epoch, by the clock of whoever looked). `functions` are libraries and their
+    code's SHA-256."""
+
+    server: str
+    at: int
+    keys: Mapping[int, int]
+    contents: str
+    groups: tuple[Group, ...]
+    functions: Mapping[str, str] = field(default_factory=dict)
+
+    def types(self) -> dict[int, dict[str, int]]:
+        """Keys that had not expired, by database and type."""
+        found: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
+        for group in self.groups:
+            if is_key(group.kind):
+                found[group.database][group.kind] += group.count
+        return {database: dict(sorted(counted.items())) for database, counted in sorted(found.items())}
+
+    @property
+    def live(self) -> int:
+        return sum(sum(counted.values()) for counted in self.types().values())
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "server": self.server,
+            "at": self.at,
+            "keys": {str(database): count for database, count in self.keys.items()},
+            "types": {str(database): counted for database, counted in self.types().items()},
+            "contents_sha1": self.contents,
+            "groups": [[g.database, g.kind, g.span, g.count, g.digest] for g in self.groups],
+            "functions": dict(self.functions),
+        }
+
+    @classmethod
+    def parse(cls, held: Mapping[str, Any]) -> Description:
+        return cls(
+            server=held["server"],
+            at=held["at"],
+            keys={int(database): count for database, count in held["keys"].items()},
+            contents=held["contents_sha1"],
+            groups=tuple(Group(*group) for group in held["groups"]),
+            functions=held["functions"],
+        )
+
+
+def is_key(kind: str) -> bool:
+    """Is this group one of keys, and not of what is within one?"""
+    return kind in TYPES or kind.startswith("module:")
+
+
+def describe(server: Server, since: int) -> Description:
+    """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
+    must be the same for two descriptions that are to be compared."""
+    keyspace = server.info("keyspace")
+    databases = sorted(int(name.removeprefix("db")) for name in keyspace if name.startswith("db"))
+    keys = {database: int(server.raw("DBSIZE", database=database)) for database in databases}
+    groups = list(_walked(server, databases, since))
+    seconds, micros = server.ask("TIME")
+    return Description(
+        server=server.info("server").get("valkey_version") or server.info("server")["redis_version"],
+        at=int(seconds) * 1000 + int(micros) // 1000,
+        keys=keys,
+        contents=server.raw("DEBUG", "DIGEST", what="digesting the contents").strip(),
+        groups=tuple(groups),
+        functions=_functions(server),
+    )
+
+
+def _walked(server: Server, databases: Iterable[int], since: int) -> Iterator[Group]:
+    sha = server.raw("-x", "SCRIPT", "LOAD", stdin=_WALK.read_text("utf-8")).strip()
+    for database in databases:
+        argv = ["sh", "-c", _SLICES, "sh", sha, str(since), *server.cli(database)]
+        said = server.place.run(argv, what="walking over the keys").stdout
+        merged: dict[tuple[str, int | None], tuple[int, int]] = {}
+        for line in said.splitlines():
+            kind, count, span, digest = line.split(" ")
+            key = (kind, None if span == "-" else int(span))
+            had, mixed = merged.get(key, (0, 0))
+            merged[key] = had + int(count), mixed ^ int(digest, 16)
+        for (kind, start), (total, mixed) in sorted(merged.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
+            yield Group(database, kind, start, total, f"{mixed:040x}")
+
+
+def _functions(server: Server) -> dict[str, str]:
+    """Each library's name, engine and code."""
+    try:
+        listed = server.ask("FUNCTION", "LIST", "WITHCODE")
+    except CommandFailed as error:
+        if "unknown command" in error.stderr:
+            return {}
+        raise
+    found = {}
+    for library in listed:
+        told = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
+        code = json.dumps([told["engine"], told["library_code"]])
+        found[str(told["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
+    return dict(sorted(found.items()))

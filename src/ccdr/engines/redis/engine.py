@@ -1,0 +1,204 @@
+"""Redis and Valkey, method `rdb`: the server sends its RDB as to a replica, one instant of all databases.
+
+It forks for it, as for every save of its own. A server of our own loads what came and tells what it holds; the
+restore test's server must tell the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ccdr.engines.base import EngineConfig
+from ccdr.engines.redis import identity, rights
+from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, Taker, Terms, refuse
+from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.client import SECRET, Client
+from ccdr.engines.redis.connection import Connection
+from ccdr.engines.redis.description import Description, describe
+from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_said
+from ccdr.engines.redis.restored import load
+from ccdr.engines.redis.server import Server, standing
+from ccdr.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Look, Manifest, Verdict
+from ccdr.schema import Size, Text, WithPassword
+
+RUN = "/ccdr/run"  # in the sandbox
+BESIDE = 256 * 2**20  # bytes that a server takes beside its data
+# The server answered, and does not let this user in.
+_REFUSED = re.compile(r"WRONGPASS|NOAUTH|NOPERM|-DENIED|DENIED Redis|certificate verify failed|without any password")
+
+
+class Redis(EngineConfig):
+    has_server: ClassVar[bool] = True
+
+    engine: Literal["redis"]
+    method: Literal["rdb"] = "rdb"
+    connection: Connection = Connection()
+    may_be_empty: bool = Field(False, description="a server without a key is backed up too, and is no failed backup")
+    cluster_node: bool = Field(False, description="the source is one node of a cluster, and holds its slots alone")
+    describe_up_to: Size = Field(
+        2**30, description="memory of the source up to which a backup is loaded and described where it is taken"
+    )
+    modules: tuple[Text, ...] = Field((), description="modules (files in the image) that the sandbox's server loads")
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        return images(major)
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return self.connection
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {SECRET: f"{password}\n"}
+
+    def client(self, major: str | None) -> ClientNeed:
+        c = self.connection
+        kind = KINDS[major.split(" ")[0]] if major else REDIS
+        return ClientNeed(
+            programs=(kind.cli, kind.check),
+            probes=tuple(k.cli for k in KINDS.values()),
+            mounts=c.mounts,
+            network=c.socket is None,
+            loads=True,
+        )
+
+    def _client(self, source: Source, kind: Kind | None = None) -> Client:
+        return Client(source.place, self.connection, source.credentials, kind)
+
+    def probe(self, source: Source) -> SourceFacts:
+        info = self._client(source).info("server", "memory")
+        release = Release.of(info)
+        return SourceFacts(
+            version=release.version if release.kind.name == "redis" else str(release),
+            major=release.major,
+            bytes=int(info.get("used_memory", 0)) or None,
+        )
+
+    def refused(self, said: str) -> bool:
+        return _REFUSED.search(said) is not None
+
+    def recordable(self, said: str) -> str:
+        """What stands in quotes may be a key."""
+        return re.sub(r"'[^'\n]*'", "'…'", super().recordable(said))
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        yield Look.ok("connection", self.connection.described)
+        client = self._client(source)
+        info = client.info()
+        refuse(info, self._terms)
+        keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in info.items() if re.fullmatch(r"db\d+", n))
+        yield from rights.looked_at(client, self.connection.user, keys, may_be_empty=self.may_be_empty)
+
+    def client_major(self, place: Place) -> str | None:
+        try:
+            out = place.run(["sh", "-c", "valkey-cli --version || redis-cli --version"], ok=(0, 126, 127))
+        except CommandFailed:
+            return None
+        release = release_said(out.stdout)
+        return release.major if release else None
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self.may_be_empty, self.cluster_node, self.describe_up_to)
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        kind = Release.of(self._client(source).info("server")).kind
+        return Taker(self._client(source, kind), tools, self._terms).capture(into, self.source_name)
+
+    @property
+    def source_name(self) -> str:
+        c = self.connection
+        return str(c.socket) if c.socket else f"{c.host}:{c.port}"
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return ()
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        held = int(str(manifest.contents["memory"]))
+        twice = 1 if manifest.contents["described"] else 2  # a second server tells what the first one should hold
+        return SandboxNeeds(
+            bytes=0,
+            memory=twice * (int(held * 1.25) + BESIDE) + (self.memory or 0),
+            held=twice * held,
+            user=_kind(manifest).user,
+            major=_release(manifest).major,
+        )
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        """A server loads its data as it starts: here only, is it the right one?"""
+        wanted = _release(manifest)
+        said = box.run(["sh", "-c", f"{wanted.kind.server} --version"]).stdout
+        found = release_said(said)
+        if found is None or found.major != wanted.major:
+            raise TestBroken(
+                f"the image holds {found or 'another server'}, the backup is of {wanted}",
+                hint=f"name an image like {wanted.kind.images(str(wanted.number))[0]}",
+            )
+        return found.version
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        load(self._server(box, manifest), restored, manifest, self._databases(manifest), self._extra)
+
+    def _server(self, box: Place, manifest: Manifest) -> Server:
+        return Server(box, _kind(manifest), RUN)
+
+    @property
+    def _extra(self) -> list[str]:
+        return [f"loadmodule {path}" for path in self.modules]
+
+    @staticmethod
+    def _databases(manifest: Manifest) -> int:
+        settings = manifest.contents["settings"]
+        return int(settings["databases"]) if isinstance(settings, Mapping) else MANY_DATABASES
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        raise CommandFailed(["query"], 2, "redis answers no SQL")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        raise CommandFailed(["query"], 2, "redis answers no SQL")
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        manifest, box = bench.manifest, bench.sandbox
+
+        def reference() -> Description:
+            directory, databases = box.path(bench.restored), self._databases(manifest)
+            with standing(box, _kind(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
+                return describe(second, int(str(manifest.contents["since"])))
+
+        return identity.compare(bench, self._server(box, manifest), reference)
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        """The file itself: structure, checksum, and as many keys as were captured."""
+        kind, expected = _kind(bench.manifest), f"sound, {bench.manifest.contents['keys']} keys"
+        try:
+            found = check(bench.sandbox, kind, bench.restored / RDB)
+            actual = f"sound, {found.keys} keys"
+        except Unsound as error:
+            actual = str(error)
+        status = Verdict.PASS if actual == expected else Verdict.FAIL
+        yield CheckResult("integrity", kind.check, status, expected, actual)
+
+    # --- a real server --------------------------------------------------------------------------------
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        raise UsageProblem(
+            "an RDB is restored into a directory: a server reads it only when it starts",
+            hint=f"name a directory with --to; docs/recover.md says how a server takes {RDB} (and {USERS}) from there",
+        )
+
+
+def _kind(manifest: Manifest) -> Kind:
+    return KINDS[str(manifest.contents["server"])]
+
+
+def _release(manifest: Manifest) -> Release:
+    return Release(_kind(manifest), str(manifest.contents["version"]))

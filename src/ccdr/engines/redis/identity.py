@@ -1,0 +1,138 @@
+"""Compares what a restored server holds with what was captured.
+
+The file itself, by its SHA-256; then what the server has made of it: a server that found no file, or skipped part of
+one, answers just as readily.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from ccdr.engines.redis.capture import RDB, USERS
+from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
+from ccdr.engines.redis.server import ADMIN, Server
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, Verdict
+
+NAMED = 6  # differences that a result names
+Reference = Callable[[], Description]
+
+
+def compare(bench: Bench, server: Server, reference: Reference) -> Iterator[CheckResult]:
+    """`reference` loads the fetched file into a second server and describes it: for what no capture has described, and
+    where another version of the server did."""
+    held = bench.manifest.contents
+    yield _file(bench)
+    found = describe(server, int(str(held["since"])))
+    told = held["described"]
+    expected = Description.parse(told) if isinstance(told, Mapping) else reference()
+    if expected.contents != found.contents and expected.server != found.server:
+        again = reference()
+        expected = replace(expected, contents=again.contents, groups=again.groups)
+    yield _keys(held["keys"], expected, found)
+    yield _result("contents", f"SHA-1 {expected.contents}", f"SHA-1 {found.contents}")
+    yield _expiry(expected, found)
+    yield _named("functions", expected.functions, found.functions)
+    if held["users"] is not None:
+        yield _users(bench, server)
+
+
+def _result(name: str, expected: str, actual: str, *, same: bool | None = None) -> CheckResult:
+    passed = expected == actual if same is None else same
+    return CheckResult("identical", name, Verdict.PASS if passed else Verdict.FAIL, expected, actual)
+
+
+def _file(bench: Bench) -> CheckResult:
+    names = [name for name in (RDB, USERS) if name in bench.manifest.files]
+    digests = bench.digest(bench.restored, names)
+    changed = [name for name in names if digests[name].sha256 != bench.manifest.files[name].sha256]
+    expected = f"{', '.join(names)} as captured, by SHA-256"
+    return _result("files", expected, f"changed: {', '.join(changed)}" if changed else expected)
+
+
+def _keys(captured: object, expected: Description, found: Description) -> CheckResult:
+    """All keys of each database, whether expired or not; and by type, what cannot have expired since."""
+    differences = []
+    for database in sorted(set(expected.keys) | set(found.keys)):
+        was, now = expected.keys.get(database, 0), found.keys.get(database, 0)
+        if was != now:
+            differences.append(f"database {database}: {now} instead of {was}")
+    for (database, kind), (was, now) in _lasting(expected, found):
+        if was != now and is_key(kind):
+            differences.append(f"database {database}, {kind}: {now} instead of {was}")
+    if sum(expected.keys.values()) != captured:
+        differences.append(f"{sum(expected.keys.values())} keys loaded of {captured} in the file")
+    return _result("keys", _told(expected), _some(differences) or _told(found), same=not differences)
+
+
+def _told(description: Description) -> str:
+    """`1203 keys in 2 databases: 1100 hash, 100 string, 3 stream`; what had expired when it was told is in the sum."""
+    total: dict[str, int] = {}
+    for counted in description.types().values():
+        for kind, count in counted.items():
+            total[kind] = total.get(kind, 0) + count
+    expired = sum(description.keys.values()) - sum(total.values())
+    parts = [f"{total[kind]} {kind}" for kind in (*TYPES, *sorted(total.keys() - set(TYPES))) if kind in total]
+    parts += [f"{expired} expired"] if expired else []
+    return f"{sum(description.keys.values())} keys in {len(description.keys)} databases: {', '.join(parts)}"
+
+
+def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:
+    """Counts by database and kind, of both, of what had not begun to expire when either was looked at."""
+    at = max(expected.at, found.at)
+
+    def counted(description: Description) -> dict[tuple[int, str], int]:
+        counts: dict[tuple[int, str], int] = {}
+        for group in _comparable(description, at):
+            key = (group.database, group.kind)
+            counts[key] = counts.get(key, 0) + group.count
+        return counts
+
+    was, now = counted(expected), counted(found)
+    for key in sorted(was.keys() | now.keys()):
+        yield key, (was.get(key, 0), now.get(key, 0))
+
+
+def _comparable(description: Description, at: int) -> Iterator[Group]:
+    for group in description.groups:
+        if group.span is None or group.span > at:
+            yield group
+
+
+def _expiry(expected: Description, found: Description) -> CheckResult:
+    """When keys and fields expire, and what streams hold beside their entries. Of the spans that had begun by now some
+    is hidden already, and `contents` has told that all of it is there."""
+    at = max(expected.at, found.at)
+    was = {(g.database, g.kind, g.span): g for g in _comparable(expected, at)}
+    now = {(g.database, g.kind, g.span): g for g in _comparable(found, at)}
+    changed = sorted({(d, k) for (d, k, s) in was.keys() | now.keys() if was.get((d, k, s)) != now.get((d, k, s))})
+    expiring = sum(g.count for g in was.values() if g.span is not None and is_key(g.kind))
+    wanted = f"{expiring} keys expire when they did; groups and consumers of streams are as they were"
+    said = _some([f"database {database}, {kind}" for database, kind in changed])
+    return _result("expiry times and consumer groups", wanted, f"changed: {said}" if said else wanted)
+
+
+def _named(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> CheckResult:
+    """Objects by name and digest."""
+    differences = [f"{n} is missing" for n in sorted(expected.keys() - found.keys())]
+    differences += [f"{n} is new" for n in sorted(found.keys() - expected.keys())]
+    differences += [f"{n} is changed" for n in sorted(expected.keys() & found.keys()) if expected[n] != found[n]]
+    wanted = f"{len(expected)} of them"
+    return _result(name, wanted, _some(differences) or wanted, same=not differences)
+
+
+def _users(bench: Bench, server: Server) -> CheckResult:
+    """Their rights and the digests of their passwords, by name alone in what is recorded."""
+    captured = (bench.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
+    return _named("users", _by_name(captured), _by_name(server.ask("ACL", "LIST")))
+
+
+def _by_name(rules: list[str]) -> dict[str, str]:
+    split = [rule.split(" ", 2) for rule in rules]
+    return {name: rest for _, name, rest in split if name != ADMIN}
+
+
+def _some(differences: list[str]) -> str:
+    more = len(differences) - NAMED
+    return "; ".join(differences[:NAMED]) + (f"; and {more} more" if more > 0 else "")

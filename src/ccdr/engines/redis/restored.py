@@ -1,0 +1,73 @@
+"""Loads a fetched RDB into the sandbox's server. The server must not start without its file: it would answer, empty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ccdr.engines.redis.capture import MODULE, RDB, USERS
+from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.server import Server, admin, configuration
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken
+from ccdr.model import Manifest
+
+_TOO_NEW = re.compile(r"Can't handle RDB format version (\d+)")
+_USERS = re.compile(r"ACL errors?|error in user declaration|aclfile|/users:", re.IGNORECASE)
+
+
+def load(server: Server, restored: Path, manifest: Manifest, databases: int, extra: Sequence[str]) -> None:
+    """BackupBad where the file is damaged; TestBroken where the image's server cannot read a sound one."""
+    rdb, users = restored / RDB, restored / USERS
+    if not rdb.is_file():
+        raise BackupBad(f"there is no {RDB} in the snapshot")
+    rules = [f"user {admin()}\n"]
+    if USERS in manifest.files:
+        rules += [f"{line}\n" for line in users.read_text("utf-8", "surrogateescape").splitlines()]
+    directory = server.place.path(restored)
+    conf = configuration(server.run, directory, RDB, databases=databases, users=True, extra=extra)
+    server.configure(conf, "".join(rules))
+    server.start()
+    try:
+        server.loaded()
+    except CommandFailed as error:
+        raise _judged(error, server, rdb, manifest) from None
+    told = server.info("persistence")
+    loaded = int(told["rdb_last_load_keys_loaded"])
+    if loaded == 0 and manifest.contents["keys"]:
+        raise TestBroken(
+            "the sandbox's server started without the RDB", hint="run the test with --keep, and see its log"
+        )
+
+
+def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest) -> CcdrError:
+    """The server ended instead of loading. Its log tells what it lacks; of the file, `check` tells more."""
+    if error.stalled:
+        return TestBroken(str(error), hint="give `limits: no_progress` more time")
+    if lacks := MODULE.search(error.stderr):
+        return TestBroken(
+            f"the image's server lacks the module {lacks[1]}{_versions(manifest)}",
+            hint="name an image that has it with `image:`, and the module's file in it with `modules:`",
+        )
+    if newer := _TOO_NEW.search(error.stderr):
+        return TestBroken(
+            f"the image's server is too old for this RDB, of format {newer[1]}",
+            hint=f"name an image with {server.kind.title} {manifest.contents['version']} or newer",
+        )
+    if _USERS.search(error.stderr):
+        return TestBroken(
+            f"the image's server does not take the users' rights: {error}",
+            hint="do they name commands of a module? then name its file in the image with `modules:`",
+        )
+    try:
+        check(server.place, server.kind, rdb)
+    except Unsound as damage:
+        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot")
+    return TestBroken(f"the sandbox's server did not load a sound RDB: {error}", hint="see what its log says")
+
+
+def _versions(manifest: Manifest) -> str:
+    modules = manifest.contents["modules"]
+    if not isinstance(modules, Mapping) or not modules:
+        return ""
+    return f" (the source had {', '.join(f'{name} {version}' for name, version in modules.items())})"

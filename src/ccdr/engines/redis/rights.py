@@ -1,0 +1,60 @@
+"""What the client's user may do at the source: be sent the RDB and ask what goes beside it, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.engines.redis.client import Client
+from ccdr.errors import CommandFailed
+from ccdr.model import Look
+
+# `--rdb` says SYNC, newer clients PSYNC; the rest asks.
+NEEDED = (("psync", "?", "-1"), ("sync",), ("replconf", "capa", "eof"), ("info",), ("time",))
+BESIDE = (
+    ("acl", "list"),
+    ("module", "list"),
+    ("config", "get", "save"),
+)
+# Each of these changes or gives away something that a backup need not.
+TOO_MUCH = (("set", "ccdr", "x"), ("flushall",), ("config", "set", "save", ""), ("shutdown",), ("acl", "setuser", "x"))
+SETUSER = (
+    "ACL SETUSER {user} on >PASSWORD resetkeys resetchannels -@all +psync +sync +replconf +info +time "
+    "+acl|list +acl|whoami +acl|dryrun +module|list +config|get"
+)
+
+
+def looked_at(client: Client, user: str | None, keys: int, *, may_be_empty: bool) -> Iterator[Look]:
+    """By ACL DRYRUN, which carries nothing out. `keys` is how many the server holds."""
+    what = "rights to read"
+    name = user or "default"
+    give = f"on the server: {SETUSER.format(user=user or 'ccdr_backup')}"
+    if not keys and not may_be_empty:
+        said = "the server holds no key, and an empty dump is no backup"
+        yield Look.fail(what, said, "is it the right server? where it may be empty, say `may_be_empty: true`")
+        return
+    try:
+        lacks = [" ".join(c[:2]) for c in NEEDED if not _may(client, name, *c)]
+        beside = [" ".join(c[:2]) for c in BESIDE if not _may(client, name, *c)]
+        much = [" ".join(c[:1]) for c in TOO_MUCH if _may(client, name, *c)]
+    except CommandFailed as error:
+        if "NOPERM" not in error.stderr:
+            raise
+        yield Look.unknown(what, f"{name} may not ask what it may do (+acl|dryrun): a backup will tell", give)
+        return
+    if lacks:
+        yield Look.fail(what, f"{name} may not {', '.join(lacks)}", give)
+    elif beside:
+        said = (
+            f"{name} may have the data, and not {', '.join(beside)}: users, modules or settings will not be in backups"
+        )
+        yield Look.warn(what, said, give)
+    else:
+        yield Look.ok(what, f"{name} may have all {keys} keys, users and settings")
+    if much:
+        yield Look.warn("rights to write", f"{name} may {', '.join(much)}, and a backup only reads", give)
+    else:
+        yield Look.ok("rights to write", f"{name} may change nothing")
+
+
+def _may(client: Client, user: str, *command: str) -> bool:
+    return bool(client.ask("ACL", "DRYRUN", user, *command, what="asking for the user's rights") == "OK")

@@ -1,0 +1,140 @@
+"""A server of our own on one RDB file: nobody else reaches it, it writes nothing, and nothing expires in it.
+
+It is a replica of a master that cannot be there (port 0). A master drops what has expired, when it loads and ever
+after; a replica leaves that to its master, so it holds exactly what the file holds, whenever it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ccdr.engines.redis.kinds import Kind
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+ADMIN = "ccdr.looks"  # our own user, whatever users a backup brings
+LOG_LINES = 5
+DATABASES = 16  # what a server has that was told nothing else
+# Waits until the server has loaded its file. A server that ended is a zombie where its parent has not looked yet.
+_WAIT = """\
+run=$1; shift
+n=0
+until [ "$("$@" PING 2>&1)" = PONG ]; do
+  n=$((n + 1))
+  if pid=$(cat "$run/pid" 2>/dev/null) && [ -n "$pid" ]; then
+    grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" 2>/dev/null || break
+  elif [ $n -gt 200 ]; then
+    break
+  fi
+  sleep 0.05
+done
+[ "$("$@" PING 2>&1)" = PONG ] && exit
+cat "$run/out" >&2
+tail -n 5 "$run/log" >&2
+exit 1
+"""
+_CONF = 'umask 077; mkdir -p "$1"; rm -f "$1"/pid "$1"/s; : >"$1"/out; : >"$1"/log; cat >"$1"/conf'
+_USERS = 'umask 077; cat >"$1"/users'
+_START = '"$2" "$1"/conf </dev/null >"$1"/out 2>&1 &'
+_HOLD = 'exec nice -n 10 "$2" "$1"/conf </dev/null >"$1"/out 2>&1'
+
+
+@dataclass(frozen=True)
+class Server:
+    """`run` is the directory, in `place`, that holds its configuration, its socket and its log."""
+
+    place: Place
+    kind: Kind
+    run: str
+
+    def cli(self, database: int = 0) -> list[str]:
+        """The client's program and options. Our user has no password, and the client wants one all the same."""
+        login = ["--user", ADMIN, "-a", "none", "--no-auth-warning"]
+        return [self.kind.cli, "-s", f"{self.run}/s", *login, "-e", "-n", str(database)]
+
+    def raw(self, *command: str, database: int = 0, stdin: str | None = None, what: str | None = None) -> str:
+        return self.place.run([*self.cli(database), *command], stdin=stdin, what=what or command[0]).stdout
+
+    def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
+        said = self.raw("--json", *command, database=database, what=what)
+        try:
+            return json.loads(said)
+        except ValueError:
+            raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
+
+    def info(self, *sections: str) -> dict[str, str]:
+        lines = (line.partition(":") for line in self.raw("INFO", *sections).splitlines())
+        return {name: value for name, colon, value in lines if colon}
+
+    def configure(self, conf: str, users: str | None = None) -> None:
+        self.place.run(["sh", "-c", _CONF, "sh", self.run], stdin=conf, what="configuring a server")
+        if users is not None:
+            self.place.run(["sh", "-c", _USERS, "sh", self.run], stdin=users, what="configuring a server")
+
+    def start(self) -> None:
+        """In the background, where it ends with its container."""
+        self.place.run(["sh", "-c", _START, "sh", self.run, self.kind.server], what="starting a server")
+
+    def loaded(self) -> None:
+        """Wait until the file is loaded; CommandFailed, with the end of its log, where the server ended instead."""
+        self.place.run(["sh", "-c", _WAIT, "sh", self.run, *self.cli()], what=self.kind.server)
+
+
+@contextlib.contextmanager
+def standing(
+    place: Place, kind: Kind, directory: str, file: str, *, databases: int, extra: Sequence[str] = ()
+) -> Iterator[Server]:
+    """A server on `file` in `directory` (both as named in `place`), while the context lasts; loaded."""
+    run = place.run(["mktemp", "-d"], what="mktemp").stdout.strip()
+    server = Server(place, kind, run)
+    try:
+        server.configure(configuration(run, directory, file, databases=databases, extra=extra))
+        with place.session(["sh", "-c", _HOLD, "sh", run, kind.server]):
+            try:
+                server.loaded()
+                yield server
+            finally:
+                with contextlib.suppress(CommandFailed):
+                    server.raw("SHUTDOWN", "NOSAVE")
+    finally:
+        place.run(["rm", "-rf", run], what="rm")
+
+
+def configuration(
+    run: str, directory: str, file: str, *, databases: int, users: bool = False, extra: Sequence[str] = ()
+) -> str:
+    """Of a server that only looks. With `users` they stand in a file, and ours must be among them."""
+    lines = [
+        "port 0",
+        f"unixsocket {quoted(f'{run}/s')}",
+        "unixsocketperm 700",
+        f"dir {quoted(directory)}",
+        f"dbfilename {quoted(file)}",
+        f"pidfile {quoted(f'{run}/pid')}",
+        f"logfile {quoted(f'{run}/log')}",
+        'save ""',
+        "appendonly no",
+        "replicaof 127.0.0.1 0",
+        f"databases {databases}",
+        "maxmemory 0",
+        "enable-debug-command local",
+        "oom-score-adj absolute",  # if memory gets short, then it is this server that goes, never the source
+        "oom-score-adj-values 1000 1000 1000",
+        f"aclfile {quoted(f'{run}/users')}" if users else f"user {admin()}",
+        *extra,
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def admin() -> str:
+    """The rules of our own user, as an ACL file and a configuration write them."""
+    return f"{ADMIN} on nopass ~* &* +@all"
+
+
+def quoted(text: str) -> str:
+    """As a configuration file wants a text that may hold blanks."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
