@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, of_source, text_digest
 from ccdr.errors import BackupBad, UsageProblem
-from ccdr.interfaces import Progress
+from ccdr.interfaces import Engine, Progress
 from ccdr.model import Manifest, Snapshot
 from ccdr.services import Job, Services
 from ccdr.storage.restic import Restic
@@ -45,7 +45,14 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
 
 
 def fetch(
-    repo: Restic, snapshot: Snapshot, manifest: Manifest, into: Path, progress: Progress, *, root: str = "/"
+    repo: Restic,
+    engine: Engine,
+    snapshot: Snapshot,
+    manifest: Manifest,
+    into: Path,
+    progress: Progress,
+    *,
+    root: str = "/",
 ) -> Path:
     """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
     the manifest the one we know, is every captured file there in full? BackupBad where not."""
@@ -60,7 +67,7 @@ def fetch(
             "the manifest in the repository is not the one in the catalogue",
             hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
         )
-    for name, digest in manifest.files.items():
+    for name, digest in engine.listed(restored, manifest).items():
         path = restored / name
         size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
         if size != digest.bytes:

@@ -175,6 +175,8 @@ class SandboxNeeds:
     `bytes` is the room that the loaded data takes, `memory` what the server needs beside it, `user` whom
     the image runs the server as (None: the one who runs ccdr), `major` the version that the image must have. A server
     that holds its data in its own memory fills `held` bytes of `memory`, wherever the plan wants data to be.
+    `in_place` are names in the captured directory that the server can run on as they are fetched: then, where they
+    can be given to its user, no room is taken for a copy.
     """
 
     bytes: int
@@ -183,6 +185,7 @@ class SandboxNeeds:
     major: str | None
     data_dir: str | None = None
     held: int = 0
+    in_place: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -377,6 +380,13 @@ class Engine(Restored, Protocol):
 
     def start(self, box: Place, manifest: Manifest) -> str:
         """Have an empty server answer inside the box; returns its version."""
+
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
+        """Every captured file below `restored`: those that the manifest names, and those that these name in turn.
+        BackupBad where such a list cannot be read. What it says holds once it is itself proven to be as captured."""
+
+    def as_files(self, manifest: Manifest) -> str:
+        """What the captured files are to somebody who has them in a directory: a phrase."""
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Whatever a plan's checks look at: is all there that the capture read in place? BackupBad where not."""

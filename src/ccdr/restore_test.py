@@ -41,7 +41,7 @@ from ccdr.model import (
 )
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
-from ccdr.sandbox.lab import memory_available, readable_inside, room_for
+from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.shipping.recovery import Recovery, logged
 from ccdr.state import Run
@@ -351,6 +351,8 @@ class _Work:
             with self._phase("load", f"loading {asset}"):
                 if self._engine.has_server and box is not None:
                     readable_inside(services.host, fetched)
+                    if needs is not None and services.lab.in_place(needs, self._job.engine.storage):
+                        given_inside(services.host, box, out, [restored / name for name in needs.in_place])
                     if self._recovery is None:
                         self._engine.load(box, restored, manifest)
                     else:
@@ -391,7 +393,7 @@ class _Work:
         # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
         repo = self._repo.with_cache(self._run.directory("cache"))
         self._fetching = True
-        restored = fetch(repo, snapshot, manifest, fetched, self._progress)
+        restored = fetch(repo, self._engine, snapshot, manifest, fetched, self._progress)
         self._fetching = False
         self._engine.complete(fetched, restored, manifest)
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import pytest
+from tests.cluster import cluster
 from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_damage
 from tests.redis_source import queues, redis_damage, redis_server, small
 
@@ -27,9 +28,14 @@ from ccdr.restore import Request, restoring
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job
 
-ENGINES: dict[str, Any] = {
-    get_args(kind.model_fields["engine"].annotation)[0]: kind for kind in get_args(get_args(AnyEngine)[0])
-}
+
+def _names(kind: Any) -> list[str]:
+    """What a plan calls it: `files`; `postgres:dump` and `postgres:physical` where there are several methods."""
+    (name,), methods = (get_args(kind.model_fields[field].annotation) for field in ("engine", "method"))
+    return [name] if len(methods) == 1 else [f"{name}:{method}" for method in methods]
+
+
+ENGINES: dict[str, Any] = {name: kind for kind in get_args(get_args(AnyEngine)[0]) for name in _names(kind)}
 
 
 @dataclass
@@ -80,6 +86,19 @@ def _emptied(source: Source) -> None:
 
 
 @contextmanager
+def postgres_physical(_: Source, root: Path) -> Iterator[Enrolled]:
+    root.chmod(0o755)
+    with cluster(root / "server") as source:
+        locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
+        source.psql(f"create database contract template template0{locale}")
+        source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
+        site = Site(root)
+        checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
+        site.crm(source, "contract", "method: physical", checks=checks)
+        yield site, "crm", sql_damage("drop view answered", "contract"), lambda: _emptied(source)
+
+
+@contextmanager
 def files(source: Source, root: Path) -> Iterator[Enrolled]:
     tree = root / "spool"
     (tree / "a").mkdir(parents=True)
@@ -116,8 +135,14 @@ def _redis(server: str, root: Path) -> Iterator[Enrolled]:
         yield site, "queues", redis_damage("DEL queue:sales"), lambda: queue.cli("FLUSHALL")
 
 
-# One line for each engine of the union; an engine of two servers has two.
-SOURCES = {"postgres": postgres, "files": files, "redis": redis, "valkey": valkey}
+# One line for each engine of the union and each of its methods; an engine of two servers has two.
+SOURCES = {
+    "postgres:dump": postgres,
+    "postgres:physical": postgres_physical,
+    "files": files,
+    "redis": redis,
+    "valkey": valkey,
+}
 SERVERS_OF = {"valkey": "redis"}
 
 
@@ -130,7 +155,8 @@ def subject(
     request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Subject]:
     assert request.param in SOURCES, f"the engine {request.param} has no source in the contract suite"
-    with SOURCES[request.param](source, tmp_path_factory.mktemp(request.param)) as (site, asset, harm, empty):
+    root = tmp_path_factory.mktemp(request.param.replace(":", "-"))
+    with SOURCES[request.param](source, root) as (site, asset, harm, empty):
         began = datetime.now(UTC)
         done = backup(Job(site.loaded(), asset), site.services(), Quiet())
         assert done.snapshot is not None, done.reason
@@ -235,8 +261,8 @@ def test_engine_says_what_the_rooms_ask_of_it(subject: Subject) -> None:
 
 
 def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> None:
-    if subject.manifest.engine != "postgres":
-        pytest.skip("of postgres")
+    if (subject.manifest.engine, subject.manifest.method) != ("postgres", "dump"):
+        pytest.skip("of a dump")
     held: Any = subject.manifest.contents
     (call,) = [t for name, t in held["tables"].items() if name.startswith("public call ")]
     assert call["rows"] == 3000 and call["bytes"] > 0 and len(call["sha256"]) == 64
@@ -272,6 +298,24 @@ def test_exported_rows_come_back_as_they_are(subject: Subject) -> None:
 
     assert looked_into(subject, export).verdict is Verdict.PASS
     assert found == [VALUES]
+
+
+def test_physical_manifest_tells_the_server(subject: Subject) -> None:
+    if (subject.manifest.engine, subject.manifest.method) != ("postgres", "physical"):
+        pytest.skip("of a base backup")
+    held: Any = subject.manifest.contents
+    assert held["source"] == "cluster of contract" and held["version"].startswith("17")
+    assert held["system_identifier"].isdigit() and held["timeline"] == 1
+    assert held["start_lsn"] < held["stop_lsn"] and held["files"] > 900 and held["bytes"] > 20_000_000
+    assert held["data_checksums"] is True and held["block_size"] == 8192
+    assert {"contract", "postgres", "template1", "template0"} <= set(held["databases"])
+    assert held["databases"]["contract"]["bytes"] > 0 and held["tables"]["public.call"]["rows"] == 3000
+    assert {"plpgsql", "pgcrypto"} <= set(held["extensions"]) and int(held["settings"]["max_connections"]) > 0
+    assert set(held["catalogues"]) == {"contract", "postgres", "template1"}
+    assert "pg_basebackup" in subject.manifest.tools
+    digest = subject.manifest.files["data/backup_manifest"].sha256
+    assert held["backup_manifest_sha256"] == digest
+    assert any(name.startswith("data/pg_wal/0") for name in subject.manifest.files)
 
 
 def test_files_manifest_counts_and_digests(subject: Subject) -> None:

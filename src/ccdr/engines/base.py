@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from ccdr.errors import TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, ShippedLog, Target
-from ccdr.model import Manifest
+from ccdr.model import FileDigest, Manifest
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
 
@@ -112,6 +113,13 @@ class EngineConfig(Strict):
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
+
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
+        """All of them are in the manifest itself."""
+        return manifest.files
+
+    def as_files(self, manifest: Manifest) -> str:
+        return "the captured files; they are loaded nowhere"
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""

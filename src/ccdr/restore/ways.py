@@ -49,15 +49,17 @@ class Order:
     def engine(self) -> Engine:
         return self.job.engine
 
-    def verified(self, restored: Path) -> None:
-        """Every captured file has the SHA-256 that the manifest says: before anything is made of it."""
-        found = self.services.digest(restored, list(self.manifest.files))
-        bad = sorted(name for name, digest in self.manifest.files.items() if found[name].sha256 != digest.sha256)
+    def verified(self, restored: Path) -> int:
+        """Every captured file has the SHA-256 that was taken down: before anything is made of it. Their number."""
+        listed = self.engine.listed(restored, self.manifest)
+        found = self.services.digest(restored, list(listed))
+        bad = sorted(name for name, digest in listed.items() if found[name].sha256 != digest.sha256)
         if bad:
             raise BackupBad(
-                f"{len(bad)} of {len(self.manifest.files)} files are not as captured: {', '.join(bad[:3])}",
+                f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",
                 hint="restore an older snapshot, and run `restic check --read-data` on the repository",
             )
+        return len(listed)
 
     def check(self, checks: list[CheckConfig], engine: Restored, bench: Bench, progress: Progress) -> list[CheckResult]:
         results: list[CheckResult] = []
@@ -95,12 +97,13 @@ def skipped(check: CheckConfig, why: str, status: Verdict = Verdict.SKIPPED) -> 
     return CheckResult(check.kind_name, check.label, status, "a look", f"not looked at: {why}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class IntoDirectory:
     """A file tree with all its paths below the directory; of any other engine, the files that were captured."""
 
     order: Order
     staging: Staging
+    verified: int = 0  # files
 
     @property
     def _whole(self) -> bool:
@@ -110,7 +113,7 @@ class IntoDirectory:
         if self._whole:
             roots = ", ".join(map(str, self._roots))
             return [f"writes {roots} below {self.staging.target}, each at its own path"]
-        return [f"writes the captured files into {self.staging.target}; they are loaded nowhere"]
+        return [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
 
     @property
     def _roots(self) -> list[str]:
@@ -121,11 +124,13 @@ class IntoDirectory:
         staging.begin()
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
             root = "/" if self._whole else order.snapshot.root
-            restored = fetch(order.repo, order.snapshot, order.manifest, staging.tree, progress, root=root)
+            restored = fetch(
+                order.repo, order.engine, order.snapshot, order.manifest, staging.tree, progress, root=root
+            )
             if self._whole:
                 order.engine.complete(staging.tree, restored, order.manifest)
         with order.phase("check", "comparing digests", progress):
-            order.verified(restored)
+            self.verified = order.verified(restored)
             if self._whole:
                 staging.move_capture(restored, self._roots)
 
@@ -133,7 +138,7 @@ class IntoDirectory:
         order = self.order
         with order.phase("check", f"checking {order.job.asset}", progress):
             if not self._whole:
-                count = len(order.manifest.files)
+                count = self.verified
                 equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
                 return [
                     equal,
@@ -209,7 +214,7 @@ class OntoServer:
         order = self.order
         self.fetched = order.run.directory("fetched")
         with order.phase("fetch", f"fetching {order.snapshot.short}", progress):
-            self.restored = fetch(order.repo, order.snapshot, order.manifest, self.fetched, progress)
+            self.restored = fetch(order.repo, order.engine, order.snapshot, order.manifest, self.fetched, progress)
         with order.phase("check", "comparing digests", progress):
             order.verified(self.restored)
         with order.phase("load", f"loading {order.job.asset} into {self.target.shown}", progress):

@@ -183,7 +183,7 @@ class Restoring:
         path = self._path()
         contents = order.manifest.contents
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
-        entries = count if not order.engine.has_server else len(order.manifest.files)
+        entries = count + len(order.manifest.files)
         size, run = order.snapshot.bytes, order.run.id
         staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
         self.result.notes += notes

@@ -232,7 +232,7 @@ class Docker:
         elif spec.data_dir:
             tmpfs[spec.data_dir] = f"size={spec.data_bytes},mode=1777"
         # Pages of a tmpfs count as the container's memory.
-        memory = spec.memory + SHM + (0 if volume else spec.data_bytes)
+        memory = spec.memory + SHM + (spec.data_bytes if spec.data_dir and not volume else 0)
         host_config = api.create_host_config(
             network_mode="host" if spec.network else "none",
             read_only=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,21 +136,29 @@ class Lab:
         disposal: Disposal,
         keep: bool,
     ) -> Iterator[Box]:
-        """A sandbox with the fetched files mounted read-only and `out` writable."""
+        """A sandbox with the fetched files mounted read-only (writable where its server runs on them) and `out`
+        writable."""
         out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
+        in_place = self.in_place(needs, storage)
+        data_dir = None if in_place else needs.data_dir
         spec = BoxSpec(
             image=image,
             run=run,
             user=needs.user,
-            mounts=((fetched, IN, False), (out, OUT, True)),
-            data_dir=needs.data_dir,
+            mounts=((fetched, IN, in_place), (out, OUT, True)),
+            data_dir=data_dir,
             data_bytes=needs.bytes,
-            data_on_disk=self.on_disk(needs, storage),
+            data_on_disk=self.on_disk(needs, storage) or in_place,
             memory=needs.memory,
             no_progress=no_progress,
         )
         with self.docker.open(spec, disposal, keep=keep) as box:
             yield box
+
+    @staticmethod
+    def in_place(needs: SandboxNeeds, storage: str) -> bool:
+        """Whether the server runs on the fetched files: where nobody wants them in memory, and root gives them away."""
+        return bool(needs.in_place) and storage != "memory" and os.geteuid() == 0
 
     @staticmethod
     def on_disk(needs: SandboxNeeds, storage: str) -> bool:
@@ -192,3 +201,12 @@ def memory_available() -> int:
 def readable_inside(host: Place, tree: Path) -> None:
     """Let the sandbox's user read a fetched tree; whoever else could is kept out by the run's directory."""
     host.run(["chmod", "-R", "a+rX", "--", str(tree)])
+
+
+def given_inside(host: Place, box: Place, out: Path, paths: Sequence[Path]) -> None:
+    """Give these to the sandbox's user, whoever that is on this host: a file that it makes in `out` tells."""
+    mine = out / "owner"
+    box.run(["touch", box.path(mine)])
+    found = mine.stat()
+    there = [str(path) for path in paths if path.exists()]
+    host.run(["chown", "-R", "-h", f"{found.st_uid}:{found.st_gid}", "--", *there], what="giving files to the sandbox")

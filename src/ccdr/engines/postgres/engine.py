@@ -19,6 +19,7 @@ from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
+from ccdr.engines.postgres.physical import Physical
 from ccdr.engines.postgres.wal import Wal, slot_name
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import (
@@ -33,8 +34,8 @@ from ccdr.interfaces import (
     SourceFacts,
     Tools,
 )
-from ccdr.model import CheckResult, Look, Manifest
-from ccdr.schema import Name, Text, WithPassword
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.schema import Name, Size, Text, WithPassword
 
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 # The server answered, and does not let this role in.
@@ -55,12 +56,26 @@ class Postgres(EngineConfig):
     exports: ClassVar[bool] = True
 
     engine: Literal["postgres"]
-    method: Literal["dump"] = "dump"
+    method: Literal["dump", "physical"] = Field(
+        "dump", description="`dump`: one database, by pg_dump; `physical`: the whole server, by pg_basebackup"
+    )
     connection: Connection
     log_shipping: LogShipping | None = Field(None, description="ship the write-ahead log between two backups")
-    jobs: int = Field(2, ge=1, le=32, description="connections that dump and load in parallel")
+    jobs: int = Field(2, ge=1, le=32, description="connections that dump, load and check in parallel")
+    checkpoint: Literal["fast", "spread"] = Field(
+        "fast", description="`physical`: the source's checkpoint before a backup, at once or gently over minutes"
+    )
+    max_rate: Size | None = Field(None, description="`physical`: bytes per second that are read from the source")
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
-    prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
+    prepare_sql: tuple[Text, ...] = Field((), description="`dump`: SQL run in the sandbox before the restore")
+
+    @model_validator(mode="after")
+    def _of_method(self) -> Self:
+        if self.method != "physical":
+            for field in ("checkpoint", "max_rate"):
+                if field in self.model_fields_set:
+                    raise ValueError(f"has {field}, which is of `method: physical` alone")
+        return self
 
     @model_validator(mode="after")
     def _log_has_a_base(self) -> Self:
@@ -144,6 +159,12 @@ class Postgres(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         return self._captured(manifest).start(box, manifest)
 
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
+        return self._captured(manifest).listed(restored, manifest)
+
+    def as_files(self, manifest: Manifest) -> str:
+        return self._captured(manifest).as_files
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)
 
@@ -170,4 +191,4 @@ class Postgres(EngineConfig):
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS: Mapping[str, Callable[[Postgres], Method]] = {"dump": Dump}
+METHODS: Mapping[str, Callable[[Postgres], Method]] = {"dump": Dump, "physical": Physical}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
 
 class Method(Protocol):
@@ -33,6 +33,11 @@ class Method(Protocol):
     def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
 
     def start(self, box: Place, manifest: Manifest) -> str: ...
+
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]: ...
+
+    @property
+    def as_files(self) -> str: ...
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
 

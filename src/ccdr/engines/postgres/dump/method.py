@@ -18,7 +18,7 @@ from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
@@ -97,6 +97,13 @@ class Dump:
     @property
     def _memory(self) -> int:
         return self.asset.memory or server.MEMORY
+
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
+        return manifest.files
+
+    @property
+    def as_files(self) -> str:
+        return "the captured dump; it is loaded nowhere"
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         inventory = Inventory(manifest.contents)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
@@ -83,7 +83,8 @@ class Target:
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> Target:
         connection = address.parse(url, password_file, ca_file)
         reached = connection.model_copy(update={"database": MAINTENANCE})
-        return cls(engine.model_copy(update={"connection": reached}), connection, engine.jobs)
+        client = engine.model_copy(update={"connection": reached, "method": "dump"})  # whose programs load it
+        return cls(client, connection, engine.jobs)
 
     @property
     def name(self) -> str:
@@ -111,6 +112,11 @@ class Target:
         *,
         onto_source_server: bool,
     ) -> TargetLook:
+        if manifest.method == "physical":
+            raise UsageProblem(
+                "a base backup is a whole server: it cannot be loaded onto one that runs",
+                hint="restore it into a directory (--to DIR), and start a server on that: docs/recover.md",
+            )
         self.run = run
         place, env = source.place, self._env(source, MAINTENANCE, looking=True)
         env["PGCLIENTENCODING"] = "UTF8"
@@ -153,6 +159,8 @@ class Target:
             if not same:
                 continue
             names = {connection.database, *(str(m.contents["database"]) for m in known.manifests)}
+            for captured in known.manifests:  # by a base backup: all of the server's
+                names.update(cast("dict[str, object]", captured.contents.get("databases") or {}))
             if self.name in names:
                 raise UsageProblem(
                     f"{self.shown} is the source of {known.asset}: a restore never writes there",

@@ -1,0 +1,64 @@
+"""PostgreSQL's own `backup_manifest`: every file of a base backup with its SHA-256, and the log that it needs.
+
+The format is described in PostgreSQL's documentation, "Backup Manifest Format".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.model import FileDigest
+
+NAME = "backup_manifest"
+
+
+@dataclass(frozen=True)
+class BackupManifest:
+    """`files` by their path below the data directory; the log's own files are not among them. LSNs are as PostgreSQL
+    writes them."""
+
+    files: Mapping[str, FileDigest]
+    timeline: int
+    start: str
+    end: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(digest.bytes for digest in self.files.values())
+
+
+def read_backup_manifest(path: Path) -> BackupManifest:
+    """ValueError where it is none, or bears no SHA-256."""
+    try:
+        body = json.loads(path.read_bytes())
+        last = body["WAL-Ranges"][-1]
+        return BackupManifest(
+            files={_name(entry): _digest(entry) for entry in body["Files"]},
+            timeline=int(last["Timeline"]),
+            start=str(body["WAL-Ranges"][0]["Start-LSN"]),
+            end=str(last["End-LSN"]),
+        )
+    except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} cannot be read: {type(error).__name__} {error}") from None
+
+
+def _name(entry: Mapping[str, str]) -> str:
+    """A name that is no UTF-8 stands there in hexadecimal."""
+    if "Encoded-Path" in entry:
+        return bytes.fromhex(entry["Encoded-Path"]).decode("utf-8", "surrogateescape")
+    return entry["Path"]
+
+
+def _digest(entry: Mapping[str, object]) -> FileDigest:
+    if entry["Checksum-Algorithm"] != "SHA256":
+        raise ValueError(f"{entry['Path']} has a checksum by {entry['Checksum-Algorithm']}, expected SHA256")
+    return FileDigest(int(str(entry["Size"])), str(entry["Checksum"]))
+
+
+def lsn(text: str) -> int:
+    """A place in the log, `2/1A0000F8`, as a number of bytes."""
+    high, _, low = text.partition("/")
+    return int(high, 16) << 32 | int(low, 16)

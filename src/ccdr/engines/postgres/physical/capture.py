@@ -1,0 +1,219 @@
+"""Takes a base backup, and what goes beside it.
+
+The server itself reads its files and verifies their page checksums; the log that makes them consistent is streamed
+beside them, so that the copy stands on its own. What it is true for is its end. No clock tells that exactly, so the
+source is asked all the while how far its log is: the last answer that is not beyond the backup's end is certain.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL
+from ccdr.engines.postgres.inventory import NO_TIMEOUTS
+from ccdr.engines.postgres.physical import facts
+from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Capture, Place, Session, Tools
+from ccdr.model import human_bytes
+
+PATIENCE = 60.0  # seconds; nothing that is asked waits on others
+CLUSTER, TABLESPACES = "data", "tablespaces"  # in the captured directory
+LINKS, WAL = "pg_tblspc", "pg_wal"
+MARGIN = 2**26  # bytes: the log that is written meanwhile
+
+
+@dataclass(frozen=True)
+class BaseBackup:
+    """One server, through one place. `env` is libpq's; it holds no password. `options` are for pg_basebackup."""
+
+    place: Place
+    env: Mapping[str, str]
+    source: str
+    options: Sequence[str]
+    tools: Tools
+
+    def capture(self, into: Path) -> Capture:
+        with self.place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=self._asking()) as session:
+            _ask(session, NO_TIMEOUTS)
+            cluster = facts.read_cluster(_ask(session, facts.CLUSTER))
+            _refuse(cluster, into)
+            before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
+            course = Course(session, self.tools, cluster["standby"])
+            course.look()
+            self._copy(into, cluster, course)
+        backup = _read(into)
+        _keep_inside(into)
+        after = self._catalogues(cluster, list(before))
+        held = {name: facts.unchanged(before[name], after[name]) for name in after}
+        return self._described(into, cluster, backup, course, held)
+
+    def _asking(self) -> dict[str, str]:
+        options = f"{OWN_OPTIONS} {facts.PINNED} -c lock_timeout={int(self.tools.lock_wait * 1000)}"
+        return {**self.env, "PGOPTIONS": options, "PGCLIENTENCODING": "UTF8"}
+
+    def _catalogues(self, cluster: Mapping[str, Any], databases: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The digests of each database's catalogues; one that cannot be asked (any more) is left out. Those of the
+        whole server are counted to the one that `connection:` names."""
+        found = {}
+        for name in databases:
+            env = {**self._asking(), "PGDATABASE": name}
+            try:
+                found[name] = facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
+            except CommandFailed:
+                if name == cluster["database"]:
+                    raise
+        return found
+
+    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> None:
+        place = self.place
+        argv = ["pg_basebackup", "-w", "-D", place.path(into / CLUSTER), "--format=plain", "--wal-method=stream"]
+        argv += ["--manifest-checksums=SHA256", "--no-sync", "--label=ccdr", *self.options]
+        for oid, tablespace in (cluster["tablespaces"] or {}).items():
+            if tablespace["location"].startswith("/"):
+                target = place.path(into / TABLESPACES / oid)
+                argv.append(f"--tablespace-mapping={_escaped(tablespace['location'])}={_escaped(target)}")
+        try:
+            place.run(argv, env=self.env, what="pg_basebackup", pulse=course.look)
+        except CommandFailed as error:
+            if "checksum error occurred" in error.stderr:
+                raise BackupFailed(
+                    f"the source's own files are damaged: {error}",
+                    hint="an older snapshot may hold them whole; see PostgreSQL's documentation on data corruption",
+                ) from None
+            raise
+
+    def _described(
+        self,
+        into: Path,
+        cluster: Mapping[str, Any],
+        backup: BackupManifest,
+        course: Course,
+        held: Mapping[str, Mapping[str, str]],
+    ) -> Capture:
+        beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
+        files = self.tools.digest(into, beside)
+        said = self.place.run(["pg_basebackup", "--version"]).stdout
+        contents = {
+            **cluster,
+            "source": self.source,
+            "bytes": backup.bytes,  # beside `files`
+            "files": len(backup.files),
+            "timeline": backup.timeline,
+            "start_lsn": backup.start,
+            "stop_lsn": backup.end,
+            "backup_manifest_sha256": files[f"{CLUSTER}/{NAME}"].sha256,
+            "catalogues": held,
+        }
+        return Capture(
+            consistent_point=course.certain(lsn(backup.end)),
+            clock_skew_s=round(course.skew, 6),
+            contents=contents,
+            files=files,
+            bytes=backup.bytes + sum(d.bytes for d in files.values()),
+            tools={"pg_basebackup": said.split(")")[1].split()[0]},
+            notes=list(_notes(cluster, held)),
+        )
+
+
+@dataclass
+class Course:
+    """How far the source was, and when. `skew` is its clock's lead over this host's, seconds."""
+
+    session: Session
+    tools: Tools
+    standby: bool
+    skew: float = 0.0
+    _began: bool = True
+    _seen: list[tuple[datetime, int]] = field(default_factory=list)
+
+    def look(self) -> object:
+        """Ask once more; a value that changes while the backup comes on."""
+        clock = self.tools.clock
+        asked = clock.now()
+        source_clock, at, replayed, phases, streamed = _ask(self.session, facts.HOW_FAR).strip().split("|")
+        if self._began:
+            self._began = False
+            self.skew = float(source_clock) - (asked + (clock.now() - asked) / 2).timestamp()
+        if replayed:  # a standby's data is true for its newest replayed commit's time
+            asked += timedelta(seconds=min(0.0, float(replayed) - self.skew - asked.timestamp()))
+        if replayed or not self.standby:
+            self._seen.append((asked, lsn(at)))
+        if streamed:
+            self.tools.progress.amount(int(streamed), None)
+        return phases
+
+    def certain(self, end: int) -> datetime:
+        """The latest instant whose commits all stand before `end` in the log."""
+        if not self._seen:
+            raise BackupFailed(
+                "the standby cannot tell the time of its newest replayed commit",
+                hint="back it up once a commit has been replayed since its start, or use the primary",
+            )
+        return max(when for when, at in self._seen if at <= end)
+
+
+def _ask(session: Session, sql: str) -> str:
+    return session.ask(f"{sql}\n\\echo answered\n", "answered", timeout=PATIENCE)
+
+
+def _refuse(cluster: Mapping[str, Any], into: Path) -> None:
+    """BackupFailed before anything is read, where it would come to nothing."""
+    if not cluster["table_count"]:
+        raise BackupFailed(
+            f"the database {cluster['database']} holds no table",
+            hint="name the one that matters in `connection:`; the whole server is captured all the same",
+        )
+    needed = sum(d["bytes"] or 0 for d in cluster["databases"].values()) + MARGIN
+    free = shutil.disk_usage(into).free
+    if free < needed:
+        raise BackupFailed(
+            f"{into} has {human_bytes(free)} free, the copy needs {human_bytes(needed)}",
+            hint="free space there, or name another place with --state",
+        )
+
+
+def _read(into: Path) -> BackupManifest:
+    try:
+        return read_backup_manifest(into / CLUSTER / NAME)
+    except (OSError, ValueError) as error:
+        raise BackupFailed(f"pg_basebackup left no manifest that can be read: {error}") from None
+
+
+def _keep_inside(into: Path) -> None:
+    """Tablespaces lie in the captured directory. Their links lead there from wherever it stands: as pg_basebackup
+    leaves them, a restored server would go on writing to a path of this host."""
+    for link in sorted((into / CLUSTER / LINKS).iterdir()):
+        if not link.is_symlink():  # a tablespace that the server itself keeps in its directory
+            continue
+        if link.readlink() != into / TABLESPACES / link.name:
+            raise BackupFailed(
+                f"the tablespace {link.name} was made while the backup began, and was written to {link.readlink()}",
+                hint="remove that copy if it is on this host, and back up again",
+            )
+        link.unlink()
+        link.symlink_to(Path("..", "..", TABLESPACES, link.name))
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+def _escaped(path: str) -> str:
+    return path.replace("=", "\\=")
+
+
+def _notes(cluster: Mapping[str, Any], held: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    if cluster["unlogged"]:
+        yield f"{cluster['unlogged']} unlogged tables come back empty: a base backup leaves them out"
+    if not cluster["data_checksums"]:
+        yield "the source's pages bear no checksums: damage that it carries itself is not seen when it is captured"
+    if left := sorted(set(cluster["databases"]) - held.keys() - {"template0"}):
+        yield f"definitions of {', '.join(left)} are not compared: the role may not connect there"
+    if "pg_authid" not in held[cluster["database"]] and not cluster["superuser"]:
+        yield "roles are not compared: only a superuser, or pg_read_all_data, may read them at the source"

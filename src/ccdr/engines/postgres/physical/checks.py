@@ -1,0 +1,118 @@
+"""Is the restored server the captured one, and is what it holds sound?
+
+Files are compared by PostgreSQL's own manifest, before the server starts (`cluster.verify`): a test that has come this
+far has them whole. What is compared afterwards is what the server makes of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ccdr.engines.postgres import questions
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.physical import cluster, facts
+from ccdr.errors import CommandFailed, TestBroken
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, Verdict
+
+NAMED = 6  # differences that a result names
+SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
+
+
+def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Files, server, and each database's definitions."""
+    contents: Mapping[str, Any] = bench.manifest.contents
+    verified = bench.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
+    count = f"{contents['files']} files and {len(bench.manifest.files)} beside them"
+    yield _result("files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256")
+    with _image_to_blame():
+        yield _server(bench, env)
+        for name, captured in sorted(contents["catalogues"].items()):
+            yield _definitions(bench, {**env, "PGDATABASE": name}, name, captured)
+
+
+@contextlib.contextmanager
+def _image_to_blame() -> Iterator[None]:
+    """A database may need a locale, or a library, that the image does not have."""
+    try:
+        yield
+    except CommandFailed as error:
+        if lacks := questions.LACKS.search(error.stderr):
+            raise TestBroken(
+                f"the image lacks something that the restored server needs: {lacks[0]}",
+                hint="name an image that has it (`image:`), or leave it out (`server_settings:`)",
+            ) from None
+        raise
+
+
+def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
+    contents: Mapping[str, Any] = bench.manifest.contents
+    said = bench.sandbox.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server").stdout
+    identifier, timeline = said.strip().split("|")
+    wrong = []
+    if identifier != contents["system_identifier"]:
+        wrong.append(f"its identifier is {identifier}")
+    if int(timeline) < contents["timeline"]:  # one that replays more of the log may begin a new one
+        wrong.append(f"its timeline is {timeline}")
+    expected = f"identifier {contents['system_identifier']}, timeline {contents['timeline']}"
+    return _result("server", wrong, expected, f"identifier {identifier}, timeline {timeline}")
+
+
+def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
+    """Only what certainly did not change while the backup ran is compared: the same rows, by the same transactions."""
+    contents: Mapping[str, Any] = bench.manifest.contents
+    asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED}", "PGCLIENTENCODING": "UTF8"}
+    shared = name == contents["database"]
+    found = facts.catalogues(bench.sandbox, asking, contents["horizon"], shared=shared)
+    wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if found.get(key) != digest]
+    rows = sum(int(digest.split()[0]) for digest in captured.values())
+    expected = f"{len(captured)} catalogues, {rows} rows"
+    changed = sorted(found.keys() - captured.keys())
+    note = f"; not compared, changed meanwhile or not to be read: {_named(changed)}" if changed else ""
+    return _result(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}")
+
+
+def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
+    """After a physical restore this tests the backup itself, and so the source's files as they were."""
+    box, manifest = bench.sandbox, bench.manifest
+    note = "; pages bear no checksums at the source"
+    if manifest.contents["data_checksums"]:
+        note = ""
+        said = cluster.checksums(box, settings)
+        yield CheckResult(
+            kind="integrity",
+            name="pg_checksums --check",
+            status=Verdict.FAIL if said else Verdict.PASS,
+            expected="every page as its checksum says",
+            actual=f"{len(said)} lines of findings" if said else "every page is",
+            detail="\n".join(said[:20]) or None,
+        )
+    args = [f"-j{jobs}", "--all"]
+    with _image_to_blame():
+        found = questions.amcheck(bench, env, args)
+        if found and (moved := cluster.collations(box, env)):
+            # An index is in the order of the source's libraries: only what does not depend on it tells anything.
+            found = questions.amcheck(bench, env, [*args, "--no-dependent-indexes"])
+            if not found:
+                raise TestBroken(
+                    f"the image sorts text otherwise than the source: {moved}; its indexes cannot be checked",
+                    hint="name an image with the source's C library and ICU (`image:`)",
+                )
+    yield questions.amcheck_result("pg_amcheck --all --heapallindexed", found, note)
+
+
+def _result(name: str, wrong: list[str], expected: str, actual: str) -> CheckResult:
+    return CheckResult(
+        kind="identical",
+        name=name,
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=expected,
+        actual=_named(wrong) if wrong else actual,
+    )
+
+
+def _named(items: list[str]) -> str:
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return ", ".join(items[:NAMED]) + more

@@ -1,0 +1,172 @@
+"""The restored cluster in the sandbox: put where a server can run on it, proven to be what was captured, and started
+with settings of our own.
+
+Nothing of the source's configuration decides anything: not its postgresql.conf, pg_hba.conf or keys, which lie there
+unread, nor what ALTER SYSTEM or pg_basebackup has written, which is put aside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ccdr.engines.postgres import server
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.inventory import conf_line
+from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
+from ccdr.engines.postgres.questions import LACKS
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.interfaces import Place
+from ccdr.model import Manifest
+
+HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the cluster is
+PGDATA = f"{HOME}/{CLUSTER}"
+CONF, MORE, HBA, IDENT = (f"/tmp/ccdr-{name}.conf" for name in ("postgresql", "more", "hba", "ident"))  # noqa: S108
+VERIFIED = "/tmp/ccdr-verified"  # noqa: S108
+PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
+# What the source's server had at least, and the log may make use of.
+AT_LEAST = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
+
+# Where the files are ours already, the server runs on them. Else they are copied, once.
+_PLACE = f"""set -e
+from=$1
+if [ -O "$from/{CLUSTER}" ] && [ -w "$from/{CLUSTER}" ]; then
+  ln -sfn "$from" {HOME}
+else
+  mkdir -p {server.DATA}/ccdr
+  cp -r --reflink=auto "$from/{CLUSTER}" {server.DATA}/ccdr/
+  if [ -d "$from/{TABLESPACES}" ]; then cp -r --reflink=auto "$from/{TABLESPACES}" {server.DATA}/ccdr/; fi
+  ln -sfn {server.DATA}/ccdr {HOME}
+fi
+chmod 700 {PGDATA}
+"""
+# Every file that our own manifest names, then every one that PostgreSQL's names, before a server touches any.
+_VERIFY = f"""set -e
+cd {HOME}
+sha256sum --check --quiet --strict -
+pg_verifybackup --quiet {PGDATA}
+echo verified > {VERIFIED}
+"""
+# The settings come on standard input. $1: `recovery` where log beyond the backup's own is to be replayed.
+_START = f"""set -e
+cat > {CONF}
+echo 'local all all trust' > {HBA}
+: > {IDENT}
+cd {PGDATA}
+for name in postgresql.auto.conf standby.signal recovery.signal; do
+  if [ -e "$name" ] && [ ! -e "$name.captured" ]; then mv "$name" "$name.captured"; fi
+done
+: > postgresql.auto.conf
+if [ "$1" = recovery ]; then : > recovery.signal; fi
+pg_ctl -D {PGDATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={CONF}" start
+"""
+_STOP = f"pg_ctl -D {PGDATA} -w -t {PATIENCE} -m fast -s stop"
+_WITHOUT_INDEXES = f"""set -e
+for kind in indexscan indexonlyscan bitmapscan partition_pruning; do echo "enable_$kind = off"; done > {MORE}
+pg_ctl -D {PGDATA} -s reload
+"""
+# By any index or as the database's own.
+COLLATIONS = """\
+select format('%s %s here, %s at the source', name, has, had) from (
+  select c.collname as name, c.collversion as had, pg_collation_actual_version(c.oid) as has from pg_collation c
+  where exists (select from pg_index i where c.oid = any (i.indcollation))
+  union select d.datcollate, d.datcollversion, pg_database_collation_actual_version(d.oid) from pg_database d
+  where d.datname = current_database()) c where had is distinct from has and had is not null order by 1;
+"""
+# The server's word for a copy that is not what it should be.
+_BAD = re.compile(
+    r"WAL ends before (?:end of online backup|consistent recovery point)|could not (?:find|locate) (?:a valid|redo|"
+    r"required)[^\n]*|invalid (?:primary )?checkpoint record|incorrect checksum in control file|"
+    r"could not open file \"(?:base|global|pg_)[^\n]*|requested timeline \d+ does not contain[^\n]*|"
+    r"invalid page in block[^\n]*|WAL contains references to invalid pages|incorrect resource manager data[^\n]*"
+)
+# The image's program cannot read a cluster like this one at all.
+_OTHER = re.compile(
+    r"database files are incompatible with server|could not load library[^\n]*|could not access file[^\n]*|"
+    r"database locale is incompatible[^\n]*|unrecognized configuration parameter[^\n]*|"
+    r"invalid value for parameter[^\n]*"
+)
+
+
+def put_in_place(box: Place, restored: Path) -> None:
+    """Have the fetched cluster stand at HOME, owned by the server's user."""
+    _carried_out(box, _PLACE, box.path(restored), what="putting the cluster in place")
+
+
+def verify(box: Place, manifest: Manifest) -> None:
+    """BackupBad where a file is missing, additional, or not as it was captured."""
+    sums = "".join(f"{digest.sha256}  {name}\n" for name, digest in manifest.files.items())
+    try:
+        box.run(["sh", "-c", _VERIFY], stdin=sums, what="pg_verifybackup")
+    except CommandFailed as error:
+        if error.stalled:
+            raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        if "pg_waldump" in error.stderr and "not found" in error.stderr:
+            raise TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs") from None
+        raise BackupBad(
+            f"the copy is not what was captured: {error}",
+            hint="restore an older snapshot, and run `restic check --read-data` on the repository",
+        ) from None
+
+
+def start(box: Place, settings: Mapping[str, str], *, recovering: bool = False) -> None:
+    """Have a server answer on it, once it has replayed the backup's own log. `recovering`: it goes on from there, as
+    recovery_target_… and restore_command among the settings say. CommandFailed with the end of the server's log where
+    it does not answer: `judged` tells whose fault that is."""
+    found = {**settings, "hba_file": HBA, "ident_file": IDENT, "include_if_exists": MORE}
+    conf = "".join(conf_line(key, value) for key, value in found.items())
+    what = "starting the restored server"
+    argv = ["sh", "-c", _START, "start", "recovery" if recovering else "crash"]
+    try:
+        box.run(argv, stdin=conf, what=what)
+    except CommandFailed as error:
+        said = f"{error.stderr.strip()}\n{server.last_words(box)}"
+        raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=what) from None
+
+
+def answers(box: Place, env: Mapping[str, str]) -> None:
+    """See that the database that checks ask answers. Where the image sorts text otherwise than the source, no query may
+    use an index: it is in the order of the source's libraries. CommandFailed as `start`."""
+    if collations(box, env):
+        _carried_out(box, _WITHOUT_INDEXES, what="setting the restored server")
+
+
+def collations(box: Place, env: Mapping[str, str]) -> str:
+    """Which of the database's collations the image has in another version; empty where it has none."""
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", COLLATIONS]
+    return ", ".join(box.run(argv, env=env, what="asking the restored server").stdout.splitlines()[:3])
+
+
+def checksums(box: Place, settings: Mapping[str, str]) -> list[str]:
+    """What `pg_checksums --check` finds, line by line; nothing where all is well. It wants the server stopped."""
+    _carried_out(box, _STOP, what="stopping the restored server")
+    out = box.run(["pg_checksums", "--check", "-D", PGDATA], ok=(0, 1), what="pg_checksums")
+    start(box, settings)
+    said = [line for line in (out.stderr + out.stdout).splitlines() if line.strip()]
+    return (said or ["exit 1"]) if out.code else []
+
+
+def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:
+    """Why the restored server does not answer: BackupBad for what the copy lacks, TestBroken where the image is to
+    blame, or nobody knows."""
+    log = error.stderr
+    if error.stalled:
+        return TestBroken(str(error), hint="give `limits: no_progress` more time")
+    if lacks := (_OTHER.search(log) or LACKS.search(log)):
+        libraries = manifest.contents["settings"].get("shared_preload_libraries")  # type: ignore[attr-defined]
+        return TestBroken(
+            f"the image cannot run the restored server: {lacks[0]}",
+            hint="name an image that has what the source has (`image:`), or change what its server is started with"
+            + (f": `server_settings: {{shared_preload_libraries: …}}`, {libraries} at the source" if libraries else ""),
+        )
+    if bad := _BAD.search(log):
+        return BackupBad(f"the restored server does not start: {bad[0]}", hint="restore an older snapshot")
+    return TestBroken(f"the restored server does not start: {error}", hint="see what it says")
+
+
+def _carried_out(box: Place, script: str, *args: str, what: str) -> None:
+    try:
+        box.run(["sh", "-c", script, "sh", *args], what=what)
+    except CommandFailed as error:
+        raise TestBroken(str(error), hint="see what it says; give `limits: no_progress` more time") from None

@@ -1,0 +1,141 @@
+"""Method `physical`: a base backup of the whole server, restored file by file.
+
+Nothing is parsed and no index is built, so it is the quickest to restore; it comes back on the same major version and
+architecture alone, and carries along whatever damage the source's own files have, for `integrity` to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdr.engines.postgres import server
+from ccdr.engines.postgres.connection import major_of
+from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.physical import checks, cluster, rights
+from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
+from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
+from ccdr.model import CheckResult, FileDigest, Look, Manifest
+
+if TYPE_CHECKING:
+    from ccdr.engines.postgres.engine import Postgres
+
+
+@dataclass(frozen=True)
+class Physical:
+    """`Method` for a whole server."""
+
+    asset: Postgres
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return ("psql", "pg_basebackup")
+
+    @property
+    def source_name(self) -> str:
+        """A cluster is not its database of the same name."""
+        return f"cluster of {self.asset.connection.database}"
+
+    @property
+    def size_sql(self) -> str:
+        return """(select coalesce(sum(pg_database_size(oid)), 0) from pg_database
+            where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        return rights.looks(source, self.asset.connection)
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        asset = self.asset
+        options = [f"--checkpoint={asset.checkpoint}"]
+        if asset.max_rate:
+            options.append(f"--max-rate={min(max(asset.max_rate >> 10, 32), 2**20)}k")
+        env = asset.connection.environment(source.credentials)
+        return BaseBackup(source.place, env, self.source_name, options, tools).capture(into)
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        contents: Mapping[str, Any] = manifest.contents
+        held = int(contents["bytes"]) + sum(d.bytes for d in manifest.files.values())
+        return SandboxNeeds(
+            bytes=int(held * 1.1) + 2**30,
+            memory=self._memory,
+            user="postgres",
+            major=major_of(Inventory(contents).version),
+            data_dir=server.DATA,
+            in_place=(CLUSTER, TABLESPACES),
+        )
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        """The server is the restored one: there is none before the load."""
+        return server.fitting_version(box, Inventory(manifest.contents).version)
+
+    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
+        try:
+            backup = read_backup_manifest(restored / CLUSTER / NAME)
+        except (OSError, ValueError) as error:
+            raise BackupBad(f"the backup's own manifest cannot be read: {error}") from None
+        return {**{f"{CLUSTER}/{name}": digest for name, digest in backup.files.items()}, **manifest.files}
+
+    @property
+    def as_files(self) -> str:
+        return f"the server's data directory ({CLUSTER}/) and its tablespaces, ready to be started"
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        self.prepare(box, restored, manifest)
+        try:
+            cluster.start(box, self.settings(manifest))
+            cluster.answers(box, self.restored_env(manifest))
+        except CommandFailed as error:
+            raise cluster.judged(error, manifest) from None
+
+    @staticmethod
+    def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
+        """Have the cluster stand where a server can run on it, proven to be what was captured."""
+        cluster.put_in_place(box, restored)
+        cluster.verify(box, manifest)
+
+    def settings(self, manifest: Manifest) -> dict[str, str]:
+        """The sandbox's postgresql.conf."""
+        asset, inventory = self.asset, Inventory(manifest.contents)
+        captured: Mapping[str, str] = inventory.facts["settings"]
+        found = server.settings(
+            self._memory,
+            throwaway=asset.settings == "throwaway",
+            timezone=inventory.timezone,
+            lc_monetary=inventory.lc_monetary,
+        )
+        for name in cluster.AT_LEAST:
+            found[name] = str(max(int(captured[name]), int(found.get(name, 0))))
+        if libraries := captured.get("shared_preload_libraries"):
+            found["shared_preload_libraries"] = libraries
+        found["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
+        return found | asset.server_settings
+
+    @property
+    def _memory(self) -> int:
+        return self.asset.memory or server.MEMORY
+
+    def restored_env(self, manifest: Manifest) -> Mapping[str, str]:
+        inventory = Inventory(manifest.contents)
+        superusers: list[str] = inventory.facts["superusers"] or []
+        if not superusers:
+            raise TestBroken(
+                "no superuser of the restored server may log in",
+                hint="let one log in at the source: ALTER ROLE … LOGIN; what it may reach is for pg_hba.conf to say",
+            )
+        user = inventory.bootstrap if inventory.bootstrap in superusers else superusers[0]
+        return server.environment(user, inventory.database, inventory.version)
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        return checks.identical(bench, self.restored_env(bench.manifest))
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        manifest = bench.manifest
+        return checks.integrity(bench, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)

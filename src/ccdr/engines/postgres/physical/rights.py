@@ -1,0 +1,97 @@
+"""What the client's role may do at the source: all that a base backup asks for, and what it then holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ccdr.engines.postgres.connection import PSQL, Connection
+from ccdr.engines.postgres.inventory import conninfo
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Source
+from ccdr.model import Look
+
+RIGHTS = """\
+select jsonb_build_object(
+  'replication', rolreplication or rolsuper,
+  'superuser', rolsuper,
+  'reads_roles', has_table_privilege('pg_authid', 'select'),
+  'reads_settings', rolsuper or pg_has_role('pg_read_all_settings', 'usage'),
+  'senders', current_setting('max_wal_senders')::int,
+  'wal_level', current_setting('wal_level'),
+  'data_checksums', current_setting('data_checksums') = 'on',
+  'unlogged', (select count(*) from pg_class where relpersistence = 'u' and relkind = 'r'),
+  'tables', (select count(*) from pg_class where relkind in ('r', 'm') and relpersistence <> 't' and oid >= 16384),
+  'databases', (select count(*) from pg_database where datallowconn))
+from pg_roles where rolname = current_user
+"""
+SENDERS = 2  # one for the files, one for the log beside them
+
+
+def looks(source: Source, connection: Connection) -> Iterator[Look]:
+    env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
+    facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
+    refusal = None
+    if facts["replication"]:
+        replication = [*PSQL, "-d", f"{conninfo(connection.database)} replication=true", "-c", "IDENTIFY_SYSTEM"]
+        try:
+            source.place.run(replication, env=env, what="connecting for replication")
+        except CommandFailed as error:
+            refusal = error.stderr.strip()
+    yield from judged(facts, connection, refusal)
+
+
+def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
+    """`refusal`: what the server said to a connection for replication."""
+    what, user = "rights to read", connection.user
+    if not facts["replication"]:
+        said = f"{user} may not take a base backup: it lacks REPLICATION"
+        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {user} REPLICATION;")
+    elif refusal is not None:
+        where = "local" if connection.socket else "hostssl" if connection.verified_tls else "host"
+        line = f"{where} replication {user} " + ("" if connection.socket else "ADDRESS ") + "scram-sha-256"
+        yield Look.fail(what, refusal, f"let it in, in pg_hba.conf: {line}; then SELECT pg_reload_conf();")
+    elif not facts["tables"]:
+        said = f"the database {connection.database} holds no table"
+        yield Look.fail(what, said, "name the one that matters in `connection:`: checks ask it")
+    else:
+        yield Look.ok(what, f"{user} may copy the whole server: {facts['databases']} databases")
+    if facts["wal_level"] == "minimal" or facts["senders"] < SENDERS:
+        said = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
+        yield Look.fail("base backups", said, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart")
+    if not facts["data_checksums"]:
+        yield Look.warn(
+            "page checksums",
+            "off: damage in the source's own files is copied along, and seen late",
+            "with the server stopped: pg_checksums --enable",
+        )
+    if facts["unlogged"]:
+        said = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
+        yield Look.warn("unlogged tables", said, "ALTER TABLE … SET LOGGED, where they matter")
+    yield _beyond(facts, user)
+
+
+def _beyond(facts: Mapping[str, Any], user: str) -> Look:
+    """Whoever may copy every file has read everything already; it need not be able to write."""
+    what = "rights to write"
+    if facts["superuser"]:
+        return Look.warn(
+            what,
+            f"{user} is a superuser: whoever has its password may change everything",
+            "back up as a role that only reads: CREATE ROLE … LOGIN REPLICATION;"
+            " GRANT pg_read_all_data, pg_monitor TO …;",
+        )
+    lacks = [
+        role
+        for role, has in (("pg_read_all_data", facts["reads_roles"]), ("pg_monitor", facts["reads_settings"]))
+        if not has
+    ]
+    if lacks:
+        return Look.warn(
+            what,
+            f"{user} may change nothing, and sees less than its copy holds: not all can be compared later",
+            f"as a superuser: GRANT {', '.join(lacks)} TO {user};",
+        )
+    return Look.ok(what, f"{user} may change nothing")
