@@ -24,6 +24,7 @@ from ccdr.plans import LoadedPlan, load_named
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job, Services
 from ccdr.wiring import services
+from tests.repositories import new_repository
 
 PASSWORD = "correct horse battery staple"
 
@@ -118,10 +119,15 @@ class Ran:
 
 @dataclass
 class Site:
-    """A directory with plans, restore tests, state and a local repository, and `ccdr` run on it."""
+    """A directory with plans, restore tests, state and a local repository, and `ccdr` run on it.
+
+    The first plan brings an empty repository that opens at once (see `tests/repositories.py`). `bare`: it does not, where
+    the test is about a repository that is not there, or about the backup that makes it.
+    """
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
@@ -143,11 +149,19 @@ class Site:
         path.chmod(mode)
         return path
 
+    def with_repository(self) -> Site:
+        """Have an empty repository, if there is none."""
+        if not self.repo.exists():
+            new_repository(self.repo, PASSWORD)
+        return self
+
     def plan(self, assets: str, *, name: str = "p", repository: str | None = None, extra: str = "") -> None:
         """Write plans/<name>.yaml; `assets` is YAML, indented as it pleases."""
         url = repository or f"{{url: {self.repo}, password_file: key}}"
         head = f"plan: {name}\nservice: A test\nowner: ops@example.test\nobjectives: {{rpo: 1h, rto: 30m, mtd: 4h}}\n"
         body = textwrap.indent(textwrap.dedent(assets).strip("\n"), "  ")
+        if not repository and not self.bare and not any((self.root / "plans").glob("*.yaml")):
+            self.with_repository()
         self.write(f"plans/{name}.yaml", f"{head}repository: {url}\n{extra}assets:\n{body}\n")
 
     def crm(self, source: Source, database: str, extra: str = "", checks: str = CRM_CHECKS, **kwargs: Any) -> None:

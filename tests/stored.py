@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from ccdr.demo.store import Store
@@ -14,15 +12,6 @@ from ccdr.state import State
 from tests.harness import PASSWORD, Site
 
 LONG_AGO = 1_700_000_000  # a settled modification time
-
-
-@functools.cache
-def _initialised() -> Path:
-    """A repository with nothing in it: restic takes seconds to make its key."""
-    root = Path(tempfile.mkdtemp(prefix="ccdr-test-repo-"))
-    (root / "key").write_text(PASSWORD + "\n")
-    restic_of(root, "init")
-    return root / "repo"
 
 
 def restic_of(root: Path, *args: str, check: bool = True) -> str:
@@ -39,9 +28,8 @@ def restic_of(root: Path, *args: str, check: bool = True) -> str:
 
 
 def with_repository(site: Site) -> Site:
-    """Give a new site an empty repository of its own."""
-    shutil.copytree(_initialised(), site.repo)
-    return site
+    """Give a new site an empty repository, before there is a plan of it."""
+    return site.with_repository()
 
 
 def settled_file(path: Path, contents: bytes, at: float = LONG_AGO) -> Path:

@@ -87,7 +87,7 @@ def test_every_command_has_help_with_examples_and_exit_status(command: str, tmp_
 
 
 def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
-    own = Site(tmp_path)
+    own = Site(tmp_path, bare=True)
     two_assets(own, tree)
     dry = own.run("backup", "p", "--dry-run")
     assert dry.code == 0 and [b["asset"] for b in dry.json["would_back_up"]] == ["one", "two"]
@@ -154,7 +154,7 @@ def test_status_json(site: Site) -> None:
 
 
 def test_status_of_what_was_never_done(tree: Path, tmp_path: Path) -> None:
-    own = Site(tmp_path)
+    own = Site(tmp_path, bare=True)
     two_assets(own, tree)
     done = own.run("status")
     (asset, _) = done.json["plans"][0]["assets"]

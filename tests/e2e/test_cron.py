@@ -26,7 +26,9 @@ ASSET = """
 HOURLY = f"{(datetime.now(UTC) - timedelta(minutes=10)).minute} * * * *"
 NEVER = "upkeep: {prune: 0 5 1 1 *, check: 0 6 1 1 *}\n"
 LOOK = "restore_test: c\nchecks:\n  - {kind: identical}\n"
-IN_SANDBOX = LOOK + "  - {kind: command, name: slow, argv: [sleep, '60']}\n"
+# A check that is under way until somebody ends it; the other asset's may have begun a while before.
+PATIENT = "limits: {lock_wait: 1s, no_progress: 5m}"
+IN_SANDBOX = LOOK + "  - {kind: command, name: slow, argv: [sleep, '300']}\n"
 
 
 @pytest.fixture
@@ -39,9 +41,9 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def planned(site: Site, checks: str = LOOK) -> None:
+def planned(site: Site, checks: str = LOOK, limits: str = LIMITS) -> None:
     site.write("restore_tests/c.yaml", checks)
-    assets = "".join(ASSET.format(name=n, tree=site.root / "tree", limits=LIMITS, cron=HOURLY) for n in "ab")
+    assets = "".join(ASSET.format(name=n, tree=site.root / "tree", limits=limits, cron=HOURLY) for n in "ab")
     site.plan(assets, extra=NEVER)
 
 
@@ -108,7 +110,7 @@ def test_two_crons_at_once(site: Site) -> None:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_run_that_is_told_to_end_leaves_nothing(site: Site, jobs: str) -> None:
-    planned(site, IN_SANDBOX)
+    planned(site, IN_SANDBOX, PATIENT)
     site.run("run")
     an_hour_passes(site)
     process = site.start("run", "-v", "--jobs", jobs)
@@ -126,7 +128,7 @@ def test_a_run_that_is_told_to_end_leaves_nothing(site: Site, jobs: str) -> None
 
 
 def test_what_a_killed_run_has_left_goes_with_the_next(site: Site) -> None:
-    planned(site, IN_SANDBOX)
+    planned(site, IN_SANDBOX, PATIENT)
     site.run("run")
     an_hour_passes(site)
     process = site.start("run", "-v")

@@ -132,7 +132,7 @@ def test_repository_that_vanished_and_one_that_never_was(twin: Site) -> None:
     done = twin.run("doctor")
     assert (done.code, state_of(done, "repository")) == (1, "FAIL"), done
     (twin.root / "new").mkdir()
-    new = Site(twin.root / "new")
+    new = Site(twin.root / "new", bare=True)
     new.recordings(twin.root / "tree")
     an_rpo_that_can_be_met(new)
     done = new.run("doctor")

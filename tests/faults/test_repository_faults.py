@@ -364,7 +364,7 @@ def test_empty_mount_point_is_not_filled(twin: Site) -> None:
 
 
 def test_new_plan_gets_a_repository(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+    site = Site(tmp_path, bare=True)
     settled_file(tmp_path / "tree" / "a.wav", b"a voice")
     site.recordings(tmp_path / "tree")
     site.backed_up()

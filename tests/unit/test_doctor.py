@@ -41,6 +41,7 @@ def states(looks: Iterable[Look]) -> list[Health]:
 @pytest.fixture
 def plain(site: Site) -> Site:
     """A plan for a tree, in a repository that is not there yet."""
+    site.bare = True
     settled_file(site.root / "tree" / "a.wav", b"sound")
     site.recordings(site.root / "tree")
     return site

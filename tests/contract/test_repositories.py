@@ -1,0 +1,49 @@
+"""The repositories that tests use are what `restic init` makes, but for the time that their key takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.harness import PASSWORD
+from tests.repositories import COST, new_repository
+
+
+def restic(at: Path, *args: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "RESTIC_PASSWORD": password}
+    return subprocess.run(
+        ["restic", "-r", str(at), "--no-cache", *args], env=env, capture_output=True, text=True, check=False
+    )
+
+
+def held(at: Path) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
+    """The configuration, the key file, and what lies where, but for the directories of packs."""
+    (key,) = (at / "keys").iterdir()
+    config = json.loads(restic(at, "cat", "config").stdout)
+    return config, json.loads(key.read_bytes()), {p.name for p in at.iterdir()}
+
+
+def test_a_tests_repository_is_one_that_restic_could_have_made(tmp_path: Path) -> None:
+    ours, theirs = new_repository(tmp_path / "ours", PASSWORD), tmp_path / "theirs"
+    assert restic(theirs, "init").returncode == 0
+    (config, key, files), (its_config, its_key, its_files) = held(ours), held(theirs)
+    assert config["version"] == its_config["version"] and set(config) == set(its_config)
+    assert set(key) == set(its_key) and key["kdf"] == its_key["kdf"] and len(key["data"]) == len(its_key["data"])
+    assert files == its_files
+    assert {name: key[name] for name in COST} == COST and its_key["N"] > 1000 * COST["N"], "only this differs"
+
+
+def test_it_keeps_data_and_opens_with_its_own_password_only(tmp_path: Path) -> None:
+    at, other = (new_repository(tmp_path / name, PASSWORD) for name in ("one", "other"))
+    (tmp_path / "voice").write_bytes(os.urandom(100_000))
+    assert restic(at, "backup", str(tmp_path / "voice")).returncode == 0
+    checked = restic(at, "check", "--read-data")
+    assert checked.returncode == 0, checked.stderr
+    assert restic(at, "restore", "latest", "--target", str(tmp_path / "back")).returncode == 0
+    (back,) = (p for p in (tmp_path / "back").rglob("voice") if p.is_file())
+    assert back.read_bytes() == (tmp_path / "voice").read_bytes()
+    assert restic(at, "cat", "config", password="not " + PASSWORD).returncode == 12
+    assert held(at)[0]["id"] != held(other)[0]["id"], "no two share a cache"
