@@ -17,6 +17,7 @@ import pytest
 from tests.e2e import test_sources
 from tests.e2e.test_sources import KEEPER_PASSWORD, Server
 from tests.harness import Quiet, Ran, Site, Source
+from tests.repositories import new_repository
 from tests.stored import LONG_AGO, settled_file
 
 from ccdr.demo.recordings import SOUNDS
@@ -52,9 +53,16 @@ def following(done: Ran) -> list[list[str]]:
     return [words[1:] for words in commands]
 
 
-def proven(here: Path, made: Ran) -> list[dict[str, Any]]:
-    """Run what init says comes next: stored, restored, PASS. The tests' results."""
+def proven(here: Path, made: Ran, *, bare: bool = False) -> list[dict[str, Any]]:
+    """Run what init says comes next: stored, restored, PASS. The tests' results.
+
+    `bare`: the backup makes the repository; else there is one that opens at once.
+    """
     backup, test = following(made)
+    if not bare:
+        key = next(here.rglob("*.key"))
+        assert [p.name for p in here.rglob("*.key")] == [key.name]
+        new_repository(here / "ccdr-repository" / backup[-1], key.read_text().strip())
     done = ccdr(here, *backup)
     assert done.code == 0, done
     done = ccdr(here, *test, "--json")
@@ -82,7 +90,7 @@ def test_three_commands_from_an_address_to_a_proven_restore(here: Path, source: 
     made = ccdr(here, "init", url(source, database), str(here / "etc"), "--name", "centre")
     assert made.code == 0, made
     assert lint(here) == []
-    results = proven(here, made)
+    results = proven(here, made, bare=True)
     assert [r["asset"] for r in results] == [database, "etc"]
     kinds = [check["kind"] for check in results[0]["checks"]]
     assert {"identical", "integrity", "rows", "freshness"} <= set(kinds)
