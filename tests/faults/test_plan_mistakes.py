@@ -207,14 +207,14 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("8333", "83333", [f"7: repository.url: is not an address, {URLS}"]),
     ("s3:http://127.0.0.1:8333/ccdr-outbound", "'s3:'", [f"7: repository.url: names no place after s3:, {URLS}"]),
     # -- engines
-    ("engine: files", "engine: file", ["20: assets.recordings.engine: is not a known engine, did you mean files? expected one of files, postgres"]),
-    ("engine: files", "engine: 5", ["20: assets.recordings.engine: is not a known engine, expected one of files, postgres"]),
-    ("    engine: files\n", "", ["19: assets.recordings.engine: is missing, expected one of files, postgres"]),
+    ("engine: files", "engine: file", ["20: assets.recordings.engine: is not a known engine, did you mean files? expected one of …"]),
+    ("engine: files", "engine: 5", ["20: assets.recordings.engine: is not a known engine, expected one of …"]),
+    ("    engine: files\n", "", ["19: assets.recordings.engine: is missing, expected one of …"]),
     (
         "    engine: files\n    paths: [/var/spool/recordings]",
         "    engine: oracle\n    paths: [spool]\n    memory: 4\n    sid: x\n    backup: {shedule: x}",
         [
-            "20: assets.recordings.engine: is not a known engine, expected one of files, postgres",
+            "20: assets.recordings.engine: is not a known engine, expected one of …",
             "21: assets.recordings.paths[0]: is not an absolute path…",
             "22: assets.recordings.memory: is not a size, expected one like 512MiB or 4GiB",
             "23: assets.recordings.sid: unknown key, expected one of …",
@@ -226,7 +226,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "engine: postgres\n    connection: {host: 127.0.0.1, port: 5432, user: ccdr",
         "engine: postgre\n    connection: {host: 127.0.0.1, port: many",
         [
-            "14: assets.crm.engine: is not a known engine, did you mean postgres? expected one of files, postgres",
+            "14: assets.crm.engine: is not a known engine, did you mean postgres? expected one of …",
             "15: assets.crm.connection.port: is text, expected a whole number from 1 to 65535",
             "15: assets.crm.connection.user: is missing, expected text",
         ],
@@ -241,9 +241,9 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "checks: [recordings]",
         "checks: [recordings, crm]",
         [
-            "22: assets.recordings.restore_test.checks[1]: has the check rows, which is for …",
-            "22: assets.recordings.restore_test.checks[1]: has the check freshness, which is for …",
-            "22: assets.recordings.restore_test.checks[1]: has the check sql, which is for …",
+            "22: assets.recordings.restore_test.checks[1]: has the check rows, which asks by SQL and is not for files",
+            "22: assets.recordings.restore_test.checks[1]: has the check freshness, which asks by SQL and is not for files",
+            "22: assets.recordings.restore_test.checks[1]: has the check sql, which asks by SQL and is not for files",
         ],
     ),
 ]
