@@ -19,6 +19,7 @@ BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 NOT_BEGUN = "not_begun"
 DUTIES = "duties"
+LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"

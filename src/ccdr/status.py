@@ -12,14 +12,14 @@ from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
-from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Record
+from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import second_due
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
-from ccdr.shipping.ship import SHIP, STOPPED
+from ccdr.shipping.ship import SHIP
 from ccdr.trouble import Problem, Trouble
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"

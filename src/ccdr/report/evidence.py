@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.history import DUTIES, Record
+from ccdr.history import DUTIES, LOGS, STOPPED, Record
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
@@ -69,6 +69,9 @@ class AssetEvidence:
     first_seen: datetime
     points: dict[str, Point] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    logged: list[Point] = field(default_factory=list)  # of shipped log that a base leads on to
+    recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
+    torn: bool = False  # log is missing since the newest base
     proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself
     last: dict[str, Run] = field(default_factory=dict)  # by verb
     last_good: dict[str, Run] = field(default_factory=dict)
@@ -91,10 +94,14 @@ class AssetEvidence:
             stored = run.outcome in GOOD and run.snapshot and run.ended
             if stored and (consistent := _moment(run.consistent)):
                 self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
+                self.torn = False
         elif verb == TEST:
             own = mapping(record.get("snapshot")).get("verdict")
             if own in ("PASS", "FAIL") and run.snapshot:
                 self.proven[run.snapshot] = own
+            reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
+            if run.outcome == "PASS" and reached is not None:
+                self.recovered.append(Point(reached, run.ended or run.started))
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
@@ -253,11 +260,30 @@ class Evidence:
             run.outcome = "FAILED" if run.verb in (BACKUP, "prune") else "INCONCLUSIVE"
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
+        elif kind == LOGS:
+            if not self._shipped(record):
+                return
+            run.reason = text(record.get("trouble")) or "log is missing"
+            run.body = record
         elif kind == DUTIES and run.plan is not None:
             plan = self.plans[run.plan]
             before = plan.duties or {}
             plan.duties = {str(verb): before.get(str(verb), time) for verb in listing(record.get("verbs"))}
         self._conclude(run, record)
+
+    def _shipped(self, record: Record) -> bool:
+        """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
+        counts from the next base on."""
+        asset = self.assets.get((str(record["plan"]), str(record["asset"])))
+        gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
+        if asset is not None:
+            asset.torn = asset.torn or bool(gaps)
+            if asset.points and not asset.torn and since is not None:
+                asset.logged += [
+                    Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
+                    for point, usable in filter(_pair, listing(record.get("points")))
+                ]
+        return bool(gaps) or record.get("trouble") not in (None, STOPPED)
 
     def _conclude(self, run: Run, record: Record | None) -> None:
         plan, asset, verb = run.plan, run.asset, run.verb
@@ -347,6 +373,10 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def listing(value: Any) -> list[Any]:
     return value if type(value) is list else []
+
+
+def _pair(value: Any) -> bool:
+    return type(value) is list and len(value) == 2 and all(type(v) in (int, float) and abs(v) < 1e9 for v in value)
 
 
 def _moment(value: Any) -> datetime | None:

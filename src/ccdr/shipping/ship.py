@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
+from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import LogMark, Progress, Segment, Session, Source
 from ccdr.interrupts import tick
 from ccdr.model import human_bytes, rfc3339
@@ -25,10 +26,8 @@ from ccdr.shipping.standing import Standing, directory, read_standing, write_sta
 from ccdr.state import Run, remove_tree, write_durably
 from ccdr.storage.restic import Restic
 
-LOGS = "log.shipped"  # kind of record
 SHIP = "ship"  # the lock's verb
 LOCK_WAIT = 300.0  # seconds that old log may take to be removed
-STOPPED = "stopped"
 HOLD = 30.0  # seconds that a mark may take to be received
 STORE_WAIT = 120.0  # seconds without a byte stored: the receiver goes on meanwhile
 CLOSE_BYTES, CLOSE_AFTER = 512 * 2**20, timedelta(hours=1)  # when a batch is closed

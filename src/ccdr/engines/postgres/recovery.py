@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.errors import BackupBad, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
 
-Start = Callable[[Mapping[str, str]], None]  # has the restored server answer, with these settings besides its own
+Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
 
+# The server promotes itself once it has reached the target; one that cannot reach it ends.
+_WAIT = """until [ "$(psql -XwqAt -c 'select pg_is_in_recovery()' 2>/dev/null)" = f ]; do
+  pg_ctl -D "$1" status >/dev/null || exit 9
+  sleep 0.1
+done
+"""
+ENDED = 9
 PAGE_HEADER = 40  # bytes that a position may differ by where it lies at a page's edge
 _RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(?P<bytes>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),")
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
-_MISSING = re.compile(r"(?:requested WAL segment|WAL file) \S+|could not (?:open|find)[^\n]*[0-9A-F]{24}[^\n]*")
 # Records from the segment on, the last few; where the log ends it says so and fails, which is expected.
 _TAIL = 'pg_waldump -p "$1" "$2" 2>/dev/null | tail -n 1'
 SAID = """\
@@ -50,34 +57,55 @@ def settings(log: str, target: Target, skew: float, last: str) -> dict[str, str]
     return found
 
 
-def recover(
-    box: Place, start: Start, env: Mapping[str, str], log: str, segments: list[str], target: Target, skew: float
-) -> Reached:
+@dataclass(frozen=True)
+class Server:
+    """The restored one: `first` puts the base in place and has it begin, `again` only that; `data` is its directory
+    in the sandbox, `said` gives the end of its log, `env` is how it is reached."""
+
+    box: Place
+    first: Start
+    again: Start
+    data: str
+    said: Callable[[], str]
+    env: Mapping[str, str]
+
+    def to(self, start: Start, settings: Mapping[str, str]) -> bool:
+        """Has it reached the target? False where its log ends before."""
+        start(settings)
+        try:
+            self.box.run(["sh", "-c", _WAIT, "wait", self.data], env=self.env, what="recovery")
+        except CommandFailed as error:
+            if error.code != ENDED:
+                raise
+            if _NOT_REACHED in (said := self.said()):
+                return False
+            raise BackupBad(
+                f"recovery broke off: {said}", hint="recover to an earlier time, and back up again"
+            ) from None
+        return True
+
+
+def recover(server: Server, log: str, segments: list[str], target: Target, skew: float) -> Reached:
     """Bring the loaded base to the target. `segments` are the log's own, in order. BackupBad where the log does not
     hold what it should; UsageProblem where the point that is asked for is not in it."""
-    last, end = _end_of(box, log, segments)
+    last, end = _end_of(server.box, log, segments)
     if target.position is not None and number(end) + PAGE_HEADER < number(target.position):
         raise BackupBad(
             f"the log ends at {end}, and was stored as reaching to {target.position}",
             hint="recover to an earlier time, and back up again",
         )
-    try:
-        start(settings(log, target, skew, last))
-    except CommandFailed as error:
-        if _NOT_REACHED not in str(error):
-            raise
+    if not server.to(server.first, settings(log, target, skew, last)):
         if target.name is not None:
             raise UsageProblem(
                 f"the log has no point named {target.name!r}", hint="`select pg_create_restore_point('…')` makes one"
-            ) from None
-        if target.time is None:
+            )
+        # Nothing was committed after that time: then all of the log lies before it.
+        if target.time is None or not server.to(server.again, settings(log, Target(), skew, last)):
             raise BackupBad(
                 f"recovery ended before the log's last record at {last}",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",
-            ) from None
-        # Nothing was committed after that time: then all of the log lies before it.
-        start(settings(log, Target(), skew, last))
-    return _reached(box, env, target, skew)
+            )
+    return _reached(server.box, server.env, target, skew)
 
 
 def _end_of(box: Place, log: str, segments: list[str]) -> tuple[str, str]:

@@ -135,7 +135,7 @@ class Wal:
         return manifest.method == "physical"
 
     def needed_from(self, manifest: Manifest) -> str:
-        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])
+        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["end_lsn"])
         assert isinstance(timeline, int)
         high, _, low = lsn.partition("/")
         return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"

@@ -1,0 +1,340 @@
+"""A source's log, shipped and recovered by: what is claimed is never more than what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import _image
+from tests.harness import Quiet, Ran, Site, containers, eventually
+from tests.primary import Primary, primary
+
+from ccdr.engines.postgres.recovery import number
+from ccdr.engines.postgres.wal import SEGMENT_BYTES
+from ccdr.model import rfc3339, utc
+from ccdr.services import Job
+from ccdr.shipping.shelf import log_repository, shelf_of, tags
+from ccdr.shipping.ship import ship
+from ccdr.storage import upkeep as storage
+from ccdr.storage.restic import Restic
+
+INTERVAL = 2.0
+CHECKS = """\
+restore_test: crm
+checks:
+  - {kind: identical}
+  - {kind: rows, table: call, at_least: 1}
+"""
+SMALL = """
+create table call (id int primary key, note text, at timestamptz not null default clock_timestamp());
+insert into call (id, note) select n, 'call ' || n from generate_series(1, 100) n;
+"""
+
+
+def plan(site: Site, source: Primary, shipping: str = "{interval: 2s, canary: {every: 1s}}") -> None:
+    site.write("restore_tests/crm.yaml", CHECKS)
+    site.plan(
+        f"crm:\n  engine: postgres\n  method: physical\n"
+        f"  connection: {{host: {source.sockets}, user: postgres, database: postgres}}\n"
+        f"  log_shipping: {shipping}\n"
+        f'  backup: {{schedule: "0 1 * * *"}}\n  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}'
+    )
+
+
+@contextlib.contextmanager
+def shipping(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """`ccdr ship p`, once it has stored something."""
+    before = standing(site).get("usable")
+    process = site.start("ship", "p")
+    try:
+        assert eventually(lambda: standing(site).get("usable") != before, 60), process.poll()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+        assert "Traceback" not in said, said
+
+
+def standing(site: Site) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        found: dict[str, Any] = json.loads((site.state / "shipping/p/crm/standing.json").read_text())
+        return found
+    return {}
+
+
+def recovered(site: Site, at: str, *options: str) -> Ran:
+    return site.run("test", "p", "--at", at, *options)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Primary]:
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=1GB") as made:
+        made.psql(SMALL)
+        yield made
+
+
+@pytest.fixture
+def shipped(site: Site, source: Primary) -> Site:
+    """Its log is shipped from before its base backup on."""
+    plan(site, source)
+    ship_once(site)
+    site.backed_up()
+    return site
+
+
+def now(source: Primary) -> datetime:
+    return datetime.fromisoformat(source.psql("select clock_timestamp()").replace(" ", "T"))
+
+
+def back(done: Ran, sql: str) -> str:
+    """What the kept sandbox of a recovery answers; it is removed then."""
+    name = f"ccdr-{done.json['run']}"
+    argv = ["docker", "exec", name, "psql", "-XqAt", "-h", "/ccdr/run", "-U", "postgres", "-d", "postgres", "-c", sql]
+    try:
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+
+
+def ship_once(site: Site) -> None:
+    """Everything that the source has written by now."""
+    ship(Job(site.loaded(), "crm"), site.services(), Quiet(), once=True)
+
+
+def note(source: Primary, text: str) -> datetime:
+    """A row; and a moment right after its commit, before which there is no other."""
+    source.psql(f"insert into call (id, note) select max(id) + 1, '{text}' from call")
+    when = now(source)
+    time.sleep(0.05)
+    return when
+
+
+def lost_and_reached(done: Ran, source: Primary, killed: datetime) -> tuple[list[datetime], datetime]:
+    """When what did not come back was acknowledged, and the point that ccdr says was reached."""
+    there = {tuple(map(int, line.split("|"))) for line in back(done, "table acknowledged").splitlines()}
+    acknowledged = source.acknowledged()
+    assert len(acknowledged) > 300 and there
+    reached = utc(done.json["recovery"]["reached"]["at"])
+    assert reached < killed
+    return sorted(when for commit, when in acknowledged.items() if commit not in there), reached
+
+
+def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: Primary) -> None:
+    """Whatever was acknowledged before the point that was reached is there, and little of what came after it is."""
+    with shipping(shipped) as process, source.commits(200):
+        time.sleep(2 * INTERVAL)
+        process.kill()  # together with its spool
+        killed = source.kill()
+    shutil.rmtree(shipped.state / "shipping")
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    lost, reached = lost_and_reached(done, source, killed)
+    assert lost and lost[0] > reached, "never more than it says"
+    assert lost[0] - reached < timedelta(seconds=2), "and not much less"
+    assert done.json["rpo"]["achieved_s"] >= (killed - lost[0]).total_seconds()
+
+
+def test_a_source_that_dies_alone_has_lost_next_to_nothing(shipped: Site, source: Primary) -> None:
+    """What was received is stored although the source is gone."""
+    with shipping(shipped), source.commits(200):
+        time.sleep(INTERVAL)
+        killed = source.kill()
+        assert eventually(lambda: standing(shipped)["trouble"] is not None, 30)
+        before = standing(shipped)["usable"]
+        assert eventually(lambda: standing(shipped)["usable"] != before, 30)
+    shipped.ledger_holds()
+    assert [r["trouble"] for r in shipped.records("log.shipped")][-2:-1] != [None]
+    found = shipped.run("status")
+    assert found.code == 1 and "log is not shipped" in found.stdout
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done
+    lost, reached = lost_and_reached(done, source, killed)
+    assert all(when > reached for when in lost) and killed - reached < timedelta(seconds=2)
+
+
+def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
+    first = note(source, "first")
+    second = note(source, "second")
+    source.psql("select pg_create_restore_point('before-migration')")
+    third = note(source, "third")
+    ship_once(shipped)
+    rows = "select string_agg(note, ' ' order by id) from call where id > 100"
+    for at, expected in (
+        (first.isoformat(), "first"),
+        (second.isoformat(), "first second"),
+        ("before-migration", "first second"),
+        (third.isoformat(), "first second third"),  # after which nothing was committed
+        ("latest", "first second third"),
+    ):
+        done = recovered(shipped, at, "--keep")
+        assert (done.json["verdict"], done.json["recovery"]["target"] != "") == ("PASS", True), (at, done)
+        assert back(done, rows) == expected, at
+    assert done.json["recovery"]["reached"]["last_commit"]
+
+
+def test_what_no_log_holds_cannot_be_reached(shipped: Site, source: Primary) -> None:
+    """Nothing is tested then: neither green nor red."""
+    note(source, "first")
+    ship_once(shipped)
+    for at in ("no-such-point", "2031-01-01T00:00:00Z", "2001-01-01T00:00:00Z"):
+        done = recovered(shipped, at)
+        assert done.code == 2, (at, done)
+    assert shipped.records("restore_test.end")[-1]["verdict"] == "SKIPPED"
+
+
+def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, source: Primary) -> None:
+    for text in ("first", "second", "third"):
+        note(source, text)
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    assert len(shelf.batches) >= 3
+    torn = shelf.batches[-2]
+    storage.forget(log_repo(shipped), [torn.id, *(b.id for b in shelf.spare)])
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert (
+        torn.begins in done.json["reason"]
+        or str(torn.last) in done.json["reason"]
+        or "missing between" in done.json["reason"]
+    )
+    # A new base lies behind the gap.
+    assert shipped.run("backup", "p").code == 0
+    ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
+    """Somebody who can write to the repository stores the newest batch again, its log cut short."""
+    note(source, "first")
+    source.psql("select pg_switch_wal()")
+    note(source, "second")
+    ship_once(shipped)
+    repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
+    batch = shelf_of(job, repo).batches[-1]
+    copy = tmp_path / "copy"
+    repo.restore(batch.id, batch.root, copy)
+    assert batch.last is not None
+    with (copy / batch.last).open("r+b") as segment:
+        segment.seek(8192)
+        segment.write(bytes(4096))
+    labels = tags(
+        job, "r", batch.name, [str(batch.first), batch.last], batch.open, rfc3339(batch.point), batch.position
+    )
+    repo.backup([copy], tags=labels)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert "not as they were stored" in done.json["reason"]
+
+
+def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
+    """The open segment has no digest of its own: what it holds is compared with what was said of it."""
+    note(source, "first")
+    ship_once(shipped)
+    repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
+    batch = shelf_of(job, repo).batches[-1]
+    copy = tmp_path / "copy"
+    repo.restore(batch.id, batch.root, copy)
+    with (copy / f"{batch.open}.open").open("r+b") as segment:
+        end = number(batch.position) % SEGMENT_BYTES
+        segment.seek(end - end % 8192)
+        segment.write(bytes(SEGMENT_BYTES - end + end % 8192))
+    labels = tags(job, "r", batch.name, [], batch.open, rfc3339(batch.point), batch.position)
+    repo.backup([copy], tags=labels)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert "the log ends at" in done.json["reason"]
+
+
+def test_a_log_that_cannot_be_reached_proves_nothing(shipped: Site, source: Primary) -> None:
+    ship_once(shipped)
+    (shipped.root / "repo/log/config").rename(shipped.root / "hidden")
+    done = recovered(shipped, "latest")
+    assert done.json["verdict"] in ("INCONCLUSIVE", "FAIL") and done.code != 0, done
+    (shipped.root / "hidden").rename(shipped.root / "repo/log/config")
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site, tmp_path: Path) -> None:
+    with primary(
+        tmp_path / "source", _image(), "max_slot_wal_keep_size=1MB", "max_wal_size=32MB", "min_wal_size=32MB"
+    ) as source:
+        source.psql(SMALL)
+        plan(site, source)
+        ship_once(site)
+        site.backed_up()
+        for _ in range(6):  # while nobody receives
+            source.psql(
+                "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"
+            )
+        assert "lost" in source.psql("select wal_status from pg_replication_slots")
+        ship_once(site)
+        assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
+        found = site.run("status")
+        assert found.code == 1 and "base" in found.stdout
+        done = recovered(site, "latest")
+        assert (done.code, done.json["verdict"]) == (1, "FAIL") and "missing between" in done.json["reason"], done
+        site.backed_up()
+        ship_once(site)
+        assert recovered(site, "latest").json["verdict"] == "PASS"
+        assert not standing(site)["trouble"]
+
+
+def test_one_ships_at_a_time(shipped: Site) -> None:
+    with shipping(shipped):
+        assert shipped.run("ship", "p", "--once").code == 5
+        running = shipped.run("run")
+        assert "started to ship" not in running.stderr
+    assert not [c for c in containers() if c.endswith("-client")]
+
+
+def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:
+    """Cron is enough; and what was killed is started again."""
+    done = shipped.run("run")
+    assert "started to ship the log of p/crm" in done.stderr
+    try:
+        assert eventually(lambda: standing(shipped).get("point") is not None, 60)
+        assert "started to ship" not in shipped.run("run").stderr
+    finally:
+        subprocess.run(["pkill", "-TERM", "-f", f"{shipped.state}.* ship p"], check=False)
+    assert eventually(lambda: not shipped.services().state.held("p", "crm", "ship"), 30)
+
+
+def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primary) -> None:
+    for text in ("first", "second", "third"):
+        note(source, text)
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+    path = shipped.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    job = Job(shipped.loaded(), "crm")
+    before = shelf_of(job, log_repo(shipped))
+    done = shipped.run("upkeep", "p", "--prune")
+    assert done.code in (0, 1) and done.json, done
+    after = shelf_of(job, log_repo(shipped))
+    assert after.batches == before.batches and not after.spare
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("setting", ["wal_level=minimal"])
+def test_a_source_that_cannot_ship_its_log_says_so(site: Site, tmp_path: Path, setting: str) -> None:
+    with primary(tmp_path / "source", _image(), setting, "max_wal_senders=0") as source:
+        plan(site, source)
+        done = site.run("ship", "p", "--once")
+        assert done.code == 1 and "wal_level" in done.stdout + done.stderr
+
+
+def log_repo(site: Site) -> Restic:
+    return log_repository(Job(site.loaded(), "crm"), site.services())
