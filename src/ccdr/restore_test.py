@@ -47,6 +47,8 @@ from ccdr.shipping.recovery import Recovery, logged
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
+AT = "at"  # how a base that a recovery chose was selected
+
 
 @dataclass
 class RestoreTest:

@@ -186,6 +186,45 @@ def test_parts_have_the_worst_exposure_of_each_and_the_period_the_worst_of_all(
     assert worst_exposure(edges[0], edges[-1], points) == max(parts)
 
 
+def shipped_hour(
+    past: Past, since: datetime, *, gaps: list[dict[str, str]] | None = None, trouble: str | None = None
+) -> None:
+    """The record of an hour's log: a point each minute, usable three seconds later."""
+    points = [[60.0 * n, 60.0 * n + 3] for n in range(60)]
+    past.wrote(since + HOUR, "log.shipped", run=past.run_id(), since=rfc3339(since), points=points, snapshots=60,
+               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[])  # fmt: skip
+
+
+def test_a_shipped_log_is_what_the_rpo_is_achieved_by(past: Past) -> None:
+    past.backup(NOW - 5 * HOUR)
+    for hours in (4, 3, 2, 1):
+        shipped_hour(past, NOW - hours * HOUR)
+    report = past.report(rfc3339(NOW - 3 * HOUR), rfc3339(NOW - MINUTE))
+    (asset,) = report.assets
+    assert asset.completed.worst_s == 63.0
+    assert not [run for run in report.evidence.runs if run.verb.startswith("log")], "hours that went well are no rows"
+
+
+def test_log_behind_a_gap_counts_from_the_next_base_on(past: Past) -> None:
+    past.backup(NOW - 6 * HOUR)
+    shipped_hour(past, NOW - 5 * HOUR)
+    shipped_hour(past, NOW - 4 * HOUR, gaps=[{"after": "a", "before": "c"}], trouble="log is missing")
+    shipped_hour(past, NOW - 3 * HOUR)  # of no use: no base lies behind the gap
+    past.backup(NOW - 2 * HOUR)
+    shipped_hour(past, NOW - HOUR)
+    report = past.report(rfc3339(NOW - 5 * HOUR), rfc3339(NOW))
+    (asset,) = report.assets
+    assert asset.completed.worst_s == pytest.approx(2 * 3600 + 120, abs=120)
+    assert [run.reason for run in report.evidence.runs if run.verb.startswith("log")] == ["log is missing"]
+
+
+def test_log_without_a_base_is_worth_nothing(past: Past) -> None:
+    shipped_hour(past, NOW - 2 * HOUR)
+    past.backup(NOW - 10 * MINUTE)
+    (asset,) = past.report(rfc3339(NOW - 3 * HOUR), rfc3339(NOW)).assets
+    assert asset.completed.since == NOW - 9 * MINUTE
+
+
 def test_exposure_is_given_over_completed_and_over_tested_backups(past: Past) -> None:
     start = NOW - 4 * DAY
     first = past.backup(start)

@@ -53,7 +53,8 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
-    from ccdr.restore_test import restore_test
+    from ccdr.interfaces import Target
+    from ccdr.restore_test import AT, restore_test
 
     options = settings()
     services = options.services()
@@ -64,6 +65,9 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
         return _dry_run(jobs, snapshot)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
+        planned = job.engine.restore_test
+        if snapshot is None and planned and planned.at and job.engine.shipping:
+            return restore_test(job, AT, services, watched, at=Target(), keep=keep)
         return restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
@@ -71,7 +75,7 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
 
 def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Services, keep: bool, dry_run: bool) -> Exit:
     """Tests that recover to a point: only of assets that ship their log."""
-    from ccdr.restore_test import restore_test
+    from ccdr.restore_test import AT, restore_test
     from ccdr.shipping.recovery import target_of
 
     if snapshot is not None:
@@ -83,7 +87,7 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Servic
 
     def do(job: Job, watched: Progress) -> RestoreTest:
         target = target_of(at, job.loaded.plan.zone)
-        return restore_test(job, "at", services, watched, at=target, keep=keep)
+        return restore_test(job, AT, services, watched, at=target, keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
 

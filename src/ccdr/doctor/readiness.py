@@ -11,7 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.catalogue import CLOCK_TOLERANCE
-from ccdr.history import BACKUP_END, CHECKED, CLEAN, DAMAGED, PRUNED, STORED, TEST_END, AssetHistory, Histories, Record
+from ccdr.history import (
+    BACKUP_END,
+    CHECKED,
+    CLEAN,
+    DAMAGED,
+    LOGS,
+    PRUNED,
+    STORED,
+    TEST_END,
+    AssetHistory,
+    Histories,
+    Record,
+)
 from ccdr.ledger import Ledger
 from ccdr.model import Look, human_seconds, utc
 from ccdr.plans import LoadedPlan
@@ -31,11 +43,13 @@ class Past:
 
     backups: Mapping[Key, list[float]] = field(default_factory=dict)
     rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
+    shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
 def read_past(ledger: Ledger) -> Past:
     backups: dict[Key, list[float]] = defaultdict(list)
     rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
+    shipped: dict[Key, float] = {}
     for record in itertools.islice(ledger.records(reverse=True), RECORDS):
         key = (record["plan"], record["asset"])
         if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
@@ -44,7 +58,10 @@ def read_past(ledger: Ledger) -> Past:
             rto = record.get("rto") or {}
             if rto.get("achieved_s") is not None:
                 rtos[key].append((rto["achieved_s"], str(rto.get("basis"))))
-    return Past(backups, rtos)
+        elif record["kind"] == LOGS and key not in shipped and record.get("points"):
+            point, usable = record["points"][-1]
+            shipped[key] = usable - point
+    return Past(backups, rtos, shipped)
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -58,9 +75,12 @@ def percentile(values: Iterable[float], share: float) -> float:
 def rpo(job: Job, past: Past) -> Iterator[Look]:
     """The worst exposure is just before a backup is usable: its schedule's widest gap, and the time it takes."""
     what, backup = "RPO by schedule", job.engine.backup
+    objective = job.objectives.rpo
+    if job.engine.shipping is not None:
+        yield _rpo_by_log(job.engine.shipping.interval, objective, past.shipped.get((job.plan, job.asset)))
+        return
     if backup is None:
         return  # lint has said so
-    objective = job.objectives.rpo
     gap = widest_gap(backup.schedule, job.loaded.plan.timezone)
     took = past.backups.get((job.plan, job.asset))
     more = "back up more often, or state an RPO that is true"
@@ -80,6 +100,22 @@ def rpo(job: Job, past: Past) -> Iterator[Look]:
         yield Look.warn(what, f"{said}: one backup that fails or is slow breaches it", "back up more often")
     else:
         yield Look.ok(what, said)
+
+
+def _rpo_by_log(interval: float, objective: float, took: float | None) -> Look:
+    """`took` is how long the newest part of the log took to be stored."""
+    what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or state an RPO that is true"
+    said = f"{human_seconds(interval)} between two parts of the log"
+    if took is None:
+        look = Look.fail if interval > objective else Look.warn
+        return look(what, f"{said}; how long storing one takes is not measured", "run `ccdr ship`, or `ccdr run`")
+    said += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
+    said += f"{human_seconds(objective)} wanted"
+    if interval + took > objective:
+        return Look.fail(what, said, more)
+    if interval + took > NEAR * objective:
+        return Look.warn(what, f"{said}: one that is slow breaches it", more)
+    return Look.ok(what, said)
 
 
 def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:

@@ -22,6 +22,9 @@ class BackupSettings(Strict):
 class RestoreTestSettings(Strict):
     schedule: Cron = Field(description="when a restore test is due")
     snapshot: Literal["latest", "random", "oldest"] = Field("latest", description="which snapshot is tested")
+    at: Literal["latest"] | None = Field(
+        None, description="recover by the shipped log to its end, from the newest base: for assets that ship theirs"
+    )
     checks: tuple[Name, ...] = Field(
         (), description="restore-test files (their stems) whose checks are run; without checks nothing passes"
     )

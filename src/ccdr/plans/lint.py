@@ -68,6 +68,14 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
         yield (), "has no backup schedule, so `ccdr run` never backs it up: add backup: {schedule: …}"
         return
     rpo = plan.objectives_of(name).rpo
+    if asset.shipping is not None:
+        if rpo < asset.shipping.interval:
+            yield (
+                ("log_shipping", "interval"),
+                f"stores the log every {human_seconds(asset.shipping.interval)}, so the RPO of {human_seconds(rpo)}"
+                " cannot be met: store it more often, or state an RPO that is true",
+            )
+        return
     gap = widest_gap(asset.backup.schedule, plan.timezone)
     if rpo < gap:
         yield (

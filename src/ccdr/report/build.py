@@ -29,6 +29,7 @@ from ccdr.report.judge import (
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digest_of
 from ccdr.services import Job, Services
+from ccdr.shipping import read_standing
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def make_report(
         )
     evidence.close(lambda run: _running(services, run))
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
+    for name in jobs:
+        _take_pending(services, name, evidence, period)
     names = [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     nothing = PlanEvidence()
     assets = tuple(
@@ -143,6 +146,13 @@ def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, pe
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(*name, besides=seen)
     return {s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end}
+
+
+def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:
+    """What was stored of a log since the last record of it, as this host wrote it down."""
+    standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
+    if standing is not None and asset is not None and asset.points and not asset.torn:
+        asset.logged += [point for point in standing.pending if point.usable < period.end]
 
 
 def _free(loaded: LoadedPlan | None) -> int | None:

@@ -183,7 +183,7 @@ class Evidence:
                 self._open[key] = record, time
         elif edge == "end":
             self._end(verb, record, time)
-        elif time < self.period.end:
+        elif time < self.period.end or kind == LOGS:  # what it tells of came before it
             self._single(record, time)
 
     def _kind(self, kind: str) -> tuple[str, str]:
@@ -261,7 +261,7 @@ class Evidence:
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
         elif kind == LOGS:
-            if not self._shipped(record):
+            if not self._shipped(record) or time >= self.period.end:
                 return
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record

@@ -19,6 +19,7 @@ from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own
 from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import LogMark, Progress, Segment, Session, Source
 from ccdr.interrupts import tick
+from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
 from ccdr.shipping.shelf import INDEX, Gap, log_of, log_repository, shelf_of, tags
@@ -243,7 +244,7 @@ class _Shipping:
             self._tally.first, self._tally.last = self._tally.first or whole[0], whole[-1]
         since = self._tally.since
         self._tally.points.append(((point - since).total_seconds(), (now - since).total_seconds()))
-        self._set(point=point, position=position, usable=now)
+        self._set(point=point, position=position, usable=now, pending=(*self._standing.pending, Point(point, now)))
         if mark is not None:
             self._untroubled()
         size = sum(path.stat().st_size for path in self._batch.iterdir())
@@ -364,3 +365,4 @@ class _Shipping:
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)
         self._tally = _Tally(self._services.clock.now())
+        self._set(pending=())

@@ -24,6 +24,7 @@ class Standing:
     position: str | None = None
     trouble: str | None = None
     troubled: datetime | None = None
+    pending: tuple[Point, ...] = ()  # what was stored since the last record of it
     findings: tuple[str, ...] = ()
     gap: str | None = None
 
@@ -40,6 +41,7 @@ def write_standing(path: Path, standing: Standing) -> None:
     body = asdict(standing)
     for key in ("point", "usable", "troubled"):
         body[key] = body[key] and rfc3339(body[key])
+    body["pending"] = [[rfc3339(point), rfc3339(usable)] for point, usable in standing.pending]
     write_durably(path / "standing.json", json.dumps(body) + "\n")
 
 
@@ -49,6 +51,7 @@ def read_standing(state: State, plan: str, asset: str) -> Standing | None:
         body = json.loads((state.root / "shipping" / plan / asset / "standing.json").read_text("utf-8"))
         for key in ("point", "usable", "troubled"):
             body[key] = body[key] and utc(body[key])
+        body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
         body["findings"] = tuple(body["findings"])
         return Standing(**body)
     except (OSError, ValueError, KeyError, TypeError):
