@@ -202,7 +202,7 @@ def test_a_shipped_log_is_what_the_rpo_is_achieved_by(past: Past) -> None:
     report = past.report(rfc3339(NOW - 3 * HOUR), rfc3339(NOW - MINUTE))
     (asset,) = report.assets
     assert asset.completed.worst_s == 63.0
-    assert not [run for run in report.evidence.runs if run.verb.startswith("log")], "hours that went well are no rows"
+    assert not [run for run in report.runs if run.verb.startswith("log")], "hours that went well are no rows"
 
 
 def test_log_behind_a_gap_counts_from_the_next_base_on(past: Past) -> None:
@@ -215,7 +215,7 @@ def test_log_behind_a_gap_counts_from_the_next_base_on(past: Past) -> None:
     report = past.report(rfc3339(NOW - 5 * HOUR), rfc3339(NOW))
     (asset,) = report.assets
     assert asset.completed.worst_s == pytest.approx(2 * 3600 + 120, abs=120)
-    assert [run.reason for run in report.evidence.runs if run.verb.startswith("log")] == ["log is missing"]
+    assert [run.reason for run in report.runs if run.verb.startswith("log")] == ["log is missing"]
 
 
 def test_log_without_a_base_is_worth_nothing(past: Past) -> None:
