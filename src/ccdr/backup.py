@@ -17,6 +17,7 @@ from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339
 from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
 
@@ -211,10 +212,13 @@ class _Attempt:
             tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous)
             if self._member is not None:
                 self._member.ready()
+            if job.engine.shipping is not None:  # first: the log is to lead on from here
+                self._result.notes += log_of(job)[1].ready(source)
             capture = job.engine.capture(source, self.into, tools)
         self._result.skew = capture.clock_skew_s
         self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-        self._result.notes, self._result.findings = [*self._alone(), *capture.notes], capture.findings
+        self._result.notes += [*self._alone(), *capture.notes]
+        self._result.findings = capture.findings
         manifest = Manifest(
             plan=job.plan,
             asset=job.asset,

@@ -204,6 +204,7 @@ class Bench:
     box: Place | None
     host: Place
     digest: Digester
+    recovered: bool = False  # by a log: what changed since the capture is as it should be
 
     @property
     def sandbox(self) -> Place:

@@ -361,7 +361,9 @@ class _Work:
                         results.append(self._recovery.carry_out(self._engine, box, restored, fetched, manifest))
                         test.recovery = self._recovery.facts()
             test.answering_s = services.clock.monotonic() - began
-            bench = Bench(manifest, fetched, restored, out, box, services.host, services.digest)
+            bench = Bench(
+                manifest, fetched, restored, out, box, services.host, services.digest, self._recovery is not None
+            )
             with self._phase("check", f"checking {asset}"):
                 results += self._check(bench)
             disposing = services.clock.monotonic()

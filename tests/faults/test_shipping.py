@@ -85,9 +85,8 @@ def source(tmp_path: Path) -> Iterator[Primary]:
 
 @pytest.fixture
 def shipped(site: Site, source: Primary) -> Site:
-    """Its log is shipped from before its base backup on."""
+    """Backed up once: its log leads on from there."""
     plan(site, source)
-    ship_once(site)
     site.backed_up()
     return site
 
@@ -177,7 +176,7 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
         ("latest", "first second third"),
     ):
         done = recovered(shipped, at, "--keep")
-        assert (done.json["verdict"], done.json["recovery"]["target"] != "") == ("PASS", True), (at, done)
+        assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, rows) == expected, at
     assert done.json["recovery"]["reached"]["last_commit"]
 
@@ -272,8 +271,8 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
     ) as source:
         source.psql(SMALL)
         plan(site, source)
-        ship_once(site)
         site.backed_up()
+        ship_once(site)
         for _ in range(6):  # while nobody receives
             source.psql(
                 "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"

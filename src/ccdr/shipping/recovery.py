@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -77,7 +77,11 @@ class Recovery:
 
     def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
         """Load the base and apply the log; the result says which point was reached."""
-        reached = self._reached = engine.recover(box, restored, fetched / LOG, manifest, self.choice.target)
+        target, point = self.choice.target, self.choice.batches[-1].point
+        reached = engine.recover(box, restored, fetched / LOG, manifest, target)
+        if target.position is not None:  # all that was there at that point was in it, and is restored
+            reached = replace(reached, at=max(point, reached.at or point))
+        self._reached = reached
         return CheckResult(
             kind="log",
             name="recovered to the target",

@@ -21,18 +21,22 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.physical import Physical
 from ccdr.engines.postgres.wal import Wal, slot_name
-from ccdr.errors import CommandFailed, TestBroken
+from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import (
     Bench,
     Capture,
     ClientNeed,
     Place,
+    Reached,
     SandboxNeeds,
     ServerTarget,
     ShippedLog,
     Source,
     SourceFacts,
     Tools,
+)
+from ccdr.interfaces import (
+    Target as RecoveryTarget,
 )
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 from ccdr.schema import Name, Size, Text, WithPassword
@@ -167,6 +171,12 @@ class Postgres(EngineConfig):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+        method = self._captured(manifest)
+        if not isinstance(method, Physical):
+            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
+        return method.recover(box, restored, log, manifest, target)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored_env(manifest), sql)

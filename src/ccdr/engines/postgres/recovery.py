@@ -59,19 +59,18 @@ def settings(log: str, target: Target, skew: float, last: str) -> dict[str, str]
 
 @dataclass(frozen=True)
 class Server:
-    """The restored one: `first` puts the base in place and has it begin, `again` only that; `data` is its directory
-    in the sandbox, `said` gives the end of its log, `env` is how it is reached."""
+    """The restored one, its base in place: `begin` has it begin; `data` is its directory in the sandbox, `said` gives
+    the end of its log, `env` is how it is reached."""
 
     box: Place
-    first: Start
-    again: Start
+    begin: Start
     data: str
     said: Callable[[], str]
     env: Mapping[str, str]
 
-    def to(self, start: Start, settings: Mapping[str, str]) -> bool:
+    def to(self, settings: Mapping[str, str]) -> bool:
         """Has it reached the target? False where its log ends before."""
-        start(settings)
+        self.begin(settings)
         try:
             self.box.run(["sh", "-c", _WAIT, "wait", self.data], env=self.env, what="recovery")
         except CommandFailed as error:
@@ -94,13 +93,13 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
             f"the log ends at {end}, and was stored as reaching to {target.position}",
             hint="recover to an earlier time, and back up again",
         )
-    if not server.to(server.first, settings(log, target, skew, last)):
+    if not server.to(settings(log, target, skew, last)):
         if target.name is not None:
             raise UsageProblem(
                 f"the log has no point named {target.name!r}", hint="`select pg_create_restore_point('…')` makes one"
             )
         # Nothing was committed after that time: then all of the log lies before it.
-        if target.time is None or not server.to(server.again, settings(log, Target(), skew, last)):
+        if target.time is None or not server.to(settings(log, Target(), skew, last)):
             raise BackupBad(
                 f"recovery ended before the log's last record at {last}",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",

@@ -67,8 +67,9 @@ class Wal:
             yield f"the source gave the slot {self.slot} up and removed log that was not received: a gap"
             status = ""
         if not status:
-            argv = ["pg_receivewal", "-w", "--slot", self.slot, "--create-slot", "--if-not-exists"]
-            self._run(source, argv, "creating the replication slot")
+            # pg_receivewal's own --create-slot reserves nothing until it first receives.
+            sql = f"select from pg_create_physical_replication_slot('{self.slot}', true)"
+            self._run(source, [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "creating the replication slot")
         if self.shipping.canary is not None:
             self._ask(source, CANARY)
         if int(keep) < 0:
@@ -111,16 +112,7 @@ class Wal:
         return self._ask(source, sql) == "t"
 
     def segments(self, spool: Path) -> list[Segment]:
-        names = sorted(p.name for p in spool.iterdir())
-        whole = {n for n in names if _SEGMENT.fullmatch(n)}
-        found = [Segment(n, n, whole=True) for n in whole]
-        found += [Segment(n, n, whole=True, beside=True) for n in names if _HISTORY.fullmatch(n)]
-        found += [
-            Segment(bare, n, whole=False)
-            for n in names
-            if n.endswith(PARTIAL) and _SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
-        ]
-        return sorted(found, key=lambda s: _order(s.name))
+        return segments_in(spool)
 
     def follows(self, earlier: str, later: str) -> bool:
         one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
@@ -135,7 +127,7 @@ class Wal:
         return manifest.method == "physical"
 
     def needed_from(self, manifest: Manifest) -> str:
-        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["end_lsn"])
+        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])
         assert isinstance(timeline, int)
         high, _, low = lsn.partition("/")
         return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"
@@ -158,6 +150,20 @@ class Wal:
         except CommandFailed as error:
             hint = "its role needs REPLICATION, its server a free one of max_replication_slots and max_wal_senders"
             raise BackupFailed(str(error), hint=hint) from None
+
+
+def segments_in(spool: Path) -> list[Segment]:
+    """As `ShippedLog.segments`."""
+    names = sorted(p.name for p in spool.iterdir())
+    whole = {n for n in names if _SEGMENT.fullmatch(n)}
+    found = [Segment(n, n, whole=True) for n in whole]
+    found += [Segment(n, n, whole=True, beside=True) for n in names if _HISTORY.fullmatch(n)]
+    found += [
+        Segment(bare, n, whole=False)
+        for n in names
+        if n.endswith(PARTIAL) and _SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
+    ]
+    return sorted(found, key=lambda s: _order(s.name))
 
 
 def slot_name(name: str) -> str:

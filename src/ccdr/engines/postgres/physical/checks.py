@@ -29,6 +29,8 @@ def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
     yield _result("files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256")
     with _image_to_blame():
         yield _server(bench, env)
+        if bench.recovered:
+            return  # by a log that may hold other definitions
         for name, captured in sorted(contents["catalogues"].items()):
             yield _definitions(bench, {**env, "PGDATABASE": name}, name, captured)
 

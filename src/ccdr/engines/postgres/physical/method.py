@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.engines.postgres import server
+from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.physical import checks, cluster, rights
 from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
+from ccdr.engines.postgres.wal import segments_in
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
+from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
 if TYPE_CHECKING:
@@ -94,6 +95,26 @@ class Physical:
             cluster.answers(box, self.restored_env(manifest))
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        """As `load`, and then by the shipped log up to the target."""
+        self.prepare(box, restored, manifest)
+
+        def begin(more: Mapping[str, str]) -> None:
+            try:
+                cluster.start(box, {**self.settings(manifest), **more}, recovering=True)
+            except CommandFailed as error:
+                raise cluster.judged(error, manifest) from None
+
+        env = self.restored_env(manifest)
+        restarted = recovery.Server(box, begin, cluster.PGDATA, lambda: server.last_words(box), env)
+        segments = [segment.name for segment in segments_in(log) if not segment.beside]
+        reached = recovery.recover(restarted, box.path(log), segments, target, manifest.clock_skew_s or 0.0)
+        try:
+            cluster.answers(box, env)
+        except CommandFailed as error:
+            raise cluster.judged(error, manifest) from None
+        return reached
 
     @staticmethod
     def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
