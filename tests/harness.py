@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -92,8 +94,59 @@ def small_database(source: Source, name: str) -> Iterator[str]:
     source.psql(f"drop role {name}_reader")
 
 
+# A SQLite database with one of everything that a copy must bring back.
+SQLITE_SMALL = r"""
+pragma journal_mode = wal;
+pragma user_version = 12;
+pragma application_id = 4242;
+create table customer (id integer primary key autoincrement, name text not null unique, note text);
+create table call (
+  id integer primary key, customer_id integer not null references customer (id), state text not null
+    check (state in ('ringing', 'answered', 'lost')), started_at text not null, seconds int, voice blob);
+create index call_by_customer on call (customer_id);
+create view answered as select * from call where state = 'answered';
+create trigger stamp after insert on customer begin update customer set note = coalesce(note, '-') where id = new.id; end;
+with recursive n(g) as (select 1 union all select g + 1 from n where g < 200)
+  insert into customer (name) select 'Ștefan „' || g || '” \ tab' || char(9) from n;
+with recursive n(g) as (select 1 union all select g + 1 from n where g < 3000)
+  insert into call select g, 1 + g % 200, (case g % 3 when 0 then 'ringing' when 1 then 'answered' else 'lost' end),
+    datetime('now', '-' || g || ' minutes'), g % 600, zeroblob(g % 90) from n;
+"""
+
+
+def ask_sqlite(path: Path, sql: str) -> list[Any]:
+    """Run statements, one a `;`; the rows of the last one. Whatever was made beside the database is gone afterwards."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        *first, last = [s for s in _statements(sql) if s.strip()]
+        for statement in first:
+            database.execute(statement)
+        return database.execute(last).fetchall()
+
+
+def _statements(sql: str) -> Iterator[str]:
+    text = ""
+    for part in sql.split(";"):
+        text += part + ";"
+        if sqlite3.complete_statement(text):
+            yield text
+            text = ""
+    yield text.removesuffix(";")
+
+
 CRM_CHECKS = """
 restore_test: crm
+checks:
+  - {kind: identical}
+  - {kind: integrity}
+  - {kind: rows, table: call, at_least: 3000}
+  - {kind: freshness, query: "select max(started_at) from call", within: 24h}
+  - {kind: sql, name: every call has a customer, expect: 0,
+     query: "select count(*) from call c left join customer u on u.id = c.customer_id where u.id is null"}
+"""
+
+
+CDR_CHECKS = """
+restore_test: cdr
 checks:
   - {kind: identical}
   - {kind: integrity}
@@ -183,6 +236,16 @@ class Site:
         self.plan(
             f"recordings:\n  engine: files\n  paths: [{tree}]\n  settle: 1s\n"
             f'  backup: {{schedule: "15 * * * *"}}\n  restore_test: {{schedule: "0 3 * * 0", checks: [recordings]}}{more}',
+            **kwargs,
+        )
+
+    def cdr(self, database: Path, extra: str = "", checks: str | None = None, **kwargs: Any) -> None:
+        """A plan with one SQLite asset `cdr`."""
+        more = "".join(f"\n  {line}" for line in textwrap.dedent(extra).strip().splitlines())
+        self.write("restore_tests/cdr.yaml", checks or CDR_CHECKS)
+        self.plan(
+            f"cdr:\n  engine: sqlite\n  path: {json.dumps(str(database))}\n  limits: {{lock_wait: 1s}}\n"
+            f'  backup: {{schedule: "*/30 * * * *"}}\n  restore_test: {{schedule: "0 3 * * *", checks: [cdr]}}{more}',
             **kwargs,
         )
 

@@ -207,6 +207,12 @@ class Bench:
     recovered: bool = False  # by a log: what changed since the capture is as it should be
 
     @property
+    def data(self) -> Path:
+        """Where a program that looks at the restored files finds them: what was read in place stands below `fetched`,
+        each path where it was; else it is the captured directory."""
+        return self.fetched if "roots" in self.manifest.contents else self.restored
+
+    @property
     def sandbox(self) -> Place:
         """The sandbox, for those that said they need one."""
         assert self.box is not None
@@ -332,6 +338,7 @@ class Engine(Restored, Protocol):
     """
 
     index_file: ClassVar[str | None]
+    in_sandbox: ClassVar[bool]
 
     @property
     def engine_name(self) -> str: ...
@@ -348,6 +355,10 @@ class Engine(Restored, Protocol):
     @property
     def source_name(self) -> str:
         """What is captured, as the plan names it: a snapshot of another source is not this asset's."""
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        """What is captured, where that is files of this host."""
 
     def secret(self) -> WithPassword | None:
         """Where the source's password comes from, if it needs one."""

@@ -305,9 +305,9 @@ class _Work:
 
     def _prepared(self, snapshot: Snapshot, manifest: Manifest) -> tuple[SandboxNeeds | None, Image | None]:
         """Everything that is not part of a restore: is there an image, and room."""
-        again = snapshot.bytes if self._engine.has_server else 0  # the second dump, to compare
+        again = snapshot.bytes if self._engine.in_sandbox else 0  # the second dump or copy, to compare
         room_for(self._run.scratch, int((snapshot.bytes + again) * 1.05) + 2**24)
-        if not self._engine.has_server and not any(c.needs_sandbox for c in self._job.checks):
+        if not self._engine.in_sandbox and not any(c.needs_sandbox for c in self._job.checks):
             return None, None
         needs = self._engine.sandbox(manifest)
         self._progress.step("finding the sandbox's image")
@@ -351,7 +351,7 @@ class _Work:
                         results.append(recovered)
                 box = providing.result()
             with self._phase("load", f"loading {asset}"):
-                if self._engine.has_server and box is not None:
+                if self._engine.in_sandbox and box is not None:
                     readable_inside(services.host, fetched)
                     if needs is not None and services.lab.in_place(needs, self._job.engine.storage):
                         given_inside(services.host, box, out, [restored / name for name in needs.in_place])
@@ -415,7 +415,7 @@ class _Work:
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []
-        opened = self._engine.has_server
+        opened = self._engine.in_sandbox
         for check in self._job.checks:
             self._progress.step(f"checking {self._job.asset}: {check.label}")
             if check.needs_sandbox and not opened:

@@ -6,9 +6,10 @@ One spelling each, so that a plan reads one way only.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Self
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
@@ -100,7 +101,30 @@ def _beside_plan(path: Path, info: ValidationInfo) -> Path:
         raise ValueError("names the home of a user whom this machine does not know") from None
 
 
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts or path == Path("/"):
+        raise ValueError("is not an absolute path below /, expected one like /var/spool/recordings")
+    return path
+
+
+def zone_of(key: str) -> tzinfo:
+    """The zone of an IANA name; ValueError where this machine has none of that name."""
+    if key == "UTC":  # needs no zone database
+        return UTC
+    try:
+        return ZoneInfo(key)
+    except (KeyError, ValueError, OSError):  # OSError: a directory of the database, like Europe
+        raise ValueError("is not a time zone of this machine, expected one like UTC or Europe/Bucharest") from None
+
+
+def _known_zone(key: str) -> str:
+    zone_of(key)
+    return key
+
+
 Cron = Annotated[str, AfterValidator(_cron)]
+Zone = Annotated[str, AfterValidator(_known_zone)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Text = Annotated[str, Field(min_length=1)]
 PlanPath = Annotated[Path, AfterValidator(_beside_plan)]

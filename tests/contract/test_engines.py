@@ -13,7 +13,17 @@ from typing import Any, get_args
 
 import pytest
 from tests.cluster import cluster
-from tests.harness import SMALL, Damage, Quiet, Site, Source, containers, sql_damage
+from tests.harness import (
+    SMALL,
+    SQLITE_SMALL,
+    Damage,
+    Quiet,
+    Site,
+    Source,
+    ask_sqlite,
+    containers,
+    sql_damage,
+)
 from tests.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.backup import backup
@@ -135,12 +145,26 @@ def _redis(server: str, root: Path) -> Iterator[Enrolled]:
         yield site, "queues", redis_damage("DEL queue:sales"), lambda: queue.cli("FLUSHALL")
 
 
+@contextmanager
+def sqlite(source: Source, root: Path) -> Iterator[Enrolled]:
+    database = root / "cdr.sqlite3"
+    ask_sqlite(database, SQLITE_SMALL)
+    site = Site(root)
+    site.cdr(database, checks="restore_test: cdr\nchecks:\n  - {kind: identical}\n")
+
+    def harm(box: Place, restored: Path, manifest: Manifest) -> None:
+        ask_sqlite(restored / "cdr.sqlite3", "delete from call where id = 7")
+
+    yield site, "cdr", harm, lambda: ask_sqlite(database, "drop view answered; drop table call; drop table customer")
+
+
 # One line for each engine of the union and each of its methods; an engine of two servers has two.
 SOURCES = {
     "postgres:dump": postgres,
     "postgres:physical": postgres_physical,
     "files": files,
     "redis": redis,
+    "sqlite": sqlite,
     "valkey": valkey,
 }
 SERVERS_OF = {"valkey": "redis"}
@@ -278,7 +302,10 @@ def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> N
 
 # Of each engine that exports: a SELECT that gives these values, as one row.
 VALUES = [None, b"", b"tab\there", b"new\nline", b"back\\slash", b"\\N", "notă".encode()]
-EXPORTS = {"postgres": r"select null, '', E'tab\there', E'new\nline', E'back\\slash', E'\\N', 'notă'  -- as one row"}
+EXPORTS = {
+    "postgres": r"select null, '', E'tab\there', E'new\nline', E'back\\slash', E'\\N', 'notă'  -- as one row",
+    "sqlite": r"select null, '', 'tab' || char(9) || 'here', 'new' || char(10) || 'line', 'back\slash', '\N', 'notă' -- .",
+}
 
 
 def test_exported_rows_come_back_as_they_are(subject: Subject) -> None:

@@ -29,7 +29,7 @@ class Command(CheckConfig):
         return shlex.join(self.argv)[:80]
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        where = bench.sandbox.path(bench.restored if engine.has_server else bench.fetched)
+        where = bench.sandbox.path(bench.data)
         argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
         out = bench.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])
         detail = (out.stdout[-2000:] + out.stderr[-2000:]).strip() or None

@@ -9,8 +9,8 @@ import socket
 from pathlib import Path
 
 from ccdr.errors import CommandFailed
-from ccdr.plans.model import zone_of
 from ccdr.proc import Host
+from ccdr.schema import zone_of
 
 ZONES = "/zoneinfo/"
 

@@ -122,7 +122,7 @@ def scratch_need(job: Job, services: Services) -> int:
     known = services.catalogue.snapshots(job.plan, job.asset)
     if not known:
         return 0
-    return int(known[-1].bytes * (2.1 if job.engine.has_server else 1.05)) + 2**24
+    return int(known[-1].bytes * (2.1 if job.engine.in_sandbox else 1.05)) + 2**24
 
 
 def memory() -> Look:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE
-from ccdr.engines import Files
 from ccdr.errors import CommandFailed, RepositoryClosed, RepositoryMissing
 from ccdr.model import Look, human_seconds
 from ccdr.plans import LoadedPlan
@@ -129,9 +128,8 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
 
 def _dear(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, Path]]:
     for name, asset in loaded.plan.assets.items():
-        if isinstance(asset, Files):
-            for path in asset.paths:
-                yield f"{name} ({path})", path
+        for path in asset.source_paths:
+            yield f"{name} ({path})", path
     yield "ccdr's state", services.state.root
 
 

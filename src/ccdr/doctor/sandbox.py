@@ -35,7 +35,7 @@ class Majors:
 def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Look]:
     """Nothing for an asset that is not tested, or is tested without a sandbox."""
     what, engine = "sandbox", job.engine
-    if engine.restore_test is None or not (engine.has_server or any(c.needs_sandbox for c in job.checks)):
+    if engine.restore_test is None or not (engine.in_sandbox or any(c.needs_sandbox for c in job.checks)):
         return
     if daemon is None:
         yield Look.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")
@@ -51,7 +51,7 @@ def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Ma
         )
         return
     found = majors.of(job, image, services)
-    if engine.has_server and found is None:
+    if engine.in_sandbox and found is None:
         yield Look.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
     elif engine.has_server and major is not None and found != major:
         said = f"{image.name} holds version {found}, the newest backup is of {major}"

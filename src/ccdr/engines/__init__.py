@@ -10,7 +10,8 @@ from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import Files
 from ccdr.engines.postgres import Postgres
 from ccdr.engines.redis import Redis
+from ccdr.engines.sqlite import Sqlite
 
-AnyEngine = Annotated[Files | Postgres | Redis, Field(discriminator="engine")]
+AnyEngine = Annotated[Files | Postgres | Redis | Sqlite, Field(discriminator="engine")]
 
-__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres", "Redis"]
+__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres", "Redis", "Sqlite"]

@@ -67,6 +67,8 @@ class EngineConfig(Strict):
 
     # A captured file that the next capture wants to see again; kept in the state directory.
     index_file: ClassVar[str | None] = None
+    # Is what was restored looked at from inside a sandbox, whatever the checks? Only plain files are not.
+    in_sandbox: ClassVar[bool] = True
     # Does `query` answer SQL? Checks that ask by it are for such engines.
     speaks_sql: ClassVar[bool] = False
     # Does `export` write rows in bulk? Checks that compare every row with another store need it.
@@ -96,6 +98,11 @@ class EngineConfig(Strict):
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         """Images that serve when the plan names none, best first."""
         raise NotImplementedError
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        """What is captured, where that is files of this host: a restore must never touch them."""
+        return ()
 
     def recordable(self, said: str) -> str:
         """Of what we captured ourselves, a file's name alone says enough."""

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Look, Manifest, Verdict
-from ccdr.schema import Duration, WithPassword
+from ccdr.schema import AbsolutePath, Duration, WithPassword
 
 LISTING = "files.jsonl"
 BATCH = 4000  # files hashed at a time: bounds memory, not speed
@@ -36,12 +36,6 @@ STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
 LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured
 NAMED = 20  # how many paths a private detail names
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute() or ".." in path.parts or path == Path("/"):
-        raise ValueError("is not an absolute path below /, expected one like /var/spool/recordings")
-    return path
 
 
 @dataclass(frozen=True)
@@ -110,11 +104,12 @@ class Entry:
 
 class Files(EngineConfig):
     has_server: ClassVar[bool] = False
+    in_sandbox: ClassVar[bool] = False
     index_file: ClassVar[str | None] = LISTING
 
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
-    paths: Annotated[tuple[Annotated[Path, AfterValidator(_absolute)], ...], Field(min_length=1)]
+    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
     settle: Duration = Field(60.0, description="files changed within this time are left for the next backup")
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
@@ -224,6 +219,10 @@ class Files(EngineConfig):
             notes=[f"{len(unsettled)} files in use were left for the next backup"] if unsettled else [],
             findings=[f"{starved} files in use are in no new snapshot any more: {STARVED_HINT}"] if starved else [],
         )
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        return self.paths
 
     @property
     def source_name(self) -> str:

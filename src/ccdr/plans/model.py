@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Annotated, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,26 +12,11 @@ from ccdr import model
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import Limits
 from ccdr.plans.repository_url import repository_url
-from ccdr.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword
+from ccdr.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
-
-
-def zone_of(key: str) -> tzinfo:
-    """The zone of an IANA name; ValueError where this machine has none of that name."""
-    if key == "UTC":  # needs no zone database
-        return UTC
-    try:
-        return ZoneInfo(key)
-    except (KeyError, ValueError, OSError):  # OSError: a directory of the database, like Europe
-        raise ValueError("is not a time zone of this machine, expected one like UTC or Europe/Bucharest") from None
-
-
-def _known_zone(key: str) -> str:
-    zone_of(key)
-    return key
 
 
 class PlanObjectives(Strict):
@@ -124,7 +108,7 @@ class Plan(Strict):
     service: Text
     owner: Text = Field(description="who answers for it")
     objectives: PlanObjectives
-    timezone: Annotated[str, AfterValidator(_known_zone)] = Field("UTC", description="the zone of its schedules")
+    timezone: Zone = Field("UTC", description="the zone of its schedules")
     site: Text | None = Field(None, description="where the source stands")
     repository: Repository
     retention: Retention | None = None

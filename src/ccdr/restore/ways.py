@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ccdr.catalogue import MANIFEST
 from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
@@ -99,7 +100,8 @@ def skipped(check: CheckConfig, why: str, status: Verdict = Verdict.SKIPPED) -> 
 
 @dataclass
 class IntoDirectory:
-    """A file tree with all its paths below the directory; of any other engine, the files that were captured."""
+    """A file tree with all its paths below the directory; of any other engine, the files that were captured: a server's
+    dump is loaded nowhere, a database that is one file is looked at where it stands."""
 
     order: Order
     staging: Staging
@@ -107,7 +109,7 @@ class IntoDirectory:
 
     @property
     def _whole(self) -> bool:
-        return not self.order.engine.has_server
+        return "roots" in self.order.manifest.contents
 
     def will(self) -> list[str]:
         if self._whole:
@@ -133,19 +135,20 @@ class IntoDirectory:
             self.verified = order.verified(restored)
             if self._whole:
                 staging.move_capture(restored, self._roots)
+            elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
+                (restored / MANIFEST).rename(staging.root / MANIFEST)
 
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
         with order.phase("check", f"checking {order.job.asset}", progress):
+            # Whatever the plan asks for: here every byte must be what was captured.
+            asked: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Identical)]
             if not self._whole:
                 count = self.verified
                 equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
-                return [
-                    equal,
-                    *(skipped(c, "it needs a server") for c in order.job.checks if not isinstance(c, Identical)),
-                ]
-            # Whatever the plan asks for: here every byte must be what was captured.
-            asked: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Identical)]
+                if order.engine.has_server:
+                    return [equal, *(skipped(c, "it needs a server") for c in asked)]
+                return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]
             same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
             return [*same, *plain, *self._in_sandbox([c for c in asked if c.needs_sandbox], progress)]
@@ -153,7 +156,8 @@ class IntoDirectory:
     def _bench(self, box: Place | None) -> Bench:
         order, staging = self.order, self.staging
         host, digest = order.services.host, order.services.digest
-        return Bench(order.manifest, staging.tree, staging.capture, staging.out, box, host, digest)
+        captured = staging.capture if self._whole else staging.tree
+        return Bench(order.manifest, staging.tree, captured, staging.out, box, host, digest)
 
     def _in_sandbox(self, checks: list[CheckConfig], progress: Progress) -> list[CheckResult]:
         """Checks that run programs look at the tree from a sandbox, as in a restore test; it is mounted read-only."""
@@ -177,7 +181,11 @@ class IntoDirectory:
                 keep=False,
             )
             with opened(staging.tree), made as box:
-                results += order.check(checks, order.engine, self._bench(box), progress)
+                bench = self._bench(box)
+                if order.engine.in_sandbox:
+                    order.engine.start(box, order.manifest)
+                    order.engine.load(box, bench.restored, order.manifest)
+                results += order.check(checks, order.engine, bench, progress)
         except TestBroken as error:
             results += [skipped(c, str(error), Verdict.INCONCLUSIVE) for c in checks[len(results) :]]
         order.result.left_behind += disposal.problems

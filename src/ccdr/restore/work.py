@@ -187,7 +187,7 @@ class Restoring:
         size, run = order.snapshot.bytes, order.run.id
         staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
         self.result.notes += notes
-        if not order.engine.has_server and contents.get("owners") and os.geteuid() != 0:
+        if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
         return IntoDirectory(order, staging)
 
@@ -198,7 +198,7 @@ class Restoring:
         found = [
             Guarded(Path(path), f"which {name} is backed up from")
             for name, engine in plan.assets.items()
-            for path in getattr(engine, "paths", ())
+            for path in engine.source_paths
         ]
         found += [
             Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)

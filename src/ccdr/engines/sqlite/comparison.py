@@ -1,0 +1,210 @@
+"""What was restored beside what was captured; and what of a database is wrong though it was captured faithfully.
+
+The file's digest says whether storage changed anything. The tables' digests, taken of the copy when it was captured,
+say that it could be read to its end then: so damage before storage and damage after it are told apart.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from ccdr.engines.sqlite.programs import Answer
+from ccdr.errors import TestBroken
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, Manifest, Verdict
+
+NAMED = 6  # how many differences a result names
+READABLE = 0o444  # what a sandbox's user is given to look at a file
+
+
+def older(version: str, manifest: Manifest) -> bool:
+    """Is a SQLite older than the one that took the backup?"""
+    return _numbers(version) < _numbers(str(manifest.contents["version"]))
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def identical(bench: Bench, answer: Answer) -> Iterator[CheckResult]:
+    captured = bench.manifest.contents
+    equal = _file_is_as_captured(bench)
+    results = [_file(bench, equal), _owner(bench)]
+    if answer.refused is not None:
+        if equal:
+            raise TestBroken(
+                f"the image's SQLite {answer.sqlite} cannot read what SQLite {captured['version']} read when it was"
+                f" captured, and the file is the same: {answer.refused}",
+                hint="name another image with `image:`, or give the asset more `memory:`",
+            )
+        results.append(_result("contents", False, "every table can be read", answer.refused))
+    else:
+        restored = answer.told["contents"]
+        logical = [_tables(captured, restored), _definitions(captured, restored)]
+        if equal and any(one.status is not Verdict.PASS for one in logical):
+            raise TestBroken(
+                f"the image's SQLite {answer.sqlite} reads the same file otherwise than SQLite {captured['version']}"
+                f" did: {'; '.join(one.actual for one in logical)}",
+                hint="name another image with `image:`, and report this",
+            )
+        results += logical
+    yield from results
+
+
+def _result(
+    name: str, passed: bool, expected: str, actual: str, detail: str | None = None, kind: str = "identical"
+) -> CheckResult:
+    return CheckResult(kind, name, Verdict.PASS if passed else Verdict.FAIL, expected, actual, detail)
+
+
+def _file_is_as_captured(bench: Bench) -> bool:
+    name = str(bench.manifest.contents["file"])
+    return bench.digest(bench.restored, [name])[name].sha256 == bench.manifest.files[name].sha256
+
+
+def _file(bench: Bench, equal: bool) -> CheckResult:
+    captured = bench.manifest.files[str(bench.manifest.contents["file"])]
+    expected = f"{captured.bytes} bytes, SHA-256 {captured.sha256[:16]}…"
+    return _result("file", equal, expected, "equal by SHA-256" if equal else "another SHA-256")
+
+
+def _owner(bench: Bench) -> CheckResult:
+    """Mode and, as root, owner; whoever may read it in the sandbox is not counted."""
+    contents = bench.manifest.contents
+    found = (bench.restored / str(contents["file"])).stat()
+    mode, there = int(str(contents["mode"])), stat.S_IMODE(found.st_mode)
+    expected, actual = [f"{mode | READABLE:04o}"], [f"{there | READABLE:04o}"]
+    if os.geteuid() == 0 and (owner := contents["owner"]) is not None:
+        expected.append("{}:{}".format(*cast("list[int]", owner)))
+        actual.append(f"{found.st_uid}:{found.st_gid}")
+    return _result("mode and owner", expected == actual, " ".join(expected), " ".join(actual))
+
+
+def _tables(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckResult:
+    before, after = captured["tables"], restored["tables"]
+    wrong = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old is None or new is None:
+            wrong.append(f"{name}: {'missing' if new is None else 'not in the backup'}")
+        elif old != new:
+            wrong.append(f"{name}: {old['rows']} rows captured, {new['rows']} restored, contents differ")
+    return _result(
+        "tables",
+        not wrong,
+        f"{len(before)} tables, {_rows(before)} rows",
+        _named(wrong) if wrong else f"{len(after)} tables, {_rows(after)} rows, equal by SHA-256",
+    )
+
+
+def _rows(tables: Mapping[str, Any]) -> int:
+    return sum(int(table["rows"]) for table in tables.values())
+
+
+def _definitions(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckResult:
+    before, after = captured["settings"], restored["settings"]
+    other = [key for key in before | after if before.get(key) != after.get(key)]
+    wrong = [f"{key}: {before.get(key)} captured, {after.get(key)} restored" for key in other]
+    if captured["schema_sha256"] != restored["schema_sha256"]:
+        counts = {kind: (captured["objects"][kind], restored["objects"][kind]) for kind in captured["objects"]}
+        more = [f"{kind} {one} → {two}" for kind, (one, two) in counts.items() if one != two]
+        wrong.append("definitions differ" + (f" ({', '.join(more)})" if more else ""))
+    objects = ", ".join(f"{count} {kind}" for kind, count in captured["objects"].items())
+    return _result(
+        "definitions and settings", not wrong, objects, _named(wrong) if wrong else f"{objects}, equal by SHA-256"
+    )
+
+
+def _named(wrong: list[str]) -> str:
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return "; ".join(wrong[:NAMED]) + more
+
+
+# --- what is wrong with it, however faithful ------------------------------------------------------------------
+
+
+def faults_of_the_source(contents: Mapping[str, Any]) -> list[str]:
+    """What a capture finds wrong in what it captured: faithfully copied, and for its owner to mend. Sentences."""
+    references, sequences = contents["references"], contents["sequences"]
+    found = []
+    if broken := references["broken"]:
+        found.append(f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty")
+    if unchecked := references["unchecked"]:
+        found.append(f"in the source, foreign keys cannot be checked: {_named(_pairs(unchecked))}")
+    if behind := sequences["behind"]:
+        found.append(f"in the source, {_forgotten(behind)}")
+    if spent := sequences["spent"]:
+        found.append(f"in the source, {_spent(spent)}")
+    return found
+
+
+def _pairs(found: Mapping[str, object]) -> list[str]:
+    return [f"{key}: {value}" for key, value in sorted(found.items())]
+
+
+def _lead_nowhere(broken: Mapping[str, int]) -> str:
+    return f"{sum(broken.values())} foreign keys lead nowhere ({_named(_pairs(broken))})"
+
+
+def _forgotten(tables: list[str]) -> str:
+    return (
+        f"AUTOINCREMENT of {_named(tables)} is behind the rows, so that an id may be given twice: set `seq` in"
+        " sqlite_sequence to the largest id that there ever was"
+    )
+
+
+def _spent(tables: list[str]) -> str:
+    return f"AUTOINCREMENT of {_named(tables)} has come to the last id, so that the next insert fails"
+
+
+def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
+    """integrity_check reads every page and compares every index; foreign keys and sequences are not its business."""
+    if answer.refused is not None:
+        return [_result("integrity_check", False, "an answer", answer.refused, kind="integrity")]
+    told = answer.told
+    results = [
+        _references(bench.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
+        _sequences(told["sequences"]),
+    ]
+    checked = told["integrity"]
+    if checked["found"]:
+        before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(bench) else ""
+        said = f"{checked['found']} lines of findings{before}"
+        results.insert(0, _result("integrity_check", False, "ok", said, "\n".join(checked["lines"]), "integrity"))
+    elif not checked["lacks"]:
+        results.insert(0, _result("integrity_check", True, "ok", "ok", kind="integrity"))
+    elif all(one.status is Verdict.PASS for one in results):
+        raise TestBroken(
+            f"the image's SQLite lacks something that integrity_check needs: {', '.join(checked['lacks'])}",
+            hint="name an image that has it with `image:`; what only the application itself has, no image can: then"
+            " leave `integrity` out of this asset's restore test, `identical` still reads every row",
+        )
+    return results
+
+
+def _references(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckResult:
+    """What led nowhere in the source already is its owner's to mend: told, and no fault of the backup."""
+    before, after = captured["broken"], restored["broken"]
+    new = {key: count for key, count in after.items() if count > before.get(key, 0)}
+    lost = sorted(restored["unchecked"].keys() - captured["unchecked"].keys())
+    if new or lost:
+        said = [f"{count} lead nowhere, {before.get(key, 0)} did when captured: {key}" for key, count in new.items()]
+        actual = _named([*said, *(f"{name}: cannot be checked" for name in lost)])
+    elif after or restored["unchecked"]:
+        told = [_lead_nowhere(after)] if after else []
+        told += [f"not checked: {_named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
+        actual = f"{'; '.join(told)}; as in the source when it was captured"
+    else:
+        actual = "none leads nowhere"
+    return _result("foreign keys", not new and not lost, "none that led anywhere when captured leads nowhere", actual,
+                   kind="integrity")  # fmt: skip
+
+
+def _sequences(found: Mapping[str, Any]) -> CheckResult:
+    wrong = [_forgotten(found["behind"])] if found["behind"] else []
+    wrong += [_spent(found["spent"])] if found["spent"] else []
+    actual = "; ".join(wrong) or "none is behind"
+    return _result("sequences", not wrong, "no AUTOINCREMENT is behind its rows", actual, kind="integrity")

@@ -1,0 +1,262 @@
+"""SQLite, method `copy`: SQLite's online backup of one database file, while its application has it open.
+
+Two small programs open databases, ccdr never does: `copier.py` the live one, `reader.py` copies of it, on this host
+right after the capture and in the sandbox after the restore. What both say of a copy is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from ccdr.engines.base import EngineConfig
+from ccdr.engines.sqlite import comparison, programs
+from ccdr.engines.sqlite.instant import seconds
+from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
+from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Look, Manifest
+from ccdr.schema import AbsolutePath, WithPassword, Zone, zone_of
+
+MAJOR = "3"
+MAGIC = b"SQLite format 3\0"
+NOBODY = "65534:65534"
+LOADED = "/ccdr/run/database"  # in the sandbox: a link to the restored file
+LOOK_WAIT = 5.0  # seconds that a look waits to be let in
+RESERVED = ("ccdr-manifest.json",)  # what else lies in a captured directory
+
+
+def _a_name_of_its_own(path: Path) -> Path:
+    if path.name in RESERVED:
+        raise ValueError("has a name that ccdr needs for itself, expected another")
+    return path
+
+
+class Sqlite(EngineConfig):
+    has_server: ClassVar[bool] = False
+    speaks_sql: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    engine: Literal["sqlite"]
+    method: Literal["copy"] = "copy"
+    path: Annotated[AbsolutePath, AfterValidator(_a_name_of_its_own)] = Field(description="the database file")
+    timezone: Zone = Field("UTC", description="the zone of times that the database holds as text without one")
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        return ("ccdr-sandbox/files:1",)
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return None
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {}
+
+    def client(self, major: str | None) -> ClientNeed | None:
+        return None
+
+    def client_major(self, place: Place) -> str | None:
+        return MAJOR if _version(place, SANDBOX_PYTHON) else None
+
+    @property
+    def source_name(self) -> str:
+        return str(self.path)
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def probe(self, source: Source) -> SourceFacts:
+        """By its directory entry and its first bytes: nothing is locked yet."""
+        path = self.path
+        if path.is_symlink():  # it may lead elsewhere tomorrow
+            raise BackupFailed(f"{path} is a link", hint=f"name what it leads to in `path:`: {os.path.realpath(path)}")
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            hint = "is its file system mounted? else change `path:` in the plan"
+            raise BackupFailed(f"{path} is not there", hint=hint) from None
+        except OSError as error:
+            raise BackupFailed(f"{path}: {error.strerror}", hint="run ccdr as a user who may read it") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise BackupFailed(f"{path} is not a file", hint="name the database file itself in `path:`")
+        if found.st_nlink > 1:
+            raise BackupFailed(
+                f"{path} has {found.st_nlink} names (hard links)",
+                hint="SQLite's log lies beside the name that its application opens: what is under another would be"
+                " missed. Leave the file one name",
+            )
+        return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
+
+    def _writer(self) -> str:
+        """The SQLite that wrote to it last, by the file's header (bytes 96 to 99)."""
+        try:
+            with self.path.open("rb") as file:
+                header = file.read(100)
+        except OSError as error:
+            raise BackupFailed(f"{self.path}: {error.strerror}", hint="run ccdr as a user who may read it") from None
+        if header and not header.startswith(MAGIC):
+            sentence, hint = programs.SENTENCES["not a database"]
+            raise BackupFailed(f"{self.path} {sentence}", hint=hint)
+        number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
+        return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}" if number else MAJOR
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        what = "rights to read"
+        try:
+            seen = programs.source(source.place, self.path, None, LOOK_WAIT)
+        except BackupFailed as error:
+            yield Look.fail(what, str(error), error.hint or programs.REPORT)
+            return
+        if not seen.tables:
+            yield Look.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
+        else:
+            yield Look.ok(what, f"{self.path}: {seen.tables} tables; read by SQLite {seen.sqlite}")
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        name, copy = self.path.name, into / self.path.name
+        started = tools.clock.now()
+        seen = programs.source(source.place, self.path, copy, tools.lock_wait)
+        if not seen.tables:
+            raise BackupFailed(f"{self.path} holds no table", hint="is it the right file? an empty one is no backup")
+        owners = self._as_the_source(copy)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            digested = pool.submit(tools.digest, into, [name])
+            contents = self._described(source.place, copy)
+            files = digested.result()
+        return Capture(
+            consistent_point=started + timedelta(seconds=seen.began),
+            clock_skew_s=0.0,
+            contents={"source": self.source_name, "file": name, "version": seen.sqlite, **owners, **contents},
+            files=files,
+            bytes=files[name].bytes,
+            tools={"sqlite": seen.sqlite},
+            notes=seen.notes,
+            findings=comparison.faults_of_the_source(contents),
+        )
+
+    def _as_the_source(self, copy: Path) -> dict[str, object]:
+        """Give the copy the source's mode and, as root, its owner: a restore brings them back."""
+        found = self.path.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        copy.chmod(mode | stat.S_IRUSR)
+        as_root = os.geteuid() == 0
+        if as_root:
+            os.chown(copy, found.st_uid, found.st_gid)
+        return {"mode": mode, "owner": [found.st_uid, found.st_gid] if as_root else None}
+
+    def _described(self, place: Place, copy: Path) -> dict[str, Any]:
+        questions: dict[str, list[str]] = {"contents": [], "references": [], "sequences": []}
+        answer = programs.ask(place, HOST_PYTHON, str(copy), questions, "reading the copy")
+        if answer.refused is not None:
+            raise BackupFailed(
+                f"{self.path} was copied, and cannot be read to its end: {answer.refused}",
+                hint=programs.SENTENCES["damaged"][1].format(path=self.path),
+            )
+        told = answer.told
+        return {**told["contents"], "references": told["references"], "sequences": told["sequences"]}
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return ()
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        row = int(str(manifest.contents["largest_row"]))  # bytes; held several times over while it is digested
+        return SandboxNeeds(bytes=0, memory=self.memory or max(2**29, 2**28 + 6 * row), user=NOBODY, major=MAJOR)
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        if (version := _version(box, SANDBOX_PYTHON)) is None:
+            raise TestBroken(
+                "the image has no python3 with its sqlite3 module",
+                hint="use ccdr-sandbox/files:1 (`make images`), or an image that has both",
+            )
+        return version
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        """A file needs no loading: it gets a name by which checks find it, and must open."""
+        box.run(["ln", "-s", box.path(restored / str(manifest.contents["file"])), LOADED])
+        answer = self._asked(box, {"glance": []})
+        if answer.refused is None:
+            return
+        if comparison.older(answer.sqlite, manifest):
+            raise TestBroken(
+                f"the image's SQLite {answer.sqlite} is older than {manifest.contents['version']}, which took the"
+                f" backup, and does not read it: {answer.refused}",
+                hint="name an image with a newer one with `image:`",
+            )
+        raise BackupBad(
+            f"what was restored is not a database that opens: {answer.refused}", hint="restore an older snapshot"
+        )
+
+    def as_files(self, manifest: Manifest) -> str:
+        return f"the database file, {manifest.contents['file']}"
+
+    @staticmethod
+    def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> Answer:
+        return programs.ask(box, SANDBOX_PYTHON, LOADED, questions, what)
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        rows: list[list[str | None]] = self._answered(box, {"query": [sql]})["query"]["rows"]
+        return rows
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        self._answered(box, {"export": [sql, box.path(to)]})
+
+    def _answered(self, box: Place, questions: dict[str, list[str]]) -> dict[str, Any]:
+        answer = self._asked(box, questions, "the query")
+        if answer.refused is None:
+            return answer.told
+        if answer.lacks:
+            raise TestBroken(
+                f"the image's SQLite lacks something that the query needs: {answer.refused}",
+                hint="name an image that has it with `image:`, or ask for something else",
+            )
+        raise CommandFailed(["query"], 1, answer.refused, what="the query")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        rows = self.query(box, manifest, query)
+        if len(rows) > 1 or (rows and len(rows[0]) != 1):
+            raise CommandFailed(["query"], 1, f"{len(rows)} rows of {len(rows[0])} columns, expected one timestamp")
+        if not rows or rows[0][0] is None:
+            return None
+        try:
+            return seconds(rows[0][0], zone_of(self.timezone))
+        except (ValueError, OverflowError):
+            said = "not a time: expected ISO 8601 text, seconds, milliseconds or a Julian day"
+            raise CommandFailed(["query"], 1, said) from None
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        answer = self._asked(bench.sandbox, {"contents": []})
+        return comparison.identical(bench, answer)
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        """On a copy of what was restored: SQLite looks at all of it only where it might write."""
+        box, copy = bench.sandbox, bench.out / "database"
+        box.run(["cp", "--reflink=auto", LOADED, box.path(copy)], watch=bench.out, what="copying the database")
+        questions: dict[str, list[str]] = {"references": [], "sequences": [], "integrity": []}
+        answer = programs.ask(box, SANDBOX_PYTHON, box.path(copy), questions, "integrity_check")
+        copy.unlink()
+        return iter(comparison.integrity(bench, answer))
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        raise UsageProblem("a database file is restored into a directory, not onto a server", hint="name one with --to")
+
+
+def _version(place: Place, python: str) -> str | None:
+    """The SQLite of a Python; None where there is none, or no Python."""
+    argv = [python, "-I", "-c", "import sqlite3; print(sqlite3.sqlite_version)"]
+    try:
+        said = place.run(argv, ok=(0, 1, 126, 127))  # a container's word for one that is not there
+    except CommandFailed:
+        return None
+    return said.stdout.strip() if said.code == 0 else None

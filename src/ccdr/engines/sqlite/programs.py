@@ -1,0 +1,103 @@
+"""Runs the two programs that open a database, and reads their answers: SQLite itself is never opened in ccdr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Place
+
+HOST_PYTHON = sys.executable  # the one that runs ccdr: nothing else need be installed
+SANDBOX_PYTHON = "python3"
+REPORT = "look at it with `sqlite3`, and report what ccdr could not make of it"
+# What the copier's words mean: a sentence about the file, and what to do.
+SENTENCES = {
+    "locked": (
+        "is locked, and no reader was let in for {wait:.0f} s",
+        "find out who holds it (`fuser -v {path}`); wait longer with `limits: lock_wait`; an application with"
+        " `locking_mode = exclusive` never lets anybody in",
+    ),
+    "not a database": (
+        "is no SQLite database, or an encrypted one",
+        "is it the right file? ccdr has no key of SQLCipher or SEE: have the application write a copy that can be read",
+    ),
+    "damaged": (
+        "is damaged",
+        "see `sqlite3 {path} 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore`",
+    ),
+    "cannot open": (
+        "cannot be opened by the user who runs ccdr",
+        "run ccdr as root or as the file's owner, who may also write beside it: a log (-wal) is read through a -shm",
+    ),
+    "cannot write": (
+        "was left half written by a program that crashed, and this user may not roll that back",
+        "start its application, or run ccdr as root or as the file's owner",
+    ),
+    "orphan": (
+        "has a log (-wal) that no running program reads, and this user may not make what reading it takes",
+        "start its application, or run ccdr as root or as the file's owner",
+    ),
+    "written": (
+        "was written to while it was copied, and this user may not keep writers out",
+        "run ccdr as root or as the file's owner, who can read while others write",
+    ),
+    "full": ("cannot be copied: there is no room in scratch", "free space there, or name another place with --state"),
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the copier saw. `began`: seconds from its start to the instant for which it is true."""
+
+    sqlite: str
+    tables: int
+    began: float
+    notes: list[str]
+
+
+def source(place: Place, path: Path, target: Path | None, wait: float) -> Looked:
+    """Look at the live database; with `target`, copy it into that new file. BackupFailed where that cannot be."""
+    request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait})
+    argv = [HOST_PYTHON, "-I", "-c", _program("copier.py")]
+    out = place.run(argv, stdin=request, watch=target and target.parent, what="copying the database")
+    told = _answer(out.stdout)
+    if (word := told.get("refused")) is not None:
+        sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
+        said = f": {told['said']}" if told["said"] else ""
+        raise BackupFailed(f"{path} {sentence.format(wait=wait)}{said}", hint=hint.format(path=path))
+    return Looked(told["sqlite"], told["tables"], told["began"], told["notes"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the reader told: by question. `refused` is SQLite's own message where it did not come to an end, `lacks`
+    whether that is for want of something that the database's application has and this SQLite has not."""
+
+    sqlite: str
+    told: dict[str, Any]
+    refused: str | None
+    lacks: bool
+
+
+def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> Answer:
+    """Ask a copy of which nobody else knows; `database` is its name in that place."""
+    argv = [python, "-I", "-c", _program("reader.py"), database]
+    told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
+    return Answer(told["sqlite"], told, told.get("refused"), bool(told.get("lacks")))
+
+
+def _program(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def _answer(said: str) -> dict[str, Any]:
+    try:
+        told = json.loads(said.rstrip("\n").rpartition("\n")[2])
+    except ValueError:
+        raise CommandFailed(["sqlite"], 0, "it gave no answer") from None
+    assert isinstance(told, dict)
+    return told
