@@ -70,7 +70,8 @@ def restore(
     Nothing that exists is written over: a target that is not empty, or that is or could be the source, is refused.
     What is restored has its final name only when it is whole and the asset's checks have passed.
 
-    Files stand below a directory each at its own path. A directory for a database gets the captured dump.
+    Files stand below a directory each at its own path. A directory for a server's database gets the captured dump, for
+    a SQLite database the database file itself.
 
     \b
     Examples:
