@@ -302,14 +302,23 @@ class ShippedLog(Protocol):
         """Prepare the source where it must be (a slot, the canary's table); what threatens it, as sentences.
         BackupFailed where its log cannot be shipped as it is."""
 
-    def receiver(self, source: Source, spool: Path, after: str | None) -> tuple[list[str], dict[str, str]]:
-        """Command and environment of the program that writes into `spool`; `after` is the last whole segment that is
-        stored already. It ends when the source does."""
+    def receiver(
+        self, source: Source, spool: Path, after: str | None, needed: str | None
+    ) -> tuple[list[str], dict[str, str]]:
+        """Command and environment of the program that writes into `spool`, until the source ends. `after` is the last
+        whole segment that is stored already, `needed` what the newest base begins with."""
 
     def beat(self, source: Source) -> AbstractContextManager[Callable[[], None]]:
         """What writes the canary's heartbeat each time it is called; it does nothing where the plan has no canary."""
 
     def mark(self, source: Source, clock: Clock) -> LogMark: ...
+
+    def lies_in(self, position: str, segment: str) -> bool:
+        """Does what was written last before `position` lie in this segment? Pure."""
+
+    def reaches(self, spool: Path, position: str) -> bool:
+        """Does the spool still hold all up to `position`, of which it once did? A receiver that begins a segment anew
+        has less of it for a while. Pure but for a look at the directory."""
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
         """Is everything before the mark durably in the spool?"""

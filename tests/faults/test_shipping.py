@@ -18,7 +18,7 @@ from tests.conftest import _image
 from tests.harness import Quiet, Ran, Site, containers, eventually
 from tests.primary import Primary, primary
 
-from ccdr.engines.postgres.recovery import number
+from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.recovery import lsn, number
-from ccdr.engines.postgres.wal import Wal, slot_name
+from ccdr.engines.postgres.position import lsn, number
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
 from ccdr.errors import BackupBad, UsageProblem
 from ccdr.interfaces import Target
 from ccdr.model import Manifest, Snapshot
@@ -90,6 +90,13 @@ def test_the_spool_is_read_in_the_logs_order(tmp_path: Path) -> None:
     ]
     (tmp_path / segment(3)).touch()  # renamed while we looked
     assert all(s.whole for s in WAL.segments(tmp_path))
+
+
+@given(st.integers(0, 2**20), st.integers(1, SEGMENT_BYTES), st.integers(1, 9))
+def test_a_position_lies_in_the_segment_that_was_written_last_before_it(n: int, bytes_: int, timeline: int) -> None:
+    position = lsn((n << 24) + bytes_)
+    assert WAL.lies_in(position, segment(n, timeline)) and not WAL.lies_in(position, segment(n + 1, timeline))
+    assert not WAL.lies_in(position, "00000002.history")
 
 
 def test_a_base_needs_the_log_from_where_its_own_ends() -> None:

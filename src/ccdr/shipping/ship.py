@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
 from ccdr.history import LOGS, STOPPED
@@ -168,7 +169,7 @@ class _Shipping:
         self._set(findings=findings)
         for finding in findings:
             self._progress.step(f"{self._job.asset}: {finding}")
-        argv, env = self._log.receiver(source, self._spool, self._last)
+        argv, env = self._log.receiver(source, self._spool, self._last, self._needed())
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
@@ -184,6 +185,14 @@ class _Shipping:
                 if once:
                     return True
         return False
+
+    def _needed(self) -> str | None:
+        """What the newest base begins with."""
+        for snapshot in reversed(self._services.catalogue.snapshots(self._job.plan, self._job.asset)):
+            manifest = self._services.catalogue.manifest(snapshot)
+            if self._log.goes_on_from(manifest):
+                return self._log.needed_from(manifest)
+        return None
 
     def _until(self, due: float, receiver: Session, beat: object) -> None:
         """Wait, the heart beating, the receiver looked at."""
@@ -225,7 +234,13 @@ class _Shipping:
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
-            whole, open_ = self._gather()
+            whole, open_, torn = self._gather()
+            if mark is None or torn:  # what the mark says is only true of what lies behind the gap
+                point, position = self._standing.point or point, self._standing.position or position
+            else:
+                self._expect(position or "", whole, open_)
+            if position and not torn and not self._log.reaches(self._spool, position):
+                return
             seen = [(p.name, p.stat().st_mtime_ns) for p in sorted(self._batch.iterdir()) if p.name != INDEX]
             if self._name is None or (mark is None and seen == self._stored):
                 return
@@ -248,8 +263,19 @@ class _Shipping:
         if mark is not None:
             self._untroubled()
         size = sum(path.stat().st_size for path in self._batch.iterdir())
-        if whole and (size > CLOSE_BYTES or now - self._began > CLOSE_AFTER):
+        if whole and (torn or size > CLOSE_BYTES or now - self._began > CLOSE_AFTER):
             self._close(whole)
+        if torn:
+            self._store(mark)
+
+    def _expect(self, position: str, whole: list[str], open_: str | None) -> None:
+        """A source whose log was begun anew writes under names that were stored already: that would not be seen."""
+        mine = [name for name in (self._closed, *whole, open_) if name]
+        if not any(self._log.lies_in(position, name) for name in mine):
+            raise CcdrError(
+                f"the source's log stands at {position}, which lies in none of {', '.join(mine[-2:]) or 'no segment'}",
+                hint="was it begun anew there (RESET MASTER, another cluster)? then give the asset another name",
+            )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -268,12 +294,16 @@ class _Shipping:
                     return
             self._wait(LOOK)
 
-    def _gather(self) -> tuple[list[str], str | None]:
+    def _gather(self) -> tuple[list[str], str | None, bool]:
         """Link what the spool holds into the batch, under names that stay: a receiver renames its files while they
-        are read. Whole segments in order, and the open one."""
+        are read. Whole segments in order, the open one, and whether log is missing right behind them."""
         segments = self._log.segments(self._spool)
         mine = [s for s in segments if s.beside or self._closed is None or _rank(s.name) > _rank(self._closed)]
         chain = [s for s in mine if not s.beside]
+        until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if not self._log.follows(a.name, b.name)), None)
+        if until is not None:
+            mine = [s for s in mine if s.beside or s in chain[:until]]
+            chain = chain[:until]
         if self._name is None and chain:
             self._name, self._began = chain[0].name, self._services.clock.now()
             if self._standing.since is None:
@@ -288,7 +318,7 @@ class _Shipping:
         for name, digest in self._services.digest(self._batch, new).items():
             self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
         opened = [s.name for s in chain if not s.whole]
-        return whole, opened[-1] if opened else None
+        return whole, opened[-1] if opened else None, until is not None
 
     def _link(self, segment: Segment) -> None:
         name = segment.name if segment.whole else f"{segment.name}.open"

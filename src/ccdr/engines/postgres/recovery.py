@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.position import lsn, number
 from ccdr.errors import BackupBad, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
 
@@ -130,13 +131,3 @@ def _reached(box: Place, env: Mapping[str, str], target: Target, skew: float) ->
     else:
         at = None if newest is None else datetime.fromtimestamp(newest - skew, UTC)
     return Reached(position, at, datetime.fromtimestamp(float(committed), UTC) if committed else None)
-
-
-def number(position: str) -> int:
-    """`16/B374D848` as bytes since the log began."""
-    high, _, low = position.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
-def lsn(position: int) -> str:
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
+from ccdr.engines.postgres.position import number
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Clock, LogMark, Segment, Source
 from ccdr.model import Manifest, human_bytes
@@ -83,7 +84,9 @@ class Wal:
                 "then a new base backup is needed"
             )
 
-    def receiver(self, source: Source, spool: Path, after: str | None) -> tuple[list[str], dict[str, str]]:
+    def receiver(
+        self, source: Source, spool: Path, after: str | None, needed: str | None
+    ) -> tuple[list[str], dict[str, str]]:
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
         return [*argv, "--synchronous", "--no-loop"], self._env(source)
 
@@ -106,6 +109,13 @@ class Wal:
         position, _, source_clock = said.partition("|")
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
         return LogMark(position, before, round(skew, 6))
+
+    def lies_in(self, position: str, segment: str) -> bool:
+        match, last = _SEGMENT.fullmatch(segment), max(0, number(position) - 1)
+        return match is not None and _number(match) == last // SEGMENT_BYTES  # on whichever timeline
+
+    def reaches(self, spool: Path, position: str) -> bool:
+        return True  # a segment that is received again is written over with the same
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
         sql = f"select restart_lsn >= '{mark.position}' from pg_replication_slots where slot_name = '{self.slot}';"
