@@ -431,6 +431,10 @@ class Engine(Restored, Protocol):
         """As `load`, and then every change of the log (a directory of segments) up to `target`. BackupBad where the
         log does not reach it; UsageProblem where the target is not to be found."""
 
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        """For a restore for real, into a directory: leave beside the base in `restored` what its server needs to apply
+        the log that will stand at `log`, up to `target`. What a person does then, as a sentence."""
+
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this
         engine's, or not well formed."""

@@ -30,6 +30,7 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
     show_default=True,
     help="Which one; `latest` is the newest that has not failed a restore test.",
 )
+@click.option("--at", metavar="TIME|latest|NAME", help="The newest base before this point, and the log up to it.")
 @click.option(
     "--to",
     "target",
@@ -56,6 +57,7 @@ def restore(
     plan: str,
     asset: str,
     snapshot: str,
+    at: str | None,
     target: str,
     password_file: Path | None,
     ca_file: Path | None,
@@ -79,14 +81,19 @@ def restore(
       ccdr restore outbound --asset crm --to postgresql://postgres@db2/crm --password-file pw --dry-run
       ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
+      ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
     """
     from ccdr.restore import Request, restoring
+    from ccdr.shipping.recovery import target_of
 
     options = settings()
     (job,) = options.jobs(plan, asset)
+    if at is not None and snapshot != "latest":
+        raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
     request = Request(
         to=target,
         snapshot=snapshot,
+        at=None if at is None else target_of(at, job.loaded.plan.zone),
         password_file=password_file,
         ca_file=ca_file,
         onto_source_server=onto_source_server,

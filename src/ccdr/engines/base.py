@@ -131,6 +131,9 @@ class EngineConfig(Strict):
     def as_files(self, manifest: Manifest) -> str:
         return "the captured files; they are loaded nowhere"
 
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
 

@@ -20,6 +20,7 @@ from ccdr.restore.directory import Staging, opened
 from ccdr.restore.result import RestoreResult
 from ccdr.sandbox.docker import Disposal
 from ccdr.services import Job, Services
+from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -105,7 +106,9 @@ class IntoDirectory:
 
     order: Order
     staging: Staging
+    recovery: Recovery | None = None
     verified: int = 0  # files
+    logged: CheckResult | None = None
 
     @property
     def _whole(self) -> bool:
@@ -115,7 +118,10 @@ class IntoDirectory:
         if self._whole:
             roots = ", ".join(map(str, self._roots))
             return [f"writes {roots} below {self.staging.target}, each at its own path"]
-        return [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        said = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        if self.recovery is not None:
+            said.append(f"and {self.recovery.described}, for the server to apply")
+        return said
 
     @property
     def _roots(self) -> list[str]:
@@ -137,6 +143,16 @@ class IntoDirectory:
                 staging.move_capture(restored, self._roots)
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
+        if self.recovery is not None:
+            self._bring_log(self.recovery, restored, progress)
+
+    def _bring_log(self, recovery: Recovery, restored: Path, progress: Progress) -> None:
+        order, staging = self.order, self.staging
+        with order.phase("fetch", "fetching the log", progress):
+            self.logged = recovery.fetch(staging.tree, order.run.directory("log-cache"), order.services)
+            at = staging.target / recovery.place
+            target = recovery.choice.target
+            order.result.notes.append(order.engine.recoverable(restored, at, order.manifest, target))
 
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
@@ -147,7 +163,11 @@ class IntoDirectory:
                 count = self.verified
                 equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
                 if order.engine.has_server:
-                    return [equal, *(skipped(c, "it needs a server") for c in asked)]
+                    return [
+                        equal,
+                        *([self.logged] if self.logged else []),
+                        *(skipped(c, "it needs a server") for c in asked),
+                    ]
                 return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]
             same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)

@@ -13,7 +13,7 @@ from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
 from ccdr.fetch import Candidates, candidates
 from ccdr.history import AssetHistory
-from ccdr.interfaces import KnownSource, Progress
+from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import Manifest, Snapshot, rfc3339
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
@@ -22,6 +22,7 @@ from ccdr.restore.result import RESTORE_END, RESTORE_START, RESTORED, RestoreRes
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
 from ccdr.services import Job, Services
+from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -32,6 +33,7 @@ class Request:
 
     to: str
     snapshot: str = "latest"
+    at: Target | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
     onto_source_server: bool = False
@@ -113,7 +115,9 @@ class Restoring:
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
         found = candidates(job, services, synchronised)
-        snapshot = result.snapshot = self._select(found, history, synchronised)
+        recovery = self._recovery(found, history) if self.request.at is not None else None
+        chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
+        snapshot = result.snapshot = chosen
         manifest = services.catalogue.manifest(snapshot)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
@@ -123,7 +127,7 @@ class Restoring:
             self._way = self._server(order, found, progress)
             phases = PHASES
         else:
-            self._way = self._directory(order)
+            self._way = self._directory(order, recovery)
             phases = PHASES if not job.engine.has_server else PHASES[:1]
         self.estimate = estimate(services.ledger.records(), job.plan, job.asset, snapshot.bytes, phases)
         result.estimate_s = self.estimate.seconds if self.estimate else None
@@ -179,7 +183,20 @@ class Restoring:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
 
-    def _directory(self, order: Order) -> Way:
+    def _recovery(self, found: Candidates, history: AssetHistory) -> Recovery:
+        """The newest good base before the point, and the log from there on."""
+        assert self.request.at is not None
+        if self.request.is_url:
+            raise UsageProblem(
+                "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
+            )
+        usable = [s for s in found.good if s.note is None and not history.disproved(s.id)]
+        try:
+            return Recovery.prepared(self.job, self._services, usable, self.request.at)
+        except BackupBad as error:
+            raise UsageProblem(str(error), hint=error.hint) from None
+
+    def _directory(self, order: Order, recovery: Recovery | None) -> Way:
         path = self._path()
         contents = order.manifest.contents
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
@@ -189,7 +206,7 @@ class Restoring:
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
-        return IntoDirectory(order, staging)
+        return IntoDirectory(order, staging, recovery)
 
     def _guarded(self, manifest: Manifest) -> list[Guarded]:
         """What a restore into a directory must stay away from: every source of the plan on this host, as the plan and

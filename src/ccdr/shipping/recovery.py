@@ -90,6 +90,16 @@ class Recovery:
             actual=f"{reached.position}, {'no commit after the base' if reached.at is None else rfc3339(reached.at)}",
         )
 
+    @property
+    def place(self) -> str:
+        """Where `fetch` puts the log."""
+        return LOG
+
+    @property
+    def described(self) -> str:
+        count = f"{len(self.choice.batches)} snapshots of the log, up to {rfc3339(self.choice.batches[-1].point)}"
+        return f"{count}, for {self._wanted()}"
+
     def _wanted(self) -> str:
         target = self.choice.target
         if target.time is not None:

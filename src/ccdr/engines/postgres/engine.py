@@ -178,6 +178,12 @@ class Postgres(EngineConfig):
             raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
         return method.recover(box, restored, log, manifest, target)
 
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
+        method = self._captured(manifest)
+        if not isinstance(method, Physical):
+            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
+        return method.recoverable(restored, log, manifest, target)
+
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored_env(manifest), sql)
 

@@ -38,22 +38,21 @@ select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestam
 HEARTBEAT = "select extract(epoch from max(at)) from ccdr.heartbeat;"
 
 
-def settings(log: str, target: Target, skew: float, last: str) -> dict[str, str]:
-    """For postgresql.conf. `log` is the directory of segments in the sandbox, `last` the log's last record; times are
-    by the source's clock, which was `skew` seconds ahead of ours."""
+def settings(log: str, target: Target, skew: float, last: str | None) -> dict[str, str]:
+    """For postgresql.conf. `log` is the directory of segments, `last` the log's last record (None: as far as it goes);
+    times are by the source's clock, which was `skew` seconds ahead of ours."""
     found = {
         "restore_command": f'cp "{log}/%f" "%p"',
         "recovery_target_action": "promote",
         "recovery_target_timeline": "latest",
         "recovery_target_inclusive": "on",
-        "hot_standby": "off",
     }
     if target.time is not None:
         when = target.time + timedelta(seconds=skew)
         found["recovery_target_time"] = when.astimezone(UTC).isoformat(sep=" ")
     elif target.name is not None:
         found["recovery_target_name"] = target.name
-    else:
+    elif last is not None:
         found["recovery_target_lsn"] = last
     return found
 
@@ -71,7 +70,7 @@ class Server:
 
     def to(self, settings: Mapping[str, str]) -> bool:
         """Has it reached the target? False where its log ends before."""
-        self.begin(settings)
+        self.begin({**settings, "hot_standby": "off"})  # which would ask for as many connections as the source had
         try:
             self.box.run(["sh", "-c", _WAIT, "wait", self.data], env=self.env, what="recovery")
         except CommandFailed as error:

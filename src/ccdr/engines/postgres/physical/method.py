@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
-from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import checks, cluster, rights
 from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
@@ -115,6 +115,22 @@ class Physical:
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
         return reached
+
+    @staticmethod
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        """The captured server's own configuration stays; what it takes from the log is added to it."""
+        data = restored / CLUSTER
+        found = recovery.settings(str(log), target, manifest.clock_skew_s or 0.0, None)
+        found["recovery_target_action"] = "pause" if target.time or target.name else "promote"
+        with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
+            conf.write("# ccdr: recovery by the shipped log\n")
+            conf.writelines(conf_line(key, value) for key, value in found.items())
+        (data / "recovery.signal").touch(mode=0o600)
+        (data / "standby.signal").unlink(missing_ok=True)
+        then = (
+            "; it pauses there: SELECT pg_wal_replay_resume() ends the recovery" if target.time or target.name else ""
+        )
+        return f"give {CLUSTER}/ and the log to the server's user, and start a server on it: it applies the log{then}"
 
     @staticmethod
     def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
