@@ -90,6 +90,7 @@ class _Shipping:
         self._began = services.clock.now()
         self._digests: dict[str, dict[str, object]] = {}
         self._last: str | None = None  # the newest whole segment that is in the chain
+        self._torn_at: str | None = None  # the segment behind the newest gap
         self._closed: str | None = None  # the last segment of the batches before this one
         self._stored: object = None  # the batch as it was last stored, to see whether anything is new
         self._tally = _Tally(services.clock.now())
@@ -165,6 +166,7 @@ class _Shipping:
 
     def _go_on(self, source: Source, *, once: bool) -> bool:
         """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
+        self._store(None)  # what an earlier receiver has left may be in the way of the next
         findings = tuple(self._log.ready(source))
         self._set(findings=findings)
         for finding in findings:
@@ -300,6 +302,8 @@ class _Shipping:
         segments = self._log.segments(self._spool)
         mine = [s for s in segments if s.beside or self._closed is None or _rank(s.name) > _rank(self._closed)]
         chain = [s for s in mine if not s.beside]
+        if self._name is not None and self._name not in [s.name for s in chain]:
+            self._empty_batch()  # the receiver had to begin behind it
         until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if not self._log.follows(a.name, b.name)), None)
         if until is not None:
             mine = [s for s in mine if s.beside or s in chain[:until]]
@@ -311,9 +315,8 @@ class _Shipping:
         for segment in mine:
             self._link(segment)
         whole = [s.name for s in chain if s.whole]
-        for name in whole:
-            if name not in self._digests:
-                self._in_chain(name)
+        for segment in chain:
+            self._in_chain(segment)
         new = [s.name for s in mine if s.whole and s.name not in self._digests]
         for name, digest in self._services.digest(self._batch, new).items():
             self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
@@ -330,15 +333,21 @@ class _Shipping:
             if segment.whole:
                 (self._batch / f"{segment.name}.open").unlink(missing_ok=True)
 
-    def _in_chain(self, name: str) -> None:
-        """A segment that does not come right after the last one: what lies between is lost for ever."""
-        if self._last is not None and name != self._last and not self._log.follows(self._last, name):
-            gap = Gap(self._last, name)
+    def _in_chain(self, segment: Segment) -> None:
+        """A segment that does not come right after the last whole one: what lies between is lost for ever."""
+        name, last = segment.name, self._last
+        if last is None or _rank(name) <= _rank(last):
+            self._last = (name if segment.whole else None) if last is None else last
+            return
+        if not self._log.follows(last, name) and name != self._torn_at:
+            self._torn_at = name
+            gap = Gap(last, name)
             self._tally.gaps.append(gap)
             said = f"log is missing between {gap.after} and {gap.before}: a new base backup is needed"
             self._progress.step(f"{self._job.asset}: {said}")
             self._set(since=name, gap=said)
-        self._last = name
+        if segment.whole:
+            self._last = name
 
     def _write_index(self, whole: list[str], open_: str | None, point: datetime, position: str) -> None:
         body = {
@@ -360,6 +369,9 @@ class _Shipping:
         self._record(None)
         self._closed = whole[-1]
         self._drop_stored()
+        self._empty_batch()
+
+    def _empty_batch(self) -> None:
         remove_tree(self._batch)
         self._batch.mkdir(mode=0o700)
         self._name, self._stored, self._digests = None, None, {}

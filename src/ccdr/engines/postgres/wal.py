@@ -87,8 +87,20 @@ class Wal:
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None
     ) -> tuple[list[str], dict[str, str]]:
+        self._begin_anew(source, spool)
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
         return [*argv, "--synchronous", "--no-loop"], self._env(source)
+
+    def _begin_anew(self, source: Source, spool: Path) -> None:
+        """pg_receivewal goes on from the newest file that it finds. Where the slot keeps only what lies behind that (it
+        was lost, and made again), the spool's files are in its way; they were stored."""
+        kept = self._ask(source, f"select restart_lsn from pg_replication_slots where slot_name = '{self.slot}';")
+        found = [segment for segment in segments_in(spool) if not segment.beside]
+        last = _SEGMENT.fullmatch(found[-1].name) if found else None
+        if last is None or not kept or number(kept) // SEGMENT_BYTES <= _number(last) + 1:
+            return
+        for segment in found:
+            (spool / segment.file).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def beat(self, source: Source) -> Iterator[Callable[[], None]]:
