@@ -24,6 +24,9 @@ from tests.harness import (
     containers,
     sql_damage,
 )
+from tests.mariadb_source import crm as maria_crm
+from tests.mariadb_source import maria_damage, mariadb_server
+from tests.mariadb_source import small_database as small_maria
 from tests.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.backup import backup
@@ -129,6 +132,17 @@ def files(source: Source, root: Path) -> Iterator[Enrolled]:
     yield site, "recordings", harm, empty
 
 
+@contextmanager
+def mariadb(source: Source, root: Path) -> Iterator[Enrolled]:
+    with mariadb_server() as maria, small_maria(maria, "contract") as name:
+        site = maria_crm(Site(root), maria, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+
+        def empty() -> None:
+            maria.sql("drop database contract; create database contract")
+
+        yield site, "crm", maria_damage("delete from `call` where id = 7", name), empty
+
+
 def redis(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
     return _redis("redis", root)
 
@@ -163,6 +177,7 @@ SOURCES = {
     "postgres:dump": postgres,
     "postgres:physical": postgres_physical,
     "files": files,
+    "mariadb:dump": mariadb,
     "redis": redis,
     "sqlite": sqlite,
     "valkey": valkey,
@@ -308,6 +323,7 @@ VALUES = [None, b"", b"tab\there", b"new\nline", b"back\\slash", b"\\N", "notă"
 EXPORTS = {
     "postgres": r"select null, '', E'tab\there', E'new\nline', E'back\\slash', E'\\N', 'notă'  -- as one row",
     "sqlite": r"select null, '', 'tab' || char(9) || 'here', 'new' || char(10) || 'line', 'back\slash', '\N', 'notă' -- .",
+    "mariadb": r"select null, '', 'tab\there', 'new\nline', 'back\\slash', '\\N', 'notă'  -- as one row",
 }
 
 
@@ -346,6 +362,39 @@ def test_physical_manifest_tells_the_server(subject: Subject) -> None:
     digest = subject.manifest.files["data/backup_manifest"].sha256
     assert held["backup_manifest_sha256"] == digest
     assert any(name.startswith("data/pg_wal/0") for name in subject.manifest.files)
+
+
+def test_mariadb_manifest_lists_tables_objects_and_server(subject: Subject) -> None:
+    if subject.manifest.engine != "mariadb":
+        pytest.skip("of mariadb")
+    held: Any = subject.manifest.contents
+    assert {t: (v["engine"], v["rows"]) for t, v in held["tables"].items()} == {
+        "customer": ("InnoDB", 202),
+        "call": ("InnoDB", 3000),
+        "live_agent": ("MEMORY", 2),
+        "agent_log": ("MyISAM", 500),
+        "agent_log_archive": ("Aria", 500),
+        "rule": ("InnoDB", 3),
+        "cdr": ("InnoDB", 2),
+        "unkeyed": ("InnoDB", 50),
+        "odd `name`; 'ș'": ("InnoDB", 2),
+    }
+    assert all(len(v["sha256"]) == 64 and v["bytes"] > 0 for v in held["tables"].values())
+    assert set(held["objects"]) == {
+        "event tick",
+        "function minutes_of",
+        "procedure forget",
+        "sequence ticket",
+        "trigger second",
+        "trigger stamp",
+        "view a_last",
+        "view answered",
+    }
+    assert held["version"].startswith("11.8.") and held["collation"] == "utf8mb4_romanian_ci"
+    assert held["binlog"]["file"] and held["binlog"]["position"] > 0 and held["binlog"]["gtid"].startswith("0-7-")
+    assert held["locked"] == ["agent_log", "agent_log_archive", "live_agent"] and held["orphans"] == []
+    assert "mariadb-dump" in subject.manifest.tools
+    assert {"tables.sql", "code.sql", "views.sql", "users.sql", "rows/call.sql"} <= set(subject.manifest.files)
 
 
 def test_files_manifest_counts_and_digests(subject: Subject) -> None:

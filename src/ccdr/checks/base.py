@@ -14,7 +14,8 @@ from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
 
-_SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):")  # as psql says it, with VERBOSITY=verbose
+# As psql says it, with VERBOSITY=verbose; and as mariadb does.
+_SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):|^ERROR \d+ \(([0-9A-Z]{5})\)", re.MULTILINE)
 
 
 class CheckConfig(Strict):
@@ -77,4 +78,4 @@ def run_check(check: CheckConfig, engine: Restored, bench: Bench) -> list[CheckR
 def _recordable(error: CommandFailed) -> str:
     """What may stand in the ledger: a server's message may quote a row, its error code may not."""
     state = _SQLSTATE.search(error.stderr)
-    return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1]}" if state else "")
+    return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1] or state[2]}" if state else "")

@@ -11,7 +11,7 @@ from ccdr.model import CheckResult
 
 
 class Integrity(CheckConfig):
-    engines: ClassVar[tuple[str, ...]] = ("postgres", "redis", "sqlite")
+    engines: ClassVar[tuple[str, ...]] = ("mariadb", "postgres", "redis", "sqlite")
 
     kind: Literal["integrity"]
 

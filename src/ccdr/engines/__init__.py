@@ -8,10 +8,11 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import Files
+from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.postgres import Postgres
 from ccdr.engines.redis import Redis
 from ccdr.engines.sqlite import Sqlite
 
-AnyEngine = Annotated[Files | Postgres | Redis | Sqlite, Field(discriminator="engine")]
+AnyEngine = Annotated[Files | MariaDB | Postgres | Redis | Sqlite, Field(discriminator="engine")]
 
-__all__ = ["AnyEngine", "EngineConfig", "Files", "Postgres", "Redis", "Sqlite"]
+__all__ = ["AnyEngine", "EngineConfig", "Files", "MariaDB", "Postgres", "Redis", "Sqlite"]

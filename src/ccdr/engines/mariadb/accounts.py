@@ -1,0 +1,105 @@
+"""Users, roles and their grants, as statements. They belong to the whole server: a dump of one database has none.
+
+Each statement is the server's own word (`SHOW CREATE USER`, `SHOW GRANTS`): passwords as the server keeps them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.interfaces import Place
+
+# Users, roles and what they may do on the server or on a database; and what on a table, a view or a routine, which must
+# be there first. A view's definer must be there before the view.
+USERS, GRANTS = "users.sql", "grants.sql"
+# Every server has these of its own; the last is the sandbox's.
+SANDBOX_USER = "ccdr_sandbox"
+_OWN = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", SANDBOX_USER)
+_LIST = """\
+SELECT JSON_ARRAY(user, host, is_role) FROM mysql.user WHERE user NOT IN ({own}) ORDER BY is_role = 'N', user, host;
+"""
+_QUOTED = r"`(?:[^`]|``)*`"
+# On an object: a table, a routine. What is on a whole database stands also where there is no such database yet.
+_ON_OBJECT = re.compile(
+    r"GRANT .*? ON (?:(?:TABLE|FUNCTION|PROCEDURE|PACKAGE|PACKAGE BODY) )?"
+    rf"(?P<database>{_QUOTED})\.(?P<object>{_QUOTED}) TO "
+)
+_ACCOUNT = rf"(?:{_QUOTED}(?:@{_QUOTED})?|PUBLIC)"
+_GLOBAL = re.compile(rf"(?P<grant>GRANT .*? ON \*\.\* TO {_ACCOUNT})(?P<rest>.*)")
+_MEMBERSHIP = re.compile(rf"GRANT {_QUOTED} TO ")
+_TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")
+
+
+def statements(place: Place, login: Login) -> list[str]:
+    """What makes every account of the server, in an order that can be carried out; no statement has a line's end."""
+    own = ", ".join(map(quote_text, _OWN))
+    listed = answers(place, login, _LIST.format(own=own), "listing users and roles")
+    roles = [user for user, _, is_role in listed if is_role == "Y"]
+    users = [(user, host) for user, host, is_role in listed if is_role != "Y"]
+    made = [f"CREATE ROLE {quote_name(role)}" for role in roles if role.upper() != "PUBLIC"]
+    grantees = [role if role.upper() == "PUBLIC" else quote_name(role) for role in roles]
+    named = [f"{quote_name(user)}@{quote_name(host)}" for user, host in users]
+    asked = "".join(f"SHOW CREATE USER {name};\n" for name in named)
+    made += lines(place, login, asked, "asking for users") if named else []
+    asked = "".join(f"SHOW GRANTS FOR {name};\n" for name in [*grantees, *named])
+    granted = lines(place, login, asked, "asking for grants") if asked else []
+    # A role's grants are told with those of the roles that it has, so some come several times.
+    grants = sorted({_without_login(line) for line in granted if line.startswith("GRANT ")})
+    defaults = [line for line in granted if line.startswith("SET DEFAULT ROLE ")]
+    return [*made, *_roles_first(grants), *sorted(set(defaults))]
+
+
+def names(place: Place, login: Login) -> set[str]:
+    """Every user and role, as definers are written: a role's host is empty."""
+    sql = "SELECT JSON_QUOTE(CONCAT(user, '@', host)) FROM mysql.user;"
+    return set(answers(place, login, sql, "listing users"))
+
+
+def orphans(definers: Mapping[str, str], there: Collection[str]) -> list[str]:
+    """What acts for somebody who does not exist."""
+    return [name for name, definer in definers.items() if definer not in there]
+
+
+def loadable(found: Iterable[str], database: str, objects: Collection[str]) -> list[str]:
+    """Those statements that a server can carry out which has this database alone. Grants on what was dropped stay, and
+    nobody can make them again: `objects` are the names that there are."""
+    ours, there = quote_name(database), {quote_name(name).lower() for name in objects}
+    return [
+        s
+        for s in found
+        if (on := _ON_OBJECT.match(s)) is None or (on["database"] == ours and on["object"].lower() in there)
+    ]
+
+
+def on_objects(found: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The statements, parted into those that need no table to be there, and those that do."""
+    apart: tuple[list[str], list[str]] = ([], [])
+    for statement in found:
+        apart[_ON_OBJECT.match(statement) is not None].append(statement)
+    return apart
+
+
+def script(found: Iterable[str]) -> str:
+    return "".join(f"{statement};\n" for statement in found)
+
+
+def _without_login(grant: str) -> str:
+    """A global grant repeats how its user logs in, which `CREATE USER` says, and says in full."""
+    found = _GLOBAL.fullmatch(grant)
+    if found is None:
+        return grant
+    return found["grant"] + (" WITH GRANT OPTION" if "GRANT OPTION" in _TEXT.sub("", found["rest"]) else "")
+
+
+def _roles_first(grants: list[str]) -> list[str]:
+    """Memberships before the rest: a role must have its members before it is anybody's default."""
+    return sorted(grants, key=lambda grant: _MEMBERSHIP.match(grant) is None)
+
+
+def read(directory: Path) -> list[str]:
+    """The captured statements."""
+    texts = [(directory / name).read_text("utf-8", "surrogateescape") for name in (USERS, GRANTS)]
+    return [line.removesuffix(";") for text in texts for line in text.split("\n") if line]

@@ -1,0 +1,84 @@
+"""How MariaDB's programs are called, what they are asked, and how they answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place, Session
+
+# The session's own: what the server sets for all must not change what we ask, or stop it half-way. The character set
+# is said as well: a server may be told to ignore what its clients ask for.
+OURS = (
+    "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT; SET NAMES utf8mb4;\n"
+)
+_ANSWERED = "ccdr: answered"
+
+
+@dataclass(frozen=True)
+class Login:
+    """How a server is reached: the first arguments of every program. No secret is in them."""
+
+    arguments: tuple[str, ...]
+
+    def client(self, *options: str, database: str | None = None) -> list[str]:
+        """`mariadb`, reading statements from its standard input. It takes no commands of its own from them (a dump is
+        somebody else's text), and reads no files for the server."""
+        argv = ["mariadb", *self.arguments, "--default-character-set=utf8mb4", "--local-infile=0", "--binary-mode"]
+        argv += ["--connect-timeout=15", "--max-allowed-packet=1G", *options]
+        return [*argv, f"--database={database}"] if database is not None else argv
+
+    def asking(self) -> list[str]:
+        """The client as `answers` and `ask` need it: a line for a row, as it is."""
+        return self.client("--batch", "--skip-column-names", "--raw", "--unbuffered")
+
+    def dump(self, *options: str) -> list[str]:
+        return ["mariadb-dump", *self.arguments, "--default-character-set=utf8mb4", "--skip-dump-date", *options]
+
+
+def answers(place: Place, login: Login, sql: str, what: str, *, watch: Path | None = None) -> list[Any]:
+    """Each row's one column, which must be JSON."""
+    said = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what, watch=watch).stdout
+    return read_answers(said)
+
+
+def table(place: Place, login: Login, sql: str, what: str) -> list[dict[str, str]]:
+    """Each row by the names of its columns; only for what holds neither tab nor newline."""
+    said = place.run(login.client("--batch", "--raw"), stdin=sql, what=what).stdout.splitlines()
+    names = said[0].split("\t") if said else []  # there are none where there are no rows
+    return [dict(zip(names, line.split("\t"), strict=True)) for line in said[1:]]
+
+
+def lines(place: Place, login: Login, sql: str, what: str) -> list[str]:
+    """Each row as text, its columns apart by tabs; only for what holds neither tab nor newline."""
+    return place.run(login.asking(), stdin=f"{OURS}{sql}", what=what).stdout.splitlines()
+
+
+def ask(session: Session, sql: str, *, patience: float) -> str:
+    """What an open session (of `asking`) answers. Each statement ends in a semicolon; `patience` is in seconds."""
+    return session.ask(f"{sql}\nSELECT '{_ANSWERED}';\n", _ANSWERED, timeout=patience)
+
+
+def read_answers(said: str) -> list[Any]:
+    """CommandFailed where a line is not JSON."""
+    try:
+        return [json.loads(line) for line in said.split("\n") if line]
+    except ValueError as error:
+        raise CommandFailed(["mariadb"], 0, f"its answer is not as expected: {error}") from None
+
+
+def quote_text(text: str) -> str:
+    """A string as SQL writes it, under the sql_mode of `OURS`."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def quote_name(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def in_list(names: Sequence[str]) -> str:
+    return ", ".join(map(quote_text, names))

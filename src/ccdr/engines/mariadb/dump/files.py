@@ -1,0 +1,181 @@
+"""How a dump lies in files: definitions apart from rows, and the rows of each table in a file of its own.
+
+mariadb-dump writes one stream for all the tables that it is given (its own `--dir` has the *server* write the files).
+The stream of rows is parted by the line that begins each table. Rows alone are in it, every line of which the program
+has made: no text of a customer's, and no body of a routine, can look like such a line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.mariadb.client import Login, quote_name, quote_text
+from ccdr.engines.mariadb.inventory import Table
+from ccdr.errors import CommandFailed
+
+DATABASE, TABLES, CODE, VIEWS = "database.sql", "tables.sql", "code.sql", "views.sql"
+ROWS = "rows"  # a directory, a file for each table
+TRAILER = b"-- Dump completed\n"
+# What the client says once it has begun, and so holds its snapshot or its locks.
+BEGUN = b"-- Retrieving table structure"
+
+# Parts a stream of rows: into a file for each table, named by the lines of $MAP (file, tab, first line). Every file is
+# complete in itself, and the same whatever came before it: the settings that the stream begins with, then one table's
+# statements. It ends in the completion line only where the stream has gone on. In $LIST: file, tab, number of rows.
+SPLIT = r"""
+BEGIN {
+  map = ENVIRON["MAP"]; list = ENVIRON["LIST"]
+  while ((getline line < map) > 0) { i = index(line, "\t"); name[substr(line, i + 1)] = substr(line, 1, i - 1) }
+  head = ""; out = ""; done = 0; bad = 0
+}
+out != "" && /^\(/ { n++; print > out; next }
+/^-- Dumping data for table / {
+  finish()
+  if (!($0 in name)) { print "a table that was not asked for: " $0 > "/dev/stderr"; bad = 1; exit }
+  out = name[$0]; n = 0
+  print > out
+  printf "%s", head > out
+  next
+}
+/^-- Dump completed/ { finish(); done = 1; next }
+/^--/ || /^$/ || /^\/\*M!999999/ { if (/^-- CHANGE MASTER TO /) print "position\t" $0 > list; next }
+out == "" { head = head $0 "\n"; next }
+/^\/\*!40103 SET TIME_ZONE=@OLD_TIME_ZONE/ { finish(); ended = 1; next }
+ended { next }
+{ if (/^INSERT INTO / && !/ VALUES$/) n++; print > out }
+END {
+  if (bad) exit 3
+  if (!done) { print "the dump ended before its end" > "/dev/stderr"; exit 4 }
+  if (close(list) > 0) exit 5
+}
+function finish() {
+  if (out == "") return
+  print "-- Dump completed" > out
+  if (close(out) != 0) { bad = 1; exit }
+  print out "\t" n > list
+  out = ""
+}
+"""
+# $1: where the client's messages go. $2: the program above; the rest is the client. Children do not outlive their
+# master, which may be ended by a signal; the pipe fails where either side does.
+PIPE = r"""
+set -o pipefail
+trap 'trap - TERM; kill 0' TERM
+log=$1 split=$2; shift 2
+awk=$(command -v mawk || command -v awk)
+: > "$LIST"
+{ "$@" 2> "$log" | LC_ALL=C "$awk" "$split"; } &
+wait $!
+code=$?
+[ $code = 0 ] || grep -v '^-- ' "$log" >&2
+exit $code
+"""
+
+
+def dump_rows(login: Login, database: str, tables: Sequence[str], *, lock: bool, histories: bool) -> list[str]:
+    """The client that writes the rows of these tables: as of its snapshot, or (`lock`) of the moment at which it has
+    locked them. Tables that are keyed come in their key's order, so that two dumps of equal rows are equal."""
+    options = ["--verbose", "--no-create-info", "--skip-triggers", "--hex-blob", "--order-by-primary"]
+    options.append("--lock-tables" if lock else "--single-transaction")
+    if histories:
+        options.append("--dump-history")
+    return login.dump(*options, "--", database, *tables)
+
+
+def dump_tables(login: Login, database: str, views: Iterable[str], to: str) -> list[str]:
+    ignored = [f"--ignore-table={database}.{view}" for view in views]
+    options = ["--no-data", "--skip-triggers", "--skip-lock-tables", *ignored, f"--result-file={to}"]
+    return login.dump(*options, "--", database)
+
+
+def dump_code(login: Login, database: str, views: Iterable[str], to: str) -> list[str]:
+    ignored = [f"--ignore-table={database}.{view}" for view in views]
+    options = ["--no-data", "--no-create-info", "--skip-lock-tables", "--routines", "--events", "--triggers"]
+    return login.dump(*options, "--add-drop-trigger", *ignored, f"--result-file={to}", "--", database)
+
+
+def dump_views(login: Login, database: str, views: Sequence[str], to: str) -> list[str]:
+    options = ["--no-data", "--skip-triggers", "--skip-lock-tables", f"--result-file={to}"]
+    return login.dump(*options, "--", database, *views)
+
+
+def first_line(table: str) -> str:
+    """What mariadb-dump writes before a table's rows."""
+    return f"-- Dumping data for table {quote_name(table)}"
+
+
+def file_names(tables: Iterable[str]) -> dict[str, str]:
+    """A file for each table: its name, where that is plain; else with each other character by its number, as MariaDB
+    itself does."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for table in sorted(tables):
+        plain = re.sub(r"[^A-Za-z0-9_-]", lambda m: f"@{ord(m[0]):04x}", table)[:200]
+        name, number = plain, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain}@{number}"
+        taken.add(name.lower())
+        names[table] = f"{ROWS}/{name}.sql"
+    return names
+
+
+def shares(tables: Iterable[Table], count: int) -> list[list[str]]:
+    """Names of tables dealt out to at most `count` clients, so that all finish at about the same time."""
+    dealt: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]
+    for table in sorted(tables, key=lambda t: (-t.bytes, t.name)):
+        size, least = dealt.pop(min(range(len(dealt)), key=lambda n: dealt[n][0]))
+        dealt.append((size + max(table.bytes, 1), [*least, table.name]))
+    return [names for _, names in dealt if names]
+
+
+def read_list(text: str) -> tuple[dict[str, int], str | None]:
+    """Rows by file, and the log's position that the dump names, from what `SPLIT` has listed."""
+    rows, position = {}, None
+    for line in text.splitlines():
+        name, _, rest = line.partition("\t")
+        if name == "position":
+            position = rest
+        else:
+            rows[name] = int(rest)
+    return rows, position
+
+
+def complete(path: Path) -> bool:
+    """Does it end as a dump that went to its end? One that was cut off loads all the same, with exit 0."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - len(TRAILER)))
+        return file.read() == TRAILER
+
+
+def troubles(said: str) -> list[str]:
+    """What the client complained of, though it may have exited with 0."""
+    return [line for line in said.splitlines() if line.strip() and not line.startswith("-- ")]
+
+
+def check_whole(path: Path, what: str) -> None:
+    if not complete(path):
+        raise CommandFailed(["mariadb-dump"], 0, f"{path.name} does not end as a complete dump does", what=what)
+
+
+_DROP = re.compile(
+    r"^/\*!\d+ DROP (?P<kind>TRIGGER|EVENT|FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) IF EXISTS (?P<name>.+?) ?\*/;$",
+    re.M,
+)
+
+
+def missing_code(script: str, named: Iterable[str]) -> list[str]:
+    """Which of `named` (`trigger stamp`, `function f`; views are elsewhere) the script does not make."""
+    made = {f"{m['kind'].lower()} {m['name'][1:-1].replace('``', '`')}" for m in _DROP.finditer(script)}
+    return [name for name in named if not name.startswith("view ") and name not in made]
+
+
+def create_database(facts: Mapping[str, Any]) -> str:
+    """An empty database like the captured."""
+    comment = f" COMMENT {quote_text(facts['comment'])}" if facts["comment"] else ""
+    name, charset, collation = quote_name(facts["database"]), facts["charset"], facts["collation"]
+    return f"CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}{comment};\n"

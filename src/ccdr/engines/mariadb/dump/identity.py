@@ -1,0 +1,253 @@
+"""Is what was restored what was captured? By a second dump of the restored database.
+
+Rows are compared table by table: each table has a file of its own, which says whose rows it holds. Before a FAIL, what
+differs is compared without order and without what only the client's version decides. Definitions are compared object by
+object; users, grants and what else no dump holds are asked for again, by the same questions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb.client import Login
+from ccdr.engines.mariadb.dump import files
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, FileDigest, Verdict
+
+NAMED = 6  # how many differences a result names
+# What a script begins with: the client's and the server's version, and their host.
+_HEAD = re.compile(r"^(-- (MariaDB|MySQL) dump |-- Host: |-- Server version|/\*M!999999|-- -----)[^\n]*\n", re.M)
+_HEAD_LINES = 12
+_TITLE = re.compile(
+    r"^-- (?P<what>(?:Table|Temporary table|Sequence|Final view) structure for (?:table|view)? ?`.*`)$"
+    r"|^/\*!\d+ DROP (?P<code>(?:TRIGGER|EVENT|FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) IF EXISTS .+?) ?\*/;$",
+    re.M,
+)
+# The last line of a table's definition.
+_NEXT_NUMBER = re.compile(r"^(\) ENGINE=\w+.*?) AUTO_INCREMENT=(\d+)", re.M)
+_DIRECTORY = re.compile(r" (?:DATA|INDEX) DIRECTORY='(?:[^'\\]|\\.|'')*'")
+# A file's rows, one a line, however the client has put them into statements.
+_BARE_ROWS = r"""
+/^\(/ { sub(/[,;]$/, ""); print; next }
+/^INSERT INTO / && !/ VALUES$/ { sub(/^.*\) VALUES \(/, "("); sub(/[,;]$/, ""); print }
+"""
+_SORTED = r"""
+set -o pipefail
+export LC_ALL=C
+"$(command -v mawk || command -v awk)" "$3" "$1" | sort -S 25% -T "$2" | sha256sum
+"""
+
+
+def compare(bench: Bench, login: Login, jobs: int) -> Iterator[CheckResult]:
+    """Dump the restored database again and compare: rows, definitions, users, and what no dump holds."""
+    box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+    again = bench.out / "again"
+    for path in (again, again / files.ROWS):
+        path.mkdir()
+        path.chmod(0o777)  # the sandbox's user is not ours
+    objects = objects_of(box, login, inventory.database)
+    yield _captured_files(bench)
+    yield _rows(bench, _dump_rows(bench, login, inventory, objects, again, jobs), again)
+    calls = [(files.TABLES, files.dump_tables), (files.CODE, files.dump_code)]
+    for name, make in calls:
+        argv = make(login, inventory.database, objects.views, box.path(again / name))
+        box.run(argv, watch=again, what=f"dumping {name} again")
+    if objects.views:
+        argv = files.dump_views(login, inventory.database, objects.views, box.path(again / files.VIEWS))
+        box.run(argv, watch=again, what="dumping views again")
+    yield _definitions(bench.restored, again)
+    yield _auto_increments(bench.restored, again)
+    yield _result("triggers, routines, events, views, sequences", inventory.objects, objects.named)
+    yield _result("definers", inventory.definers, objects.definers)
+    facts = facts_of(box, login, inventory.database)
+    kept = ("charset", "collation", "comment")
+    yield _result("the database itself", {k: inventory.facts[k] for k in kept}, {k: facts[k] for k in kept})
+    yield _accounts(bench, login, inventory)
+    same = [name for name in SETTINGS if name in inventory.settings]
+    now: Mapping[str, str] = facts["settings"]
+    yield _result("server settings", {k: inventory.settings[k] for k in same}, {k: now.get(k, "") for k in same})
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+def _dump_rows(
+    bench: Bench, login: Login, inventory: Inventory, objects: Objects, again: Path, jobs: int
+) -> dict[str, tuple[int, FileDigest, str]]:
+    """Rows, digest and file by table, of what was restored."""
+    box = bench.sandbox
+    named = files.file_names(t.name for t in objects.with_rows)
+
+    def dump(number: int, share: list[str]) -> dict[str, int]:
+        wanted, listed = again / f"{number}.map", again / f"{number}.list"
+        lines = (f"{box.path(again / named[t])}\t{files.first_line(t)}\n" for t in share)
+        wanted.write_text("".join(lines), "utf-8", "surrogateescape")
+        argv = files.dump_rows(login, inventory.database, share, lock=False, histories=inventory.histories)
+        box.run(
+            ["bash", "-c", files.PIPE, "dump", "/dev/null", files.SPLIT, *argv],
+            env={"MAP": box.path(wanted), "LIST": box.path(listed)},
+            watch=again,
+            what="dumping the restored rows",
+        )
+        rows, _ = files.read_list(listed.read_text("utf-8", "surrogateescape"))
+        return rows
+
+    shares = files.shares(objects.with_rows, jobs)
+    with ThreadPoolExecutor(max_workers=max(1, len(shares))) as pool:
+        counted = {k: n for part in pool.map(dump, range(len(shares)), shares) for k, n in part.items()}
+    written = [name for name in named.values() if (again / name).is_file()]
+    digests = bench.digest(again, written)
+    return {
+        table: (counted[box.path(again / name)], digests[name], name)
+        for table, name in named.items()
+        if box.path(again / name) in counted
+    }
+
+
+def _rows(bench: Bench, after: Mapping[str, tuple[int, FileDigest, str]], again: Path) -> CheckResult:
+    claimed = Inventory(bench.manifest.contents).tables
+    wrong, reordered = [], 0
+    for table in sorted(claimed.keys() | after.keys()):
+        old, new = claimed.get(table), after.get(table)
+        if old is None or new is None:
+            wrong.append(f"{table}: {'missing' if new is None else 'not in the backup'}")
+            continue
+        rows, digest, name = new
+        if (int(old["rows"]), str(old["sha256"])) == (rows, digest.sha256):
+            continue
+        # The fetched file is what the rows are compared with: it must be the captured one.
+        fetched = bench.digest(bench.restored, [str(old["file"])])[str(old["file"])].sha256
+        if (
+            fetched == old["sha256"]
+            and int(old["rows"]) == rows
+            and _same_rows(bench, bench.restored / str(old["file"]), again / name)
+        ):
+            reordered += 1
+        else:
+            wrong.append(f"{table}: {old['rows']} rows captured, {rows} restored, contents differ")
+    expected = sum(int(t["rows"]) for t in claimed.values())
+    note = f", {reordered} in another order or form" if reordered else ""
+    return CheckResult(
+        kind="identical",
+        name="tables",
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{len(claimed)} tables, {expected} rows",
+        actual=_named(wrong)
+        if wrong
+        else f"{len(after)} tables, {sum(r for r, _, _ in after.values())} rows, equal by SHA-256{note}",
+    )
+
+
+def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
+    """Equal as multisets of rows; sorted by the system's `sort`, which spills to disk."""
+    hashes = [
+        bench.host.run(["bash", "-c", _SORTED, "sort", str(p), str(bench.out), _BARE_ROWS], what="sort").stdout
+        for p in (one, other)
+    ]
+    return hashes[0] == hashes[1]
+
+
+# --- definitions --------------------------------------------------------------------------------------
+
+
+def _captured_files(bench: Bench) -> CheckResult:
+    """The small files say what belongs where: they must be the captured ones. The rows are compared after their way
+    through a server, so they are not hashed twice."""
+    small = [n for n in bench.manifest.files if not n.startswith(f"{files.ROWS}/")]
+    present = [n for n in small if (bench.restored / n).is_file()]
+    found = bench.digest(bench.restored, present)
+    captured = {n: bench.manifest.files[n].sha256 for n in small}
+    return _result("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()})
+
+
+def _definitions(restored: Path, again: Path) -> CheckResult:
+    before = sum((_parts(restored / name) for name in (files.TABLES, files.CODE, files.VIEWS)), Counter())
+    after = sum((_parts(again / name) for name in (files.TABLES, files.CODE, files.VIEWS)), Counter())
+    wrong = [f"missing: {title}" for title, _ in before - after]
+    wrong += [f"not in the backup: {title}" for title, _ in after - before]
+    return CheckResult(
+        kind="identical",
+        name="definitions",
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{before.total()} parts of {files.TABLES}, {files.CODE}, {files.VIEWS}",
+        actual=_named(sorted(set(wrong))) if wrong else f"{after.total()} parts, equal",
+    )
+
+
+def _parts(path: Path) -> Counter[tuple[str, str]]:
+    """A script's parts, each with what it is about, as a multiset: without what the client's version decides, the next
+    number of a table, and the place of its files."""
+    if not path.is_file():
+        return Counter()
+    head, lines = path.read_text("utf-8", "surrogateescape"), _HEAD_LINES
+    start = "".join(line + "\n" for line in head.split("\n", lines)[:lines])
+    text = _HEAD.sub("", start) + head[len(start) :]
+    text = _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text))
+    found: Counter[tuple[str, str]] = Counter()
+    title, begin = f"what {path.name} begins with", 0
+    for match in _TITLE.finditer(text):
+        found[title, text[begin : match.start()]] += 1
+        title, begin = (match["what"] or match["code"]).replace("IF EXISTS ", ""), match.start()
+    found[title, text[begin:]] += 1
+    return found
+
+
+def _auto_increments(restored: Path, again: Path) -> CheckResult:
+    """None is set back. One may be further: where the source's was behind its own rows, a load puts that right."""
+    before, after = _next_numbers(restored / files.TABLES), _next_numbers(again / files.TABLES)
+    wrong = [f"{t}: {n} captured, {after.get(t, 1)} restored" for t, n in before.items() if after.get(t, 1) < n]
+    return CheckResult(
+        kind="identical",
+        name="auto-increments",
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{len(before)} as captured, or further",
+        actual=_named(wrong) if wrong else f"{len(before)}, none set back",
+    )
+
+
+def _next_numbers(path: Path) -> dict[str, int]:
+    text = path.read_text("utf-8", "surrogateescape")
+    found = {}
+    for part in re.split(r"^(?=-- Table structure for table `)", text, flags=re.M)[1:]:
+        if number := _NEXT_NUMBER.search(part):
+            found[part.split("\n", 1)[0].removeprefix("-- Table structure for table ").strip("`")] = int(number[2])
+    return found
+
+
+def _accounts(bench: Bench, login: Login, inventory: Inventory) -> CheckResult:
+    """A statement may hold a password's hash: only its first words are told."""
+    there = accounts.statements(bench.sandbox, login)
+    captured = accounts.read(bench.restored)
+    before, after = (
+        Counter(accounts.loadable(found, inventory.database, inventory.names)) for found in (captured, there)
+    )
+    wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
+    return CheckResult(
+        kind="identical",
+        name="users and grants",
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{before.total()} statements",
+        actual=f"differs: {_named(wrong)}" if wrong else f"{after.total()} statements, equal",
+    )
+
+
+def _result(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> CheckResult:
+    wrong = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    return CheckResult(
+        kind="identical",
+        name=name,
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=f"{len(before)} as captured",
+        actual=f"differs: {_named(wrong)}" if wrong else f"{len(before)}, equal",
+    )
+
+
+def _named(items: list[str]) -> str:
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return "; ".join(items[:NAMED]) + more

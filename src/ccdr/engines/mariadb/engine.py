@@ -1,0 +1,156 @@
+"""MariaDB: what a plan says of it, and which of its methods is asked.
+
+The plan's method captures. What was captured is restored by the method that its manifest names: plans change, and
+older snapshots still have to come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ccdr.engines.base import EngineConfig
+from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb.client import answers, quote_text
+from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
+from ccdr.engines.mariadb.dump import Dump
+from ccdr.engines.mariadb.dump.capture import client_version
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.method import Method
+from ccdr.errors import TestBroken, UsageProblem
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Look, Manifest
+from ccdr.schema import Name, Text, WithPassword
+
+SUPPORTED = ("11.8", "11.4", "10.11")  # series that are maintained; any of their clients can ask a server its version
+# The server answered, and does not let this user in.
+_REFUSED = re.compile(
+    r"ERROR (1044|1045|1049|1130|1142|1227|1698|1820|1862|4151)\b|Access denied|Host '[^']*' is not allowed|"
+    r"(certificate|TLS/SSL error)[^\n]*(verify|verification|self.signed|does not match|mismatch)",
+    re.IGNORECASE,
+)
+
+
+def images(major: str) -> tuple[str, ...]:
+    """The official image, then the one that `make images` builds."""
+    return (f"mariadb:{major}", f"ccdr-sandbox/mariadb:{major}")
+
+
+class MariaDB(EngineConfig):
+    has_server: ClassVar[bool] = True
+    speaks_sql: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    engine: Literal["mariadb"]
+    method: Literal["dump"] = "dump"
+    connection: Connection
+    jobs: int = Field(2, ge=1, le=32, description="connections that dump and load in parallel")
+    non_transactional: Literal["lock", "refuse"] = Field(
+        "lock", description="MyISAM, MEMORY, Aria … tables: lock them while they are dumped, or refuse to back up"
+    )
+    server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
+    prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
+
+    def _captures(self) -> Method:
+        return METHODS[self.method](self)
+
+    def _captured(self, manifest: Manifest) -> Method:
+        if manifest.method not in METHODS:
+            raise TestBroken(
+                f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
+                hint="restore it with the ccdr that took it, or a newer one",
+            )
+        return METHODS[manifest.method](self)
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return self.connection
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {OPTION_FILE: option_file(password)}
+
+    def client(self, major: str | None) -> ClientNeed:
+        return ClientNeed(
+            programs=self._captures().programs,
+            mounts=self.connection.mounts,
+            network=self.connection.socket is None,
+        )
+
+    def probe(self, source: Source) -> SourceFacts:
+        c = self.connection
+        sql = f"""SELECT JSON_ARRAY(VERSION(), @@version_comment,
+            (SELECT SUM(data_length + index_length) FROM information_schema.tables
+             WHERE table_schema = {quote_text(c.database)}));"""
+        ((version, _, size),) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+        return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
+
+    def refused(self, said: str) -> bool:
+        return _REFUSED.search(said) is not None
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        yield Look.ok("connection", self.connection.described)
+        yield from self._captures().rights(source)
+
+    def client_major(self, place: Place) -> str | None:
+        version = client_version(place)
+        return major_of(version) if version else None
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        return self._captures().capture(source, into, tools)
+
+    @property
+    def source_name(self) -> str:
+        return self.connection.database
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return ()
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        return self._captured(manifest).sandbox(manifest)
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        return self._captured(manifest).start(box, manifest)
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        self._captured(manifest).load(box, restored, manifest)
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        return questions.newest(box, self._captured(manifest).restored(manifest), _database(manifest), query)
+
+    def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
+        questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        return self._captured(bench.manifest).identical(bench)
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        return self._captured(bench.manifest).integrity(bench)
+
+    # --- a real server --------------------------------------------------------------------------------
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        raise UsageProblem(
+            "a MariaDB snapshot is restored into a directory, not onto a server yet",
+            hint="name a directory with --to; docs/recover.md has the commands that load what it then holds",
+        )
+
+
+def _database(manifest: Manifest) -> str:
+    return Inventory(manifest.contents).database
+
+
+# One line for each way to capture a server, by the name that plans and manifests have for it.
+METHODS: Mapping[str, Callable[[MariaDB], Method]] = {"dump": Dump}

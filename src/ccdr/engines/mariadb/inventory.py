@@ -1,0 +1,288 @@
+"""What there is in a database, and what of its server a dump does not hold: asked of the source, and again of what was
+restored, by the same SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ccdr.engines.mariadb.client import Login, answers, quote_text
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+# Kept by one snapshot for the whole dump; what else there may be is read under a lock, or not at all.
+TRANSACTIONAL = ("InnoDB",)
+LOCKABLE = ("MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE", "BLACKHOLE")
+WITHOUT_ROWS = ("MRG_MyISAM", "MRG_MYISAM")  # a view of other tables
+# What decides how statements and values are understood, so that the sandbox must have it as the source has it.
+SETTINGS = (
+    "sql_mode",
+    "old_mode",
+    "character_set_server",
+    "collation_server",
+    "character_set_collations",
+    "lower_case_table_names",
+    "explicit_defaults_for_timestamp",
+    "innodb_page_size",
+    "innodb_strict_mode",
+    "innodb_default_row_format",
+    "div_precision_increment",
+    "default_week_format",
+    "lc_time_names",
+    "group_concat_max_len",
+    "ft_min_word_len",
+    "ft_max_word_len",
+    "innodb_ft_min_token_size",
+    "innodb_ft_max_token_size",
+)
+# Recorded beside them: for people, for the time zone, for what is recovered to a point in time.
+RECORDED = (
+    "version",
+    "time_zone",
+    "system_time_zone",
+    "event_scheduler",
+    "log_bin",
+    "server_id",
+    "hostname",
+    "port",
+    "max_heap_table_size",
+    "gtid_slave_pos",
+)
+
+
+def facts_sql(database: str) -> str:
+    """One JSON object: `read_facts` understands it."""
+    db = quote_text(database)
+    wanted = ", ".join(quote_text(name.upper()) for name in (*SETTINGS, *RECORDED))
+    return f"""\
+SELECT JSON_ARRAY('setting', LOWER(variable_name), variable_value) FROM information_schema.global_variables
+  WHERE variable_name IN ({wanted}) ORDER BY variable_name;
+SELECT JSON_ARRAY('database', default_character_set_name, default_collation_name, schema_comment)
+  FROM information_schema.schemata WHERE schema_name = {db};
+SELECT JSON_ARRAY('bytes', COALESCE(SUM(data_length + index_length), 0),
+    COALESCE(SUM(IF(engine = 'MEMORY', data_length + index_length, 0)), 0))
+  FROM information_schema.tables WHERE table_schema = {db};
+SELECT JSON_ARRAY('utc offset', TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(),
+    CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)));
+SELECT JSON_ARRAY('zones', COUNT(*)) FROM mysql.time_zone_name;
+SELECT JSON_ARRAY('plugin', plugin_name, plugin_library) FROM information_schema.plugins
+  WHERE plugin_status = 'ACTIVE' AND plugin_library IS NOT NULL
+    AND plugin_type IN ('AUTHENTICATION', 'STORAGE ENGINE', 'DATA TYPE', 'FUNCTION');
+SELECT JSON_ARRAY('elsewhere', 'user-defined functions', COUNT(*)) FROM mysql.func;
+SELECT JSON_ARRAY('elsewhere', 'servers of other tables', COUNT(*)) FROM mysql.servers;
+SELECT JSON_ARRAY('elsewhere', 'statistics that ANALYZE took', COUNT(*)) FROM mysql.table_stats WHERE db_name = {db};
+SELECT JSON_ARRAY('rounded', c.table_name, c.column_name) FROM information_schema.columns c
+  JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+  WHERE c.table_schema = {db} AND c.data_type = 'float' AND t.table_type <> 'VIEW' ORDER BY 1;
+"""
+
+
+def objects_sql(database: str) -> str:
+    """What there is, a JSON array for each, with what tells one state of it from the next: `read_objects`.
+
+    A routine is read where it is stored: whoever lacks the right to see one is told nothing of it.
+    """
+    db = quote_text(database)
+    found = f"""\
+SELECT JSON_ARRAY('table', table_name, table_type, engine, create_time, data_length, table_comment)
+  FROM information_schema.tables WHERE table_schema = {db} AND table_type NOT IN ('VIEW', 'TEMPORARY');
+SELECT JSON_ARRAY('view', table_name, definer, security_type, check_option, MD5(view_definition))
+  FROM information_schema.views WHERE table_schema = {db};
+SELECT JSON_ARRAY('routine', LOWER(type), name, definer, modified) FROM mysql.proc WHERE db = {db};
+SELECT JSON_ARRAY('event', name, definer, modified, status) FROM mysql.event WHERE db = {db};
+SELECT JSON_ARRAY('trigger', trigger_name, definer, event_object_table, action_timing, event_manipulation,
+    action_order, created) FROM information_schema.triggers WHERE trigger_schema = {db};
+"""
+    if re.fullmatch(r"[A-Za-z0-9_]+", database):  # as it is called in file names, and so in InnoDB
+        pattern = database.replace("_", r"\_") + "/%"
+        found += f"""\
+SELECT JSON_ARRAY('innodb', name, table_id) FROM information_schema.innodb_sys_tables
+  WHERE name LIKE {quote_text(pattern)} AND name NOT LIKE '%/#sql%' AND name NOT LIKE '%/FTS\\_%';
+"""
+    return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """`bytes` is what its rows take at the server. `engine` is None where it cannot be opened: `comment` says why."""
+
+    name: str
+    type: str
+    engine: str | None
+    bytes: int
+    comment: str
+
+    @property
+    def is_sequence(self) -> bool:
+        return self.type == "SEQUENCE"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a database holds. `state` changes whenever one of them is made, altered, emptied or dropped."""
+
+    tables: tuple[Table, ...]
+    views: tuple[str, ...]
+    named: Mapping[str, str]  # `trigger stamp` and its like: what else is to be told of it
+    definers: Mapping[str, str]  # by the same names
+    state: frozenset[tuple[object, ...]]
+
+    @property
+    def with_rows(self) -> tuple[Table, ...]:
+        return tuple(t for t in self.tables if not t.is_sequence and t.engine not in WITHOUT_ROWS)
+
+    @property
+    def locked(self) -> tuple[Table, ...]:
+        """Tables that no transaction keeps as they are."""
+        return tuple(t for t in self.with_rows if t.engine not in TRANSACTIONAL)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Tables that cannot be captured, and why."""
+        known = (*TRANSACTIONAL, *LOCKABLE, *WITHOUT_ROWS)
+        return tuple(
+            f"{t.name} cannot be opened ({t.comment})" if t.engine is None else f"{t.name} is of the engine {t.engine}"
+            for t in self.tables
+            if t.engine not in known
+        )
+
+    @property
+    def histories(self) -> bool:
+        return any(t.type == "SYSTEM VERSIONED" for t in self.tables)
+
+
+def read_objects(rows: Iterable[Any]) -> Objects:
+    """Parse the answers to `objects_sql`."""
+    tables, views, named, definers, state = [], [], {}, {}, set()
+    for kind, *rest in rows:
+        if kind == "table":
+            name, type_, engine, created, size, comment = rest
+            tables.append(Table(name, type_, engine, int(size or 0), comment or ""))
+            state.add((kind, name, type_, engine, created))
+            if type_ == "SEQUENCE":
+                named[f"sequence {name}"] = ""
+            continue
+        state.add((kind, *rest))
+        if kind == "view":
+            name, definer, security, option, _ = rest
+            views.append(name)
+            named[f"view {name}"], definers[f"view {name}"] = f"{security}, check option {option}", definer
+        elif kind == "routine":
+            type_, name, definer, _ = rest
+            named[f"{type_} {name}"], definers[f"{type_} {name}"] = "", definer
+        elif kind == "event":
+            name, definer, _, status = rest
+            named[f"event {name}"], definers[f"event {name}"] = status, definer
+        elif kind == "trigger":
+            name, definer, table, timing, event, order, _ = rest
+            what = f"{timing} {event} of {table}, number {order}"
+            named[f"trigger {name}"], definers[f"trigger {name}"] = what, definer
+    by_name = sorted(tables, key=lambda t: t.name)
+    return Objects(tuple(by_name), tuple(sorted(views)), _sorted(named), _sorted(definers), frozenset(state))
+
+
+def objects_of(place: Place, login: Login, database: str) -> Objects:
+    return read_objects(answers(place, login, objects_sql(database), "listing what there is"))
+
+
+def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
+    """CommandFailed where there is no such database."""
+    rows = answers(place, login, facts_sql(database), "asking for the server's settings")
+    settings = {name: value for kind, name, value in (r for r in rows if r[0] == "setting") if kind}
+    told = {row[0]: row[1:] for row in rows if row[0] in ("database", "bytes", "utc offset", "zones")}
+    if "database" not in told:
+        raise CommandFailed(["mariadb"], 1, f"there is no database {database}, or the user may not see it")
+    charset, collation, comment = told["database"]
+    size, memory = told["bytes"]
+    return {
+        "version": settings.pop("version"),
+        "settings": settings,
+        "database": database,
+        "charset": charset,
+        "collation": collation,
+        "comment": comment,
+        "database_bytes": int(size),
+        "memory_bytes": int(memory),
+        "utc_offset_s": told["utc offset"][0],
+        "named_zones": told["zones"][0] > 0,
+        "plugins": {row[1]: row[2] for row in rows if row[0] == "plugin"},
+        "elsewhere": [f"{count} {what}" for kind, what, count in (r for r in rows if r[0] == "elsewhere") if count],
+        "rounded": [f"{table}.{column}" for kind, table, column in (r for r in rows if r[0] == "rounded")],
+    }
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A typed look at a manifest's `contents`."""
+
+    facts: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        return str(self.facts["version"])
+
+    @property
+    def database(self) -> str:
+        return str(self.facts["database"])
+
+    @property
+    def database_bytes(self) -> int:
+        return int(self.facts["database_bytes"])
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its MEMORY tables take."""
+        return int(self.facts["memory_bytes"])
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return cast("Mapping[str, str]", self.facts["settings"])
+
+    @property
+    def tables(self) -> Mapping[str, Mapping[str, Any]]:
+        return cast("Mapping[str, Mapping[str, Any]]", self.facts["tables"])
+
+    @property
+    def binary_log(self) -> bool:
+        return self.facts["binlog"] is not None
+
+    @property
+    def histories(self) -> bool:
+        return bool(self.facts["histories"])
+
+    @property
+    def objects(self) -> Mapping[str, str]:
+        """Everything else that has a name: `view answered`, and what is to be told of it."""
+        return cast("Mapping[str, str]", self.facts["objects"])
+
+    @property
+    def names(self) -> set[str]:
+        """Of tables and of everything else."""
+        return {*self.tables, *self.facts["without_rows"], *(name.partition(" ")[2] for name in self.objects)}
+
+    @property
+    def definers(self) -> Mapping[str, str]:
+        """Whom views, triggers, routines and events act for, by `view answered` and its like."""
+        return cast("Mapping[str, str]", self.facts["definers"])
+
+    @property
+    def orphans(self) -> list[str]:
+        """Those of them whose definer did not exist at the source either."""
+        return [str(name) for name in self.facts["orphans"]]
+
+    @property
+    def zone(self) -> str:
+        """The time zone that its times without a zone are of, as the sandbox can be told: a name only where the source
+        knows names; else the offset that it had at the capture."""
+        named = self.settings["time_zone"]
+        if named.startswith(("+", "-")) or (named != "SYSTEM" and self.facts["named_zones"]):
+            return named
+        offset = int(self.facts["utc_offset_s"] or 0)
+        sign, minutes = "-" if offset < 0 else "+", abs(offset) // 60
+        return f"{sign}{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _sorted(found: Mapping[str, str]) -> dict[str, str]:
+    return {name: found[name] for name in sorted(found)}

@@ -1,0 +1,164 @@
+"""What checks ask of a restored database, wherever it stands: `login` is how its server is reached."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ccdr.engines.mariadb.accounts import names, orphans
+from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Bench, Place
+from ccdr.model import CheckResult, Verdict
+
+NAMED = 6
+_READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
+_ROW = re.compile(r"<row>(.*?)</row>", re.DOTALL)
+_FIELD = re.compile(r'<field name="[^"]*"(?: xsi:nil="true" />|>(?P<value>.*?)</field>)', re.DOTALL)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d(\.\d+)?)?")
+_EXPORT = """
+set -e
+raw=$1 to=$2 letters=$3; shift 3
+"$@"
+LC_ALL=C "$(command -v mawk || command -v awk)" "$letters" "$raw" > "$to"
+rm -f "$raw"
+"""
+_LETTERS = r"""
+!/\\/ { print; next }
+{
+  rest = $0; said = ""; ends = "\n"
+  while ((i = index(rest, "\\")) > 0) {
+    c = substr(rest, i + 1, 1)
+    if (c == "") { c = "n"; ends = "" } else if (c == "\t") c = "t"
+    said = said substr(rest, 1, i) c
+    rest = substr(rest, i + 2)
+  }
+  printf "%s%s%s", said, rest, ends
+}
+"""
+# A row that CHECK TABLE gives for what is well, and for what it cannot look at.
+_WELL = ("OK",)
+_CANNOT = "The storage engine for the table doesn't support check"
+
+
+def rows(box: Place, login: Login, database: str, sql: str) -> list[list[str | None]]:
+    """As `Restored.query`. XML is the one output of the client that tells NULL from the text NULL."""
+    said = box.run(
+        login.client("--xml", "--batch", database=database),
+        stdin=f"{_READ_ONLY}{_ended(sql)}",
+        what="the query",
+    ).stdout
+    return [[_text(field) for field in _FIELD.finditer(row[1])] for row in _ROW.finditer(said)]
+
+
+def _text(field: re.Match[str]) -> str | None:
+    value = field["value"]
+    return None if value is None else html.unescape(value)
+
+
+def newest(box: Place, login: Login, database: str, query: str) -> float | None:
+    """As `Restored.newest`. A time is read in the source's zone, to which the sandbox's server was set."""
+    found = rows(box, login, database, query)
+    if len(found) > 1 or (found and len(found[0]) != 1):
+        raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
+    if not found or (value := found[0][0]) is None:
+        return None
+    if not _MOMENT.fullmatch(value):
+        raise CommandFailed(["query"], 1, "its answer is no date and time; of seconds, make one with FROM_UNIXTIME()")
+    epoch = rows(box, login, database, f"SELECT UNIX_TIMESTAMP({quote_text(value)})")[0][0]
+    return float(epoch) if epoch is not None else None
+
+
+def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
+    """As `Engine.export`. The sandbox's server writes the file; what it puts behind a backslash as it is, a tab or a
+    line's end, is written as a letter then."""
+    raw = to.with_name(f"{to.name}.raw")
+    body, target = sql.rstrip().rstrip(";"), f"INTO OUTFILE {quote_text(box.path(raw))} CHARACTER SET utf8mb4"
+    box.run(
+        ["bash", "-c", _EXPORT, "export", box.path(raw), box.path(to), _LETTERS, *login.client(database=database)],
+        # A line of its own for what ends it: the query's last line may be a comment.
+        stdin=f"{_READ_ONLY}{body}\n{target};\n",
+        watch=to.parent,
+        what="the query",
+    )
+
+
+def integrity(bench: Bench, login: Login) -> Iterator[CheckResult]:
+    """Every table read through by its engine, definers that exist, and auto-increments that are ahead. After a logical
+    restore it proves that what was loaded is readable throughout, where it was loaded."""
+    inventory, box = Inventory(bench.manifest.contents), bench.sandbox
+    yield check_tables(box, login, inventory.database, inventory.tables)
+    yield _definers(box, login, inventory)
+    yield _auto_increments(box, login, inventory.database)
+
+
+def check_tables(box: Place, login: Login, database: str, tables: Mapping[str, object]) -> CheckResult:
+    name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
+    asked = "".join(f"CHECK TABLE {quote_name(database)}.{quote_name(t)} EXTENDED;\n" for t in tables)
+    # Table, Op, Msg_type, Msg_text; only the text may hold a tab.
+    told = [line.split("\t", 3) for line in lines(box, login, asked, "CHECK TABLE")]
+    bad = sorted({row[0].removeprefix(prefix) for row in told if not _is_well(row)})
+    seen = {row[0].removeprefix(prefix) for row in told}
+    unseen = sorted(t for t in tables if t not in seen)
+    cannot = sum(row[3] == _CANNOT for row in told)
+    note = f", {cannot} of an engine that has no such check" if cannot else ""
+    wrong = [f"{t} is not well" for t in bad] + [f"{t} was not checked" for t in unseen]
+    detail = "\n".join("\t".join(row) for row in told if not _is_well(row))
+    return _result(name, wrong, f"{len(tables)} tables without a finding", f"{len(tables)} tables{note}", detail)
+
+
+def _is_well(row: list[str]) -> bool:
+    return len(row) == 4 and ((row[2] == "status" and row[3] in _WELL) or (row[2] == "note" and row[3] == _CANNOT))
+
+
+def _definers(box: Place, login: Login, inventory: Inventory) -> CheckResult:
+    """Whoever a view, a trigger, a routine or an event acts for exists, if he did at the source."""
+    definers = inventory.definers
+    orphaned, before = orphans(definers, names(box, login)), inventory.orphans
+    wrong = [f"{name} is of {definers[name]}, who does not exist" for name in orphaned if name not in before]
+    count = len(definers)
+    note = f"; {len(before)} of them had none at the source either" if before else ""
+    return _result("definers exist", wrong, f"{count} definers", f"{count} definers{note}")
+
+
+def _auto_increments(box: Place, login: Login, database: str) -> CheckResult:
+    """The next number that a table gives is none that it has given."""
+    listed = answers(
+        box,
+        login,
+        f"""SELECT JSON_ARRAY(t.table_name, c.column_name, t.auto_increment) FROM information_schema.tables t
+          JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
+          JOIN information_schema.statistics s ON s.table_schema = c.table_schema AND s.table_name = c.table_name
+            AND s.column_name = c.column_name AND s.seq_in_index = 1
+          WHERE t.table_schema = {quote_text(database)} AND c.extra LIKE '%auto_increment%'
+            AND t.auto_increment IS NOT NULL GROUP BY 1;""",
+        "listing auto-increments",
+    )
+    asked = "".join(
+        f"SELECT JSON_ARRAY({quote_text(t)}, MAX({quote_name(c)}) >= {int(n)}) "
+        f"FROM {quote_name(database)}.{quote_name(t)};\n"
+        for t, c, n in listed
+    )
+    told = answers(box, login, asked, "asking for the newest numbers") if listed else []
+    wrong = [f"{t} would give a number twice" for t, is_behind in told if is_behind]
+    return _result("auto-increments are ahead", wrong, f"{len(listed)} ahead of every row", f"{len(listed)}, all ahead")
+
+
+def _ended(sql: str) -> str:
+    """With a semicolon on a line of its own: its last line may be a comment."""
+    return f"{sql.rstrip().rstrip(';')}\n;\n"
+
+
+def _result(name: str, wrong: list[str], expected: str, actual: str, detail: str | None = None) -> CheckResult:
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return CheckResult(
+        kind="integrity",
+        name=name,
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=expected,
+        actual="; ".join(wrong[:NAMED]) + more if wrong else actual,
+        detail=detail or None,
+    )

@@ -1,0 +1,132 @@
+"""What the client's user may do at the source. A dump leaves out, without a word, the triggers and routines that its
+user may not see: so this is asked before every capture, and not by `ccdr doctor` alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ccdr.engines.mariadb.client import Login, lines, quote_name
+from ccdr.errors import BackupFailed
+from ccdr.interfaces import Place
+from ccdr.model import Look
+
+# Of the server: the read lock, what InnoDB says of its tables and who is in the lock's way, the log's position, and
+# whether the server is a replica.
+OF_SERVER = ("RELOAD", "PROCESS", "BINLOG MONITOR", "SLAVE MONITOR")
+# Of the database. A view may call routines, and tells its columns only to who may execute them.
+OF_DATABASE = ("SELECT", "LOCK TABLES", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE")
+# Where users, grants and routines are kept.
+OF_MYSQL = ("SELECT",)
+_WRITING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "CREATE ROUTINE")
+_EVERYTHING = "ALL PRIVILEGES"
+_GRANT = re.compile(r"GRANT (?P<rights>.*?) ON (?P<on>\*|`(?:[^`]|``)*`)\.(?P<what>\*|`(?:[^`]|``)*`) TO ")
+# Servers name some of them otherwise, and older ones had one where newer ones have several.
+_ALSO = {
+    "REPLICATION CLIENT": ("BINLOG MONITOR", "SLAVE MONITOR"),
+    "REPLICA MONITOR": ("SLAVE MONITOR",),
+    "SUPER": ("BINLOG MONITOR", "SLAVE MONITOR"),
+}
+
+
+@dataclass(frozen=True)
+class Rights:
+    """By what they are of: the server, the captured database, the database `mysql`."""
+
+    server: frozenset[str]
+    database: frozenset[str]
+    mysql: frozenset[str]
+
+    @property
+    def lacking(self) -> list[tuple[str, str]]:
+        """What a capture needs and the user has not: (rights, what they are of), as GRANT writes them."""
+        found = []
+        for needed, has, on in (
+            (OF_SERVER, self.server, "*.*"),
+            (OF_DATABASE, self.database | self.server, "{database}.*"),
+            (OF_MYSQL, self.mysql | self.server, "mysql.*"),
+        ):
+            missing = [right for right in needed if right not in has and _EVERYTHING not in has]
+            if missing:
+                found.append((", ".join(missing), on))
+        return found
+
+    @property
+    def writing(self) -> list[str]:
+        has = self.server | self.database
+        return [r for r in _WRITING if r in has]
+
+    @property
+    def everything(self) -> bool:
+        return _EVERYTHING in self.server
+
+
+def rights_of(place: Place, login: Login, database: str) -> Rights:
+    """Of the user that `login` names, with those of its role and of everybody."""
+    return read_rights(lines(place, login, "SHOW GRANTS;\n", "asking for the user's rights"), database)
+
+
+def read_rights(grants: Iterable[str], database: str) -> Rights:
+    server: set[str] = set()
+    own: set[str] = set()
+    mysql: set[str] = set()
+    for line in grants:
+        found = _GRANT.match(line)
+        if found is None or found["what"] != "*":
+            continue
+        rights = {right.strip() for right in found["rights"].split(",")}
+        rights |= {also for right in rights for also in _ALSO.get(right, ())}
+        if found["on"] == "*":
+            server |= rights
+            continue
+        pattern = found["on"][1:-1].replace("``", "`")
+        own |= rights if _like(pattern, database) else set()
+        mysql |= rights if _like(pattern, "mysql") else set()
+    return Rights(frozenset(server), frozenset(own), frozenset(mysql))
+
+
+def require(rights: Rights, user: str, database: str) -> None:
+    """BackupFailed where a dump would leave something out."""
+    if lacking := rights.lacking:
+        what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
+        raise BackupFailed(f"{user} lacks the right {what}", hint=_grants(lacking, database))
+
+
+def judged(rights: Rights, user: str, database: str) -> Iterator[Look]:
+    if lacking := rights.lacking:
+        what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
+        said = f"{user} lacks {what}: a dump would leave out what it may not see"
+        yield Look.fail("rights to read", said, _grants(lacking, database))
+    else:
+        yield Look.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
+    what = "rights to write"
+    if rights.everything:
+        yield Look.warn(
+            what,
+            f"{user} may do everything on this server: whoever has its password has all",
+            "back up as a user that only reads: docs/plan.md has the statements",
+        )
+    elif writing := rights.writing:
+        yield Look.warn(
+            what,
+            f"{user} may {', '.join(writing[:3])} and a backup only reads",
+            f"REVOKE {', '.join(writing)} … FROM {user}, or name another user in `connection:`",
+        )
+    else:
+        yield Look.ok(what, f"{user} may change nothing")
+
+
+def _grants(lacking: list[tuple[str, str]], database: str) -> str:
+    on = quote_name(database)
+    return "as an administrator: " + " ".join(f"GRANT {r} ON {o.format(database=on)} TO …;" for r, o in lacking)
+
+
+def _like(pattern: str, name: str) -> bool:
+    """A database's name in a grant is a pattern, as LIKE has them."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    regex = "".join(
+        ".*" if p == "%" else "." if p == "_" else re.escape(p[1] if p.startswith("\\") and len(p) > 1 else p)
+        for p in parts
+    )
+    return re.fullmatch(regex, name, re.DOTALL) is not None

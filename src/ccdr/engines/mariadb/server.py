@@ -1,0 +1,136 @@
+"""The sandbox's own server: where it lies, how it is set up, how it is reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ccdr.engines.mariadb.accounts import SANDBOX_USER
+from ccdr.engines.mariadb.client import Login, quote_name, quote_text
+from ccdr.engines.mariadb.connection import major_of
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
+from ccdr.errors import CommandFailed, TestBroken
+from ccdr.interfaces import Place
+
+DATA = "/var/lib/mysql"  # in the sandbox, as all below
+TEMPORARY = f"{DATA}/sorting"
+SOCKET, LOG = "/ccdr/run/mariadbd.sock", "/tmp/ccdr-server.log"  # noqa: S108
+MEMORY = 2 * 2**30  # bytes that it gets beside its data
+REDO = 256 * 2**20  # bytes of its log, which are taken at once
+LOGIN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", f"--user={SANDBOX_USER}"))
+# A server for one afternoon: it need not survive a crash, so it need not write everything twice.
+THROWAWAY = {
+    "innodb_flush_log_at_trx_commit": "0",
+    "innodb_doublewrite": "0",
+    "innodb_flush_method": "nosync",
+    "innodb_stats_auto_recalc": "0",
+    "aria_group_commit": "none",
+}
+# Settings that not every version has: one that the image's server does not know is no reason not to start.
+_NOT_EVERYWHERE = ("old_mode", "character_set_collations")
+# An extension of the server that its package does not bring, and what it is there for, in the words of its errors.
+LACKS = re.compile(
+    r"Plugin '[^']+' is not loaded|Unknown storage engine '[^']+'|Unknown (?:collation|character set): '[^']+'|"
+    r"Unknown data type: '[^']+'|Can't open shared library[^\n]*|unknown variable[^\n]*|"
+    r"Can't find file:[^\n]*plugin[^\n]*"
+)
+
+
+def fitting_version(box: Place, captured: str) -> str:
+    """The image's version; TestBroken where its major is not that of the `captured` one."""
+    wanted = major_of(captured)
+    found = re.search(r"Ver (\d+\.\d+\.\d+)", box.run(["mariadbd", "--version"]).stdout)
+    version = found[1] if found else "?"
+    if major_of(version) != wanted:
+        raise TestBroken(
+            f"the image holds MariaDB {version}, the backup is of {captured}",
+            hint=f"name an image with major version {wanted}, such as mariadb:{wanted}",
+        )
+    return version
+
+
+def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str, str]:
+    """What the sandbox's server is set to. `memory` is in bytes; the rest is the source's."""
+    captured = inventory.settings
+    found = {
+        "datadir": f"{DATA}/data",
+        "tmpdir": TEMPORARY,
+        "socket": SOCKET,
+        "skip_networking": "1",
+        "skip_log_bin": "1",
+        "event_scheduler": "OFF",  # an event would change what is to be compared
+        "local_infile": "0",
+        "performance_schema": "OFF",
+        "max_allowed_packet": "1G",
+        "innodb_buffer_pool_size": str(memory // 2),
+        "innodb_log_file_size": str(REDO),
+        "key_buffer_size": str(memory // 16),
+        "aria_pagecache_buffer_size": str(memory // 16),
+        "max_heap_table_size": str(max(2 * inventory.memory_bytes, int(captured["max_heap_table_size"]), 2**24)),
+        "lc_messages": "en_US",  # we read its errors
+    }
+    for name in SETTINGS:
+        if name in captured:
+            found[f"loose-{name}" if name in _NOT_EVERYWHERE else name] = captured[name]
+    return found | THROWAWAY if throwaway else found
+
+
+def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str, *, named_zones: bool) -> None:
+    """Have an empty server answer. `plugins` are the libraries that it loads, `named_zones` asks for time zones'
+    names."""
+    lines = [f"{name}={_option(value)}\n" for name, value in options.items()]
+    lines += [f"plugin_load_add={name}\n" for name in plugins]
+    try:
+        box.run(
+            ["bash", "-c", _START, "start", "zones" if named_zones else ""],
+            stdin=f"[mariadbd]\n{''.join(lines)}",
+            what="mariadb-install-db and mariadbd",
+        )
+    except CommandFailed as error:
+        raise TestBroken(
+            f"the sandbox's server ({version}) did not start: {error}; {last_words(box)}",
+            hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
+        ) from None
+
+
+def last_words(box: Place) -> str:
+    """What the server complained of last."""
+    script = f"grep -E 'ERROR|Fatal|unknown' {LOG} | tail -n 5"
+    return box.run(["sh", "-c", script], ok=range(256)).stdout.strip()
+
+
+def zone_sql(zone: str) -> str:
+    return f"SET GLOBAL time_zone = {quote_text(zone)};\n"
+
+
+def _option(value: str) -> str:
+    """As an option file has it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"' if value else ""
+
+
+# One command, since each costs 60 ms; the settings come on its standard input. The accounts that it is born with are
+# not the source's: its administrator gets a name of our own, so that the source's root has room.
+_START = f"""set -e
+mkdir -p {TEMPORARY}
+cat > {DATA}/ccdr.cnf
+mariadb-install-db --defaults-file={DATA}/ccdr.cnf --auth-root-authentication-method=normal --skip-test-db \\
+  --skip-name-resolve > {LOG} 2>&1 || {{ code=$?; cat {LOG} >&2; exit $code; }}
+setsid mariadbd --defaults-file={DATA}/ccdr.cnf < /dev/null > {LOG} 2>&1 &
+server=$!
+sql() {{ mariadb --no-defaults --protocol=socket --socket={SOCKET} --user="$1" --batch --skip-column-names; }}
+until echo 'SELECT 1' | sql root > /dev/null 2>&1; do
+  kill -0 $server
+  sleep 0.05
+done
+sql root <<'END'
+RENAME USER root@localhost TO {quote_name(SANDBOX_USER)}@localhost;
+DELIMITER //
+BEGIN NOT ATOMIC
+  FOR a IN (SELECT user, host FROM mysql.user WHERE user NOT IN ('mariadb.sys', '{SANDBOX_USER}')) DO
+    EXECUTE IMMEDIATE CONCAT('DROP USER ', QUOTE(a.user), '@', QUOTE(a.host));
+  END FOR;
+END//
+END
+[ -z "$1" ] || mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
+  mariadb --no-defaults --protocol=socket --socket={SOCKET} --user={SANDBOX_USER} mysql
+"""
