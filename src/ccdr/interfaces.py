@@ -123,6 +123,7 @@ class ClientNeed:
     host_dirs: tuple[str, ...] = ()
     mounts: tuple[Path, ...] = ()
     network: bool = False
+    reads_all: bool = False  # of the mounts, whoever they belong to
     loads: bool = False
 
 

@@ -63,6 +63,7 @@ class BoxSpec:
     data_on_disk: bool = False
     memory: int = 2**30  # bytes, beside the data and /dev/shm
     network: bool = False
+    capabilities: tuple[str, ...] = ()
     no_progress: float = 600.0
 
 
@@ -205,7 +206,7 @@ class Docker:
             facts={
                 "network": "host" if spec.network else "none",
                 "root": "read-only",
-                "capabilities": "none",
+                "capabilities": ", ".join(spec.capabilities) or "none",
                 "no_new_privileges": True,
                 "user": spec.user or "caller",
                 "memory": spec.memory,
@@ -237,6 +238,7 @@ class Docker:
             network_mode="host" if spec.network else "none",
             read_only=True,
             cap_drop=["ALL"],
+            cap_add=list(spec.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=512,
             mem_limit=memory,

@@ -91,6 +91,7 @@ class Lab:
             ),
             memory=max(CLIENT_MEMORY, memory_available() // 2) if need.loads else CLIENT_MEMORY,
             network=need.network,
+            capabilities=("DAC_READ_SEARCH",) if need.reads_all else (),
             no_progress=no_progress,
         )
         disposal = Disposal()

@@ -87,7 +87,7 @@ class Recovery:
             name="recovered to the target",
             status=Verdict.PASS,
             expected=self._wanted(),
-            actual=f"{reached.position}, {'no commit after the base' if reached.at is None else rfc3339(reached.at)}",
+            actual=reached.position if reached.at is None else f"{reached.position}, {rfc3339(reached.at)}",
         )
 
     @property

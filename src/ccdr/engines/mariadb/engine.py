@@ -9,20 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig
+from ccdr.engines.base import EngineConfig, LogShipping
 from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.dump import Dump
 from ccdr.engines.mariadb.dump.capture import client_version
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
+from ccdr.engines.mariadb.physical import Physical
 from ccdr.errors import TestBroken, UsageProblem
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.interfaces import (
+    Bench,
+    Capture,
+    ClientNeed,
+    Place,
+    Reached,
+    SandboxNeeds,
+    ServerTarget,
+    ShippedLog,
+    Source,
+    SourceFacts,
+    Target,
+    Tools,
+)
 from ccdr.model import CheckResult, Look, Manifest
 from ccdr.schema import Name, Text, WithPassword
 
@@ -46,14 +61,26 @@ class MariaDB(EngineConfig):
     exports: ClassVar[bool] = True
 
     engine: Literal["mariadb"]
-    method: Literal["dump"] = "dump"
+    method: Literal["dump", "physical"] = Field(
+        "dump", description="`dump`: one database, by mariadb-dump; `physical`: the whole server, by mariadb-backup"
+    )
     connection: Connection
+    data_directory: Path = Field(
+        Path("/var/lib/mysql"), description="`physical`: where the source's data lies on this host"
+    )
+    log_shipping: LogShipping | None = Field(None, description="ship the binary log between two backups")
     jobs: int = Field(2, ge=1, le=32, description="connections that dump and load in parallel")
     non_transactional: Literal["lock", "refuse"] = Field(
         "lock", description="MyISAM, MEMORY, Aria … tables: lock them while they are dumped, or refuse to back up"
     )
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
+
+    @model_validator(mode="after")
+    def _log_has_a_base(self) -> Self:
+        if self.log_shipping is not None and self.method == "dump":
+            raise ValueError("has log_shipping with a dump of one database, and the log is of the whole server")
+        return self
 
     def _captures(self) -> Method:
         return METHODS[self.method](self)
@@ -80,8 +107,9 @@ class MariaDB(EngineConfig):
     def client(self, major: str | None) -> ClientNeed:
         return ClientNeed(
             programs=self._captures().programs,
-            mounts=self.connection.mounts,
+            mounts=(*self.connection.mounts, *([self.data_directory] if self.method == "physical" else [])),
             network=self.connection.socket is None,
+            reads_all=self.method == "physical",
         )
 
     def probe(self, source: Source) -> SourceFacts:
@@ -108,10 +136,13 @@ class MariaDB(EngineConfig):
 
     @property
     def source_name(self) -> str:
-        return self.connection.database
+        return self._captures().source_name
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
+
+    def log(self, slot: str) -> ShippedLog | None:
+        return Binlog(self.connection, self.log_shipping, slot) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -123,6 +154,12 @@ class MariaDB(EngineConfig):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        method = self._captured(manifest)
+        if not isinstance(method, Physical):
+            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
+        return method.recover(box, restored, log, manifest, target)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)
@@ -153,4 +190,4 @@ def _database(manifest: Manifest) -> str:
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS: Mapping[str, Callable[[MariaDB], Method]] = {"dump": Dump}
+METHODS: Mapping[str, Callable[[MariaDB], Method]] = {"dump": Dump, "physical": Physical}

@@ -20,6 +20,9 @@ class Method(Protocol):
     def programs(self) -> tuple[str, ...]:
         """Of the client, as `ClientNeed` wants them."""
 
+    @property
+    def source_name(self) -> str: ...
+
     def rights(self, source: Source) -> Iterator[Look]: ...
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture: ...

@@ -78,7 +78,7 @@ def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str,
 def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str, *, named_zones: bool) -> None:
     """Have an empty server answer. `plugins` are the libraries that it loads, `named_zones` asks for time zones'
     names."""
-    lines = [f"{name}={_option(value)}\n" for name, value in options.items()]
+    lines = [option_line(name, value) for name, value in options.items()]
     lines += [f"plugin_load_add={name}\n" for name in plugins]
     try:
         box.run(
@@ -101,6 +101,10 @@ def last_words(box: Place) -> str:
 
 def zone_sql(zone: str) -> str:
     return f"SET GLOBAL time_zone = {quote_text(zone)};\n"
+
+
+def option_line(name: str, value: str) -> str:
+    return f"{name}={_option(value)}\n"
 
 
 def _option(value: str) -> str:

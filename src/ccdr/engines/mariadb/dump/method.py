@@ -44,6 +44,10 @@ class Dump:
     def programs(self) -> tuple[str, ...]:
         return ("mariadb", "mariadb-dump")
 
+    @property
+    def source_name(self) -> str:
+        return self.asset.connection.database
+
     def rights(self, source: Source) -> Iterator[Look]:
         c = self.asset.connection
         login = c.login(source.credentials)

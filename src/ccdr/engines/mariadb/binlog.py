@@ -1,0 +1,156 @@
+"""The binary log as it is shipped: `mariadb-binlog --raw --stop-never` into a spool.
+
+The source keeps its log for as long as it is told to (`binlog_expire_logs_seconds`), whoever reads it: what was not
+received by then is a gap. A receiver begins the file that it left off in anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb.client import ask, lines
+from ccdr.engines.mariadb.connection import Connection
+from ccdr.errors import BackupFailed
+from ccdr.interfaces import Clock, LogMark, Segment, Source
+from ccdr.model import Manifest, human_seconds
+
+ANSWER = 20.0  # seconds
+KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long
+_SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
+FACTS = "SELECT @@log_bin + 0, @@binlog_format, @@binlog_expire_logs_seconds, @@binlog_row_image;"
+CANARY = """\
+CREATE DATABASE IF NOT EXISTS ccdr;
+CREATE TABLE IF NOT EXISTS ccdr.heartbeat (id INT PRIMARY KEY, at TIMESTAMP(6) NOT NULL) ENGINE=InnoDB;
+"""
+BEAT = "INSERT INTO ccdr.heartbeat VALUES (1, NOW(6)) ON DUPLICATE KEY UPDATE at = NOW(6);"
+
+
+@dataclass(frozen=True)
+class Binlog:
+    """`ShippedLog` of one server."""
+
+    connection: Connection
+    shipping: LogShipping
+    name: str
+
+    def ready(self, source: Source) -> Iterator[str]:
+        login = self.connection.login(source.credentials)
+        (said,) = lines(source.place, login, FACTS, "asking the source for its log")
+        logs, form, kept, image = said.split("\t")
+        if not int(logs):
+            raise BackupFailed("the server writes no binary log", hint="set log_bin there, and restart it")
+        if form != "ROW":
+            yield f"binlog_format is {form}: set it to ROW, so that what is applied again does the same again"
+        if image != "FULL" and form == "ROW":
+            yield f"binlog_row_image is {image}: set it to FULL, so that every change can be applied again"
+        if 0 < float(kept) < KEPT:
+            yield (
+                f"the source keeps its log for {human_seconds(float(kept))} only (binlog_expire_logs_seconds): what"
+                " was not received by then is lost"
+            )
+        if self.shipping.canary is not None:
+            source.place.run(login.client(), stdin=CANARY, what="making the canary's table")
+
+    def receiver(
+        self, source: Source, spool: Path, after: str | None, needed: str | None
+    ) -> tuple[list[str], dict[str, str]]:
+        login = self.connection.login(source.credentials)
+        there = [row[0] for row in _rows(source, self.connection, "SHOW BINARY LOGS;")]
+        last = self.segments(spool)[-1:]
+        if last and last[0].name in there:
+            first = last[0].name
+        elif after is not None and (later := [name for name in there if _number(name) > _number(after)]):
+            first = later[0]
+        elif after is None and needed in there:
+            first = str(needed)
+        elif after is None:
+            first = there[-1]
+        else:
+            first = there[-1] if after in there else there[0]
+        # Among a server's replicas each has a number of its own.
+        number = 2**31 + zlib.crc32(f"ccdr {self.name}".encode()) % 2**31
+        argv = ["mariadb-binlog", *login.arguments, "--read-from-remote-server", "--raw", "--stop-never"]
+        argv += [f"--stop-never-slave-server-id={number}", f"--result-file={source.place.path(spool)}/", first]
+        return argv, {}
+
+    @contextlib.contextmanager
+    def beat(self, source: Source) -> Iterator[Callable[[], None]]:
+        if self.shipping.canary is None:
+            yield lambda: None
+            return
+        login = self.connection.login(source.credentials)
+        with source.place.session(login.asking()) as session:
+
+            def beat() -> None:
+                ask(session, BEAT, patience=ANSWER)
+
+            yield beat
+
+    def mark(self, source: Source, clock: Clock) -> LogMark:
+        before = clock.now()
+        rows = _rows(source, self.connection, "SHOW MASTER STATUS; SELECT UNIX_TIMESTAMP(NOW(6));")
+        after = clock.now()
+        (file, position, *_), (source_clock, *_) = rows
+        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
+        return LogMark(f"{file}:{position}", before, round(skew, 6))
+
+    def lies_in(self, position: str, segment: str) -> bool:
+        return position.rpartition(":")[0] == segment
+
+    def reaches(self, spool: Path, position: str) -> bool:
+        file, _, offset = position.rpartition(":")
+        names = {segment.name for segment in self.segments(spool)}
+        if file not in names:
+            return bool(names) and min(map(_number, names)) > _number(file)  # it was stored, and let go
+        return (spool / file).stat().st_size >= int(offset)
+
+    def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
+        file, _, offset = mark.position.rpartition(":")
+        path = spool / file
+        return path.is_file() and path.stat().st_size >= int(offset)
+
+    def segments(self, spool: Path) -> list[Segment]:
+        return segments_in(spool)
+
+    def follows(self, earlier: str, later: str) -> bool:
+        one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
+        return bool(one and other and one["base"] == other["base"] and int(other["number"]) == int(one["number"]) + 1)
+
+    def goes_on_from(self, manifest: Manifest) -> bool:
+        return manifest.method == "physical" and isinstance(manifest.contents.get("binlog"), dict)
+
+    def needed_from(self, manifest: Manifest) -> str:
+        return started_at(manifest)[0]
+
+    def covers(self, first: str, needed: str) -> bool:
+        one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
+        return bool(one and other and one["base"] == other["base"] and int(one["number"]) <= int(other["number"]))
+
+
+def segments_in(spool: Path) -> list[Segment]:
+    """As `ShippedLog.segments`: all but the last are written to no more."""
+    names = sorted((p.name for p in spool.iterdir() if _SEGMENT.fullmatch(p.name)), key=_number)
+    return [Segment(name, name, whole=name != names[-1]) for name in names]
+
+
+def started_at(manifest: Manifest) -> tuple[str, int]:
+    """The file, and the position in it, from which on what is logged is not in the snapshot."""
+    binlog = manifest.contents["binlog"]
+    assert isinstance(binlog, dict)
+    return str(binlog["file"]), int(binlog["position"])
+
+
+def _number(name: str) -> int:
+    match = _SEGMENT.fullmatch(name)
+    return int(match["number"]) if match else -1
+
+
+def _rows(source: Source, connection: Connection, sql: str) -> list[list[str]]:
+    login = connection.login(source.credentials)
+    return [line.split("\t") for line in lines(source.place, login, sql, "asking the source for its log")]

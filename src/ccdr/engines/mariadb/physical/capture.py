@@ -1,0 +1,154 @@
+"""Takes a copy of a whole server's files with mariadb-backup, which makes them agree by the server's own log.
+
+It reads the data directory itself, so it runs on the source's host. The rows of MEMORY tables are in no file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb.client import Login, ask
+from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Capture, Place, Session, Tools
+
+COPY = "data"  # in the captured directory
+POSITIONS = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
+ANSWER = 60.0  # seconds
+_NOT_ITS = ("--protocol=",)  # the server's clients know these words, mariadb-backup does not
+_UNREADABLE = re.compile(r"Can't (?:read|change) dir|Permission denied|OS errno 13|errno: 13|failed to open directory")
+
+
+@dataclass(frozen=True)
+class Copier:
+    place: Place
+    login: Login
+    database: str
+    directory: Path  # of the source's data, on this host
+    source: str
+    tools: Tools
+
+    def capture(self, into: Path) -> Capture:
+        """Everything into the empty directory `into`."""
+        facts, before = facts_of(self.place, self.login, self.database), self._objects()
+        if not before.tables:
+            raise BackupFailed(
+                f"the database {self.database} holds no table",
+                hint="name the one that matters in `connection:`; the whole server is captured all the same",
+            )
+        with self.place.session(self.login.asking()) as session:
+            course = Course(session, self.tools)
+            course.look()
+            self._copy(into, course)
+        return self._described(into, facts, before, self._objects(), course)
+
+    def _objects(self) -> Objects:
+        return objects_of(self.place, self.login, self.database)
+
+    def _copy(self, into: Path, course: Course) -> None:
+        arguments = [a for a in self.login.arguments if not a.startswith(_NOT_ITS)]
+        argv = ["mariadb-backup", *arguments, "--backup", f"--target-dir={self.place.path(into / COPY)}"]
+        argv += [f"--datadir={self.place.path(self.directory)}", "--parallel=2"]
+        try:
+            self.place.run(argv, watch=into, pulse=course.pulse(into), what="mariadb-backup")
+        except CommandFailed as error:
+            if _UNREADABLE.search(error.stderr):
+                raise BackupFailed(
+                    f"the data directory {self.directory} cannot be read: {error}",
+                    hint="`data_directory:` names it on the source's own host; ccdr runs there, as root or as mysql",
+                ) from None
+            raise
+
+    def _described(self, into: Path, facts: dict[str, Any], before: Objects, after: Objects, course: Course) -> Capture:
+        files = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file()])
+        if f"{COPY}/ibdata1" not in files:
+            raise BackupFailed("mariadb-backup left no copy of the server's data")
+        binlog = _position(into / COPY)
+        lost = [t.name for t in after.with_rows if t.engine == "MEMORY"]
+        steady = before.state & after.state
+        contents = {
+            **facts,
+            "source": self.source,
+            "binlog": binlog,
+            "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
+            "without_rows": [],
+            "objects": {name: told for name, told in after.named.items() if before.named.get(name) == told},
+            "definers": {name: d for name, d in after.definers.items() if before.definers.get(name) == d},
+            "orphans": accounts.orphans(after.definers, accounts.names(self.place, self.login)),
+            "unchanged": len(steady),
+            "memory_tables": lost,
+            "file_count": len(files),
+        }
+        return Capture(
+            consistent_point=course.certain(binlog),
+            clock_skew_s=round(course.skew, 6),
+            contents=contents,
+            files=files,
+            bytes=sum(d.bytes for d in files.values()),
+            tools={"mariadb-backup": _version(self.place)},
+            notes=[f"{len(lost)} MEMORY tables come back empty: their rows are in no file"] if lost else [],
+        )
+
+
+@dataclass
+class Course:
+    """How far the source's log was, and when. `skew` is its clock's lead over this host's, seconds."""
+
+    session: Session
+    tools: Tools
+    skew: float = 0.0
+    seen: list[tuple[datetime, tuple[str, int] | None]] = field(default_factory=list)
+
+    def look(self) -> None:
+        clock = self.tools.clock
+        asked = clock.now()
+        said = ask(self.session, "SELECT UNIX_TIMESTAMP(NOW(6)); SHOW MASTER STATUS;", patience=ANSWER).splitlines()
+        if not self.seen:
+            self.skew = float(said[0]) - (asked + (clock.now() - asked) / 2).timestamp()
+        at = None
+        if len(said) > 1:
+            file, position = said[1].split("\t")[:2]
+            at = (file, int(position))
+        self.seen.append((asked, at))
+
+    def pulse(self, into: Path) -> Any:
+        """Looks while the copy grows; a value that changes with it."""
+
+        def grown() -> object:
+            self.look()
+            size = sum(path.stat().st_size for path in into.rglob("*") if path.is_file())
+            self.tools.progress.amount(size, None)
+            return size
+
+        return grown
+
+    def certain(self, binlog: dict[str, object] | None) -> datetime:
+        """The latest instant whose commits are all in the copy; without a log that tells it, the copy's start."""
+        if binlog is None:
+            return self.seen[0][0]
+        end = (str(binlog["file"]), int(str(binlog["position"])))
+        return max([when for when, at in self.seen if at is not None and at <= end], default=self.seen[0][0])
+
+
+def _position(copy: Path) -> dict[str, object] | None:
+    """Where the log stood that the copy agrees with; None where the source writes none."""
+    for name in POSITIONS:
+        if (copy / name).is_file() and (said := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
+            return {"file": said[0], "position": int(said[1]), "gtid": said[2].strip() if len(said) > 2 else ""}
+    return None
+
+
+def _version(place: Place) -> str:
+    said = place.run(["mariadb-backup", "--version"])
+    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
+    return found[0] if found else "?"
+
+
+def programs() -> Sequence[str]:
+    return ("mariadb", "mariadb-backup")

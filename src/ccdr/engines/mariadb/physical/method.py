@@ -1,0 +1,203 @@
+"""Method `physical`: the files of a whole server by mariadb-backup, made ready in the sandbox and run on.
+
+It is what holds every table whatever its engine (the rows of MEMORY tables apart), and what a shipped binary log leads
+on from. It carries along whatever damage the source's own files have, for `integrity` to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdr.engines.mariadb import questions, recovery, rights, server
+from ccdr.engines.mariadb.accounts import SANDBOX_USER
+from ccdr.engines.mariadb.client import Login, quote_name
+from ccdr.engines.mariadb.connection import major_of
+from ccdr.engines.mariadb.inventory import Inventory, objects_of
+from ccdr.engines.mariadb.physical.capture import COPY, Copier
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
+from ccdr.model import CheckResult, Look, Manifest, Verdict
+
+if TYPE_CHECKING:
+    from ccdr.engines.mariadb.engine import MariaDB
+
+HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the copy is
+DATA, CONF, INIT, VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
+NAMED = 6
+# How the copy's own files were laid out, which a server that runs on them has to be told.
+KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
+# Where the files are ours already, the server runs on them. Else they are copied, once.
+_PLACE = f"""set -e
+from=$1
+if [ -O "$from/{COPY}" ] && [ -w "$from/{COPY}" ]; then
+  ln -sfn "$from" {HOME}
+else
+  mkdir -p {server.DATA}/ccdr
+  cp -r --reflink=auto "$from/{COPY}" {server.DATA}/ccdr/
+  ln -sfn {server.DATA}/ccdr {HOME}
+fi
+chmod 700 {DATA}
+cd {HOME}
+sha256sum --check --quiet --strict -
+echo verified > {VERIFIED}
+"""
+_PREPARE = f"mariadb-backup --no-defaults --prepare --target-dir={DATA} --use-memory=256M"
+# The settings come on standard input; the account that asks for us is made before anybody else may come in.
+_START = f"""set -e
+mkdir -p /tmp/ccdr-sorting
+cat > {CONF}
+cat > {INIT} <<'END'
+CREATE OR REPLACE USER {quote_name(SANDBOX_USER)}@localhost;
+GRANT ALL PRIVILEGES ON *.* TO {quote_name(SANDBOX_USER)}@localhost WITH GRANT OPTION;
+END
+setsid mariadbd --defaults-file={CONF} < /dev/null > {server.LOG} 2>&1 &
+server=$!
+until echo 'SELECT 1' | mariadb --no-defaults --protocol=socket --socket={server.SOCKET} --user={SANDBOX_USER} \\
+  > /dev/null 2>&1; do
+  kill -0 $server
+  sleep 0.05
+done
+"""
+
+
+@dataclass(frozen=True)
+class Physical:
+    """`Method` for a whole server."""
+
+    asset: MariaDB
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return ("mariadb", "mariadb-backup")
+
+    @property
+    def source_name(self) -> str:
+        """A server is not its database of the same name."""
+        return f"server of {self.asset.connection.database}"
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        c = self.asset.connection
+        found = rights.rights_of(source.place, c.login(source.credentials), c.database)
+        yield from rights.judged(found, c.user, c.database)
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        c = self.asset.connection
+        login = c.login(source.credentials)
+        rights.require(rights.rights_of(source.place, login, c.database), c.user, c.database)
+        copier = Copier(source.place, login, c.database, self.asset.data_directory, self.source_name, tools)
+        return copier.capture(into)
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        held = sum(d.bytes for d in manifest.files.values())
+        return SandboxNeeds(
+            bytes=int(held * 1.2) + server.REDO + 2**30,
+            memory=self._memory,
+            user="mysql",
+            major=major_of(Inventory(manifest.contents).version),
+            data_dir=server.DATA,
+            in_place=(COPY,),
+        )
+
+    @property
+    def _memory(self) -> int:
+        return self.asset.memory or server.MEMORY
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        """The server is the restored one: there is none before the load."""
+        return server.fitting_version(box, Inventory(manifest.contents).version)
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        sums = "".join(f"{digest.sha256}  {name}\n" for name, digest in manifest.files.items())
+        try:
+            box.run(["sh", "-c", _PLACE, "place", box.path(restored)], stdin=sums, what="comparing the copy's files")
+        except CommandFailed as error:
+            if "sha256sum" not in error.stderr or error.stalled:
+                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+            raise BackupBad(
+                f"the copy is not what was captured: {error}", hint="restore an older snapshot meanwhile"
+            ) from None
+        kept = _laid_out(restored / COPY / "backup-my.cnf")
+        try:
+            box.run(["sh", "-c", _PREPARE], what="mariadb-backup --prepare")
+        except CommandFailed as error:
+            if error.stalled:
+                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+            raise BackupBad(
+                f"the copy cannot be made ready: {error}", hint="restore an older snapshot, and back up again"
+            ) from None
+        self._start(box, manifest, kept)
+
+    def _start(self, box: Place, manifest: Manifest, kept: Mapping[str, str]) -> None:
+        inventory = Inventory(manifest.contents)
+        options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
+        options |= {**kept, "datadir": DATA, "tmpdir": "/tmp/ccdr-sorting", "init_file": INIT}  # noqa: S108
+        options |= {"skip_slave_start": "1", "default_time_zone": inventory.zone, **self.asset.server_settings}
+        del options["innodb_log_file_size"]  # the copy has its own
+        conf = "".join(server.option_line(name, value) for name, value in options.items())
+        try:
+            box.run(["bash", "-c", _START], stdin=f"[mariadbd]\n{conf}", what="starting the restored server")
+        except CommandFailed as error:
+            said = server.last_words(box)
+            if server.LACKS.search(said) or error.stalled:
+                raise TestBroken(
+                    f"the image cannot run the restored server: {said}",
+                    hint="name an image that has what the source has (`image:`), or change `server_settings:`",
+                ) from None
+            raise BackupBad(
+                f"the restored server does not start: {error}; {said}", hint="restore an older snapshot"
+            ) from None
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        self.load(box, restored, manifest)
+        return recovery.recover(box, server.LOGIN, log, manifest, target)
+
+    def restored(self, manifest: Manifest) -> Login:
+        return server.LOGIN
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        """Files by their digests, before a server touched them; then that what they are made of is all there."""
+        box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+        verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
+        count = f"{len(bench.manifest.files)} files"
+        yield _result("files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256")
+        if bench.recovered:
+            return  # by a log that may hold other tables
+        there = objects_of(box, server.LOGIN, inventory.database)
+        names = {t.name: t.engine for t in there.tables}
+        wrong = [f"table {n}" for n, t in sorted(inventory.tables.items()) if names.get(n) != t["engine"]]
+        wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
+        wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
+        count = f"{len(inventory.tables)} tables, {len(inventory.objects)} other objects"
+        yield _result(f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there")
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        """Of the backup itself: these are the source's own pages and indexes."""
+        return questions.integrity(bench, server.LOGIN)
+
+
+def _laid_out(path: Path) -> dict[str, str]:
+    """Of what mariadb-backup noted of the source's server."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise BackupBad(f"the copy lacks what mariadb-backup noted of it: {error.strerror}") from None
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {name: found[name] for name in KEPT if name in found}
+
+
+def _result(name: str, wrong: list[str], expected: str, actual: str) -> CheckResult:
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return CheckResult(
+        kind="identical",
+        name=name,
+        status=Verdict.FAIL if wrong else Verdict.PASS,
+        expected=expected,
+        actual=f"differs: {'; '.join(wrong[:NAMED])}{more}" if wrong else actual,
+    )

@@ -1,0 +1,103 @@
+"""Recovery of a MariaDB snapshot by the shipped binary log, up to a point, in the sandbox.
+
+The log is applied by the server's own client, all of it: the base is the whole server, so whatever the log names is
+there.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ccdr.engines.mariadb.binlog import segments_in, started_at
+from ccdr.engines.mariadb.client import Login, lines
+from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
+from ccdr.interfaces import Place, Reached, Target
+from ccdr.model import Manifest
+
+GTID = re.compile(r"\d+-\d+-\d+(,\d+-\d+-\d+)*")
+# $1: where the log is read from in its first file; $2: up to where, as an option; $3: the client's words, apart by
+# newlines. Then the files.
+_APPLY = """set -o pipefail
+start=$1; stop=$2
+mapfile -t client <<< "$3"; shift 3
+mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[@]}"
+"""
+# The last event that is whole: where it ends, and when it was written. A torn one ends the listing, with an error.
+_END = """mariadb-binlog --no-defaults --base64-output=decode-rows "$1" 2> /dev/null |
+  grep -aoE '^#[0-9]{6} +[0-9:]+ server id [0-9]+ +end_log_pos [0-9]+' | tail -n 1
+"""
+_LAST = re.compile(r"#(?P<day>\d{6}) +(?P<time>[\d:]+) server id \d+ +end_log_pos (?P<end>\d+)")
+HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
+  WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
+BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
+
+
+def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Target) -> Reached:
+    """Apply the log (a directory of its files) to the restored server. BackupBad where it does not hold what it should;
+    UsageProblem where the target is none."""
+    first, start = started_at(manifest)
+    names = [segment.name for segment in segments_in(log)]
+    names = names[names.index(first) :]
+    end, when = _end_of(box, log, names[-1])
+    stop = _stop(target, manifest.clock_skew_s or 0.0, end)
+    if target.position is not None:
+        file, _, offset = target.position.rpartition(":")
+        if file not in names or (file == names[-1] and end < int(offset)):
+            raise BackupBad(
+                f"the log ends at {names[-1]}:{end}, and was stored as reaching to {target.position}",
+                hint="recover to an earlier time, and back up again",
+            )
+    argv = ["bash", "-c", _APPLY, "apply", str(start), stop, "\n".join(login.client())]
+    try:
+        box.run([*argv, *(box.path(log / name) for name in names)], env={"TZ": "UTC"}, what="applying the log")
+    except CommandFailed as error:
+        if error.stalled:
+            raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        raise BackupBad(
+            f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
+        ) from None
+    skew = manifest.clock_skew_s or 0.0
+    if target.time is not None:
+        at: datetime | None = datetime.fromtimestamp(int(target.time.timestamp() + skew) - skew, UTC)
+        return Reached(f"{names[-1]}, before {int(target.time.timestamp() + skew)}", at, None)
+    if target.name is not None:
+        return Reached(f"GTID {target.name}", None, None)
+    beat = _heartbeat(box, login)
+    known = [moment for moment in (when, beat) if moment is not None]
+    newest = max(known) if known else None
+    at = None if newest is None else datetime.fromtimestamp(newest - skew, UTC)
+    return Reached(f"{names[-1]}:{end}", at, None if when is None else datetime.fromtimestamp(when, UTC))
+
+
+def _stop(target: Target, skew: float, end: int) -> str:
+    """The log tells seconds only: an event in the second that is asked for is left out."""
+    if target.time is not None:
+        second = datetime.fromtimestamp(int(target.time.timestamp() + skew), UTC)
+        return f"--stop-datetime={second:%Y-%m-%d %H:%M:%S}"
+    if target.name is not None:
+        if not GTID.fullmatch(target.name):
+            raise UsageProblem(
+                f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
+            )
+        return f"--stop-position={target.name}"
+    return f"--stop-position={end}"
+
+
+def _end_of(box: Place, log: Path, name: str) -> tuple[int, float | None]:
+    said = box.run(["bash", "-c", _END, "end", box.path(log / name)], env={"TZ": "UTC"}, what="the log's end").stdout
+    match = _LAST.search(said)
+    if match is None:
+        raise BackupBad(f"{name} of the log holds no event at all", hint="back up again")
+    hours, minutes, seconds = (int(part) for part in match["time"].split(":"))
+    day = datetime.strptime(match["day"], "%y%m%d").replace(tzinfo=UTC)
+    return int(match["end"]), day.replace(hour=hours, minute=minutes, second=seconds).timestamp()
+
+
+def _heartbeat(box: Place, login: Login) -> float | None:
+    """The canary's newest restored beat, by the source's clock."""
+    if lines(box, login, HEARTBEAT, "looking for the canary") != ["1"]:
+        return None
+    found = lines(box, login, BEAT, "asking the canary")
+    return float(found[0]) if found and found[0] else None
