@@ -443,7 +443,8 @@ class Engine(Restored, Protocol):
 
 class ServerTarget(Protocol):
     """A real server that one snapshot is to be restored onto. One object for one restore, used in this order:
-    `look`, `load`, checks by `restored`, `finish`; or `undo` at any point.
+    `look`, `load`, checks by `restored`, `finish`; or `undo` at any point. Where `finish` was stopped, `named` and
+    `settle`.
 
     `name` is what the data will be called there (a database), `shown` the address without a secret, `client` the
     engine by which the lab opens a client of that server. All methods raise CommandFailed when a program fails.
@@ -475,6 +476,12 @@ class ServerTarget(Protocol):
 
     def finish(self, source: Source) -> list[str]:
         """Give it its final name, in one step; what is left to clear away, as sentences."""
+
+    def named(self, source: Source) -> bool:
+        """Has it its final name? The server is asked: a client that was stopped cannot tell what came of it."""
+
+    def settle(self, source: Source) -> list[str]:
+        """It has: clear away what `finish` would have; what could not be, as sentences. Never raises."""
 
     def undo(self, source: Source) -> list[str]:
         """Remove all that `load` made; what could not be removed, and how to, as sentences. Never raises."""

@@ -4,8 +4,12 @@ what it does to clean up is not."""
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP = threading.Event()
 _TOLD = threading.local()
 
@@ -20,6 +24,28 @@ def tick() -> None:
     if _STOP.is_set() and not getattr(_TOLD, "told", False):
         _TOLD.told = True
         raise KeyboardInterrupt("stopped")
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """What would interrupt us does so when the block has ended: for a short step that is done, or is not. Signals reach
+    the main thread alone; elsewhere this does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    came: list[int] = []
+    try:
+        for number, handler in before.items():
+            if callable(handler):  # what is ignored stays so
+                signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        if came:
+            raise KeyboardInterrupt(signal.Signals(came[0]).name)
 
 
 def reset() -> None:

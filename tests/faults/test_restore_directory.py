@@ -182,6 +182,38 @@ def test_refused_target(twin: Site, target: str) -> None:
     assert_clean(twin)
 
 
+def with_plan(site: Site, name: str, text: str) -> None:
+    """Another plan beside p."""
+    head = (site.root / "plans" / "p.yaml").read_text().split("repository:")[0].replace("plan: p", f"plan: {name}")
+    site.write(f"plans/{name}.yaml", head + text)
+
+
+def test_sources_and_repositories_of_other_plans_are_refused_too(twin: Site) -> None:
+    tree, repo = settled_file(twin.root / "theirs" / "a", b"x").parent, twin.root / "their-repo"
+    (twin.root / "new").mkdir()
+    repo.mkdir()
+    with_plan(
+        twin,
+        "q",
+        f"repository: {{url: {repo}, password_file: key}}\nassets:\n  x: {{engine: files, paths: [{tree}]}}\n",
+    )
+    done = go(twin, tree / "new")
+    assert done.code == 2 and "lies in" in done.json["error"] and "q/x is backed up from" in done.json["error"], done
+    done = go(twin, repo / "new")
+    assert done.code == 2 and "the repository of plan q" in done.json["error"], done
+    assert [p.name for p in tree.iterdir()] == ["a"] and list(repo.iterdir()) == []
+    done = go(twin, twin.root / "new" / "back")
+    assert done.code == 0 and done.json["notes"] == [], done
+
+
+def test_a_plan_that_cannot_be_read_is_named(twin: Site) -> None:
+    with_plan(twin, "broken", "assets: nonsense\n")
+    done = go(twin, twin.root / "back")
+    assert done.code == 0 and "broken.yaml" in done.json["notes"][0] and "could not be read" in done.json["notes"][0], (
+        done
+    )
+
+
 def test_what_the_snapshot_is_of_is_refused_too(twin: Site) -> None:
     """The plan names another tree by now: the old one may still be in use."""
     _, new = [s["snapshot"]["id"] for s in twin.records("backup.end")]
@@ -475,6 +507,46 @@ def test_interrupted_restore_leaves_nothing(twin: Site, sign: int) -> None:
     record = end(twin)
     assert (record["result"], record["reason"], record["left_behind"]) == ("FAILED", "interrupted", [])
     assert_clean(twin)
+
+
+def syncing(site: Site, which: str, then: str) -> None:
+    """`sync` of the working copy, or of the target under its final name, is followed by `then`."""
+    wanted = "*ccdr-restore*" if which == "working copy" else "*/back"
+    script = f'#!/bin/sh\n{shutil.which("sync")} "$@" || exit\ncase "$2" in {wanted}) {then};; esac\n'
+    site.write("bin/sync", script, mode=0o755)
+    site.env["PATH"] = f"{site.root / 'bin'}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("sign", ["INT", "TERM"])
+def test_interrupted_after_its_final_name_it_is_restored(twin: Site, sign: str) -> None:
+    before = beside(twin)
+    syncing(twin, "target", f"[ -e {twin.root}/once ] || {{ touch {twin.root}/once; kill -{sign} $PPID; sleep 20; }}")
+    done = go(twin, twin.root / "back")
+    assert done.code == 3 and "by its final name all the same" in done.stderr, done
+    record = end(twin)
+    assert (record["result"], record["reason"], record["left_behind"]) == ("RESTORED", None, [])
+    assert record["notes"] == ["stopped when it had its final name already: interrupted"] and record["findings"] == []
+    assert listing(twin.root / "back" / str(twin.root / "tree").lstrip("/")) == listing(twin.root / "tree")
+    assert beside(twin) - before == {"back", "bin", "once"}
+    assert_clean(twin)
+
+
+def test_interrupted_before_its_final_name_it_is_not(twin: Site) -> None:
+    syncing(twin, "working copy", "kill -TERM $PPID; sleep 20")
+    assert go(twin, twin.root / "back").code == 3
+    record = end(twin)
+    (kept,) = twin.root.glob(".back.ccdr-restore-*")
+    assert (record["result"], record["reason"]) == ("FAILED", "interrupted") and not (twin.root / "back").exists()
+    assert str(kept) in str(record["left_behind"]), "it is whole: it is not thrown away"
+
+
+def test_a_disk_that_cannot_be_synced_at_last_is_told_of_what_stands_there(twin: Site) -> None:
+    syncing(twin, "target", "echo Input/output error >&2; exit 1")
+    done = go(twin, twin.root / "back")
+    assert (done.code, done.json["result"]) == (1, "RESTORED") and (twin.root / "back").is_dir(), done
+    (finding,) = done.json["findings"]
+    assert "may not be on disk yet" in finding and "sync -f" in finding and "Input/output error" in finding
+    assert done.json["left_behind"] == []
 
 
 def test_killed_restore_leaves_nothing_under_the_final_name(twin: Site) -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,8 @@ from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
 from tests.target import PASSWORD, Target, server
 
+from ccdr.engines.postgres.dump.target import Target as Restoration
+from ccdr.interfaces import Place
 from ccdr.restore import Request, restoring
 from ccdr.services import Job
 
@@ -243,6 +245,23 @@ def test_the_source_is_refused(site: Site, source: Source) -> None:
     )
     assert source.psql("select count(*) from call", "restored") == "3000"
     assert "ccdr_restore" not in before and "ccdr_restore" not in source.psql("select datname from pg_database")
+
+
+def test_the_source_of_another_plan_is_refused(site: Site, source: Source, target: Target) -> None:
+    """Its plan names the target server's database of that name: it may be empty today."""
+    target.psql("create database crm")
+    head = (site.root / "plans" / "p.yaml").read_text()
+    there = f"{{host: {target.sockets}, user: dba, database: crm, password_file: {site.root}/pw}}"
+    here = f"{{host: {source.sockets}, user: postgres, database: restored}}"
+    assert here in head
+    site.write(
+        "plans/q.yaml", head.replace("plan: p\n", "plan: q\n", 1).replace(here, there).replace("  crm:\n", "  x:\n", 1)
+    )
+    done = go(site, target.url("crm"))
+    assert done.code == 2 and "q/x" in done.json["error"], done
+    refused_other = go(site, target.url("crm2"), name="crm2")
+    assert refused_other.code == 2 and "--onto-source-server" in str(refused_other.json["hint"]), refused_other
+    assert go(site, target.url("crm2"), "--onto-source-server", name="crm2").code == 0
 
 
 def test_a_link_to_the_sources_socket_is_still_the_source(site: Site, source: Source, tmp_path: Path) -> None:
@@ -578,6 +597,70 @@ def test_interrupted_load_leaves_nothing(site: Site, target: Target, sign: int) 
     record = end(site)
     assert (record["result"], record["reason"], record["left_behind"]) == ("FAILED", "interrupted", [])
     assert_clean(site)
+
+
+def test_interrupted_while_it_is_renamed_the_server_is_asked(
+    site: Site, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is stopped when the server has done it, and has not said so."""
+    target.psql("create database crm")
+    rename = Restoration._script
+
+    def script(place: Place, env: Mapping[str, str], text: str, what: str, encoding: str = "UTF8") -> None:
+        rename(place, env, text, what, encoding)
+        if what == "renaming":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Restoration, "_script", staticmethod(script))
+    request = Request(to=target.url("crm"), password_file=site.root / "pw")
+    with pytest.raises(KeyboardInterrupt):
+        with restoring(Job(site.loaded(), "crm"), request, site.services(), Quiet()) as one:
+            one.carry_out(Quiet())
+    assert target.databases == {"postgres", "template0", "template1", "crm"}
+    assert target.psql("select count(*) from call", "crm") == "3000"
+    record = end(site)
+    assert (record["result"], record["reason"], record["left_behind"]) == ("RESTORED", None, [])
+    assert record["notes"][-1] == "stopped when it had its final name already: interrupted"
+
+
+def test_a_renaming_that_waits_for_a_lock_does_not_happen_after_the_record(site: Site, target: Target) -> None:
+    site.write("restore_tests/crm.yaml", CHECKS.replace("select 1", "select pg_sleep(0)"))
+    lock = "begin; lock table pg_database in share mode; select pg_sleep(600);"
+    argv = [
+        "docker",
+        "exec",
+        "-e",
+        f"PGPASSWORD={PASSWORD}",
+        target.container,
+        "psql",
+        "-X",
+        "-h",
+        "/sockets",
+        "-U",
+        "dba",
+    ]
+    process = site.start(
+        "restore", "p", "--asset", "crm", "--to", target.url("crm"), "--password-file", str(site.root / "pw"),
+        "--yes-i-mean", "crm",
+    )  # fmt: skip
+    assert process.stderr and process.stdout
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    for line in process.stderr:
+        if "checking crm" in line:
+            break
+    with subprocess.Popen([*argv, "-d", "postgres", "-c", lock], stdout=subprocess.DEVNULL) as theirs:
+        waiting = (
+            "select count(*) from pg_stat_activity where query like 'alter database%' and wait_event_type = 'Lock'"
+        )
+        assert eventually(lambda: target.psql(waiting) == "1", 60)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        record = end(site)
+        assert process.returncode == 3 and (record["result"], record["reason"]) == ("FAILED", "interrupted")
+        target.psql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin; lock%'")
+        theirs.wait(60)
+    (kept,) = target.databases - {"postgres", "template0", "template1"}
+    assert kept.startswith("crm_ccdr_restore_") and kept in record["left_behind"][0]
 
 
 def test_killed_load_leaves_nothing_under_the_final_name(site: Site, target: Target) -> None:

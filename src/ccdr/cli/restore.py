@@ -69,7 +69,8 @@ def restore(
 ) -> Exit:
     """Restore an asset of PLAN for real: into a new directory, or into a new database on a server.
 
-    Nothing that exists is written over: a target that is not empty, or that is or could be the source, is refused.
+    Nothing that exists is written over: a target that is not empty, or that is or could be the source of any plan, is
+    refused.
     What is restored has its final name only when it is whole and the asset's checks have passed.
 
     Files stand below a directory each at its own path. A directory for a server's database gets the captured dump, for
@@ -90,6 +91,7 @@ def restore(
     (job,) = options.jobs(plan, asset)
     if at is not None and snapshot != "latest":
         raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
+    others, wrong = options.load_all(())
     request = Request(
         to=target,
         snapshot=snapshot,
@@ -99,6 +101,8 @@ def restore(
         onto_source_server=onto_source_server,
         despite_failed_test=despite_failed_test,
         despite_failed_checks=despite_failed_checks,
+        others=tuple(others),
+        unknown=tuple(sorted({problem.file for error in wrong for problem in error.problems})),
     )
     services = options.services()
     with contextlib.ExitStack() as stack:
@@ -108,8 +112,13 @@ def restore(
             return _dry_run(one)
         _tell_intention(one)
         _agree(one.name, yes_i_mean)
-        with progress() as watched:
-            one.carry_out(watched)
+        try:
+            with progress() as watched:
+                one.carry_out(watched)
+        except KeyboardInterrupt:
+            if one.result.result == "RESTORED":
+                click.echo(f"ccdr: it stands at {one.result.target_name} by its final name all the same", err=True)
+            raise
     if options.json:
         print_json(one.result.as_json())
     else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr import interrupts
 from ccdr.errors import CcdrError, UsageProblem
 from ccdr.interfaces import Place
 from ccdr.model import human_bytes
@@ -101,14 +102,16 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-@dataclass(frozen=True)
+@dataclass
 class Staging:
     """Where a restore into a directory is made ready, on the target's own file system: beside it, or in it where it
-    is a mount point. `tree` becomes the target; `capture` and `out` go once the checks have run."""
+    is a mount point. `tree` becomes the target; `capture` and `out` go once the checks have run. `named`: it has its
+    final name, whatever happens after that."""
 
     target: Path
     root: Path
     inside: bool
+    named: bool = False
 
     @property
     def tree(self) -> Path:
@@ -145,14 +148,20 @@ class Staging:
         """The final name, in one step (at a mount point: one step for each entry). On disk before it is said to be."""
         host.run(["sync", "-f", str(self.root)], what="writing to disk")
         try:
-            if self.inside:
-                self._move_in()
-            else:
-                self._as_it_was()
-                self.tree.rename(self.target)  # fails where something has come into it meanwhile
-            host.run(["sync", "-f", str(self.target)], what="writing to disk")
+            with interrupts.deferred():
+                if self.inside:
+                    self._move_in()
+                else:
+                    self._as_it_was()
+                    self.tree.rename(self.target)  # fails where something has come into it meanwhile
+                self.named = True
         except OSError as error:
             raise CcdrError(f"{self.target} cannot be given its name: {error.strerror}") from None
+        self.settle(host)
+
+    def settle(self, host: Place) -> None:
+        """Its name is on disk, too."""
+        host.run(["sync", "-f", str(self.target)], what="writing to disk")
 
     def _move_in(self) -> None:
         """All entries or none, and nothing that has come there meanwhile is replaced."""

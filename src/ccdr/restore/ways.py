@@ -12,7 +12,7 @@ from ccdr.catalogue import MANIFEST
 from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
-from ccdr.errors import BackupBad, TestBroken
+from ccdr.errors import BackupBad, CcdrError, TestBroken
 from ccdr.fetch import fetch
 from ccdr.interfaces import Bench, Engine, Place, Progress, Restored, ServerTarget, Source
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict
@@ -87,6 +87,12 @@ class Way(Protocol):
 
     def finish(self, progress: Progress) -> list[str]:
         """Give it its name; what is left to clear away."""
+
+    def named(self) -> bool | None:
+        """After a `finish` that was stopped: has it its final name all the same? None where that cannot be told."""
+
+    def settle(self) -> list[str]:
+        """Where it has: do what is left to do; what could not be done, or cleared away."""
 
     def undo(self) -> list[str]:
         """Remove what `bring` made; what could not be removed."""
@@ -216,6 +222,17 @@ class IntoDirectory:
             self.staging.finish(self.order.services.host)
             return self.staging.remove()
 
+    def named(self) -> bool | None:
+        return self.staging.named
+
+    def settle(self) -> list[str]:
+        target = self.staging.target
+        try:
+            self.staging.settle(self.order.services.host)
+        except CcdrError as error:
+            self.order.result.findings.append(f"{target} may not be on disk yet: {error}; run `sync -f {target}`")
+        return self.staging.remove()
+
     def undo(self) -> list[str]:
         return self.staging.remove()
 
@@ -264,6 +281,15 @@ class OntoServer:
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.target.name}", progress):
             return self.target.finish(self.source)
+
+    def named(self) -> bool | None:
+        try:
+            return self.target.named(self.source)
+        except (CcdrError, KeyboardInterrupt):  # whoever interrupts twice is in a hurry: the first one counts
+            return None
+
+    def settle(self) -> list[str]:
+        return self.target.settle(self.source)
 
     def undo(self) -> list[str]:
         return self.target.undo(self.source)

@@ -15,6 +15,7 @@ from ccdr.fetch import Candidates, candidates
 from ccdr.history import AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import Manifest, Snapshot, rfc3339
+from ccdr.plans import LoadedPlan, Plan
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
 from ccdr.restore.estimate import PHASES, Estimate, estimate
@@ -29,7 +30,8 @@ from ccdr.storage.restic import Restic
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. `to` is a directory or a server's URL."""
+    """What was asked for. `to` is a directory or a server's URL; `others` are all plans that are known besides the
+    asset's own: their sources must not be touched either. `unknown` are plans that could not be read."""
 
     to: str
     snapshot: str = "latest"
@@ -39,6 +41,8 @@ class Request:
     onto_source_server: bool = False
     despite_failed_test: bool = False
     despite_failed_checks: bool = False
+    others: tuple[LoadedPlan, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def is_url(self) -> bool:
@@ -65,11 +69,11 @@ def restoring(
                 one.result.refused(str(error), error.hint)
             raise
         except CcdrError as error:
-            if one is not None and one.result.reason is None:
+            if one is not None and one.result.reason is None and one.result.result != RESTORED:
                 one.result.failed(str(error), error.exit_code, error.hint)
             raise
         except KeyboardInterrupt:
-            if one is not None and one.result.reason is None:
+            if one is not None and one.result.reason is None and one.result.result != RESTORED:
                 one.result.failed("interrupted", Exit.NOT_CARRIED_OUT)
             raise
         finally:
@@ -93,7 +97,7 @@ class Restoring:
         self._services, self._repo, self._run, self._stack = services, repo, run, stack
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
-        self._started = False
+        self._started = self._unknown = False  # unknown: which name it has
         self._way: Way | None = None
         self.name = ""  # what a person types to agree
 
@@ -123,6 +127,9 @@ class Restoring:
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
         order = Order(job, services, self._repo, self._run, snapshot, manifest, result)
         progress.step("looking at the target")
+        if self.request.unknown:
+            which = ", ".join(self.request.unknown)
+            result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
         if self.request.is_url:
             self._way = self._server(order, found, progress)
             phases = PHASES
@@ -209,21 +216,31 @@ class Restoring:
         return IntoDirectory(order, staging, recovery)
 
     def _guarded(self, manifest: Manifest) -> list[Guarded]:
-        """What a restore into a directory must stay away from: every source of the plan on this host, as the plan and
-        the snapshot name it, the repository, ccdr's own state."""
-        plan = self.job.loaded.plan
+        """What a restore into a directory must stay away from: every source of any plan on this host, as the plan and
+        the snapshot name it, the repositories, ccdr's own state."""
         found = [
-            Guarded(Path(path), f"which {name} is backed up from")
+            Guarded(Path(path), f"which {self._named(plan, name)} is backed up from")
+            for plan in self._plans()
             for name, engine in plan.assets.items()
             for path in engine.source_paths
         ]
         found += [
             Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)
         ]
-        if plan.repository.is_local:
-            found.append(Guarded(Path(plan.repository.location), "the plan's repository"))
+        found += [
+            Guarded(Path(plan.repository.location), f"the repository of plan {plan.plan}")
+            for plan in self._plans()
+            if plan.repository.is_local
+        ]
         found.append(Guarded(self._services.state.root, "ccdr's own state"))
         return found
+
+    def _plans(self) -> list[Plan]:
+        """All that are known, this one first."""
+        return [self.job.loaded.plan, *(p.plan for p in self.request.others if p.plan.plan != self.job.plan)]
+
+    def _named(self, plan: Plan, asset: str) -> str:
+        return asset if plan.plan == self.job.plan else f"{plan.plan}/{asset}"
 
     def _server(self, order: Order, found: Candidates, progress: Progress) -> Way:
         request, services, limits = self.request, self._services, self.job.limits
@@ -263,16 +280,16 @@ class Restoring:
         return OntoServer(order, target, source, looked.will)
 
     def _sources(self, order: Order, found: Candidates) -> list[KnownSource]:
-        """Every source that the plan names, with the manifests that tell whose server it was: of each asset the newest,
+        """Every source that a plan names, with the manifests that tell whose server it was: of each asset the newest,
         and the one that is being restored."""
-        plan, catalogue = self.job.loaded.plan, self._services.catalogue
+        catalogue = self._services.catalogue
         known = []
-        for name, engine in plan.assets.items():
-            manifests = [order.manifest] if name == self.job.asset else []
-            for snapshot in catalogue.snapshots(self.job.plan, name)[-1:]:
+        for plan, name, engine in ((p, name, e) for p in self._plans() for name, e in p.assets.items()):
+            manifests = [order.manifest] if (plan.plan, name) == (self.job.plan, self.job.asset) else []
+            for snapshot in catalogue.snapshots(plan.plan, name)[-1:]:
                 with contextlib.suppress(BackupBad):
                     manifests.append(catalogue.manifest(snapshot))
-            known.append(KnownSource(name, engine, tuple(manifests)))
+            known.append(KnownSource(self._named(plan, name), engine, tuple(manifests)))
         return known
 
     # --- doing it -------------------------------------------------------------------------------------
@@ -295,11 +312,11 @@ class Restoring:
                     "look at it there; restore an older snapshot, or restore again with --despite-failed-checks",
                 )
             else:
-                result.left_behind += way.finish(progress)
-                result.result = RESTORED
+                self._finish(way, progress)
         except KeyboardInterrupt as error:
             interrupted = error
-            result.failed("interrupted", Exit.NOT_CARRIED_OUT)
+            if result.result != RESTORED:
+                result.failed("interrupted", Exit.NOT_CARRIED_OUT)
         except UsageProblem as error:  # too late to be one: something was done
             result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
         except CcdrError as error:
@@ -311,9 +328,32 @@ class Restoring:
             result.failed(said, Exit.NOT_CARRIED_OUT, hint)
         if result.result != RESTORED:
             progress.step("removing what was not finished" if not keep else "leaving it under its working name")
-            result.left_behind += [way.standing()] if keep else self._undone(way)
+            if not keep:
+                result.left_behind += self._undone(way)
+            elif not self._unknown:
+                result.left_behind.append(way.standing())
         if interrupted is not None:
             raise interrupted
+
+    def _finish(self, way: Way, progress: Progress) -> None:
+        """Its final name. Whatever stops us after that does not make it undone: the record says what is true."""
+        result = self.result
+        try:
+            result.left_behind += way.finish(progress)
+            result.result = RESTORED
+        except (KeyboardInterrupt, CcdrError, OSError) as error:
+            named = way.named()
+            if named:
+                result.result = RESTORED
+                why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+                result.notes.append(f"stopped when it had its final name already: {why}")
+                result.left_behind += way.settle()
+            elif named is None:
+                self._unknown = True
+                where = f"{way.standing()}; or it has its final name by now: nobody there says so"
+                result.left_behind.append(where)
+            if not named or isinstance(error, KeyboardInterrupt):
+                raise
 
     @staticmethod
     def _undone(way: Way) -> list[str]:

@@ -63,6 +63,19 @@ select pg_database_size(d.oid),
 from pg_database d where d.datname = :'name'
 """
 
+# What became of a renaming whose client was stopped: its session may still wait for a lock, and go on once it has it.
+NAMED = """
+select set_config('ccdr.working', :'working', false) \\g /dev/null
+do $$ begin
+  for tries in 1..50 loop
+    perform pg_terminate_backend(pid) from pg_stat_activity where application_name = current_setting('ccdr.working');
+    exit when not found;
+    perform pg_sleep(0.1), pg_stat_clear_snapshot();
+  end loop;
+end $$;
+select datname from pg_database;
+"""
+
 
 @dataclass
 class Target:
@@ -298,18 +311,34 @@ class Target:
     # --- the end --------------------------------------------------------------------------------------
 
     def finish(self, source: Source) -> list[str]:
-        place, admin, name = source.place, self._env(source, MAINTENANCE), _name(self.name)
+        place, name = source.place, _name(self.name)
+        admin = {**self._env(source, MAINTENANCE), "PGAPPNAME": self.working}
         rename = f"alter database {self.working} rename to {name}"
         if not self.exists:
             self._sql(place, admin, rename)
             return []
         self._refuse_unless_empty(source)
-        aside = f"{self.working}_was"
-        self._script(place, admin, f"alter database {name} rename to {aside};\n{rename};", "renaming")
+        self._script(place, admin, f"alter database {name} rename to {self._aside};\n{rename};", "renaming")
+        return self.settle(source)
+
+    @property
+    def _aside(self) -> str:
+        """The name of the empty database in whose place it is put, until that is dropped."""
+        return f"{self.working}_was"
+
+    def named(self, source: Source) -> bool:
+        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", f"working={self.working}", "-f", "-"]
+        env = {**self._env(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
+        there = source.place.run(argv, stdin=NAMED, env=env, what="asking the target").stdout.splitlines()
+        return self.working not in there and self.name in there
+
+    def settle(self, source: Source) -> list[str]:
+        if not self.exists:
+            return []
         try:
-            self._sql(place, admin, f"drop database {aside}")
-        except CommandFailed as error:
-            return [f"the empty database {aside} at {self.shown}: {error}; drop it yourself"]
+            self._sql(source.place, self._env(source, MAINTENANCE), f"drop database if exists {self._aside}")
+        except CcdrError as error:
+            return [f"the empty database {self._aside} at {self.shown}: {error}; drop it yourself"]
         return []
 
     def undo(self, source: Source) -> list[str]:
