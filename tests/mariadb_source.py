@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ccdr.model import Manifest
 from tests.harness import Damage, Site, eventually
 
 MAJOR = "11.8"
+DATA = "data"  # below the directory that is to hold a server's data
 USER, PASSWORD = "ccdr_backup", """correct "horse' #of \\the; dialler"""
 RIGHTS = """
 grant reload, process, binlog monitor, slave monitor on *.* to {user};
@@ -81,14 +83,22 @@ class MariaSource:
 
 
 @contextmanager
-def mariadb_server(*options: str, major: str = MAJOR, mounts: tuple[str, ...] = ()) -> Iterator[MariaSource]:
-    """A server that answers, its binary log on unless `options` say otherwise."""
+def mariadb_server(
+    *options: str, major: str = MAJOR, mounts: tuple[str, ...] = (), data: Path | None = None
+) -> Iterator[MariaSource]:
+    """A server that answers, its binary log on unless `options` say otherwise. `data` is a directory of this host that
+    is to hold its data, at the same path: whoever copies a server's files sees them there."""
     sockets = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/tmp"))  # a socket's path must be short
     sockets.chmod(0o777)
     container = f"ccdr-test-mariadb-{sockets.name[-8:]}-{next(_numbers)}"
+    directory = data / DATA if data else Path("/var/lib/mysql/data")
+    if data is not None:
+        data.mkdir(exist_ok=True)
+        data.chmod(0o777)
+        mounts += (f"{data}:{data}",)
     start = (
-        "mariadb-install-db --no-defaults --datadir=/var/lib/mysql/data --auth-root-authentication-method=normal "
-        "--skip-test-db --skip-name-resolve > /dev/null && exec mariadbd --no-defaults --datadir=/var/lib/mysql/data "
+        f"mariadb-install-db --no-defaults --datadir={directory} --auth-root-authentication-method=normal "
+        f"--skip-test-db --skip-name-resolve > /dev/null && exec mariadbd --no-defaults --datadir={directory} "
         "--socket=/sockets/mysqld.sock --skip-networking --server-id=7 --log-bin --innodb-flush-log-at-trx-commit=0 "
         '--innodb-doublewrite=0 --innodb-log-file-size=64M "$@"'
     )
@@ -104,6 +114,41 @@ def mariadb_server(*options: str, major: str = MAJOR, mounts: tuple[str, ...] = 
     finally:
         subprocess.run(["docker", "rm", "-f", container], capture_output=True, check=False)
         shutil.rmtree(sockets, ignore_errors=True)
+        if data is not None:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def dialling(source: MariaSource, work: Path, rate: int) -> AbstractContextManager[None]:
+    """About so many commits a second; each is noted in `work` once the server has acknowledged it."""
+    return _dialling(source, work, rate)
+
+
+@contextmanager
+def _dialling(source: MariaSource, work: Path, rate: int) -> Iterator[None]:
+    source.sql("create table if not exists crm.acknowledged (n int primary key)")
+    say = 'n=$((n + 1)); echo "insert into crm.acknowledged values ($n); select $n, sysdate(6);"'
+    burst = max(1, rate // 100)
+    loop = f"n=0; while :; do for i in {' '.join(map(str, range(burst)))}; do {say}; done; sleep {burst / rate}; done"
+    with (work / "acknowledged").open("w") as out:
+        feed = subprocess.Popen(["bash", "-c", loop], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        client = subprocess.Popen(source._client(), stdin=feed.stdout, stdout=out, stderr=subprocess.DEVNULL)
+        try:
+            assert eventually(lambda: bool(acknowledged(work)))
+            yield
+        finally:
+            for process in (feed, client):
+                process.kill()
+                process.wait()
+
+
+def acknowledged(work: Path) -> dict[int, datetime]:
+    """Which commits the server has acknowledged, and by when."""
+    found = {}
+    for line in (work / "acknowledged").read_text().splitlines():
+        number, tab, moment = line.partition("\t")
+        if tab and len(moment) == 26:
+            found[int(number)] = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    return found
 
 
 # One of everything that a dump must bring back, and what has made others' restores differ.
@@ -207,6 +252,11 @@ def crm(site: Site, source: MariaSource, database: str, extra: str = "", checks:
         **kwargs,
     )
     return site
+
+
+def whole_server(data: Path, shipping: str | None = None) -> str:
+    """More of a plan's asset: captured by its files, below `data`."""
+    return f"method: physical\ndata_directory: {data / DATA}" + (f"\nlog_shipping: {shipping}" if shipping else "")
 
 
 def maria_damage(sql: str, database: str) -> Damage:

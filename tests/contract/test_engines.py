@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from tests.harness import (
     sql_damage,
 )
 from tests.mariadb_source import crm as maria_crm
-from tests.mariadb_source import maria_damage, mariadb_server
+from tests.mariadb_source import maria_damage, mariadb_server, whole_server
 from tests.mariadb_source import small_database as small_maria
 from tests.redis_source import queues, redis_damage, redis_server, small
 
@@ -143,6 +144,20 @@ def mariadb(source: Source, root: Path) -> Iterator[Enrolled]:
         yield site, "crm", maria_damage("delete from `call` where id = 7", name), empty
 
 
+@contextmanager
+def mariadb_physical(source: Source, root: Path) -> Iterator[Enrolled]:
+    data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+    with mariadb_server(data=data) as maria, small_maria(maria, "contract") as name:
+        checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
+        site = maria_crm(Site(root), maria, name, whole_server(data), checks=checks)
+        yield (
+            site,
+            "crm",
+            maria_damage("drop view answered", name),
+            lambda: maria.sql("drop database contract; create database contract"),
+        )
+
+
 def redis(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
     return _redis("redis", root)
 
@@ -178,6 +193,7 @@ SOURCES = {
     "postgres:physical": postgres_physical,
     "files": files,
     "mariadb:dump": mariadb,
+    "mariadb:physical": mariadb_physical,
     "redis": redis,
     "sqlite": sqlite,
     "valkey": valkey,
@@ -362,8 +378,8 @@ def test_physical_manifest_tells_the_server(subject: Subject) -> None:
 
 
 def test_mariadb_manifest_lists_tables_objects_and_server(subject: Subject) -> None:
-    if subject.manifest.engine != "mariadb":
-        pytest.skip("of mariadb")
+    if (subject.manifest.engine, subject.manifest.method) != ("mariadb", "dump"):
+        pytest.skip("of mariadb-dump")
     held: Any = subject.manifest.contents
     assert {t: (v["engine"], v["rows"]) for t, v in held["tables"].items()} == {
         "customer": ("InnoDB", 202),

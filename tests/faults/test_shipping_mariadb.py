@@ -1,0 +1,178 @@
+"""MariaDB's binary log, shipped and recovered by: what is claimed is never more than what comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.faults.test_shipping import INTERVAL, log_repo, recovered, ship_once, shipping, standing
+from tests.harness import Quiet, Ran, Site
+from tests.mariadb_source import MariaSource, acknowledged, crm, dialling, mariadb_server, whole_server
+
+from ccdr.engines.mariadb import MariaDB
+from ccdr.engines.mariadb.accounts import SANDBOX_USER
+from ccdr.engines.mariadb.server import SOCKET
+from ccdr.interfaces import Place
+from ccdr.model import Manifest, Verdict, rfc3339, utc
+from ccdr.restore_test import restore_test
+from ccdr.services import Job
+from ccdr.shipping.shelf import shelf_of, tags
+
+CHECKS = """
+restore_test: crm
+checks:
+  - {kind: identical}
+  - {kind: integrity}
+  - {kind: rows, table: agents, at_least: 1}
+"""
+SMALL = """
+create database crm; use crm;
+create table calls (id int auto_increment primary key, note varchar(80) not null);
+create table agents (id int primary key, state varchar(9)) engine = myisam;
+insert into calls (note) select concat('call ', seq) from seq_1_to_100; insert into agents values (1, 'READY');
+create user ccdr_backup_crm@localhost identified by 'correct "horse'' #of \\\\the; dialler';
+grant all on *.* to ccdr_backup_crm@localhost;
+"""
+
+
+@pytest.fixture
+def data() -> Path:
+    return Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+
+
+@pytest.fixture
+def source(data: Path) -> Iterator[MariaSource]:
+    with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", data=data) as made:
+        made.sql(SMALL)
+        yield made
+
+
+@pytest.fixture
+def shipped(site: Site, source: MariaSource, data: Path) -> Site:
+    """Backed up once: its log leads on from there."""
+    crm(site, source, "crm", whole_server(data, "{interval: 2s, canary: {every: 1s}}"), checks=CHECKS)
+    site.backed_up()
+    return site
+
+
+def back(done: Ran, sql: str) -> str:
+    """What the kept sandbox of a recovery answers; it is removed then."""
+    name = f"ccdr-{done.json['run']}"
+    argv = [
+        "docker",
+        "exec",
+        "-i",
+        name,
+        "mariadb",
+        "--no-defaults",
+        f"--socket={SOCKET}",
+        f"--user={SANDBOX_USER}",
+        "-BN",
+    ]
+    try:
+        return subprocess.run(argv, input=sql, check=True, capture_output=True, text=True).stdout.strip()
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+
+
+def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
+    """Whatever was acknowledged before the point that was reached is there, and little of what came after it is."""
+    with shipping(shipped) as process, dialling(source, tmp_path, 200):
+        time.sleep(2 * INTERVAL)
+        process.kill()
+        source.kill()
+        killed = datetime.now(UTC)
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    there = set(map(int, back(done, "select n from crm.acknowledged").split()))
+    known, reached = acknowledged(tmp_path), utc(done.json["recovery"]["reached"]["at"])
+    lost = sorted(when for number, when in known.items() if number not in there)
+    assert len(known) > 100 and there and lost, "the newest were lost"
+    assert lost[0] > reached, "never more than it says"
+    assert lost[0] - reached < timedelta(seconds=2), "and not much less"
+    assert done.json["rpo"]["achieved_s"] >= (killed - lost[0]).total_seconds()
+
+
+def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> None:
+    source.sql("insert into crm.calls (note) values ('first')")
+    time.sleep(1.1)  # the log tells whole seconds
+    moment = source.sql("select utc_timestamp()")
+    time.sleep(1.1)
+    source.sql(
+        "create database later; create table later.t (i int); insert into later.t values (1);"
+        "update crm.agents set state = 'BUSY'; flush binary logs; insert into crm.calls (note) values ('second')"
+    )
+    gtid = source.sql("select @@gtid_binlog_pos")
+    source.sql("truncate table crm.calls")
+    ship_once(shipped)
+    sql = "select coalesce(group_concat(note order by id separator ' '), '-') from crm.calls where id > 100"
+    for at, expected in ((f"{moment}+00:00", "first"), (gtid, "first second"), ("latest", "-")):
+        done = recovered(shipped, at, "--keep")
+        assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
+        assert back(done, sql) == expected, at
+    assert recovered(shipped, "no-such-point").code == 2
+
+
+def test_log_that_the_source_let_go_is_a_gap(shipped: Site, source: MariaSource) -> None:
+    ship_once(shipped)
+    for _ in range(3):
+        source.sql("insert into crm.calls (note) values ('lost'); flush binary logs")
+    source.sql(f"purge binary logs to '{source.sql('show master status').split()[0]}'")
+    ship_once(shipped)
+    assert standing(shipped)["gap"]
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "missing between" in done.json["reason"], done
+    shipped.backed_up()
+    ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_a_log_that_was_begun_anew_is_not_taken_for_the_old_one(shipped: Site, source: MariaSource) -> None:
+    source.sql("flush binary logs; flush binary logs")
+    ship_once(shipped)
+    source.sql("reset master; insert into crm.calls (note) values ('unseen')")
+    done = shipped.run("ship", "p", "--once")
+    assert done.code != 0 and "begun anew" in done.stdout + done.stderr, done
+    assert shipped.run("status").code == 1
+    assert (
+        recovered(
+            shipped,
+            "latest",
+        ).json["verdict"]
+        == "PASS"
+    )  # up to where it was known
+
+
+def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
+    source.sql("insert into crm.calls (note) values ('first')")
+    ship_once(shipped)
+    repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
+    batch = shelf_of(job, repo).batches[-1]
+    copy = tmp_path / "copy"
+    repo.restore(batch.id, batch.root, copy)
+    log = copy / f"{batch.open}.open"
+    log.write_bytes(log.read_bytes()[:-40])  # in the middle of an event
+    repo.backup([copy], tags=tags(job, "r", batch.name, [], batch.open, rfc3339(batch.point), batch.position))
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "the log ends at" in done.json["reason"], done
+
+
+def test_a_copy_that_was_changed_is_a_failure_before_a_server_runs_on_it(
+    shipped: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shipped.run("test", "p").json["verdict"] == "PASS"
+    load = MariaDB.load
+
+    def harmed(self: MariaDB, box: Place, restored: Path, manifest: Manifest) -> None:
+        path = restored / "data/crm/agents.MYD"
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        load(self, box, restored, manifest)
+
+    monkeypatch.setattr(MariaDB, "load", harmed)
+    done = restore_test(Job(shipped.loaded(), "crm"), "latest", shipped.services(), Quiet())
+    assert done.verdict is Verdict.FAIL and "not what was captured" in str(done.reason)
