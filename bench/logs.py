@@ -140,8 +140,8 @@ def main() -> int:
         missed |= not good
         print(
             f"{engine}: {found.commits_per_s:.0f} commits/s; RPO {found.rpo_s:.1f} s of at most {limit:.0f} s"
-            f" (storing took {found.storing_s:.1f} s at most); {found.lost} commits of {found.lost_s:.1f} s lost, ccdr says "
-            f"{found.said_s:.1f} s: {'met' if good else 'MISSED'}; recovered in {found.recovery_s:.1f} s",
+            f" (storing took {found.storing_s:.1f} s at most); {found.lost} commits of {found.lost_s:.1f} s lost,"
+            f" ccdr says {found.said_s:.1f} s: {'met' if good else 'MISSED'}; recovered in {found.recovery_s:.1f} s",
             flush=True,
         )
         print(json.dumps({"engine": engine, **asdict(found)}), flush=True)

@@ -15,7 +15,7 @@ from ccdr.engines.mariadb import questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name
 from ccdr.engines.mariadb.connection import major_of
-from ccdr.engines.mariadb.inventory import Inventory, objects_of
+from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
@@ -82,8 +82,11 @@ class Physical:
 
     def rights(self, source: Source) -> Iterator[Look]:
         c = self.asset.connection
-        found = rights.rights_of(source.place, c.login(source.credentials), c.database)
+        login = c.login(source.credentials)
+        found = rights.rights_of(source.place, login, c.database)
         yield from rights.judged(found, c.user, c.database)
+        if not found.lacking:
+            yield _tables(objects_of(source.place, login, c.database), c.database)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         c = self.asset.connection
@@ -180,6 +183,17 @@ class Physical:
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         """Of the backup itself: these are the source's own pages and indexes."""
         return questions.integrity(bench, server.LOGIN)
+
+
+def _tables(objects: Objects, database: str) -> Look:
+    memory = [t.name for t in objects.with_rows if t.engine == "MEMORY"]
+    if not objects.tables:
+        said = f"{database} holds no table, and an empty database is no backup"
+        return Look.fail("tables", said, "name the one that matters in `connection:`")
+    if memory:
+        said = f"{len(memory)} tables of {database} are in memory alone: a copy of files lacks their rows"
+        return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
+    return Look.ok("tables", f"{len(objects.tables)} tables")
 
 
 def _laid_out(path: Path) -> dict[str, str]:
