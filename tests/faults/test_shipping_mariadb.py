@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.faults.test_shipping import INTERVAL, log_repo, recovered, ship_once, shipping, standing
 from tests.harness import Quiet, Ran, Site
-from tests.mariadb_source import MariaSource, acknowledged, crm, dialling, mariadb_server, whole_server
+from tests.mariadb_source import MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
@@ -116,6 +116,53 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> N
         assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, sql) == expected, at
     assert recovered(shipped, "no-such-point").code == 2
+
+
+def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
+    """What it says has to be done is done, word for word."""
+    source.sql("insert into crm.calls (note) values ('first')")
+    time.sleep(1.1)
+    moment = source.sql("select utc_timestamp()")
+    time.sleep(1.1)
+    source.sql("insert into crm.calls (note) values ('second')")
+    ship_once(shipped)
+    target = tmp_path / "back"
+    argv = ["restore", "p", "--asset", "crm", "--at", f"{moment}+00:00", "--to", str(target), "--yes-i-mean", "back"]
+    done = shipped.run(*argv)
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    (said,) = [note for note in done.json["notes"] if "mariadb-binlog" in note]
+    prepare, _, rest = said.partition(";")
+    apply = rest.partition("TZ=UTC: ")[2].replace(" …the files after it", "").removesuffix("mariadb")
+    start = f"""set -e
+    {prepare} 2>/dev/null
+    chown -R mysql {target}
+    mariadbd --no-defaults --user=mysql --datadir={target}/data --socket=/tmp/s --skip-networking --skip-grant-tables 2>/tmp/err &
+    server=$!
+    until mariadb --no-defaults -S /tmp/s -e 'select 1' >/dev/null 2>&1; do
+      kill -0 $server || {{ cat /tmp/err >&2; exit 1; }}
+      sleep 0.1
+    done
+    export TZ=UTC
+    {apply} mariadb --no-defaults -S /tmp/s
+    mariadb --no-defaults -S /tmp/s -BN -e "select note from crm.calls where id > 100"
+    """
+    run = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--user",
+        "root",
+        "--entrypoint",
+        "",
+        "-v",
+        f"{target}:{target}",
+    ]
+    box = [*run, image_of("11.8")]
+    found = subprocess.run([*box, "timeout", "60", "bash", "-c", start], capture_output=True, text=True, check=False)
+    subprocess.run([*box, "chown", "-R", "0:0", str(target)], check=True)
+    assert found.stdout.split()[-1:] == ["first"], found
 
 
 def test_log_that_the_source_let_go_is_a_gap(shipped: Site, source: MariaSource) -> None:

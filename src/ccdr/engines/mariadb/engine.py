@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig, LogShipping
-from ccdr.engines.mariadb import questions
+from ccdr.engines.mariadb import questions, recovery
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
@@ -160,6 +160,9 @@ class MariaDB(EngineConfig):
         if not isinstance(method, Physical):
             raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
         return method.recover(box, restored, log, manifest, target)
+
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        return recovery.by_hand(log, manifest, target)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)

@@ -71,18 +71,30 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     return Reached(f"{names[-1]}:{end}", at, None if when is None else datetime.fromtimestamp(when, UTC))
 
 
-def _stop(target: Target, skew: float, end: int) -> str:
+def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
+    """What a person does with a base and its log, as one sentence of commands."""
+    first, start = started_at(manifest)
+    base = log.parent / "data"
+    stop = _stop(target, manifest.clock_skew_s or 0.0, None)
+    apply = f"mariadb-binlog --start-position={start} {stop} {log}/{first} …the files after it | mariadb"
+    return (
+        f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
+        f"{base}; then, with TZ=UTC: {' '.join(apply.split())}"
+    )
+
+
+def _stop(target: Target, skew: float, end: int | None) -> str:
     """The log tells seconds only: an event in the second that is asked for is left out."""
     if target.time is not None:
         second = datetime.fromtimestamp(int(target.time.timestamp() + skew), UTC)
-        return f"--stop-datetime={second:%Y-%m-%d %H:%M:%S}"
+        return f"--stop-datetime={second:%Y-%m-%dT%H:%M:%S}"
     if target.name is not None:
         if not GTID.fullmatch(target.name):
             raise UsageProblem(
                 f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
             )
         return f"--stop-position={target.name}"
-    return f"--stop-position={end}"
+    return "" if end is None else f"--stop-position={end}"
 
 
 def _end_of(box: Place, log: Path, name: str) -> tuple[int, float | None]:
