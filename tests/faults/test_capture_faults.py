@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.faulty_proxy import faulty_proxy
-from tests.harness import Ran, Site, Source, eventually
+from tests.harness import Ran, Site, Source, eventually, small_database
 from tests.stored import (
     LIMITS,
     again,
@@ -22,6 +22,7 @@ from tests.stored import (
     left,
     on_store,
     other_host,
+    pristine,
     restic_of,
     settled_file,
     with_repository,
@@ -33,12 +34,36 @@ PATIENT = "limits: {lock_wait: 10m, no_progress: 10m}"
 LOCKING = "begin; lock table call in access exclusive mode;"
 
 
+@pytest.fixture(scope="module")
+def captured(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path, str]]:
+    """A database that was backed up once, the site as it was kept, and the database's name."""
+    with small_database(source, "captured") as name:
+        site = Site(tmp_path_factory.mktemp(name))
+        site.crm(source, name, LIMITS)
+        site.backed_up()
+        yield site, pristine(site), name
+
+
 @pytest.fixture
-def crm(site: Site, source: Source, database: str) -> Site:
+def dbname(captured: tuple[Site, Path, str]) -> str:
+    """All tests share it: what they add to it, they remove."""
+    return captured[2]
+
+
+@pytest.fixture
+def crm(captured: tuple[Site, Path, str]) -> Site:
     """A database that was backed up once."""
-    with_repository(site).crm(source, database, LIMITS)
-    site.backed_up()
-    return site
+    site, kept, _ = captured
+    return again(site, kept)
+
+
+@pytest.fixture
+def big(source: Source, dbname: str, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A table of so many rows, some kilobyte each."""
+    rows = f"select g, repeat('voice', 200) v from generate_series(1, {request.param}) g"
+    source.psql(f"create table big as {rows}", dbname)
+    yield
+    source.psql("drop table big", dbname)
 
 
 def failed(done: Ran, site: Site, *words: str) -> None:
@@ -70,9 +95,9 @@ def heals(site: Site) -> None:
 # --- dumps ------------------------------------------------------------------------------------------------------
 
 
-def test_failing_dump_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
+def test_failing_dump_is_a_failed_backup(crm: Site, source: Source, dbname: str) -> None:
     """Another session holds a lock on a table, for longer than `lock_wait`."""
-    with source.session(LOCKING, database):
+    with source.session(LOCKING, dbname):
         failed(crm.run("backup", "p"), crm, "LOCK TABLE", "timeout")
     yesterdays_stands(crm)
     heals(crm)
@@ -99,28 +124,33 @@ def pids(*words: str) -> list[int]:
     return found
 
 
-def kill_client(site: Site, source: Source, database: str) -> None:
-    for pid in pids("pg_dump -", str(site.root)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def kill_client(source: Source, database: str, dumping: list[int]) -> None:
+    for pid in dumping:
+        os.kill(pid, signal.SIGKILL)
 
 
-def kill_server(site: Site, source: Source, database: str) -> None:
+def kill_server(source: Source, database: str, dumping: list[int]) -> None:
     source.psql(
         f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}' and query ~ '^COPY'"
     )
 
 
+@pytest.mark.parametrize("big", [150_000], indirect=True)
 @pytest.mark.parametrize("kill", [kill_client, kill_server])
 def test_dump_killed_half_way_is_a_failed_backup(
-    crm: Site, source: Source, database: str, kill: Callable[[Site, Source, str], None]
+    crm: Site, source: Source, dbname: str, big: None, kill: Callable[[Source, str, list[int]], None]
 ) -> None:
-    source.psql("create table big as select g, repeat('voice', 200) v from generate_series(1, 250000) g", database)
     into = crm.state / "scratch"
     process = crm.start("backup", "p", "--json")
     while not any(p.stat().st_size > 2**20 for p in into.rglob("*.dat")):
         assert process.poll() is None
-    kill(crm, source, database)
+    dumping = pids("pg_dump -", str(crm.root))
+    for pid in dumping:  # it does not end before it is killed
+        os.kill(pid, signal.SIGSTOP)
+    kill(source, dbname, dumping)
+    for pid in dumping:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, (out, err)
     assert crm.records("backup.end")[-1]["result"] == "FAILED"
@@ -128,34 +158,34 @@ def test_dump_killed_half_way_is_a_failed_backup(
     yesterdays_stands(crm)
 
 
-def test_hanging_dump_is_stopped(crm: Site, source: Source, database: str) -> None:
-    crm.crm(source, database, "limits: {lock_wait: 10m, no_progress: 3s}")
-    with source.session(LOCKING, database):
+def test_hanging_dump_is_stopped(crm: Site, source: Source, dbname: str) -> None:
+    crm.crm(source, dbname, "limits: {lock_wait: 10m, no_progress: 3s}")
+    with source.session(LOCKING, dbname):
         failed(crm.run("backup", "p"), crm, "no progress")
     heals(crm)
 
 
-def test_stopped_dump_leaves_no_session_at_the_source(crm: Site, source: Source, database: str) -> None:
-    crm.crm(source, database, "limits: {lock_wait: 10m, no_progress: 3s}")
-    with source.session(LOCKING, database):
+def test_stopped_dump_leaves_no_session_at_the_source(crm: Site, source: Source, dbname: str) -> None:
+    crm.crm(source, dbname, "limits: {lock_wait: 10m, no_progress: 3s}")
+    with source.session(LOCKING, dbname):
         crm.run("backup", "p")
-        assert eventually(lambda: sessions(source, database) == 1, 10), "only the one that holds the lock is left"
+        assert eventually(lambda: sessions(source, dbname) == 1, 10), "only the one that holds the lock is left"
 
 
 def sessions(source: Source, database: str) -> int:
     return int(source.psql(f"select count(*) from pg_stat_activity where datname = '{database}'"))
 
 
-def test_source_that_is_down_is_a_failed_backup(crm: Site, source: Source, database: str, tmp_path: Path) -> None:
+def test_source_that_is_down_is_a_failed_backup(crm: Site, source: Source, dbname: str, tmp_path: Path) -> None:
     (tmp_path / "nobody").mkdir()
-    crm.crm(Source(source.container, tmp_path / "nobody"), database, LIMITS)
+    crm.crm(Source(source.container, tmp_path / "nobody"), dbname, LIMITS)
     failed(crm.run("backup", "p"), crm, "asking the source")
-    crm.crm(source, database, LIMITS)
+    crm.crm(source, dbname, LIMITS)
     yesterdays_stands(crm)
 
 
-def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
-    crm.crm(source, f"{database}_gone", LIMITS)
+def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dbname: str) -> None:
+    crm.crm(source, f"{dbname}_gone", LIMITS)
     failed(crm.run("backup", "p"), crm, "does not exist")
 
 
@@ -281,8 +311,8 @@ def small_disk(place: Path, size: str, *flags: str) -> Iterator[None]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_disk_full_in_scratch_is_a_failed_backup(crm: Site, source: Source, database: str) -> None:
-    source.psql("create table big as select g, repeat('voice', 200) v from generate_series(1, 30000) g", database)
+@pytest.mark.parametrize("big", [30_000], indirect=True)
+def test_disk_full_in_scratch_is_a_failed_backup(crm: Site, big: None) -> None:
     (crm.state / "scratch").mkdir(exist_ok=True)
     with small_disk(crm.state / "scratch", "16m"):
         failed(crm.run("backup", "p"), crm, "No space left")
@@ -377,10 +407,10 @@ def crash_is_told(site: Site, sign: signal.Signals, asset: str) -> None:
 
 
 @pytest.mark.parametrize("sign", SIGNALS)
-def test_stopped_while_dumping(crm: Site, source: Source, database: str, sign: signal.Signals) -> None:
-    crm.crm(source, database, PATIENT)
-    waiting = f"select count(*) from pg_stat_activity where datname = '{database}' and wait_event_type = 'Lock'"
-    with source.session(LOCKING, database):
+def test_stopped_while_dumping(crm: Site, source: Source, dbname: str, sign: signal.Signals) -> None:
+    crm.crm(source, dbname, PATIENT)
+    waiting = f"select count(*) from pg_stat_activity where datname = '{dbname}' and wait_event_type = 'Lock'"
+    with source.session(LOCKING, dbname):
         process = crm.start("backup", "p")
         assert eventually(lambda: source.psql(waiting) != "0"), "it is dumping"
         assert crm.run("backup", "p").code == 5, "the lock is held"
