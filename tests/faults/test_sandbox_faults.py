@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Ran, ShiftedClock, Site, Source, containers, eventually, small_database
+from tests.harness import Quiet, Ran, Site, Source, containers, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.engines import Postgres
 from ccdr.interfaces import Place, SandboxNeeds
 from ccdr.model import Manifest, Verdict, utc
-from ccdr.reap import reap
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.sandbox import lab
 from ccdr.services import Job
@@ -330,4 +329,3 @@ def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Sour
         for container in own_containers(site):
             docker("rm", "-f", container)
         assert site.run("sandbox", "reap").code == 0
-        reap(replace(site.services(), clock=ShiftedClock(timedelta(hours=30))))

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, Site, containers, eventually
+from tests.harness import Quiet, Ran, Site, eventually
 from tests.primary import Primary, primary
+from tests.stored import left
 
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES
@@ -332,7 +333,7 @@ def test_one_ships_at_a_time(shipped: Site) -> None:
         assert shipped.run("ship", "p", "--once").code == 5
         running = shipped.run("run")
         assert "started to ship" not in running.stderr
-    assert not [c for c in containers() if c.endswith("-client")]
+    assert not [name for name in left(shipped) if name.endswith("-client")]
 
 
 def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:

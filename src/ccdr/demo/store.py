@@ -93,20 +93,14 @@ def stop_left(data: Path) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, and whose port + 10000 (for gRPC) is too."""
+    """Ports that are free now, and whose port + 10000 (for gRPC) is too; below those that the kernel gives to whoever
+    asks for any, so that they are free still when the server comes to take them."""
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            port = port if port < 50000 else port - 20000
-            try:
-                other.bind(("127.0.0.1", port + 10000))
-                if port != one.getsockname()[1]:
-                    with socket.socket() as third:
-                        third.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        port = 12_000 + secrets.randbelow(10_000)
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
             if port not in found:
                 found.append(port)
     return found
