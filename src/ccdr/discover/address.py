@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ccdr.discover import queues
+from ccdr.discover.queues import QueueAddress
 from ccdr.engines.filetree import TreeFound, look
 from ccdr.errors import UsageProblem
 
@@ -36,15 +38,17 @@ class Address:
         return f"{self.host} (port {self.port})" if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
-def targets(given: tuple[str, ...]) -> tuple[list[Address], list[TreeFound]]:
+def targets(given: tuple[str, ...]) -> tuple[list[Address | QueueAddress], list[TreeFound]]:
     """The servers, and the trees looked through; UsageProblem for what is neither, is empty, or is named twice.
 
     No text of an argument that may hold a password is repeated.
     """
-    addresses: list[Address] = []
+    addresses: list[Address | QueueAddress] = []
     paths: list[Path] = []
     for text in given:
-        if "://" in text or text.split(":", 1)[0].lower() in _SCHEMES:
+        if text.split("://", 1)[0].lower() in queues.SCHEMES and "://" in text:
+            addresses.append(queues.parse(text))
+        elif "://" in text or text.split(":", 1)[0].lower() in _SCHEMES:
             addresses.append(_address(text))
         else:
             paths.append(_path(text))

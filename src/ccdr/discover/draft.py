@@ -12,6 +12,7 @@ from pathlib import Path
 from ccdr.discover.address import Address
 from ccdr.discover.first_tests import database_checks, restore_test, tree_checks
 from ccdr.discover.names import name_from, remark, scalar, so_many
+from ccdr.discover.queues import QueueAsset, asset_lines, check_lines
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.postgres.survey import DatabaseFound
 from ccdr.model import human_bytes
@@ -49,7 +50,7 @@ class Terms:
     password_file: str | None
 
 
-Item = DatabaseAsset | TreeFound
+Item = DatabaseAsset | QueueAsset | TreeFound
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def draft(terms: Terms, items: Sequence[Item], now: float) -> Draft:
 def _test_of(name: str, item: Item, now: float) -> str:
     if isinstance(item, DatabaseAsset):
         return restore_test(name, item.database, database_checks(item.found))
+    if isinstance(item, QueueAsset):
+        return restore_test(name, str(item.release), check_lines(item))
     return restore_test(name, str(item.path), tree_checks(item, now))
 
 
@@ -85,6 +88,8 @@ def _asset_names(items: Sequence[Item]) -> list[str]:
     for item in items:
         if isinstance(item, DatabaseAsset):
             taken.append(name_from(item.database, taken, otherwise="database"))
+        elif isinstance(item, QueueAsset):
+            taken.append(name_from(item.release.kind.name, taken))
         else:
             short = name_from(item.path.name, otherwise="files")
             two = name_from(f"{item.path.parent.name}-{item.path.name}", taken, otherwise="files")
@@ -143,6 +148,8 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
 def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
     if isinstance(item, DatabaseAsset):
         yield from _database(terms, item)
+    elif isinstance(item, QueueAsset):
+        yield from asset_lines(item, terms.password_file)
     else:
         yield from _tree(item)
     yield "backup:"

@@ -16,6 +16,7 @@ from ccdr.discover import machine
 from ccdr.discover.address import Address, targets
 from ccdr.discover.draft import Draft, Item, Terms, beside, draft
 from ccdr.discover.names import name_from
+from ccdr.discover.queues import QueueAddress, QueueAsset
 from ccdr.discover.search import Search
 from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import AnyEngine
@@ -115,7 +116,7 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
         raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
 
 
-def _name(wanted: Wanted, addresses: Sequence[Address], trees: Sequence[TreeFound]) -> str:
+def _name(wanted: Wanted, addresses: Sequence[Address | QueueAddress], trees: Sequence[TreeFound]) -> str:
     if wanted.name is not None:
         if name_from(wanted.name) != wanted.name:
             raise UsageProblem(
@@ -202,5 +203,7 @@ def _asset_json(name: str, item: Item) -> dict[str, object]:
         audio = dict(item.audio)
         return {"asset": name, "engine": "files", "path": str(item.path), "files": item.files, "bytes": item.bytes,
                 "audio": audio, "complete": item.whole}  # fmt: skip
+    if isinstance(item, QueueAsset):
+        return {"asset": name, "engine": "redis", "server": str(item.release), "bytes": item.bytes, "keys": item.total}
     return {"asset": name, "engine": "postgres", "database": item.database, "tables": item.found.tables,
             "bytes": item.bytes, "version": item.version, "extensions": dict(item.found.extensions)}  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccdr.discover import queues
 from ccdr.discover.address import Address
 from ccdr.discover.asking import ALWAYS_THERE, Asked, ask, explained
 from ccdr.discover.draft import DatabaseAsset, Item
 from ccdr.discover.names import so_many
+from ccdr.discover.queues import QueueAddress
 from ccdr.engines import Postgres
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.postgres import survey
@@ -32,8 +34,14 @@ class Search:
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
-    def server(self, address: Address) -> None:
+    def server(self, address: Address | QueueAddress) -> None:
         self.progress.step(f"asking {address.shown}")
+        if isinstance(address, QueueAddress):
+            found, wrong = queues.look(address, self.password_file, self.services, self.progress)
+            self.items.append(found)
+            self.found.append(queues.described(found))
+            self.findings += wrong
+            return
         engine = _engine(address, self.password_file)
         others = () if address.database else (*ALWAYS_THERE[1:], address.user)
         with ask(engine, others, self.services, self.progress) as asked:
