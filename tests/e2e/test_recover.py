@@ -10,11 +10,12 @@ import subprocess
 from pathlib import Path
 
 from tests.harness import CRM_CHECKS, PASSWORD, Site, Source, small_database
+from tests.pages import commands
 from tests.stored import other_host, settled_file, with_repository
 from tests.target import PASSWORD as TARGET_PASSWORD
 from tests.target import server
 
-PAGE = (Path(__file__).parents[2] / "docs" / "recover.md").read_text("utf-8")
+PAGE = "recover.md"
 PLAN = """\
 crm:
   engine: postgres
@@ -25,13 +26,6 @@ recordings:
   paths: [{tree}]
   settle: 1s
 """
-
-
-def commands(heading: str) -> list[str]:
-    """What stands in the shell blocks of a section, a line each."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def test_total_loss(source: Source, tmp_path: Path) -> None:
@@ -52,7 +46,7 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
             "postgresql://postgres@db2.example/crm": target.url("crm"),
             "/root/db2.pw": str(new.root / "db2.pw"),
         }
-        lines = commands("A new host") + commands("One asset")
+        lines = commands(PAGE, "A new host") + commands(PAGE, "One asset")
         assert len(lines) == 4 and lines[0] == lines[1]
         for line in lines:
             program, *words = shlex.split(line)
@@ -85,7 +79,7 @@ def test_by_hand(source: Source, tmp_path: Path) -> None:
             "/restore": f"{tmp_path}/restore",
         }
         env = {"PATH": os.environ["PATH"], "RESTIC_REPOSITORY": str(site.repo), "RESTIC_PASSWORD": PASSWORD}
-        lines = commands("By hand")
+        lines = commands(PAGE, "By hand")
         for line in [line for line in lines if line.startswith("restic")]:
             argv = shlex.split(re.sub("|".join(words), lambda match: words[match[0]], line))
             listed = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
