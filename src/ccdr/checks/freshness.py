@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
 from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, human_seconds
+from ccdr.model import CheckResult, Manifest, human_seconds
 from ccdr.schema import Duration, Text, format_duration
 
 # A row newer than the consistent point by more than two hosts' clocks explain was not written "now": then
@@ -29,14 +29,18 @@ class Freshness(CheckConfig):
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         newest = engine.newest(bench.sandbox, bench.manifest, self.query)
-        expected = f"at most {format_duration(self.within)} before the consistent point"
-        if newest is None:
-            yield self.result(False, expected, "no row, or NULL")
-            return
-        age = bench.manifest.consistent_point.timestamp() - newest
-        skew = abs(bench.manifest.clock_skew_s or 0.0)
-        if age < -(CLOCKS + skew):
-            actual = f"{human_seconds(-age)} after it: a row from the future says nothing about freshness"
-            yield self.result(False, expected, actual)
-        else:
-            yield self.result(age <= self.within, expected, f"{human_seconds(age)} before it")
+        yield self.result(*aged(bench.manifest, newest, self.within, "row"))
+
+
+def aged(manifest: Manifest, newest: float | None, within: float, what: str) -> tuple[bool, str, str]:
+    """Is the newest of its kind (seconds since the epoch) new enough? And what was expected, and found."""
+    expected = f"at most {format_duration(within)} before the consistent point"
+    if newest is None:
+        return False, expected, "no row, or NULL" if what == "row" else f"no {what}"
+    age = manifest.consistent_point.timestamp() - newest
+    skew = abs(manifest.clock_skew_s or 0.0)
+    if age < -(CLOCKS + skew):
+        article = "an" if what[0] in "aeiou" else "a"
+        said = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"
+        return False, expected, said
+    return age <= within, expected, f"{human_seconds(age)} before it"

@@ -35,7 +35,7 @@ def source(job: Job, services: Services) -> Iterator[Look]:
             yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
             if job.engine.refused(error.stderr):
-                yield Look.fail(what, str(error), "check user, database and password of `connection:`, and pg_hba.conf")
+                yield Look.fail(what, str(error), "check `connection:` and its password, and whom the server lets in")
             else:
                 yield Look.unknown(what, str(error), "is the source up, and can it be reached from this host?")
     for problem in run.problems:

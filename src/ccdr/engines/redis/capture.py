@@ -82,8 +82,10 @@ class Taker:
         client.fetch_rdb(rdb, lambda size: self.tools.progress.amount(size, None))
         if client.info("server")["run_id"] != info["run_id"]:
             raise BackupFailed("another server answered while the backup was made", hint="back up again")
+        rdb.chmod(0o600)
         held = self._checked(rdb)
-        if users is not None:
+        if users is not None:  # digests of passwords are among it
+            (into / USERS).touch(mode=0o600)
             (into / USERS).write_text("".join(f"{line}\n" for line in users), "utf-8", "surrogateescape")
         described, notes = self._described(rdb, held, settings)
         self._refuse_empty(held, described)

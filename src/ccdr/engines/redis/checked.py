@@ -44,16 +44,16 @@ class Unsound(Exception):
 
 
 def check(place: Place, kind: Kind, rdb: Path) -> Checked:
-    """Raises Unsound where the file is damaged."""
+    """Raises Unsound where the file is damaged, CommandFailed where it could not be read."""
     out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
     said = out.stdout + out.stderr
     if error := _ERROR.search(said):
         raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}: {error[2]}")
+    if out.code != 0:  # it says nothing where it may not read the file
+        raise CommandFailed([kind.check], out.code, said.strip(), what=kind.check)
     counts = {name: int(count) for count, name in _COUNT.findall(said)}
-    if out.code != 0 or SOUND not in said or "keys read" not in counts:
-        if "Cannot open file" in said or "No such file" in said:
-            raise CommandFailed([kind.check], out.code, said, what=kind.check)
-        raise Unsound(f"{kind.check} does not find it sound: exit {out.code}")
+    if SOUND not in said or "keys read" not in counts:
+        raise Unsound(f"{kind.check} does not find it sound")
     return Checked(
         keys=counts["keys read"],
         expiring=counts.get("expires", 0),

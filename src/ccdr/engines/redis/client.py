@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ccdr.interfaces import Place
 SECRET = "redis-password"  # noqa: S105 - a file's name
 LOOK_EVERY = 10.0  # seconds between two questions how far the server has come
 _FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
+_NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 # Either program can ask either server.
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
 
@@ -65,7 +67,7 @@ class Client:
         try:
             return self.ask(*command, what=what)
         except CommandFailed as error:
-            if error.stalled or not any(word in error.stderr for word in ("NOPERM", "unknown command", "Unknown sub")):
+            if error.stalled or not _NOT_FOR_US.search(error.stderr):
                 raise
             return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.engines.connection import is_loopback
 from ccdr.schema import PlanPath, Text, WithPassword
 
 
@@ -72,10 +72,3 @@ class Connection(WithPassword):
             if self.cert_file is not None:
                 options += ["--cert", str(self.cert_file), "--key", str(self.key_file)]
         return options
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -21,14 +21,14 @@ from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_said
-from ccdr.engines.redis.restored import load
-from ccdr.engines.redis.server import Server, standing
+from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
+from ccdr.engines.redis.server import standing
 from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Look, Manifest, Verdict
 from ccdr.schema import Size, Text, WithPassword
 
-RUN = "/ccdr/run"  # in the sandbox
+DATA = "/ccdr/data"  # in the sandbox
 BESIDE = 256 * 2**20  # bytes that a server takes beside its data
 # The server answered, and does not let this user in.
 _REFUSED = re.compile(r"WRONGPASS|NOAUTH|NOPERM|-DENIED|DENIED Redis|certificate verify failed|without any password")
@@ -125,31 +125,33 @@ class Redis(EngineConfig):
     def sandbox(self, manifest: Manifest) -> SandboxNeeds:
         held = int(str(manifest.contents["memory"]))
         twice = 1 if manifest.contents["described"] else 2  # a second server tells what the first one should hold
+        durable = self.settings == "durable"
         return SandboxNeeds(
-            bytes=0,
+            bytes=2 * sum(d.bytes for d in manifest.files.values()) + 2**26 if durable else 0,
+            data_dir=DATA if durable else None,
             memory=twice * (int(held * 1.25) + BESIDE) + (self.memory or 0),
             held=twice * held,
-            user=_kind(manifest).user,
-            major=_release(manifest).major,
+            user=kind_of(manifest).user,
+            major=release_of(manifest).major,
         )
 
     def start(self, box: Place, manifest: Manifest) -> str:
         """A server loads its data as it starts: here only, is it the right one?"""
-        wanted = _release(manifest)
-        said = box.run(["sh", "-c", f"{wanted.kind.server} --version"]).stdout
-        found = release_said(said)
+        wanted = release_of(manifest)
+        look = f"command -v {wanted.kind.server} >/dev/null && {wanted.kind.cli} --version"
+        found = release_said(box.run(["sh", "-c", look], ok=range(256)).stdout)
         if found is None or found.major != wanted.major:
             raise TestBroken(
-                f"the image holds {found or 'another server'}, the backup is of {wanted}",
+                f"the image holds {found or f'no {wanted.kind.title}'}, the backup is of {wanted}",
                 hint=f"name an image like {wanted.kind.images(str(wanted.number))[0]}",
             )
         return found.version
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        load(self._server(box, manifest), restored, manifest, self._databases(manifest), self._extra)
-
-    def _server(self, box: Place, manifest: Manifest) -> Server:
-        return Server(box, _kind(manifest), RUN)
+        server = restored_server(box, manifest)
+        load(server, restored, manifest, self._databases(manifest), self._extra)
+        if self.settings == "durable":
+            made_durable(server, DATA)
 
     @property
     def _extra(self) -> list[str]:
@@ -171,14 +173,14 @@ class Redis(EngineConfig):
 
         def reference() -> Description:
             directory, databases = box.path(bench.restored), self._databases(manifest)
-            with standing(box, _kind(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
+            with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self._extra) as second:
                 return describe(second, int(str(manifest.contents["since"])))
 
-        return identity.compare(bench, self._server(box, manifest), reference)
+        return identity.compare(bench, restored_server(box, manifest), reference)
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         """The file itself: structure, checksum, and as many keys as were captured."""
-        kind, expected = _kind(bench.manifest), f"sound, {bench.manifest.contents['keys']} keys"
+        kind, expected = kind_of(bench.manifest), f"sound, {bench.manifest.contents['keys']} keys"
         try:
             found = check(bench.sandbox, kind, bench.restored / RDB)
             actual = f"sound, {found.keys} keys"
@@ -194,11 +196,3 @@ class Redis(EngineConfig):
             "an RDB is restored into a directory: a server reads it only when it starts",
             hint=f"name a directory with --to; docs/recover.md says how a server takes {RDB} (and {USERS}) from there",
         )
-
-
-def _kind(manifest: Manifest) -> Kind:
-    return KINDS[str(manifest.contents["server"])]
-
-
-def _release(manifest: Manifest) -> Release:
-    return Release(_kind(manifest), str(manifest.contents["version"]))

@@ -8,12 +8,39 @@ from pathlib import Path
 
 from ccdr.engines.redis.capture import MODULE, RDB, USERS
 from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.kinds import KINDS, Kind, Release
 from ccdr.engines.redis.server import Server, admin, configuration
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken
+from ccdr.interfaces import Place
 from ccdr.model import Manifest
 
+RUN = "/ccdr/run"  # in the sandbox
 _TOO_NEW = re.compile(r"Can't handle RDB format version (\d+)")
 _USERS = re.compile(r"ACL errors?|error in user declaration|aclfile|/users:", re.IGNORECASE)
+
+_WRITTEN = """\
+while said=$("$@" INFO persistence); do
+  case $said in
+  *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1*) sleep 0.05 ;;
+  *aof_last_bgrewrite_status:ok*) exit 0 ;;
+  *) echo 'the server could not write its append-only file' >&2; exit 1 ;;
+  esac
+done
+exit 1
+"""
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    return KINDS[str(manifest.contents["server"])]
+
+
+def release_of(manifest: Manifest) -> Release:
+    return Release(kind_of(manifest), str(manifest.contents["version"]))
+
+
+def restored_server(box: Place, manifest: Manifest) -> Server:
+    """The one in the sandbox that `load` has started."""
+    return Server(box, kind_of(manifest), RUN)
 
 
 def load(server: Server, restored: Path, manifest: Manifest, databases: int, extra: Sequence[str]) -> None:
@@ -27,9 +54,8 @@ def load(server: Server, restored: Path, manifest: Manifest, databases: int, ext
     directory = server.place.path(restored)
     conf = configuration(server.run, directory, RDB, databases=databases, users=True, extra=extra)
     server.configure(conf, "".join(rules))
-    server.start()
     try:
-        server.loaded()
+        server.start()
     except CommandFailed as error:
         raise _judged(error, server, rdb, manifest) from None
     told = server.info("persistence")
@@ -38,6 +64,14 @@ def load(server: Server, restored: Path, manifest: Manifest, databases: int, ext
         raise TestBroken(
             "the sandbox's server started without the RDB", hint="run the test with --keep, and see its log"
         )
+
+
+def made_durable(server: Server, directory: str) -> None:
+    """As in production: every change would go to disk (`appendfsync everysec`). The server writes all it holds once,
+    and has it there before the restore counts as done."""
+    for setting in (("dir", directory), ("appendonly", "yes")):
+        server.raw("CONFIG", "SET", *setting)
+    server.place.run(["sh", "-c", _WRITTEN, "sh", *server.cli], what="writing the append-only file")
 
 
 def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest) -> CcdrError:
@@ -63,6 +97,8 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
         check(server.place, server.kind, rdb)
     except Unsound as damage:
         return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot")
+    except CommandFailed as unread:
+        return TestBroken(f"the RDB cannot be read in the sandbox: {unread}", hint="run the test with --keep, and look")
     return TestBroken(f"the sandbox's server did not load a sound RDB: {error}", hint="see what its log says")
 
 

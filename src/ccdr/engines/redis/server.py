@@ -21,7 +21,6 @@ LOG_LINES = 5
 DATABASES = 16  # what a server has that was told nothing else
 # Waits until the server has loaded its file. A server that ended is a zombie where its parent has not looked yet.
 _WAIT = """\
-run=$1; shift
 n=0
 until [ "$("$@" PING 2>&1)" = PONG ]; do
   n=$((n + 1))
@@ -39,7 +38,8 @@ exit 1
 """
 _CONF = 'umask 077; mkdir -p "$1"; rm -f "$1"/pid "$1"/s; : >"$1"/out; : >"$1"/log; cat >"$1"/conf'
 _USERS = 'umask 077; cat >"$1"/users'
-_START = '"$2" "$1"/conf </dev/null >"$1"/out 2>&1 &'
+_START = 'run=$1; shift; "$1" "$run"/conf </dev/null >"$run"/out 2>&1 & shift\n' + _WAIT
+_LOADED = "run=$1; shift\n" + _WAIT
 _HOLD = 'exec nice -n 10 "$2" "$1"/conf </dev/null >"$1"/out 2>&1'
 
 
@@ -51,13 +51,13 @@ class Server:
     kind: Kind
     run: str
 
-    def cli(self, database: int = 0) -> list[str]:
+    @property
+    def cli(self) -> list[str]:
         """The client's program and options. Our user has no password, and the client wants one all the same."""
-        login = ["--user", ADMIN, "-a", "none", "--no-auth-warning"]
-        return [self.kind.cli, "-s", f"{self.run}/s", *login, "-e", "-n", str(database)]
+        return [self.kind.cli, "-s", f"{self.run}/s", "--user", ADMIN, "-a", "none", "--no-auth-warning", "-e"]
 
-    def raw(self, *command: str, database: int = 0, stdin: str | None = None, what: str | None = None) -> str:
-        return self.place.run([*self.cli(database), *command], stdin=stdin, what=what or command[0]).stdout
+    def raw(self, *command: str, database: int = 0, what: str | None = None) -> str:
+        return self.place.run([*self.cli, "-n", str(database), *command], what=what or command[0]).stdout
 
     def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
         said = self.raw("--json", *command, database=database, what=what)
@@ -76,12 +76,18 @@ class Server:
             self.place.run(["sh", "-c", _USERS, "sh", self.run], stdin=users, what="configuring a server")
 
     def start(self) -> None:
-        """In the background, where it ends with its container."""
-        self.place.run(["sh", "-c", _START, "sh", self.run, self.kind.server], what="starting a server")
+        """In the background, where it ends with its container; as `loaded`."""
+        argv = ["sh", "-c", _START, "sh", self.run, self.kind.server, *self.cli]
+        self.place.run(argv, what=self.kind.server)
 
     def loaded(self) -> None:
         """Wait until the file is loaded; CommandFailed, with the end of its log, where the server ended instead."""
-        self.place.run(["sh", "-c", _WAIT, "sh", self.run, *self.cli()], what=self.kind.server)
+        self.place.run(["sh", "-c", _LOADED, "sh", self.run, *self.cli], what=self.kind.server)
+
+    def stop(self) -> None:
+        """It ends without a word; one that has ended already is as good."""
+        with contextlib.suppress(CommandFailed):
+            self.raw("SHUTDOWN", "NOSAVE")
 
 
 @contextlib.contextmanager
@@ -98,8 +104,7 @@ def standing(
                 server.loaded()
                 yield server
             finally:
-                with contextlib.suppress(CommandFailed):
-                    server.raw("SHUTDOWN", "NOSAVE")
+                server.stop()
     finally:
         place.run(["rm", "-rf", run], what="rm")
 
@@ -122,6 +127,7 @@ def configuration(
         f"databases {databases}",
         "maxmemory 0",
         "enable-debug-command local",
+        "enable-protected-configs local",
         "oom-score-adj absolute",  # if memory gets short, then it is this server that goes, never the source
         "oom-score-adj-values 1000 1000 1000",
         f"aclfile {quoted(f'{run}/users')}" if users else f"user {admin()}",

@@ -1,0 +1,63 @@
+"""`keys`: as many keys match as should; the newest entry of a stream is as new as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ccdr.checks.base import CheckConfig
+from ccdr.checks.freshness import aged
+from ccdr.engines.redis.questions import matching
+from ccdr.interfaces import Bench, Restored
+from ccdr.model import CheckResult
+from ccdr.schema import Duration, Text, format_duration
+
+Type = Literal["string", "list", "set", "zset", "hash", "stream"]
+
+
+class Keys(CheckConfig):
+    engines: ClassVar[tuple[str, ...]] = ("redis",)
+
+    kind: Literal["keys"]
+    match: Text = Field("*", description="pattern of key names, as SCAN takes it: queue:*")
+    type: Type | None = Field(None, description="only keys of this type")
+    database: int | None = Field(None, ge=0, description="only keys of this database (left out: of all)")
+    at_least: int | None = Field(None, ge=0)
+    at_most: int | None = Field(None, ge=0)
+    newest_within: Duration | None = Field(
+        None, description="how old the newest entry of the matching streams may be, by its id, at the consistent point"
+    )
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.at_least is None and self.at_most is None and self.newest_within is None:
+            raise ValueError("has no bound, expected at_least, at_most or newest_within")
+        if self.newest_within is not None and self.type not in (None, "stream"):
+            raise ValueError(
+                f"has newest_within and the type {self.type}, expected stream: only its entries have a time"
+            )
+        return self
+
+    def default_name(self) -> str:
+        what = " ".join(filter(None, (self.type, self.match)))
+        where = "" if self.database is None else f" in database {self.database}"
+        said = [f"at least {self.at_least}"] if self.at_least is not None else []
+        said += [f"at most {self.at_most}"] if self.at_most is not None else []
+        if self.newest_within is not None:
+            said.append(f"newest entry within {format_duration(self.newest_within)}")
+        return f"keys {what}{where}: {', '.join(said)}"
+
+    def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
+        kind = "stream" if self.newest_within is not None else self.type
+        count, newest = matching(bench, self.match, kind, self.database)
+        expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
+        expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
+        if expected:
+            enough = self.at_least is None or count >= self.at_least
+            yield self.result(
+                enough and (self.at_most is None or count <= self.at_most), " and ".join(expected), str(count)
+            )
+        if self.newest_within is not None:
+            yield self.result(*aged(bench.manifest, newest, self.newest_within, "entry"))

@@ -1,0 +1,44 @@
+"""What checks ask of a restored server. What has expired by now is hidden: a real restore would not bring it back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ccdr.engines.redis.restored import restored_server
+from ccdr.engines.redis.server import Server
+from ccdr.interfaces import Bench
+
+# ARGV: a pattern, and a type where one is wanted. Gives how many keys match, and the newest id of the streams' last
+# entries among them (or -).
+_MATCHING = """\
+local cursor, count, newest = '0', 0, 0
+repeat
+  local page = ARGV[2] and redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 10000, 'TYPE', ARGV[2])
+    or redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 10000)
+  cursor, count = page[1], count + #page[2]
+  for _, key in ipairs(page[2]) do
+    local last = ARGV[2] == 'stream' and redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+    if last then newest = math.max(newest, tonumber(string.match(last[1], '^%d+'))) end
+  end
+until cursor == '0'
+return string.format('%d %.0f', count, newest)
+"""
+
+
+def matching(bench: Bench, pattern: str, kind: str | None, database: int | None) -> tuple[int, float | None]:
+    """How many keys match, in one database or in all; and when the newest entry of the streams among them was made
+    (seconds since the epoch, as ids tell), where `kind` is stream and there is one."""
+    server = restored_server(bench.sandbox, bench.manifest)
+    total, newest = 0, 0
+    for one in _databases(server) if database is None else (database,):
+        words = ("EVAL", _MATCHING, "0", pattern, *([kind] if kind else []))
+        count, last = server.raw(*words, database=one, what="counting keys").split()
+        total, newest = total + int(count), max(newest, int(last))
+    return total, newest / 1000 if newest else None
+
+
+def _databases(server: Server) -> Iterator[int]:
+    for name in server.info("keyspace"):
+        if found := re.fullmatch(r"db(\d+)", name):
+            yield int(found[1])
