@@ -18,7 +18,8 @@ from ccdr.discover.names import name_from, scalar
 from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import Files, Postgres
 from ccdr.engines.filetree import TreeFound, has_audio, look
-from ccdr.engines.postgres.survey import DatabaseFound, NewestFound, TableFound, _gap
+from ccdr.engines.found import DatabaseFound, NewestFound, TableFound
+from ccdr.engines.found import gap as longest
 from ccdr.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
@@ -203,7 +204,7 @@ def test_half_is_never_more_than_half(count: int) -> None:
     [([0, 1, 2, 3, 4], 1), ([0, 1, 2, 5, 6], 3), ([6, 7, 8, 9, 10], 6), ([0, 1, 2, 3], None), ([0], None)],
 )
 def test_longest_silence(days: list[int], gap: int | None) -> None:
-    assert _gap(days) == gap
+    assert longest(days) == gap
 
 
 def test_audio_that_cannot_pass_is_not_claimed_to(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ccdr.discover.first_tests import database_checks, restore_test, tree_checks
 from ccdr.discover.names import name_from, remark, scalar, so_many
 from ccdr.discover.queues import QueueAsset, asset_lines, check_lines
 from ccdr.engines.filetree import TreeFound
-from ccdr.engines.postgres.survey import DatabaseFound
+from ccdr.engines.found import DatabaseFound
 from ccdr.model import human_bytes
 
 GIB = 2**30

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ccdr.discover.names import remark, scalar, so_many
 from ccdr.engines.filetree import TreeFound
-from ccdr.engines.postgres.survey import DatabaseFound
+from ccdr.engines.found import DatabaseFound
 from ccdr.model import human_seconds
 
 ROW_CHECKS, FRESHNESS_CHECKS = 5, 2

@@ -13,6 +13,7 @@ from ccdr.discover.names import so_many
 from ccdr.discover.queues import QueueAddress
 from ccdr.engines import Postgres
 from ccdr.engines.filetree import TreeFound
+from ccdr.engines.found import DatabaseFound
 from ccdr.engines.postgres import survey
 from ccdr.errors import CommandFailed, UsageProblem
 from ccdr.interfaces import Progress
@@ -113,7 +114,7 @@ def _engine(address: Address, password_file: Path | None) -> Postgres:
     return Postgres.model_validate({"engine": "postgres", "connection": connection})
 
 
-def _described(found: survey.DatabaseFound, size: int) -> str:
+def _described(found: DatabaseFound, size: int) -> str:
     text = f"{human_bytes(size)}, {so_many(found.tables, 'table')}"
     if found.largest:
         rows = ", ".join(f"{t.name} {'' if t.exact else 'about '}{t.rows:,} rows" for t in found.largest[:3])

@@ -6,13 +6,23 @@ count with a time limit of its own, so that a big or busy server is no slower to
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.engines.found import (
+    CLOCKS,
+    PLANNED,
+    SMALL,
+    WINDOW,
+    DatabaseFound,
+    Lack,
+    NewestFound,
+    TableFound,
+    best_of_each_table,
+    gap,
+)
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
@@ -22,16 +32,7 @@ GENTLE = (
     " -c role=none"
 )
 BRIEFLY = "set statement_timeout = '2s';\n"  # a look into a table that takes longer, or must wait, is left out
-SMALL = 200_000  # rows; so many are counted, or read to find the newest, without an index
 CANDIDATES = 60  # tables (and columns) of one database that are looked at closely
-WINDOW = 28  # days of which is asked whether anything was written on them
-CLOCKS = 60.0  # seconds; a row that is newer than now by more was not written now
-# A time that is planned, not one at which something happened.
-_PLANNED = re.compile(
-    r"expir|until|due|next|sched|valid|end|deadline|retry|plan|birth|remind|callback|target|appoint|effective|_to$",
-    re.IGNORECASE,
-)
-_HAPPENED = re.compile(r"creat|start|insert|_at$|time|log|receiv|sent|updat|modif|stamp", re.IGNORECASE)
 
 SERVER = """\
 select json_build_object(
@@ -136,45 +137,6 @@ class ServerFound:
     databases: tuple[ListedDatabase, ...]
 
 
-@dataclass(frozen=True)
-class TableFound:
-    """`name` as SQL wants it, schema and quotes included; `rows` are exact, or what the planner believes."""
-
-    name: str
-    rows: int
-    exact: bool
-
-
-@dataclass(frozen=True)
-class NewestFound:
-    """A column (as SQL wants it) of a table whose newest time is `age` seconds ago. `gap` is the longest time in
-    days without a row in the last WINDOW days, None where there is too little history to tell."""
-
-    table: str
-    column: str
-    age: float
-    gap: int | None
-
-
-@dataclass(frozen=True)
-class Lack:
-    """Something the role may not read, and the SQL (a superuser's) that changes it."""
-
-    what: str
-    sql: str
-
-
-@dataclass(frozen=True)
-class DatabaseFound:
-    """One database: `largest` and `newest` hold what seems worth a check, the best first."""
-
-    tables: int
-    largest: tuple[TableFound, ...]
-    newest: tuple[NewestFound, ...]
-    extensions: Mapping[str, str]
-    lacks: tuple[Lack, ...]
-
-
 def server(place: Place, env: Mapping[str, str]) -> ServerFound:
     """The server that `env` (libpq's) names, and its databases, templates left out."""
     said = _ask(place, env, SERVER)
@@ -228,7 +190,7 @@ def _newest(
         for time in table["times"]
         if (time["indexed"] or rows.get(table["name"], 0) <= SMALL)
         and rows.get(table["name"], 0) >= 10
-        and not _PLANNED.search(time["column"])
+        and not PLANNED.search(time["column"])
         and time["column"].isprintable()
     ][:CANDIDATES]
     questions = [
@@ -243,20 +205,8 @@ def _newest(
         table, column = wanted[n]
         age, days = answer["age"], answer["days"] or []
         if isinstance(age, int | float) and age >= -CLOCKS and days and days[0] < WINDOW // 4:
-            found.append(NewestFound(table, column, max(float(age), 0.0), _gap(days)))
-    found.sort(key=lambda f: (f.gap is None, not _HAPPENED.search(f.column), -rows[f.table], f.table))
-    seen: set[str] = set()
-    for newest in found:
-        if newest.table not in seen:
-            seen.add(newest.table)
-            yield newest
-
-
-def _gap(days: list[int]) -> int | None:
-    """The longest gap of days, the one up to now included; None where fewer than five days had a row."""
-    if len(days) < 5:
-        return None
-    return max(days[0], *(b - a for a, b in itertools.pairwise(days)))
+            found.append(NewestFound(table, column, max(float(age), 0.0), gap(days)))
+    yield from best_of_each_table(found, rows)
 
 
 def _lacks(said: Mapping[str, Any]) -> Iterator[Lack]:
