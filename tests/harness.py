@@ -116,6 +116,7 @@ with recursive n(g) as (select 1 union all select g + 1 from n where g < 3000)
 
 def ask_sqlite(path: Path, sql: str) -> list[Any]:
     """Run statements, one a `;`; the rows of the last one. Whatever was made beside the database is gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         *first, last = [s for s in _statements(sql) if s.strip()]
         for statement in first:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.e2e import test_sources
 from tests.e2e.test_sources import KEEPER_PASSWORD, Server
-from tests.harness import Quiet, Ran, Site, Source
+from tests.harness import SQLITE_SMALL, Quiet, Ran, Site, Source, ask_sqlite
 from tests.repositories import new_repository
 from tests.stored import LONG_AGO, settled_file
 
@@ -113,6 +113,28 @@ def test_recordings_are_decoded_at_once(here: Path) -> None:
     (result,) = proven(here, made)
     decodable = [check for check in result["checks"] if check["kind"] == "decodable"]
     assert [check["actual"] for check in decodable] == ["6 files decode"]
+
+
+def test_a_sqlite_database_is_named_by_its_file(here: Path) -> None:
+    ask_sqlite(here / "pbx" / "cdr.sqlite3", SQLITE_SMALL)
+    settled_file(here / "pbx" / "etc" / "sip.conf", b"[general]\n")
+    ask_sqlite(
+        here / "pbx" / "etc" / "astdb.sqlite3", "create table astdb (key, value); insert into astdb values (1, 2)"
+    )
+    given = [str(here / "pbx" / "cdr.sqlite3"), str(here / "pbx" / "etc"), "--name", "pbx"]
+    made = ccdr(here, "init", *given)
+    assert made.code == 1 and "may be torn while it is in use" in made.stdout, made
+    assert f"sqlite:{here}/pbx/etc/astdb.sqlite3" in made.stdout
+    found = ccdr(here, "discover", "--json").json["unprotected"]
+    assert [(u["kind"], u["name"]) for u in found] == [("database file", "astdb.sqlite3")]
+    made = ccdr(here, "init", *given, f"sqlite:{here}/pbx/etc/astdb.sqlite3", "--force")
+    assert made.code == 0, made
+    assert lint(here) == []
+    results = proven(here, made)
+    assert [r["asset"] for r in results] == ["cdr", "astdb", "etc"]
+    names = [check["name"] for check in results[0]["checks"]]
+    assert {"integrity_check", "call has at least 1500 rows", "newest row of call"} <= set(names), names
+    assert ccdr(here, "discover", "--json").json["unprotected"] == []
 
 
 def test_commands_that_follow_name_the_directories_that_were_named(here: Path) -> None:

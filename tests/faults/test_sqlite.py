@@ -27,7 +27,7 @@ from tests.stored import assert_clean, with_repository
 from ccdr.clock import SystemClock
 from ccdr.digests import Digest
 from ccdr.engines import Sqlite
-from ccdr.engines.sqlite import copier
+from ccdr.engines.sqlite import live
 from ccdr.engines.sqlite.engine import LOADED
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Output, Source, Tools
@@ -36,7 +36,7 @@ from ccdr.proc import Host
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
-COPIER = Path(copier.__file__)
+LIVE = Path(live.__file__)
 
 
 def engine(path: Path, **more: Any) -> Sqlite:
@@ -244,12 +244,12 @@ def test_what_a_crash_left_half_done_is_rolled_back_as_by_any_reader(database: P
 
 
 def test_a_copy_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
-    """ccdr is killed, and the kernel tells the copier: it still closes the database."""
+    """ccdr is killed, and the kernel tells the program that copies: it still closes the database."""
     path, target = tmp_path / "big.db", tmp_path / "target"
     ask_sqlite(path, "pragma journal_mode = wal; create table t (a); insert into t with recursive n(g) as"
                " (select 1 union all select g + 1 from n where g < 3000) select zeroblob(100000) from n")  # fmt: skip
     before = beside(path).keys()
-    process = subprocess.Popen([sys.executable, "-I", COPIER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-I", LIVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     process.stdin.write(json.dumps({"source": str(path), "target": str(target), "wait": 1}))
     process.stdin.close()
@@ -272,9 +272,9 @@ def public() -> Iterator[Path]:
 
 
 def as_nobody(path: Path, target: Path | None = None) -> dict[str, Any]:
-    """The copier, by a user who owns nothing here."""
+    """The program that copies, by a user who owns nothing here."""
     done = subprocess.run(
-        ["/usr/bin/env", "python3", "-I", "-c", COPIER.read_text()],
+        ["/usr/bin/env", "python3", "-I", "-c", LIVE.read_text()],
         input=json.dumps({"source": str(path), "target": target and str(target), "wait": 1}),
         capture_output=True, text=True, check=False, user=NOBODY, group=NOBODY, extra_groups=[],
     )  # fmt: skip
@@ -316,10 +316,10 @@ def test_a_user_who_may_only_read_is_told_what_it_takes(public: Path) -> None:
 
 
 def test_a_copy_without_locks_does_not_count_where_somebody_wrote_meanwhile(database: Path) -> None:
-    with copier.undisturbed(str(database), time.monotonic() + 1) as (source, _):
+    with live.undisturbed(str(database), time.monotonic() + 1) as (source, _):
         assert source.execute("select count(*) from call").fetchone() == (3000,)
-    with pytest.raises(copier.Refused, match="written"):
-        with copier.undisturbed(str(database), time.monotonic() + 1):
+    with pytest.raises(live.Refused, match="written"):
+        with live.undisturbed(str(database), time.monotonic() + 1):
             ask_sqlite(database, "update call set seconds = 77 where id = 1")
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.harness import ask_sqlite
 
 from ccdr.discover import machine
-from ccdr.discover.address import Address, targets
+from ccdr.discover.address import Address, Targets, targets
 from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft
 from ccdr.discover.first_tests import half
 from ccdr.discover.names import name_from, scalar
 from ccdr.discover.write import NewFile, write_all
-from ccdr.engines import Files, Postgres
+from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.filetree import TreeFound, has_audio, look
 from ccdr.engines.found import DatabaseFound, NewestFound, TableFound
 from ccdr.engines.found import gap as longest
+from ccdr.engines.sqlite.survey import FileFound
+from ccdr.engines.sqlite.survey import look as look_into
 from ccdr.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
@@ -63,7 +69,7 @@ def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
     ],
 )
 def test_addresses_are_read_as_libpq_reads_them(url: str, expected: Address) -> None:
-    assert targets((url,)) == ([expected], [])
+    assert targets((url,)) == Targets([expected], [], [])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +114,56 @@ def test_same_thing_twice_is_refused(tmp_path: Path) -> None:
             targets(tuple(map(str, pair)))
     with pytest.raises(UsageProblem, match="twice"):
         targets(("postgresql://u@h/a", "postgresql://u@h/a"))
+
+
+def test_a_sqlite_database_is_told_by_its_first_bytes(tmp_path: Path) -> None:
+    ask_sqlite(tmp_path / "cdr.db", "create table call (id int)")
+    (tmp_path / "text.db").write_text("not one")
+    for text in (f"{tmp_path}/cdr.db", f"sqlite:{tmp_path}/cdr.db", f"SQLITE://{tmp_path}/cdr.db"):
+        assert targets((text,)) == Targets([], [tmp_path / "cdr.db"], [])
+    assert [tree.path.name for tree in targets((f"{tmp_path}/text.db",)).trees] == ["text.db"]
+    for wrong in (f"sqlite:{tmp_path}/text.db", f"sqlite:{tmp_path}", "sqlite:", f"sqlite:{tmp_path}/none.db"):
+        with pytest.raises(UsageProblem):
+            targets((wrong,))
+    with pytest.raises(UsageProblem, match="twice"):
+        targets((f"{tmp_path}/cdr.db", f"sqlite:{tmp_path}/cdr.db"))
+    (tree,) = targets((str(tmp_path),)).trees
+    assert tree.databases == [tmp_path / "cdr.db"]
+
+
+def calls(path: Path, when: str) -> FileFound:
+    ask_sqlite(path, f"""
+        create table "order" (id integer primary key, "at time" text, expires_at text);
+        create table empty (created_at int);
+        create virtual table words using fts5 (body);
+        insert into words values ('x');
+        with recursive n(g) as (select 0 union all select g + 1 from n where g < 99)
+          insert into "order" select g, {when}, datetime('now', '+9 days') from n""")  # fmt: skip
+    return look_into(Host(), path, time.time(), ZoneInfo("Europe/Bucharest"))
+
+
+WHENS = {
+    "text": "datetime('now', '-' || g || ' hours')",
+    "seconds": "cast(strftime('%s', 'now') as int) - 3600 * g",
+    "milliseconds": "(cast(strftime('%s', 'now') as int) - 3600 * g) * 1000",
+    "Julian days": "julianday('now') - g / 24.0",
+}
+
+
+@pytest.mark.parametrize("name", WHENS)
+def test_a_survey_of_a_sqlite_database(tmp_path: Path, name: str) -> None:
+    found = calls(tmp_path / "cdr.db", WHENS[name])
+    assert (found.database.tables, found.local) == (8, False), "what a virtual table is made of included"
+    assert found.database.largest == (TableFound('"order"', 100, True),)
+    (newest,) = found.database.newest
+    assert (newest.table, newest.column, newest.gap) == ('"order"', '"at time"', 1) and newest.age < 60
+
+
+def test_times_of_the_future_by_utc_are_local_ones(tmp_path: Path) -> None:
+    found = calls(tmp_path / "cdr.db", "datetime('now', '-' || g || ' hours', '+2 hours')")
+    assert found.local and found.database.newest[0].age < 3660
+    item = loaded(tmp_path, [found], replace(TERMS, timezone="Europe/Bucharest")).plan.assets["cdr"]
+    assert isinstance(item, Sqlite) and item.timezone == "Europe/Bucharest"
 
 
 def test_empty_directory_and_data_directory_are_refused(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ def discover(names: tuple[str, ...]) -> Exit:
     """What do the plans leave out, and what was never tested?
 
     Asks every server that a plan names, and those on this host, for databases that no plan names, and looks beside
-    every directory for others with audio in them. It reads names and sizes, and changes nothing. With PLANs, only
-    around those. What needs no backup stands in a plan: `ignore: [scratch, /var/spool/old]`.
+    every directory for others with audio in them, and for SQLite databases. It reads names and sizes, and changes
+    nothing. With PLANs, only around those. What needs no backup stands in a plan: `ignore: [scratch, /var/spool/old]`.
 
     \b
     Examples:

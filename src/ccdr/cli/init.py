@@ -37,8 +37,9 @@ def init(
 ) -> Exit:
     """Write a first plan and its restore tests from what is found at each URL and PATH.
 
-    A server's URL without a database stands for all of its databases. Looks at tables, row counts, newest rows,
-    extensions, keys and audio; changes nothing there. What cannot be found out is assumed, and the plan says so.
+    A server's URL without a database stands for all of its databases; a SQLite database is named by its file. Looks at
+    tables, row counts, newest rows, extensions, keys and audio; changes nothing there. What cannot be found out is assumed,
+    and the plan says so.
     A finding (exit 1) is something left out, or a right that the user lacks; the plan is written all the same.
 
     \b
@@ -46,6 +47,7 @@ def init(
       ccdr init postgresql://ccdr_backup@127.0.0.1/crm --password-file crm.pw
       ccdr init postgresql:///?host=/var/run/postgresql /var/spool/recordings --name outbound
       ccdr init redis://ccdr_backup@127.0.0.1:6379 --password-file queues.pw --name queues
+      ccdr init /var/lib/asterisk/cdr.sqlite3 sqlite:/var/lib/pbx/state --name pbx
       ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run
     """
     from ccdr.discover.init import Wanted

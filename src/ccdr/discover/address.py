@@ -10,10 +10,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ccdr.discover import queues
 from ccdr.discover.queues import QueueAddress
 from ccdr.engines.filetree import TreeFound, look
+from ccdr.engines.sqlite.survey import is_database
 from ccdr.errors import UsageProblem
 
 SOCKETS = "/var/run/postgresql"
 _SCHEMES = ("postgresql", "postgres")
+_FILE = "sqlite:"
 _EXAMPLE = "give one like postgresql://user@host:5432/database or postgresql:///database?host=/var/run/postgresql"
 _NOT_HERE = (
     "other users of this machine can read a command line: take another password, write it into a file of mode 0600,"
@@ -38,27 +40,52 @@ class Address:
         return f"{self.host} (port {self.port})" if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
-def targets(given: tuple[str, ...]) -> tuple[list[Address | QueueAddress], list[TreeFound]]:
-    """The servers, and the trees looked through; UsageProblem for what is neither, is empty, or is named twice.
+@dataclass(frozen=True)
+class Targets:
+    """The servers, the SQLite databases, and the trees looked through."""
+
+    servers: list[Address | QueueAddress]
+    files: list[Path]
+    trees: list[TreeFound]
+
+
+def targets(given: tuple[str, ...]) -> Targets:
+    """What is named; UsageProblem for what is none of these, is empty, or is named twice.
 
     No text of an argument that may hold a password is repeated.
     """
     addresses: list[Address | QueueAddress] = []
+    files: list[Path] = []
     paths: list[Path] = []
     for text in given:
-        if text.split("://", 1)[0].lower() in queues.SCHEMES and "://" in text:
+        if text.lower().startswith(_FILE):
+            files.append(_database(text[len(_FILE) :]))
+        elif text.split("://", 1)[0].lower() in queues.SCHEMES and "://" in text:
             addresses.append(queues.parse(text))
         elif "://" in text or text.split(":", 1)[0].lower() in _SCHEMES:
             addresses.append(_address(text))
         else:
-            paths.append(_path(text))
+            path = _path(text)
+            (files if path.is_file() and is_database(path) else paths).append(path)
+    if len(set(files)) < len(files):
+        raise UsageProblem("a database is named twice", hint="name it once")
     for n, path in enumerate(paths):
         for other in paths[:n] + paths[n + 1 :]:
             if path == other or other in path.parents:
                 raise UsageProblem(f"{path} is named twice, by itself or with {other}", hint="name the upper one alone")
     if len(set(addresses)) < len(addresses):
         raise UsageProblem("a server is named twice", hint="name it once")
-    return addresses, [_tree(path) for path in paths]
+    return Targets(addresses, files, [_tree(path) for path in paths])
+
+
+def _database(text: str) -> Path:
+    """`sqlite:/var/lib/pbx/cdr.db`, or as a URL with three slashes."""
+    path = _path(text.removeprefix("//"))
+    if not path.is_file() or not is_database(path):
+        raise UsageProblem(
+            f"{path} is no SQLite database, or an encrypted one", hint="name the file itself, as in sqlite:/path/cdr.db"
+        )
+    return path
 
 
 def _address(text: str) -> Address:

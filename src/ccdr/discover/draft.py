@@ -15,6 +15,7 @@ from ccdr.discover.names import name_from, remark, scalar, so_many
 from ccdr.discover.queues import QueueAsset, asset_lines, check_lines
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.found import DatabaseFound
+from ccdr.engines.sqlite.survey import FileFound
 from ccdr.model import human_bytes
 
 GIB = 2**30
@@ -50,7 +51,7 @@ class Terms:
     password_file: str | None
 
 
-Item = DatabaseAsset | QueueAsset | TreeFound
+Item = DatabaseAsset | FileFound | QueueAsset | TreeFound
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _test_of(name: str, item: Item, now: float) -> str:
         return restore_test(name, item.database, database_checks(item.found))
     if isinstance(item, QueueAsset):
         return restore_test(name, str(item.release), check_lines(item))
+    if isinstance(item, FileFound):
+        return restore_test(name, str(item.path), database_checks(item.database))
     return restore_test(name, str(item.path), tree_checks(item, now))
 
 
@@ -90,6 +93,8 @@ def _asset_names(items: Sequence[Item]) -> list[str]:
             taken.append(name_from(item.database, taken, otherwise="database"))
         elif isinstance(item, QueueAsset):
             taken.append(name_from(item.release.kind.name, taken))
+        elif isinstance(item, FileFound):
+            taken.append(name_from(item.path.stem, taken, otherwise="database"))
         else:
             short = name_from(item.path.name, otherwise="files")
             two = name_from(f"{item.path.parent.name}-{item.path.name}", taken, otherwise="files")
@@ -150,6 +155,8 @@ def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -
         yield from _database(terms, item)
     elif isinstance(item, QueueAsset):
         yield from asset_lines(item, terms.password_file)
+    elif isinstance(item, FileFound):
+        yield from _file(terms, item)
     else:
         yield from _tree(item)
     yield "backup:"
@@ -192,6 +199,15 @@ def _database(terms: Terms, item: DatabaseAsset) -> Iterator[str]:
         yield "  tls: verify"
     if a.ca_file:
         yield f"  ca_file: {scalar(a.ca_file)}"
+
+
+def _file(terms: Terms, item: FileFound) -> Iterator[str]:
+    yield f"# SQLite, {human_bytes(item.bytes)}, {so_many(item.database.tables, 'table')}"
+    yield "engine: sqlite"
+    yield "method: copy"
+    yield f"path: {scalar(item.path)}"
+    if item.local:
+        yield remark(f"timezone: {scalar(terms.timezone)}", "of its times that name none: they are this machine's")
 
 
 def _tree(item: TreeFound) -> Iterator[str]:

@@ -13,14 +13,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.discover import machine
-from ccdr.discover.address import Address, targets
+from ccdr.discover.address import Targets, targets
 from ccdr.discover.draft import Draft, Item, Terms, beside, draft
 from ccdr.discover.names import name_from
-from ccdr.discover.queues import QueueAddress, QueueAsset
+from ccdr.discover.queues import QueueAsset
 from ccdr.discover.search import Search
 from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import AnyEngine
 from ccdr.engines.filetree import TreeFound
+from ccdr.engines.sqlite.survey import FileFound
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.interfaces import Progress
 from ccdr.plans.model import Plan, Repository
@@ -67,16 +68,19 @@ class Initialised:
 
 def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
-    addresses, trees = targets(wanted.given)
-    _secret(wanted.password_file, "--password-file", needed=bool(addresses))
+    named = targets(wanted.given)
+    trees = named.trees
+    _secret(wanted.password_file, "--password-file", needed=bool(named.servers))
     _secret(wanted.env_file, "--env-file", needed=True)
-    name = _name(wanted, addresses, trees)
+    name = _name(wanted, named)
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
     search = Search(services, progress, wanted.password_file)
     now = services.clock.now().timestamp()
-    for address in addresses:
+    for address in named.servers:
         search.server(address)
+    for path in named.files:
+        search.file(path, now)
     for tree in trees:
         search.tree(tree, now)
     if not search.items:
@@ -116,7 +120,8 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
         raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
 
 
-def _name(wanted: Wanted, addresses: Sequence[Address | QueueAddress], trees: Sequence[TreeFound]) -> str:
+def _name(wanted: Wanted, named: Targets) -> str:
+    addresses = named.servers
     if wanted.name is not None:
         if name_from(wanted.name) != wanted.name:
             raise UsageProblem(
@@ -129,7 +134,9 @@ def _name(wanted: Wanted, addresses: Sequence[Address | QueueAddress], trees: Se
     if addresses:
         local = addresses[0].host.startswith("/") or addresses[0].host in ("localhost", "127.0.0.1", "::1")
         return name_from(machine.hostname() if local else addresses[0].host, otherwise="server")
-    return name_from(trees[0].path.name, otherwise="files")
+    if named.files:
+        return name_from(named.files[0].stem, otherwise="database")
+    return name_from(named.trees[0].path.name, otherwise="files")
 
 
 def _refuse_existing(plan_file: Path, wanted: Wanted) -> None:
@@ -205,5 +212,8 @@ def _asset_json(name: str, item: Item) -> dict[str, object]:
                 "audio": audio, "complete": item.whole}  # fmt: skip
     if isinstance(item, QueueAsset):
         return {"asset": name, "engine": "redis", "server": str(item.release), "bytes": item.bytes, "keys": item.total}
+    if isinstance(item, FileFound):
+        return {"asset": name, "engine": "sqlite", "path": str(item.path), "tables": item.database.tables,
+                "bytes": item.bytes}  # fmt: skip
     return {"asset": name, "engine": "postgres", "database": item.database, "tables": item.found.tables,
             "bytes": item.bytes, "version": item.version, "extensions": dict(item.found.extensions)}  # fmt: skip

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.discover import queues
+from ccdr.discover import machine, queues
 from ccdr.discover.address import Address
-from ccdr.discover.asking import ALWAYS_THERE, Asked, ask, explained
+from ccdr.discover.asking import ALWAYS_THERE, NO_PROGRESS, Asked, ask, explained
 from ccdr.discover.draft import DatabaseAsset, Item
 from ccdr.discover.names import so_many
 from ccdr.discover.queues import QueueAddress
-from ccdr.engines import Postgres
+from ccdr.engines import Postgres, Sqlite
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.found import DatabaseFound
 from ccdr.engines.postgres import survey
-from ccdr.errors import CommandFailed, UsageProblem
-from ccdr.interfaces import Progress
+from ccdr.engines.sqlite.survey import FileFound, look
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, UsageProblem
+from ccdr.interfaces import Progress, Source
 from ccdr.model import human_bytes, human_seconds
+from ccdr.schema import zone_of
 from ccdr.services import Services
 
 SETTLE = 60.0  # seconds, as the plan says
@@ -85,6 +87,21 @@ class Search:
                 f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
             )
 
+    def file(self, path: Path, now: float) -> None:
+        """A SQLite database, which its application may have open."""
+        self.progress.step(f"looking at {path}")
+        engine = Sqlite.model_validate({"engine": "sqlite", "path": path})
+        place = self.services.host.with_(no_progress=NO_PROGRESS)
+        try:
+            engine.probe(Source(place, path))
+            found = look(place, path, now, zone_of(machine.timezone()))
+        except BackupFailed as error:
+            raise CcdrError(str(error), hint=error.hint) from None
+        if not found.database.tables:
+            raise UsageProblem(f"{path} holds no table", hint="is it the right file?")
+        self.items.append(found)
+        self.found.append(f"{path}: SQLite, {_described(found.database, found.bytes)}")
+
     def tree(self, found: TreeFound, now: float) -> None:
         self.items.append(found)
         more = "" if found.whole else "more than "
@@ -95,6 +112,13 @@ class Search:
         )
         if found.unreadable:
             self.findings.append(f"{found.path}: {found.unreadable:,} entries cannot be read: run ccdr as who may")
+        named = {item.path for item in self.items if isinstance(item, FileFound)}
+        if left := [path for path in found.databases if path not in named]:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            self.findings.append(
+                f"{left[0]}{more} in {found.path} is a SQLite database: a copy of the file may be torn while it is in"
+                f" use; name it too, as sqlite:{left[0]}"
+            )
         if found.oldest is not None and abs(now - found.oldest) < SETTLE:
             self.notes.append(
                 f"{found.path}: all files are younger than a minute, and a backup waits until they settle"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from ccdr.discover.asking import ALWAYS_THERE, Asked, ask
 from ccdr.engines import Files, Postgres
-from ccdr.engines.filetree import has_audio, look
+from ccdr.engines.filetree import has_audio, look, sqlite_files
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
 from ccdr.history import AssetHistory
@@ -18,7 +19,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 
 PATIENCE = 5.0  # seconds for the size of one directory
-DATABASE, DIRECTORY, SERVER = "database", "directory", "server"
+DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Unprotected:
     @property
     def names(self) -> set[str]:
         """What a plan's `ignore:` may call it."""
-        return {f"{self.where}/{self.name}"} if self.kind == DIRECTORY else {self.name}
+        return {f"{self.where}/{self.name}"} if self.kind in (DIRECTORY, FILE) else {self.name}
 
     def as_json(self) -> dict[str, object]:
         return {"kind": self.kind, "server": self.where, "name": self.name, "bytes": self.bytes}
@@ -199,9 +200,11 @@ def _with_tables(asked: Asked, named: set[str]) -> Iterator[tuple[str, int | Non
 def _directories(
     plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
 ) -> None:
-    """Siblings of the trees that plans name, where there is audio in them."""
+    """Siblings of what plans name: directories with audio in them, and SQLite databases; those too that stand right in
+    a tree, where a copy of the file may be torn."""
     kept = {Path(p.plan.repository.location) for p in plans if p.plan.repository.is_local}
     known = set(_roots(plans)) | kept | {services.state.root.absolute()}
+    _database_files(plans, named, kept | {services.state.root.absolute()}, found)
     for parent in sorted({root.parent for root in _roots(named)} - {Path("/")}):
         progress.step(f"looking into {parent}")
         try:
@@ -214,6 +217,18 @@ def _directories(
             if not related and has_audio(child):
                 size = look(child, patience=PATIENCE).bytes
                 found.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
+
+
+def _database_files(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], ours: set[Path], found: Discovered
+) -> None:
+    protected = {path for loaded in plans for e in loaded.plan.assets.values() for path in e.source_paths}
+    beside = {path.parent for loaded in named for e in loaded.plan.assets.values() for path in e.source_paths}
+    for directory in sorted((beside | set(_roots(named))) - {Path("/")} - ours):
+        with contextlib.suppress(OSError):  # one that cannot be looked into is told of with the directories
+            for path in sqlite_files(directory):
+                if path not in protected:
+                    found.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
 
 
 def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:

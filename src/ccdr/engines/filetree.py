@@ -14,6 +14,7 @@ ENOUGH = 500_000  # entries; a larger tree is not looked through to its end
 PATIENCE = 20.0  # seconds; nor is one on a slow file system
 # What libsndfile opens by itself; telephony's headerless codecs (.gsm, .ulaw, .g729 …) need to be told what they are.
 DECODABLE = ("wav", "mp3", "ogg", "opus", "flac", "aiff", "au")
+DATABASES = ("db", "db3", "sqlite", "sqlite3", "s3db")
 HEADERLESS = ("gsm", "ulaw", "alaw", "g722", "g729", "sln", "sln16", "pcm", "raw", "vox")
 
 
@@ -22,7 +23,8 @@ class TreeFound:
     """What was seen at and below a path. Times are seconds since the epoch, None where there is no such file.
 
     `audio` counts the files that have sound by their suffix, `silent` those of them without a byte in them;
-    `unreadable` is what this user may not read. `whole` is false where the look was broken off.
+    `unreadable` is what this user may not read, `databases` the SQLite files. `whole` is false where the look was
+    broken off.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class TreeFound:
     audio: Counter[str] = field(default_factory=Counter)
     silent: int = 0
     unreadable: int = 0
+    databases: list[Path] = field(default_factory=list)
     oldest: float | None = None
     newest: float | None = None
     whole: bool = True
@@ -57,9 +60,25 @@ def look(path: Path, *, enough: int = ENOUGH, patience: float = PATIENCE) -> Tre
         if suffix in DECODABLE or suffix in HEADERLESS:
             found.audio[suffix] += 1
             found.silent += status.st_size == 0
+        elif suffix in DATABASES and _begins_as_sqlite(name):
+            found.databases.append(Path(name))
         if not os.access(name, os.R_OK):
             found.unreadable += 1
     return found
+
+
+def sqlite_files(directory: Path) -> list[Path]:
+    """The SQLite databases that stand in a directory itself; OSError where it may not be listed."""
+    named = (path for path in directory.iterdir() if path.suffix.removeprefix(".").lower() in DATABASES)
+    return sorted(p for p in named if p.is_file() and not p.is_symlink() and _begins_as_sqlite(str(p)))
+
+
+def _begins_as_sqlite(name: str) -> bool:
+    try:
+        with open(name, "rb") as file:  # noqa: PTH123 - names, not paths
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
 
 
 def has_audio(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """SQLite, method `copy`: SQLite's online backup of one database file, while its application has it open.
 
-Two small programs open databases, ccdr never does: `copier.py` the live one, `reader.py` copies of it, on this host
+Two small programs open databases, ccdr never does: `live.py` the live one, `reader.py` copies of it, on this host
 right after the capture and in the sandbox after the restore. What both say of a copy is compared.
 """
 

@@ -14,7 +14,7 @@ from ccdr.interfaces import Place
 HOST_PYTHON = sys.executable  # the one that runs ccdr: nothing else need be installed
 SANDBOX_PYTHON = "python3"
 REPORT = "look at it with `sqlite3`, and report what ccdr could not make of it"
-# What the copier's words mean: a sentence about the file, and what to do.
+# What `live.py`'s words mean: a sentence about the file, and what to do.
 SENTENCES = {
     "locked": (
         "is locked, and no reader was let in for {wait:.0f} s",
@@ -51,25 +51,29 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Looked:
-    """What the copier saw. `began`: seconds from its start to the instant for which it is true."""
+    """What `live.py` saw. `began`: seconds from its start to the instant for which it is true."""
 
     sqlite: str
     tables: int
     began: float
     notes: list[str]
+    survey: list[dict[str, Any]] | None
 
 
-def source(place: Place, path: Path, target: Path | None, wait: float) -> Looked:
-    """Look at the live database; with `target`, copy it into that new file. BackupFailed where that cannot be."""
-    request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait})
-    argv = [HOST_PYTHON, "-I", "-c", _program("copier.py")]
+def source(
+    place: Place, path: Path, target: Path | None, wait: float, survey: dict[str, object] | None = None
+) -> Looked:
+    """Look at the live database; with `target`, copy it into that new file; with `survey` (what it is to be told), see
+    what may be worth a check. BackupFailed where that cannot be."""
+    request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait, "survey": survey})
+    argv = [HOST_PYTHON, "-I", "-c", _program("live.py")]
     out = place.run(argv, stdin=request, watch=target and target.parent, what="copying the database")
     told = _answer(out.stdout)
     if (word := told.get("refused")) is not None:
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
         said = f": {told['said']}" if told["said"] else ""
         raise BackupFailed(f"{path} {sentence.format(wait=wait)}{said}", hint=hint.format(path=path))
-    return Looked(told["sqlite"], told["tables"], told["began"], told["notes"])
+    return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
 
 
 @dataclass(frozen=True)

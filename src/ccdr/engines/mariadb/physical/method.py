@@ -92,8 +92,8 @@ class Physical:
         c = self.asset.connection
         login = c.login(source.credentials)
         rights.require(rights.rights_of(source.place, login, c.database), c.user, c.database)
-        copier = Copier(source.place, login, c.database, self.asset.data_directory, self.source_name, tools)
-        return copier.capture(into)
+        live = Copier(source.place, login, c.database, self.asset.data_directory, self.source_name, tools)
+        return live.capture(into)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 

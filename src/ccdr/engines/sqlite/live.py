@@ -1,5 +1,5 @@
-"""Run on the source's host (`python3 -I -c`), never imported by ccdr for its functions: looks at a live database, or
-copies it.
+"""Run on the source's host (`python3 -I -c`), never imported by ccdr for its functions: looks at a live database,
+surveys it, or copies it.
 
 SQLite's own backup copies page by page, inside C, while one read transaction is held: in WAL mode its writers go on,
 else they wait. Nothing is left behind that was not there, and nothing is written to the source but what every reader
@@ -9,6 +9,7 @@ must write. The request is JSON on standard input, the answer one line of JSON. 
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -20,7 +21,10 @@ from urllib.parse import quote
 STEP = 4096  # pages copied at a time; in between, a wish to end it is noticed
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 # Those of SQLite itself are no data.
-OWN_TABLES = "select count(*) from sqlite_master where type = 'table' and substr(name, 1, 7) <> 'sqlite_'"
+OWN_TABLES = "from sqlite_master where type = 'table' and substr(name, 1, 7) <> 'sqlite_'"
+# Seconds for one question of a survey, and for all of them: its application may be waiting.
+PATIENCE, BUDGET = 0.5, 5.0
+TABLES = 60  # so many are looked at closely
 TICK = 0.05  # seconds: what is written from then on bears another time
 PAUSE = 0.02  # seconds between two attempts to be let in
 KINDS = {
@@ -117,17 +121,83 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
         yield source, began
 
 
-def work(path: str, target: "str | None", wait: float) -> dict[str, Any]:
+# --- a survey, for whoever writes a first plan ------------------------------------------------------------------
+
+
+def survey(source: sqlite3.Connection, small: int, window: int, times_in: str) -> list[dict[str, Any]]:
+    """Of each table its rows, and of its columns named like `times_in` the newest value and on which of the last
+    `window` days, counted back from now, there was one. What takes too long is left out: every question has a limit."""
+    until, end = 0.0, time.monotonic() + BUDGET
+
+    def asked(sql: str) -> "list[tuple[Any, ...]] | None":
+        nonlocal until
+        until = min(time.monotonic() + PATIENCE, end)
+        try:
+            return source.execute(sql).fetchall()
+        except sqlite3.Error:
+            return None
+
+    source.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    virtual = tuple(f"{name}_" for (name,) in asked(f"select name {OWN_TABLES} and rootpage = 0") or ())
+    found: list[dict[str, Any]] = []
+    for (name,) in asked(f"select name {OWN_TABLES} and rootpage > 0") or ():
+        if name.startswith(virtual) or len(found) == TABLES:  # what a virtual table keeps is its own business
+            continue
+        table = sql_name(name)
+        counted = asked(f"select count(*) from (select 1 from {table} limit {small + 1})")
+        exact = counted is not None and counted[0][0] <= small
+        rows = counted if exact else asked(f"select max(rowid) from {table}") or counted
+        times = [
+            newest(asked, table, sql_name(column), window)
+            for _, column, kind, *_ in asked(f"pragma table_info({table})") or ()
+            if re.search(times_in, column, re.IGNORECASE) or re.search("date|time", kind, re.IGNORECASE)
+        ]
+        found.append(
+            {"table": table, "rows": rows[0][0] if rows else 0, "exact": exact, "times": [t for t in times if t]}
+        )
+    return found
+
+
+def sql_name(name: str) -> str:
+    """As SQL wants it; any word may be one of SQL's own."""
+    if re.fullmatch("[a-z_][a-z0-9_]*", name, re.ASCII | re.IGNORECASE):
+        with contextlib.closing(sqlite3.connect(":memory:")) as con, contextlib.suppress(sqlite3.Error):
+            con.execute(f"create table {name} ({name})")
+            return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def newest(asked: Any, table: str, column: str, window: int) -> "dict[str, Any] | None":
+    """The column's largest value, and the days before today that have one; by Julian days, whatever its unit."""
+    said = asked(f"select max({column}) from {table}")
+    if not said or said[0][0] is None or isinstance(said[0][0], bytes):
+        return None
+    value = said[0][0]
+    day = f"julianday({column})"
+    if not isinstance(value, str):
+        scale = next((n for n in (1, 1e3, 1e6, 1e9) if abs(value) < 253402300800 * n), 1e9)
+        day = column if 0 <= value < 5373484.5 else f"{column} / {86400 * scale} + 2440587.5"
+    recent = f"{day} between julianday('now') - {window} and julianday('now') + 1"
+    days = asked(
+        f"select distinct cast(max(0, julianday('now') - {day}) as int) from {table} where {recent} order by 1"
+    )
+    return {"column": column, "value": str(value), "days": [day for (day,) in days]} if days else None
+
+
+def work(path: str, target: "str | None", wait: float, wanted: "dict[str, Any] | None") -> dict[str, Any]:
     started, notes = time.monotonic(), list[str]()
     with opened(path, started + wait, notes) as (source, began):
-        (tables,) = source.execute(OWN_TABLES).fetchone()
+        (tables,) = source.execute(f"select count(*) {OWN_TABLES}").fetchone()
+        found = None if wanted is None else survey(source, **wanted)
         if target is not None:
             with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as made:
                 made.execute("pragma journal_mode = off")
                 made.execute("pragma synchronous = off")
                 source.backup(made, pages=STEP, progress=lambda *_: None)  # in which Python notices a signal
     # `began` is when the copy is true for, in seconds since this program started.
-    return {"sqlite": sqlite3.sqlite_version, "tables": tables, "began": began - started, "notes": notes}
+    return {
+        "sqlite": sqlite3.sqlite_version, "tables": tables, "began": began - started, "notes": notes, "survey": found
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -136,7 +206,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     told: dict[str, Any]
     try:
-        told = work(asked["source"], asked["target"], asked["wait"])
+        told = work(asked["source"], asked["target"], asked["wait"], asked.get("survey"))
     except Refused as error:
         told = {"refused": str(error), "said": ""}
     except sqlite3.Error as error:
