@@ -177,7 +177,7 @@ def newest(asked: Any, table: str, column: str, window: int) -> "dict[str, Any] 
     with contextlib.suppress(ValueError):
         number, of_each = float(value), f"cast({column} as real)"  # a column for text makes text of numbers too
         scale = next((n for n in (1, 1e3, 1e6, 1e9) if abs(number) < 253402300800 * n), 1e9)
-        day = of_each if 0 <= number < 5373484.5 else f"{of_each} / {86400 * scale} + 2440587.5"
+        day = of_each if 0 <= number < 5373484.5 else f"({of_each} / {86400 * scale} + 2440587.5)"
     recent = f"{day} between julianday('now') - {window} and julianday('now') + 1"
     days = asked(
         f"select distinct cast(max(0, julianday('now') - {day}) as int) from {table} where {recent} order by 1"
