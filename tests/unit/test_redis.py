@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ccdr.discover.address import targets
+from ccdr.discover.address import Targets, targets
 from ccdr.discover.draft import Terms as Drafted
 from ccdr.discover.draft import draft
 from ccdr.discover.queues import QueueAddress, QueueAsset, engine_of
@@ -286,7 +286,7 @@ def test_a_server_of_our_own_has_no_port_writes_nothing_and_expires_nothing() ->
     ],
 )
 def test_addresses_of_queues(url: str, expected: QueueAddress) -> None:
-    assert targets((url,)) == ([expected], [])
+    assert targets((url,)) == Targets([expected], [], [])
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def init(
     """Write a first plan and its restore tests from what is found at each URL and PATH.
 
     A server's URL without a database stands for all of its databases; a SQLite database is named by its file. Looks at
-    tables, row counts, newest rows, extensions, keys and audio; changes nothing there. What cannot be found out is assumed,
-    and the plan says so.
+    tables, row counts, newest rows, extensions, keys and audio; changes nothing there. What cannot be found out is
+    assumed, and the plan says so.
     A finding (exit 1) is something left out, or a right that the user lacks; the plan is written all the same.
 
     \b
