@@ -11,9 +11,12 @@ from ccdr.checks.decodable import Decodable
 from ccdr.checks.freshness import Freshness
 from ccdr.checks.identical import Identical
 from ccdr.checks.integrity import Integrity
+from ccdr.checks.reconcile import Reconcile
 from ccdr.checks.rows import Rows
 from ccdr.checks.sql import Sql
 
-AnyCheck = Annotated[Identical | Integrity | Rows | Freshness | Sql | Decodable | Command, Field(discriminator="kind")]
+AnyCheck = Annotated[
+    Identical | Integrity | Rows | Freshness | Sql | Decodable | Command | Reconcile, Field(discriminator="kind")
+]
 
 __all__ = ["AnyCheck"]
