@@ -362,6 +362,7 @@ def test_without_an_image_that_decodes_nothing_is_proven(site: Site, centre: Cen
     done = outcome(site, own("good", centre.tree, decodable=True))
     assert (done.code, done.json["verdict"], done.json["snapshot"]["verdict"]) == (3, "INCONCLUSIVE", "PASS"), done
     assert done.json["reason"] == "could not be carried out: good"
+    assert "there is no image nowhere/none:1" in site.run("doctor", "p").stdout
     assert outcome(site, own("good", centre.tree)).code == 0, "what needs no sandbox does without"
 
 
