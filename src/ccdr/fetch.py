@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.catalogue import MANIFEST, Synchronised, dated_in_future, of_source, text_digest
-from ccdr.errors import BackupBad, UsageProblem
-from ccdr.interfaces import Engine, Progress
-from ccdr.model import Manifest, Snapshot
+from ccdr.catalogue import MANIFEST, OURS, PRUNED, Synchronised, dated_in_future, of_source, text_digest
+from ccdr.errors import BackupBad, CcdrError, UsageProblem
+from ccdr.history import AssetHistory
+from ccdr.interfaces import Digester, Engine, Progress
+from ccdr.model import Manifest, Snapshot, rfc3339
 from ccdr.services import Job, Services
 from ccdr.storage.restic import Restic
 
@@ -44,6 +47,21 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
     return Candidates(there, ours, [s for s in ours if not dated_in_future(s, now)])
 
 
+def newer_attempts(
+    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, running: bool
+) -> Iterator[str]:
+    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository:
+    a sentence for each. `running`: a backup is under way."""
+    if failed := history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
+        yield failed
+    for attempt in synchronised.failed:
+        if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
+            yield f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed"
+    for lost in synchronised.vanished:
+        if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
+            yield f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
+
+
 def fetch(
     repo: Restic,
     engine: Engine,
@@ -74,3 +92,26 @@ def fetch(
             found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
             raise BackupBad(f"the restore is incomplete: {name} {found}")
     return restored
+
+
+def verify(engine: Engine, restored: Path, manifest: Manifest, digest: Digester) -> int:
+    """Every captured file has the SHA-256 that was taken down: BackupBad where not. Their number."""
+    listed = engine.listed(restored, manifest)
+    found = digest(restored, list(listed))
+    bad = sorted(name for name, expected in listed.items() if found[name].sha256 != expected.sha256)
+    if bad:
+        raise BackupBad(
+            f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",
+            hint="restore an older snapshot, and run `restic check --read-data` on the repository",
+        )
+    return len(listed)
+
+
+def pruned_since(repo: Restic, plan: str, before: Collection[str]) -> str | None:
+    """Was it another host's prune that took files away while they were fetched? One sentence. It leaves its mark
+    before it removes anything; `before` are the ids of all that was there when we began."""
+    with contextlib.suppress(CcdrError):
+        for s in repo.snapshots([OURS, f"plan={plan}", f"kind={PRUNED}"]):
+            if s.id not in before:
+                return f"another host removed old data from the repository meanwhile (run {s.tag('run')})"
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,3 +49,14 @@ def captured_together(snapshots: Iterable[Snapshot]) -> list[Together]:
             by_run.setdefault(snapshot.group.run, []).append(snapshot)
     found = [Together(of_run[0].group, tuple(of_run)) for of_run in by_run.values() if of_run[0].group]
     return sorted(found, key=lambda together: together.newest)
+
+
+def counterpart(own: Snapshot, point: datetime, good: Sequence[Snapshot], *, recovered: bool) -> Snapshot | None:
+    """The snapshot of another asset that goes best with `own`, restored to `point`: the one captured together with it,
+    else the one whose consistent point is nearest; of two as near, the newer. One that was `recovered` by its log is
+    no more what was captured together."""
+    if own.group is not None and not recovered:
+        same = [s for s in good if s.group is not None and s.group.run == own.group.run]
+        if same:
+            return same[-1]
+    return min(good, key=lambda s: (abs(s.consistent_point - point), point - s.consistent_point), default=None)

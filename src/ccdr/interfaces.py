@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from ccdr.errors import Exit
-from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.model import CheckResult, FileDigest, Look, Manifest, Snapshot
 from ccdr.schema import WithPassword
 
 
@@ -218,6 +218,25 @@ class Bench:
         """The sandbox, for those that said they need one."""
         assert self.box is not None
         return self.box
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another asset of the plan, restored for the same test, so that a check can compare the two.
+
+    `bench` is of the other one; its box is a sandbox of its own, there only for a check that says it needs one.
+    `point` is the instant that the tested asset was restored to. `work` is a private directory of this comparison;
+    `note` keeps a reference (a path, as a row says it) for the person, and nowhere else.
+    """
+
+    asset: str
+    snapshot: Snapshot
+    engine: Engine
+    bench: Bench
+    point: datetime
+    together: str | None  # the group's run that both are of
+    work: Path
+    note: Callable[[Mapping[str, object]], None]
 
 
 class Digester(Protocol):

@@ -27,6 +27,8 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
         if not dry_run:
             done.problems += state.forget_run(scratch)
         done.removed.append(f"scratch {scratch.name}")
+    if not dry_run:
+        state.forget_private(now)
     _reap_captures(services, done, dry_run)
     docker = services.lab.docker
     leftovers = docker.leftovers()

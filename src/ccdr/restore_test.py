@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__, measure
-from ccdr.catalogue import OURS, PRUNED, Synchronised, dated_in_future, of_source
+from ccdr.alongside import Alongside
+from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
 from ccdr.errors import (
     BackupBad,
@@ -23,7 +24,7 @@ from ccdr.errors import (
     own_error,
     worst,
 )
-from ccdr.fetch import candidates, fetch
+from ccdr.fetch import candidates, fetch, newer_attempts, pruned_since
 from ccdr.history import TEST_END, TEST_START, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.model import (
@@ -72,6 +73,8 @@ class RestoreTest:
     rto: Achieved | None = None
     answering_s: float | None = None
     basis: str = "throwaway"
+    others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
+    private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
@@ -118,6 +121,8 @@ class RestoreTest:
                 "verdict": rto.verdict.value,
             },
             "recovery": self.recovery,
+            "others": self.others,
+            "private": self.private,
             "findings": self.findings,
             "sandbox": self.sandbox,
             "disposal": self.disposal,
@@ -227,6 +232,7 @@ class _Work:
         self._asked = self._fetching = False
         self._at = at
         self._recovery: Recovery | None = None
+        self._alongside: Alongside | None = None
         self._history = AssetHistory()
 
     def carry_out(self, selection: str) -> None:
@@ -234,9 +240,10 @@ class _Work:
         job, services, test = self._job, self._services, self._test
         self._history = services.history(job)
         self._progress.step("asking the repository")
-        stored_here = self._history.stored_here
+        assets = [job.asset, *dict.fromkeys(c.beside for c in job.checks if c.beside)]
+        stored_here = {s for asset in assets for s in services.history(Job(job.loaded, asset)).stored_here}
         try:
-            self._synchronised = services.synchronise(job.loaded, self._repo, [job.asset], stored_here)
+            self._synchronised = services.synchronise(job.loaded, self._repo, assets, stored_here)
         except RepositoryMissing as error:
             if services.catalogue.knows(job.plan) or self._history.last_backup is not None:
                 raise
@@ -255,14 +262,18 @@ class _Work:
             )
         needs, image = self._prepared(snapshot, manifest)
         began = services.clock.monotonic()
-        test.checks = self._restore_and_check(snapshot, manifest, needs, image, began)
-        test.own_verdict = test.verdict = verdict_of(test.checks)
-        elapsed = services.clock.monotonic() - began - test.phases["dispose"]
+        own, compared, elapsed = self._restore_and_check(snapshot, manifest, needs, image, began)
+        test.checks = [*own, *compared]
+        test.verdict = verdict_of(test.checks)
+        # That two snapshots do not fit each other does not say which of them is bad.
+        test.own_verdict = verdict_of(own) if own else None
         if test.verdict is Verdict.PASS:
+            test.own_verdict = Verdict.PASS
             test.rto = measure.judge(job.objectives.rto, elapsed)
         else:
             bad = [c.name for c in test.checks if c.status is not Verdict.PASS]
-            test.reason = f"failed: {', '.join(bad)}"
+            how = "failed" if test.verdict is Verdict.FAIL else "could not be carried out"
+            test.reason = f"{how}: {', '.join(bad)}"
         if snapshot.note:
             test.fail(f"restic stored this snapshot with a warning: {snapshot.note}")
         if dated_in_future(snapshot, services.clock.now()):
@@ -325,8 +336,9 @@ class _Work:
 
     def _restore_and_check(
         self, snapshot: Snapshot, manifest: Manifest, needs: SandboxNeeds | None, image: Image | None, began: float
-    ) -> list[CheckResult]:
-        """The measured part: provision beside fetch, load, check; then the sandbox is disposed of, that timed too."""
+    ) -> tuple[list[CheckResult], list[CheckResult], float]:
+        """The measured part: provision beside fetch, load, check: its results and the seconds it took. Then, with the
+        asset's own recovery over, what compares it with others; then the sandbox is disposed of, that timed too."""
         services, test, asset = self._services, self._test, self._job.asset
         fetched, out = self._run.directory("fetched"), self._run.directory("out")
         restored = Path(f"{fetched}{snapshot.root}")
@@ -366,9 +378,11 @@ class _Work:
             )
             with self._phase("check", f"checking {asset}"):
                 results += self._check(bench)
+            elapsed = services.clock.monotonic() - began
+            compared = self._compare(snapshot, bench)
             disposing = services.clock.monotonic()
         test.phases["dispose"] += services.clock.monotonic() - disposing
-        return results
+        return results, compared, elapsed
 
     def _open(self, stack: contextlib.ExitStack, needs: SandboxNeeds, image: Image, fetched: Path, out: Path) -> Box:
         self._disposal = Disposal()
@@ -402,26 +416,42 @@ class _Work:
         self._engine.complete(fetched, restored, manifest)
 
     def pruned_meanwhile(self) -> str | None:
-        """Was it another host's prune that took files away while they were fetched? One sentence. It leaves its mark
-        before it removes anything."""
+        """Was it another host's prune that took files away while they were fetched? One sentence."""
         if not self._fetching:
             return None
-        before = {s.id for s in self._synchronised.listed}
-        with contextlib.suppress(CcdrError):
-            for s in self._repo.snapshots([OURS, f"plan={self._job.plan}", f"kind={PRUNED}"]):
-                if s.id not in before:
-                    return f"another host removed old data from the repository meanwhile (run {s.tag('run')})"
-        return None
+        return pruned_since(self._repo, self._job.plan, {s.id for s in self._synchronised.listed})
 
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []
         opened = self._engine.in_sandbox
-        for check in self._job.checks:
+        for check in (c for c in self._job.checks if c.beside is None):
             self._progress.step(f"checking {self._job.asset}: {check.label}")
             if check.needs_sandbox and not opened:
                 readable_inside(self._services.host, bench.fetched)
                 opened = True
             results += run_check(check, self._engine, bench)
+        return results
+
+    def _compare(self, snapshot: Snapshot, bench: Bench) -> list[CheckResult]:
+        """What looks at another asset too, restored beside this one."""
+        checks, recovery = [c for c in self._job.checks if c.beside is not None], self._recovery
+        if not checks:
+            return []
+        self._alongside = Alongside(
+            self._job,
+            self._services,
+            self._repo,
+            self._run,
+            self._progress,
+            self._synchronised,
+            snapshot,
+            point=(recovery and recovery.moment) or snapshot.consistent_point,
+            recovered=recovery is not None,
+            latest=self._test.selected == "latest",
+        )
+        with self._alongside as others:
+            results = [r for check in checks for r in others.compare(check, self._engine, bench)]
+        self._test.others, self._test.private = others.body(), others.private
         return results
 
     def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
@@ -430,14 +460,8 @@ class _Work:
             return
         job, test = self._job, self._test
         running = self._services.state.held(job.plan, job.asset, "backup")
-        if failed := self._history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
-            test.fail(f"this snapshot is {'good' if test.own_verdict is Verdict.PASS else 'bad'}, but {failed}")
-        for attempt in self._synchronised.failed:
-            if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
-                test.fail(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed")
-        for lost in self._synchronised.vanished:
-            if lost.consistent_point > snapshot.consistent_point:
-                test.fail(f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished")
+        for said in newer_attempts(job, snapshot, self._history, self._synchronised, running=running):
+            test.fail(f"this snapshot is {'bad' if test.own_verdict is Verdict.FAIL else 'good'}, but {said}")
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""
@@ -459,10 +483,11 @@ class _Work:
         test.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             test.tools["restic"] = self._repo.version()
-        left = [*self._disposal.problems, *run.problems]
+        beside = self._alongside.disposals if self._alongside else []
+        left = [problem for d in (self._disposal, *beside) for problem in d.problems] + run.problems
         test.disposal = {
             "kept_until": run.kept_until and rfc3339(run.kept_until),
-            "sandbox_gone": self._disposal.clean,
+            "sandbox_gone": all(d.clean for d in (self._disposal, *beside)),
             "scratch_gone": not run.scratch.exists(),
             "left_behind": left,
         }

@@ -203,6 +203,7 @@ def run(
 
 def _tidy(services: Services) -> None:
     """Remove what a crash has left, before anything new needs its room. Docker is asked only after a crash."""
+    services.state.forget_private(services.clock.now())
     if services.state.dead_runs(services.clock.now()) or services.state.captures():
         with contextlib.suppress(CcdrError):  # whoever needs Docker will say that it does not answer
             reap(services)

@@ -48,6 +48,12 @@ class Job:
         return assets if len(assets) > 1 else []
 
     @property
+    def looked_into_beside(self) -> bool:
+        """Does a check of another asset need programs where this one's files can be seen?"""
+        checks = (check for of_asset in self.loaded.checks.values() for check in of_asset)
+        return any(check.beside == self.asset and check.needs_sandbox_beside for check in checks)
+
+    @property
     def objectives(self) -> Objectives:
         return self.loaded.plan.objectives_of(self.asset)
 

@@ -11,6 +11,7 @@ verified.json where the ledger tells of its newest verification; when lost, it i
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
+private/     what restore tests found, by name: for people, and for a week
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -25,7 +26,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 1
-PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping")
+PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
+PRIVATE_KEPT, PRIVATE_MOST = timedelta(days=7), 100  # of notes by name: how long, and of how many runs
 CREATED_WITHIN = 6000  # glances, which is two minutes
 
 
@@ -252,6 +254,21 @@ class State:
         """Where an asset's captures are made: always the same place, so that restic finds the previous snapshot
         as its parent. Whoever holds the asset's backup lock owns it."""
         return self.root.absolute() / "scratch" / "capture" / plan / asset
+
+    def keep_private(self, run_id: str, notes: Path) -> Path:
+        """Keep what a run has noted by name, out of every record: mode 0600, for `PRIVATE_KEPT`."""
+        kept = self.directory("private") / f"{run_id}.jsonl"
+        notes.replace(kept)
+        return kept
+
+    def forget_private(self, now: datetime) -> None:
+        """Remove what has been kept for long enough, or is more than should be there."""
+        kept = sorted((self.root / "private").glob("*.jsonl"), key=lambda path: path.name, reverse=True)
+        for number, path in enumerate(kept):
+            with contextlib.suppress(OSError):
+                written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                if number >= PRIVATE_MOST or now - written > PRIVATE_KEPT:
+                    path.unlink()
 
     def captures(self) -> list[tuple[str, str]]:
         """Plan and asset of every capture that is there: under way, or left by a crash."""

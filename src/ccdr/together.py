@@ -23,6 +23,7 @@ from ccdr.model import GroupRun, RecordRef, rfc3339
 from ccdr.services import BY_HAND, Job, Services, Trigger
 
 NOT_BEGUN, INTERRUPTED = "NOT_BEGUN", "INTERRUPTED"  # of a member without a result
+COMPLETE, INCOMPLETE = "COMPLETE", "INCOMPLETE"
 GLANCE = 0.2  # seconds between two looks whether we are to stop
 
 
@@ -59,6 +60,7 @@ class GroupResult:
     def body(self) -> dict[str, object]:
         return {
             "group": self.group.name,
+            "result": COMPLETE if self.complete else INCOMPLETE,
             "complete": self.complete,
             "missing": self.missing,
             "skew_s": None if self.skew is None else round(self.skew, 3),

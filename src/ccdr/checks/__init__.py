@@ -12,11 +12,12 @@ from ccdr.checks.freshness import Freshness
 from ccdr.checks.identical import Identical
 from ccdr.checks.integrity import Integrity
 from ccdr.checks.keys import Keys
+from ccdr.checks.reconcile import Reconcile
 from ccdr.checks.rows import Rows
 from ccdr.checks.sql import Sql
 
 AnyCheck = Annotated[
-    Identical | Integrity | Rows | Keys | Freshness | Sql | Decodable | Command, Field(discriminator="kind")
+    Identical | Integrity | Rows | Keys | Freshness | Sql | Decodable | Command | Reconcile, Field(discriminator="kind")
 ]
 
 __all__ = ["AnyCheck"]

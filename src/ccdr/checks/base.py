@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Restored
+from ccdr.interfaces import Bench, Beside, Engine, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
 
@@ -21,20 +21,22 @@ _SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):|^ERROR \d+ \(([0-9A
 class CheckConfig(Strict):
     """A check is one frozen class: its fields are its YAML, `run` says what was expected and what was found.
 
-    `engines` names the engines it can run on (empty: all), `needs_sql` keeps it to those that answer SQL;
-    `needs_sandbox` asks for a sandbox where the engine itself would do without. `rank` orders checks: those that
-    must see the data untouched come first.
+    `engines` names the engines it can run on (empty: all), `needs_sql` keeps it to those that answer SQL,
+    `needs_export` to those that write rows in bulk; `needs_sandbox` asks for a sandbox where the engine itself would
+    do without. `rank` orders checks: those that must see the data untouched come first.
     """
 
     engines: ClassVar[tuple[str, ...]] = ()
     needs_sql: ClassVar[bool] = False
+    needs_export: ClassVar[bool] = False
     needs_sandbox: ClassVar[bool] = False
     rank: ClassVar[int] = 1
 
     name: str | None = Field(None, min_length=1, max_length=200, description="what people read; recorded")
 
     def applies_to(self, engine: EngineConfig) -> bool:
-        return (engine.speaks_sql or not self.needs_sql) and (not self.engines or engine.engine_name in self.engines)
+        answers = (engine.speaks_sql or not self.needs_sql) and (engine.exports or not self.needs_export)
+        return answers and (not self.engines or engine.engine_name in self.engines)
 
     @property
     def kind_name(self) -> str:
@@ -48,8 +50,26 @@ class CheckConfig(Strict):
     def default_name(self) -> str:
         return self.kind_name
 
+    @property
+    def beside(self) -> str | None:
+        """The other asset of the plan that this check compares with; None for one that looks at its own alone."""
+        return None
+
+    def misfit(self, other: EngineConfig) -> str | None:
+        """Why it cannot compare with that asset: what is wrong, what is expected. None where it can."""
+        return None
+
+    @property
+    def needs_sandbox_beside(self) -> bool:
+        """Must programs run where the other asset's files can be seen?"""
+        return False
+
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         """What was found. May raise CommandFailed: then the check has failed."""
+        raise NotImplementedError
+
+    def compare(self, engine: Engine, bench: Bench, beside: Beside) -> Iterator[CheckResult]:
+        """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 
     def result(self, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
@@ -62,8 +82,13 @@ def run_check(check: CheckConfig, engine: Restored, bench: Bench) -> list[CheckR
 
     Raises TestBroken where the sandbox broke or nothing moved any more: that says nothing about the backup.
     """
+    return looked_at(check, lambda: check.run(engine, bench))
+
+
+def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> list[CheckResult]:
+    """As `run_check`, of whatever look."""
     try:
-        results = list(check.run(engine, bench))
+        results = list(look())
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(

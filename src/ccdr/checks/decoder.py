@@ -6,6 +6,7 @@ Standard library and `soundfile` only; any Python 3.9.
 
 import json
 import multiprocessing
+import os
 import re
 import sys
 
@@ -32,7 +33,7 @@ def decode(name):  # type: ignore[no-untyped-def]
     import soundfile
 
     try:
-        with soundfile.SoundFile(name) as sound:
+        with soundfile.SoundFile(os.fsencode(name)) as sound:  # a name need not be UTF-8
             frames = 0
             while True:
                 block = sound.read(BLOCK, dtype="float32")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -144,6 +144,8 @@ def tell(done: RestoreTest) -> None:
 
 
 def _tell_measures(done: RestoreTest) -> None:
+    from ccdr.state import default_state
+
     click.echo()
     rows = []
     for name, achieved in (("RPO", done.rpo), ("RTO", done.rto)):
@@ -156,9 +158,24 @@ def _tell_measures(done: RestoreTest) -> None:
     if done.disposal.get("kept_until"):
         click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (PostgreSQL: psql -h /ccdr/run -U postgres)")
         click.echo(f"when you have seen enough: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
+    for other in done.others:
+        _tell_other(other)
+    if done.private is not None:
+        where = (settings().state or default_state()) / str(done.private["file"])
+        click.echo(f"by name, for your eyes: {where}, {done.private['lines']} lines, until {done.private['until']}")
     left = done.disposal.get("left_behind")
     for said in left if isinstance(left, list) else ():
         click.echo(f"left behind: {said}")
     if done.record is not None:
         click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
     click.echo()
+
+
+def _tell_other(other: dict[str, Any]) -> None:
+    """An asset that was restored beside the tested one."""
+    snapshot, how = other["snapshot"], "captured together" if other["group_run"] else "captured apart"
+    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in other["phases"].items())
+    click.echo(
+        f"beside it: {other['asset']}, snapshot {snapshot['id'][:8]}, consistent at {snapshot['consistent_point']},"
+        f" {human_seconds(other['skew_s'])} apart ({how}); {phases}"
+    )

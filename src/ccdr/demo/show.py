@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.backup import BackupResult, backup
+from ccdr.backup import BackupResult
 from ccdr.demo import store
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.errors import CcdrError, Exit, UsageProblem, worst
@@ -22,6 +22,7 @@ from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.sandbox.docker import Docker
 from ccdr.services import Job, Services
 from ccdr.state import remove_tree
+from ccdr.together import backup_together
 from ccdr.wiring import services
 
 MARKER = ".ccdr-demo"  # only a directory that bears it is ever removed
@@ -38,17 +39,19 @@ repository:
 assets:
   crm:
     engine: postgres
+    group: calls        # captured together with the recordings
     method: dump
     connection: {{host: {sockets}, user: ccdr_backup, database: crm}}
     image: {image}      # what the source itself runs: the same locales, the same extensions
     backup: {{schedule: "*/30 * * * *"}}
-    restore_test: {{schedule: "0 3 * * *", snapshot: latest, checks: [crm]}}
+    restore_test: {{schedule: "0 3 * * *", snapshot: latest, checks: [{checks}]}}
 """
 _RECORDINGS = """\
   recordings:
     engine: files
+    group: calls
     paths: [{recordings}]
-    backup: {{schedule: "15 * * * *"}}
+    backup: {{schedule: "*/30 * * * *"}}
     restore_test: {{schedule: "30 3 * * 0", snapshot: latest, checks: [recordings]}}
 """
 
@@ -89,11 +92,13 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
             if round_ == "second":
                 progress.step("2,000 more calls, 40 more recordings")
                 centre.carry_on()
-            for job in jobs:
-                progress.step(f"the {round_} backup of {job.asset}")
-                done = backup(job, own, progress)
+            progress.step(f"the {round_} backup of {' and '.join(job.asset for job in jobs)}, at the same time")
+            together = backup_together(jobs, own, progress)
+            for error in together.errors.values():
+                raise error
+            for asset, done in together.results.items():
                 if done.reason is not None:
-                    raise CcdrError(f"the {round_} backup of {job.asset} failed: {done.reason}", hint=done.hint)
+                    raise CcdrError(f"the {round_} backup of {asset} failed: {done.reason}", hint=done.hint)
                 shown.backups.append(done)
         shown.tests = [restore_test(job, "latest", own, progress) for job in jobs]
         progress.step("damaging a copy of the repository")
@@ -157,6 +162,7 @@ def _plan(work: Path, centre: Centre, server: store.Store) -> LoadedPlan:
         env="\n  env_file: secrets/outbound.env",
         sockets=centre.sockets,
         image=centre.image.name,
+        checks="crm, calls",
     )
     path.write_text(text + _RECORDINGS.format(recordings=centre.recordings), "utf-8")
     return load_plan(path, work / "restore_tests")
@@ -169,7 +175,9 @@ def _damaged_test(work: Path, centre: Centre, own: Services, job: Job, progress:
     key = place / "plans" / "secrets" / "repository.key"
     _secret(key, (work / "plans" / "secrets" / "repository.key").read_text("ascii"))
     path = place / "plans" / f"{PLAN}.yaml"
-    text = _PLAN.format(name=PLAN, url="../repository", env="", sockets=centre.sockets, image=centre.image.name)
+    text = _PLAN.format(
+        name=PLAN, url="../repository", env="", sockets=centre.sockets, image=centre.image.name, checks="crm"
+    )
     path.write_text(text, "utf-8")
     loaded = load_plan(path, work / "restore_tests")
     elsewhere = services(place / "state")

@@ -33,9 +33,11 @@ class Majors:
 
 
 def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Look]:
-    """Nothing for an asset that is not tested, or is tested without a sandbox."""
+    """Nothing for an asset that is not tested, or is tested without a sandbox; unless another asset's test needs one
+    to look at it."""
     what, engine = "sandbox", job.engine
-    if engine.restore_test is None or not (engine.in_sandbox or any(c.needs_sandbox for c in job.checks)):
+    tested = engine.restore_test is not None and (engine.in_sandbox or any(c.needs_sandbox for c in job.checks))
+    if not tested and not job.looked_into_beside:
         return
     if daemon is None:
         yield Look.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")

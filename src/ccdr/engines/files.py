@@ -202,6 +202,7 @@ class Files(EngineConfig):
                 "version": "1",
                 "source": self.source_name,
                 "starved": starved,
+                "settle": self.settle,
                 "roots": [str(p) for p in self.paths],
                 "files": count["f"],
                 "directories": count["d"],

@@ -97,6 +97,12 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
             ("restore_test", "checks"),
             "never compare what was restored with what was captured: add the check {kind: identical}",
         )
+    for other in dict.fromkeys(check.beside for check in checks if check.beside):
+        if asset.group is None or plan.assets[other].group != asset.group:
+            yield (
+                ("restore_test", "checks"),
+                f"compare it with {other}, and nothing captures the two together: give both the same group",
+            )
     keep = reach(plan, asset)
     gap = widest_gap(test.schedule, plan.timezone)
     if keep is not None and keep < gap:

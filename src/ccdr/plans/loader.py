@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -159,6 +159,7 @@ def _wrong_references(
     assets: Mapping[str, EngineConfig],
     document: Document,
 ) -> Iterator[Finding]:
+    names = list(_mapping(document.data, "assets"))
     for where, name in named.items():
         if name in unreadable:
             yield Finding(document.line(where), where, unreadable[name])
@@ -166,8 +167,24 @@ def _wrong_references(
         for check in tests[name].file.checks if engine and name in tests else ():
             if engine and not check.applies_to(engine):
                 needs = "asks by SQL" if check.needs_sql else f"is for {listed(check.engines)}"
+                needs = "compares every row" if check.needs_export and engine.speaks_sql else needs
                 message = f"has the check {check.kind}, which {needs} and is not for {engine.engine_name}"
                 yield Finding(document.line(where), where, message)
+            if fault := _misfit(check, str(where[1]), assets, names):
+                yield Finding(document.line(where), where, f"has the check {check.kind} with {check.beside}, {fault}")
+
+
+def _misfit(check: AnyCheck, own: str, assets: Mapping[str, EngineConfig], names: Sequence[str]) -> str | None:
+    """Why it cannot compare with the asset that it names. `assets` has those that are right, `names` are of all."""
+    other, others = check.beside, [name for name in names if name != own]
+    if other is None or other == own or other not in names:
+        if other is None:
+            return None
+        why = "which is the asset itself" if other == own else "which this plan does not have"
+        meant = did_you_mean(other, others)
+        expected = f"expected one of {', '.join(others)}" if others else "expected another asset of the plan"
+        return f"{why}, did you mean {meant}?" if meant else f"{why}, {expected}"
+    return check.misfit(assets[other]) if other in assets else None
 
 
 def plan_names(directory: Path) -> list[str]:

@@ -12,8 +12,8 @@ from ccdr.catalogue import MANIFEST
 from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
-from ccdr.errors import BackupBad, CcdrError, TestBroken
-from ccdr.fetch import fetch
+from ccdr.errors import CcdrError, TestBroken
+from ccdr.fetch import fetch, verify
 from ccdr.interfaces import Bench, Engine, Place, Progress, Restored, ServerTarget, Source
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict
 from ccdr.restore.directory import Staging, opened
@@ -53,15 +53,7 @@ class Order:
 
     def verified(self, restored: Path) -> int:
         """Every captured file has the SHA-256 that was taken down: before anything is made of it. Their number."""
-        listed = self.engine.listed(restored, self.manifest)
-        found = self.services.digest(restored, list(listed))
-        bad = sorted(name for name, digest in listed.items() if found[name].sha256 != digest.sha256)
-        if bad:
-            raise BackupBad(
-                f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",
-                hint="restore an older snapshot, and run `restic check --read-data` on the repository",
-            )
-        return len(listed)
+        return verify(self.engine, restored, self.manifest, self.services.digest)
 
     def check(self, checks: list[CheckConfig], engine: Restored, bench: Bench, progress: Progress) -> list[CheckResult]:
         results: list[CheckResult] = []
@@ -273,10 +265,11 @@ class OntoServer:
             order.manifest, self.fetched, self.restored, out, self.source.place, services.host, services.digest
         )
         with order.phase("check", f"checking {order.job.asset}", progress):
-            ours: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Command)]
-            theirs = [c for c in order.job.checks if isinstance(c, Command)]
+            asked = order.job.checks
+            ours: list[CheckConfig] = [c for c in asked if not isinstance(c, Command) and c.beside is None]
             results = order.check(ours, self.loaded, bench, progress)
-            return results + [skipped(c, "it is written for the sandbox") for c in theirs]
+            results += [skipped(c, "it is written for the sandbox") for c in asked if isinstance(c, Command)]
+            return results + [skipped(c, f"{c.beside} is not restored with it") for c in asked if c.beside]
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.target.name}", progress):

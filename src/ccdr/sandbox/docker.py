@@ -65,6 +65,11 @@ class BoxSpec:
     network: bool = False
     capabilities: tuple[str, ...] = ()
     no_progress: float = 600.0
+    part: str = ""  # tells containers of the same run apart
+
+    @property
+    def name(self) -> str:
+        return f"ccdr-{self.run}-{self.part}" if self.part else f"ccdr-{self.run}"
 
 
 @dataclass
@@ -167,8 +172,8 @@ class Docker:
         """A running container; on leaving, it and its data are removed, and `disposal` tells whether they are."""
         import docker
 
-        volume = f"ccdr-{spec.run}" if spec.data_on_disk and spec.data_dir else None
-        name = f"ccdr-{spec.run}"
+        name = spec.name
+        volume = name if spec.data_on_disk and spec.data_dir else None
         holder: Any = None
         try:
             try:

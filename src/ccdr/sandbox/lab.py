@@ -136,15 +136,17 @@ class Lab:
         no_progress: float,
         disposal: Disposal,
         keep: bool,
+        part: str = "",
     ) -> Iterator[Box]:
         """A sandbox with the fetched files mounted read-only (writable where its server runs on them) and `out`
-        writable."""
+        writable. `part` is whose it is, where a run has several."""
         out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
         in_place = self.in_place(needs, storage)
         data_dir = None if in_place else needs.data_dir
         spec = BoxSpec(
             image=image,
             run=run,
+            part=part,
             user=needs.user,
             mounts=((fetched, IN, in_place), (out, OUT, True)),
             data_dir=data_dir,

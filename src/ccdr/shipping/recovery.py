@@ -125,6 +125,11 @@ class Recovery:
             },
         }
 
+    @property
+    def moment(self) -> datetime | None:
+        """The instant that the restored data is true for; None where nothing tells more than the base does."""
+        return (self._reached and self._reached.at) or self.choice.target.time
+
     def points(self) -> list[Point]:
         """What this recovery has proven."""
         if self._reached is None or self._reached.at is None:

@@ -1,0 +1,307 @@
+"""`reconcile`: every row's file is there and is what the row says, and every file has a row.
+
+Neither store is changed between the two captures by us, but both are in use: a row that is newer than the files'
+consistent point cannot have its file yet, nor a file its row. What the instants explain is in flight: counted apart,
+and never more than they explain.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ccdr.checks.base import CheckConfig
+from ccdr.checks.decoding import decode
+from ccdr.checks.freshness import CLOCKS
+from ccdr.checks.reconcile.instants import Instants, moment
+from ccdr.checks.reconcile.match import Book, Decode, File, FileFact, Found, Reference, Row, RowFact, Wanted
+from ccdr.checks.reconcile.paths import resolve
+from ccdr.checks.reconcile.rows import read_rows
+from ccdr.engines import EngineConfig, Files
+from ccdr.engines.files import LISTING, read_listing
+from ccdr.interfaces import Bench, Beside, Engine
+from ccdr.model import CheckResult, human_seconds, rfc3339
+from ccdr.schema import Duration, Name, Strict, Text, format_duration
+
+ANY = "any"
+NAMED = 20  # references that the person at the shell is shown; the private output has all
+NOTED = 100_000  # references of one comparison in the private output
+MISMATCH = -1  # the size that a row says, where it says no number: that of no file
+Column = Literal["path", "size", "sha256", "time"]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("is not an absolute path, expected one like /var/spool/recordings")
+    return path
+
+
+class Allowed(Strict):
+    """How many of each kind may be; more is a FAIL."""
+
+    missing: Count = Field(0, description="rows whose file is not there, or that name none that could be")
+    wrong: Count = Field(0, description="rows that say another size or SHA-256")
+    unreadable: Count = Field(0, description="rows whose file does not decode")
+    unsaid: Count | Literal["any"] = Field(0, description="rows that say no size or SHA-256, though a column is for it")
+    files_without_row: Count | Literal["any"] = Field(0, description="files that no row names")
+    shared: Count | Literal["any"] = Field("any", description="files that more than one row names")
+
+
+class _OtherColumns(Exception):
+    """The query gave another number of columns than the check names."""
+
+
+class Reconcile(CheckConfig):
+    needs_sql: ClassVar[bool] = True
+    needs_export: ClassVar[bool] = True
+    rank: ClassVar[int] = 2  # when the asset itself has been looked at, and its recovery time is known
+
+    kind: Literal["reconcile"]
+    other: Name = Field(alias="with", description="the asset of the plan that holds the files")
+    query: Text = Field(description="gives one row for each file that must be there")
+    columns: tuple[Column, ...] = Field(
+        ("path",),
+        description="what the query's columns are, in order: path; and size (bytes), sha256, time if it has them",
+    )
+    root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None,
+        description="what relative paths are relative to, and the files that should have a row lie below"
+        " (default: the asset's path, if it has one)",
+    )
+    match: tuple[Text, ...] = Field(
+        ("*",), min_length=1, description="shell patterns of the names of files that should have a row"
+    )
+    decodable: bool = Field(False, description="the rows' files are audio, and decode to their end")
+    within: Duration = Field(300.0, description="how far apart the two consistent points may lie")
+    apart: Duration = Field(60.0, description="how long one after the other a row and its file may be written")
+    at_least: int = Field(1, ge=1, description="fewer rows that match than this is a FAIL")
+    allow: Allowed = Allowed()
+
+    @model_validator(mode="after")
+    def _columns_once(self) -> Self:
+        if "path" not in self.columns or len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"has columns {', '.join(self.columns)}, expected path, and each at most once")
+        return self
+
+    def default_name(self) -> str:
+        return f"rows and files of {self.other}"
+
+    @property
+    def beside(self) -> str | None:
+        return self.other
+
+    @property
+    def needs_sandbox_beside(self) -> bool:
+        return self.decodable
+
+    def misfit(self, other: EngineConfig) -> str | None:
+        if not isinstance(other, Files):
+            return f"which is of the engine {other.engine_name}, expected one of files"
+        if self.root is not None and not any(
+            self.root == path or self.root in path.parents or path in self.root.parents for path in other.paths
+        ):
+            return f"whose paths have nothing in common with the root {self.root}, expected one of them"
+        return None
+
+    def compare(self, engine: Engine, bench: Bench, beside: Beside) -> Iterator[CheckResult]:
+        instants = self._instants(bench, beside)
+        yield self._skew(instants, beside)
+        exported = bench.out / f"rows-{beside.work.name}"
+        engine.export(bench.sandbox, bench.manifest, self.query, exported)
+        wanted = Wanted("size" in self.columns, "sha256" in self.columns)
+        try:
+            with Book.opened(beside.work / "book.sqlite", instants, wanted) as book:
+                book.add_files(self._files(beside.bench))
+                book.add_rows(self._rows(exported, self._root(beside.bench)))
+                found = book.judge(lambda names: _hashed(beside.bench, names), self._decoder(beside.bench))
+                self._note(book, beside)
+                yield self._rows_result(found, instants, book)
+                yield self._files_result(found, instants, book)
+        except _OtherColumns as error:
+            yield self._of("rows", False, f"{len(self.columns)} columns: {', '.join(self.columns)}", str(error))
+        finally:
+            exported.unlink(missing_ok=True)
+
+    def _instants(self, bench: Bench, beside: Beside) -> Instants:
+        files = beside.bench.manifest
+        settle = files.contents.get("settle", getattr(beside.engine, "settle", 0.0))
+        return Instants(
+            rows=beside.point.timestamp(),
+            files=files.consistent_point.timestamp(),
+            settle=float(str(settle)),
+            apart=self.apart,
+            clocks=CLOCKS + abs(bench.manifest.clock_skew_s or 0.0),
+        )
+
+    def _skew(self, instants: Instants, beside: Beside) -> CheckResult:
+        how = "captured together" if beside.together else "captured apart"
+        which = f"snapshot {beside.snapshot.short} of {beside.asset}, {how}"
+        return self._of(
+            "consistent points",
+            instants.skew <= self.within,
+            f"at most {format_duration(self.within)} apart",
+            f"{human_seconds(instants.skew)} apart ({which})",
+        )
+
+    # --- what is compared -----------------------------------------------------------------------------
+
+    def _files(self, bench: Bench) -> Iterator[FileFact]:
+        """The snapshot's listing. That all of it came back was seen when it was fetched."""
+        patterns = tuple(pattern.lower() for pattern in self.match)
+        root = self._root(bench)
+        below = "/" if root is None else f"{root}/"
+        with (bench.restored / LISTING).open(encoding="ascii") as lines:
+            for entry in read_listing(lines):
+                name = entry.path.rsplit("/", 1)[-1].lower()
+                yield FileFact(
+                    path=os.fsencode(entry.path),
+                    kind=entry.type,
+                    size=entry.size,
+                    mtime=entry.mtime / 1e9,
+                    target=None if entry.target is None else os.fsencode(entry.target),
+                    looked_at=entry.path.startswith(below) and any(fnmatch.fnmatchcase(name, p) for p in patterns),
+                )
+
+    def _root(self, bench: Bench) -> Path | None:
+        roots = bench.manifest.contents.get("roots")
+        only = Path(str(roots[0])) if isinstance(roots, list) and len(roots) == 1 else None
+        return self.root or only
+
+    def _rows(self, exported: Path, root: Path | None) -> Iterator[RowFact]:
+        above = None if root is None else os.fsencode(root)
+        with exported.open("rb") as lines:
+            for values in read_rows(lines):
+                if len(values) != len(self.columns):
+                    raise _OtherColumns(f"{len(values)} columns")
+                says = dict(zip(self.columns, values, strict=True))
+                at = says.get("time")
+                yield RowFact(
+                    said=says["path"],
+                    path=resolve(says["path"], above),
+                    size=_size(says.get("size")),
+                    sha256=_sha256(says.get("sha256")),
+                    at=None if at is None else moment(at.decode("utf-8", "replace")),
+                )
+
+    def _decoder(self, bench: Bench) -> Decode | None:
+        if not self.decodable:
+            return None
+        base = bench.sandbox.path(bench.fetched)
+
+        def decoded(names: list[str]) -> tuple[Mapping[str, str], int]:
+            found = decode(bench.sandbox, [f"{base}{name}" for name in names])
+            return {names[number]: why for number, why in found.bad}, found.silent
+
+        return decoded
+
+    # --- what was found -------------------------------------------------------------------------------
+
+    def _rows_result(self, found: Found, instants: Instants, book: Book) -> CheckResult:
+        allow, unsaid = self.allow, found.of(Row.UNSAID)
+        here = found.of(Row.MATCHED, Row.UNSAID)
+        silent = found.decoded > 0 and found.silent == found.decoded  # every one: the recorder records nothing
+        passed = (
+            here >= self.at_least
+            and not silent
+            and found.of(Row.MISSING, Row.UNUSABLE) <= allow.missing
+            and found.of(Row.WRONG_SIZE, Row.WRONG_CONTENTS) <= allow.wrong
+            and found.of(Row.UNREADABLE) <= allow.unreadable
+            and _within(unsaid, allow.unsaid)
+            and _within(found.shared, allow.shared)
+        )
+        expected = [f"≥ {self.at_least} match", f"missing ≤ {allow.missing}", f"wrong ≤ {allow.wrong}"]
+        expected += [f"unreadable ≤ {allow.unreadable}"] if self.decodable else []
+        expected += [f"unsaid ≤ {allow.unsaid}"] if allow.unsaid != ANY and len(self.columns) > 1 else []
+        expected += [f"shared ≤ {allow.shared}"] if allow.shared != ANY else []
+        expected += [f"in flight only after {_shown(instants.without_file)}"] if "time" in self.columns else []
+        actual = [f"{here} of {found.total} rows match", f"missing {found.of(Row.MISSING)}"]
+        actual += [f"of these in use when captured {found.in_use}"] if found.in_use else []
+        kinds = {
+            "unusable path": Row.UNUSABLE,
+            "wrong size": Row.WRONG_SIZE,
+            "wrong contents": Row.WRONG_CONTENTS,
+            "unreadable": Row.UNREADABLE,
+            "no size or digest said": Row.UNSAID,
+        }
+        actual += [f"{name} {found.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
+        actual += [f"in flight {found.of(Row.IN_FLIGHT)}", f"files that several rows name {found.shared}"]
+        actual += ["all without sound"] if silent else []
+        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(book.bad_rows()))
+
+    def _compares(self, kind: Row) -> bool:
+        """Could a row end so? What was not looked at is not said to be 0."""
+        needs: dict[Row, bool] = {
+            Row.WRONG_SIZE: "size" in self.columns,
+            Row.WRONG_CONTENTS: "sha256" in self.columns,
+            Row.UNREADABLE: self.decodable,
+            Row.UNSAID: bool({"size", "sha256"} & set(self.columns)),
+        }
+        return needs.get(kind, True)
+
+    def _files_result(self, found: Found, instants: Instants, book: Book) -> CheckResult:
+        without, allowed = found.files.get(File.WITHOUT_ROW, 0), self.allow.files_without_row
+        total = sum(found.files.values())
+        limit = ANY if allowed == ANY else f"≤ {allowed}"
+        expected = f"without a row {limit}, in flight only after {_shown(instants.without_row)}"
+        actual = f"{without} of {total} files without a row, in flight {found.files.get(File.IN_FLIGHT, 0)}"
+        if not total:  # a pattern with a slip in it must not look like a check
+            actual = f"no file matches {' '.join(self.match)}"
+        return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
+
+    def _note(self, book: Book, beside: Beside) -> None:
+        """All of them into the run's private output: what is wrong with each row, and which files have none."""
+        for found in (book.bad_rows(), book.lone_files()):
+            for reference in itertools.islice(found, NOTED):
+                beside.note({"check": self.label, **asdict(reference)})
+            if left := sum(1 for _ in found):
+                beside.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
+
+    def _of(self, what: str, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
+        result = self.result(passed, expected, actual, detail)
+        return CheckResult(result.kind, f"{self.label}: {what}", result.status, expected, actual, detail)
+
+
+def _within(count: int, allowed: int | str) -> bool:
+    return allowed == ANY or count <= int(allowed)
+
+
+def _named(found: Iterator[Reference]) -> str | None:
+    """The first few, for the person at the shell."""
+    lines = [
+        f"{r.what}: {r.row if r.row is not None else r.file or 'NULL'}{f' ({r.why})' if r.why else ''}"
+        for r in itertools.islice(found, NAMED)
+    ]
+    return "\n".join(lines) or None
+
+
+def _shown(seconds: float) -> str:
+    return rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0))
+
+
+def _size(said: bytes | None) -> int | None:
+    if said is None:
+        return None
+    text = said.strip()
+    return int(text) if text.isdigit() and len(text) < 19 else MISMATCH
+
+
+def _sha256(said: bytes | None) -> str | None:
+    """In small letters; as PostgreSQL writes a bytea, too. What is no digest at all is that of no file."""
+    if said is None:
+        return None
+    return said.decode("ascii", "replace").strip().lower().removeprefix("\\x")
+
+
+def _hashed(bench: Bench, names: list[str]) -> dict[str, str]:
+    """Of what was restored, not of what the listing says."""
+    found = bench.digest(bench.fetched, [name.lstrip("/") for name in names])
+    return {name: found[name.lstrip("/")].sha256 for name in names}
