@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from ccdr.demo.store import Store, start
 from tests.harness import Site, Source, small_database
+from tests.mariadb_source import MariaSource, mariadb_server
 
 # No test is judged by how busy the machine is.
 settings.register_profile("ccdr", deadline=None)
@@ -63,6 +64,13 @@ def database(source: Source) -> Iterator[str]:
     """A small database with one of everything that a dump must bring back."""
     with small_database(source, f"crm{next(_numbers)}") as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def maria() -> Iterator[MariaSource]:
+    """A MariaDB server that answers."""
+    with mariadb_server() as found:
+        yield found
 
 
 @pytest.fixture

@@ -133,6 +133,8 @@ def _rows(bench: Bench, after: Mapping[str, tuple[int, FileDigest, str]], again:
             wrong.append(f"{table}: {old['rows']} rows captured, {rows} restored, contents differ")
     expected = sum(int(t["rows"]) for t in claimed.values())
     note = f", {reordered} in another order or form" if reordered else ""
+    rounded = Inventory(bench.manifest.contents).facts["rounded"]
+    note += f"; {len(rounded)} FLOAT columns to six digits, as dumped" if rounded else ""
     return CheckResult(
         kind="identical",
         name="tables",

@@ -1,0 +1,401 @@
+"""MariaDB: a capture that is not true for one instant, or not whole, is a failed backup; its undamaged twin is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.test_secrets import watching
+from tests.harness import Damage, Quiet, Ran, Site, eventually, in_background
+from tests.mariadb_source import PASSWORD, USER, MariaSource, crm, mariadb_server, small_database
+from tests.stored import assert_clean, with_repository
+
+from ccdr.backup import BackupResult, backup
+from ccdr.engines.mariadb.dump import Dump, files
+from ccdr.engines.mariadb.dump.capture import Dumper
+from ccdr.interfaces import Place
+from ccdr.model import Manifest, Verdict
+from ccdr.services import Job
+
+IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
+
+
+@pytest.fixture
+def database(maria: MariaSource, request: pytest.FixtureRequest) -> Iterator[str]:
+    with small_database(maria, f"m{abs(hash(request.node.name)) % 10**8}") as name:
+        yield name
+
+
+@pytest.fixture
+def centre(site: Site, maria: MariaSource, database: str) -> Site:
+    return crm(with_repository(site), maria, database, "limits: {lock_wait: 4s}")
+
+
+def failed(done: Ran, site: Site, *words: str) -> None:
+    """Exit 1, recorded as FAILED with its reason, nothing left behind, no snapshot."""
+    assert (done.code, done.json["result"], done.json["snapshot"]) == (1, "FAILED", None), done
+    for word in words:
+        assert word in done.json["reason"], done.json["reason"]
+    assert PASSWORD not in done.stdout + done.stderr
+    assert_clean(site)
+
+
+def passes(site: Site) -> dict[str, Any]:
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert_clean(site)
+    found: dict[str, Any] = done.json
+    return found
+
+
+def here(site: Site) -> BackupResult:
+    """A backup in this process, so that a test can step in."""
+    return backup(Job(site.loaded(), "crm"), site.services(), Quiet())
+
+
+# --- one instant ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def writing(maria: MariaSource, database: str, statements: str) -> Iterator[None]:
+    """Somebody who does not stop: `statements` again and again, each by itself."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            maria.sql(statements * 40, database, check=False)
+
+    thread = in_background(write)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+PAIR = """
+create table a_first (id int auto_increment primary key, at datetime(6)) engine = {engine};
+create table z_last (id int auto_increment primary key, at datetime(6)) engine = {engine};
+create table m_between (id int auto_increment primary key, filler varchar(2000)) engine = {engine};
+insert into m_between (filler) select repeat('x', 2000) from seq_1_to_8000;
+"""
+BOTH = "insert into a_first (at) values (now(6)); insert into z_last (at) values (now(6));\n"
+
+
+@pytest.mark.parametrize("engine", ["myisam", "aria", "innodb"])
+def test_tables_that_are_written_meanwhile_agree(maria: MariaSource, database: str, centre: Site, engine: str) -> None:
+    """Two tables that differ by one row at most, with one between them that takes its time."""
+    maria.sql(PAIR.format(engine=engine), database)
+    with writing(maria, database, BOTH):
+        assert eventually(lambda: int(maria.sql("select count(*) from z_last", database)) > 50)
+        done = here(centre)
+    assert done.snapshot is not None, done.reason
+    found: Any = centre.services().catalogue.manifest(done.snapshot).contents["tables"]
+    assert found["a_first"]["rows"] - found["z_last"]["rows"] in (0, 1), found
+    assert found["z_last"]["rows"] < int(maria.sql("select count(*) from z_last", database))
+    passes(centre)
+
+
+def test_tables_that_are_not_locked_do_not_agree(
+    maria: MariaSource, database: str, centre: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without the lock the same writer tears them, and it is seen."""
+    maria.sql(PAIR.format(engine="myisam"), database)
+    dump_rows = files.dump_rows
+    monkeypatch.setattr(files, "dump_rows", lambda *args, lock, **more: dump_rows(*args, lock=False, **more))
+    with writing(maria, database, BOTH):
+        assert eventually(lambda: int(maria.sql("select count(*) from z_last", database)) > 50)
+        done = here(centre)
+    assert done.snapshot is None and "where the server counts" in str(done.reason)
+
+
+def test_tables_that_may_not_be_locked_are_refused(maria: MariaSource, database: str, centre: Site) -> None:
+    crm(centre, maria, database, "non_transactional: refuse")
+    failed(centre.run("backup", "p"), centre, "3 tables are not transactional", "agent_log (MyISAM)")
+    said = centre.run("doctor", "p")
+    assert said.code == 1 and "3 tables are not transactional" in said.stdout, said
+    maria.sql("drop table agent_log, agent_log_archive, live_agent; drop event tick", database)
+    centre.backed_up()
+
+
+# --- definitions that change ----------------------------------------------------------------------------------------
+
+MEANWHILE = {
+    "truncated": "truncate unkeyed",
+    "rebuilt": "alter table unkeyed add c int first",
+    "dropped": "drop table unkeyed",
+    "replaced by another": "rename table unkeyed to was_unkeyed, cdr to unkeyed",
+    "engine changed": "alter table unkeyed engine = myisam",
+    "trigger made": "create trigger third before insert on unkeyed for each row set new.a = 1",
+    "view changed": "create or replace view a_last as select 1 as id",
+    "routine replaced": "create or replace function minutes_of(s int) returns int deterministic return 0",
+    "event dropped": "drop event tick",
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_is_altered_during_the_dump_is_seen_and_the_dump_made_again(
+    maria: MariaSource, database: str, centre: Site, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+    real = Dumper._definitions
+
+    def meanwhile(self: Dumper, into: Path, *rest: Any) -> None:
+        attempts.append(what)
+        if len(attempts) == 1:
+            maria.sql(MEANWHILE[what], database)
+        real(self, into, *rest)
+
+    monkeypatch.setattr(Dumper, "_definitions", meanwhile)
+    done = here(centre)
+    assert done.snapshot is not None and len(attempts) == 2, (done.reason, attempts)
+    passes(centre)
+
+
+def test_tables_truncated_again_and_again_are_a_failed_backup(
+    maria: MariaSource, database: str, centre: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the clients begin to read: what they then see is none of the table's states, or an empty one."""
+    maria.sql(PAIR.format(engine="innodb"), database)
+    real = Dumper._await_begun
+
+    def meanwhile(self: Dumper, clients: Any) -> None:
+        real(self, clients)
+        in_background(lambda: maria.sql("truncate z_last", database))  # it waits for the lock to be released
+
+    monkeypatch.setattr(Dumper, "_await_begun", meanwhile)
+    done = here(centre)
+    assert done.snapshot is None, "an emptied table must not be in a good backup"
+    assert "z_last" in str(done.reason), done.reason
+    monkeypatch.undo()
+    centre.backed_up()
+    passes(centre)
+
+
+# --- what is not whole ----------------------------------------------------------------------------------------------
+
+
+def test_a_dump_that_was_cut_off_is_a_failed_backup(centre: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's output ends early, and it exits with 0."""
+    monkeypatch.setattr(files, "PIPE", files.PIPE.replace('"$@" 2> "$log" |', '"$@" 2> "$log" | head -c 9000 |'))
+    assert "head -c" in files.PIPE
+    done = here(centre)
+    assert done.snapshot is None and "ended before its end" in str(done.reason), done.reason
+    monkeypatch.undo()
+    centre.backed_up()
+
+
+@pytest.mark.parametrize("name", ["rows/call.sql", "rows/live_agent.sql", "tables.sql", "code.sql", "views.sql"])
+def test_a_file_without_its_trailer_is_not_loaded(centre: Site, name: str) -> None:
+    """It would load with exit 0, and what is missing from it would be missing."""
+    if not centre.repo.exists():
+        centre.backed_up()
+
+    def cut(path: Path) -> None:
+        text = path.read_bytes()
+        path.write_bytes(text[: text.rindex(b"\n", 0, len(text) - 60) + 1])
+
+    real = Dump.load
+
+    def load(self: Dump, box: Place, restored: Path, manifest: Manifest) -> None:
+        cut(restored / name)
+        real(self, box, restored, manifest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dump, "load", load)
+        done = centre.damaged_test(NOTHING)
+    assert done.verdict is Verdict.FAIL and f"{name} does not end as a complete dump" in str(done.reason), done.reason
+
+
+NOTHING: Damage = lambda box, restored, manifest: None  # noqa: E731
+
+
+def test_rows_that_the_server_counts_and_the_dump_lacks(
+    centre: Site, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        files,
+        "SPLIT",
+        files.SPLIT.replace("{ n++; print > out; next }", "{ if (++m != 9) { n++; print > out }; next }"),
+    )
+    done = here(centre)
+    assert done.snapshot is None and "where the server counts" in str(done.reason), done.reason
+
+
+BLIND = {
+    "trigger": "the right TRIGGER on",
+    "execute": "the right EXECUTE on",
+    "event": "the right EVENT on",
+    "show view": "the right SHOW VIEW on",
+    "lock tables": "the right LOCK TABLES on",
+}
+
+
+@pytest.mark.parametrize("right", BLIND)
+def test_a_user_who_may_not_see_everything_is_a_failed_backup(
+    maria: MariaSource, database: str, centre: Site, right: str
+) -> None:
+    """mariadb-dump leaves out what its user may not see, and exits with 0."""
+    user = f"{USER}_{database}@localhost"
+    maria.sql(f"revoke {right} on {database}.* from {user}")
+    failed(centre.run("backup", "p"), centre, BLIND[right])
+    said = centre.run("doctor", "p")
+    assert said.code == 1 and f"GRANT {right.upper()} ON `{database}`.* TO" in said.stdout, said
+    maria.sql(f"grant {right} on {database}.* to {user}")
+    centre.backed_up()
+
+
+def test_a_user_who_may_not_read_where_routines_are_kept(maria: MariaSource, database: str, centre: Site) -> None:
+    user = f"{USER}_{database}@localhost"
+    maria.sql(f"revoke select on mysql.* from {user}")
+    failed(centre.run("backup", "p"), centre, "SELECT on mysql.*")
+    maria.sql(f"grant select on mysql.* to {user}")
+    centre.backed_up()
+
+
+def test_a_view_that_no_longer_works_is_named(maria: MariaSource, database: str, centre: Site) -> None:
+    maria.sql("create view broken as select b from unkeyed; alter table unkeyed drop b", database)
+    failed(centre.run("backup", "p"), centre, "broken")
+    maria.sql("drop view broken", database)
+    centre.backed_up()
+
+
+# --- what is in the way ---------------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_cannot_be_had_is_given_up(maria: MariaSource, database: str, centre: Site) -> None:
+    """A long statement writes: the lock waits for it, and whoever writes waits for the lock. No longer than said."""
+    slow = in_background(lambda: maria.sql("update customer set note = sleep(60) limit 1", database, check=False))
+    assert eventually(lambda: "sleep(60)" in maria.sql("select info from information_schema.processlist"))
+    try:
+        failed(centre.run("backup", "p"), centre, "could not be had within 4 s", "connection")
+        maria.sql("insert into agent_log (event) values ('nobody waits')", database)
+    finally:
+        ids = maria.sql("select id from information_schema.processlist where info like 'update customer%'").split()
+        maria.sql("".join(f"kill {i};" for i in ids))
+        slow.join(30)
+    centre.backed_up()
+
+
+def test_nobody_waits_for_a_backup_but_those_who_write_to_locked_tables(
+    maria: MariaSource, database: str, centre: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While rows are read: transactional tables are written, others are read, small ones are let go first."""
+    maria.sql(PAIR.format(engine="myisam"), database)
+    seen: dict[str, bool] = {}
+    real = Dumper._read_lists
+
+    def meanwhile(self: Dumper, *rest: Any) -> Any:
+        maria.sql(
+            "set lock_wait_timeout = 1; insert into customer (name) values ('new'); select count(*) from z_last",
+            database,
+        )
+        seen["written"] = True
+        return real(self, *rest)
+
+    monkeypatch.setattr(Dumper, "_read_lists", meanwhile)
+    assert here(centre).snapshot is not None and seen
+
+
+def test_wrong_password_is_a_failed_backup(centre: Site) -> None:
+    centre.write("plans/crm.pw", "wrong\n", mode=0o600)
+    failed(centre.run("backup", "p"), centre, "Access denied")
+    said = centre.run("doctor", "p")
+    assert said.code == 1 and "check user, database and password" in said.stdout
+    centre.write("plans/crm.pw", f"{PASSWORD}\n", mode=0o600)
+    centre.backed_up()
+
+
+def kill_connection(source: MariaSource, database: str) -> None:
+    ids = source.sql("select id from information_schema.processlist where info like '%FROM `m_between`%'").split()
+    source.sql("".join(f"kill {i};" for i in ids))
+
+
+def kill_server(source: MariaSource, database: str) -> None:
+    source.kill()
+
+
+@pytest.mark.parametrize("kill", [kill_connection, kill_server])
+def test_killed_while_dumping_is_a_failed_backup(
+    site: Site, kill: Callable[[MariaSource, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mariadb_server("--skip-log-bin") as source, small_database(source, "crm") as name:
+        crm(with_repository(site), source, name)
+        site.backed_up()
+        source.sql(
+            PAIR.format(engine="innodb") + "insert into m_between (filler) select filler from m_between;" * 3, name
+        )
+        process = site.start("backup", "p", "--json")
+        assert eventually(lambda: any(p.stat().st_size > 10**6 for p in site.state.rglob("m_between.sql")), 60)
+        kill(source, name)
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 1 and '"FAILED"' in out, out
+        assert_clean(site)
+        done = site.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (1, "FAIL") and done.json["snapshot"]["verdict"] == "PASS"
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_the_password_is_never_seen(centre: Site) -> None:
+    with watching(centre) as seen:
+        centre.backed_up()
+        passes(centre)
+    assert any("mariadb-dump" in line for line in seen.lines), "the watch saw the client"
+    everything = "".join(seen.lines) + "".join(seen.containers.values())
+    everything += "".join(p.read_text("utf-8", "replace") for p in (centre.state / "ledger").rglob("*.jsonl"))
+    assert PASSWORD not in everything and PASSWORD.replace("\\", "\\\\") not in everything
+    assert all(mode & 0o077 == 0 for path, mode in seen.modes.items() if path.endswith("client.cnf"))
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def test_times_are_those_of_the_source_whatever_its_zone(site: Site) -> None:
+    """A DATETIME has no zone: it is read in the source's, by the offset that it had."""
+    with (
+        mariadb_server("--skip-log-bin", "--default-time-zone=+05:30") as source,
+        small_database(source, "crm") as name,
+    ):
+        source.sql("create table z (a datetime, b timestamp); insert into z values (now(), now());", name)
+        fresh = "  - {{kind: freshness, query: select max({}) from z, within: 10m}}\n"
+        crm(with_repository(site), source, name, checks=IDENTICAL + fresh.format("a") + fresh.format("b"))
+        site.backed_up()
+        found = passes(site)
+        assert [c["status"] for c in found["checks"] if c["kind"] == "freshness"] == ["PASS", "PASS"]
+        manifest = site.services().catalogue.manifest(site.services().catalogue.snapshots("p", "crm")[0])
+        assert manifest.contents["binlog"] is None, "its binary log is off"
+        source.sql("update z set a = now() - interval 11 minute", name)
+        site.backed_up()
+        done = site.run("test", "p")
+        assert (done.code, done.json["reason"]) == (1, "failed: newest row within 10m"), done
+
+
+def test_events_do_not_fire_and_null_is_not_the_text_null(maria: MariaSource, database: str, centre: Site) -> None:
+    maria.sql(
+        "create event now_and_then on schedule every 1 second do insert into agent_log (event) values ('x')", database
+    )
+    checks = """
+      - {kind: sql, name: null, query: "select null", expect: null}
+      - {kind: sql, name: text, query: "select 'NULL'", expect: "NULL"}
+      - {kind: sql, name: markup, query: "select '<a> & \\"b\\" </field></row>\\n'", expect: "<a> & \\"b\\" </field></row>\\n"}
+      - {kind: sql, name: truth, query: "select exists (select * from customer)", expect: true}
+      - {kind: sql, name: nothing fired, query: "select count(*) from agent_log where event = 'x'", expect: 0}
+    """
+    crm(centre, maria, database, checks=IDENTICAL + checks.replace("\n    ", "\n"))
+    centre.backed_up()
+    passes(centre)
+
+
+@pytest.mark.parametrize("sql", ["delete from customer", "create table x (id int)", "drop table `call`"])
+def test_a_check_changes_nothing(centre: Site, sql: str) -> None:
+    centre.write("restore_tests/crm.yaml", f'{IDENTICAL}  - {{kind: sql, name: it, query: "{sql}", expect: 1}}\n')
+    centre.backed_up()
+    done = centre.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL")
+    assert "SQLSTATE 25006" in done.json["checks"][-1]["actual"], done.json["checks"][-1]
