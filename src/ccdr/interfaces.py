@@ -429,6 +429,10 @@ class Engine(Restored, Protocol):
     def as_files(self, manifest: Manifest) -> str:
         """What the captured files are to somebody who has them in a directory: a phrase."""
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        """How much was captured, by what it is called in the plural (tables, rows, keys, files): what is exactly counted,
+        and `identical` compares."""
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Whatever a plan's checks look at: is all there that the capture read in place? BackupBad where not."""
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from typing import TypeVar
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP = threading.Event()
 _TOLD = threading.local()
@@ -52,3 +55,19 @@ def reset() -> None:
     """All has been stopped; this process goes on with something else. The present thread may be told again."""
     _STOP.clear()
     _TOLD.told = False
+
+
+def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
+    """Carry all of it out, `at_once` at the same time; what each gave, in order. The first error, or an interrupt,
+    stops the others, and is raised once they have ended."""
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        doing = [pool.submit(one) for one in work]
+        try:
+            for done in as_completed(doing):
+                done.result()
+        except BaseException:
+            stop_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            reset()
+            raise
+    return [one.result() for one in doing]

@@ -277,6 +277,9 @@ def test_restored_copy_is_identical(subject: Subject) -> None:
     assert (done.verdict, int(done.exit_code)) == (Verdict.PASS, 0), (done.reason, done.checks)
     assert done.disposal["left_behind"] == [] and done.disposal["scratch_gone"]
     assert f"ccdr-{done.run}" not in containers()
+    said = " ".join(check.actual for check in done.checks if check.kind == "identical")
+    held = subject.job.engine.holds(subject.manifest)
+    assert held and all(f"{count} {what}" in said and count > 0 for what, count in held.items()), (held, said)
     subject.site.ledger_holds()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 import shlex
 import shutil
@@ -95,16 +94,3 @@ def test_from_a_plan_by_hand_to_a_proven_restore(own: Site) -> None:
         assert done.code == 0, (line, str(done))
     assets = done.json["plans"][0]["assets"]
     assert {a["asset"]: a["last_test"]["verdict"] for a in assets} == {"crm": "PASS", "recordings": "PASS"}
-
-
-def test_demo_shows_green_and_red(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    argv = [*site.argv("demo", "--json")]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert [t["verdict"] for t in shown["tests"]] == ["PASS", "PASS"]
-    assert shown["damaged_copy"]["verdict"] == "FAIL"
-    assert {p.name for p in (tmp_path / ".demo").iterdir()} >= {"plans", "restore_tests", "state", "s3", "damaged"}
-    again = subprocess.run(site.argv("demo", "--clean"), cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert again.returncode == 0 and not (tmp_path / ".demo").exists(), again.stderr

@@ -10,28 +10,33 @@ import click
 from ccdr.cli.shell import print_json, progress, settings, table, verb, word
 from ccdr.cli.test import tell
 from ccdr.errors import Exit
-from ccdr.model import Achieved, human_bytes, human_seconds
+from ccdr.model import Achieved, Verdict, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from ccdr.demo.show import Shown
+    from ccdr.engines import AnyEngine
+    from ccdr.restore_test import RestoreTest
 
 WORK = Path(".demo")
+SHOWN_PHASES = {"provision": "sandbox", "fetch": "fetch", "load": "load", "check": "check"}  # and what they are called
 
 
 @verb()
-@click.option("--keep", is_flag=True, help="Leave the database and S3 servers running, to try ccdr on (4 hours).")
+@click.option("--keep", is_flag=True, help="Leave the servers running, to try ccdr on (4 hours).")
 @click.option("--clean", is_flag=True, help="Remove ./.demo and what still runs of it, and do nothing else.")
 def demo(keep: bool, clean: bool) -> Exit:
     """The main job on a sample contact centre, with nothing to configure.
 
-    Starts a PostgreSQL server and an S3 server, fills them, backs up twice with changes between, restores the
-    newest backup into sandboxes and checks it. Then it damages a copy of the repository, and shows the test
-    of it going red. Works in ./.demo, afresh each time, and leaves plans, state and repository there to look
-    around in.
+    Starts a CRM (PostgreSQL), a dialler (MariaDB), queues (Redis), a switchboard (SQLite and a tree of
+    configuration), recordings, and an S3 server to back them up to. Backs all of it up by one plan, twice with
+    changes between, restores it into sandboxes, checks what came back, and compares calls with recordings. Then
+    it flips one byte in a copy of the repository, and shows the test of that going red. Works in ./.demo, afresh
+    each time, and leaves plans, state and repository there to look around in.
 
     \b
     Examples:
       ccdr demo
+      ccdr demo -v        every check of every test, too
       ccdr demo --keep    then, for example: ccdr --plans .demo/plans --restore-tests .demo/restore_tests
                           --state .demo/state status
       ccdr demo --clean
@@ -49,57 +54,104 @@ def demo(keep: bool, clean: bool) -> Exit:
     if options.json:
         print_json(_document(shown))
     else:
-        _tell(shown)
+        _tell(shown, verbose=options.verbose)
     return shown.exit_code
 
 
 def _document(shown: Shown) -> dict[str, object]:
     return {
-        "backups": [b.as_json() for b in shown.backups],
+        "backups": [b.as_json() for round_ in shown.rounds for b in round_],
+        "group": shown.group and shown.group.as_json(),
         "tests": [t.as_json() for t in shown.tests],
         "damaged_copy": shown.damaged and shown.damaged.as_json(),
+        "stores": [_store(shown, test) for test in shown.tests],
         "seconds": round(shown.seconds, 1),
         "exit": int(shown.exit_code),
     }
 
 
-def _tell(shown: Shown) -> None:
-    for done in shown.tests:
-        tell(done)
-    click.echo("And a copy of the repository with one byte flipped:\n")
+def _store(shown: Shown, test: RestoreTest) -> dict[str, object]:
+    """One line of the table."""
+    engine = shown.loaded.plan.assets[test.asset]
+    return {
+        "asset": test.asset,
+        "engine": engine.engine_name,
+        "method": engine.method,
+        "log_shipped": engine.shipping is not None,
+        "verdict": test.verdict.value,
+        "compared": shown.held[test.asset],
+        "checks": len(test.checks),
+        "rpo": test.rpo and test.rpo.as_json(),
+        "rto": test.rto and test.rto.as_json(),
+        "phases": {name: round(seconds, 3) for name, seconds in test.phases.items()},
+        "added_bytes": [b.added for round_ in shown.rounds for b in round_ if b.asset == test.asset],
+    }
+
+
+def _tell(shown: Shown, *, verbose: bool) -> None:
+    for test in shown.tests:
+        if verbose or test.verdict is not Verdict.PASS:
+            tell(test)
     if shown.damaged is not None:
+        click.echo("A copy of the repository with one byte flipped:\n")
         tell(shown.damaged)
-    click.echo("backups")
-    half = len(shown.backups) // 2
+    _tell_together(shown)
     table(
-        ("asset", "captured", "first backup stored", "second backup stored"),
-        [
-            (
-                one.asset,
-                human_bytes(two.snapshot.bytes if two.snapshot else 0),
-                human_bytes(one.added),
-                human_bytes(two.added),
-            )
-            for one, two in zip(shown.backups[:half], shown.backups[half:], strict=True)
-        ],
+        ("asset", "store and method", "verdict", "came back, and compared", "RPO", "RTO", *SHOWN_PHASES.values()),
+        [_row(shown, test) for test in shown.tests] + ([] if shown.damaged is None else [_damaged(shown.damaged)]),
     )
-    click.echo("\nrestore tests")
-    rows = [(t.asset, word(t.verdict), _objective(t.rpo), _objective(t.rto)) for t in shown.tests]
-    if shown.damaged is not None:
-        d = shown.damaged
-        rows.append((f"{d.asset}, damaged copy", word(d.verdict), _objective(d.rpo), _objective(d.rto)))
-    table(("asset", "verdict", "RPO", "RTO"), rows)
-    where = shown.work
+    _tell_end(shown)
+
+
+def _tell_together(shown: Shown) -> None:
+    """What was captured at one instant, and whether it fits."""
+    if shown.group is not None:
+        assets = " and ".join(shown.group.group.assets)
+        click.echo(f"captured together: {assets}, their consistent points {human_seconds(shown.group.skew)} apart")
+    for check in (c for test in shown.tests for c in test.checks if c.kind == "reconcile"):
+        click.echo(f"{word(check.status)}  {check.name}: {check.actual}")
+    click.echo()
+
+
+def _row(shown: Shown, test: RestoreTest) -> tuple[str, ...]:
+    held = ", ".join(f"{count} {what}" for what, count in shown.held[test.asset].items())
+    came = held + (" + log" if test.recovery is not None else "") if test.verdict is Verdict.PASS else "-"
+    phases = (f"{test.phases[name]:4.1f} s" for name in SHOWN_PHASES)
+    how = _how(shown.loaded.plan.assets[test.asset])
+    return (test.asset, how, word(test.verdict), came, _achieved(test.rpo), _achieved(test.rto), *phases)
+
+
+def _damaged(test: RestoreTest) -> tuple[str, ...]:
+    nothing = ["-" for _ in SHOWN_PHASES]
+    measured = (_achieved(test.rpo), _achieved(test.rto))
+    return (f"{test.asset}, damaged", "one byte was flipped", word(test.verdict), "-", *measured, *nothing)
+
+
+def _how(engine: AnyEngine) -> str:
+    return f"{engine.engine_name}, {engine.method}" + (" + log" if engine.shipping is not None else "")
+
+
+def _achieved(achieved: Achieved | None) -> str:
+    if achieved is None or achieved.achieved_s is None:
+        return word(achieved.verdict) if achieved else "-"
+    return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)}"
+
+
+def _tell_end(shown: Shown) -> None:
+    plan, where = shown.loaded.plan, shown.work
+    own = [
+        f"{name}'s RPO {human_seconds(asset.objectives.rpo)}"
+        for name, asset in plan.assets.items()
+        if asset.objectives.rpo is not None
+    ]
+    wanted = [f"RPO {human_seconds(plan.objectives.rpo)}", f"RTO {human_seconds(plan.objectives.rto)}", *own]
+    stored = [human_bytes(sum(b.added for b in round_)) for round_ in shown.rounds]
+    click.echo(f"\nThe objectives: {', '.join(wanted)}. Tests ran side by side: each alone would be quicker.")
+    click.echo(f"The first backups stored {stored[0]}, the second ones {stored[-1]}.")
     good = shown.exit_code is Exit.OK
     click.echo(f"\n{'as it should be' if good else 'NOT as it should be'}, in {human_seconds(shown.seconds)}")
-    click.echo(f"look around: .venv/bin/ccdr --plans {where}/plans --state {where}/state ledger show")
+    click.echo(f"look around: .venv/bin/ccdr --plans {where}/plans --state {where}/state status")
     if not shown.kept:
         click.echo("its servers have ended; `ccdr demo --keep` leaves them running, to back up and test yourself")
     else:
-        click.echo("still running: the database and the S3 server; `ccdr demo --clean` stops them")
-
-
-def _objective(achieved: Achieved | None) -> str:
-    if achieved is None:
-        return "-"
-    return f"{word(achieved.verdict)}  {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+        click.echo("still running: PostgreSQL, MariaDB, Redis and the S3 server; `ccdr demo --clean` stops them")

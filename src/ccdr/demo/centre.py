@@ -1,89 +1,61 @@
-"""The sample contact centre's source: a real PostgreSQL server in a container, and a directory of recordings."""
+"""The sample contact centre: a CRM with recordings, a dialler, queues and a switchboard, all at work."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
-from ccdr.demo.recordings import SOUNDS, attach_sql, place
-from ccdr.engines.postgres import images
-from ccdr.model import rfc3339
-from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import BoxSpec, Disposal, Docker, Image
-
-SOCKETS, DATA = "/ccdr/sockets", "/var/lib/postgresql"
-CLUSTER = f"{DATA}/centre"
-MAJOR = "17"
-SEED, CALLS, NEW_CALLS = 1, 100_000, 2_000
-RECORDINGS, NEW_RECORDINGS = 260, 40
-_PSQL = ("psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-h", SOCKETS, "-U", "postgres")
+from ccdr.demo.crm import Crm
+from ccdr.demo.dialler import Dialler
+from ccdr.demo.images import Images
+from ccdr.demo.queues import Queues
+from ccdr.demo.servers import Home
+from ccdr.demo.switchboard import Switchboard
+from ccdr.interrupts import side_by_side
 
 
-@dataclass
-class Centre:
-    """A running contact centre; `sockets` and `recordings` are what a plan backs up."""
+class Part(Protocol):
+    """A part of the contact centre."""
 
-    box: Box
-    image: Image
-    sockets: Path
-    recordings: Path
-    placed: int = field(default=0)
-
-    def begin(self) -> None:
-        """Schema, `CALLS` calls and `RECORDINGS` recordings, the same ones each time up to the day."""
-        self._sql("database.sql", "postgres")
-        now = datetime.now(UTC)
-        self._sql("schema.sql", now=rfc3339(now))
-        self._sql("data.sql", now=rfc3339(now), seed=str(SEED), calls=str(CALLS))
-        self._record(RECORDINGS)
+    def at_work(self) -> AbstractContextManager[None]:
+        """While the context lasts, and longer where it is to be kept."""
 
     def carry_on(self) -> None:
-        """What happens between two backups: calls, customers, consents, recordings."""
-        now = datetime.now(UTC) + timedelta(seconds=1)
-        self._sql("changes.sql", now=rfc3339(now), seed=str(SEED), new_calls=str(NEW_CALLS))
-        self._record(NEW_RECORDINGS)
+        """What happens between two backups: a few minutes of work."""
 
-    def rows(self, table: str) -> int:
-        return int(self.box.run([*_PSQL, "-A", "-t", "-d", "crm", "-c", f"select count(*) from {table}"]).stdout)
 
-    def _record(self, count: int) -> None:
-        day = datetime.now(UTC).date()
-        placed = place(SOUNDS, self.recordings, first=self.placed + 1, count=count, day=day)
-        self.placed += count
-        self.box.run([*_PSQL, "-d", "crm", "-f", "-"], stdin=attach_sql(placed), what="recordings")
+@dataclass(frozen=True)
+class Centre:
+    crm: Crm
+    dialler: Dialler
+    queues: Queues
+    switchboard: Switchboard
 
-    def _sql(self, name: str, database: str = "crm", **variables: str) -> None:
-        text = (Path(__file__).parent / name).read_text("utf-8")
-        settings = [word for key, value in variables.items() for word in ("-v", f"{key}={value}")]
-        self.box.run([*_PSQL, "-d", database, *settings, "-f", "-"], stdin=text, what=name)
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (self.crm, self.dialler, self.queues, self.switchboard)
+
+    def carry_on(self) -> None:
+        side_by_side([part.carry_on for part in self.parts], len(self.parts))
 
 
 @contextlib.contextmanager
-def open_centre(docker: Docker, work: Path, run: str, *, keep: bool) -> Iterator[Centre]:
-    """A server that answers, on a Unix socket alone; it ends with the context, or with ccdr.
-
-    Raises TestBroken where Docker or the image is missing.
-    """
-    image = docker.image(None, images(MAJOR))
-    sockets, recordings = work / "sockets", work / "recordings"
-    for directory in (sockets, recordings):
-        directory.mkdir(parents=True, exist_ok=True)
-    sockets.chmod(0o777)  # the server's user is not ours
-    spec = BoxSpec(
-        image=image,
-        run=run,
-        user="postgres",
-        mounts=((sockets.absolute(), SOCKETS, True),),
-        data_dir=DATA,
-        data_bytes=2**30,
-        memory=2**30,
+def open_centre(home: Home, images: Images, password: str) -> Iterator[Centre]:
+    """A contact centre at work, its parts begun side by side. `password` is that of the queues' backup user."""
+    centre = Centre(
+        crm=Crm(home, images.postgres),
+        dialler=Dialler(home, images.mariadb),
+        queues=Queues(home, images.redis, password),
+        switchboard=Switchboard(home.directory / "switchboard"),
     )
-    with docker.open(spec, Disposal(), keep=keep) as box:
-        box.run(["initdb", "-D", CLUSTER, "-U", "postgres", "-A", "trust", "-N", "--locale=C.UTF-8"], what="initdb")
-        settings = f"-c listen_addresses= -c unix_socket_directories={SOCKETS} -c fsync=off"
-        argv = ["pg_ctl", "-D", CLUSTER, "-w", "-s", "-l", "/tmp/server.log", "-o", settings, "start"]  # noqa: S108
-        box.run(argv, what="the sample server's start")
-        yield Centre(box, image, sockets.absolute(), recordings.absolute())
+    with contextlib.ExitStack() as running:
+
+        def begin(part: Part) -> None:
+            running.enter_context(part.at_work())
+
+        side_by_side([partial(begin, part) for part in centre.parts], len(centre.parts))
+        yield centre

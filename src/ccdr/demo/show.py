@@ -1,68 +1,54 @@
-"""`ccdr demo`: the main job on a sample contact centre, from nothing to a proven restore, and a red one."""
+"""`ccdr demo`: the main job on a sample contact centre, from nothing to a proven restore, and a red one.
+
+What is independent is done side by side, as `ccdr run` does it: so every time that is shown was measured beside others.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from ccdr.backup import BackupResult
-from ccdr.demo import store
+from ccdr.backup import BackupResult, backup
+from ccdr.demo import plan, store
 from ccdr.demo.centre import Centre, open_centre
+from ccdr.demo.images import Images, find_images
+from ccdr.demo.servers import Home
 from ccdr.errors import CcdrError, Exit, UsageProblem, worst
-from ccdr.interfaces import Progress
+from ccdr.interfaces import Progress, Target
+from ccdr.interrupts import side_by_side
 from ccdr.model import Verdict
-from ccdr.plans import LoadedPlan, load_plan
-from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.plans import LoadedPlan
+from ccdr.restore_test import AT, RestoreTest, restore_test
 from ccdr.sandbox.docker import Docker
 from ccdr.services import Job, Services
+from ccdr.shipping import background
+from ccdr.shipping.ship import ship
 from ccdr.state import remove_tree
-from ccdr.together import backup_together
+from ccdr.together import GroupResult, backup_together
 from ccdr.wiring import services
 
 MARKER = ".ccdr-demo"  # only a directory that bears it is ever removed
-PLAN, DAMAGED = "outbound", "damaged"
-
-_PLAN = """\
-plan: {name}
-service: Outbound dialler (a sample)
-owner: ops@callcentre.example
-objectives: {{rpo: 1h, rto: 30m, mtd: 4h}}
-repository:
-  url: {url}
-  password_file: secrets/repository.key{env}
-assets:
-  crm:
-    engine: postgres
-    group: calls        # captured together with the recordings
-    method: dump
-    connection: {{host: {sockets}, user: ccdr_backup, database: crm}}
-    image: {image}      # what the source itself runs: the same locales, the same extensions
-    backup: {{schedule: "*/30 * * * *"}}
-    restore_test: {{schedule: "0 3 * * *", snapshot: latest, checks: [{checks}]}}
-"""
-_RECORDINGS = """\
-  recordings:
-    engine: files
-    group: calls
-    paths: [{recordings}]
-    backup: {{schedule: "*/30 * * * *"}}
-    restore_test: {{schedule: "30 3 * * 0", snapshot: latest, checks: [recordings]}}
-"""
+DAMAGED = "damaged"
+AT_ONCE = 3  # backups, or tests: on two cores, since each waits now and then
 
 
 @dataclass
 class Shown:
-    """What the demo did: the second backups, the tests of the good repository, the test of the damaged copy."""
+    """What the demo did, each list in the plan's order: two rounds of backups (an asset whose log is shipped has one),
+    the tests, and the test of a damaged copy. `held` is what each tested snapshot holds."""
 
     work: Path
-    backups: list[BackupResult] = field(default_factory=list)
+    loaded: LoadedPlan
+    rounds: list[list[BackupResult]] = field(default_factory=list)
+    group: GroupResult | None = None
     tests: list[RestoreTest] = field(default_factory=list)
+    held: dict[str, dict[str, int]] = field(default_factory=dict)
     damaged: RestoreTest | None = None
     seconds: float = 0.0
     kept: bool = False
@@ -70,7 +56,7 @@ class Shown:
     @property
     def exit_code(self) -> Exit:
         """Showing the damaged copy's FAIL is success; anything but a FAIL of it is a finding."""
-        codes = [b.exit_code for b in self.backups] + [t.exit_code for t in self.tests]
+        codes = [b.exit_code for round_ in self.rounds for b in round_] + [t.exit_code for t in self.tests]
         if self.damaged is None or self.damaged.verdict is not Verdict.FAIL:
             codes.append(Exit.FINDING)
         return worst(codes)
@@ -80,29 +66,32 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     """Carry the demo out in `work`, afresh. Raises as the rooms it uses do."""
     began = time.monotonic()
     clean(work)
+    docker = _servers(work)
+    images = find_images(docker)
     work.mkdir(parents=True)
     (work / MARKER).touch()
-    shown = Shown(work, kept=keep)
     own = services(work / "state")
-    run = f"demo-{secrets.token_hex(3)}"
-    with _running(work, run, progress, keep=keep) as (centre, server):
-        loaded = _plan(work, centre, server)
+    home = Home(docker, work.absolute(), f"demo-{secrets.token_hex(3)}", keep)
+    with _running(home, images, progress) as (centre, server):
+        loaded = plan.write_plan(work, centre, images, server)
+        shown = Shown(work, loaded, kept=keep)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
-        for round_ in ("first", "second"):
-            if round_ == "second":
-                progress.step("2,000 more calls, 40 more recordings")
-                centre.carry_on()
-            progress.step(f"the {round_} backup of {' and '.join(job.asset for job in jobs)}, at the same time")
-            together = backup_together(jobs, own, progress)
-            for error in together.errors.values():
-                raise error
-            for asset, done in together.results.items():
-                if done.reason is not None:
-                    raise CcdrError(f"the {round_} backup of {asset} failed: {done.reason}", hint=done.hint)
-                shown.backups.append(done)
-        shown.tests = [restore_test(job, "latest", own, progress) for job in jobs]
-        progress.step("damaging a copy of the repository")
-        shown.damaged = _damaged_test(work, centre, own, jobs[0], progress)
+        progress.step(f"the first backup of {len(jobs)} stores")
+        _round(shown, jobs, own, progress)
+        progress.step("2,000 more calls, 40 more recordings; the dialler dials, callers come and go")
+        centre.carry_on()
+        progress.step("the second backup; the server's log is shipped instead")
+        _round(shown, [job for job in jobs if job.engine.shipping is None], own, progress)
+        progress.step("restoring all of it into sandboxes, and a copy with one byte flipped")
+        shown.damaged, *shown.tests = side_by_side(
+            [
+                partial(_damaged_test, home.directory, centre, images, own, jobs[0], progress),
+                *(partial(_test, job, own, progress) for job in jobs),
+            ],
+            AT_ONCE,
+        )
+        for test in shown.tests:
+            shown.held[test.asset] = _held(own, Job(loaded, test.asset), test)
     shown.seconds = time.monotonic() - began
     return shown
 
@@ -116,8 +105,10 @@ def clean(work: Path) -> bool:
         return False
     if not (work / MARKER).is_file():
         raise UsageProblem(f"{work} is not a demo's directory", hint="move it away, or call ccdr from elsewhere")
+    own = services(work / "state")
+    background.stop(own.state)  # that `ccdr run` has started, where the servers were kept
     store.stop_left(work / "s3")
-    for docker in (services(work / "state").lab.docker, _servers(work)):
+    for docker in (own.lab.docker, _servers(work)):
         for leftover in docker.leftovers():
             if leftover.of(docker.state):
                 docker.remove(leftover)
@@ -127,62 +118,70 @@ def clean(work: Path) -> bool:
 
 
 def _servers(work: Path) -> Docker:
-    """Labels of their own: `ccdr sandbox reap` must not take the server that `--keep` has left running."""
+    """Labels of their own: `ccdr sandbox reap` must not take the servers that `--keep` has left running."""
     return services(work / "servers").lab.docker
 
 
 @contextlib.contextmanager
-def _running(work: Path, run: str, progress: Progress, *, keep: bool) -> Iterator[tuple[Centre, store.Store]]:
-    """Database server and S3 server, started side by side; both stopped at the end unless kept."""
-    progress.step("starting a PostgreSQL server and an S3 server")
-    server = store.start(work / "s3", outlive=keep)
+def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[Centre, store.Store]]:
+    """The contact centre and an S3 server, started side by side; all stopped at the end unless kept."""
+    progress.step("starting PostgreSQL, MariaDB, Redis and an S3 server; 100,000 calls, 260 recordings and more")
+    server = store.start(home.directory / "s3", outlive=home.keep)
     try:
-        with open_centre(_servers(work), work, run, keep=keep) as centre, ThreadPoolExecutor(1) as pool:
-            ready = pool.submit(server.bucket("ccdr-outbound").create_versioned, patience=store.PATIENCE)
-            progress.step("filling the sample contact centre: 100,000 calls, 260 recordings")
-            centre.begin()
-            ready.result()
-            yield centre, server
+        with ThreadPoolExecutor(1) as pool:
+            ready = pool.submit(server.bucket(plan.BUCKET).create_versioned, patience=store.PATIENCE)
+            with open_centre(home, images, secrets.token_urlsafe(16)) as centre:
+                ready.result()
+                yield centre, server
     except BaseException:
         server.stop()
         raise
-    if not keep:
+    if not home.keep:
         server.stop()
 
 
-def _plan(work: Path, centre: Centre, server: store.Store) -> LoadedPlan:
-    """Write the sample plan and its restore tests, as a user would."""
-    shutil.copytree(_examples(), work / "restore_tests")
-    _secret(work / "plans" / "secrets" / "repository.key", secrets.token_urlsafe(24) + "\n")
-    _secret(work / "plans" / "secrets" / "outbound.env", server.env_file())
-    path = work / "plans" / f"{PLAN}.yaml"
-    text = _PLAN.format(
-        name=PLAN,
-        url=f"s3:{server.endpoint}/ccdr-outbound",
-        env="\n  env_file: secrets/outbound.env",
-        sockets=centre.sockets,
-        image=centre.image.name,
-        checks="crm, calls",
-    )
-    path.write_text(text + _RECORDINGS.format(recordings=centre.recordings), "utf-8")
-    return load_plan(path, work / "restore_tests")
+def _round(shown: Shown, jobs: Sequence[Job], own: Services, progress: Progress) -> None:
+    """Back these assets up, those of a group at the same instant."""
+    together = [job for job in jobs if job.grouped]
+
+    def group() -> list[BackupResult]:
+        shown.group = backup_together(together, own, progress)
+        for error in shown.group.errors.values():
+            raise error
+        return list(shown.group.results.values())
+
+    def alone(job: Job) -> list[BackupResult]:
+        return [backup(job, own, progress)]
+
+    work: list[Callable[[], list[BackupResult]]] = [group, *(partial(alone, job) for job in jobs if not job.grouped)]
+    done = {result.asset: result for results in side_by_side(work, AT_ONCE) for result in results}
+    for result in done.values():
+        if result.reason is not None:
+            raise CcdrError(f"the backup of {result.asset} failed: {result.detail or result.reason}", hint=result.hint)
+    shown.rounds.append([done[job.asset] for job in jobs])
 
 
-def _damaged_test(work: Path, centre: Centre, own: Services, job: Job, progress: Progress) -> RestoreTest:
+def _test(job: Job, own: Services, progress: Progress) -> RestoreTest:
+    """As the plan says: the newest snapshot, or the newest base and all of the log that there is by now."""
+    if job.engine.shipping is None:
+        return restore_test(job, "latest", own, progress)
+    ship(job, own, progress, once=True)
+    return restore_test(job, AT, own, progress, at=Target())
+
+
+def _held(own: Services, job: Job, test: RestoreTest) -> dict[str, int]:
+    return {} if test.snapshot is None else dict(job.engine.holds(own.catalogue.manifest(test.snapshot)))
+
+
+def _damaged_test(
+    work: Path, centre: Centre, images: Images, own: Services, job: Job, progress: Progress
+) -> RestoreTest:
     """Copy the newest snapshot into a repository elsewhere, flip one byte of it, and test that copy."""
     place = work / DAMAGED
     snapshot = own.catalogue.snapshots(job.plan, job.asset)[-1]
-    key = place / "plans" / "secrets" / "repository.key"
-    _secret(key, (work / "plans" / "secrets" / "repository.key").read_text("ascii"))
-    path = place / "plans" / f"{PLAN}.yaml"
-    text = _PLAN.format(
-        name=PLAN, url="../repository", env="", sockets=centre.sockets, image=centre.image.name, checks="crm"
-    )
-    path.write_text(text, "utf-8")
-    loaded = load_plan(path, work / "restore_tests")
+    copy = Job(plan.write_damaged(place, work, centre, images), job.asset)
     elsewhere = services(place / "state")
-    copy = Job(loaded, job.asset)
-    target = elsewhere.repository(loaded, copy.limits)
+    target = elsewhere.repository(copy.loaded, copy.limits)
     target.copy_from(own.repository(job.loaded, job.limits), snapshot.id)
     _flip_a_byte(place / "repository")
     return restore_test(copy, "latest", elsewhere, progress)
@@ -197,15 +196,3 @@ def _flip_a_byte(repository: Path) -> None:
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
-
-
-def _examples() -> Path:
-    """The restore tests that ship with ccdr: in the package, or beside it in a checkout."""
-    packaged = Path(__file__).parent / "restore_tests"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "restore_tests"
-
-
-def _secret(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, "ascii")

@@ -141,6 +141,9 @@ class EngineConfig(Strict):
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        raise NotImplementedError
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""
 
@@ -151,3 +154,9 @@ class EngineConfig(Strict):
     def model_dump_yaml(self) -> dict[str, Any]:
         """As the plan states it, defaults included, for `plan show`."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+def tables_and_rows(manifest: Manifest) -> dict[str, int]:
+    """What `holds` says of a snapshot whose manifest names each table with its rows."""
+    tables: Mapping[str, Any] = manifest.contents["tables"]  # type: ignore[assignment]
+    return {"tables": len(tables), "rows": sum(int(table["rows"]) for table in tables.values())}

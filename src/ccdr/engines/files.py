@@ -281,6 +281,9 @@ class Files(EngineConfig):
             said = re.sub(rf"{re.escape(root)}/.*?(?=: |; |, |$)", f"{root}/…", said, flags=re.MULTILINE)
         return super().recordable(said)
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return {"files": int(str(manifest.contents["files"]))}
+
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Every listed entry is there with its type and size. A backup that was killed before it had looked at
         what restic left out has no other mark; contents are the business of `identical`."""

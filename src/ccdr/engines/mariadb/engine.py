@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig, LogShipping
+from ccdr.engines.base import EngineConfig, LogShipping, tables_and_rows
 from ccdr.engines.mariadb import questions, recovery
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import answers, quote_text
@@ -151,6 +151,11 @@ class MariaDB(EngineConfig):
 
     def start(self, box: Place, manifest: Manifest) -> str:
         return self._captured(manifest).start(box, manifest)
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        if manifest.method == "physical":
+            return {"files": int(str(manifest.contents["file_count"]))}
+        return tables_and_rows(manifest)
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)

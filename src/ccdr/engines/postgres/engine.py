@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig, LogShipping
+from ccdr.engines.base import EngineConfig, LogShipping, tables_and_rows
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
@@ -168,6 +168,11 @@ class Postgres(EngineConfig):
 
     def as_files(self, manifest: Manifest) -> str:
         return self._captured(manifest).as_files
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        if manifest.method == "physical":
+            return {"files": int(str(manifest.contents["files"]))}
+        return tables_and_rows(manifest)
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)

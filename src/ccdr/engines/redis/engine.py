@@ -147,6 +147,9 @@ class Redis(EngineConfig):
             )
         return found.version
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return {"keys": int(str(manifest.contents["keys"]))}
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         server = restored_server(box, manifest)
         load(server, restored, manifest, self._databases(manifest), self._extra)

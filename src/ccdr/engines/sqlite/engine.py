@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from ccdr.engines.base import EngineConfig
+from ccdr.engines.base import EngineConfig, tables_and_rows
 from ccdr.engines.sqlite import comparison, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
@@ -181,6 +181,9 @@ class Sqlite(EngineConfig):
                 hint="use ccdr-sandbox/files:1 (`make images`), or an image that has both",
             )
         return version
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return tables_and_rows(manifest)
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """A file needs no loading: it gets a name by which checks find it, and must open."""

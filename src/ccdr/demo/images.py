@@ -1,0 +1,50 @@
+"""The images that the sample contact centre's servers and their sandboxes run, found before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ccdr.engines import mariadb, postgres
+from ccdr.engines.redis import kinds
+from ccdr.errors import TestBroken
+from ccdr.interrupts import side_by_side
+from ccdr.sandbox.docker import Docker, Image
+
+
+@dataclass(frozen=True)
+class Images:
+    """`files` is what recordings are decoded in, and where a SQLite database is looked at."""
+
+    postgres: Image
+    mariadb: Image
+    redis: Image
+    files: Image
+
+
+def find_images(docker: Docker) -> Images:
+    """Of what is on this machine, or else pulled. TestBroken where Docker does not answer, or naming every image that
+    cannot be had."""
+    docker.check()
+    wanted = {
+        "postgres": postgres.images("17"),
+        "mariadb": mariadb.images("11.8"),
+        "redis": kinds.images("redis 8"),
+        "files": ("ccdr-sandbox/files:1",),
+    }
+    missing: list[str] = []
+
+    def find(candidates: Sequence[str]) -> Image | None:
+        try:
+            return docker.image(None, candidates)
+        except TestBroken as error:
+            missing.append(str(error))
+            return None
+
+    images = side_by_side([partial(find, candidates) for candidates in wanted.values()], len(wanted))
+    if missing:
+        raise TestBroken(
+            "; ".join(sorted(missing)), hint="`make images` builds them all from Debian packages (as root)"
+        )
+    return Images(**{name: image for name, image in zip(wanted, images, strict=True) if image is not None})

@@ -1,0 +1,171 @@
+"""`ccdr demo`: every store of the sample contact centre from one plan, one table, and what stays behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.harness import Site, eventually
+
+from ccdr.sandbox.docker import STATE
+from ccdr.state import State
+
+ASSETS = ("crm", "recordings", "crm-server", "dialler", "queues", "cdr", "configuration")
+
+
+@dataclass
+class Demo:
+    """One demo's directory. `said` is what it printed."""
+
+    root: Path
+    said: str = ""
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            Site(self.root).argv("demo", *args),
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **env},
+        )
+
+    def clean(self) -> subprocess.CompletedProcess[str]:
+        argv = Site(self.root).argv("demo", "--clean")
+        return subprocess.run(argv, cwd=self.root, capture_output=True, text=True, check=False)
+
+    @property
+    def site(self) -> Site:
+        """`ccdr` on the demo's own plan and state."""
+        return Site(self.root / ".demo")
+
+    def line(self, begins: str) -> str:
+        """A line of the table that ends it."""
+        table = self.said[self.said.index("store and method") :]
+        (found,) = [line for line in table.splitlines() if line.startswith(f"{begins} ")]
+        return found
+
+    def containers(self) -> set[str]:
+        """Names of its servers' and its sandboxes' containers, stopped ones too."""
+        found: set[str] = set()
+        for part in ("servers", "state", "damaged/state"):
+            label = f"label={STATE}={State(self.root / '.demo' / part).id}"
+            argv = ["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"]
+            found |= set(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
+        return found
+
+    def at_work(self) -> list[str]:
+        """Programs of this demo that still run, by their command lines."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                command = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if f"{self.root}/.demo" in command:
+                found.append(command)
+        return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Carried out once, and kept."""
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    process = demo.start("--keep")
+    demo.said, progress = process.communicate(timeout=500)
+    assert process.returncode == 0, progress + demo.said
+    yield demo
+    demo.clean()
+
+
+def test_every_store_comes_back_and_the_damaged_copy_goes_red(demo: Demo) -> None:
+    for asset in ASSETS:
+        assert re.search(rf"^{asset} .* PASS .* MET .* MET ", demo.line(asset)), demo.line(asset)
+    assert re.search(r"FAIL .* BREACHED never +NOT_MEASURED", demo.line("crm, damaged")), demo.said
+    assert "the repository answers and decrypts" in demo.said
+    assert "as it should be" in demo.said and "NOT as it should be" not in demo.said
+
+
+def test_the_table_says_what_was_compared(demo: Demo) -> None:
+    told = {asset: demo.line(asset) for asset in ASSETS}
+    assert re.search(r"postgres, dump +PASS +\d+ tables, 1\d{5} rows", told["crm"])
+    assert re.search(r"postgres, physical \+ log +PASS +\d+ files \+ log", told["crm-server"])
+    assert re.search(r"mariadb, dump +PASS +6 tables, \d{5} rows", told["dialler"])
+    assert re.search(r"redis, rdb +PASS +2\d{3} keys", told["queues"])
+    assert re.search(r"sqlite, copy +PASS +4 tables, 203\d\d rows", told["cdr"])
+    assert re.search(r"files, scan +PASS +300 files", told["recordings"])
+
+
+def test_calls_fit_their_recordings(demo: Demo) -> None:
+    (record,) = [r for r in demo.site.records("restore_test.end") if r["asset"] == "crm"]
+    compared = {c["name"]: c for c in record["checks"] if c["kind"] == "reconcile"}
+    assert "300 of 300 rows match" in compared["every call's recording: rows"]["actual"], compared
+    assert {c["status"] for c in compared.values()} == {"PASS"}
+    assert "captured together: crm and recordings" in demo.said
+    assert record["others"][0]["group_run"] in {g["run"] for g in demo.site.records("group")}
+
+
+def test_what_came_by_the_log_is_restored(demo: Demo) -> None:
+    """The base was taken before the last 2,000 calls."""
+    (record,) = [r for r in demo.site.records("restore_test.end") if r["asset"] == "crm-server"]
+    backups = [r for r in demo.site.records("backup.end") if r["asset"] == "crm-server"]
+    (rows,) = [c for c in record["checks"] if c["kind"] == "rows"]
+    assert len(backups) == 1 and rows["actual"] == "102000" and record["recovery"]["reached"]["at"]
+
+
+def test_kept_it_can_be_tried_and_cleaning_ends_all_of_it(demo: Demo) -> None:
+    site = demo.site
+    assert {name.rsplit("-", 1)[1] for name in demo.containers()} == {"crm", "dialler", "queues"}
+    checked = site.run("plan", "check")
+    assert checked.code == 0 and checked.json["lint"] == [], checked
+    assert site.run("backup", "outbound", "--asset", "queues").code == 0
+    assert site.run("run").code == 0  # nothing is due; it starts what ships the log
+    assert eventually(lambda: any("ship outbound" in command for command in demo.at_work()))
+    done = demo.clean()
+    assert done.returncode == 0 and not (demo.root / ".demo").exists(), done.stderr
+    assert demo.at_work() == [] and demo.containers() == set()
+    assert demo.clean().stdout == "there is no .demo\n"
+
+
+def test_interrupted_it_leaves_nothing_running(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    process = demo.start()
+    assert process.stderr and any("the first backup" in line for line in process.stderr)
+    assert demo.containers()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3 and "Traceback" not in said
+    assert demo.at_work() == [] and demo.containers() == set()
+    assert demo.clean().returncode == 0 and not (tmp_path / ".demo").exists()
+
+
+def test_without_docker_nothing_is_begun(tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    process = demo.start(DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3 and "Docker does not answer" in said and "Traceback" not in said
+    assert not (tmp_path / ".demo").exists() and demo.at_work() == []
+
+
+def test_in_a_directory_too_deep_for_sockets_nothing_is_begun(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    demo = Demo(deep)
+    process = demo.start()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and "too long a path for a Unix socket" in said
+    assert demo.at_work() == [] and demo.clean().returncode == 0
+
+
+def test_what_is_no_demo_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "mine").touch()
+    demo = Demo(tmp_path)
+    assert demo.clean().returncode == 2 and demo.start().wait(60) == 2
+    assert (tmp_path / ".demo" / "mine").exists()
