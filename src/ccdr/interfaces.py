@@ -430,7 +430,7 @@ class Engine(Restored, Protocol):
         """What the captured files are to somebody who has them in a directory: a phrase."""
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        """How much was captured, by what it is called in the plural (tables, rows, keys, files): what is exactly counted,
+        """How much was captured, by what it is called in the plural (tables, rows, keys, files): what is counted,
         and `identical` compares."""
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
