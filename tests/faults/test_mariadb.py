@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,18 +61,17 @@ def here(site: Site) -> BackupResult:
 
 @contextlib.contextmanager
 def writing(maria: MariaSource, database: str, statements: str) -> Iterator[None]:
-    """Somebody who does not stop: `statements` again and again, each by itself."""
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.is_set():
-            maria.sql(statements * 40, database, check=False)
-
-    thread = in_background(write)
+    """Somebody who does not stop: `statements` again and again, each by itself, in a loop of the server's own. Between
+    two calls of a client there would be pauses, and a dump might fall into one."""
+    maria.sql(
+        f"delimiter //\ncreate procedure write_on() begin loop {statements} end loop; end//\ndelimiter ;", database
+    )
+    thread = in_background(lambda: maria.sql("call write_on()", database, check=False))
     try:
         yield
     finally:
-        stop.set()
+        ids = maria.sql(f"select id from information_schema.processlist where db = '{database}' and command <> 'Sleep'")
+        maria.sql("".join(f"kill {i};" for i in ids.split()), check=False)
         thread.join(30)
 
 

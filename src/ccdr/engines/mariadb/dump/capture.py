@@ -88,6 +88,7 @@ class Dumper:
                     raise
             else:
                 if not changed:
+                    _require_code(into, before)
                     return self._described(into, before, instant, rows)
                 if attempt == ATTEMPTS:
                     named = sorted({str(part[1]) for part in changed})
@@ -281,11 +282,6 @@ class Dumper:
             if said := files.troubles(out.stderr):
                 raise CommandFailed(["mariadb-dump"], 0, "\n".join(said[:5]))
             files.check_whole(into / name, f"mariadb-dump of {name}")
-        missing = files.missing_code((into / files.CODE).read_text("utf-8", "surrogateescape"), objects.definers)
-        if missing:
-            raise BackupFailed(
-                f"the dump lacks {', '.join(missing[:5])}", hint="may the user see it? `ccdr doctor` tells its rights"
-            )
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):
             (into / name).write_text(accounts.script(statements), "utf-8", "surrogateescape")
@@ -361,6 +357,15 @@ class _Client:
             self.future.result()
             return self.sign in self.says.read_bytes()
         return False
+
+
+def _require_code(into: Path, objects: Objects) -> None:
+    """Every trigger, routine and event is in the dump: asked once it is known that nobody has dropped one meanwhile."""
+    missing = files.missing_code((into / files.CODE).read_text("utf-8", "surrogateescape"), objects.definers)
+    if missing:
+        raise BackupFailed(
+            f"the dump lacks {', '.join(missing[:5])}", hint="may the user see it? `ccdr doctor` tells its rights"
+        )
 
 
 def require_capturable(found: Objects, database: str, *, lock: bool) -> None:
