@@ -53,8 +53,10 @@ def _text(expect: bool | int | float | str | None) -> str:
 def _equal(value: str | None, expect: bool | int | float | str | None) -> bool:
     if value is None or expect is None:
         return value is None and expect is None
-    if isinstance(expect, bool | str):
-        return value == _text(expect)
+    if isinstance(expect, bool):  # as PostgreSQL writes it, and as MariaDB and SQLite do
+        return value in (("t", "1") if expect else ("f", "0"))
+    if isinstance(expect, str):
+        return value == expect
     try:
         return Decimal(value) == Decimal(str(expect))
     except InvalidOperation:
