@@ -77,7 +77,7 @@ class Postgres(EngineConfig):
     def _of_method(self) -> Self:
         if self.method != "physical":
             for field in ("checkpoint", "max_rate"):
-                if field in self.model_fields_set:
+                if getattr(self, field) != type(self).model_fields[field].default:  # which `plan show` prints
                     raise ValueError(f"has {field}, which is of `method: physical` alone")
         return self
 
