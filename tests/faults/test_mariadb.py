@@ -98,19 +98,6 @@ def test_tables_that_are_written_meanwhile_agree(maria: MariaSource, database: s
     passes(centre)
 
 
-def test_tables_that_are_not_locked_do_not_agree(
-    maria: MariaSource, database: str, centre: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The twin of the test above: without the lock the same writer tears them, and it is seen."""
-    maria.sql(PAIR.format(engine="myisam"), database)
-    dump_rows = files.dump_rows
-    monkeypatch.setattr(files, "dump_rows", lambda *args, lock, **more: dump_rows(*args, lock=False, **more))
-    with writing(maria, database, BOTH):
-        assert eventually(lambda: int(maria.sql("select count(*) from z_last", database)) > 50)
-        done = here(centre)
-    assert done.snapshot is None and "where the server counts" in str(done.reason)
-
-
 def test_tables_that_may_not_be_locked_are_refused(maria: MariaSource, database: str, centre: Site) -> None:
     crm(centre, maria, database, "non_transactional: refuse")
     failed(centre.run("backup", "p"), centre, "3 tables are not transactional", "agent_log (MyISAM)")
@@ -190,7 +177,7 @@ def test_a_dump_that_was_cut_off_is_a_failed_backup(centre: Site, monkeypatch: p
 @pytest.mark.parametrize("name", ["rows/call.sql", "rows/live_agent.sql", "tables.sql", "code.sql", "views.sql"])
 def test_a_file_without_its_trailer_is_not_loaded(centre: Site, name: str) -> None:
     """It would load with exit 0, and what is missing from it would be missing."""
-    if not centre.repo.exists():
+    if not centre.services().catalogue.knows("p"):
         centre.backed_up()
 
     def cut(path: Path) -> None:
