@@ -18,10 +18,9 @@ class Reaped:
     problems: list[str] = field(default_factory=list)
 
 
-def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> Reaped:
+def reap(services: Services, *, dry_run: bool = False) -> Reaped:
     """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
-    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same.
-    Without `docker` it is not asked."""
+    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same."""
     done = Reaped()
     state, now = services.state, services.clock.now()
     for scratch in state.dead_runs(now):
@@ -31,16 +30,7 @@ def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> R
     if not dry_run:
         state.forget_private(now)
     _reap_captures(services, done, dry_run)
-    if docker:
-        _reap_docker(services, done, dry_run)
-    if done.removed and not dry_run:
-        body = {"removed": done.removed, "left_behind": done.problems}
-        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
-    return done
-
-
-def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
-    state, docker, now = services.state, services.lab.docker, services.clock.now()
+    docker = services.lab.docker
     leftovers = docker.leftovers()
     for leftover in leftovers:
         run = leftover.run.removesuffix(CLIENT)
@@ -59,6 +49,10 @@ def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
             if not dry_run:
                 done.problems += state.forget_run(scratch)
             done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
+    if done.removed and not dry_run:
+        body = {"removed": done.removed, "left_behind": done.problems}
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
+    return done
 
 
 def _reap_captures(services: Services, done: Reaped, dry_run: bool) -> None:

@@ -129,9 +129,7 @@ def tell(done: RestoreTest) -> None:
     if done.snapshot is not None:
         s = done.snapshot
         size = human_bytes(s.bytes)
-        what = f"snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}"
-        newer = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
-        click.echo(f"  for a newer backup alone; {what}, is good" if newer else f"  {what}")
+        click.echo(f"  snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}")
     else:
         click.echo()
     if done.reason:

@@ -27,27 +27,20 @@ from ccdr.upkeep.shared import capacity_of, limits_of, recorded, tenths
 
 
 def check(
-    loaded: LoadedPlan,
-    services: Services,
-    progress: Progress,
-    *,
-    trigger: Trigger = BY_HAND,
-    dry_run: bool = False,
-    all_data: bool = False,
+    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
 ) -> Check:
-    """Check the repository's structure, and read the next part of its data: the one that was read longest ago; or
-    `all_data` of it.
+    """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
 
     Raises as `prune` does; `dry_run` only says which part would be read.
     """
     repo = services.repository(loaded, limits_of(loaded))
     state, plan = services.state, loaded.plan.plan
     if dry_run:
-        return replace(_next_check(loaded, services.histories(), all_data=all_data), result=PLANNED)
+        return replace(_next_check(loaded, services.histories()), result=PLANNED)
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
-        result = _next_check(loaded, services.histories(), all_data=all_data)
+        result = _next_check(loaded, services.histories())
         result.run = run.id
-        about = {"part": result.part, "parts": result.parts, "all_data": all_data}
+        about = {"part": result.part, "parts": result.parts}
 
         def work() -> None:
             _check(loaded, services, repo, progress, result, run)
@@ -57,11 +50,10 @@ def check(
 
 
 def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
-    part, parts = (1, 1) if result.all_data else (result.part, result.parts)
-    what = "reading all of the data" if result.all_data else f"reading part {part} of {parts}"
+    what = f"reading part {result.part} of {result.parts}"
     progress.step(what)
     began = services.clock.monotonic()
-    damage = storage.check(repo, part, parts, run.directory("cache"), tenths(progress, what))
+    damage = storage.check(repo, result.part, result.parts, run.directory("cache"), tenths(progress, what))
     if damage is None:
         damage = _check_log(loaded, services, progress, result, run)
     result.seconds = services.clock.monotonic() - began
@@ -97,7 +89,7 @@ def _check_log(
         return storage.check(repo, result.part, result.parts, run.directory("cache-log"), tenths(progress, what))
 
 
-def _next_check(loaded: LoadedPlan, histories: Histories, *, all_data: bool) -> Check:
+def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
     """The part that was never read, or longest ago. One that could not be read stays the next one; a damaged one was
     read, so that the others have their turn."""
     history = histories.get((loaded.plan.plan, None), AssetHistory())
@@ -105,14 +97,7 @@ def _next_check(loaded: LoadedPlan, histories: Histories, *, all_data: bool) -> 
     read = history.read if history.parts == parts else {}
     part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
     covered, full_since = _coverage(history, parts)
-    return Check(
-        loaded.plan.plan,
-        part=0 if all_data else part,
-        parts=parts,
-        all_data=all_data,
-        covered=covered,
-        full_since=full_since,
-    )
+    return Check(loaded.plan.plan, part=part, parts=parts, covered=covered, full_since=full_since)
 
 
 def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:
