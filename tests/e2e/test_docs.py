@@ -72,7 +72,8 @@ def own(tmp_path: Path, source: Source) -> Iterator[Site]:
     source.psql(blocks("sql")[0].replace("'…'", "'secret'"), "readme")
     secrets = blocks("sh")[0].replace("cat > plans/secrets/crm.pw", "echo secret > plans/secrets/crm.pw")
     subprocess.run(["bash", "-euc", secrets], cwd=tmp_path, check=True)
-    plan, mine, audio, more = blocks("yaml")
+    plan, mine, audio, *others = blocks("yaml")
+    more = next(block for block in others if block.startswith("timezone:"))
     place(SOUNDS, tmp_path / "recordings", first=1, count=5, day=date(2026, 1, 2))
     plan = plan.replace("/mnt/backup/mine", str(tmp_path / "repo")).replace(
         "/var/spool/recordings", str(tmp_path / "recordings")
