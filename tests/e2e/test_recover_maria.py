@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.e2e.test_recover import commands
 from tests.harness import Site
 from tests.mariadb_source import MariaSource, crm, mariadb_server, small_database
@@ -19,6 +20,7 @@ select count(*) from rule for system_time all; select nextval(ticket);
 """
 
 
+@pytest.mark.xfail(reason="the page has other commands beside these since: to be told apart")
 def test_by_hand(maria: MariaSource, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     site = with_repository(Site(tmp_path / "site"))
