@@ -322,6 +322,9 @@ class ShippedLog(Protocol):
         """Prepare the source where it must be (a slot, the canary's table); what threatens it, as sentences.
         BackupFailed where its log cannot be shipped as it is."""
 
+    def identity(self, source: Source) -> str:
+        """Which server this is, whatever it is called: a log of another one leads nowhere from our bases."""
+
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None
     ) -> tuple[list[str], dict[str, str]]:

@@ -329,6 +329,18 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
         assert not standing(site)["trouble"]
 
 
+def test_another_server_under_the_same_address_is_refused(shipped: Site, source: Primary, tmp_path: Path) -> None:
+    """Its log leads nowhere from our bases: it must not look as if all were well."""
+    ship_once(shipped)
+    source.kill()
+    with primary(tmp_path / "other", _image()) as other:
+        path = shipped.root / "plans/p.yaml"
+        path.write_text(path.read_text().replace(str(source.sockets), str(other.sockets)))
+        done = shipped.run("ship", "p", "--once")
+        assert done.code == 3 and "another server answers" in done.stdout + done.stderr, done
+        assert "another server answers" in shipped.run("status").stdout
+
+
 def test_one_ships_at_a_time(shipped: Site) -> None:
     with shipping(shipped):
         assert shipped.run("ship", "p", "--once").code == 5

@@ -40,6 +40,7 @@ class Batch:
     position: str
     usable_at: datetime
     run: str
+    server: str | None = None  # as `ShippedLog.identity` has it
 
     @property
     def begins(self) -> str:
@@ -133,12 +134,20 @@ def shelf_of(job: Job, repo: Restic) -> Shelf:
 
 
 def tags(
-    job: Job, run: str, name: str, whole: Sequence[str], open_: str | None, point: str, position: str
+    job: Job,
+    run: str,
+    name: str,
+    whole: Sequence[str],
+    open_: str | None,
+    point: str,
+    position: str,
+    server: str | None = None,
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
     found += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
     found += [f"open={open_}"] if open_ else []
+    found += [f"server={server}"] if server else []
     return [*found, f"point={point}", f"position={position}"]
 
 
@@ -161,4 +170,5 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         position=listed.tag("position") or "",
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
+        server=listed.tag("server"),
     )

@@ -29,6 +29,7 @@ from ccdr.state import Run, remove_tree, write_durably
 from ccdr.storage.restic import Restic
 
 SHIP = "ship"  # the lock's verb
+REVIEW = 300.0  # seconds between two looks at what threatens the source
 LOCK_WAIT = 300.0  # seconds that old log may take to be removed
 HOLD = 30.0  # seconds that a mark may take to be received
 STORE_WAIT = 120.0  # seconds without a byte stored: the receiver goes on meanwhile
@@ -86,6 +87,7 @@ class _Shipping:
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
+        self._server: str | None = None  # whose log is stored
         self._name: str | None = None  # of the batch, once it has begun
         self._began = services.clock.now()
         self._digests: dict[str, dict[str, object]] = {}
@@ -133,6 +135,7 @@ class _Shipping:
         chain = shelf.contiguous(self._log)
         if shelf.newest is not None:
             newest = shelf.newest
+            self._server = newest.server
             self._last = self._closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
             since = chain[0].begins
             self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
@@ -167,18 +170,19 @@ class _Shipping:
     def _go_on(self, source: Source, *, once: bool) -> bool:
         """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
         self._store(None)  # what an earlier receiver has left may be in the way of the next
-        findings = tuple(self._log.ready(source))
-        self._set(findings=findings)
-        for finding in findings:
-            self._progress.step(f"{self._job.asset}: {finding}")
+        self._recognise(self._log.identity(source))
+        self._look_at(source)
         argv, env = self._log.receiver(source, self._spool, self._last, self._needed())
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
-            due = clock.monotonic()
+            due = looked = clock.monotonic()
             while clock.monotonic() - opened < REOPEN:
                 self._until(due, receiver, beat)
                 due = max(due + self._settings.interval, clock.monotonic())
+                if clock.monotonic() - looked > REVIEW:
+                    self._look_at(source)
+                    looked = clock.monotonic()
                 beat()
                 mark = self._log.mark(source, clock)
                 self._received(source, mark, receiver)
@@ -187,6 +191,23 @@ class _Shipping:
                 if once:
                     return True
         return False
+
+    def _recognise(self, server: str) -> None:
+        """The server whose log was stored so far, whatever answers under its address now."""
+        if self._server is not None and server != self._server:
+            raise CcdrError(
+                f"another server answers: {server}, and the log that is stored is of {self._server}",
+                hint="its bases and its log are another asset's: give it a name of its own in the plan",
+            )
+        self._server = server
+
+    def _look_at(self, source: Source) -> None:
+        """What threatens the source, or the log: told at once, and by `status` for as long as it lasts."""
+        findings = tuple(self._log.ready(source))
+        for finding in findings:
+            if finding not in self._standing.findings:
+                self._progress.step(f"{self._job.asset}: {finding}")
+        self._set(findings=findings)
 
     def _needed(self) -> str | None:
         """What the newest base begins with."""
@@ -248,7 +269,8 @@ class _Shipping:
                 return
             self._write_index(whole, open_, point, position or "")
             with self._reading():
-                labels = tags(self._job, self._run.id, self._name, whole, open_, rfc3339(point), position or "")
+                told = (rfc3339(point), position or "", self._server)
+                labels = tags(self._job, self._run.id, self._name, whole, open_, *told)
                 stored = self._repo.backup([self._batch], tags=labels, linked=True)
             if stored.warning is None:
                 break

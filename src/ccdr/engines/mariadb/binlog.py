@@ -57,6 +57,10 @@ class Binlog:
         if self.shipping.canary is not None:
             source.place.run(login.client(), stdin=CANARY, what="making the canary's table")
 
+    def identity(self, source: Source) -> str:
+        """Its number among its replicas: whoever copies a server has to give the copy another."""
+        return _rows(source, self.connection, "SELECT @@server_id;")[0][0]
+
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None
     ) -> tuple[list[str], dict[str, str]]:

@@ -84,6 +84,9 @@ class Wal:
                 "then a new base backup is needed"
             )
 
+    def identity(self, source: Source) -> str:
+        return self._ask(source, "select system_identifier from pg_control_system();")
+
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None
     ) -> tuple[list[str], dict[str, str]]:
