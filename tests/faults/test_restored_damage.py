@@ -15,7 +15,7 @@ import pytest
 from tests.centre import sample_centre
 from tests.harness import Site, Source, containers, sql_damage
 
-from ccdr.engines.postgres.dump import identity
+from ccdr.engines import compared
 from ccdr.model import Verdict
 from ccdr.restore_test import RestoreTest
 
@@ -316,7 +316,7 @@ def harmed(centre: Site) -> Callable[[str], RestoreTest]:
     @cache
     def harm(group: str) -> RestoreTest:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(identity, "NAMED", 10_000)  # a result names a few differences; here they all count
+            patch.setattr(compared, "NAMED", 10_000)  # a result names a few differences; here they all count
             sql = "".join(f"{d.sql};\nreset all;\n" for d in DAMAGE.values() if d.group == group)
             return centre.damaged_test(sql_damage(sql, "crm"))
 
@@ -346,7 +346,7 @@ def test_one_damage_among_many_objects_is_enough(centre: Site) -> None:
     """The first six differences are named in the record, and how many more there are."""
     done = centre.damaged_test(sql_damage("drop schema odd cascade", "crm"))
     tables = next(c for c in done.checks if c.name == TABLES)
-    assert done.verdict is Verdict.FAIL and f"and {len(LOOKALIKES) + 3 - identity.NAMED} more" in tables.actual
+    assert done.verdict is Verdict.FAIL and f"and {len(LOOKALIKES) + 3 - compared.NAMED} more" in tables.actual
     assert done.reason and "tables" in done.reason
 
 

@@ -16,8 +16,7 @@ import pytest
 from tests.harness import Site, containers
 from tests.mariadb_source import MariaSource, crm, maria_damage, small_database
 
-from ccdr.engines.mariadb import questions
-from ccdr.engines.mariadb.dump import identity
+from ccdr.engines import compared
 from ccdr.interfaces import Place
 from ccdr.model import CheckResult, Manifest, Verdict
 from ccdr.restore_test import RestoreTest
@@ -225,7 +224,7 @@ def harmed(centre: Site) -> Callable[[str], RestoreTest]:
     @cache
     def harm(group: str) -> RestoreTest:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(identity, "NAMED", 10_000)  # a result names a few differences; here they all count
+            patch.setattr(compared, "NAMED", 10_000)  # a result names a few differences; here they all count
             sql = "".join(f"set sql_mode = '';\n{d.sql};\n" for d in DAMAGE.values() if d.group == group)
             return centre.damaged_test(maria_damage(sql, "odd"))
 
@@ -279,7 +278,7 @@ def test_what_the_server_finds_damaged_fails(centre: Site) -> None:
         maria_damage("drop user root@localhost", "mysql")(box, restored, manifest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(questions, "NAMED", 10_000)
+        patch.setattr(compared, "NAMED", 10_000)
         done = centre.damaged_test(damage)
     assert done.verdict is Verdict.FAIL
     found = {c.name: c for c in done.checks if c.kind == "integrity"}

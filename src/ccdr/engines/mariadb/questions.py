@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, Verdict
+from ccdr.model import CheckResult
 
-NAMED = 6
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
 _ROW = re.compile(r"<row>(.*?)</row>", re.DOTALL)
 _FIELD = re.compile(r'<field name="[^"]*"(?: xsi:nil="true" />|>(?P<value>.*?)</field>)', re.DOTALL)
@@ -107,7 +107,14 @@ def check_tables(box: Place, login: Login, database: str, tables: Mapping[str, o
     note = f", {cannot} of an engine that has no such check" if cannot else ""
     wrong = [f"{t} is not well" for t in bad] + [f"{t} was not checked" for t in unseen]
     detail = "\n".join("\t".join(row) for row in told if not _is_well(row))
-    return _result(name, wrong, f"{len(tables)} tables without a finding", f"{len(tables)} tables{note}", detail)
+    return judged(
+        name,
+        wrong,
+        f"{len(tables)} tables without a finding",
+        f"{len(tables)} tables{note}",
+        kind="integrity",
+        detail=detail,
+    )
 
 
 def _is_well(row: list[str]) -> bool:
@@ -121,7 +128,7 @@ def _definers(box: Place, login: Login, inventory: Inventory) -> CheckResult:
     wrong = [f"{name} is of {definers[name]}, who does not exist" for name in orphaned if name not in before]
     count = len(definers)
     note = f"; {len(before)} of them had none at the source either" if before else ""
-    return _result("definers exist", wrong, f"{count} definers", f"{count} definers{note}")
+    return judged("definers exist", wrong, f"{count} definers", f"{count} definers{note}", kind="integrity")
 
 
 def _auto_increments(box: Place, login: Login, database: str) -> CheckResult:
@@ -144,21 +151,15 @@ def _auto_increments(box: Place, login: Login, database: str) -> CheckResult:
     )
     told = answers(box, login, asked, "asking for the newest numbers") if listed else []
     wrong = [f"{t} would give a number twice" for t, is_behind in told if is_behind]
-    return _result("auto-increments are ahead", wrong, f"{len(listed)} ahead of every row", f"{len(listed)}, all ahead")
+    return judged(
+        "auto-increments are ahead",
+        wrong,
+        f"{len(listed)} ahead of every row",
+        f"{len(listed)}, all ahead",
+        kind="integrity",
+    )
 
 
 def _ended(sql: str) -> str:
     """With a semicolon on a line of its own: its last line may be a comment."""
     return f"{sql.rstrip().rstrip(';')}\n;\n"
-
-
-def _result(name: str, wrong: list[str], expected: str, actual: str, detail: str | None = None) -> CheckResult:
-    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    return CheckResult(
-        kind="integrity",
-        name=name,
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=expected,
-        actual="; ".join(wrong[:NAMED]) + more if wrong else actual,
-        detail=detail or None,
-    )

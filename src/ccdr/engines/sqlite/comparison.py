@@ -11,12 +11,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ccdr.engines.compared import named
 from ccdr.engines.sqlite.programs import Answer
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, Manifest, Verdict
 
-NAMED = 6  # how many differences a result names
 READABLE = 0o444  # what a sandbox's user is given to look at a file
 
 
@@ -96,7 +96,7 @@ def _tables(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckRe
         "tables",
         not wrong,
         f"{len(before)} tables, {_rows(before)} rows",
-        _named(wrong) if wrong else f"{len(after)} tables, {_rows(after)} rows, equal by SHA-256",
+        named(wrong) if wrong else f"{len(after)} tables, {_rows(after)} rows, equal by SHA-256",
     )
 
 
@@ -114,13 +114,8 @@ def _definitions(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Ch
         wrong.append("definitions differ" + (f" ({', '.join(more)})" if more else ""))
     objects = ", ".join(f"{count} {kind}" for kind, count in captured["objects"].items())
     return _result(
-        "definitions and settings", not wrong, objects, _named(wrong) if wrong else f"{objects}, equal by SHA-256"
+        "definitions and settings", not wrong, objects, named(wrong) if wrong else f"{objects}, equal by SHA-256"
     )
-
-
-def _named(wrong: list[str]) -> str:
-    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    return "; ".join(wrong[:NAMED]) + more
 
 
 # --- what is wrong with it, however faithful ------------------------------------------------------------------
@@ -133,7 +128,7 @@ def faults_of_the_source(contents: Mapping[str, Any]) -> list[str]:
     if broken := references["broken"]:
         found.append(f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty")
     if unchecked := references["unchecked"]:
-        found.append(f"in the source, foreign keys cannot be checked: {_named(_pairs(unchecked))}")
+        found.append(f"in the source, foreign keys cannot be checked: {named(_pairs(unchecked))}")
     if behind := sequences["behind"]:
         found.append(f"in the source, {_forgotten(behind)}")
     if spent := sequences["spent"]:
@@ -146,18 +141,18 @@ def _pairs(found: Mapping[str, object]) -> list[str]:
 
 
 def _lead_nowhere(broken: Mapping[str, int]) -> str:
-    return f"{sum(broken.values())} foreign keys lead nowhere ({_named(_pairs(broken))})"
+    return f"{sum(broken.values())} foreign keys lead nowhere ({named(_pairs(broken))})"
 
 
 def _forgotten(tables: list[str]) -> str:
     return (
-        f"AUTOINCREMENT of {_named(tables)} is behind the rows, so that an id may be given twice: set `seq` in"
+        f"AUTOINCREMENT of {named(tables)} is behind the rows, so that an id may be given twice: set `seq` in"
         " sqlite_sequence to the largest id that there ever was"
     )
 
 
 def _spent(tables: list[str]) -> str:
-    return f"AUTOINCREMENT of {_named(tables)} has come to the last id, so that the next insert fails"
+    return f"AUTOINCREMENT of {named(tables)} has come to the last id, so that the next insert fails"
 
 
 def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
@@ -192,10 +187,10 @@ def _references(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Che
     lost = sorted(restored["unchecked"].keys() - captured["unchecked"].keys())
     if new or lost:
         said = [f"{count} lead nowhere, {before.get(key, 0)} did when captured: {key}" for key, count in new.items()]
-        actual = _named([*said, *(f"{name}: cannot be checked" for name in lost)])
+        actual = named([*said, *(f"{name}: cannot be checked" for name in lost)])
     elif after or restored["unchecked"]:
         told = [_lead_nowhere(after)] if after else []
-        told += [f"not checked: {_named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
+        told += [f"not checked: {named(sorted(restored['unchecked']))}"] if restored["unchecked"] else []
         actual = f"{'; '.join(told)}; as in the source when it was captured"
     else:
         actual = "none leads nowhere"

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ccdr.engines.compared import equal, judged
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
 from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Verdict
+from ccdr.model import CheckResult, FileDigest
 
-NAMED = 6  # how many differences a result names
 # What a script begins with: the client's and the server's version, and their host.
 _HEAD = re.compile(r"^(-- (MariaDB|MySQL) dump |-- Host: |-- Server version|/\*M!999999|-- -----)[^\n]*\n", re.M)
 _HEAD_LINES = 12
@@ -63,15 +63,19 @@ def compare(bench: Bench, login: Login, jobs: int) -> Iterator[CheckResult]:
         box.run(argv, watch=again, what="dumping views again")
     yield _definitions(bench.restored, again)
     yield _auto_increments(bench.restored, again)
-    yield _result("triggers, routines, events, views, sequences", inventory.objects, objects.named)
-    yield _result("definers", inventory.definers, objects.definers)
+    yield equal(
+        "triggers, routines, events, views, sequences", inventory.objects, objects.named, len(inventory.objects)
+    )
+    yield equal("definers", inventory.definers, objects.definers, len(inventory.definers))
     facts = facts_of(box, login, inventory.database)
     kept = ("charset", "collation", "comment")
-    yield _result("the database itself", {k: inventory.facts[k] for k in kept}, {k: facts[k] for k in kept})
+    yield equal("the database itself", {k: inventory.facts[k] for k in kept}, {k: facts[k] for k in kept}, len(kept))
     yield _accounts(bench, login, inventory)
     same = [name for name in SETTINGS if name in inventory.settings]
     now: Mapping[str, str] = facts["settings"]
-    yield _result("server settings", {k: inventory.settings[k] for k in same}, {k: now.get(k, "") for k in same})
+    yield equal(
+        "server settings", {k: inventory.settings[k] for k in same}, {k: now.get(k, "") for k in same}, len(same)
+    )
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -135,15 +139,9 @@ def _rows(bench: Bench, after: Mapping[str, tuple[int, FileDigest, str]], again:
     note = f", {reordered} in another order or form" if reordered else ""
     rounded = Inventory(bench.manifest.contents).facts["rounded"]
     note += f"; {len(rounded)} FLOAT columns to six digits, as dumped" if rounded else ""
-    return CheckResult(
-        kind="identical",
-        name="tables",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{len(claimed)} tables, {expected} rows",
-        actual=_named(wrong)
-        if wrong
-        else f"{len(after)} tables, {sum(r for r, _, _ in after.values())} rows, equal by SHA-256{note}",
-    )
+    rows = sum(r for r, _, _ in after.values())
+    as_before = f"{len(after)} tables, {rows} rows, equal by SHA-256{note}"
+    return judged("tables", wrong, f"{len(claimed)} tables, {expected} rows", as_before)
 
 
 def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
@@ -165,7 +163,7 @@ def _captured_files(bench: Bench) -> CheckResult:
     present = [n for n in small if (bench.restored / n).is_file()]
     found = bench.digest(bench.restored, present)
     captured = {n: bench.manifest.files[n].sha256 for n in small}
-    return _result("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()})
+    return equal("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()}, len(captured))
 
 
 def _definitions(restored: Path, again: Path) -> CheckResult:
@@ -173,12 +171,11 @@ def _definitions(restored: Path, again: Path) -> CheckResult:
     after = sum((_parts(again / name) for name in (files.TABLES, files.CODE, files.VIEWS)), Counter())
     wrong = [f"missing: {title}" for title, _ in before - after]
     wrong += [f"not in the backup: {title}" for title, _ in after - before]
-    return CheckResult(
-        kind="identical",
-        name="definitions",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{before.total()} parts of {files.TABLES}, {files.CODE}, {files.VIEWS}",
-        actual=_named(sorted(set(wrong))) if wrong else f"{after.total()} parts, equal",
+    return judged(
+        "definitions",
+        sorted(set(wrong)),
+        f"{before.total()} parts of {files.TABLES}, {files.CODE}, {files.VIEWS}",
+        f"{after.total()} parts, equal",
     )
 
 
@@ -204,13 +201,7 @@ def _auto_increments(restored: Path, again: Path) -> CheckResult:
     """None is set back. One may be further: where the source's was behind its own rows, a load puts that right."""
     before, after = _next_numbers(restored / files.TABLES), _next_numbers(again / files.TABLES)
     wrong = [f"{t}: {n} captured, {after.get(t, 1)} restored" for t, n in before.items() if after.get(t, 1) < n]
-    return CheckResult(
-        kind="identical",
-        name="auto-increments",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{len(before)} as captured, or further",
-        actual=_named(wrong) if wrong else f"{len(before)}, none set back",
-    )
+    return judged("auto-increments", wrong, f"{len(before)} as captured, or further", f"{len(before)}, none set back")
 
 
 def _next_numbers(path: Path) -> dict[str, int]:
@@ -230,26 +221,10 @@ def _accounts(bench: Bench, login: Login, inventory: Inventory) -> CheckResult:
         Counter(accounts.loadable(found, inventory.database, inventory.names)) for found in (captured, there)
     )
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
-    return CheckResult(
-        kind="identical",
-        name="users and grants",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{before.total()} statements",
-        actual=f"differs: {_named(wrong)}" if wrong else f"{after.total()} statements, equal",
+    return judged(
+        "users and grants",
+        wrong,
+        f"{before.total()} statements",
+        f"{after.total()} statements, equal",
+        lead="differs: ",
     )
-
-
-def _result(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> CheckResult:
-    wrong = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    return CheckResult(
-        kind="identical",
-        name=name,
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{len(before)} as captured",
-        actual=f"differs: {_named(wrong)}" if wrong else f"{len(before)}, equal",
-    )
-
-
-def _named(items: list[str]) -> str:
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return "; ".join(items[:NAMED]) + more

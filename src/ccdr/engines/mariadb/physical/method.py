@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.compared import judged
 from ccdr.engines.mariadb import questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name
@@ -19,14 +20,13 @@ from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
-from ccdr.model import CheckResult, Look, Manifest, Verdict
+from ccdr.model import CheckResult, Look, Manifest
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
 
 HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the copy is
 DATA, CONF, INIT, VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
-NAMED = 6
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
 # Where the files are ours already, the server runs on them. Else they are copied, once.
@@ -169,7 +169,9 @@ class Physical:
         box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
         verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
         count = f"{len(bench.manifest.files)} files"
-        yield _result("files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256")
+        yield judged(
+            "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
+        )
         if bench.recovered:
             return  # by a log that may hold other tables
         there = objects_of(box, server.LOGIN, inventory.database)
@@ -178,7 +180,9 @@ class Physical:
         wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
         count = f"{len(inventory.tables)} tables, {len(inventory.objects)} other objects"
-        yield _result(f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there")
+        yield judged(
+            f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there", lead="differs: "
+        )
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         """Of the backup itself: these are the source's own pages and indexes."""
@@ -204,14 +208,3 @@ def _laid_out(path: Path) -> dict[str, str]:
         raise BackupBad(f"the copy lacks what mariadb-backup noted of it: {error.strerror}") from None
     found = dict(line.split("=", 1) for line in lines if "=" in line)
     return {name: found[name] for name in KEPT if name in found}
-
-
-def _result(name: str, wrong: list[str], expected: str, actual: str) -> CheckResult:
-    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    return CheckResult(
-        kind="identical",
-        name=name,
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=expected,
-        actual=f"differs: {'; '.join(wrong[:NAMED])}{more}" if wrong else actual,
-    )

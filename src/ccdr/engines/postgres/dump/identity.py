@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from ccdr.engines.compared import equal, judged, named
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model import CheckResult, FileDigest, Manifest
 
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
@@ -44,7 +45,6 @@ _ON_DATABASE = (
     rf"^((?:ALTER DATABASE|COMMENT ON DATABASE|ALTER ROLE {_IDENT} IN DATABASE|(?:GRANT|REVOKE) [A-Z ,]+ ON DATABASE|"
     rf"SECURITY LABEL FOR {_IDENT} ON DATABASE) )"
 )
-NAMED = 6  # how many differences a result names
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     files_again = bench.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
     yield _captured_files(bench)
     yield _tables(bench, tables(toc, captured), tables(toc_again, files_again), dump, again)
-    yield _result("large objects", blobs(captured), blobs(files_again), len(blobs(captured)))
+    yield equal("large objects", blobs(captured), blobs(files_again), len(blobs(captured)))
     for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
         before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
-        yield _result(name, before, after, before.total())
+        yield equal(name, before, after, before.total())
     yield _objects(bench, env, dump, again, working)
     if working is None:
         yield _roles(bench, env)
@@ -183,7 +183,7 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
         yield _roles_there(bench.manifest.contents, said)
     keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
     of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
-    compared = _result("database settings, and what a dump leaves out", of_source, restored, len(keys))
+    compared = equal("database settings, and what a dump leaves out", of_source, restored, len(keys))
     versions = _versions(bench.manifest.contents["extensions"], said["extensions"])
     yield replace(compared, actual=compared.actual + versions)
 
@@ -211,12 +211,8 @@ def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     before = Counter(line for line in _stable(captured).split("\n") if line)
     after = Counter(line for line in _stable(restored).split("\n") if line)
     wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
-    return CheckResult(
-        kind="identical",
-        name="roles",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{before.total()} statements",
-        actual=f"differs: {_named(wrong)}" if wrong else f"{after.total()} statements, equal",
+    return judged(
+        "roles", wrong, f"{before.total()} statements", f"{after.total()} statements, equal", lead="differs: "
     )
 
 
@@ -225,14 +221,8 @@ def _roles_there(captured: Mapping[str, object], there: Mapping[str, object]) ->
     before, after = cast("dict[str, object]", captured["roles"]), cast("dict[str, object]", there["roles"])
     missing = sorted(before.keys() - after.keys())
     other = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
-    note = f"; attributes of the server's own, left as they are: {_named(other)}" if other else ""
-    return CheckResult(
-        kind="identical",
-        name="roles",
-        status=Verdict.FAIL if missing else Verdict.PASS,
-        expected=f"{len(before)} roles",
-        actual=f"missing: {_named(missing)}" if missing else f"{len(before)} roles{note}",
-    )
+    note = f"; attributes of the server's own, left as they are: {named(other)}" if other else ""
+    return judged("roles", missing, f"{len(before)} roles", f"{len(before)} roles{note}", lead="missing: ")
 
 
 def _captured_files(bench: Bench) -> CheckResult:
@@ -242,7 +232,7 @@ def _captured_files(bench: Bench) -> CheckResult:
     present = [n for n in small if (bench.restored / n).is_file()]
     found = bench.digest(bench.restored, present)
     captured = {n: bench.manifest.files[n].sha256 for n in small}
-    return _result("table of contents and roles", captured, {n: d.sha256 for n, d in found.items()}, len(small))
+    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in found.items()}, len(small))
 
 
 def _tables(
@@ -267,12 +257,11 @@ def _tables(
                 wrong.append(f"{key}: {old.rows} rows captured, {new.rows} restored, contents differ")
     rows = sum(t.rows for t in after.values())
     note = f", {reordered} in another row order" if reordered else ""
-    return CheckResult(
-        kind="identical",
-        name="tables",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{len(claimed)} tables, {sum(r for r, _ in claimed.values())} rows",
-        actual=_named(wrong) if wrong else f"{len(after)} tables, {rows} rows, equal by SHA-256{note}",
+    return judged(
+        "tables",
+        wrong,
+        f"{len(claimed)} tables, {sum(r for r, _ in claimed.values())} rows",
+        f"{len(after)} tables, {rows} rows, equal by SHA-256{note}",
     )
 
 
@@ -310,12 +299,11 @@ def _objects(bench: Bench, env: Mapping[str, str], dump: Path, again: Path, work
         new = schema(box, again, whole=False).statements()
         note = f", {reprinted} of them printed otherwise by PostgreSQL after a load"
     wrong = [f"missing: {_title(s)}" for s in old - new] + [f"not in the backup: {_title(s)}" for s in new - old]
-    return CheckResult(
-        kind="identical",
-        name="objects (definitions, owners, grants, comments)",
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{old.total()} definitions",
-        actual=_named(sorted(set(wrong))) if wrong else f"{new.total()} definitions, equal{note}",
+    return judged(
+        "objects (definitions, owners, grants, comments)",
+        sorted(set(wrong)),
+        f"{old.total()} definitions",
+        f"{new.total()} definitions, equal{note}",
     )
 
 
@@ -403,19 +391,3 @@ def _type(statement: str) -> str:
 def _title(statement: str) -> str:
     match = _HEADER.search(statement)
     return f"{match['type']} {match['schema']}.{match['name']}" if match else "preamble"
-
-
-def _result(name: str, before: Mapping[str, object], after: Mapping[str, object], count: int) -> CheckResult:
-    wrong = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    return CheckResult(
-        kind="identical",
-        name=name,
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=f"{count} as captured",
-        actual=f"differs: {_named(wrong)}" if wrong else f"{count}, equal",
-    )
-
-
-def _named(items: list[str]) -> str:
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return "; ".join(items[:NAMED]) + more

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccdr.engines.compared import judged, named
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
@@ -17,7 +18,6 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, Verdict
 
-NAMED = 6  # differences that a result names
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
 
 
@@ -26,7 +26,9 @@ def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
     contents: Mapping[str, Any] = bench.manifest.contents
     verified = bench.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
     count = f"{contents['files']} files and {len(bench.manifest.files)} beside them"
-    yield _result("files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256")
+    yield judged(
+        "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
+    )
     with _image_to_blame():
         yield _server(bench, env)
         if bench.recovered:
@@ -59,7 +61,7 @@ def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     if int(timeline) < contents["timeline"]:  # one that replays more of the log may begin a new one
         wrong.append(f"its timeline is {timeline}")
     expected = f"identifier {contents['system_identifier']}, timeline {contents['timeline']}"
-    return _result("server", wrong, expected, f"identifier {identifier}, timeline {timeline}")
+    return judged("server", wrong, expected, f"identifier {identifier}, timeline {timeline}", joint=", ")
 
 
 def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
@@ -72,8 +74,8 @@ def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapp
     rows = sum(int(digest.split()[0]) for digest in captured.values())
     expected = f"{len(captured)} catalogues, {rows} rows"
     changed = sorted(found.keys() - captured.keys())
-    note = f"; not compared, changed meanwhile or not to be read: {_named(changed)}" if changed else ""
-    return _result(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}")
+    note = f"; not compared, changed meanwhile or not to be read: {named(changed, ', ')}" if changed else ""
+    return judged(f"definitions in {name}", wrong, expected, f"{expected}, equal by SHA-256{note}", joint=", ")
 
 
 def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str], jobs: int) -> Iterator[CheckResult]:
@@ -103,18 +105,3 @@ def integrity(bench: Bench, env: Mapping[str, str], settings: Mapping[str, str],
                     hint="name an image with the source's C library and ICU (`image:`)",
                 )
     yield questions.amcheck_result("pg_amcheck --all --heapallindexed", found, note)
-
-
-def _result(name: str, wrong: list[str], expected: str, actual: str) -> CheckResult:
-    return CheckResult(
-        kind="identical",
-        name=name,
-        status=Verdict.FAIL if wrong else Verdict.PASS,
-        expected=expected,
-        actual=_named(wrong) if wrong else actual,
-    )
-
-
-def _named(items: list[str]) -> str:
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + more
