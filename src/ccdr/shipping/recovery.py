@@ -17,11 +17,10 @@ from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, LOG, Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
 from ccdr.shipping.standing import read_standing
 from ccdr.storage.restic import Restic
 
-OPEN = ".open"
 AT_ONCE = 2  # batches that are fetched side by side
 LATEST = "latest"
 

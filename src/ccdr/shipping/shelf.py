@@ -22,6 +22,7 @@ from ccdr.services import Job, Services
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
+OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
 
 

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -23,7 +23,7 @@ from ccdr.interrupts import tick
 from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, Gap, log_of, log_repository, shelf_of, tags
+from ccdr.shipping.shelf import INDEX, OPEN, Gap, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
 from ccdr.state import Run, remove_tree, write_durably
 from ccdr.storage.restic import Restic
@@ -123,9 +123,6 @@ class _Shipping:
 
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
-        if not self._standing.point:
-            with contextlib.suppress(RepositoryMissing):
-                self._repo.probe()
         shelf = shelf_of(self._job, self._repo)
         if shelf.newest is None:
             with contextlib.suppress(CommandFailed):
@@ -217,7 +214,7 @@ class _Shipping:
                 return self._log.needed_from(manifest)
         return None
 
-    def _until(self, due: float, receiver: Session, beat: object) -> None:
+    def _until(self, due: float, receiver: Session, beat: Callable[[], None]) -> None:
         """Wait, the heart beating, the receiver looked at."""
         every = self._settings.canary.every if self._settings.canary else None
         clock = self._services.clock
@@ -227,7 +224,6 @@ class _Shipping:
             if (ended := receiver.ended()) is not None:
                 raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
             if every is not None and now - beaten >= every:
-                assert callable(beat)
                 beat()
                 beaten = now
 
@@ -346,14 +342,14 @@ class _Shipping:
         return whole, opened[-1] if opened else None, until is not None
 
     def _link(self, segment: Segment) -> None:
-        name = segment.name if segment.whole else f"{segment.name}.open"
+        name = segment.name if segment.whole else f"{segment.name}{OPEN}"
         source, target = self._spool / segment.file, self._batch / name
         with contextlib.suppress(FileNotFoundError):  # renamed since: the next look finds it
             if not target.exists() or target.stat().st_ino != source.stat().st_ino:
                 target.unlink(missing_ok=True)
                 os.link(source, target)
             if segment.whole:
-                (self._batch / f"{segment.name}.open").unlink(missing_ok=True)
+                (self._batch / f"{segment.name}{OPEN}").unlink(missing_ok=True)
 
     def _in_chain(self, segment: Segment) -> None:
         """A segment that does not come right after the last whole one: what lies between is lost for ever."""

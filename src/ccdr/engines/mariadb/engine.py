@@ -1,20 +1,16 @@
-"""MariaDB: what a plan says of it, and which of its methods is asked.
-
-The plan's method captures. What was captured is restored by the method that its manifest names: plans change, and
-older snapshots still have to come back.
-"""
+"""MariaDB: what a plan says of it, and which of its methods is asked."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig, LogShipping, tables_and_rows
-from ccdr.engines.mariadb import questions, recovery
+from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
@@ -23,22 +19,17 @@ from ccdr.engines.mariadb.dump.capture import client_version
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.mariadb.physical import Physical
-from ccdr.errors import TestBroken, UsageProblem
+from ccdr.engines.methods import MethodsConfig
+from ccdr.errors import UsageProblem
 from ccdr.interfaces import (
-    Bench,
-    Capture,
     ClientNeed,
     Place,
-    Reached,
-    SandboxNeeds,
     ServerTarget,
     ShippedLog,
     Source,
     SourceFacts,
-    Target,
-    Tools,
 )
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import Look, Manifest
 from ccdr.schema import Name, Text, WithPassword
 
 SUPPORTED = ("11.8", "11.4", "10.11")  # series that are maintained; any of their clients can ask a server its version
@@ -55,7 +46,7 @@ def images(major: str) -> tuple[str, ...]:
     return (f"mariadb:{major}", f"ccdr-sandbox/mariadb:{major}")
 
 
-class MariaDB(EngineConfig):
+class MariaDB(MethodsConfig[Method]):
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
@@ -82,16 +73,8 @@ class MariaDB(EngineConfig):
             raise ValueError("has log_shipping with a dump of one database, and the log is of the whole server")
         return self
 
-    def _captures(self) -> Method:
-        return METHODS[self.method](self)
-
-    def _captured(self, manifest: Manifest) -> Method:
-        if manifest.method not in METHODS:
-            raise TestBroken(
-                f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
-                hint="restore it with the ccdr that took it, or a newer one",
-            )
-        return METHODS[manifest.method](self)
+    def _methods(self) -> Mapping[str, Callable[[Any], Method]]:
+        return METHODS
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
@@ -131,43 +114,10 @@ class MariaDB(EngineConfig):
         version = client_version(place)
         return major_of(version) if version else None
 
-    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
-        return self._captures().capture(source, into, tools)
-
-    @property
-    def source_name(self) -> str:
-        return self._captures().source_name
-
-    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return ()
-
     def log(self, slot: str) -> ShippedLog | None:
         return Binlog(self.connection, self.log_shipping, slot) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
-
-    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
-        return self._captured(manifest).sandbox(manifest)
-
-    def start(self, box: Place, manifest: Manifest) -> str:
-        return self._captured(manifest).start(box, manifest)
-
-    def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        if manifest.method == "physical":
-            return {"files": int(str(manifest.contents["file_count"]))}
-        return tables_and_rows(manifest)
-
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        self._captured(manifest).load(box, restored, manifest)
-
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
-        method = self._captured(manifest)
-        if not isinstance(method, Physical):
-            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
-        return method.recover(box, restored, log, manifest, target)
-
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
-        return recovery.by_hand(log, manifest, target)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)
@@ -177,12 +127,6 @@ class MariaDB(EngineConfig):
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
-
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).identical(bench)
-
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).integrity(bench)
 
     # --- a real server --------------------------------------------------------------------------------
 

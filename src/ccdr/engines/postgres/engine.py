@@ -1,19 +1,16 @@
-"""PostgreSQL: what a plan says of it, and which of its methods is asked.
-
-The plan's method captures. What was captured is restored by the method that its manifest names: plans change, and
-older snapshots still have to come back.
-"""
+"""PostgreSQL: what a plan says of it, and which of its methods is asked."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.base import EngineConfig, LogShipping, tables_and_rows
+from ccdr.engines.base import LogShipping
+from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
@@ -21,24 +18,16 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.physical import Physical
 from ccdr.engines.postgres.wal import Wal, slot_name
-from ccdr.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.errors import CommandFailed
 from ccdr.interfaces import (
-    Bench,
-    Capture,
     ClientNeed,
     Place,
-    Reached,
-    SandboxNeeds,
     ServerTarget,
     ShippedLog,
     Source,
     SourceFacts,
-    Tools,
 )
-from ccdr.interfaces import (
-    Target as RecoveryTarget,
-)
-from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.model import FileDigest, Look, Manifest
 from ccdr.schema import Name, Size, Text, WithPassword
 
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
@@ -54,7 +43,7 @@ def images(major: str) -> tuple[str, ...]:
     return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}")
 
 
-class Postgres(EngineConfig):
+class Postgres(MethodsConfig[Method]):
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
@@ -87,16 +76,8 @@ class Postgres(EngineConfig):
             raise ValueError("has log_shipping with a dump, which is no base that a log goes on from")
         return self
 
-    def _captures(self) -> Method:
-        return METHODS[self.method](self)
-
-    def _captured(self, manifest: Manifest) -> Method:
-        if manifest.method not in METHODS:
-            raise TestBroken(
-                f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
-                hint="restore it with the ccdr that took it, or a newer one",
-            )
-        return METHODS[manifest.method](self)
+    def _methods(self) -> Mapping[str, Callable[[Any], Method]]:
+        return METHODS
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
@@ -142,52 +123,16 @@ class Postgres(EngineConfig):
         match = re.search(r"\d[\d.]*", out.stdout) if out.code == 0 else None
         return major_of(match[0]) if match else None
 
-    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
-        return self._captures().capture(source, into, tools)
-
-    @property
-    def source_name(self) -> str:
-        return self._captures().source_name
-
-    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return ()
-
     def log(self, slot: str) -> ShippedLog | None:
         return Wal(self.connection, self.log_shipping, slot_name(slot)) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
-
-    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
-        return self._captured(manifest).sandbox(manifest)
-
-    def start(self, box: Place, manifest: Manifest) -> str:
-        return self._captured(manifest).start(box, manifest)
 
     def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
         return self._captured(manifest).listed(restored, manifest)
 
     def as_files(self, manifest: Manifest) -> str:
         return self._captured(manifest).as_files
-
-    def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        if manifest.method == "physical":
-            return {"files": int(str(manifest.contents["files"]))}
-        return tables_and_rows(manifest)
-
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        self._captured(manifest).load(box, restored, manifest)
-
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
-        method = self._captured(manifest)
-        if not isinstance(method, Physical):
-            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
-        return method.recover(box, restored, log, manifest, target)
-
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        method = self._captured(manifest)
-        if not isinstance(method, Physical):
-            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
-        return method.recoverable(restored, log, manifest, target)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored_env(manifest), sql)
@@ -198,12 +143,6 @@ class Postgres(EngineConfig):
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         encoding = Inventory(manifest.contents).encoding
         questions.export(box, self._captured(manifest).restored_env(manifest), encoding, sql, to)
-
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).identical(bench)
-
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return self._captured(bench.manifest).integrity(bench)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -1,49 +1,24 @@
-"""What the ways to capture a server differ in. `engine.py` holds a plan's configuration and asks the right one."""
+"""What the ways to capture a PostgreSQL server differ in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.engines import methods
+from ccdr.model import FileDigest, Manifest
 
 
-class Method(Protocol):
-    """One way to capture a server, and to bring back what it has captured. Its methods are those of `Engine`: what is
-    asked of the source is asked of the method that the plan names, what is asked of a snapshot of the one that its
-    manifest names."""
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """Of the client, as `ClientNeed` wants them."""
-
-    @property
-    def source_name(self) -> str: ...
-
+class Method(methods.Method, Protocol):
     @property
     def size_sql(self) -> str:
         """SQL for one number: the bytes that the source holds of what is captured."""
-
-    def rights(self, source: Source) -> Iterator[Look]: ...
-
-    def capture(self, source: Source, into: Path, tools: Tools) -> Capture: ...
-
-    def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
-
-    def start(self, box: Place, manifest: Manifest) -> str: ...
 
     def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]: ...
 
     @property
     def as_files(self) -> str: ...
 
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
-
     def restored_env(self, manifest: Manifest) -> Mapping[str, str]:
         """libpq's variables for the restored database, in the sandbox."""
-
-    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
-
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...

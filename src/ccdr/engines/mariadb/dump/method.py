@@ -3,17 +3,19 @@ tables load in parallel. What it does not hold (users, grants, the database's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.base import tables_and_rows
 from ccdr.engines.mariadb import accounts, questions, rights, server
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.dump import files, identity
 from ccdr.engines.mariadb.dump.capture import Dumper, require_capturable
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
+from ccdr.engines.methods import unloadable
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
 from ccdr.model import CheckResult, Look, Manifest
@@ -104,6 +106,9 @@ class Dump:
         )
         return version
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return tables_and_rows(manifest)
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         inventory, login = Inventory(manifest.contents), self.restored(manifest)
         for sql in (server.zone_sql(inventory.zone), *self.asset.prepare_sql):
@@ -120,16 +125,7 @@ class Dump:
         try:
             self._load(box, restored, inventory, login)
         except CommandFailed as error:
-            if error.stalled:
-                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            if lacks := server.LACKS.search(error.stderr):
-                raise TestBroken(
-                    f"the image lacks something that the backup needs: {lacks[0]}",
-                    hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
-                ) from None
-            raise BackupBad(
-                f"the backup does not load: {error}", hint="restore an older snapshot; find out what is missing in it"
-            ) from None
+            raise unloadable(error, server.LACKS) from None
 
     def _load(self, box: Place, restored: Path, inventory: Inventory, login: Login) -> None:
         """Triggers come after the rows, so that they do not act on them; views after the routines that they call."""

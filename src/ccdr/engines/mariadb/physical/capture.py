@@ -6,7 +6,6 @@ It reads the data directory itself, so it runs on the source's host. The rows of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -148,7 +147,3 @@ def _version(place: Place) -> str:
     said = place.run(["mariadb-backup", "--version"])
     found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
     return found[0] if found else "?"
-
-
-def programs() -> Sequence[str]:
-    return ("mariadb", "mariadb-backup")

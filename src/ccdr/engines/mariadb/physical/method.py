@@ -116,6 +116,9 @@ class Physical:
         """The server is the restored one: there is none before the load."""
         return server.fitting_version(box, Inventory(manifest.contents).version)
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return {"files": int(str(manifest.contents["file_count"]))}
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         sums = "".join(f"{digest.sha256}  {name}\n" for name, digest in manifest.files.items())
         try:
@@ -163,6 +166,10 @@ class Physical:
 
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN
+
+    @staticmethod
+    def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        return recovery.by_hand(log, manifest, target)
 
     def identical(self, bench: Bench) -> Iterator[CheckResult]:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.base import tables_and_rows
+from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import identity
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
-from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
@@ -105,6 +107,9 @@ class Dump:
     def as_files(self) -> str:
         return "the captured dump; it is loaded nowhere"
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return tables_and_rows(manifest)
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         inventory = Inventory(manifest.contents)
         self._image_has_extensions(box, inventory)
@@ -129,16 +134,7 @@ class Dump:
             for call in (first, then):
                 box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:
-            if error.stalled:
-                raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-            if lacks := questions.LACKS.search(error.stderr):
-                raise TestBroken(
-                    f"the image lacks something that the backup needs: {lacks[0]}",
-                    hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
-                ) from None
-            raise BackupBad(
-                f"the backup does not load: {error}", hint="restore an older snapshot; find out what is missing in it"
-            ) from None
+            raise unloadable(error, questions.LACKS) from None
 
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:

@@ -88,6 +88,9 @@ class Physical:
     def as_files(self) -> str:
         return f"the server's data directory ({CLUSTER}/) and its tablespaces, ready to be started"
 
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return {"files": int(str(manifest.contents["files"]))}
+
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self.prepare(box, restored, manifest)
         try:

@@ -1,0 +1,135 @@
+"""Engines of servers that are captured in more than one way: each question goes to the way that it is for.
+
+The plan's method captures. What was captured is restored by the method that its manifest names: plans change, and
+older snapshots still have to come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from ccdr.engines.base import EngineConfig
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
+from ccdr.model import CheckResult, Look, Manifest
+
+
+class Method(Protocol):
+    """One way to capture a server, and to bring back what it has captured. Its methods are those of `Engine`."""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Of the client, as `ClientNeed` wants them."""
+
+    @property
+    def source_name(self) -> str: ...
+
+    def rights(self, source: Source) -> Iterator[Look]: ...
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture: ...
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
+
+    def start(self, box: Place, manifest: Manifest) -> str: ...
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]: ...
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]: ...
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]: ...
+
+
+@runtime_checkable
+class LogBase(Protocol):
+    """A method whose snapshots are bases that a shipped log goes on from."""
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached: ...
+
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str: ...
+
+
+M = TypeVar("M", bound=Method)
+
+
+class MethodsConfig(EngineConfig, Generic[M]):
+    """An engine names its methods and states `method`; where it needs more of a method than `Method` has, it says so
+    by a protocol of its own."""
+
+    def _methods(self) -> Mapping[str, Callable[[Any], M]]:
+        """By the name that plans and manifests have for it."""
+        raise NotImplementedError
+
+    def _captures(self) -> M:
+        return self._methods()[str(getattr(self, "method", "?"))](self)
+
+    def _captured(self, manifest: Manifest) -> M:
+        if manifest.method not in self._methods():
+            raise TestBroken(
+                f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
+                hint="restore it with the ccdr that took it, or a newer one",
+            )
+        return self._methods()[manifest.method](self)
+
+    def _base(self, manifest: Manifest) -> LogBase:
+        method = self._captured(manifest)
+        if not isinstance(method, LogBase):
+            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
+        return method
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    @property
+    def source_name(self) -> str:
+        return self._captures().source_name
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        return self._captures().capture(source, into, tools)
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return ()
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        return self._captured(manifest).sandbox(manifest)
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        return self._captured(manifest).start(box, manifest)
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return self._captured(manifest).holds(manifest)
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        self._captured(manifest).load(box, restored, manifest)
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        return self._base(manifest).recover(box, restored, log, manifest, target)
+
+    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
+        return self._base(manifest).recoverable(restored, log, manifest, target)
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        return self._captured(bench.manifest).identical(bench)
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        return self._captured(bench.manifest).integrity(bench)
+
+
+def unloadable(error: CommandFailed, lacks: re.Pattern[str]) -> CcdrError:
+    """Whose fault it is that a dump does not load: time's, the image's (where a server says what it `lacks`), or the
+    backup's own."""
+    if error.stalled:
+        return TestBroken(str(error), hint="give `limits: no_progress` more time")
+    if lacking := lacks.search(error.stderr):
+        return TestBroken(
+            f"the image lacks something that the backup needs: {lacking[0]}",
+            hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
+        )
+    return BackupBad(
+        f"the backup does not load: {error}", hint="restore an older snapshot; find out what is missing in it"
+    )
