@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.faults.test_shipping import CLOSE, INTERVAL, log_repo, recovered, ship_once, shipping, standing
 from tests.harness import Quiet, Ran, Site
-from tests.mariadb_source import MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
+from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
@@ -223,3 +223,36 @@ def test_a_copy_that_was_changed_is_a_failure_before_a_server_runs_on_it(
     monkeypatch.setattr(MariaDB, "load", harmed)
     done = restore_test(Job(shipped.loaded(), "crm"), "latest", shipped.services(), Quiet())
     assert done.verdict is Verdict.FAIL and "not what was captured" in str(done.reason)
+
+
+def test_a_table_of_any_database_that_is_not_well_is_a_failure(shipped: Site, source: MariaSource, data: Path) -> None:
+    """The whole server is captured, so all of it is read through, and not the database alone that the plan names."""
+    source.sql(
+        "create database ivr; use ivr;"
+        "create table menu (id int auto_increment primary key, said varchar(80), key (said)) engine = myisam;"
+        "insert into menu (said) select concat('press ', seq) from seq_1_to_500;"
+        "create table live (id int) engine = memory; insert into live values (1); flush tables"
+    )
+    shipped.backed_up()
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    (objects,) = [c for c in done.json["checks"] if c["name"] == "objects of crm"]
+    assert "1 MEMORY tables of the server come back empty" in objects["actual"]
+    harm = "head -c 2000 /dev/zero | tr '\\0' x | dd of=menu.MYI bs=1 seek=2048 conv=notrunc status=none"
+    argv = ["docker", "exec", "-w", f"{data / DATA}/ivr", source.container, "bash", "-ec", harm]
+    subprocess.run(argv, check=True, capture_output=True)
+    shipped.backed_up()
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    (check,) = [c for c in done.json["checks"] if c["name"] == "CHECK TABLE … EXTENDED"]
+    assert check["actual"] == "ivr.menu is not well"
+
+
+def test_a_table_of_an_engine_that_the_source_loads_by_its_own_options_is_no_failure(site: Site, data: Path) -> None:
+    with mariadb_server("--log-bin=binlog", "--plugin-load-add=ha_archive", data=data) as made:
+        made.sql(f"{SMALL} create database ivr; create table ivr.old (id int) engine = archive;")
+        made.sql("insert into ivr.old values (1)")
+        crm(site, made, "crm", whole_server(data), checks=CHECKS)
+        site.backed_up()
+        done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done

@@ -241,6 +241,11 @@ class Inventory:
         return cast("Mapping[str, str]", self.facts["settings"])
 
     @property
+    def libraries(self) -> list[str]:
+        """Of the plugins that a server loads beside its own."""
+        return sorted(set(self.facts["plugins"].values()))
+
+    @property
     def tables(self) -> Mapping[str, Mapping[str, Any]]:
         return cast("Mapping[str, Mapping[str, Any]]", self.facts["tables"])
 

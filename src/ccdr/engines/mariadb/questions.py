@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.errors import CommandFailed
+from ccdr.engines.mariadb.server import LACKS
+from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult
 
@@ -86,23 +87,30 @@ def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
     )
 
 
-def integrity(bench: Bench, login: Login) -> Iterator[CheckResult]:
-    """Every table read through by its engine, definers that exist, and auto-increments that are ahead. After a logical
-    restore it proves that what was loaded is readable throughout, where it was loaded."""
+def integrity(bench: Bench, login: Login, others: Iterable[tuple[str, str]] = ()) -> Iterator[CheckResult]:
+    """Every table read through by its engine, `others` too (database and name); definers that exist, and
+    auto-increments that are ahead. After a logical restore it proves that what was loaded is readable throughout, where
+    it was loaded."""
     inventory, box = Inventory(bench.manifest.contents), bench.sandbox
-    yield check_tables(box, login, inventory.database, inventory.tables)
+    tables = [*((inventory.database, name) for name in inventory.tables), *others]
+    yield check_tables(box, login, inventory.database, tables)
     yield _definers(box, login, inventory)
     yield _auto_increments(box, login, inventory.database)
 
 
-def check_tables(box: Place, login: Login, database: str, tables: Mapping[str, object]) -> CheckResult:
+def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple[str, str]]) -> CheckResult:
+    """Those of `database` are named without it."""
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
-    asked = "".join(f"CHECK TABLE {quote_name(database)}.{quote_name(t)} EXTENDED;\n" for t in tables)
+    asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
     # Table, Op, Msg_type, Msg_text; only the text may hold a tab.
     told = [line.split("\t", 3) for line in lines(box, login, asked, "CHECK TABLE")]
+    if lacks := next((found for row in told if (found := LACKS.search(row[-1]))), None):
+        raise TestBroken(
+            f"the image lacks something that a table needs: {lacks[0]}", hint="name an image that has it (`image:`)"
+        )
     bad = sorted({row[0].removeprefix(prefix) for row in told if not _is_well(row)})
     seen = {row[0].removeprefix(prefix) for row in told}
-    unseen = sorted(t for t in tables if t not in seen)
+    unseen = sorted({f"{where}.{t}".removeprefix(prefix) for where, t in tables} - seen)
     cannot = sum(row[3] == _CANNOT for row in told)
     note = f", {cannot} of an engine that has no such check" if cannot else ""
     wrong = [f"{t} is not well" for t in bad] + [f"{t} was not checked" for t in unseen]

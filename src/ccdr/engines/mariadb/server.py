@@ -75,15 +75,19 @@ def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str,
     return found | THROWAWAY if throwaway else found
 
 
+def configuration(options: Mapping[str, str], plugins: Iterable[str]) -> str:
+    """The server's option file; `plugins` are the libraries that it loads."""
+    lines = [option_line(name, value) for name, value in options.items()]
+    return "".join(["[mariadbd]\n", *lines, *(f"plugin_load_add={name}\n" for name in plugins)])
+
+
 def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str, *, named_zones: bool) -> None:
     """Have an empty server answer. `plugins` are the libraries that it loads, `named_zones` asks for time zones'
     names."""
-    lines = [option_line(name, value) for name, value in options.items()]
-    lines += [f"plugin_load_add={name}\n" for name in plugins]
     try:
         box.run(
             ["bash", "-c", _START, "start", "zones" if named_zones else ""],
-            stdin=f"[mariadbd]\n{''.join(lines)}",
+            stdin=configuration(options, plugins),
             what="mariadb-install-db and mariadbd",
         )
     except CommandFailed as error:

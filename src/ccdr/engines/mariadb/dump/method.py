@@ -100,7 +100,7 @@ class Dump:
         server.start(
             box,
             options | self.asset.server_settings,
-            sorted(set(inventory.facts["plugins"].values())),
+            inventory.libraries,
             version,
             named_zones=bool(inventory.facts["named_zones"]),
         )

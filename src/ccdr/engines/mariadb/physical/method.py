@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb import questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
-from ccdr.engines.mariadb.client import Login, quote_name
+from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
@@ -61,6 +61,9 @@ until echo 'SELECT 1' | mariadb --no-defaults --protocol=socket --socket={server
   sleep 0.05
 done
 """
+_TABLES = """SELECT JSON_ARRAY(table_schema, table_name, engine) FROM information_schema.tables
+WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+  AND table_schema NOT IN ('information_schema', 'performance_schema') ORDER BY 1;"""
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,9 @@ class Physical:
         options |= {**kept, "datadir": DATA, "tmpdir": "/tmp/ccdr-sorting", "init_file": INIT}  # noqa: S108
         options |= {"skip_slave_start": "1", "default_time_zone": inventory.zone, **self.asset.server_settings}
         del options["innodb_log_file_size"]  # the copy has its own
-        conf = "".join(server.option_line(name, value) for name, value in options.items())
+        conf = server.configuration(options, inventory.libraries)
         try:
-            box.run(["bash", "-c", _START], stdin=f"[mariadbd]\n{conf}", what="starting the restored server")
+            box.run(["bash", "-c", _START], stdin=conf, what="starting the restored server")
         except CommandFailed as error:
             said = server.last_words(box)
             if server.LACKS.search(said) or error.stalled:
@@ -187,13 +190,17 @@ class Physical:
         wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
         count = f"{len(inventory.tables)} tables, {len(inventory.objects)} other objects"
+        empty = sum(engine == "MEMORY" for _, _, engine in _server_tables(box))
+        note = f"; {empty} MEMORY tables of the server come back empty: their rows are in no file" if empty else ""
         yield judged(
-            f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there", lead="differs: "
+            f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there{note}", lead="differs: "
         )
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        """Of the backup itself: these are the source's own pages and indexes."""
-        return questions.integrity(bench, server.LOGIN)
+        """Of the backup itself: these are the source's own pages and indexes, of all its databases."""
+        database = Inventory(bench.manifest.contents).database
+        others = [(where, name) for where, name, _ in _server_tables(bench.sandbox) if where != database]
+        return questions.integrity(bench, server.LOGIN, others)
 
 
 def _tables(objects: Objects, database: str) -> Look:
@@ -205,6 +212,11 @@ def _tables(objects: Objects, database: str) -> Look:
         said = f"{len(memory)} tables of {database} are in memory alone: a copy of files lacks their rows"
         return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
     return Look.ok("tables", f"{len(objects.tables)} tables")
+
+
+def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:
+    """Database, name and engine of each table of the restored server, its own ones too."""
+    return [(*row,) for row in answers(box, server.LOGIN, _TABLES, "listing the server's tables")]
 
 
 def _laid_out(path: Path) -> dict[str, str]:
