@@ -226,7 +226,7 @@ def test_what_no_log_holds_cannot_be_reached(shipped: Site, source: Primary) -> 
     ship_once(shipped)
     for at in ("no-such-point", "2031-01-01T00:00:00Z", "2001-01-01T00:00:00Z"):
         done = recovered(shipped, at)
-        assert done.code == 2, (at, done)
+        assert done.code == 2, (at, str(done))
     assert shipped.records("restore_test.end")[-1]["verdict"] == "SKIPPED"
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.errors import BackupBad, CommandFailed, UsageProblem
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
 
 Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
@@ -59,18 +59,26 @@ def settings(log: str, target: Target, skew: float, last: str | None) -> dict[st
 
 @dataclass(frozen=True)
 class Server:
-    """The restored one, its base in place: `begin` has it begin; `data` is its directory in the sandbox, `said` gives
-    the end of its log, `env` is how it is reached."""
+    """The restored one, its base in place: `begin` has it begin (CommandFailed where it does not, and `judged` says
+    whose fault that is); `data` is its directory in the sandbox, `said` gives the end of its log, `env` is how it is
+    reached."""
 
     box: Place
     begin: Start
+    judged: Callable[[CommandFailed], CcdrError]
     data: str
     said: Callable[[], str]
     env: Mapping[str, str]
 
     def to(self, settings: Mapping[str, str]) -> bool:
-        """Has it reached the target? False where its log ends before."""
-        self.begin({**settings, "hot_standby": "off"})  # which would ask for as many connections as the source had
+        """Has it reached the target? False where its log ends before: little log has ended before the server was seen
+        to begin."""
+        try:
+            self.begin({**settings, "hot_standby": "off"})  # which would ask for as many connections as the source had
+        except CommandFailed as error:
+            if not error.stalled and _NOT_REACHED in self.said():
+                return False
+            raise self.judged(error) from None
         try:
             self.box.run(["sh", "-c", _WAIT, "wait", self.data], env=self.env, what="recovery")
         except CommandFailed as error:

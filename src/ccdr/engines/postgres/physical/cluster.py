@@ -48,9 +48,11 @@ sha256sum --check --quiet --strict -
 pg_verifybackup --quiet {PGDATA}
 echo verified > {VERIFIED}
 """
-# The settings come on standard input. $1: `recovery` where log beyond the backup's own is to be replayed.
+# The settings come on standard input. $1: `recovery` where log beyond the backup's own is to be replayed. What an
+# earlier start has said is not this one's.
 _START = f"""set -e
 cat > {CONF}
+: > {server.LOG}
 echo 'local all all trust' > {HBA}
 : > {IDENT}
 cd {PGDATA}

@@ -104,13 +104,13 @@ class Physical:
         self.prepare(box, restored, manifest)
 
         def begin(more: Mapping[str, str]) -> None:
-            try:
-                cluster.start(box, {**self.settings(manifest), **more}, recovering=True)
-            except CommandFailed as error:
-                raise cluster.judged(error, manifest) from None
+            cluster.start(box, {**self.settings(manifest), **more}, recovering=True)
+
+        def judged(error: CommandFailed) -> BackupBad | TestBroken:
+            return cluster.judged(error, manifest)
 
         env = self.restored_env(manifest)
-        restarted = recovery.Server(box, begin, cluster.PGDATA, lambda: server.last_words(box), env)
+        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, lambda: server.last_words(box), env)
         segments = [segment.name for segment in segments_in(log) if not segment.beside]
         reached = recovery.recover(restarted, box.path(log), segments, target, manifest.clock_skew_s or 0.0)
         try:
