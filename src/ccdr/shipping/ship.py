@@ -8,25 +8,23 @@ all up to there is durably in the spool is it stored. A segment leaves the spool
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
 from ccdr.history import LOGS, STOPPED
-from ccdr.interfaces import LogMark, Progress, Segment, Session, Source
+from ccdr.interfaces import LogMark, Progress, Session, Source
 from ccdr.interrupts import tick
 from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, OPEN, Gap, log_of, log_repository, shelf_of, tags
+from ccdr.shipping.filling import Filling, Held
+from ccdr.shipping.shelf import Gap, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
-from ccdr.state import Run, remove_tree, write_durably
-from ccdr.storage.restic import Restic
+from ccdr.state import Run
+from ccdr.storage.restic import Restic, Stored
 
 SHIP = "ship"  # the lock's verb
 REVIEW = 300.0  # seconds between two looks at what threatens the source
@@ -51,6 +49,13 @@ class _Tally:
     last: str | None = None
     gaps: list[Gap] = field(default_factory=list)
 
+    def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:
+        """One more snapshot, which added so many bytes to the repository."""
+        self.bytes += added
+        if held.whole:
+            self.first, self.last = self.first or held.whole[0], held.whole[-1]
+        self.points.append(((point - self.since).total_seconds(), (usable - self.since).total_seconds()))
+
     def body(self) -> dict[str, object]:
         return {
             "since": rfc3339(self.since),
@@ -61,11 +66,6 @@ class _Tally:
             "last": self.last,
             "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
         }
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """Names of segments count up; a longer one is a later one."""
-    return len(name), name
 
 
 def ship(job: Job, services: Services, progress: Progress, *, once: bool = False) -> None:
@@ -82,19 +82,12 @@ class _Shipping:
         self._settings, self._log = log_of(job)
         self._home = directory(services.state, job.plan, job.asset)
         self._spool = services.state.directory("shipping", job.plan, job.asset, "spool")
-        self._batch = services.state.directory("shipping", job.plan, job.asset, "batch")
+        self._batch = Filling(self._log, self._spool, self._home / "batch", services.digest, services.clock)
         self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
         self._server: str | None = None  # whose log is stored
-        self._name: str | None = None  # of the batch, once it has begun
-        self._began = services.clock.now()
-        self._digests: dict[str, dict[str, object]] = {}
-        self._last: str | None = None  # the newest whole segment that is in the chain
-        self._torn_at: str | None = None  # the segment behind the newest gap
-        self._closed: str | None = None  # the last segment of the batches before this one
-        self._stored: object = None  # the batch as it was last stored, to see whether anything is new
         self._tally = _Tally(services.clock.now())
 
     def carry_out(self, *, once: bool) -> None:
@@ -124,19 +117,15 @@ class _Shipping:
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
         shelf = shelf_of(self._job, self._repo)
-        if shelf.newest is None:
+        if (newest := shelf.newest) is None:
             with contextlib.suppress(CommandFailed):
                 self._ensure_repository()
-        remove_tree(self._batch)
-        self._batch.mkdir(mode=0o700)
+            return
         chain = shelf.contiguous(self._log)
-        if shelf.newest is not None:
-            newest = shelf.newest
-            self._server = newest.server
-            self._last = self._closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
-            since = chain[0].begins
-            self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
-            self._drop_stored()
+        self._server = newest.server
+        since = chain[0].begins
+        self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
+        self._batch.goes_on(newest, chain)
 
     def _ensure_repository(self) -> None:
         try:
@@ -145,12 +134,6 @@ class _Shipping:
             plan = self._services.repository(self._job.loaded, self._job.limits)
             plan.probe()  # never a log without the backups it belongs to: an unmounted path looks like none
             self._repo.init()
-
-    def _drop_stored(self) -> None:
-        """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
-        for segment in self._log.segments(self._spool):
-            if self._closed and segment.whole and not segment.beside and _rank(segment.name) < _rank(self._closed):
-                (self._spool / segment.file).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _source(self) -> Iterator[Source]:
@@ -169,7 +152,7 @@ class _Shipping:
         self._store(None)  # what an earlier receiver has left may be in the way of the next
         self._recognise(self._log.identity(source))
         self._look_at(source)
-        argv, env = self._log.receiver(source, self._spool, self._last, self._needed())
+        argv, env = self._log.receiver(source, self._spool, self._batch.last, self._needed())
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
@@ -253,49 +236,39 @@ class _Shipping:
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
-            whole, open_, torn = self._gather()
-            if mark is None or torn:  # what the mark says is only true of what lies behind the gap
+            held = self._gather()
+            if mark is None or held.torn:  # what the mark says is only true of what lies behind the gap
                 point, position = self._standing.point or point, self._standing.position or position
             else:
-                self._expect(position or "", whole, open_)
-            if position and not torn and not self._log.reaches(self._spool, position):
+                self._batch.expect(position or "", held)
+            if position and not held.torn and not self._log.reaches(self._spool, position):
                 return
-            seen = [(p.name, p.stat().st_mtime_ns) for p in sorted(self._batch.iterdir()) if p.name != INDEX]
-            if self._name is None or (mark is None and seen == self._stored):
+            seen = self._batch.seen()
+            if self._batch.name is None or (mark is None and seen == self._batch.stored):
                 return
-            self._write_index(whole, open_, point, position or "")
-            with self._reading():
-                told = (rfc3339(point), position or "", self._server)
-                labels = tags(self._job, self._run.id, self._name, whole, open_, *told)
-                stored = self._repo.backup([self._batch], tags=labels, linked=True)
+            stored = self._backed_up(self._batch.name, held, point, position or "")
             if stored.warning is None:
                 break
             if attempt == ATTEMPTS:
                 raise CommandFailed(["restic"], 3, stored.warning, what="storing the log")
-        self._stored = seen
+        self._batch.stored = seen
         now = self._services.clock.now()
-        self._tally.bytes += stored.added
-        if whole:
-            self._tally.first, self._tally.last = self._tally.first or whole[0], whole[-1]
-        since = self._tally.since
-        self._tally.points.append(((point - since).total_seconds(), (now - since).total_seconds()))
+        self._tally.stored(held, point, now, stored.added)
         self._set(point=point, position=position, usable=now, pending=(*self._standing.pending, Point(point, now)))
         if mark is not None:
             self._untroubled()
-        size = sum(path.stat().st_size for path in self._batch.iterdir())
-        if whole and (torn or size > CLOSE_BYTES or now - self._began > CLOSE_AFTER):
-            self._close(whole)
-        if torn:
+        if held.whole and (held.torn or self._batch.bytes > CLOSE_BYTES or now - self._batch.began > CLOSE_AFTER):
+            self._record(None)
+            self._batch.close(held)
+        if held.torn:
             self._store(mark)
 
-    def _expect(self, position: str, whole: list[str], open_: str | None) -> None:
-        """A source whose log was begun anew writes under names that were stored already: that would not be seen."""
-        mine = [name for name in (self._closed, *whole, open_) if name]
-        if not any(self._log.lies_in(position, name) for name in mine):
-            raise CcdrError(
-                f"the source's log stands at {position}, which lies in none of {', '.join(mine[-2:]) or 'no segment'}",
-                hint="was it begun anew there (RESET MASTER, another cluster)? then give the asset another name",
-            )
+    def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
+        self._batch.write_index(self._job, held, point, position)
+        told = (rfc3339(point), position, self._server)
+        labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
+        with self._reading():
+            return self._repo.backup([self._batch.directory], tags=labels, linked=True)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -314,85 +287,17 @@ class _Shipping:
                     return
             self._wait(LOOK)
 
-    def _gather(self) -> tuple[list[str], str | None, bool]:
-        """Link what the spool holds into the batch, under names that stay: a receiver renames its files while they
-        are read. Whole segments in order, the open one, and whether log is missing right behind them."""
-        segments = self._log.segments(self._spool)
-        mine = [s for s in segments if s.beside or self._closed is None or _rank(s.name) > _rank(self._closed)]
-        chain = [s for s in mine if not s.beside]
-        if self._name is not None and self._name not in [s.name for s in chain]:
-            self._empty_batch()  # the receiver had to begin behind it
-        until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if not self._log.follows(a.name, b.name)), None)
-        if until is not None:
-            mine = [s for s in mine if s.beside or s in chain[:until]]
-            chain = chain[:until]
-        if self._name is None and chain:
-            self._name, self._began = chain[0].name, self._services.clock.now()
-            if self._standing.since is None:
-                self._set(since=self._name)
-        for segment in mine:
-            self._link(segment)
-        whole = [s.name for s in chain if s.whole]
-        for segment in chain:
-            self._in_chain(segment)
-        new = [s.name for s in mine if s.whole and s.name not in self._digests]
-        for name, digest in self._services.digest(self._batch, new).items():
-            self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
-        opened = [s.name for s in chain if not s.whole]
-        return whole, opened[-1] if opened else None, until is not None
-
-    def _link(self, segment: Segment) -> None:
-        name = segment.name if segment.whole else f"{segment.name}{OPEN}"
-        source, target = self._spool / segment.file, self._batch / name
-        with contextlib.suppress(FileNotFoundError):  # renamed since: the next look finds it
-            if not target.exists() or target.stat().st_ino != source.stat().st_ino:
-                target.unlink(missing_ok=True)
-                os.link(source, target)
-            if segment.whole:
-                (self._batch / f"{segment.name}{OPEN}").unlink(missing_ok=True)
-
-    def _in_chain(self, segment: Segment) -> None:
-        """A segment that does not come right after the last whole one: what lies between is lost for ever."""
-        name, last = segment.name, self._last
-        if last is None or _rank(name) <= _rank(last):
-            self._last = (name if segment.whole else None) if last is None else last
-            return
-        if not self._log.follows(last, name) and name != self._torn_at:
-            self._torn_at = name
-            gap = Gap(last, name)
+    def _gather(self) -> Held:
+        """What the batch holds now; log that is missing is told, and recorded."""
+        held = self._batch.gather()
+        if self._standing.since is None and self._batch.name is not None:
+            self._set(since=self._batch.name)
+        for gap in held.gaps:
             self._tally.gaps.append(gap)
             said = f"log is missing between {gap.after} and {gap.before}: a new base backup is needed"
             self._progress.step(f"{self._job.asset}: {said}")
-            self._set(since=name, gap=said)
-        if segment.whole:
-            self._last = name
-
-    def _write_index(self, whole: list[str], open_: str | None, point: datetime, position: str) -> None:
-        body = {
-            "format": 1,
-            "plan": self._job.plan,
-            "asset": self._job.asset,
-            "engine": self._job.engine.engine_name,
-            "source": self._job.engine.source_name,
-            "point": rfc3339(point),
-            "position": position,
-            "segments": whole,
-            "open": open_,
-            "files": {name: self._digests[name] for name in sorted(self._digests) if (self._batch / name).exists()},
-        }
-        write_durably(self._batch / INDEX, json.dumps(body) + "\n")
-
-    def _close(self, whole: list[str]) -> None:
-        """The batch is confirmed: its whole segments leave the spool, and the next one begins."""
-        self._record(None)
-        self._closed = whole[-1]
-        self._drop_stored()
-        self._empty_batch()
-
-    def _empty_batch(self) -> None:
-        remove_tree(self._batch)
-        self._batch.mkdir(mode=0o700)
-        self._name, self._stored, self._digests = None, None, {}
+            self._set(since=gap.before, gap=said)
+        return held
 
     def _refuse_too_much(self) -> None:
         size = sum(path.stat().st_size for path in self._spool.iterdir())

@@ -1,0 +1,159 @@
+"""The batch that is being filled: what the spool holds, linked under names that stay, in order and without a gap."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from ccdr.errors import CcdrError
+from ccdr.interfaces import Clock, Digester, Segment, ShippedLog
+from ccdr.model import rfc3339
+from ccdr.services import Job
+from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap
+from ccdr.state import remove_tree, write_durably
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a batch holds: its `whole` segments in order, the `open` one. `torn`: log is missing right behind them.
+    `gaps` were not seen before."""
+
+    whole: list[str]
+    open: str | None
+    torn: bool
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass
+class Filling:
+    """`spool` is where a receiver writes, `directory` what is stored. A segment leaves the spool once its batch
+    is closed, its snapshot confirmed."""
+
+    log: ShippedLog
+    spool: Path
+    directory: Path
+    digest: Digester
+    clock: Clock
+    name: str | None = None  # of the segment that it began with, once it has begun
+    began: datetime = field(init=False)
+    last: str | None = None  # the newest whole segment that is in the chain
+    closed: str | None = None  # the last segment of the batches before this one
+    stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
+    _digests: dict[str, dict[str, object]] = field(default_factory=dict)
+    _torn_at: str | None = None  # the segment behind the newest gap
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.now()
+        self._empty()
+
+    def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
+        """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
+        self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+        self._drop_stored()
+
+    def gather(self) -> Held:
+        """Take in what the spool holds: a receiver renames its files while they are read."""
+        segments = self.log.segments(self.spool)
+        mine = [s for s in segments if s.beside or self.closed is None or _rank(s.name) > _rank(self.closed)]
+        chain = [s for s in mine if not s.beside]
+        if self.name is not None and self.name not in [s.name for s in chain]:
+            self._empty()  # the receiver had to begin behind it
+        until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if not self.log.follows(a.name, b.name)), None)
+        if until is not None:
+            mine = [s for s in mine if s.beside or s in chain[:until]]
+            chain = chain[:until]
+        if self.name is None and chain:
+            self.name, self.began = chain[0].name, self.clock.now()
+        for segment in mine:
+            self._link(segment)
+        gaps = tuple(gap for segment in chain if (gap := self._in_chain(segment)) is not None)
+        new = [s.name for s in mine if s.whole and s.name not in self._digests]
+        for name, digest in self.digest(self.directory, new).items():
+            self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
+        opened = [s.name for s in chain if not s.whole]
+        whole = [s.name for s in chain if s.whole]
+        return Held(whole, opened[-1] if opened else None, until is not None, gaps)
+
+    def expect(self, position: str, held: Held) -> None:
+        """A source whose log was begun anew writes under names that were stored already: that would not be seen."""
+        mine = [name for name in (self.closed, *held.whole, held.open) if name]
+        if not any(self.log.lies_in(position, name) for name in mine):
+            raise CcdrError(
+                f"the source's log stands at {position}, which lies in none of {', '.join(mine[-2:]) or 'no segment'}",
+                hint="was it begun anew there (RESET MASTER, another cluster)? then give the asset another name",
+            )
+
+    def seen(self) -> list[tuple[str, int]]:
+        """What is to be stored, to see whether anything is new."""
+        return [(p.name, p.stat().st_mtime_ns) for p in sorted(self.directory.iterdir()) if p.name != INDEX]
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.directory.iterdir())
+
+    def write_index(self, job: Job, held: Held, point: datetime, position: str) -> None:
+        body = {
+            "format": 1,
+            "plan": job.plan,
+            "asset": job.asset,
+            "engine": job.engine.engine_name,
+            "source": job.engine.source_name,
+            "point": rfc3339(point),
+            "position": position,
+            "segments": held.whole,
+            "open": held.open,
+            "files": {name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},
+        }
+        write_durably(self.directory / INDEX, json.dumps(body) + "\n")
+
+    def close(self, held: Held) -> None:
+        """It is confirmed: its whole segments leave the spool, and the next one begins."""
+        self.closed = held.whole[-1]
+        self._drop_stored()
+        self._empty()
+
+    def _drop_stored(self) -> None:
+        """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
+        for segment in self.log.segments(self.spool):
+            if self.closed and segment.whole and not segment.beside and _rank(segment.name) < _rank(self.closed):
+                (self.spool / segment.file).unlink(missing_ok=True)
+
+    def _link(self, segment: Segment) -> None:
+        name = segment.name if segment.whole else f"{segment.name}{OPEN}"
+        source, target = self.spool / segment.file, self.directory / name
+        with contextlib.suppress(FileNotFoundError):  # renamed since: the next look finds it
+            if not target.exists() or target.stat().st_ino != source.stat().st_ino:
+                target.unlink(missing_ok=True)
+                os.link(source, target)
+            if segment.whole:
+                (self.directory / f"{segment.name}{OPEN}").unlink(missing_ok=True)
+
+    def _in_chain(self, segment: Segment) -> Gap | None:
+        """A segment that does not come right after the last whole one: what lies between is lost for ever. None where
+        there is no gap, or it was told."""
+        name, last, gap = segment.name, self.last, None
+        if last is None or _rank(name) <= _rank(last):
+            self.last = (name if segment.whole else None) if last is None else last
+            return None
+        if not self.log.follows(last, name) and name != self._torn_at:
+            self._torn_at = name
+            gap = Gap(last, name)
+        if segment.whole:
+            self.last = name
+        return gap
+
+    def _empty(self) -> None:
+        remove_tree(self.directory)
+        self.directory.mkdir(mode=0o700)
+        self.name, self.stored, self._digests = None, None, {}
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Names of segments count up; a longer one is a later one."""
+    return len(name), name
