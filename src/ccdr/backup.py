@@ -16,6 +16,8 @@ from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, Repository
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339
+from ccdr.nearby import WORDS
+from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
@@ -52,6 +54,7 @@ class BackupResult:
     skew: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
+    beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
@@ -81,6 +84,7 @@ class BackupResult:
             "clock_skew_s": self.skew,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "tools": self.tools,
+            "beside_source": self.beside,
             "notes": self.notes,
             "findings": self.findings,
             "left_behind": self.left_behind,
@@ -217,7 +221,8 @@ class _Attempt:
             capture = job.engine.capture(source, self.into, tools)
         self._result.skew = capture.clock_skew_s
         self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-        self._result.notes += [*self._alone(), *capture.notes]
+        self._result.beside = job.beside
+        self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
         self._result.findings = capture.findings
         manifest = Manifest(
             plan=job.plan,
@@ -236,6 +241,16 @@ class _Attempt:
         text = manifest_text(manifest)
         (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
         return capture, text, manifest
+
+    def _hazards(self) -> Iterator[str]:
+        """What is not as it should be around the backup, and makes none of it bad."""
+        job = self._job
+        if self._result.beside is not None:
+            yield f"the repository lies {WORDS[self._result.beside]}"
+        for where, path in secret_files(job.loaded.plan):
+            ours = where[0] != "assets" or where[1] == job.asset
+            if ours and (mode := open_to_others(path)):
+                yield f"{path} holds a secret, and {mode}"
 
     def _alone(self) -> Iterator[str]:
         others = [name for name in self._job.grouped if name != self._job.asset]

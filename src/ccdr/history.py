@@ -20,6 +20,7 @@ TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 NOT_BEGUN = "not_begun"
 DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
+RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
@@ -118,13 +119,16 @@ class AssetHistory:
             return
         if record["result"] == DAMAGED:
             self.last_damage = record
-        part = str(record["part"])
         if record["parts"] != self.parts:
             self.parts, self.read, self.cycle = record["parts"], {}, []
-        if part in self.cycle:
-            self.cycle = []
-        self.cycle.append(part)
-        self.read[part] = [record["time"], record["result"]]
+        all_of_them = record.get("all_data") is True
+        for part in map(str, range(1, record["parts"] + 1) if all_of_them else (record["part"],)):
+            if part in self.cycle:
+                self.cycle = []
+            self.cycle.append(part)
+            self.read[part] = [record["time"], record["result"]]
+        if all_of_them:
+            self.cycle = sorted(self.read, key=int)
 
     def _take_size(self, time: str, count: int) -> None:
         self.sizes[time[:10]] = count
@@ -191,6 +195,11 @@ class AssetHistory:
         """The failure that still stands, where it is not the newest test itself."""
         failure, last = self.failure, self.last_test
         return failure if failure and last and failure["seq"] != last["seq"] else None
+
+    @property
+    def damaged_parts(self) -> list[str]:
+        """Of a plan: parts of the repository's data that were found damaged, and not read clean since."""
+        return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""

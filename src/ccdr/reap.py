@@ -18,9 +18,10 @@ class Reaped:
     problems: list[str] = field(default_factory=list)
 
 
-def reap(services: Services, *, dry_run: bool = False) -> Reaped:
+def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> Reaped:
     """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
-    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same."""
+    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same.
+    Without `docker` it is not asked."""
     done = Reaped()
     state, now = services.state, services.clock.now()
     for scratch in state.dead_runs(now):
@@ -30,7 +31,16 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
     if not dry_run:
         state.forget_private(now)
     _reap_captures(services, done, dry_run)
-    docker = services.lab.docker
+    if docker:
+        _reap_docker(services, done, dry_run)
+    if done.removed and not dry_run:
+        body = {"removed": done.removed, "left_behind": done.problems}
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
+    return done
+
+
+def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
+    state, docker, now = services.state, services.lab.docker, services.clock.now()
     leftovers = docker.leftovers()
     for leftover in leftovers:
         run = leftover.run.removesuffix(CLIENT)
@@ -49,10 +59,6 @@ def reap(services: Services, *, dry_run: bool = False) -> Reaped:
             if not dry_run:
                 done.problems += state.forget_run(scratch)
             done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
-    if done.removed and not dry_run:
-        body = {"removed": done.removed, "left_behind": done.problems}
-        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
-    return done
 
 
 def _reap_captures(services: Services, done: Reaped, dry_run: bool) -> None:

@@ -274,8 +274,10 @@ class _Work:
             bad = [c.name for c in test.checks if c.status is not Verdict.PASS]
             how = "failed" if test.verdict is Verdict.FAIL else "could not be carried out"
             test.reason = f"{how}: {', '.join(bad)}"
+            test.hint = self._look_closer(snapshot)
         if snapshot.note:
-            test.fail(f"restic stored this snapshot with a warning: {snapshot.note}")
+            again = f"`ccdr backup {job.plan} --asset {job.asset}` takes another"
+            test.fail(f"restic stored this snapshot with a warning: {snapshot.note}", again)
         if dated_in_future(snapshot, services.clock.now()):
             test.fail(
                 f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is yet to come",
@@ -454,14 +456,27 @@ class _Work:
         self._test.others, self._test.private = others.body(), others.private
         return results
 
+    def _look_closer(self, snapshot: Snapshot) -> str:
+        job = self._job
+        if self._test.verdict is not Verdict.FAIL:
+            return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
+        keep = (
+            f"`ccdr test {job.plan} --asset {job.asset} --snapshot {snapshot.short} --keep` keeps it for a closer look"
+        )
+        return f"{keep}; `ccdr snapshots {job.plan}` lists older ones to test"
+
     def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
         """With `latest`, a newer attempt that failed is the backup that would be wanted: FAIL, and named."""
         if selection != "latest":
             return
         job, test = self._job, self._test
+        good = test.own_verdict is Verdict.PASS
+        but = f"this snapshot is {'good, and can be restored' if good else 'bad'}, but "
+        again = f"`ccdr backup {job.plan} --asset {job.asset}` tries it now and says more"
+        again += f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
         running = self._services.state.held(job.plan, job.asset, "backup")
         for said in newer_attempts(job, snapshot, self._history, self._synchronised, running=running):
-            test.fail(f"this snapshot is {'bad' if test.own_verdict is Verdict.FAIL else 'good'}, but {said}")
+            test.fail(f"{but}{said}", again)
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""

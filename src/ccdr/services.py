@@ -17,6 +17,7 @@ from ccdr.history import AssetHistory, Histories, histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.model import Objectives, Snapshot, rfc3339
+from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
@@ -60,6 +61,14 @@ class Job:
     @property
     def limits(self) -> LimitsInForce:
         return self.loaded.plan.limits_of(self.asset)
+
+    @property
+    def beside(self) -> str | None:
+        """Does the repository lie on the source's own disk, or machine? See nearby.py; None for one that is no path."""
+        repository = self.loaded.plan.repository
+        if not repository.is_local:
+            return None
+        return near(Path(repository.location), self.engine.source_paths, on_this_host=self.engine.on_this_host)
 
     @property
     def checks(self) -> tuple[AnyCheck, ...]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 1
+RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.

@@ -12,9 +12,10 @@ from ccdr import measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
-from ccdr.history import CHECKED, DAMAGED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Record
+from ccdr.history import CHECKED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
+from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.schedule import second_due
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
@@ -83,7 +84,8 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
 
 
 def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
-    """By plan: what is wrong with the care of its repository, by its newest prune and its newest check."""
+    """By plan: what is wrong with the care of its repository, by its newest prune and its newest check; and secrets
+    that others may read."""
     history, now = services.histories(), services.clock.now()
     found = {}
     for loaded in plans:
@@ -92,7 +94,7 @@ def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str
         known = history.get((name, None), AssetHistory())
         first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
         late = () if running else _upkeep_late(loaded, known, first, now)
-        found[name] = (*_upkeep(known, running=running), *late)
+        found[name] = (*_upkeep(known, running=running), *late, *_secrets(loaded))
     return found
 
 
@@ -189,19 +191,26 @@ def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
     elif last["verdict"] != "PASS":
-        trouble = Trouble.TEST_FAILED if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
-        text = f"its last restore test is {last['verdict']}: {last.get('reason')}"
+        trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
+        alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
+        text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
         yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None:
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        yield Problem(Trouble.TEST_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
+        yield Problem(_failed(failure), text, utc(failure["time"]), verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
     yield from _findings(last, Verb.TEST)
+
+
+def _failed(test: Record) -> Trouble:
+    """A snapshot that is bad, or one that is good, and not the newest backup that was tried."""
+    good = (test.get("snapshot") or {}).get("verdict") == "PASS"
+    return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
 def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
@@ -219,13 +228,20 @@ def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
             text = f"its last prune FAILED: {pruned.get('reason')}"
             yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
         yield from _findings(pruned, Verb.PRUNE)
-    damaged = sorted(part for part, (_, result) in history.read.items() if result == DAMAGED)
-    if damaged:  # until the same part is read again and found clean
+    if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
+        if len(damaged) == history.parts:
+            text = "a check that read all of the repository's data found some of it DAMAGED"
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
         yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
+
+
+def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:
+    for _, path in secret_files(loaded.plan):
+        if mode := open_to_others(path):
+            yield Problem(Trouble.FINDING, f"{path} holds a secret, and {mode}", about=str(path))
 
 
 def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ class Trouble(StrEnum):
     LEDGER_BROKEN = "ledger_broken"
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     TEST_FAILED = "test_failed"
+    NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
     BACKUP_FAILED = "backup_failed"
     REPOSITORY_DAMAGED = "repository_damaged"
     BREACH_RPO = "breach_rpo"
@@ -56,8 +57,9 @@ _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
+    Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
     Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
-    Trouble.REPOSITORY_DAMAGED: "ccdr test {plan}   shows what can still be restored; ask who runs the store",
+    Trouble.REPOSITORY_DAMAGED: "ccdr upkeep {plan} --check --all-data   says more; ccdr test {plan}   what is left",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
     Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
     Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",

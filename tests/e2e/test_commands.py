@@ -100,6 +100,33 @@ def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
     assert one["record"]["seq"] == len(own.records())
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["backup"], "Missing argument 'PLAN'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["status", "--nonsense"], "No such option"),
+        (["run", "--only", "everything"], "'everything' is not one of"),
+        (["run", "--jobs", "0"], "0 is not in the range"),
+        (["report", "--format", "pdf"], "'pdf' is not one of"),
+        (["restore", "p"], "Missing option"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_a_document_too(site: Site, args: list[str], said: str) -> None:
+    done = site.run(*args)
+    assert done.code == 2 and said in done.json["error"] and "--help" in done.json["hint"], done
+    assert done.json["exit"] == 2 and "Error: " in done.stderr and "Usage: " in done.stderr
+    plainly = site.start(*args)
+    out, err = plainly.communicate()
+    assert (plainly.returncode, out) == (2, "") and said in err, "without --json as ever"
+
+
+def test_help_and_version_are_no_mistakes(site: Site) -> None:
+    for args in (["--help"], ["run", "--help"], ["--version"]):
+        process = site.start(*args)
+        assert process.communicate()[0] and process.returncode == 0
+
+
 def test_test_json_is_the_contracts(site: Site) -> None:
     one = site.run("test", "p", "--asset", "one")
     found = one.json

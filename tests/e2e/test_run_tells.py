@@ -74,14 +74,17 @@ def test_from_never_to_proven_to_failed_and_back(site: Site, mailbox: Mailbox, w
     tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
     done = site.run("run")
     assert done.code == 1 and done.json["telling"]["pinged"] == [] and len(web.asked) == pings, done
-    assert mailbox.subjects[2].startswith("ccdr: p: a restore test FAILED (+")
+    assert mailbox.subjects[2].startswith("ccdr: p: a newest backup FAILED, the one before is good (+")
     assert "the backup of 2" in mailbox.text() and "next: ccdr backup p --asset a" in mailbox.text()
     assert number(site, "ccdr_asset_proven") == 0 and number(site, "ccdr_asset_last_backup_ok") == 0
     tree.rename(site.root / "tree" / "a")
     an_hour_passes(site)
     the_next_try_is_due(site)
     assert site.run("run").code == 0
-    assert mailbox.subjects[3].startswith("ccdr: p: fixed: a restore test FAILED (+") and len(mailbox.raw) == 4
+    assert (
+        mailbox.subjects[3].startswith("ccdr: p: fixed: a newest backup FAILED, the one before is good (+")
+        and len(mailbox.raw) == 4
+    )
     assert len(web.asked) == pings + 1
     assert_clean(site)
 
@@ -167,5 +170,5 @@ def test_cron_mail_says_where_everything_stands(site: Site) -> None:
     assert done.returncode == 1
     assert done.stdout.splitlines()[0].startswith("ccdr run: not well: p/a backup, p/a test")
     assert done.stdout.splitlines()[1].startswith(
-        "ccdr: 1 asset, 0 proven; 1 restore test FAILED: p/a; 1 backup FAILED"
+        "ccdr: 1 asset, 0 proven; 1 newest backup FAILED, the one before is good: p/a; 1 backup FAILED"
     )

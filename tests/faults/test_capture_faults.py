@@ -192,6 +192,17 @@ def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dbn
 # --- files --------------------------------------------------------------------------------------------------------
 
 
+def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site) -> None:
+    key = twin.root / "plans" / "key"
+    notes = twin.backed_up().json["notes"]
+    assert notes == ["the repository lies on the disk of what it protects: what destroys one destroys both"]
+    assert twin.records("backup.end")[-1]["beside_source"] == "disk"
+    key.chmod(0o644)
+    notes = twin.backed_up().json["notes"]
+    assert notes[1:] == [f"{key} holds a secret, and others may read it (mode 0644): chmod 600 {key}"]
+    assert f"{key} holds a secret" in twin.start("backup", "p").communicate()[0]
+
+
 def test_missing_path_is_a_failed_backup(site: Site) -> None:
     """One of two: restic itself would store the other one and exit with 0."""
     with_repository(site).recordings(site.root / "tree", LIMITS)

@@ -450,6 +450,27 @@ def test_a_flipped_byte_is_found_by_its_own_part_and_reddens_until_tested_good(s
     assert not any("damaged" in p for p in problems(site))
 
 
+def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found(site: Site) -> None:
+    damaged = pack_of_first_recording(site)
+    flip(damaged)
+    done = site.run("upkeep", "--check", "--all-data")  # of all plans: no name
+    (told,) = done.json["plans"]
+    assert (done.code, told["plan"], told["check"]["result"]) == (1, "p", "DAMAGED") and "prune" not in told, done
+    assert damaged.name in told["check"]["reason"] and told["check"]["all_data"] is True
+    shown = site.run("status", "p").json["plans"][0]["problems"]
+    assert shown == ["a check that read all of the repository's data found some of it DAMAGED"]
+    flip(damaged)
+    for _ in range(3):
+        assert checked(site).result == "CLEAN"
+    assert site.run("status", "p").json["plans"][0]["problems"], "a part of it was not read again"
+    done = site.run("upkeep", "p", "--check", "--all-data")
+    assert done.code == 0 and done.json["check"]["full_since"] and done.json["check"]["covered"] == 4, done
+    assert site.run("status", "p").json["plans"][0]["problems"] == []
+    assert checked(site).part == 1
+    assert site.run("upkeep", "--prune", "--all-data").code == 2
+    assert_clean(site)
+
+
 def problems(site: Site) -> list[str]:
     return list(site.run("status", "p").json["plans"][0]["assets"][0]["problems"])
 

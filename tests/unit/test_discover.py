@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.harness import ask_sqlite
+from tests.harness import Quiet, Site, ask_sqlite
 
 from ccdr.discover import machine
 from ccdr.discover.address import Address, Targets, targets
 from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft
 from ccdr.discover.first_tests import half
 from ccdr.discover.names import name_from, scalar
+from ccdr.discover.unprotected import discover
 from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.filetree import TreeFound, has_audio, look
@@ -360,3 +361,28 @@ def test_kept_file_is_never_overwritten(tmp_path: Path) -> None:
     assert (key.path.stat().st_mode & 0o777, key.path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert write_all([NewFile(key.path, "second", 0o600, keep=True)], force=True) == []
     assert key.path.read_text() == "first"
+
+
+def test_what_ccdr_has_made_itself_is_no_source(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    spool = tmp_path / "spool"
+    for name in (
+        "here",
+        "beside",
+        "back",
+        "failed",
+        ".back.ccdr-restore-20261124T120000-abcdef",
+        "other-state/scratch",
+    ):
+        (spool / name).mkdir(parents=True)
+        (spool / name / "a.wav").write_bytes(b"RIFF")
+    (spool / "other-state" / "version").write_text("1\n")
+    (spool / "other-state" / "ledger").mkdir()
+    site.recordings(spool / "here")
+    services = site.services()
+    for name, result in (("failed", "RESTORED"), ("failed", "FAILED"), ("back", "RESTORED")):
+        body = {"result": result, "target": {"kind": "directory", "name": str(spool / name)}}
+        services.ledger.append("restore.end", plan="p", asset="recordings", run="r", body=body)
+    plans = [site.loaded()]
+    found = discover(plans, plans, services, Quiet())
+    assert [u.name for u in found.unprotected] == ["beside", "failed"]

@@ -17,6 +17,7 @@ import pytest
 from tests.harness import PASSWORD, ShiftedClock, Site, in_background
 from tests.stored import settled_file
 
+from ccdr.clock import SystemClock
 from ccdr.doctor import Diagnosis, Finding, machine, readiness, repository
 from ccdr.doctor.bucket import _configured, _deletion, _enforced
 from ccdr.doctor.secret_files import secrets
@@ -24,6 +25,7 @@ from ccdr.engines.postgres import rights
 from ccdr.errors import Exit, RepositoryUnavailable
 from ccdr.history import AssetHistory
 from ccdr.model import Health, Look
+from ccdr.nearby import mount_of
 from ccdr.proc import Host
 from ccdr.services import Job
 from ccdr.storage.endpoint import http_address, server_time
@@ -115,7 +117,7 @@ garbage
     ],
 )
 def test_mount_of_a_path(path: str, kind: str, device: str) -> None:
-    found = machine.mount_of(Path(path), MOUNTS)
+    found = mount_of(Path(path), MOUNTS)
     assert found and (found.kind, found.device) == (kind, device)
 
 
@@ -169,6 +171,20 @@ def test_too_little_disk_for_the_largest_asset(plain: Site, monkeypatch: pytest.
         monkeypatch.setattr(machine, "scratch_need", lambda *_: 2**30)
         monkeypatch.setattr(machine.shutil, "disk_usage", lambda _, usage=usage: usage)
         assert states(machine.state(services, jobs))[1] is state, free
+
+
+def test_what_a_killed_run_left_is_named_with_what_removes_it(plain: Site) -> None:
+    services = plain.services()
+    assert states(machine.leftovers(services, docker=False)) == [OK]
+    services.state.directory("scratch", "run-20261124T120000-abcdef").joinpath("fetched").mkdir()
+    services.state.directory("scratch", "capture", "p", "recordings")
+    (look,) = machine.leftovers(services, docker=False)
+    assert look.state is WARN and look.do == "`ccdr sandbox reap` removes them"
+    assert "scratch run-20261124T120000-abcdef" in look.found and "capture of p/recordings" in look.found
+    with services.state.lock("p", "recordings", "backup"), services.state.run(SystemClock()):
+        (look,) = machine.leftovers(services, docker=False)
+    assert "capture" not in look.found, "a backup that is under way has left nothing"
+    assert services.state.captures() == [("p", "recordings")], "looking removes nothing"
 
 
 # --- secrets --------------------------------------------------------------------------------------------------

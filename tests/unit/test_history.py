@@ -59,6 +59,28 @@ def test_a_summary_carried_on_is_what_the_whole_ledger_says(steps: list[tuple[st
         assert histories(ledger, kept) == read_history(ledger.records())
 
 
+def check(ledger: Ledger, result: str, part: int, *, all_data: bool = False) -> None:
+    body = {"result": result, "reason": None, "part": part, "parts": 4, "all_data": all_data}
+    ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+
+
+def test_a_check_of_all_data_is_one_of_every_part(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger", SystemClock())
+
+    def care() -> history.AssetHistory:
+        return read_history(ledger.records())["p", None]
+
+    check(ledger, "CLEAN", 1)
+    check(ledger, "DAMAGED", 2)
+    assert care().damaged_parts == ["2"] and care().cycle == ["1", "2"]
+    check(ledger, "DAMAGED", 0, all_data=True)
+    assert care().damaged_parts == ["1", "2", "3", "4"]
+    check(ledger, "CLEAN", 3)
+    assert care().damaged_parts == ["1", "2", "4"]
+    check(ledger, "CLEAN", 0, all_data=True)
+    assert care().damaged_parts == [] and care().cycle == ["1", "2", "3", "4"]
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     made = Ledger(tmp_path / "ledger", SystemClock())

@@ -80,7 +80,7 @@ class Past:
         return f"r{self._number}"
 
     def backup(self, when: datetime, took: timedelta = MINUTE, *, asset: str = "recordings", plan: str = "p",
-               failed: str | None = None, added: int = 10, scheduled: bool = True) -> str:  # fmt: skip
+               failed: str | None = None, added: int = 10, scheduled: bool = True, **more: Any) -> str:  # fmt: skip
         """A backup that began at `when`; the id of what it stored."""
         run = self.run_id()
         snapshot = sha256(run.encode()).hexdigest()
@@ -89,7 +89,7 @@ class Past:
         stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m"}
         self.wrote(
             when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
-            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5},
+            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5}, **more,
         )  # fmt: skip
         return snapshot
 
@@ -470,6 +470,22 @@ def test_yes_only_where_all_was_restored_checked_and_in_time(past: Past) -> None
     report = past.report()
     assert report.answer.word == "Yes" and report.findings == () and report.exit_code == 0
     assert "restored from its backup and checked" in report.answer.sentence
+
+
+def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:
+    past.fine()
+    assert past.report().answer.word == "Yes"
+    for beside, said in (("disk", "on the disk of what it protects"), ("machine", "on the machine of what it")):
+        past.backup(NOW - 10 * MINUTE, beside_source=beside)
+        report = past.report()
+        assert (report.answer.word, report.answer.level) == ("Yes, while its disks last", Level.NEAR), report.answer
+        assert said in report.answer.sentence and "restored from its backup and checked" in report.answer.sentence
+        assert report.exit_code == 1 and [f.level for f in report.findings] == [Level.NEAR]
+    assert "beside its source" in written(html(report)) and '"NEAR"' in written(json_lines(report))
+    past.backup(NOW - 9 * MINUTE, beside_source=None)
+    assert past.report().answer.word == "Yes", "it lies elsewhere by now"
+    past.backup(NOW - 8 * MINUTE, beside_source=["nonsense"])
+    assert past.report().answer.word == "Yes"
 
 
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:

@@ -291,6 +291,49 @@ def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
     assert cared("check.end", result="CLEAN", part=2, **part) == []
 
 
+def failed_for_a_newer_one(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.wrote("backup.end", result="FAILED", reason="disk full", snapshot=None)
+    world.wrote(
+        "restore_test.end", verdict="FAIL", reason="this snapshot is good, but the backup failed: disk full", findings=[],
+        snapshot={"id": IDS[1], "verdict": "PASS"}, rto=None,
+    )  # fmt: skip
+
+
+def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> None:
+    failed_for_a_newer_one(world)
+    assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
+    assert any("FAIL for a newer backup alone: this snapshot is good" in p for p in world.now.problems)
+    world.tested("FAIL", number=1)
+    assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
+    assert not any("alone" in p for p in world.now.problems)
+
+
+def test_status_says_what_to_do_once_for_each_step(world: World) -> None:
+    failed_for_a_newer_one(world)
+    said = world.site.start("status").communicate()[0].splitlines()
+    (line,) = (n for n, text in enumerate(said) if "FAIL for a newer backup alone" in text)
+    assert said[line + 1].startswith("  → ccdr backup p --asset recordings")
+    assert any("its snapshot is good" in text for text in said), "in the table, too"
+    (breach,) = (n for n, text in enumerate(said) if "RPO breached" in text)
+    assert said[breach + 1].startswith("  → ccdr backup p --asset recordings")
+    steps = [text for text in said if text.startswith("  → ")]
+    assert len(steps) == len(set(steps)) > 2
+
+
+def test_a_secret_that_others_may_read_is_a_problem_of_its_plan(world: World) -> None:
+    def found() -> list[str]:
+        return [p.text for p in upkeep_problems([world.site.loaded()], world.services)["p"]]
+
+    assert found() == []
+    key = world.site.root / "plans" / "key"
+    key.chmod(0o640)
+    assert found() == [f"{key} holds a secret, and others may read it (mode 0640): chmod 600 {key}"]
+    key.unlink()
+    assert found() == [], "what is not there is told where it is needed"
+
+
 # --- upkeep that nobody does ---------------------------------------------------------------------------------
 
 RETENTION = "retention: {keep_within: 35d}\nassets:"  # pruned on Sundays at 05:00, checked daily at 06:00

@@ -148,8 +148,18 @@ class VerbGroup(click.Group):
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
-        super().main(*args, **kwargs)
-        raise SystemExit(Exit.OK)
+        kwargs["standalone_mode"] = False  # what click would say itself is a document too, where that was asked for
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            if "--json" in (args[0] if args and args[0] is not None else sys.argv[1:]):
+                print_json({"error": error.format_message(), "hint": _help_of(error), "exit": error.exit_code})
+            code = error.exit_code
+        except click.Abort:
+            click.echo("Aborted!", err=True)
+            code = Exit.NOT_CARRIED_OUT
+        raise SystemExit(code if isinstance(code, int) else Exit.OK)
 
     def invoke(self, ctx: click.Context) -> Any:
         options = ctx.ensure_object(Settings)
@@ -172,6 +182,11 @@ class VerbGroup(click.Group):
             said, hint = own_error(error)
             tell_error(CcdrError(said, hint=hint), options)
             ctx.exit(Exit.NOT_CARRIED_OUT)
+
+
+def _help_of(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"`{context.command_path if context else 'ccdr'} --help` tells what it takes"
 
 
 def _interrupt(signum: int, _: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,11 +10,13 @@ import click
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
 from ccdr.model import Achieved, Verb, human_seconds, rfc3339
+from ccdr.trouble import Trouble, next_step
 
 if TYPE_CHECKING:
+    from ccdr.history import Record
+    from ccdr.notify import Concern
     from ccdr.status import AssetStatus
-
-if TYPE_CHECKING:
+    from ccdr.trouble import Problem
     from ccdr.verification import Finding
 
 
@@ -30,7 +33,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.duties import duties, listed
-    from ccdr.notify import untold
+    from ccdr.notify import breaches, untold
     from ccdr.status import exit_code, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
@@ -65,7 +68,7 @@ def status(names: tuple[str, ...]) -> Exit:
             word(s.coverage),
             _objective(s.rpo),
             _objective(s.rto),
-            word(str((s.last_test or {}).get("verdict", "-"))),
+            _last_test(s.last_test),
             str((s.last_backup or {}).get("time", "never"))[:19],
         )
         for s in found
@@ -74,17 +77,35 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in dict.fromkeys(_group(s) for s in found if s.group):
         click.echo(line)
     for s in found:
-        for problem in s.problems:
-            click.echo(f"{s.plan}/{s.asset}: {problem}")
+        _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
     for name in shown:
-        for wrong in care[name]:
-            click.echo(f"{name}: {wrong.text}")
+        _problems(care[name], name, None)
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
     _ledger(verified)
     return code
+
+
+def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:
+    """What is wrong, and on the line below what to do; each step once."""
+    steps: dict[str | None, list[str]] = {}
+    for wrong in problems:
+        # A finding's next step is to read this.
+        step = None if wrong.trouble is Trouble.FINDING else next_step(wrong.trouble, plan, asset)
+        steps.setdefault(step, []).append(wrong.text)
+    for step, texts in steps.items():
+        for text in texts:
+            click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+        if step is not None:
+            click.echo(f"  → {step}")
+
+
+def _last_test(test: Record | None) -> str:
+    verdict = str((test or {}).get("verdict", "-"))
+    newer = verdict == "FAIL" and ((test or {}).get("snapshot") or {}).get("verdict") == "PASS"
+    return word(verdict) + (" (a newer backup; its snapshot is good)" if newer else "")
 
 
 def _ledger(verified: Finding | None) -> None:

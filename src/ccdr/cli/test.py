@@ -129,7 +129,9 @@ def tell(done: RestoreTest) -> None:
     if done.snapshot is not None:
         s = done.snapshot
         size = human_bytes(s.bytes)
-        click.echo(f"  snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}")
+        what = f"snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}"
+        newer = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
+        click.echo(f"  for a newer backup alone; {what}, is good" if newer else f"  {what}")
     else:
         click.echo()
     if done.reason:

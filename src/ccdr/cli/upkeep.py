@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ccdr.cli.shell import dry_run_option, print_json, progress, settings, table, verb, word
-from ccdr.errors import Exit, Locked, worst
+from ccdr.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ R = TypeVar("R", bound="Outcome")
 
 
 @verb()
-@click.argument("names", metavar="PLAN...", nargs=-1, required=True)
+@click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option("--prune", "only", flag_value="prune", help="Only remove what retention lets go.")
 @click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
+@click.option("--all-data", is_flag=True, help="The check reads all of the data, however long that takes.")
 @dry_run_option
-def upkeep(names: tuple[str, ...], only: str | None, dry_run: bool) -> Exit:
-    """Look after the repository of each PLAN: remove the snapshots that its retention lets go, and read and verify
-    the next part of what stays.
+def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bool) -> Exit:
+    """Look after the repository of each PLAN (of all): remove the snapshots that its retention lets go, and read and
+    verify the next part of what stays.
 
     The last good snapshot of an asset stays, and so does the last one proven by a restore test. While a finding is
     open on an asset, all of it stays; where that goes on for longer than the plan's `longest_hold`, it is a finding
@@ -38,15 +39,20 @@ def upkeep(names: tuple[str, ...], only: str | None, dry_run: bool) -> Exit:
     Examples:
       ccdr upkeep outbound --dry-run
       ccdr upkeep outbound --prune
-      ccdr upkeep outbound inbound --check
+      ccdr upkeep --check                       all plans
+      ccdr upkeep outbound --check --all-data   after damage was found
     """
     from ccdr.upkeep import check, prune
 
     options = settings()
-    loaded = [options.load(name) for name in names]
+    if all_data and only == "prune":
+        raise UsageProblem("--all-data is for the check", hint="leave --prune out, or --all-data")
+    loaded, wrong = options.load_all(names)
+    for error in wrong:
+        click.echo(f"ccdr: {error}", err=True)
     services = options.services()
     documents: list[dict[str, object]] = []
-    codes: list[Exit] = []
+    codes: list[Exit] = [error.exit_code for error in wrong]
 
     def one(name: str, do: Callable[[LoadedPlan, Progress], R], tell: Callable[[R, bool], None]) -> None:
         if only not in (None, name):
@@ -67,9 +73,9 @@ def upkeep(names: tuple[str, ...], only: str | None, dry_run: bool) -> Exit:
     for plan in loaded:
         documents.append({"plan": plan.plan.plan})
         one("prune", lambda p, watched: prune(p, services, watched, dry_run=dry_run), _tell_prune)
-        one("check", lambda p, watched: check(p, services, watched, dry_run=dry_run), _tell_check)
+        one("check", lambda p, watched: check(p, services, watched, dry_run=dry_run, all_data=all_data), _tell_check)
     if options.json:
-        print_json(documents[0] if len(documents) == 1 else {"plans": documents})
+        print_json(documents[0] if len(names) == 1 else {"plans": documents})
     return worst(codes)
 
 
@@ -102,11 +108,11 @@ def _stays(keep: bool) -> str:
 
 def _tell_check(done: Check, dry_run: bool) -> None:
     if dry_run:
-        click.echo(f"would check the structure, and read part {done.part} of {done.parts}")
+        click.echo(f"would check the structure, and read {_which(done)}")
         return
     covered = f"{done.covered} of {done.parts} parts clean in this cycle"
     full = f"all of it was read since {rfc3339(done.full_since)}" if done.full_since else "not yet all of it was read"
-    click.echo(f"{word(done.result)}  {done.plan}  part {done.part} of {done.parts}, {human_seconds(done.seconds)}")
+    click.echo(f"{word(done.result)}  {done.plan}  {_which(done)}, {human_seconds(done.seconds)}")
     click.echo(f"  {covered}; {full}")
     _tell_capacity(done.capacity)
     if done.result == "INCONCLUSIVE" and done.reason:
@@ -114,6 +120,10 @@ def _tell_check(done: Check, dry_run: bool) -> None:
     if done.hint:
         click.echo(f"  → {done.hint}")
     _tell_findings(done.findings, done.left_behind)
+
+
+def _which(done: Check) -> str:
+    return "all of the data" if done.all_data else f"part {done.part} of {done.parts}"
 
 
 def _tell_capacity(capacity: Capacity) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ccdr.discover import queues
 from ccdr.discover.queues import QueueAddress
+from ccdr.engines.connection import is_loopback
 from ccdr.engines.filetree import TreeFound, look
 from ccdr.engines.sqlite.survey import is_database
 from ccdr.errors import UsageProblem
@@ -33,6 +34,11 @@ class Address:
     database: str | None
     tls: str = "loopback"
     ca_file: Path | None = None
+
+    @property
+    def local(self) -> bool:
+        """Is it a server of this machine?"""
+        return self.host.startswith("/") or is_loopback(self.host)
 
     @property
     def shown(self) -> str:

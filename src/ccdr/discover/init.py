@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ccdr.checks import AnyCheck
 from ccdr.discover import machine
 from ccdr.discover.address import Targets, targets
-from ccdr.discover.draft import Draft, Item, Terms, beside, draft
+from ccdr.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft
 from ccdr.discover.names import name_from
 from ccdr.discover.queues import QueueAsset
 from ccdr.discover.search import Search
@@ -24,6 +24,7 @@ from ccdr.engines.filetree import TreeFound
 from ccdr.engines.sqlite.survey import FileFound
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.interfaces import Progress
+from ccdr.nearby import WORDS, near
 from ccdr.plans.model import Plan, Repository
 from ccdr.plans.problems import checked
 from ccdr.plans.restore_tests import RestoreTestFile
@@ -91,6 +92,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     _well_formed(drafted, wanted.plans.absolute())
     files = _files(drafted, terms, plan_file, wanted)
     made = Initialised(name, {f.path: f.text for f in files}, found=search.found, notes=search.notes)
+    made.notes += _near(terms, search.items)
     made.findings = search.findings
     made.assets = [_asset_json(a, i) for a, i in zip(drafted.assets, search.items, strict=True)]
     if terms.env_file and wanted.env_file is None:
@@ -102,6 +104,21 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     if not wanted.dry_run:
         made.written = write_all(files, force=wanted.force)
     return made
+
+
+def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
+    """A repository that is lost together with what it protects."""
+    if not terms.repository.startswith("/"):
+        return
+    trees = [item.path for item in items if isinstance(item, TreeFound)]
+    here = any(isinstance(item, DatabaseAsset) and item.address.local for item in items)
+    repository = Path(terms.repository)
+    found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
+    if found is not None:
+        yield (
+            f"the repository {repository} lies {WORDS[found]}. Good to begin with, and no disaster recovery: "
+            "--repository names a place elsewhere (s3:, sftp:, rest:, or a mounted path of another machine)"
+        )
 
 
 def _secret(path: Path | None, option: str, *, needed: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +15,11 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.filetree import has_audio, look, sqlite_files
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
-from ccdr.history import AssetHistory
+from ccdr.history import RESTORE_END, AssetHistory
 from ccdr.interfaces import Progress
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
+from ccdr.state import RESTORE_MARK, State
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
@@ -201,7 +204,7 @@ def _directories(
     plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
 ) -> None:
     """Siblings of what plans name: directories with audio in them, and SQLite databases; those too that stand right in
-    a tree, where a copy of the file may be torn."""
+    a tree, where a copy of the file may be torn. What ccdr has made itself is no source."""
     kept = {Path(p.plan.repository.location) for p in plans if p.plan.repository.is_local}
     known = set(_roots(plans)) | kept | {services.state.root.absolute()}
     _database_files(plans, named, kept | {services.state.root.absolute()}, found)
@@ -214,7 +217,7 @@ def _directories(
             continue
         for child in children:
             related = any(child == path or child in path.parents or path in child.parents for path in known)
-            if not related and has_audio(child):
+            if not related and has_audio(child) and not _our_own(child, services):
                 size = look(child, patience=PATIENCE).bytes
                 found.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
 
@@ -229,6 +232,20 @@ def _database_files(
             for path in sqlite_files(directory):
                 if path not in protected:
                     found.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
+
+
+def _our_own(path: Path, services: Services) -> bool:
+    """A state directory, what a restore for real has brought back, or what one is writing or has left."""
+    if State(path).version_file.is_file() and State(path).ledger.is_dir():
+        return True
+    if re.search(rf"^\..+\.{RESTORE_MARK}-", path.name):
+        return True
+    names = {str(path), os.path.realpath(path)}
+    with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
+        for record in services.ledger.records(reverse=True):
+            if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
+                return record.get("result") == "RESTORED"
+    return False
 
 
 def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:

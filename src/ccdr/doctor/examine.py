@@ -100,6 +100,8 @@ def examine(
     if part is not Part.BACKUPS:
         daemon, docker = machine.docker(services.lab.docker)
         found += [Finding(None, None, look) for look in docker]
+    left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
+    found += left.carry_out()
     known, ledger = _history(services)
     found += [Finding(None, None, look) for look in ledger]
     scene = _Scene(services, part, canary, daemon, known)

@@ -6,20 +6,22 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.model import Look, human_bytes
+from ccdr.nearby import mount_here
 from ccdr.proc import Host
+from ccdr.reap import reap
 from ccdr.sandbox.docker import Docker, DockerFacts
 from ccdr.sandbox.lab import memory_available
 from ccdr.services import Job, Services
 
 OLDEST_RESTIC, TRIED_RESTIC = (0, 17), (0, 18)  # below the first, exit codes and options that we count on are missing
 SPARE = 2**30  # bytes that a file system which holds the state should have left in any case
+MOST_NAMED = 5  # leftovers
 MEMORY = ("tmpfs", "ramfs")
 UNTOLD = (
     "overlay",
@@ -92,6 +94,18 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Look]:
     yield scratch(root / "scratch" if (root / "scratch").exists() else there)
 
 
+def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
+    """What a run that was killed has left: restored data among it. restic's locks are told with the repository."""
+    what = "leftovers"
+    found = reap(services, dry_run=True, docker=docker)
+    if found.removed:
+        shown = ", ".join(found.removed[:MOST_NAMED])
+        more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
+        yield Look.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
+    else:
+        yield Look.ok(what, "none of runs that were killed")
+
+
 def _owned(what: str, root: Path) -> Look:
     status, me = root.stat(), os.geteuid()
     if status.st_uid != me:
@@ -133,31 +147,6 @@ def memory() -> Look:
     return Look.ok("memory", said)
 
 
-@dataclass(frozen=True)
-class Mount:
-    """The file system that a path lies on. `device` is `major:minor`."""
-
-    point: Path
-    kind: str
-    source: str
-    device: str
-
-
-def mount_of(path: Path, table: Iterable[str]) -> Mount | None:
-    """From the lines of /proc/self/mountinfo: `id parent device root point options … - kind source …`."""
-    found = None
-    for line in table:
-        left, dash, right = line.partition(" - ")
-        fields, kinds = left.split(), right.split()
-        if not dash or len(fields) < 5 or len(kinds) < 2:
-            continue
-        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]))
-        # A later line is mounted over an earlier one of the same point.
-        if path.is_relative_to(point) and (found is None or len(point.parts) >= len(found.point.parts)):
-            found = Mount(point, kinds[0], kinds[1], fields[2])
-    return found
-
-
 def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
     """Is a block device dm-crypt, or does it lie on one (LVM on LUKS)?"""
     try:
@@ -176,11 +165,7 @@ def encrypted(device: str, sys: Path = Path("/sys/dev/block")) -> bool:
 def scratch(path: Path) -> Look:
     """Where fetched snapshots, customers' data, lie for as long as a test takes."""
     what, do = "scratch", "put STATE/scratch on tmpfs or on an encrypted volume (LUKS)"
-    try:
-        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="surrogateescape") as table:
-            mount = mount_of(path.resolve(), table)
-    except OSError:
-        mount = None
+    mount = mount_here(path)
     if mount is None:
         return Look.unknown(what, f"this host does not tell what {path} lies on", do)
     if mount.kind in MEMORY:

@@ -15,7 +15,6 @@ from ccdr.history import (
     BACKUP_END,
     CHECKED,
     CLEAN,
-    DAMAGED,
     LOGS,
     PRUNED,
     STORED,
@@ -197,7 +196,7 @@ def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
         said = "its stored data was never read and verified"
         return Look.warn(what, said, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`")
     when = f"{record['time'][:19]}Z"
-    if damaged := sorted(part for part, (_, result) in done.read.items() if result == DAMAGED):
+    if damaged := done.damaged_parts:
         said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
         do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
         return Look.fail(what, said, do)

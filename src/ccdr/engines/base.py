@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, ShippedLog, Target
 from ccdr.model import FileDigest, Manifest
@@ -103,6 +104,12 @@ class EngineConfig(Strict):
     def source_paths(self) -> tuple[Path, ...]:
         """What is captured, where that is files of this host: a restore must never touch them."""
         return ()
+
+    @property
+    def on_this_host(self) -> bool:
+        """Is the source on the machine that ccdr runs on, as far as the plan tells?"""
+        host = getattr(getattr(self, "connection", None), "host", None)
+        return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
 
     def recordable(self, said: str) -> str:
         """Of what we captured ourselves, a file's name alone says enough."""

@@ -61,7 +61,7 @@ def concerns_of(
     for status in found:
         for problem in status.wrong:
             yield _concern(status.plan, status.asset, problem)
-        yield from _breaches(status, now)
+        yield from breaches(status, now)
     for plan, problems in upkeep.items():
         for problem in problems:
             yield _concern(plan, None, problem)
@@ -91,8 +91,8 @@ def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
     return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about)
 
 
-def _breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
-    """A plan that never had a backup is told as that."""
+def breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
+    """Objectives that are not met; a plan that never had a backup is told as that."""
     never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
     rpo, rto = status.rpo, status.rto
     if rpo.verdict is ObjectiveVerdict.BREACHED and not never:

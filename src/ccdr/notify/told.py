@@ -29,9 +29,10 @@ RETRY_FIRST, RETRY_LONGEST = timedelta(minutes=5), timedelta(hours=1)
 
 # One that is over only because something worse took its place is not "fixed".
 REPLACED_BY = {
-    Trouble.TEST_INCONCLUSIVE: {Trouble.TEST_FAILED},
-    Trouble.NEVER_TESTED: {Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE},
-    Trouble.TEST_LATE: {Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE},
+    Trouble.NEWER_FAILED: {Trouble.TEST_FAILED},
+    Trouble.TEST_INCONCLUSIVE: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED},
+    Trouble.NEVER_TESTED: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED, Trouble.TEST_INCONCLUSIVE},
+    Trouble.TEST_LATE: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
     Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
     Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},

@@ -19,7 +19,7 @@ from ccdr.schema import Strict, zone_of
 
 _START = datetime(2026, 1, 1)
 _HORIZON = timedelta(days=3660)
-PUBLIC = ("ca_file",)  # files that a plan names and anybody may read
+PUBLIC = ("ca_file", "cert_file")  # files that a plan names and anybody may read
 
 
 def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[[Where], int]) -> Iterator[Finding]:
@@ -139,6 +139,15 @@ def open_secret(path: Path) -> str | None:
     if mode & 0o077:
         return f"names {path}, which others may read (mode {mode & 0o777:04o}): chmod 600 {path}"
     return None
+
+
+def open_to_others(path: Path) -> str | None:
+    """How a secret that is there can be read by others, and what to do; None where it cannot, or is not there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return f"others may read it (mode {mode & 0o777:04o}): chmod 600 {path}" if mode & 0o077 else None
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ QUESTION = "Can the contact centre be brought back?"
 
 @dataclass(frozen=True)
 class Answer:
-    """`word` is Yes, No, Not proven, or Yes with a but."""
+    """`word` is Yes, No, Not proven, or Yes with what qualifies it."""
 
     word: str
     level: Level
@@ -39,6 +39,9 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     if worst is Level.LATE:
         said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
         return Answer("Yes, but not as promised", worst, _sentence(said))
+    if worst is Level.NEAR:
+        said = f"{proven}; but the backups of {many} are lost with what they are of: {_first(concerned)}"
+        return Answer("Yes, while its disks last", worst, _sentence(said))
     noted = sum(f.level is Level.NOTE for f in findings)
     rest = (
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"

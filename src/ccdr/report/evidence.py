@@ -56,6 +56,7 @@ class Run:
     seconds: float | None = None
     findings: int = 0
     body: Record | None = None
+    beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
 
     @property
     def good(self) -> bool:
@@ -242,6 +243,7 @@ class Evidence:
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0, record if findings or verb in _WHOLE else None,
+            text(get("beside_source")),
         )  # fmt: skip
         self._conclude(run, record)
 

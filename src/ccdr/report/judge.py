@@ -13,6 +13,7 @@ from statistics import median
 from ccdr import measure
 from ccdr.measure import Point
 from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source
+from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import Plan
 from ccdr.report.evidence import (
     BACKUP,
@@ -41,9 +42,10 @@ class Level(IntEnum):
 
     FINE = 0
     NOTE = 1  # something is not as the plan wants, and the service can be brought back
-    LATE = 2  # it can be brought back, and not within its objectives
-    UNPROVEN = 3  # nobody has shown that it can
-    LOST = 4  # it cannot
+    NEAR = 2  # it can be brought back, but not where its disk or its machine is lost
+    LATE = 3  # it can be brought back, and not within its objectives
+    UNPROVEN = 4  # nobody has shown that it can
+    LOST = 5  # it cannot
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def judge_asset(
         said = [
             *_standing(job, ev, plan, completed, period),
             *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed),
+            *_near(ev),
             *_noted(ev),
         ]
         findings = [Finding(level, text, *name) for level, text in said]
@@ -376,6 +379,13 @@ def _objectives(
     last = ev.last_conclusive
     if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
         yield Level.LATE, f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
+
+
+def _near(ev: AssetEvidence) -> Iterable[tuple[Level, str]]:
+    """By the newest good backup: where all copies lie."""
+    backup = ev.last_good.get(BACKUP)
+    if backup is not None and backup.beside in NEAR_WORDS:
+        yield Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}"
 
 
 def _noted(ev: AssetEvidence) -> Iterable[tuple[Level, str]]:

@@ -44,6 +44,7 @@ LEVELS = {
     Level.LOST: ("bad", "✕", "cannot be restored"),
     Level.UNPROVEN: ("warn", "?", "not proven"),
     Level.LATE: ("warn", "!", "not in time"),
+    Level.NEAR: ("warn", "!", "beside its source"),
     Level.NOTE: ("note", "•", "to look at"),
     Level.FINE: ("good", "✓", "proven"),
 }

@@ -4,7 +4,8 @@
 ways; `estimate.py` tells from measured tests how long it should take; `result.py` is what goes into the ledger.
 """
 
-from ccdr.restore.result import RESTORE_END, RESTORE_START, RestoreResult
+from ccdr.history import RESTORE_END, RESTORE_START
+from ccdr.restore.result import RestoreResult
 from ccdr.restore.work import Request, Restoring, restoring
 
 __all__ = ["RESTORE_END", "RESTORE_START", "Request", "RestoreResult", "Restoring", "restoring"]

@@ -16,10 +16,10 @@ from ccdr import interrupts
 from ccdr.errors import CcdrError, UsageProblem
 from ccdr.interfaces import Place
 from ccdr.model import human_bytes
+from ccdr.state import RESTORE_MARK as MARK
 from ccdr.state import remove_tree
 
 MOUNTS = Path("/proc/self/mountinfo")
-MARK = "ccdr-restore"
 MARGIN = 2**24  # bytes that a file system needs beside the data
 BLOCK = 4096  # bytes that a file takes at least
 _OCTAL = re.compile(r"\\([0-7]{3})")

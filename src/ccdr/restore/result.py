@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from ccdr.errors import Exit, worst
 from ccdr.model import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
 
-RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 RESTORED, FAILED, REFUSED = "RESTORED", "FAILED", "REFUSED"
 
 

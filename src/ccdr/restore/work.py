@@ -12,14 +12,14 @@ from ccdr import __version__
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
 from ccdr.fetch import Candidates, candidates
-from ccdr.history import AssetHistory
+from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import Manifest, Snapshot, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
 from ccdr.restore.estimate import PHASES, Estimate, estimate
-from ccdr.restore.result import RESTORE_END, RESTORE_START, RESTORED, RestoreResult
+from ccdr.restore.result import RESTORED, RestoreResult
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
 from ccdr.services import Job, Services

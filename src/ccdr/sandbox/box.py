@@ -17,6 +17,7 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
 from ccdr.proc import tree_bytes
+from ccdr.sandbox.words import told
 
 STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
@@ -225,7 +226,7 @@ def close_socket(raw: Any) -> None:
 
 
 def _said(why: object) -> str:
-    return str(getattr(why, "explanation", None) or why).strip()
+    return told(why) if isinstance(why, BaseException) else str(why)
 
 
 def _tail(err: bytearray) -> str:

@@ -20,6 +20,7 @@ from ccdr.errors import TestBroken
 from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
 from ccdr.sandbox.box import Box, close_socket
+from ccdr.sandbox.words import denied, told
 
 if TYPE_CHECKING:
     import docker
@@ -85,6 +86,18 @@ class Disposal:
         return self.done and not self.problems
 
 
+@contextlib.contextmanager
+def _answering(what: str) -> Iterator[None]:
+    """A daemon that answers, and does not do what it is asked for, in words."""
+    import docker
+
+    try:
+        yield
+    except (docker.errors.DockerException, OSError) as error:
+        hint = "see `docker info` and the daemon's log (`journalctl -u docker`)"
+        raise TestBroken(f"Docker does not {what}: {told(error)}", hint=hint) from None
+
+
 class Docker:
     """The Docker daemon that runs our sandboxes. `state` marks which ccdr installation made a container."""
 
@@ -103,11 +116,11 @@ class Docker:
             client = docker.from_env(timeout=timeout)
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
-            where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-            raise TestBroken(
-                f"Docker does not answer at {where}: {error}",
-                hint="start it (`systemctl start docker`, or `make system` where no init system runs)",
-            ) from None
+            where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+            start = "start it (`systemctl start docker`, or `make system` where no init system runs)"
+            may = "let this user use it (`usermod -aG docker USER`; it is then as good as root), or run ccdr as root"
+            hint = may if denied(error) else start
+            raise TestBroken(f"Docker does not answer at {where}: {told(error)}", hint=hint) from None
         return client
 
     def check(self) -> None:
@@ -118,7 +131,8 @@ class Docker:
         """A short look at the daemon; TestBroken when it does not answer in time."""
         client = self._connected(timeout=LOOK_WITHIN)
         try:
-            info: dict[str, Any] = client.info()
+            with _answering("tell of itself"):
+                info: dict[str, Any] = client.info()
         finally:
             client.close()
         return DockerFacts(
@@ -146,7 +160,7 @@ class Docker:
     def _local(self, name: str) -> Image | None:
         import docker
 
-        with contextlib.suppress(docker.errors.ImageNotFound):
+        with _answering(f"tell of the image {name}"), contextlib.suppress(docker.errors.ImageNotFound):
             image = self._client.images.get(name)
             config = image.attrs.get("Config") or {}
             return Image(name, str(image.id), tuple(config.get("Volumes") or ()))
@@ -159,9 +173,9 @@ class Docker:
             self._client.images.pull(*name.rsplit(":", 1) if ":" in name.rsplit("/", 1)[-1] else (name,))
             if (found := self._local(name)) is not None:
                 return found
-            said: object = "it is not there after the pull"
+            said = "it is not there after the pull"
         except (docker.errors.DockerException, OSError) as error:
-            said = getattr(error, "explanation", None) or error
+            said = told(error)
         raise TestBroken(
             f"the image is missing: {' or '.join(wanted)} is not on this host, and pulling {name} failed: {said}",
             hint=f"run `docker pull {name}` where a registry can be reached, or `make images`",
@@ -184,9 +198,8 @@ class Docker:
                 holder = api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
                 api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
-                said = getattr(error, "explanation", None) or error
                 raise TestBroken(
-                    f"the sandbox did not start from {spec.image.name}: {said}",
+                    f"the sandbox did not start from {spec.image.name}: {told(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"])
@@ -284,8 +297,7 @@ class Docker:
             except (docker.errors.DockerException, OSError) as error:
                 # 409: its own removal is under way
                 if time.monotonic() > deadline:
-                    said = getattr(error, "explanation", None) or error
-                    problems.append(f"container {name} is still there: {said}")
+                    problems.append(f"container {name} is still there: {told(error)}")
                     break
             time.sleep(0.02)
         if volume:
@@ -294,18 +306,19 @@ class Docker:
             except docker.errors.NotFound:
                 pass
             except (docker.errors.DockerException, OSError) as error:
-                problems.append(f"volume {volume} is still there: {getattr(error, 'explanation', None) or error}")
+                problems.append(f"volume {volume} is still there: {told(error)}")
         return problems
 
     def leftovers(self) -> list[Leftover]:
         """Containers and volumes that carry our run label, ours and other installations'."""
         ours: dict[str, str | list[str] | bool] = {"label": RUN}
-        containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
-        found = [Leftover("container", str(c.name), c.labels) for c in containers]
-        found += [
-            Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
-            for v in self._client.volumes.list(filters=ours)
-        ]
+        with _answering("list containers and volumes"):
+            containers = self._client.containers.list(all=True, filters=ours, ignore_removed=True)
+            found = [Leftover("container", str(c.name), c.labels) for c in containers]
+            found += [
+                Leftover("volume", str(v.name), (v.attrs.get("Labels") or {}))
+                for v in self._client.volumes.list(filters=ours)
+            ]
         return found
 
     def remove(self, leftover: Leftover) -> list[str]:
@@ -318,7 +331,7 @@ class Docker:
             except docker.errors.NotFound:
                 return []
             except (docker.errors.DockerException, OSError) as error:
-                return [f"volume {leftover.name} is still there: {getattr(error, 'explanation', None) or error}"]
+                return [f"volume {leftover.name} is still there: {told(error)}"]
             return []
         return self._remove(leftover.name, None)
 

@@ -60,8 +60,10 @@ class Lab:
                 yield Source(fitting, credentials), facts
                 return
         while True:
-            image = self.docker.image(engine.image, engine.image_candidates(major))
-            with self._client(need, image, run, into, credentials, no_progress) as box:
+            with contextlib.ExitStack() as stack:
+                with _for_want_of(need, major):
+                    image = self.docker.image(engine.image, engine.image_candidates(major))
+                    box = stack.enter_context(self._client(need, image, run, into, credentials, no_progress))
                 box.on_growth = growth
                 source = Source(box, credentials)
                 facts = engine.probe(source)
@@ -181,6 +183,20 @@ class Lab:
                 hint="use `storage: auto` or `storage: disk`",
             )
         return bool(needs.data_dir) and (storage == "disk" or not fits)
+
+
+@contextlib.contextmanager
+def _for_want_of(need: ClientNeed, major: str | None) -> Iterator[None]:
+    """A container that cannot be had is told with why it is needed at all."""
+    try:
+        yield
+    except TestBroken as error:
+        program = need.programs[0] + (f" of version {major}" if major else "")
+        here = f"install {program} on this host"
+        raise TestBroken(
+            f"this host has no {program}, so that a container must run it: {error}",
+            hint=f"{error.hint}; or {here}" if error.hint else here,
+        ) from None
 
 
 def room_for(path: Path, needed: int) -> None:

@@ -254,7 +254,7 @@ class Restic:
             return TestBroken(f"{said}; {holder}", hint="wait for it, then run this again")
         return BackupBad(
             f"{said} (the repository answers and decrypts)",
-            hint="run `restic check --read-data` on the repository and restore an older snapshot meanwhile",
+            hint="restore an older snapshot meanwhile; `ccdr upkeep PLAN --check --all-data` says what else is damaged",
         )
 
     def rewritten_by(self) -> str | None:

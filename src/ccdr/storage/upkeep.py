@@ -81,7 +81,7 @@ def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | 
 
     None where all is well; TestBroken, RepositoryUnavailable or CommandFailed where it was not carried out.
     """
-    what = f"checking part {part} of {parts}"
+    what = f"checking part {part} of {parts}" if parts > 1 else "checking all of the data"
     argv = ["check", "--no-lock", f"--read-data-subset={part}/{parts}"]
     damage = None
     for _ in range(2):  # what a prune on another host has replaced meanwhile is missing once, what is damaged twice

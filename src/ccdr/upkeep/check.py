@@ -27,20 +27,27 @@ from ccdr.upkeep.shared import capacity_of, limits_of, recorded, tenths
 
 
 def check(
-    loaded: LoadedPlan, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, dry_run: bool = False
+    loaded: LoadedPlan,
+    services: Services,
+    progress: Progress,
+    *,
+    trigger: Trigger = BY_HAND,
+    dry_run: bool = False,
+    all_data: bool = False,
 ) -> Check:
-    """Check the repository's structure, and read the next part of its data: the one that was read longest ago.
+    """Check the repository's structure, and read the next part of its data: the one that was read longest ago; or
+    `all_data` of it.
 
     Raises as `prune` does; `dry_run` only says which part would be read.
     """
     repo = services.repository(loaded, limits_of(loaded))
     state, plan = services.state, loaded.plan.plan
     if dry_run:
-        return replace(_next_check(loaded, services.histories()), result=PLANNED)
+        return replace(_next_check(loaded, services.histories(), all_data=all_data), result=PLANNED)
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
-        result = _next_check(loaded, services.histories())
+        result = _next_check(loaded, services.histories(), all_data=all_data)
         result.run = run.id
-        about = {"part": result.part, "parts": result.parts}
+        about = {"part": result.part, "parts": result.parts, "all_data": all_data}
 
         def work() -> None:
             _check(loaded, services, repo, progress, result, run)
@@ -50,10 +57,11 @@ def check(
 
 
 def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
-    what = f"reading part {result.part} of {result.parts}"
+    part, parts = (1, 1) if result.all_data else (result.part, result.parts)
+    what = "reading all of the data" if result.all_data else f"reading part {part} of {parts}"
     progress.step(what)
     began = services.clock.monotonic()
-    damage = storage.check(repo, result.part, result.parts, run.directory("cache"), tenths(progress, what))
+    damage = storage.check(repo, part, parts, run.directory("cache"), tenths(progress, what))
     if damage is None:
         damage = _check_log(loaded, services, progress, result, run)
     result.seconds = services.clock.monotonic() - began
@@ -89,7 +97,7 @@ def _check_log(
         return storage.check(repo, result.part, result.parts, run.directory("cache-log"), tenths(progress, what))
 
 
-def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
+def _next_check(loaded: LoadedPlan, histories: Histories, *, all_data: bool) -> Check:
     """The part that was never read, or longest ago. One that could not be read stays the next one; a damaged one was
     read, so that the others have their turn."""
     history = histories.get((loaded.plan.plan, None), AssetHistory())
@@ -97,7 +105,14 @@ def _next_check(loaded: LoadedPlan, histories: Histories) -> Check:
     read = history.read if history.parts == parts else {}
     part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
     covered, full_since = _coverage(history, parts)
-    return Check(loaded.plan.plan, part=part, parts=parts, covered=covered, full_since=full_since)
+    return Check(
+        loaded.plan.plan,
+        part=0 if all_data else part,
+        parts=parts,
+        all_data=all_data,
+        covered=covered,
+        full_since=full_since,
+    )
 
 
 def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:

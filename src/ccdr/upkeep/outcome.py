@@ -110,8 +110,8 @@ class Prune:
 
 @dataclass
 class Check:
-    """What one check of a part of the repository's data has shown. `covered` parts were read and found clean in the
-    present cycle; `full_since`: every part was read and found clean since then, None where one was not."""
+    """What one check of a part of the repository's data, or of all of it, has shown. `covered` parts were read and
+    found clean in the present cycle; `full_since`: every part was since then, None where one was not."""
 
     plan: str
     run: str | None = None
@@ -120,6 +120,7 @@ class Check:
     hint: str | None = None
     part: int = 1
     parts: int = 1
+    all_data: bool = False  # `part` is 0 then
     covered: int = 0
     full_since: datetime | None = None
     findings: list[str] = field(default_factory=list)
@@ -143,6 +144,7 @@ class Check:
             "reason": self.reason,
             "part": self.part,
             "parts": self.parts,
+            "all_data": self.all_data,
             "covered": self.covered,
             "full_since": self.full_since and rfc3339(self.full_since),
             "findings": self.findings,

@@ -108,7 +108,7 @@ def verify(box: Place, manifest: Manifest) -> None:
             raise TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs") from None
         raise BackupBad(
             f"the copy is not what was captured: {error}",
-            hint="restore an older snapshot, and run `restic check --read-data` on the repository",
+            hint="restore an older snapshot; `ccdr upkeep PLAN --check --all-data` says what else is damaged",
         ) from None
 
 

@@ -1,0 +1,85 @@
+"""Does a repository lie where its source does? What destroys one then destroys both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DISK, MACHINE = "disk", "machine"
+WORDS = {
+    DISK: "on the disk of what it protects: what destroys one destroys both",
+    MACHINE: "on the machine of what it protects: what destroys one destroys both",
+}
+_ELSEWHERE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|glusterfs|lustre|fuse\..+")  # file systems of other machines
+
+
+@dataclass(frozen=True)
+class Mount:
+    """The file system that a path lies on. `device` is `major:minor`."""
+
+    point: Path
+    kind: str
+    source: str
+    device: str
+
+
+def mount_of(path: Path, table: Iterable[str]) -> Mount | None:
+    """From the lines of /proc/self/mountinfo: `id parent device root point options … - kind source …`."""
+    found = None
+    for line in table:
+        left, dash, right = line.partition(" - ")
+        fields, kinds = left.split(), right.split()
+        if not dash or len(fields) < 5 or len(kinds) < 2:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]))
+        # A later line is mounted over an earlier one of the same point.
+        if path.is_relative_to(point) and (found is None or len(point.parts) >= len(found.point.parts)):
+            found = Mount(point, kinds[0], kinds[1], fields[2])
+    return found
+
+
+def mount_here(path: Path) -> Mount | None:
+    """That of a path, or of what is there of it; None where this host does not tell."""
+    try:
+        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="surrogateescape") as table:
+            return mount_of(path.resolve(), table)
+    except OSError:
+        return None
+
+
+def near(repository: Path, paths: Sequence[Path], *, on_this_host: bool) -> str | None:
+    """DISK where a source's path lies on a disk of the repository's; MACHINE where the source is a server of this host,
+    whose disk is not known; None where it lies elsewhere. A disk that is not to be seen is its file system."""
+    mount = mount_here(repository)
+    if mount is not None and _ELSEWHERE.fullmatch(mount.kind):
+        return None
+    its = _disks(repository)
+    if any(its & _disks(path) for path in paths):
+        return DISK
+    return MACHINE if on_this_host and not paths else None
+
+
+def _disks(path: Path, sys: Path = Path("/sys/dev/block")) -> frozenset[str]:
+    """The disks beneath a path's file system, or beneath that of what is there of it."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    try:
+        device = path.stat().st_dev
+    except OSError:
+        return frozenset()
+    number = f"{os.major(device)}:{os.minor(device)}"
+    return _beneath(sys / number) or frozenset({number})
+
+
+def _beneath(entry: Path) -> frozenset[str]:
+    """A partition lies on its disk, a mapped device on those that it is made of."""
+    if not entry.exists():
+        return frozenset()
+    device = entry.resolve()
+    parts = list((device / "slaves").iterdir()) if (device / "slaves").is_dir() else []
+    if parts:
+        return frozenset().union(*(_beneath(part) for part in parts))
+    return frozenset({device.parent.name if (device / "partition").exists() else device.name})
