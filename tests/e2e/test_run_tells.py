@@ -170,5 +170,5 @@ def test_cron_mail_says_where_everything_stands(site: Site) -> None:
     assert done.returncode == 1
     assert done.stdout.splitlines()[0].startswith("ccdr run: not well: p/a backup, p/a test")
     assert done.stdout.splitlines()[1].startswith(
-        "ccdr: 1 asset, 0 proven; 1 newest backup FAILED, the one before is good: p/a; 1 backup FAILED"
+        "ccdr: 1 asset, 0 proven; 1 restore test FAILED: p/a; 1 backup FAILED: p/a; 1 never backed up: p/a"
     )

@@ -378,6 +378,22 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
+def test_reading_all_of_the_data_reads_all_of_the_log_too(shipped: Site, source: Primary) -> None:
+    note(source, "kept")
+    source.psql("select pg_switch_wal()")
+    ship_once(shipped)
+    done = shipped.run("upkeep", "p", "--check", "--all-data")
+    assert (done.code, done.json["check"]["result"]) == (0, "CLEAN"), done
+    pack = max(Path(log_repo(shipped).location).glob("data/*/*"), key=lambda path: path.stat().st_size)
+    pack.chmod(0o600)
+    whole = pack.read_bytes()
+    pack.write_bytes(whole[:10] + bytes([whole[10] ^ 1]) + whole[11:])
+    done = shipped.run("upkeep", "p", "--check", "--all-data")
+    assert (done.code, done.json["check"]["result"]) == (1, "DAMAGED") and pack.name in done.json["check"]["reason"], (
+        done
+    )
+
+
 @pytest.mark.parametrize("setting", ["wal_level=minimal"])
 def test_a_source_that_cannot_ship_its_log_says_so(site: Site, tmp_path: Path, setting: str) -> None:
     with primary(tmp_path / "source", _image(), setting, "max_wal_senders=0") as source:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.harness import Quiet, Site, ask_sqlite
+from tests.harness import Quiet, Site, ask_sqlite, eventually
 
 from ccdr.discover import machine
 from ccdr.discover.address import Address, Targets, targets
@@ -384,5 +384,14 @@ def test_what_ccdr_has_made_itself_is_no_source(tmp_path: Path) -> None:
         body = {"result": result, "target": {"kind": "directory", "name": str(spool / name)}}
         services.ledger.append("restore.end", plan="p", asset="recordings", run="r", body=body)
     plans = [site.loaded()]
-    found = discover(plans, plans, services, Quiet())
-    assert [u.name for u in found.unprotected] == ["beside", "failed"]
+
+    def unprotected() -> list[str]:
+        return [u.name for u in discover(plans, plans, services, Quiet()).unprotected]
+
+    assert unprotected() == ["beside", "failed"]
+
+    def one_more_call() -> list[str]:
+        (spool / "back" / f"{len(list((spool / 'back').iterdir()))}.wav").write_bytes(b"RIFF")
+        return unprotected()
+
+    assert eventually(lambda: one_more_call() == ["back", "beside", "failed"]), "in use: a source like any other"

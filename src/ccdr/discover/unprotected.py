@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.discover.asking import ALWAYS_THERE, Asked, ask
@@ -17,6 +18,7 @@ from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
 from ccdr.history import RESTORE_END, AssetHistory
 from ccdr.interfaces import Progress
+from ccdr.model import utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 from ccdr.state import RESTORE_MARK, State
@@ -235,7 +237,8 @@ def _database_files(
 
 
 def _our_own(path: Path, services: Services) -> bool:
-    """A state directory, what a restore for real has brought back, or what one is writing or has left."""
+    """A state directory, what a restore for real is writing or has left, or what one has brought back, as it came:
+    once something was added or removed there, it is in use, and a source like any other."""
     if State(path).version_file.is_file() and State(path).ledger.is_dir():
         return True
     if re.search(rf"^\..+\.{RESTORE_MARK}-", path.name):
@@ -244,8 +247,16 @@ def _our_own(path: Path, services: Services) -> bool:
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
         for record in services.ledger.records(reverse=True):
             if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
-                return record.get("result") == "RESTORED"
+                return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
     return False
+
+
+def _changed_since(path: Path, when: datetime) -> bool:
+    """Was anything added, renamed or removed? By the directories' change times, which no copying sets back."""
+    try:
+        return any(Path(d).stat().st_ctime > when.timestamp() for d, _, _ in os.walk(path))
+    except OSError:
+        return True
 
 
 def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:

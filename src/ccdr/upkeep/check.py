@@ -57,7 +57,7 @@ def check(
 
 
 def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progress, result: Check, run: Run) -> None:
-    part, parts = (1, 1) if result.all_data else (result.part, result.parts)
+    part, parts = _span(result)
     what = "reading all of the data" if result.all_data else f"reading part {part} of {parts}"
     progress.step(what)
     began = services.clock.monotonic()
@@ -87,14 +87,20 @@ def _check_log(
     ships = [asset for asset, engine in loaded.plan.assets.items() if engine.shipping is not None]
     if not ships:
         return None
-    repo, what = log_repository(Job(loaded, ships[0]), services), f"reading part {result.part} of the shipped log"
+    repo, (part, parts) = log_repository(Job(loaded, ships[0]), services), _span(result)
+    what = f"reading {'all' if result.all_data else f'part {part}'} of the shipped log"
     progress.step(what)
     with services.state.reading(repo.location):
         try:
             repo.probe()
         except RepositoryMissing:  # nothing was shipped yet; `status` tells of that
             return None
-        return storage.check(repo, result.part, result.parts, run.directory("cache-log"), tenths(progress, what))
+        return storage.check(repo, part, parts, run.directory("cache-log"), tenths(progress, what))
+
+
+def _span(result: Check) -> tuple[int, int]:
+    """Which part of how many restic is to read: all of the data is one of one."""
+    return (1, 1) if result.all_data else (result.part, result.parts)
 
 
 def _next_check(loaded: LoadedPlan, histories: Histories, *, all_data: bool) -> Check:
