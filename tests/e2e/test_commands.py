@@ -357,8 +357,40 @@ def test_output_piped_to_head_is_no_error(site: Site, command: str) -> None:
     assert done.stdout.strip() == "0"
 
 
+def test_a_reader_who_leaves_stops_nothing_and_hides_nothing(site: Site, tree: Path) -> None:
+    line = " ".join(site.argv("backup", "p")) + " | true; echo ${PIPESTATUS[0]}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0" and "Broken" not in done.stderr, done
+    assert [(r["asset"], r["result"]) for r in site.records("backup.end")[-2:]] == [
+        ("one", "STORED"),
+        ("two", "STORED"),
+    ]
+    plan = site.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace(f"[{tree}/a]", f"[{tree}/unmounted]"))
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1", "a failed backup, whoever reads of it"
+    assert [(r["asset"], r["result"]) for r in site.records("backup.end")[-2:]] == [
+        ("one", "FAILED"),
+        ("two", "STORED"),
+    ]
+    done = subprocess.run(
+        ["bash", "-c", line.replace("backup p", "--help")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "0", done
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_output_onto_a_full_disk_is_told_and_is_not_done_well(site: Site, form: str) -> None:
+    command = f"{' '.join(site.argv('status', 'p'))} {form} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done
+    assert "standard output could not be written: No space left on device" in done.stderr
+    to_a_file = subprocess.run(["bash", "-c", command.replace("/dev/full", "/dev/null")], check=False)
+    assert to_a_file.returncode == 0
+
+
 def test_closed_standard_output_is_no_traceback(site: Site) -> None:
-    for line in (">&-", "2>&-", "<&-", "> /dev/full"):
+    for line in (">&-", "2>&-", "<&-"):
         command = " ".join(site.argv("status", "p")) + f" {line}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr and done.returncode in (0, 3), (line, done)

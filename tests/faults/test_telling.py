@@ -344,6 +344,7 @@ def test_addresses_that_cannot_be_read(world: World, mailbox: Mailbox) -> None:
     told = world.tell()
     assert "could not be read" in told.failures["p"][0] and told.sent == []
     (world.site.root / "plans" / "urls").write_text(kept)
+    (world.site.root / "plans" / "urls").chmod(0o600)
     told = world.tell()
     assert told.failures == {}
     assert mailbox.subjects == ["ccdr: p: recordings backup FAILED (+1 more)"]

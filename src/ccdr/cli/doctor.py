@@ -48,7 +48,7 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
     if not loaded:  # a wrong --plans must not look well
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     with progress() as watched:
-        watched.step(f"looking at this host and {len(loaded)} plans")
+        watched.step(f"looking at this host and {len(loaded)} plan{'s' if len(loaded) > 1 else ''}")
         diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary)
     if options.json:
         print_json(diagnosis.as_json())

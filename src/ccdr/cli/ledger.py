@@ -9,6 +9,7 @@ import click
 
 from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
 from ccdr.errors import Exit, UsageProblem
+from ccdr.model import rfc3339
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -41,13 +42,13 @@ def show(plan: str | None, asset: str | None, kind: str | None, last: int) -> Ex
             str(r["seq"]),
             str(r["time"])[:19] + "Z",
             str(r["kind"]),
-            f"{r.get('plan') or ''}/{r.get('asset') or ''}",
+            "/".join(str(r[of]) for of in ("plan", "asset") if r.get(of)),
             word(str(r.get("verdict") or r.get("result") or "")),
             str(r.get("reason") or ""),
         )
         for r in kept
     ]
-    table(("seq", "time", "kind", "asset", "", "reason"), rows)
+    table(("seq", "time", "kind", "asset", "result", "reason"), rows)
     return Exit.OK
 
 
@@ -73,7 +74,7 @@ def verify(directory: Path | None) -> Exit:
     found = compared.ledger
     if directory is not None and found.records == 0 and found.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
-    crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {c.time}: no end" for c in found.crashes]
+    crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {rfc3339(c.time)}: no end" for c in found.crashes]
     if options.json:
         print_json(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from ccdr.cli.streams import open_streams, written
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.model import CheckResult, Verdict, human_bytes
 
@@ -143,44 +143,44 @@ class VerbGroup(click.Group):
     """Turns our errors into sentences and exit codes, in one place."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        for stream in (sys.stdout, sys.stderr):  # whatever the terminal can show, nothing may fail for an arrow
-            with contextlib.suppress(AttributeError, ValueError):
-                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        open_streams()
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
         kwargs["standalone_mode"] = False  # what click would say itself is a document too, where that was asked for
+        in_json = "--json" in (args[0] if args and args[0] is not None else sys.argv[1:])
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:
             error.show()
-            if "--json" in (args[0] if args and args[0] is not None else sys.argv[1:]):
+            if in_json:
                 print_json({"error": error.format_message(), "hint": _help_of(error), "exit": error.exit_code})
             code = error.exit_code
         except click.Abort:
-            click.echo("Aborted!", err=True)
+            tell_error(CcdrError("interrupted; nothing was begun"), in_json=in_json)
             code = Exit.NOT_CARRIED_OUT
-        raise SystemExit(code if isinstance(code, int) else Exit.OK)
+        code = code if isinstance(code, int) else Exit.OK
+        if unwritten := written():
+            tell_error(unwritten, in_json=False)
+            code = worst([Exit(code), unwritten.exit_code])
+        raise SystemExit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
         options = ctx.ensure_object(Settings)
         try:
             return super().invoke(ctx)
         except CcdrError as error:
-            tell_error(error, options)
+            tell_error(error, in_json=options.json)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.secho("ccdr: interrupted; what was begun is recorded and cleaned up", fg="red", err=True)
+            tell_error(CcdrError("interrupted; what was begun is recorded and cleaned up"), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(Exit.OK)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             if options.verbose:
                 traceback.print_exc()
             said, hint = own_error(error)
-            tell_error(CcdrError(said, hint=hint), options)
+            tell_error(CcdrError(said, hint=hint), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
 
 
@@ -193,12 +193,12 @@ def _interrupt(signum: int, _: object) -> NoReturn:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
-def tell_error(error: CcdrError, options: Settings) -> None:
+def tell_error(error: CcdrError, *, in_json: bool) -> None:
     """What went wrong and what to do next, on standard error; as JSON on standard output where asked."""
     click.echo(f"{click.style('ccdr:', fg='red')} {error}", err=True)
     if error.hint:
         click.echo(f"  → {error.hint}", err=True)
-    if options.json:
+    if in_json:
         print_json({"error": str(error), "hint": error.hint, "exit": int(error.exit_code)})
 
 
@@ -323,7 +323,7 @@ class Told:
         document: dict[str, object] = {"plan": job.plan, "asset": job.asset, "error": str(error), "hint": error.hint}
         self.codes.append(error.exit_code)
         self.documents.append(document)
-        tell_error(error, Settings())
+        tell_error(error, in_json=False)
 
     def end(self, many: str, more: Mapping[str, object] | None = None) -> Exit:
         """The document where asked, with a list under `many` where there are several; `more` is beside it."""

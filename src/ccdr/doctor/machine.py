@@ -102,8 +102,12 @@ def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
         shown = ", ".join(found.removed[:MOST_NAMED])
         more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
         yield Look.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
-    else:
+    elif docker:
         yield Look.ok(what, "none of runs that were killed")
+    else:
+        yield Look.unknown(
+            what, "no data of runs that were killed; of their containers Docker does not tell", "start Docker"
+        )
 
 
 def _owned(what: str, root: Path) -> Look:
