@@ -4,12 +4,18 @@ import signal
 
 
 def main() -> None:
-    """`ccdr`. Until the command line is there to answer it, an interrupt ends us at once, with nothing begun."""
+    """`ccdr`. Until the command line is there to answer it, and once it is done, an interrupt ends us at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # deploy/ccdr has held it back
     from ccdr.cli import main as command_line
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    command_line()
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        command_line(prog_name="ccdr")
+    except KeyboardInterrupt:
+        raise SystemExit(3) from None
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

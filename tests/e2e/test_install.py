@@ -136,7 +136,7 @@ def test_installing_again_changes_nothing_and_an_upgrade_switches_at_once(
     newer = tmp_path / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(newer, "w") as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name).replace(b'__version__ = "', b'__version__ = "9.'))
+            new.writestr(old.getinfo(name), old.read(name).replace(b'__version__ = "', b'__version__ = "9.'))
     do(ROOT / "deploy/install", "--root", machine, newer)
     assert link.resolve() != before[0] and before[0].exists(), "a run under way ends with what it began with"
     assert "version 9." in do(link, "--version").stdout

@@ -102,12 +102,9 @@ def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
         shown = ", ".join(found.removed[:MOST_NAMED])
         more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
         yield Look.warn(what, f"of runs that were killed: {shown}{more}", "`ccdr sandbox reap` removes them")
-    elif docker:
-        yield Look.ok(what, "none of runs that were killed")
     else:
-        yield Look.unknown(
-            what, "no data of runs that were killed; of their containers Docker does not tell", "start Docker"
-        )
+        unasked = "no data of runs that were killed; Docker was not asked for their containers"
+        yield Look.ok(what, "none of runs that were killed" if docker else unasked)
 
 
 def _owned(what: str, root: Path) -> Look:
