@@ -350,6 +350,19 @@ def test_state_that_cannot_be_written_is_no_traceback(site: Site) -> None:
         assert done.returncode in (1, 2, 3) and "Traceback" not in done.stderr and "state" in done.stderr, done
 
 
+def test_status_asks_whether_an_empty_state_is_the_right_one(site: Site) -> None:
+    elsewhere = site.root / "elsewhere"
+    asked = f"{elsewhere} holds nothing yet: is it the right --state?"
+    assert asked in site.run("status", "--state", str(elsewhere)).stderr
+    assert not elsewhere.exists() and "right --state" not in site.run("status").stderr
+
+
+def test_a_snapshot_that_is_not_here_says_where_they_are_listed(site: Site) -> None:
+    for wrong in ("deadbeef", "zz!!"):
+        done = site.run("test", "p", "--snapshot", wrong)
+        assert done.code == 2 and wrong in done.json["error"] and "ccdr snapshots p" in done.json["hint"], done
+
+
 @pytest.mark.parametrize("command", ["status", "ledger show", "plan schema", "plan show p", "snapshots p", "test p"])
 def test_output_piped_to_head_is_no_error(site: Site, command: str) -> None:
     line = " ".join(site.argv(*command.split())) + " --json | head -c 1 > /dev/null; echo ${PIPESTATUS[0]}"

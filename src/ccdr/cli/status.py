@@ -43,6 +43,8 @@ def status(names: tuple[str, ...]) -> Exit:
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
     services, shown = options.services(), [p.plan.plan for p in loaded]
+    if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
+        click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
     found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
     own = duties(loaded, services)
     verified = newest(services)

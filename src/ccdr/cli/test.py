@@ -105,7 +105,8 @@ def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[
         return jobs
     holding = [j for j in jobs if any(s.id.startswith(snapshot) for s in services.catalogue.snapshots(j.plan, j.asset))]
     if not holding:
-        raise UsageProblem(f"no snapshot here has an id that begins with {snapshot!r}", hint="name its --asset")
+        hint = f"`ccdr snapshots {jobs[0].plan}` lists them; one of another host's needs its --asset"
+        raise UsageProblem(f"no snapshot here has an id that begins with {snapshot!r}", hint=hint)
     return holding
 
 
