@@ -6,7 +6,6 @@ import signal
 def main() -> None:
     """`ccdr`. Until the command line is there to answer it, and once it is done, an interrupt ends us at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # deploy/ccdr has held it back
     from ccdr.cli import main as command_line
 
     try:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -408,30 +407,6 @@ def test_closed_standard_output_is_no_traceback(site: Site) -> None:
         command = " ".join(site.argv("status", "p")) + f" {line}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr and done.returncode in (0, 3), (line, done)
-
-
-def test_an_interrupt_while_python_starts_ends_it_quietly(site: Site, tmp_path: Path) -> None:
-    """It is pending from the very beginning: the earliest that there is."""
-
-    def interrupted() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.kill(os.getpid(), signal.SIGINT)
-
-    argv = site.argv("status", "p")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, preexec_fn=interrupted)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
-    assert subprocess.run(argv, capture_output=True, check=False).returncode == 0
-
-
-def test_the_program_holds_interrupts_back_until_python_has_started(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    shutil.copy(Path(__file__).parents[2] / "deploy/ccdr", tmp_path / "bin/ccdr")
-    (tmp_path / "bin/python").write_text('#!/bin/sh\necho "$@"; exec grep SigBlk /proc/self/status\n')
-    (tmp_path / "bin/python").chmod(0o755)
-    (tmp_path / "link").symlink_to("bin/ccdr")
-    words, mask = subprocess.check_output([tmp_path / "link", "status", "a plan"], text=True).splitlines()
-    assert words == "-P -m ccdr status a plan"
-    assert int(mask.split()[1], 16) == 1 << (signal.SIGINT - 1)
 
 
 def test_people_get_words_and_a_pipe_gets_plain_lines(site: Site) -> None:
