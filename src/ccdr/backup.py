@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.catalogue import CAPTURED, MANIFEST, OURS, manifest_text, snapshot_of
+from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
-from ccdr.interfaces import Capture, Progress, Tools
+from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
@@ -22,6 +22,7 @@ from ccdr.services import BY_HAND, Job, Services, Trigger
 from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
+from ccdr.streaming import store
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
 HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
@@ -168,19 +169,20 @@ class _Attempt:
         self._credentials, self._progress, self._result, self._member = credentials, progress, result, member
         self.into = services.state.capture_path(job.plan, job.asset) / CAPTURED
         self._stored: Stored | None = None
+        self._probe: Future[None] | None = None
         self._reachable = False
 
     def carry_out(self) -> None:
         with ThreadPoolExecutor(max_workers=1) as pool:
             # While the capture runs: it costs half a second. A capture that fails leaves its mark there too.
-            probe = pool.submit(self._repo.probe)
+            probe = self._probe = pool.submit(self._repo.probe)
             probe.add_done_callback(self._probed)
             for attempt in range(1, ATTEMPTS + 1):
                 with self._timed("capture"):
                     capture, text, manifest = self._capture()
                 with self._timed("store"):
-                    self._ready(probe)
-                    stored = self._stored = self._store(capture)
+                    self._ready()
+                    stored = self._stored = self._store(capture, manifest)
                 changed = self._job.engine.settled(capture, self.into)
                 if not changed and stored.warning is None:
                     self._commit(manifest, text, stored)
@@ -213,7 +215,7 @@ class _Attempt:
         lab, limits, run = services.lab, job.limits, self._run.id
         opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
         with opened as (source, facts):
-            tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous)
+            tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous, self._stream)
             if self._member is not None:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here
@@ -271,11 +273,12 @@ class _Attempt:
     def _index_path(self, name: str) -> Path:
         return self._services.state.directory("index") / f"{self._job.plan}.{self._job.asset}.{name}"
 
-    def _ready(self, probe: Future[None]) -> None:
+    def _ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
         path must not become a new, empty repository. Two assets' first backups may want it at the same time."""
+        assert self._probe is not None
         try:
-            probe.result()
+            self._probe.result()
         except RepositoryMissing:
             with self._services.state.creating(self._repo.location):
                 if not self._reachable:
@@ -294,7 +297,7 @@ class _Attempt:
                 raise
             self._repo.init()
 
-    def _store(self, capture: Capture) -> Stored:
+    def _store(self, capture: Capture, manifest: Manifest) -> Stored:
         self._progress.step(f"storing {self._job.asset}")
         exclude_file = self._run.scratch / "exclude"
         named = [str(path) for path in capture.excluded]
@@ -302,13 +305,20 @@ class _Attempt:
         exclude_file.write_text(lines, "utf-8", "surrogateescape")
         stored = self._repo.backup(
             [*capture.paths, self.into],
-            tags=self._tags("backup"),
+            tags=[*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)],
             exclude_file=exclude_file if lines else None,
             exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
             on_bytes=lambda done: self._progress.amount(done, capture.bytes),
         )
         self._result.added += stored.added
         return stored
+
+    def _stream(self, directory: Path, write: StreamWriter) -> Streamed:
+        """While it is captured: the repository is asked first, as before any other upload."""
+        self._ready()
+        self._progress.step(f"storing {self._job.asset} as it is dumped")
+        repo = self._repo
+        return store(repo, self._tags(STREAM), directory, write, lambda done: self._progress.amount(done, None))
 
     def _tags(self, kind: str) -> list[str]:
         job = self._job

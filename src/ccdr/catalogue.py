@@ -25,6 +25,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
 FUTURE = "bears a future date"
+STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed
 _BEGIN, HEAD = b'{"snapshot": ', 8192  # bytes; the snapshot of an entry is nearly always shorter
 # Two hosts' clocks may differ; a snapshot further ahead than this is dated in the future.
@@ -159,12 +160,15 @@ class Catalogue:
         there = repo.snapshots([OURS, f"plan={plan}"])
         told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
         void = told.void - set(stored_here)
+        ids = {s.id for s in there}
+        # A backup whose stream is gone is gone.
+        whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
         findings, vanished, pruned = [], [], []
         for asset in self._all_assets(plan, there) if assets is None else assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
             for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
                 self.remove(known.pop(snapshot_id))
-            listed = {s.id: s for s in there if s.tag("asset") == asset and s.tag("kind") == "backup"}
+            listed = {s.id: s for s in whole if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
             with ThreadPoolExecutor(max_workers=2) as pool:
                 findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
@@ -283,6 +287,12 @@ def snapshot_of(
         source=str(manifest.contents.get("source")),
         group=manifest.group,
     )
+
+
+def stream_of(manifest: Manifest) -> str | None:
+    """The id of the snapshot that holds what was stored as a stream; None where nothing was."""
+    stream = manifest.contents.get("stream")
+    return str(stream["snapshot"]) if isinstance(stream, dict) else None
 
 
 def of_source(snapshot: Snapshot, source: str) -> bool:

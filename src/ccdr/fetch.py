@@ -7,7 +7,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.catalogue import MANIFEST, OURS, PRUNED, Synchronised, dated_in_future, of_source, text_digest
+from ccdr.catalogue import (
+    MANIFEST,
+    OURS,
+    PRUNED,
+    Synchronised,
+    dated_in_future,
+    of_source,
+    stream_of,
+    text_digest,
+)
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
 from ccdr.history import AssetHistory
 from ccdr.interfaces import Digester, Engine, Progress
@@ -76,6 +85,8 @@ def fetch(
     the manifest the one we know, is every captured file there in full? BackupBad where not."""
     repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
+    if stream := stream_of(manifest):
+        repo.restore(stream, "/", restored, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     try:
         text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
     except OSError as error:

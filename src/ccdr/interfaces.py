@@ -137,6 +137,28 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """What was stored past this host's disk: the id of a snapshot of its own, and the bytes that went into it."""
+
+    snapshot: str
+    bytes: int
+
+
+# Is given a pipe to write into, the file to write `whole` into once all of it is known to be good (and the pipe not yet
+# closed), and the sign of progress for the place it writes from.
+StreamWriter = Callable[[Path, Path, Pulse], None]
+
+
+class StreamStore(Protocol):
+    """Stores what a program writes while it writes it."""
+
+    def __call__(self, directory: Path, write: StreamWriter) -> Streamed:
+        """Pipe and verdict are made in `directory`, a private one below the captured. Whatever `write` raises means
+        that nothing was stored; BackupFailed where restic could not take it. Manifest and `files` name what came of it
+        as `dump`, and `contents` has its snapshot under `stream`."""
+
+
+@dataclass(frozen=True)
 class Tools:
     """What a capture may use on this host. `previous` is the last good capture's private index, if any:
     what an engine kept of it (see `Capture.index`)."""
@@ -146,6 +168,7 @@ class Tools:
     digest: Digester
     lock_wait: float
     previous: Path | None = None
+    stream: StreamStore | None = None  # only where there is a repository to store into
 
 
 @dataclass(frozen=True)

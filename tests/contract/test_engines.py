@@ -78,17 +78,21 @@ Enrolled = tuple[Site, str, Damage, Callable[[], object]]
 
 
 @contextmanager
-def postgres(source: Source, root: Path) -> Iterator[Enrolled]:
+def postgres(source: Source, root: Path, extra: str = "") -> Iterator[Enrolled]:
     locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
     source.psql(f"create database contract template template0{locale}")
     source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
     site = Site(root)
-    site.crm(source, "contract", checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+    site.crm(source, "contract", extra, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
     try:
         yield site, "crm", sql_damage("delete from call where id = 7", "contract"), lambda: _emptied(source)
     finally:
         source.psql("drop database contract with (force)")
         source.psql("drop role contract_reader")
+
+
+def postgres_stream(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
+    return postgres(source, root, "method: stream")
 
 
 def romanian(source: Source) -> bool:
@@ -191,6 +195,7 @@ def sqlite(source: Source, root: Path) -> Iterator[Enrolled]:
 SOURCES = {
     "postgres:dump": postgres,
     "postgres:physical": postgres_physical,
+    "postgres:stream": postgres_stream,
     "files": files,
     "mariadb:dump": mariadb,
     "mariadb:physical": mariadb_physical,
@@ -319,7 +324,7 @@ def test_engine_says_what_the_rooms_ask_of_it(subject: Subject) -> None:
 
 
 def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> None:
-    if (subject.manifest.engine, subject.manifest.method) != ("postgres", "dump"):
+    if subject.manifest.engine != "postgres" or subject.manifest.method not in ("dump", "stream"):
         pytest.skip("of a dump")
     held: Any = subject.manifest.contents
     (call,) = [t for name, t in held["tables"].items() if name.startswith("public call ")]
@@ -329,9 +334,8 @@ def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> N
     assert len(held["schema_sha256"]) == 64 and held["encoding"] == "UTF8" and held["collate"] and held["ctype"]
     assert held["version"].startswith("17") and {"plpgsql", "pgcrypto"} <= set(held["extensions"])
     assert {"postgres", "contract_reader"} <= set(held["roles"])
-    assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", "dump/toc.dat"} <= set(
-        subject.manifest.files
-    )
+    toc = "dump/toc.dat" if subject.manifest.method == "dump" else "dump"
+    assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", toc} <= set(subject.manifest.files)
 
 
 # Of each engine that exports: a SELECT that gives these values, as one row.

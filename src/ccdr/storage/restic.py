@@ -156,22 +156,53 @@ class Restic:
         for path in paths:
             if not path.exists():
                 raise BackupFailed(f"{path} is not there", hint="mount or create it, or change the plan")
-        argv = ["backup", "--json", "--no-scan", "--host", PINNED_HOST, "--retry-lock", f"{self.lock_wait:.0f}s"]
-        argv += [word for tag in tags for word in ("--tag", tag)]
+        argv = self._backup_argv(tags)
         if exclude_file is not None:
             argv += ["--exclude-file", str(exclude_file)]
         argv += [word for pattern in exclude for word in ("--exclude", pattern)]
         if linked:
             argv.append("--ignore-ctime")
-        if self.upload_limit:
-            argv += ["--limit-upload", str(max(1, self.upload_limit // 1024))]
         argv += ["--", *map(str, paths)]
         try:
-            summary, code, said = self._json_run(argv, "storing the backup", on_bytes)
+            return self._backup(argv, on_bytes)
         except RepositoryLocked:
             # `unlock` removes only locks whose owner is dead or that are old; then one more try.
             self._run(["unlock"], what="removing stale locks")
-            summary, code, said = self._json_run(argv, "storing the backup", on_bytes)
+            return self._backup(argv, on_bytes)
+
+    def backup_output(
+        self,
+        argv: Sequence[str],
+        name: str,
+        *,
+        tags: Sequence[str],
+        on_bytes: Callable[[int], None],
+        go_on: Callable[[], None],
+    ) -> Stored:
+        """Store what a program writes on its standard output as the file `name` at the root of a snapshot; nothing
+        where it does not exit with 0. `go_on` is called again and again: what it raises stops restic.
+
+        The output comes only once, so a lock that somebody left is not a reason to try again: it is looked for first.
+        """
+        if self.locks(most=0)[0]:
+            self._run(["unlock"], what="removing stale locks")
+        words = ["--stdin-filename", name, "--stdin-from-command", "--", *argv]
+        return self._backup([*self._backup_argv(tags), *words], on_bytes, go_on)
+
+    def _backup_argv(self, tags: Sequence[str]) -> list[str]:
+        argv = ["backup", "--json", "--no-scan", "--host", PINNED_HOST, "--retry-lock", f"{self.lock_wait:.0f}s"]
+        argv += [word for tag in tags for word in ("--tag", tag)]
+        if self.upload_limit:
+            argv += ["--limit-upload", str(max(1, self.upload_limit // 1024))]
+        return argv
+
+    def _backup(
+        self,
+        argv: Sequence[str],
+        on_bytes: Callable[[int], None] | None,
+        go_on: Callable[[], None] | None = None,
+    ) -> Stored:
+        summary, code, said = self._json_run(argv, "storing the backup", on_bytes, go_on)
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {said or 'no summary'}",
@@ -283,9 +314,13 @@ class Restic:
         return out.stdout
 
     def _json_run(
-        self, args: Sequence[str], what: str, on_bytes: Callable[[int], None] | None
+        self,
+        args: Sequence[str],
+        what: str,
+        on_bytes: Callable[[int], None] | None,
+        go_on: Callable[[], None] | None = None,
     ) -> tuple[dict[str, Any], int, str]:
-        """A long call: the summary, the exit code, what it said. Stops restic when no byte moves."""
+        """A long call: the summary, the exit code, what it said. Stops restic when no byte moves, or `go_on` raises."""
         status: dict[str, Any] = {}
         summary: dict[str, Any] = {}
 
@@ -300,6 +335,8 @@ class Restic:
                         on_bytes(int(message.get("bytes_done", message.get("bytes_restored", 0))))
 
         def pulse() -> object:
+            if go_on is not None:
+                go_on()
             return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
 
         env = {"GOGC": GOGC, **self.env, "RESTIC_PROGRESS_FPS": "2"}

@@ -15,6 +15,7 @@ from ccdr.catalogue import (
     FUTURE,
     OURS,
     PRUNED,
+    STREAM,
     Removal,
     Synchronised,
     dated_in_future,
@@ -43,6 +44,7 @@ from ccdr.upkeep.log import prune_log
 from ccdr.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
 
+ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
 
 
@@ -295,8 +297,20 @@ class _Pruning:
         for s in listed:
             if s.tag("kind") == "failed" and s.tag("void") not in ids and self._made_up_for(s):
                 old.append(s.id)
+        old += self._orphans(listed)
         if old:
             storage.forget(self._repo, old)
+
+    def _orphans(self, listed: Sequence[RepoSnapshot]) -> list[str]:
+        """Streams that no backup names: theirs has gone now, or never came about. One that is new may belong to a
+        backup that is under way on another host."""
+        named = {s.tag(STREAM) for s in listed if s.tag("kind") == "backup"}
+        gone, now = {s.run for s, _ in self._result.removed}, self._services.clock.now()
+        return [
+            s.id
+            for s in listed
+            if s.tag("kind") == STREAM and s.id not in named and (s.tag("run") in gone or now - s.finished > ORPHANED)
+        ]
 
     def _made_up_for(self, mark: RepoSnapshot) -> bool:
         decisions = self._result.decisions.get(mark.tag("asset") or "", [])

@@ -17,6 +17,7 @@ from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.physical import Physical
+from ccdr.engines.postgres.stream import Stream
 from ccdr.engines.postgres.wal import Wal, slot_name
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import (
@@ -49,8 +50,10 @@ class Postgres(MethodsConfig[Method]):
     exports: ClassVar[bool] = True
 
     engine: Literal["postgres"]
-    method: Literal["dump", "physical"] = Field(
-        "dump", description="`dump`: one database, by pg_dump; `physical`: the whole server, by pg_basebackup"
+    method: Literal["dump", "stream", "physical"] = Field(
+        "dump",
+        description="`dump`: one database, by pg_dump; `stream`: the same, past scratch into the repository; "
+        "`physical`: the whole server, by pg_basebackup",
     )
     connection: Connection
     log_shipping: LogShipping | None = Field(None, description="ship the write-ahead log between two backups")
@@ -60,7 +63,7 @@ class Postgres(MethodsConfig[Method]):
     )
     max_rate: Size | None = Field(None, description="`physical`: bytes per second that are read from the source")
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
-    prepare_sql: tuple[Text, ...] = Field((), description="`dump`: SQL run in the sandbox before the restore")
+    prepare_sql: tuple[Text, ...] = Field((), description="`dump`, `stream`: SQL run in the sandbox before the restore")
 
     @model_validator(mode="after")
     def _of_method(self) -> Self:
@@ -72,7 +75,7 @@ class Postgres(MethodsConfig[Method]):
 
     @model_validator(mode="after")
     def _log_has_a_base(self) -> Self:
-        if self.log_shipping is not None and self.method == "dump":
+        if self.log_shipping is not None and self.method != "physical":
             raise ValueError("has log_shipping with a dump, which is no base that a log goes on from")
         return self
 
@@ -151,4 +154,4 @@ class Postgres(MethodsConfig[Method]):
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS: Mapping[str, Callable[[Postgres], Method]] = {"dump": Dump, "physical": Physical}
+METHODS: Mapping[str, Callable[[Postgres], Method]] = {"dump": Dump, "stream": Stream, "physical": Physical}

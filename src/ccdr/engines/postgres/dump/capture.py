@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from ccdr.engines.postgres.inventory import (
     read_inventory,
 )
 from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Capture, Place, Session, Tools
+from ccdr.interfaces import Capture, Output, Place, Session, Tools
+from ccdr.model import FileDigest
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 ATTEMPTS = 3
@@ -47,6 +48,15 @@ class Dumped:
     inventory: Inventory
     rewritten: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a dump holds. `files` lie elsewhere than in the captured directory, `more` is for the manifest."""
+
+    tables: Mapping[str, identity.TableFact]
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,16 +105,21 @@ class Dumper:
             after = clock.now()
             source_clock, standby, replayed = said.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
-            argv = ["pg_dump", "-w", "-Fd", f"-j{self.jobs}", "-Z0", "--no-sync", f"--snapshot={snapshot}"]
-            argv += [f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}", "-f", place.path(dump)]
+            argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}"]
+            argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
-            out = place.run(argv, env=self._dump_env(), watch=dump.parent, what="pg_dump")
+            out = self._written(argv, dump)
             rewritten = tuple(_ask(session, REWRITTEN).split("\n")[:-1])
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
         warnings = tuple(_WARNING.findall(out.stderr))
         point = before if standby == "f" else _replayed(before, replayed, skew)
         return Dumped(point, skew, standby == "t", inventory, rewritten, warnings)
+
+    def _written(self, argv: Sequence[str], dump: Path) -> Output:
+        """Have pg_dump write it, with these options and the form's own."""
+        form = ["-Fd", f"-j{self.jobs}", "-f", self.place.path(dump)]
+        return self.place.run(["pg_dump", *form, *argv], env=self._dump_env(), watch=dump.parent, what="pg_dump")
 
     def _dump_env(self) -> dict[str, str]:
         return {**self.env, "PGOPTIONS": f"{self._options()} {identity.DUMP_OPTIONS}"}
@@ -113,13 +128,14 @@ class Dumper:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with ThreadPoolExecutor(max_workers=1) as pool:
             # What the client tells in small answers, while the data is hashed.
-            told = pool.submit(self._describe, into, dumped.inventory)
+            told = pool.submit(lambda: (self._describe(into, dumped.inventory), *self._defined(into)))
             files = self.tools.digest(into, data, lines=True)
-            toc, schema, version = told.result()
+            version, toc, schema = told.result()
+        (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
+        read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
-        files |= self.tools.digest(into, small)
-        tables = identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()})
-        if not tables:
+        files |= {**self.tools.digest(into, small), **read.files}
+        if not read.tables:
             raise BackupFailed(
                 f"the dump of {self.database} holds no table",
                 hint="is it the right database, and may the user see its tables?",
@@ -129,8 +145,9 @@ class Dumper:
             "source": self.database,
             "standby": dumped.standby,
             "role_passwords": dumped.inventory.superuser,
-            "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in tables.items()},
+            "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in read.tables.items()},
             "schema_sha256": schema.sha256,
+            **read.more,
         }
         return Capture(
             consistent_point=dumped.point,
@@ -142,9 +159,16 @@ class Dumper:
             notes=_notes(dumped),
         )
 
-    def _describe(self, into: Path, inventory: Inventory) -> tuple[identity.Toc, identity.Schema, str]:
-        """What goes beside the dump. `globals.sql` is for people who restore a whole server; `roles.sql` is what
-        the sandbox loads."""
+    def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
+        return identity.read_toc(self.place, into / "dump"), identity.schema(self.place, into / "dump")
+
+    def _read(self, into: Path, toc: identity.Toc, files: Mapping[str, FileDigest]) -> Read:
+        """What the dump holds, by its table of contents and the digests of its files."""
+        return Read(identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()}))
+
+    def _describe(self, into: Path, inventory: Inventory) -> str:
+        """What goes beside the dump; the client's version. `globals.sql` is for people who restore a whole server;
+        `roles.sql` is what the sandbox loads."""
         place, env = self.place, {**self._dump_env(), "PGCLIENTENCODING": "UTF8"}
         for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
             argv = ["pg_dumpall", "-w", flag, "-l", conninfo(self.database), "-f", place.path(into / name)]
@@ -153,10 +177,8 @@ class Dumper:
             place.run(argv, env=env, what=f"pg_dumpall {flag}")
             with (into / name).open("a", encoding="utf-8") as file:  # pg_dumpall leaves these out
                 file.writelines(f"{statement}\n" for statement in inventory.role_all_settings)
-        toc = identity.read_toc(place, into / "dump")
-        (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         said = place.run(["pg_dump", "--version"]).stdout
-        return toc, identity.schema(place, into / "dump"), said.split("\n")[0].split(")")[1].split()[0]
+        return said.split("\n")[0].split(")")[1].split()[0]
 
 
 def _ask(session: Session, sql: str) -> str:

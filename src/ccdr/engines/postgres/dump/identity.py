@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from ccdr.engines.compared import equal, judged, named
+from ccdr.engines.postgres.dump import archive
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, FileDigest, Manifest
@@ -28,6 +29,8 @@ _RESTRICT = re.compile(r"^\\restrict (\S+)\n", re.MULTILINE)
 _COMPLETE = re.compile(r"\n+--\n-- PostgreSQL database (cluster )?dump complete\n--\n+\Z")
 _BODY = re.compile(r"^--\n-- (Data for )?Name: ", re.MULTILINE)  # where a script's preamble ends
 _HEADER = re.compile(r"^-- (?:Data for )?Name: (?P<name>.*?); Type: (?P<type>[^;]*); Schema: (?P<schema>[^;]*);", re.M)
+TABLE_DATA = "TABLE DATA"
+_BLOBS = re.compile(r"BLOBS - ")
 _SEQUENCES = re.compile(r"SEQUENCE SET ")
 # In the data section of a dump, never among its definitions.
 _LARGE_OBJECTS = re.compile(r"BLOB METADATA |BLOB - |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECT")
@@ -70,6 +73,10 @@ class Toc:
         found = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
         return "".join(f"{line}\n" for line in found)
 
+    def entry(self, dump_id: str) -> str:
+        """The line of one entry."""
+        return next(f"{line}\n" for line in self.text.split("\n") if line.startswith(f"{dump_id}; "))
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -95,7 +102,12 @@ class TableFact:
 
 
 def read_toc(place: Place, dump: Path) -> Toc:
-    text = place.run(["pg_restore", "-l", place.path(dump)], what="reading the dump's table of contents").stdout
+    argv = ["pg_restore", "-l", place.path(dump)]
+    return toc_of(place.run(argv, what="reading the dump's table of contents").stdout)
+
+
+def toc_of(text: str) -> Toc:
+    """`text` is what `pg_restore -l` says."""
     found = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
     # The file's own times are not part of what it lists.
     return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", found)
@@ -104,7 +116,12 @@ def read_toc(place: Place, dump: Path) -> Toc:
 def schema(place: Place, dump: Path, *, whole: bool = True) -> Schema:
     """`whole`: with the database's own properties."""
     argv = ["pg_restore", "-s", *(["-C"] if whole else []), "--no-tablespaces", "-f", "-", place.path(dump)]
-    return Schema(_stable(place.run(argv, what="reading the dump's definitions").stdout))
+    return schema_of(place.run(argv, what="reading the dump's definitions").stdout)
+
+
+def schema_of(script: str) -> Schema:
+    """`script` is what `pg_restore -s` says."""
+    return Schema(_stable(script))
 
 
 def _stable(script: str) -> str:
@@ -141,7 +158,7 @@ def statements(place: Place, dump: Path, toc: Toc, wanted: re.Pattern[str]) -> C
 def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:
     """Rows, bytes and digest of each table of a dump, by its entry in the table of contents."""
     found = {}
-    for key, dump_id in toc.of("TABLE DATA").items():
+    for key, dump_id in toc.of(TABLE_DATA).items():
         digest = files[f"{dump_id}.dat"]
         rows = (digest.lines or 0) - TRAILER_LINES
         found[key] = TableFact(rows, digest.bytes, digest.sha256, f"{dump_id}.dat")
@@ -163,13 +180,14 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     again.mkdir()
     again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files
     box.run(argv, env=env, watch=again, what="dumping the restored database")
-    captured = {n.removeprefix("dump/"): d for n, d in bench.manifest.files.items() if n.startswith("dump/")}
     toc, toc_again = read_toc(box, dump), read_toc(box, again)
     names = sorted(p.name for p in again.iterdir())
     files_again = bench.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
     yield _captured_files(bench)
-    yield _tables(bench, tables(toc, captured), tables(toc_again, files_again), dump, again)
-    yield equal("large objects", blobs(captured), blobs(files_again), len(blobs(captured)))
+    fetched = _OneFile(bench) if dump.is_file() else _Directory(bench)
+    yield _tables(bench, fetched, toc, tables(toc_again, files_again), again)
+    objects, objects_again = fetched.blobs(), fetched.blobs_again(again, toc_again, files_again)
+    yield equal("large objects", objects, objects_again, len(objects))
     for name, wanted in (("large objects' owners, grants, comments", _LARGE_OBJECTS), ("sequences", _SEQUENCES)):
         before, after = statements(box, dump, toc, wanted), statements(box, again, toc_again, wanted)
         yield equal(name, before, after, before.total())
@@ -235,10 +253,68 @@ def _captured_files(bench: Bench) -> CheckResult:
     return equal("table of contents and roles", captured, {n: d.sha256 for n, d in found.items()}, len(small))
 
 
-def _tables(
-    bench: Bench, before: Mapping[str, TableFact], after: Mapping[str, TableFact], dump: Path, again: Path
-) -> CheckResult:
-    claimed = _claimed(bench.manifest)
+class _Archive(Protocol):
+    """The fetched dump, in one of its two forms; `again` is always a directory."""
+
+    def tables(self, toc: Toc) -> dict[str, TableFact]: ...
+
+    def rows(self, toc: Toc, key: str) -> Path:
+        """The rows of one table, as a file."""
+
+    def blobs(self) -> dict[str, str]:
+        """A digest of each large object, by its OID."""
+
+    def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
+        """The same of the second dump."""
+
+
+@dataclass(frozen=True)
+class _Directory:
+    bench: Bench
+
+    @property
+    def _files(self) -> dict[str, FileDigest]:
+        files = self.bench.manifest.files
+        return {n.removeprefix("dump/"): d for n, d in files.items() if n.startswith("dump/")}
+
+    def tables(self, toc: Toc) -> dict[str, TableFact]:
+        return tables(toc, self._files)
+
+    def rows(self, toc: Toc, key: str) -> Path:
+        return self.bench.restored / "dump" / self.tables(toc)[key].file
+
+    def blobs(self) -> dict[str, str]:
+        return blobs(self._files)
+
+    def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
+        return blobs(files)
+
+
+@dataclass(frozen=True)
+class _OneFile:
+    """What was stored as a stream: the digests were taken from it as it went by."""
+
+    bench: Bench
+
+    def tables(self, toc: Toc) -> dict[str, TableFact]:
+        there = toc.of(TABLE_DATA)
+        return {k: TableFact(rows, 0, sha) for k, (rows, sha) in _claimed(self.bench.manifest).items() if k in there}
+
+    def rows(self, toc: Toc, key: str) -> Path:
+        found, entry = self.bench.out / "captured-rows", toc.entry(toc.of(TABLE_DATA)[key])
+        archive.extract(self.bench.sandbox, self.bench.restored / "dump", entry, found)
+        return found
+
+    def blobs(self) -> dict[str, str]:
+        return dict(cast("dict[str, str]", self.bench.manifest.contents["large_objects"]))
+
+    def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
+        lines = toc.lines(_BLOBS)
+        return archive.contents(self.bench.sandbox, again, lines).blobs if lines else {}
+
+
+def _tables(bench: Bench, dump: _Archive, toc: Toc, after: Mapping[str, TableFact], again: Path) -> CheckResult:
+    claimed, before = _claimed(bench.manifest), dump.tables(toc)
     wrong, reordered = [], 0
     for key in sorted(before.keys() | after.keys() | claimed.keys()):
         old, new = before.get(key), after.get(key)
@@ -246,22 +322,19 @@ def _tables(
             wrong.append(f"{key}: {'missing' if new is None else 'not in the backup'}")
         elif claimed[key] != (new.rows, new.sha256):
             # The fetched file is what the rows are compared with: it must be the captured one.
-            fetched = bench.digest(dump, [old.file])[old.file].sha256
-            if (
-                fetched == claimed[key][1]
-                and old.rows == new.rows
-                and _same_rows(bench, dump / old.file, again / new.file)
-            ):
+            rows = dump.rows(toc, key)
+            fetched = bench.digest(rows.parent, [rows.name])[rows.name].sha256
+            if fetched == claimed[key][1] and old.rows == new.rows and _same_rows(bench, rows, again / new.file):
                 reordered += 1
             else:
                 wrong.append(f"{key}: {old.rows} rows captured, {new.rows} restored, contents differ")
-    rows = sum(t.rows for t in after.values())
+    count = sum(t.rows for t in after.values())
     note = f", {reordered} in another row order" if reordered else ""
     return judged(
         "tables",
         wrong,
         f"{len(claimed)} tables, {sum(r for r, _ in claimed.values())} rows",
-        f"{len(after)} tables, {rows} rows, equal by SHA-256{note}",
+        f"{len(after)} tables, {count} rows, equal by SHA-256{note}",
     )
 
 

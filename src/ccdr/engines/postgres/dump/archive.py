@@ -1,0 +1,83 @@
+r"""What a dump in one file holds, read out of the script that pg_restore makes of its data.
+
+Between `COPY … FROM stdin;` and `\.` stand a table's rows, as PostgreSQL wrote them: so the digests are those of a
+directory dump's files. Rows go from pg_restore into sha256sum by way of awk; nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Place
+
+# Of each table, in the order of the table of contents: its digest, then rows and bytes. Of each large object: a digest
+# of the statements that write it, then its OID. A row that is `\.` cannot be: COPY writes its backslash twice.
+HASHED = r"""
+function ended() { printf "%s", end | hash; close(hash) }
+BEGIN { hash = "sha256sum"; end = "\\.\n\n\n" }
+rows { if ($0 == "\\.") { ended(); printf "table %.0f %.0f\n", rows - 1, bytes + length(end); fflush(); rows = 0 }
+       else { print | hash; rows++; bytes += length($0) + 1 }
+       next }
+/ FROM stdin;$/ { rows = 1; bytes = 0; next }
+/^SELECT pg_catalog\.lo_(open|create)\('/ { split($0, part, "'"); next }
+/^SELECT pg_catalog\.lowrite\(/ { print | hash; next }
+/^SELECT pg_catalog\.lo_close\(/ { printf "" | hash; close(hash); print "blob", part[2]; fflush() }
+"""
+# The rows of the one table that the script is of, as a directory dump's file has them.
+EXTRACTED = r"""
+rows { print; if ($0 == "\\.") { printf "\n\n"; rows = 0 }; next }
+/ FROM stdin;$/ { rows = 1 }
+"""
+_READ = 'set -o pipefail; export LC_ALL=C; pg_restore -a -L /dev/stdin -f - "$1" | awk "$2"'
+# A whole dump that stands nowhere; `archive` and `program` are its words.
+FROM_INPUT = 'pg_restore -a -f - | LC_ALL=C awk "$program"'
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Rows, bytes and SHA-256 of each table, in the order of the table of contents; large objects by OID."""
+
+    tables: Sequence[tuple[int, int, str]]
+    blobs: dict[str, str]
+
+
+def contents_of(said: str) -> Contents:
+    """What HASHED wrote; CommandFailed where that is not whole."""
+    tables: list[tuple[int, int, str]] = []
+    blobs: dict[str, str] = {}
+    try:
+        for digest, what in _pairs(said):
+            match what.split():
+                case ["table", rows, size]:
+                    tables.append((int(rows), int(size), digest))
+                case ["blob", oid]:
+                    blobs[oid] = digest
+                case _:
+                    raise ValueError(what)
+    except ValueError as error:
+        raise CommandFailed(["awk"], 0, f"what it read out of the dump is not whole: {error}") from None
+    return Contents(tables, blobs)
+
+
+def _pairs(said: str) -> Iterator[tuple[str, str]]:
+    lines = said.splitlines()
+    for hashed, what in zip(lines[::2], lines[1::2], strict=True):
+        digest, _, name = hashed.partition("  ")
+        if len(digest) != 64 or name != "-":
+            raise ValueError("no digest")
+        yield digest, what
+
+
+def contents(place: Place, dump: Path, entries: str) -> Contents:
+    """Of these entries of a dump, which are lines of its table of contents."""
+    argv = ["bash", "-c", _READ, "read", place.path(dump), HASHED]
+    return contents_of(place.run(argv, stdin=entries, what="hashing what the dump holds").stdout)
+
+
+def extract(place: Place, dump: Path, entry: str, to: Path) -> None:
+    """Write one table's rows into the file `to`."""
+    argv = ["bash", "-c", f'{_READ} > "$3"', "read", place.path(dump), EXTRACTED, place.path(to)]
+    place.run(argv, stdin=entry, what="reading a table's rows", watch=to.parent)

@@ -1,0 +1,103 @@
+"""Method `stream`: the dump goes into the repository as it is made, and never lies on this host's disk.
+
+What `dump` reads from files is read from the stream as it goes by: `tee` hands it to restic, to sha256sum and to
+pg_restore, which must read all of it to its end, and tells every table's rows. restic's reader ends well only where
+all of them did.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.engines.postgres.dump import Dump, archive, identity
+from ccdr.engines.postgres.dump.capture import Dumper, Read
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Capture, Output, Pulse, Source, Streamed, Tools
+from ccdr.model import FileDigest
+
+PIPES = "pipes"  # in the captured directory, and gone before that is stored
+# Each reader of the stream is waited for: a pipeline's status does not tell of one that failed beside it. Of the last
+# tee, two readers end as soon as they have seen the table of contents; of the first one, none may. 141: nobody read on.
+_WRITE = f"""\
+cd "$1" && pipe=$2 verdict=$3 program=$4 && shift 4 && mkfifo listed defined rows hashed || exit
+pg_restore -l < listed > toc & toc=$!
+pg_restore -s -C --no-tablespaces -f - < defined > schema & schema=$!
+( set -o pipefail; {archive.FROM_INPUT} ) < rows > contents & contents=$!
+sha256sum < hashed > whole & whole=$!
+exec 9> "$pipe"
+"$@" | tee rows hashed | tee -p listed defined >&9
+ended="${{PIPESTATUS[*]}}"
+case "$ended" in *" 141 "*) echo "nobody reads the dump any more" >&2; exit 141 ;; esac
+for reader in $toc $schema $contents $whole; do wait $reader || ended="$ended, a reader $?"; done
+if [ "$ended" != "0 0 0" ]; then echo "pg_dump, tee and tee ended with $ended" >&2; exit 1; fi
+printf whole > "$verdict"
+"""
+
+
+@dataclass
+class _Went:
+    """What was stored, once it is."""
+
+    stored: Streamed | None = None
+
+
+@dataclass(frozen=True)
+class Streamer(Dumper):
+    """As `Dumper`, but for where the dump goes."""
+
+    went: _Went = field(default_factory=_Went)
+
+    def _written(self, argv: Sequence[str], dump: Path) -> Output:
+        pipes = dump.parent / PIPES
+        said: list[Output] = []
+        shutil.rmtree(pipes, ignore_errors=True)
+        pipes.mkdir(mode=0o700)
+
+        def write(pipe: Path, verdict: Path, pulse: Pulse) -> None:
+            path = self.place.path
+            words = ["bash", "-c", _WRITE, "write", path(pipes), path(pipe), path(verdict), archive.HASHED]
+            words += ["pg_dump", "-Fc", *argv]
+            said.append(self.place.run(words, env=self._dump_env(), what="pg_dump", pulse=pulse))
+
+        assert self.tools.stream is not None
+        self.went.stored = self.tools.stream(pipes, write)
+        return said[0]
+
+    def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
+        pipes = into / PIPES
+        return identity.toc_of(_text(pipes / "toc")), identity.schema_of(_text(pipes / "schema"))
+
+    def _read(self, into: Path, toc: identity.Toc, files: Mapping[str, FileDigest]) -> Read:
+        pipes, stored = into / PIPES, self.went.stored
+        assert stored is not None
+        found, whole = archive.contents_of(_text(pipes / "contents")), _text(pipes / "whole").split()[0]
+        shutil.rmtree(pipes)
+        listed = list(toc.of(identity.TABLE_DATA))
+        if len(listed) != len(found.tables):
+            said = f"the dump lists {len(listed)} tables and holds the rows of {len(found.tables)}"
+            raise CommandFailed(["pg_restore"], 0, said)
+        return Read(
+            {key: identity.TableFact(*fact) for key, fact in zip(listed, found.tables, strict=True)},
+            files={"dump": FileDigest(stored.bytes, whole)},
+            more={"large_objects": found.blobs, "stream": {"snapshot": stored.snapshot}},
+        )
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "surrogateescape")
+
+
+class Stream(Dump):
+    """`Method` for one database that may be larger than scratch; it comes back as a dump in one file."""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return (*super().programs, "bash", "awk")
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        connection = self.asset.connection
+        env = connection.environment(source.credentials)
+        return Streamer(source.place, env, connection.database, self.asset.jobs, tools).capture(into)
