@@ -7,6 +7,7 @@ wherever it ran, leaves none, and then restic stores nothing.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,7 +18,7 @@ from ccdr.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.interfaces import Streamed, StreamWriter
 from ccdr.storage.restic import Restic, Stored
 
-NOBODY_READS = 141  # a writer's exit status
+NOBODY_READS = (141, -signal.SIGPIPE)  # a writer's exit status: a shell's word for it, or its own end
 SAID_WITHIN = 10.0  # seconds that restic may take to tell why it reads no more
 NAME = "dump"  # what it is called in its snapshot
 # A verdict without a stream is none either: the writer has opened the pipe before.
@@ -54,7 +55,7 @@ def store(
         try:
             write(pipe, verdict, pulse)
         except BaseException as error:
-            if isinstance(error, CommandFailed) and error.code == NOBODY_READS:
+            if isinstance(error, CommandFailed) and error.code in NOBODY_READS:
                 wait([storing], SAID_WITHIN)
             given_up.set()
             raise _first(error, storing) from None
@@ -77,7 +78,7 @@ def _first(error: BaseException, storing: Future[Stored]) -> BaseException:
     restic says is what a person should know."""
     if not isinstance(error, CommandFailed):
         return error
-    reading = storing.exception() if storing.done() and error.code == NOBODY_READS else None
+    reading = storing.exception() if storing.done() and error.code in NOBODY_READS else None
     if isinstance(reading, CcdrError):
         return reading
     if error.stalled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.harness import CRM_CHECKS, PASSWORD, Site, Source, small_database
 from tests.pages import commands
 from tests.stored import other_host, settled_file, with_repository
@@ -61,14 +63,23 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
     assert (tmp_path / "restored" / str(call).lstrip("/")).read_bytes() == b"a voice"
 
 
-def test_by_hand(source: Source, tmp_path: Path) -> None:
+def stream_of(env: dict[str, str], snapshot: str) -> str:
+    """As the tag of the backup's own snapshot has it."""
+    argv = ["restic", "snapshots", "--json", snapshot]
+    (found,) = json.loads(subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout)
+    (tag,) = [tag for tag in found["tags"] if tag.startswith("stream=")]
+    return str(tag.removeprefix("stream="))
+
+
+@pytest.mark.parametrize("method", ["dump", "stream"])
+def test_by_hand(source: Source, tmp_path: Path, method: str) -> None:
     """With restic and PostgreSQL's own tools alone, onto an empty server."""
     sockets = tmp_path / "sockets"
     sockets.mkdir()
     (tmp_path / "site").mkdir()
     site = with_repository(Site(tmp_path / "site"))
     with small_database(source, "byhand") as database, server(sockets) as target:
-        site.crm(source, database, name="outbound")
+        site.crm(source, database, f"method: {method}", name="outbound")
         done = site.run("backup", "outbound")
         assert done.code == 0, done
         (tmp_path / "restore").mkdir()
@@ -81,6 +92,13 @@ def test_by_hand(source: Source, tmp_path: Path) -> None:
         env = {"PATH": os.environ["PATH"], "RESTIC_REPOSITORY": str(site.repo), "RESTIC_PASSWORD": PASSWORD}
         lines = commands(PAGE, "By hand")
         for line in [line for line in lines if line.startswith("restic")]:
+            if "STREAM" in line:
+                if method == "dump":
+                    continue
+                (capture,) = (tmp_path / "restore").rglob("ccdr-capture")
+                words["STREAM"] = stream_of(env, words["ID"])
+                line = line.replace("/restore/…/ccdr-capture", "CAPTURE")
+                words["CAPTURE"] = str(capture)
             argv = shlex.split(re.sub("|".join(words), lambda match: words[match[0]], line))
             listed = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
             assert listed.returncode == 0 and (listed.stdout.count(words["ID"][:8]) or "restore" in argv), listed
