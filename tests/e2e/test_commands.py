@@ -411,7 +411,9 @@ def test_closed_standard_output_is_no_traceback(site: Site) -> None:
 
 def test_people_get_words_and_a_pipe_gets_plain_lines(site: Site) -> None:
     done = subprocess.run(site.argv("test", "p", "--asset", "one"), capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout.startswith("PASS  p/one") and "\x1b" not in done.stdout + done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("PASS  p/one") and "\x1b" not in done.stdout + done.stderr, (
+        done
+    )
     assert all(line.startswith("ccdr: ") for line in done.stderr.splitlines())
     assert "RPO" in done.stdout and "record:" in done.stdout
 
