@@ -30,12 +30,14 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
         found = candidates(job, services, told)
         if not found.ours and not told.vanished:
             return Base()
-        usable = chain.usable(found.good, found.there, history.disproved)
-        if not usable or usable[-1] != found.ours[-1]:
-            return Base(why="the newest snapshot cannot be counted on")
-        newest = usable[-1]
-        if lost := [s for s in told.vanished if s.asset == job.asset and s.consistent_point > newest.consistent_point]:
+        newest = found.ours[-1] if found.ours else None
+        lost = [s for s in told.vanished if newest is None or s.consistent_point > newest.consistent_point]
+        if newest is None or lost:
             return Base(why=f"the previous one, {lost[-1].short}, vanished from the repository")
+        if lacks := chain.lacks(newest, found.there):
+            return Base(why=lacks)
+        if newest not in chain.usable(found.good, found.there, history.disproved):
+            return Base(why=f"the previous one, {newest.short}, failed its test, or bears a false date")
         manifest = services.catalogue.manifest(newest)
         if manifest.method != job.engine.method or name not in manifest.files:
             return Base(why=f"the previous one, {newest.short}, is a {manifest.method}")

@@ -314,6 +314,11 @@ class _Work:
         job, services, test = self._job, self._services, self._test
         found = candidates(job, services, self._synchronised)
         usable = chain.usable(found.good, found.there, self._history.disproved)
+        if found.good and not usable:
+            why = (
+                chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
+            )
+            raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
         self._recovery = Recovery.prepared(job, services, usable, target)
         test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
         return self._recovery.choice.base
