@@ -342,33 +342,29 @@ def test_put_together_by_hand(site: Site, server: Cluster) -> None:
 # --- why a base is a full one ------------------------------------------------------------------------------
 
 
-def test_without_summaries_every_base_is_a_full_one_and_that_is_a_finding(site: Site, server: Cluster) -> None:
-    server.stop()
-    server.start(summarize_wal="off")
-    try:
+def test_without_summaries_of_its_log_every_base_is_a_full_one(tmp_path: Path) -> None:
+    """Off is a finding, with the next step; that there are none yet, or none any more, is told in a note."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "site").mkdir()
+    site = Site(tmp_path / "site")
+    with cluster(tmp_path / "server") as made:
+        site.crm(prepared(made), "crm", INCREMENTAL, checks=CHECKS)
         done = backed_up(site)
         assert done.code == 1 and builds_upon(done) == [] and "summarize_wal = on" in done.json["findings"][0], done
-        doctor = site.run("doctor", "p")
-        assert "keeps no summaries" in doctor.stdout
-    finally:
-        server.stop()
-        server.start(summarize_wal="on")
-    done = backed_up(site)
-    assert done.code == 0 and builds_upon(done) == [] and "pg_basebackup took no increment" in done.json["notes"][0], (
-        done
-    )
-    assert len(builds_upon(backed_up(site))) == 1
-
-
-def test_a_base_is_a_full_one_where_the_summaries_were_removed(site: Site, server: Cluster) -> None:
-    backed_up(site)  # a full one, where they were switched off since the last
-    assert builds_upon(backed_up(site))
-    server.psql(MORE, "crm")
-    server.run("bash", "-c", f"rm -f {DATA}/pg_wal/summaries/*")
-    done = backed_up(site)
-    assert done.code == 0 and builds_upon(done) == [] and "no increment" in done.json["notes"][0], done
-    test = site.run("test", "p")
-    assert (test.code, test.json["verdict"]) == (0, "PASS"), test
+        assert "keeps no summaries" in site.run("doctor", "p").stdout
+        made.psql("alter system set summarize_wal = on; select pg_reload_conf()")
+        done = backed_up(site)
+        assert done.code == 0 and builds_upon(done) == [] and "no increment" in done.json["notes"][0], done
+        assert len(builds_upon(backed_up(site))) == 1
+        made.psql(MORE + "checkpoint;", "crm")
+        upto = made.psql("select redo_lsn from pg_control_checkpoint()")
+        written = f"select bool_or(end_lsn >= '{upto}') from pg_available_wal_summaries()"
+        assert eventually(lambda: made.psql(written) == "t")
+        made.run("bash", "-c", f"rm -f {DATA}/pg_wal/summaries/*")
+        done = backed_up(site)
+        assert done.code == 0 and builds_upon(done) == [] and "no increment" in done.json["notes"][0], done
+        test = site.run("test", "p")
+        assert (test.code, test.json["verdict"]) == (0, "PASS"), test
 
 
 def test_another_server_is_built_upon_nothing(site: Site, server: Cluster, tmp_path: Path) -> None:
@@ -452,20 +448,23 @@ def test_prune_keeps_what_a_kept_increment_builds_upon(site: Site, server: Clust
 
 
 def test_a_killed_increment_leaves_the_chain_as_it_was(site: Site, server: Cluster) -> None:
+    """Killed while pg_basebackup writes it: the next one builds upon the same."""
+    before = chain_of(site)
     server.psql(MORE, "crm")
-    with server.session("begin; lock table pg_catalog.pg_class in access exclusive mode", "crm"):
-        process = site.start("backup", "p")
-        assert process.stderr
-        for said in process.stderr:
-            if "capturing" in said:
-                break
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+    site.crm(server, "crm", f"{INCREMENTAL}\nmax_rate: 32KiB", checks=CHECKS)
+    capture = site.state / "scratch/capture/p/crm/ccdr-capture"
+    process = site.start("backup", "p")
+    assert eventually(lambda: (capture / "data/base").is_dir() and (capture / "ccdr-base").is_file(), 60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
     site.run("sandbox", "reap")
+    assert chain_of(site) == before
+    site.crm(server, "crm", INCREMENTAL, checks=CHECKS)
     done = backed_up(site)
-    assert len(builds_upon(done)) == 3, done
+    assert builds_upon(done) == [s["id"] for s in before], done
     test = site.run("test", "p")
-    assert test.json["verdict"] == "PASS", test
+    assert (test.json["verdict"], test.code) == ("PASS", 0), test
+    assert not left(site)
     site.ledger_holds()
 
 
