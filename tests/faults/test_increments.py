@@ -343,7 +343,7 @@ def test_put_together_by_hand(site: Site, server: Cluster) -> None:
 
 
 def test_without_summaries_of_its_log_every_base_is_a_full_one(tmp_path: Path) -> None:
-    """Off is a finding, with the next step; that there are none yet, or none any more, is told in a note."""
+    """Off is a finding, with the next step; that there are none any more is told in a note."""
     tmp_path.chmod(0o755)
     (tmp_path / "site").mkdir()
     site = Site(tmp_path / "site")
@@ -353,9 +353,8 @@ def test_without_summaries_of_its_log_every_base_is_a_full_one(tmp_path: Path) -
         assert done.code == 1 and builds_upon(done) == [] and "summarize_wal = on" in done.json["findings"][0], done
         assert "keeps no summaries" in site.run("doctor", "p").stdout
         made.psql("alter system set summarize_wal = on; select pg_reload_conf()")
-        done = backed_up(site)
-        assert done.code == 0 and builds_upon(done) == [] and "no increment" in done.json["notes"][0], done
-        assert len(builds_upon(backed_up(site))) == 1
+        assert backed_up(site).code == 0  # upon the first, where the server still had the log to summarize
+        assert builds_upon(backed_up(site))
         made.psql(MORE + "checkpoint;", "crm")
         upto = made.psql("select redo_lsn from pg_control_checkpoint()")
         written = f"select bool_or(end_lsn >= '{upto}') from pg_available_wal_summaries()"
