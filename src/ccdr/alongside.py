@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from ccdr import chain
 from ccdr.catalogue import Synchronised
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.errors import BackupBad, CcdrError
@@ -173,8 +174,8 @@ class Alongside:
 
     def _chosen(self, other: Job) -> Snapshot:
         history = self._history(other)
-        good = candidates(other, self._services, self._synchronised).good
-        good = [s for s in good if s.note is None and not history.disproved(s.id)]
+        found = candidates(other, self._services, self._synchronised)
+        good = chain.usable(found.good, found.there, history.disproved)
         chosen = counterpart(self._own, self._point, good, recovered=self._recovered)
         if chosen is None:
             raise BackupBad(f"there is no snapshot of {other.plan}/{other.asset} that counts")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
@@ -76,6 +77,8 @@ class BackupResult:
             "bytes": s.bytes,
             "manifest_sha256": s.manifest_sha256,
         }
+        if shown and s and s.upon:
+            shown["upon"] = [needed.id for needed in s.upon]
         return {
             "result": self.result,
             "reason": self.reason,
@@ -183,6 +186,7 @@ class _Attempt:
                 with self._timed("store"):
                     self._ready()
                     stored = self._stored = self._store(capture, manifest)
+                    self._still_there(capture)
                 changed = self._job.engine.settled(capture, self.into)
                 if not changed and stored.warning is None:
                     self._commit(manifest, text, stored)
@@ -211,11 +215,14 @@ class _Attempt:
         previous = self._previous_index()
         remove_tree(self.into)
         services.state.directory(*self.into.relative_to(services.state.root.absolute()).parts)
+        base = base_for(job, services, self._repo, self._kept(job.engine.base_file or ""), run=self._run)
         self._progress.step(f"capturing {job.asset}")
         lab, limits, run = services.lab, job.limits, self._run.id
         opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
         with opened as (source, facts):
-            tools = Tools(services.clock, self._progress, services.digest, limits.lock_wait, previous, self._stream)
+            tools = Tools(
+                services.clock, self._progress, services.digest, limits.lock_wait, previous, base, self._stream
+            )
             if self._member is not None:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here
@@ -239,6 +246,7 @@ class _Attempt:
             contents=capture.contents,
             files=capture.files,
             group=self._result.group,
+            upon=capture.upon,
         )
         text = manifest_text(manifest)
         (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
@@ -268,10 +276,11 @@ class _Attempt:
             kept = self._run.scratch / name
             shutil.copyfile(self.into / name, kept)
             return kept
-        return self._index_path(name)
+        return self._kept(name)
 
-    def _index_path(self, name: str) -> Path:
-        return self._services.state.directory("index") / f"{self._job.plan}.{self._job.asset}.{name}"
+    def _kept(self, name: str) -> Path:
+        """Where the state directory holds a captured file for the next capture."""
+        return self._services.state.directory("index") / f"{self._job.plan}.{self._job.asset}.{Path(name).name}"
 
     def _ready(self) -> None:
         """The repository answers; a missing one is created only for a plan that never had one: an unmounted
@@ -320,6 +329,17 @@ class _Attempt:
         repo = self._repo
         return store(repo, self._tags(STREAM), directory, write, lambda done: self._progress.amount(done, None))
 
+    def _still_there(self, capture: Capture) -> None:
+        """An increment counts only where all that it builds upon is there, once it is stored."""
+        if not capture.upon:
+            return
+        there = {s.id for s in self._repo.snapshots([OURS, f"plan={self._job.plan}"])}
+        if gone := [needed.id[:8] for needed in capture.upon if needed.id not in there]:
+            raise BackupFailed(
+                f"what it builds upon was removed while it was captured: {', '.join(gone)}",
+                hint="back up again: it takes a full base",
+            )
+
     def _tags(self, kind: str) -> list[str]:
         job = self._job
         tags = [OURS, f"kind={kind}", f"plan={job.plan}", f"asset={job.asset}", f"run={self._run.id}"]
@@ -330,8 +350,8 @@ class _Attempt:
         now = self._services.clock.now()
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         self._services.catalogue.add(snapshot, text)
-        if (name := self._job.engine.index_file) is not None:
-            target = self._index_path(name)
+        for name in filter(None, (self._job.engine.index_file, self._job.engine.base_file)):
+            target = self._kept(name)
             new = target.with_suffix(".new")
             new.touch(mode=0o600)
             shutil.copyfile(self.into / name, new)

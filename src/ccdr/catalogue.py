@@ -17,8 +17,9 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ccdr import chain
 from ccdr.errors import BackupBad
-from ccdr.model import FileDigest, GroupRun, Manifest, Snapshot, rfc3339, utc
+from ccdr.model import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, utc
 from ccdr.state import write_durably
 from ccdr.storage.restic import RepoSnapshot, Restic
 
@@ -38,6 +39,8 @@ def manifest_text(manifest: Manifest) -> str:
     body["files"] = {name: asdict(digest) for name, digest in manifest.files.items()}
     if manifest.group is None:
         del body["group"]
+    if not manifest.upon:
+        del body["upon"]
     return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
 
 
@@ -50,6 +53,7 @@ def parse_manifest(text: str) -> Manifest:
         body["consistent_point"] = utc(body["consistent_point"])
         body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
         body["group"] = _group(body.get("group"))
+        body["upon"] = _upon(body.get("upon"))
         return Manifest(**body)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
@@ -105,6 +109,8 @@ class Catalogue:
         }
         if snapshot.group is None:
             del body["group"]
+        if not snapshot.upon:
+            del body["upon"]
         write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
@@ -182,6 +188,8 @@ class Catalogue:
                     continue
                 vanished.append(snapshot)
                 findings.append((asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"))
+            left = [s for s in learned.values() if s.id in listed]
+            findings += [(asset, said) for s in left if (said := chain.lacks(s, left))]
             for s in listed.values():
                 claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
@@ -286,6 +294,7 @@ def snapshot_of(
         note=note,
         source=str(manifest.contents.get("source")),
         group=manifest.group,
+        upon=manifest.upon,
     )
 
 
@@ -325,9 +334,14 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     times = {key: utc(body[key]) for key in ("consistent_point", "usable_at")}
-    return Snapshot(**{**body, **times, "group": _group(body.get("group"))})
+    return Snapshot(**{**body, **times, "group": _group(body.get("group")), "upon": _upon(body.get("upon"))})
 
 
 def _group(body: Mapping[str, Any] | None) -> GroupRun | None:
     """KeyError or TypeError where it is none."""
     return None if body is None else GroupRun(str(body["name"]), str(body["run"]), tuple(map(str, body["assets"])))
+
+
+def _upon(body: Sequence[Mapping[str, Any]] | None) -> tuple[Needed, ...]:
+    """KeyError or TypeError where it is none."""
+    return tuple(Needed(str(one["id"]), str(one["manifest_sha256"])) for one in body or ())

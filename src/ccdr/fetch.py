@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr import chain
 from ccdr.catalogue import (
     MANIFEST,
     OURS,
     PRUNED,
+    Catalogue,
     Synchronised,
     dated_in_future,
     of_source,
@@ -19,7 +21,7 @@ from ccdr.catalogue import (
 )
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
 from ccdr.history import AssetHistory
-from ccdr.interfaces import Digester, Engine, Progress
+from ccdr.interfaces import UPON, WHOLE, Digester, Engine, Progress
 from ccdr.model import Manifest, Snapshot, rfc3339
 from ccdr.services import Job, Services
 from ccdr.storage.restic import Restic
@@ -103,6 +105,33 @@ def fetch(
             found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
             raise BackupBad(f"the restore is incomplete: {name} {found}")
     return restored
+
+
+def bases_of(snapshot: Snapshot, there: Sequence[Snapshot], catalogue: Catalogue) -> list[tuple[Snapshot, Manifest]]:
+    """What an increment builds upon, the full one first; none of a snapshot that stands on its own. BackupBad where
+    one of them is gone, or is another one."""
+    if said := chain.lacks(snapshot, there):
+        raise BackupBad(said, hint="restore an older snapshot; the next backup takes a full base")
+    known = {s.id: s for s in there}
+    return [(known[needed.id], catalogue.manifest(known[needed.id])) for needed in snapshot.upon]
+
+
+def fetch_bases(
+    repo: Restic,
+    engine: Engine,
+    bases: Sequence[tuple[Snapshot, Manifest]],
+    restored: Path,
+    progress: Progress,
+) -> None:
+    """Fetch what the increment in `restored` builds upon: each as `fetch` does, into a directory `UPON`/N beside what
+    it holds itself. An empty directory `WHOLE` is made there, too: what they give together may be put into it."""
+    for number, (snapshot, manifest) in enumerate(bases):
+        progress.step(f"fetching {snapshot.short}, which it builds upon")
+        into = restored / UPON / str(number)
+        into.mkdir(parents=True, mode=0o700)
+        fetch(repo, engine, snapshot, manifest, into, progress, root=snapshot.root)
+    if bases:
+        (restored / WHOLE).mkdir(mode=0o700)
 
 
 def verify(engine: Engine, restored: Path, manifest: Manifest, digest: Digester) -> int:

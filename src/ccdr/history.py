@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ccdr import chain
 from ccdr.errors import CcdrError
 from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import Verb, utc
+from ccdr.model import Snapshot, Verb, utc
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -27,7 +28,7 @@ PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
-FORMAT = 7  # of the summary that is kept beside the ledger
+FORMAT = 8  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 
@@ -38,8 +39,8 @@ Record = Mapping[str, Any]
 class AssetHistory:
     """The newest records of one asset, or (with no asset) of a plan's upkeep.
 
-    `proven` holds each tested snapshot's latest verdict on itself, `stored` where in the ledger each snapshot was
-    stored (its record's `seq`), `newest` the newest record of each kind.
+    `proven` holds each tested snapshot's latest verdict on itself, in the order of these tests, `stored` where in the
+    ledger each snapshot was stored (its record's `seq`), `newest` the newest record of each kind.
     """
 
     first: str | None = None  # time of the first record
@@ -104,6 +105,7 @@ class AssetHistory:
             self.last_conclusive_test = record
         snapshot = record.get("snapshot") or {}
         if snapshot.get("verdict") in ("PASS", "FAIL"):
+            self.proven.pop(snapshot["id"], None)  # so that the newest verdict stands last
             self.proven[snapshot["id"]] = snapshot["verdict"]
 
         if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
@@ -225,8 +227,9 @@ class AssetHistory:
         found = [r for r in self.open_runs.values() if r["kind"] == kind]
         return found[::-1][1 if running else 0 :]
 
-    def disproved(self, snapshot_id: str) -> bool:
-        return self.proven.get(snapshot_id) == "FAIL"
+    def disproved(self, snapshot: Snapshot) -> bool:
+        """By a restore test of it, or of what it builds upon."""
+        return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from ccdr.errors import Exit
-from ccdr.model import CheckResult, FileDigest, Look, Manifest, Snapshot
+from ccdr.model import CheckResult, FileDigest, Look, Manifest, Needed, Snapshot
 from ccdr.schema import WithPassword
 
 
@@ -136,6 +136,22 @@ class SourceFacts:
     bytes: int | None = None  # as stored by the source; to check free space in scratch
 
 
+# In the captured directory of a fetched increment: what it builds upon, in directories by number (0 is the full one),
+# and a directory for what they give together.
+UPON, WHOLE = "upon", "whole"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an increment may build upon: the asset's newest snapshot that can be counted on, and all that it needs
+    itself. `chain` has the full one first. `held` is its `base_file`, proven to be its own; None where there is nothing
+    to build upon, `why` then says why not, as a sentence (empty for the very first)."""
+
+    chain: tuple[tuple[Snapshot, Manifest], ...] = ()
+    held: Path | None = None
+    why: str = ""
+
+
 @dataclass(frozen=True)
 class Streamed:
     """What was stored past this host's disk: the id of a snapshot of its own, and the bytes that went into it."""
@@ -161,13 +177,14 @@ class StreamStore(Protocol):
 @dataclass(frozen=True)
 class Tools:
     """What a capture may use on this host. `previous` is the last good capture's private index, if any:
-    what an engine kept of it (see `Capture.index`)."""
+    what an engine kept of it (see `Engine.index_file`); `base` is for engines that have a `base_file`."""
 
     clock: Clock
     progress: Progress
     digest: Digester
     lock_wait: float
     previous: Path | None = None
+    base: Base = Base()
     stream: StreamStore | None = None  # only where there is a repository to store into
 
 
@@ -190,6 +207,7 @@ class Capture:
     excluded: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
     findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
+    upon: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
 
 
 @dataclass(frozen=True)
@@ -408,6 +426,11 @@ class Engine(Restored, Protocol):
         """What is needed to read the source; None where the source is plain files on this host."""
 
     @property
+    def base_file(self) -> str | None:
+        """A captured file by which the next capture can be an increment, where the plan wants that; kept in the state
+        directory, and in every manifest's `files`."""
+
+    @property
     def source_name(self) -> str:
         """What is captured, as the plan names it: a snapshot of another source is not this asset's."""
 
@@ -464,6 +487,10 @@ class Engine(Restored, Protocol):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
+
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+        """Put together what an increment and all that it builds upon (see `UPON`) give, as files in the directory
+        `into` (host path), each first proven to be as captured: BackupBad where not."""
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         """Every row that one SELECT gives, read-only, written by the engine's own client into the new file `to` (host

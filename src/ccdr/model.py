@@ -129,6 +129,14 @@ class GroupRun:
 
 
 @dataclass(frozen=True)
+class Needed:
+    """A snapshot that an increment cannot be restored without: its full id, and its manifest's SHA-256."""
+
+    id: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A snapshot that counts: its manifest is in the repository and in our catalogue.
 
@@ -150,6 +158,7 @@ class Snapshot:
     note: str | None = None  # why it must not pass, where restic stored it with a warning
     source: str | None = None  # what was captured, as the engine names it
     group: GroupRun | None = None  # whom it was captured together with
+    upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
 
     @property
     def short(self) -> str:
@@ -197,6 +206,7 @@ class Manifest:
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     format: int = 1
     group: GroupRun | None = None
+    upon: tuple[Needed, ...] = ()
 
 
 @dataclass(frozen=True)

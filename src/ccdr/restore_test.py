@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ccdr import __version__, measure
+from ccdr import __version__, chain, measure
 from ccdr.alongside import Alongside
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
@@ -24,7 +24,7 @@ from ccdr.errors import (
     own_error,
     worst,
 )
-from ccdr.fetch import candidates, fetch, newer_attempts, pruned_since
+from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
 from ccdr.history import TEST_END, TEST_START, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.model import (
@@ -234,6 +234,7 @@ class _Work:
         self._recovery: Recovery | None = None
         self._alongside: Alongside | None = None
         self._history = AssetHistory()
+        self._bases: list[tuple[Snapshot, Manifest]] = []
 
     def carry_out(self, selection: str) -> None:
         """Raises BackupBad or TestBroken; returns with a verdict set."""
@@ -255,6 +256,7 @@ class _Work:
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
         manifest = services.catalogue.manifest(snapshot)
+        self._bases = bases_of(snapshot, candidates(job, services, self._synchronised).there, services.catalogue)
         if not job.checks:
             raise TestBroken(
                 "no checks, no PASS: the asset names no restore test",
@@ -310,8 +312,13 @@ class _Work:
     def _base(self, target: Target) -> Snapshot:
         """The newest good base before the target; the log that leads there is chosen with it."""
         job, services, test = self._job, self._services, self._test
-        good = candidates(job, services, self._synchronised).good
-        usable = [s for s in good if s.note is None and not self._history.disproved(s.id)]
+        found = candidates(job, services, self._synchronised)
+        usable = chain.usable(found.good, found.there, self._history.disproved)
+        if found.good and not usable:
+            why = (
+                chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
+            )
+            raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
         self._recovery = Recovery.prepared(job, services, usable, target)
         test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
         return self._recovery.choice.base
@@ -414,6 +421,7 @@ class _Work:
         repo = self._repo.with_cache(self._run.directory("cache"))
         self._fetching = True
         restored = fetch(repo, self._engine, snapshot, manifest, fetched, self._progress)
+        fetch_bases(repo, self._engine, self._bases, restored, self._progress)
         self._fetching = False
         self._engine.complete(fetched, restored, manifest)
 
@@ -484,12 +492,9 @@ class _Work:
         if test.rto is None:
             test.rto = measure.judge(job.objectives.rto, None)
         now = services.clock.now()
-        gone = {s.id for s in self._synchronised.vanished}
-        usable = [
-            s
-            for s in services.catalogue.snapshots(job.plan, job.asset)
-            if s.id not in gone and not self._disproved(s) and of_source(s, job.engine.source_name)
-        ]
+        there = services.catalogue.snapshots(job.plan, job.asset, besides={s.id for s in self._synchronised.vanished})
+        ours = [s for s in there if of_source(s, job.engine.source_name)]
+        usable = chain.usable(ours, there, self._disproved())
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
         points += logged(job, services, usable) if self._recovery is None else self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite.
@@ -507,7 +512,11 @@ class _Work:
             "left_behind": left,
         }
 
-    def _disproved(self, snapshot: Snapshot) -> bool:
-        if self._test.snapshot is not None and snapshot.id == self._test.snapshot.id and self._test.own_verdict:
-            return self._test.own_verdict is Verdict.FAIL
-        return snapshot.note is not None or self._history.disproved(snapshot.id)
+    def _disproved(self) -> Callable[[Snapshot], bool]:
+        """As the history will have it once this test is recorded."""
+        tested, verdict = self._test.snapshot, self._test.own_verdict
+        proven = dict(self._history.proven)
+        if tested is not None and verdict in (Verdict.PASS, Verdict.FAIL):
+            proven.pop(tested.id, None)
+            proven[tested.id] = verdict.value
+        return replace(self._history, proven=proven).disproved

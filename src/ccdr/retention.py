@@ -9,9 +9,10 @@ last one proven by a restore test, and everything while a finding is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 
+from ccdr import chain
 from ccdr.model import Snapshot
 
 LAST_GOOD, LAST_PROVEN = "the last good one", "the last one that a restore test has proven"
@@ -92,7 +93,25 @@ def decide(standing: Standing, policy: Policy, now: datetime, zone: tzinfo) -> l
             else:
                 decisions.append(Decision(snapshot, False, (*note, "no rule keeps it")))
     decisions += [Decision(s, True, (why,)) for why, group in standing.kept.items() for s in group]
+    decisions = _with_bases(decisions, policy, now, standing.held_since)
     return sorted(decisions, key=lambda d: _age(d.snapshot))
+
+
+def _with_bases(
+    decisions: Sequence[Decision], policy: Policy, now: datetime, held_since: Mapping[str, datetime]
+) -> list[Decision]:
+    """What a kept increment builds upon stays for as long as it does."""
+    needed = chain.needed_by(d.snapshot for d in decisions if d.keep)
+
+    def stays(d: Decision) -> Decision:
+        if (by := needed.get(d.snapshot.id)) is None:
+            return d
+        why = f"snapshot {by.short} builds upon it"
+        if d.keep:
+            return replace(d, why=(*d.why, why))
+        return _held(d.snapshot, (*d.why[:-1], why), policy, now, held_since)
+
+    return [stays(d) for d in decisions]
 
 
 def _held(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ccdr import measure
+from ccdr import chain, measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
@@ -106,7 +106,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     now = services.clock.now()
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
-    usable = [s for s in ours if not dated_in_future(s, now) and s.note is None and not history.disproved(s.id)]
+    usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     points = [measure.Point(s.consistent_point, s.usable_at) for s in usable] + logged(job, services, usable)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
@@ -114,7 +114,9 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
-        text = f"{len(bad)} newer snapshots do not count: disproved, or dated in the future"
+        text = (
+            f"{len(bad)} newer snapshots do not count: disproved, dated in the future, or without what they build upon"
+        )
         wrong.append(Problem(Trouble.FINDING, text, about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"

@@ -103,16 +103,28 @@ def _emptied(source: Source) -> None:
     source.psql("drop schema public cascade; create schema public", "contract")
 
 
+def postgres_physical(_: Source, root: Path) -> AbstractContextManager[Enrolled]:
+    return _physical(root, "method: physical")
+
+
 @contextmanager
-def postgres_physical(_: Source, root: Path) -> Iterator[Enrolled]:
+def postgres_increment(_: Source, root: Path) -> Iterator[Enrolled]:
+    """What is looked at is an increment: the full base is taken here."""
+    with _physical(root, "method: physical\nincremental: {}", summarize_wal="on") as (site, asset, harm, empty):
+        assert backup(Job(site.loaded(), asset), site.services(), Quiet()).snapshot
+        yield site, asset, harm, empty
+
+
+@contextmanager
+def _physical(root: Path, extra: str, **settings: str) -> Iterator[Enrolled]:
     root.chmod(0o755)
-    with cluster(root / "server") as source:
+    with cluster(root / "server", **settings) as source:
         locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
         source.psql(f"create database contract template template0{locale}")
         source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
         site = Site(root)
         checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
-        site.crm(source, "contract", "method: physical", checks=checks)
+        site.crm(source, "contract", extra, checks=checks)
         yield site, "crm", sql_damage("drop view answered", "contract"), lambda: _emptied(source)
 
 
@@ -191,11 +203,13 @@ def sqlite(source: Source, root: Path) -> Iterator[Enrolled]:
     yield site, "cdr", harm, lambda: ask_sqlite(database, "drop view answered; drop table call; drop table customer")
 
 
-# One line for each engine of the union and each of its methods; an engine of two servers has two.
+# One line for each engine of the union and each of its methods; an engine of two servers has two, and so has a method
+# that takes increments.
 SOURCES = {
     "postgres:dump": postgres,
     "postgres:physical": postgres_physical,
     "postgres:stream": postgres_stream,
+    "postgres:increment": postgres_increment,
     "files": files,
     "mariadb:dump": mariadb,
     "mariadb:physical": mariadb_physical,
@@ -203,7 +217,7 @@ SOURCES = {
     "sqlite": sqlite,
     "valkey": valkey,
 }
-SERVERS_OF = {"valkey": "redis"}
+SERVERS_OF = {"valkey": "redis", "postgres:increment": "postgres:physical"}
 
 
 def test_every_engine_of_the_union_is_enrolled() -> None:
@@ -255,7 +269,7 @@ def test_manifest_says_what_was_captured(subject: Subject) -> None:
 
 def test_consistent_point_is_within_the_capture(subject: Subject) -> None:
     """Never later than the start of the data's read, never the upload's end; by this host's clock."""
-    (snapshot,) = subject.site.services().catalogue.snapshots("p", subject.asset)
+    *_, snapshot = subject.site.services().catalogue.snapshots("p", subject.asset)
     assert subject.began <= subject.manifest.consistent_point <= snapshot.usable_at <= subject.ended
     assert snapshot.consistent_point == subject.manifest.consistent_point
     skew = subject.manifest.clock_skew_s
@@ -265,7 +279,7 @@ def test_consistent_point_is_within_the_capture(subject: Subject) -> None:
 def test_manifest_round_trips_and_is_the_one_in_the_repository(subject: Subject) -> None:
     text = manifest_text(subject.manifest)
     assert parse_manifest(text) == subject.manifest
-    (snapshot,) = subject.site.services().catalogue.snapshots("p", subject.asset)
+    *_, snapshot = subject.site.services().catalogue.snapshots("p", subject.asset)
     assert snapshot.manifest_sha256 == text_digest(text)
     job, services = subject.job, subject.site.services()
     repo = services.repository(job.loaded, job.limits)
@@ -379,6 +393,7 @@ def test_physical_manifest_tells_the_server(subject: Subject) -> None:
     assert {"plpgsql", "pgcrypto"} <= set(held["extensions"]) and int(held["settings"]["max_connections"]) > 0
     assert set(held["catalogues"]) == {"contract", "postgres", "template1"}
     assert "pg_basebackup" in subject.manifest.tools
+    assert len(subject.manifest.upon) == (0 if subject.job.engine.incremental is None else 1)
     digest = subject.manifest.files["data/backup_manifest"].sha256
     assert held["backup_manifest_sha256"] == digest
     assert any(name.startswith("data/pg_wal/0") for name in subject.manifest.files)
@@ -459,11 +474,12 @@ def test_a_look_at_the_source_finds_that_it_can_be_backed_up(subject: Subject) -
 
 def test_zz_empty_source_is_a_failed_backup(subject: Subject) -> None:
     """Last, since it empties the source; the good snapshot stands, but `latest` is no longer what is wanted."""
+    before = subject.site.services().catalogue.snapshots("p", subject.asset)
     subject.empty()
     assert Health.FAIL in {look.state for look in looked_at(subject)}, "and it can be seen before"
     done = backup(subject.job, subject.site.services(), Quiet())
     assert (done.result, int(done.exit_code), done.snapshot) == ("FAILED", 1, None)
-    assert len(subject.site.services().catalogue.snapshots("p", subject.asset)) == 1
+    assert subject.site.services().catalogue.snapshots("p", subject.asset) == before
     found = subject.outcome()
     assert found.verdict is Verdict.FAIL and "failed" in str(found.reason) and found.own_verdict is Verdict.PASS
     subject.site.ledger_holds()

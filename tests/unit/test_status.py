@@ -14,7 +14,7 @@ from tests.harness import Site
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
-from ccdr.model import FileDigest, Manifest, rfc3339
+from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.services import Services
 from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
 
@@ -50,8 +50,11 @@ def folded(*records: dict[str, Any]) -> AssetHistory:
     return read_history(records).get(("p", "a"), AssetHistory())
 
 
+ONE = Snapshot(IDS[1], "p", "a", "r", "files", "scan", NOW, NOW, 1, "/", "0" * 64)
+
+
 def test_nothing_is_no_history() -> None:
-    assert read_history([]) == {} and not folded().disproved(IDS[1])
+    assert read_history([]) == {} and not folded().disproved(ONE)
 
 
 def test_records_of_other_kinds_and_assets_do_not_count() -> None:
@@ -61,13 +64,13 @@ def test_records_of_other_kinds_and_assets_do_not_count() -> None:
 
 
 def test_a_snapshots_latest_verdict_on_itself_holds() -> None:
-    assert folded(judged(1, "PASS"), judged(1, "FAIL")).disproved(IDS[1])
-    assert not folded(judged(1, "FAIL"), judged(1, "PASS")).disproved(IDS[1])
+    assert folded(judged(1, "PASS"), judged(1, "FAIL")).disproved(ONE)
+    assert not folded(judged(1, "FAIL"), judged(1, "PASS")).disproved(ONE)
 
 
 def test_inconclusive_and_skipped_disprove_nothing_and_prove_nothing() -> None:
     history = folded(judged(1, "FAIL"), judged(1, "INCONCLUSIVE"), judged(1, "SKIPPED"))
-    assert history.disproved(IDS[1])
+    assert history.disproved(ONE)
     assert history.last_test and history.last_test["verdict"] == "INCONCLUSIVE"
     assert history.last_conclusive_test and history.last_conclusive_test["verdict"] == "FAIL"
     assert folded(judged(1, "SKIPPED")).last_test is None

@@ -8,12 +8,14 @@ from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, ta
 from ccdr.errors import Exit
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
+UPON, BESIDE = 5, 6  # columns that are shown where there is anything to show
+
 
 @verb()
 @plan_argument
 @asset_option
 def snapshots(plan: str, asset: str | None) -> Exit:
-    """List the snapshots of PLAN that count, with consistent point, size and last test.
+    """List the snapshots of PLAN that count, with consistent point, size, last test, and what an increment builds upon.
 
     Asks the repository: what vanished from it, or bears a future date, is a finding.
 
@@ -43,6 +45,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
             "bytes": s.bytes,
             "there": s.id not in gone,
             "group": together[s.group.run].as_json() if s.group else None,
+            "builds_upon": [needed.id for needed in s.upon],
             "last_test": history.get((plan, s.asset), AssetHistory()).proven.get(s.id),
         }
         for job in jobs
@@ -59,16 +62,26 @@ def snapshots(plan: str, asset: str | None) -> Exit:
                 str(s["consistent_point"]),
                 human_bytes(float(str(s["bytes"]))),
                 word(str(s["last_test"] or "untested")) if s["there"] else word("VANISHED"),
+                _below(s["builds_upon"]),
                 _beside(s["group"]),
             )
             for s in found
         ]
-        headings = ("id", "asset", "consistent point", "size", "last test", "captured together")
-        shown = len(headings) if together else len(headings) - 1
-        table(headings[:shown], [row[:shown] for row in rows])
+        headings = ("id", "asset", "consistent point", "size", "last test", "builds upon", "captured together")
+        increments = any(s["builds_upon"] for s in found)
+        shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or together)]
+        table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
         for said in findings:
             click.echo(f"finding: {said}")
     return Exit.FINDING if findings else Exit.OK
+
+
+def _below(upon: object) -> str:
+    """What an increment needs, in few words: the one before it, and how many before that."""
+    if not isinstance(upon, list) or not upon:
+        return "-"
+    more = f" and {len(upon) - 1} more, from {str(upon[0])[:8]} on" if len(upon) > 1 else ""
+    return f"{str(upon[-1])[:8]}{more}"
 
 
 def _beside(group: object) -> str:

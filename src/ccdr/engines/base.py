@@ -101,6 +101,16 @@ class EngineConfig(Strict):
         raise NotImplementedError
 
     @property
+    def base_file(self) -> str | None:
+        """Most engines capture all there is each time: restic stores what is new."""
+        return None
+
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+        raise TestBroken(
+            f"{self.engine_name} has no increments", hint="restore it with the ccdr that took it, or a newer one"
+        )
+
+    @property
     def source_paths(self) -> tuple[Path, ...]:
         """What is captured, where that is files of this host: a restore must never touch them."""
         return ()

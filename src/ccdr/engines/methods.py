@@ -53,6 +53,13 @@ class LogBase(Protocol):
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str: ...
 
 
+@runtime_checkable
+class Increments(Protocol):
+    """A method whose snapshots may be increments: see `Engine.assemble`."""
+
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None: ...
+
+
 M = TypeVar("M", bound=Method)
 
 
@@ -106,6 +113,12 @@ class MethodsConfig(EngineConfig, Generic[M]):
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self._captured(manifest).load(box, restored, manifest)
+
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+        method = self._captured(manifest)
+        if not isinstance(method, Increments):
+            return super().assemble(box, restored, manifest, into)
+        return method.assemble(box, restored, manifest, into)
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
         return self._base(manifest).recover(box, restored, log, manifest, target)

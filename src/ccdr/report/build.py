@@ -146,6 +146,8 @@ def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, pe
     asset = evidence.assets.get(name)
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(*name, besides=seen)
+    if asset:
+        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
     return {s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr import chain
 from ccdr.history import DUTIES, LOGS, STOPPED, Record
 from ccdr.measure import Point
 from ccdr.model import utc
@@ -73,7 +74,8 @@ class AssetEvidence:
     logged: list[Point] = field(default_factory=list)  # of shipped log that a base leads on to
     recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
     torn: bool = False  # log is missing since the newest base
-    proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself
+    proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
+    upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, Run] = field(default_factory=dict)  # by verb
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive: Run | None = None  # test
@@ -81,6 +83,10 @@ class AssetEvidence:
     failure: Run | None = None  # a test that failed, until one of a snapshot at least as new has passed
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
+
+    def disproved(self, snapshot: str) -> bool:
+        """By a test of it, or of what it builds upon."""
+        return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.proven)
 
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
@@ -96,9 +102,12 @@ class AssetEvidence:
             if stored and (consistent := _moment(run.consistent)):
                 self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
                 self.torn = False
+                if upon := listing(mapping(record.get("snapshot")).get("upon")):
+                    self.upon[str(run.snapshot)] = [str(one) for one in upon]
         elif verb == TEST:
             own = mapping(record.get("snapshot")).get("verdict")
             if own in ("PASS", "FAIL") and run.snapshot:
+                self.proven.pop(run.snapshot, None)
                 self.proven[run.snapshot] = own
             reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:

@@ -220,8 +220,9 @@ def judge_asset(
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id."""
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
-    completed = [p for key, p in points.items() if ev.proven.get(key) != "FAIL"] + ev.logged
-    tested = [p for key, p in points.items() if ev.proven.get(key) == "PASS"] + ev.recovered
+    good = {key: p for key, p in points.items() if not ev.disproved(key)}
+    completed = [*good.values(), *ev.logged]
+    tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"] + ev.recovered
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)

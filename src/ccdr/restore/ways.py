@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,15 +13,15 @@ from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
 from ccdr.errors import CcdrError, TestBroken
-from ccdr.fetch import fetch, verify
-from ccdr.interfaces import Bench, Engine, Place, Progress, Restored, ServerTarget, Source
+from ccdr.fetch import fetch, fetch_bases, verify
+from ccdr.interfaces import UPON, WHOLE, Bench, Engine, Place, Progress, Restored, ServerTarget, Source
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict
 from ccdr.restore.directory import Staging, opened
 from ccdr.restore.result import RestoreResult
 from ccdr.sandbox.docker import Disposal
 from ccdr.services import Job, Services
 from ccdr.shipping.recovery import Recovery
-from ccdr.state import Run
+from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import Restic
 
 
@@ -36,6 +36,7 @@ class Order:
     snapshot: Snapshot
     manifest: Manifest
     result: RestoreResult
+    bases: Sequence[tuple[Snapshot, Manifest]] = ()  # what it builds upon, the full one first
 
     @contextlib.contextmanager
     def phase(self, name: str, text: str, progress: Progress) -> Iterator[None]:
@@ -117,6 +118,10 @@ class IntoDirectory:
             roots = ", ".join(map(str, self._roots))
             return [f"writes {roots} below {self.staging.target}, each at its own path"]
         said = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        if self.order.bases:
+            said.append(
+                f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
+            )
         if self.recovery is not None:
             said.append(f"and {self.recovery.described}, for the server to apply")
         return said
@@ -135,14 +140,49 @@ class IntoDirectory:
             )
             if self._whole:
                 order.engine.complete(staging.tree, restored, order.manifest)
+            fetch_bases(order.repo, order.engine, order.bases, restored, progress)
+        if order.bases:
+            self._assemble(restored, progress)
         with order.phase("check", "comparing digests", progress):
-            self.verified = order.verified(restored)
+            self.verified = self.verified or order.verified(restored)
             if self._whole:
                 staging.move_capture(restored, self._roots)
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
         if self.recovery is not None:
             self._bring_log(self.recovery, restored, progress)
+
+    def _assemble(self, restored: Path, progress: Progress) -> None:
+        """Of an increment and what it builds upon make one whole, in a sandbox, by whoever runs ccdr: there every file
+        is proven to be as captured, and what came of it to be whole."""
+        order, staging, disposal = self.order, self.staging, Disposal()
+        needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
+        made = staging.out / WHOLE
+        made.mkdir(mode=0o700)
+        with order.phase("load", f"putting {len(order.bases) + 1} snapshots together", progress):
+            image = order.services.lab.image(order.engine, needs)
+            box_of = order.services.lab.sandbox(
+                needs,
+                image,
+                run=order.run.id,
+                fetched=staging.tree,
+                out=staging.out,
+                storage="disk",
+                no_progress=order.job.limits.no_progress,
+                disposal=disposal,
+                keep=False,
+            )
+            try:
+                with box_of as box:
+                    order.engine.start(box, order.manifest)
+                    order.engine.assemble(box, restored, order.manifest, made)
+            finally:
+                order.result.left_behind += disposal.problems
+            for name in (*(p.name for p in made.iterdir()), UPON, WHOLE):
+                order.result.left_behind += remove_tree(restored / name)
+            for path in made.iterdir():
+                path.rename(restored / path.name)
+        self.verified = int(str(order.manifest.contents["files"]))
 
     def _bring_log(self, recovery: Recovery, restored: Path, progress: Progress) -> None:
         order, staging = self.order, self.staging

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr import __version__
+from ccdr import __version__, chain
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
-from ccdr.fetch import Candidates, candidates
+from ccdr.fetch import Candidates, bases_of, candidates
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import Manifest, Snapshot, rfc3339
@@ -125,7 +125,8 @@ class Restoring:
         manifest = services.catalogue.manifest(snapshot)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
-        order = Order(job, services, self._repo, self._run, snapshot, manifest, result)
+        bases = bases_of(snapshot, found.there, services.catalogue)
+        order = Order(job, services, self._repo, self._run, snapshot, manifest, result, bases)
         progress.step("looking at the target")
         if self.request.unknown:
             which = ", ".join(self.request.unknown)
@@ -143,13 +144,15 @@ class Restoring:
         """The newest that counts and has not failed a test; or the one that was named."""
         job, result, asked = self.job, self.result, self.request.snapshot
 
+        usable_ids = {s.id for s in chain.usable(found.there, found.there, history.disproved)}
+
         def bad(snapshot: Snapshot) -> bool:
-            return snapshot.note is not None or history.disproved(snapshot.id)
+            return snapshot.id not in usable_ids
 
         if asked == "latest":
             usable = [s for s in found.good if not bad(s)]
             if self.request.despite_failed_test:
-                usable = found.good
+                usable = [s for s in found.good if not chain.lacks(s, found.there)]
             if not usable:
                 raise UsageProblem(
                     f"there is no snapshot of {job.plan}/{job.asset} that counts"
@@ -161,9 +164,11 @@ class Restoring:
             chosen = usable[-1]
         else:
             chosen = found.by_id(job, asked)
+        if said := chain.lacks(chosen, found.there):
+            raise UsageProblem(said, hint="take an older snapshot: without what it builds upon it is of no use")
         if bad(chosen) and not self.request.despite_failed_test:
             raise UsageProblem(
-                f"snapshot {chosen.short} failed its last restore test"
+                f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
                 if chosen.note is None
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
                 hint="take an older one; to restore it all the same, add --despite-failed-test",
@@ -197,7 +202,7 @@ class Restoring:
             raise UsageProblem(
                 "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
             )
-        usable = [s for s in found.good if s.note is None and not history.disproved(s.id)]
+        usable = chain.usable(found.good, found.there, history.disproved)
         try:
             return Recovery.prepared(self.job, self._services, usable, self.request.at)
         except BackupBad as error:
@@ -209,6 +214,9 @@ class Restoring:
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
         entries = count + len(order.manifest.files)
         size, run = order.snapshot.bytes, order.run.id
+        if order.bases:  # what they give stands beside them for a while
+            size *= 2
+            order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
         staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from ccdr import measure
+from ccdr import chain, measure
 from ccdr.catalogue import (
     FUTURE,
     OURS,
@@ -45,6 +45,7 @@ from ccdr.upkeep.outcome import NO_RETENTION, PLANNED, Prune
 from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
+NO_BASE = "what it builds upon is gone"
 REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
 
 
@@ -165,7 +166,7 @@ class _Pruning:
         for s in there:
             if dated_in_future(s, now):
                 future.append(s)
-            elif why := self._not_counting(s, history, source):
+            elif why := (chain.lacks(s, there) and NO_BASE) or self._not_counting(s, history, source):
                 places.setdefault(why, []).append(s)
             else:
                 good.append(s)
@@ -187,7 +188,7 @@ class _Pruning:
 
     @staticmethod
     def _not_counting(snapshot: Snapshot, history: AssetHistory, source: str | None) -> str | None:
-        if history.disproved(snapshot.id):
+        if history.disproved(snapshot):
             return "a restore test has disproved it"
         if snapshot.note is not None:
             return "restic stored it with a warning"

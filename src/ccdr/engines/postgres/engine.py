@@ -16,7 +16,7 @@ from ccdr.engines.postgres.connection import PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
-from ccdr.engines.postgres.physical import Physical
+from ccdr.engines.postgres.physical import BASE_FILE, Physical
 from ccdr.engines.postgres.stream import Stream
 from ccdr.engines.postgres.wal import Wal, slot_name
 from ccdr.errors import CommandFailed
@@ -29,7 +29,7 @@ from ccdr.interfaces import (
     SourceFacts,
 )
 from ccdr.model import FileDigest, Look, Manifest
-from ccdr.schema import Name, Size, Text, WithPassword
+from ccdr.schema import Duration, Name, Size, Strict, Text, WithPassword
 
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 # The server answered, and does not let this role in.
@@ -42,6 +42,15 @@ _REFUSED = re.compile(
 def images(major: str) -> tuple[str, ...]:
     """The official image, then the one that `make images` builds."""
     return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}")
+
+
+class Incremental(Strict):
+    """Between two full bases, bases that hold only what has changed since the one before (PostgreSQL 17 and later)."""
+
+    full_every: Duration = Field(
+        7 * 86400.0, description="a base is a full one again once the last full one is this old"
+    )
+    longest: int = Field(14, ge=1, le=99, description="increments in a row at most: a restore needs all of them")
 
 
 class Postgres(MethodsConfig[Method]):
@@ -62,13 +71,16 @@ class Postgres(MethodsConfig[Method]):
         "fast", description="`physical`: the source's checkpoint before a backup, at once or gently over minutes"
     )
     max_rate: Size | None = Field(None, description="`physical`: bytes per second that are read from the source")
+    incremental: Incremental | None = Field(
+        None, description="`physical`: increments between full bases; the source needs `summarize_wal = on`"
+    )
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="`dump`, `stream`: SQL run in the sandbox before the restore")
 
     @model_validator(mode="after")
     def _of_method(self) -> Self:
         if self.method != "physical":
-            for field in ("checkpoint", "max_rate"):
+            for field in ("checkpoint", "max_rate", "incremental"):
                 if getattr(self, field) != type(self).model_fields[field].default:  # which `plan show` prints
                     raise ValueError(f"has {field}, which is of `method: physical` alone")
         return self
@@ -125,6 +137,10 @@ class Postgres(MethodsConfig[Method]):
             return None
         match = re.search(r"\d[\d.]*", out.stdout) if out.code == 0 else None
         return major_of(match[0]) if match else None
+
+    @property
+    def base_file(self) -> str | None:
+        return BASE_FILE if self.incremental is not None else None
 
     def log(self, slot: str) -> ShippedLog | None:
         return Wal(self.connection, self.log_shipping, slot_name(slot)) if self.log_shipping else None

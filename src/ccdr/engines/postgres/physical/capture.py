@@ -16,14 +16,17 @@ from typing import Any
 
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
-from ccdr.engines.postgres.physical import facts
+from ccdr.engines.postgres.physical import facts, upon
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
+from ccdr.engines.postgres.physical.upon import Choice, Cycle
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
 from ccdr.model import human_bytes
 
 PATIENCE = 60.0  # seconds; nothing that is asked waits on others
 CLUSTER, TABLESPACES = "data", "tablespaces"  # in the captured directory
+BASE_FILE = f"{CLUSTER}/{NAME}"
+HANDED = "ccdr-base"  # where pg_basebackup reads the manifest of what it builds upon, for as long as it runs
 LINKS, WAL = "pg_tblspc", "pg_wal"
 MARGIN = 2**26  # bytes: the log that is written meanwhile
 
@@ -37,6 +40,7 @@ class BaseBackup:
     source: str
     options: Sequence[str]
     tools: Tools
+    cycle: Cycle | None = None
 
     def capture(self, into: Path) -> Capture:
         with self.place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=self._asking()) as session:
@@ -46,12 +50,12 @@ class BaseBackup:
             before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
             course = Course(session, self.tools, cluster["standby"])
             course.look()
-            self._copy(into, cluster, course)
+            choice = self._copy(into, cluster, course)
         backup = _read(into)
         _keep_inside(into)
         after = self._catalogues(cluster, list(before))
         held = {name: facts.unchanged(before[name], after[name]) for name in after}
-        return self._described(into, cluster, backup, course, held)
+        return self._described(into, cluster, backup, course, held, choice)
 
     def _asking(self) -> dict[str, str]:
         options = f"{OWN_OPTIONS} {facts.PINNED} -c lock_timeout={int(self.tools.lock_wait * 1000)}"
@@ -70,10 +74,31 @@ class BaseBackup:
                     raise
         return found
 
-    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> None:
+    def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> Choice:
+        """An increment where the plan wants one and the source can give it, else a full copy."""
+        choice = upon.choose(self.tools.base, cluster, self.cycle, self.tools.clock.now())
+        if choice.base is None or choice.base.held is None:
+            self._run(into, cluster, course)
+            return choice
+        handed = into / HANDED
+        shutil.copyfile(choice.base.held, handed)
+        try:
+            self._run(into, cluster, course, [f"--incremental={self.place.path(handed)}"])
+        except CommandFailed as error:
+            if (why := upon.impossible(error)) is None:
+                raise
+            for name in (CLUSTER, TABLESPACES):
+                shutil.rmtree(into / name, ignore_errors=True)
+            self._run(into, cluster, course)
+            choice = choice.full(why)
+        finally:
+            handed.unlink(missing_ok=True)
+        return choice
+
+    def _run(self, into: Path, cluster: Mapping[str, Any], course: Course, more: Sequence[str] = ()) -> None:
         place = self.place
         argv = ["pg_basebackup", "-w", "-D", place.path(into / CLUSTER), "--format=plain", "--wal-method=stream"]
-        argv += ["--manifest-checksums=SHA256", "--no-sync", "--label=ccdr", *self.options]
+        argv += ["--manifest-checksums=SHA256", "--no-sync", "--label=ccdr", *self.options, *more]
         for oid, tablespace in (cluster["tablespaces"] or {}).items():
             if tablespace["location"].startswith("/"):
                 target = place.path(into / TABLESPACES / oid)
@@ -95,6 +120,7 @@ class BaseBackup:
         backup: BackupManifest,
         course: Course,
         held: Mapping[str, Mapping[str, str]],
+        choice: Choice,
     ) -> Capture:
         beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
         files = self.tools.digest(into, beside)
@@ -109,6 +135,7 @@ class BaseBackup:
             "stop_lsn": backup.end,
             "backup_manifest_sha256": files[f"{CLUSTER}/{NAME}"].sha256,
             "catalogues": held,
+            **choice.sizes(backup.bytes, cluster),
         }
         return Capture(
             consistent_point=course.certain(lsn(backup.end)),
@@ -117,7 +144,9 @@ class BaseBackup:
             files=files,
             bytes=backup.bytes + sum(d.bytes for d in files.values()),
             tools={"pg_basebackup": said.split(")")[1].split()[0]},
-            notes=list(_notes(cluster, held)),
+            notes=[*choice.notes, *_notes(cluster, held)],
+            findings=list(choice.findings),
+            upon=choice.upon,
         )
 
 

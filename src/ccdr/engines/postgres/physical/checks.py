@@ -26,6 +26,8 @@ def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
     contents: Mapping[str, Any] = bench.manifest.contents
     verified = bench.sandbox.run(["cat", cluster.VERIFIED], ok=(0, 1)).code == 0
     count = f"{contents['files']} files and {len(bench.manifest.files)} beside them"
+    if upon := bench.manifest.upon:
+        count += f", put together of {len(upon) + 1} snapshots"
     yield judged(
         "files (pg_verifybackup)", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", joint=", "
     )

@@ -17,7 +17,7 @@ from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
 from ccdr.engines.postgres.questions import LACKS
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import Place
+from ccdr.interfaces import WHOLE, Place
 from ccdr.model import Manifest
 
 HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the cluster is
@@ -40,6 +40,19 @@ else
   ln -sfn {server.DATA}/ccdr {HOME}
 fi
 chmod 700 {PGDATA}
+"""
+# The same for one that is yet to be put together.
+_OWN = f"""set -e
+if [ -O "$1/{WHOLE}" ] && [ -w "$1/{WHOLE}" ]; then
+  ln -sfn "$1/{WHOLE}" {HOME}
+else
+  mkdir -p {server.DATA}/ccdr
+  ln -sfn {server.DATA}/ccdr {HOME}
+fi
+"""
+_WHOLE = f"""set -e
+chmod 700 {PGDATA}
+echo verified > {VERIFIED}
 """
 # Every file that our own manifest names, then every one that PostgreSQL's names, before a server touches any.
 _VERIFY = f"""set -e
@@ -102,14 +115,30 @@ def verify(box: Place, manifest: Manifest) -> None:
     try:
         box.run(["sh", "-c", _VERIFY], stdin=sums, what="pg_verifybackup")
     except CommandFailed as error:
-        if error.stalled:
-            raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-        if "pg_waldump" in error.stderr and "not found" in error.stderr:
-            raise TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs") from None
-        raise BackupBad(
-            f"the copy is not what was captured: {error}",
-            hint="restore an older snapshot; `ccdr upkeep PLAN --check --all-data` says what else is damaged",
-        ) from None
+        raise unlike(error, "the copy is not what was captured") from None
+
+
+def unlike(error: CommandFailed, what: str) -> BackupBad | TestBroken:
+    """What it means that files were compared in vain."""
+    if error.stalled:
+        return TestBroken(str(error), hint="give `limits: no_progress` more time")
+    if "pg_waldump" in error.stderr and "not found" in error.stderr:
+        return TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs")
+    return BackupBad(
+        f"{what}: {error}",
+        hint="restore an older snapshot; `ccdr upkeep PLAN --check --all-data` says what else is damaged",
+    )
+
+
+def own_directory(box: Place, restored: Path) -> str:
+    """Where a cluster that is put together can stand, and a server run on it: HOME leads there."""
+    _carried_out(box, _OWN, box.path(restored), what="making room for the cluster")
+    return HOME
+
+
+def whole(box: Place) -> None:
+    """It was put together, and found whole."""
+    _carried_out(box, _WHOLE, what="putting the cluster in place")
 
 
 def start(box: Place, settings: Mapping[str, str], *, recovering: bool = False) -> None:

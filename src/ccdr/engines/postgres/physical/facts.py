@@ -24,6 +24,8 @@ select jsonb_build_object(
   'superusers', (select jsonb_agg(rolname order by oid) from pg_roles where rolsuper and rolcanlogin),
   'system_identifier', (select system_identifier::text from pg_control_system()),
   'data_checksums', current_setting('data_checksums') = 'on',
+  'timeline', (select timeline_id from pg_control_checkpoint()),
+  'summarizes_wal', coalesce(current_setting('summarize_wal', true), 'off') = 'on',
   'block_size', current_setting('block_size')::int,
   'settings', (select jsonb_object_agg(name, setting) from pg_settings
       where name in ('max_connections', 'max_worker_processes', 'max_prepared_transactions',

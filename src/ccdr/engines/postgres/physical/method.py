@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
-from ccdr.engines.postgres.physical import checks, cluster, rights
+from ccdr.engines.postgres.physical import checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.wal import segments_in
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
+from ccdr.interfaces import WHOLE, Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Physical:
             where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
 
     def rights(self, source: Source) -> Iterator[Look]:
-        return rights.looks(source, self.asset.connection)
+        return rights.looks(source, self.asset.connection, increments=self.asset.incremental is not None)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset = self.asset
@@ -57,20 +57,20 @@ class Physical:
         if asset.max_rate:
             options.append(f"--max-rate={min(max(asset.max_rate >> 10, 32), 2**20)}k")
         env = asset.connection.environment(source.credentials)
-        return BaseBackup(source.place, env, self.source_name, options, tools).capture(into)
+        return BaseBackup(source.place, env, self.source_name, options, tools, asset.incremental).capture(into)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds:
         contents: Mapping[str, Any] = manifest.contents
-        held = int(contents["bytes"]) + sum(d.bytes for d in manifest.files.values())
+        held = int(contents.get("whole_bytes", contents["bytes"])) + sum(d.bytes for d in manifest.files.values())
         return SandboxNeeds(
             bytes=int(held * 1.1) + 2**30,
             memory=self._memory,
             user="postgres",
             major=major_of(Inventory(contents).version),
             data_dir=server.DATA,
-            in_place=(CLUSTER, TABLESPACES),
+            in_place=(WHOLE,) if manifest.upon else (CLUSTER, TABLESPACES),
         )
 
     def start(self, box: Place, manifest: Manifest) -> str:
@@ -138,8 +138,16 @@ class Physical:
     @staticmethod
     def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
         """Have the cluster stand where a server can run on it, proven to be what was captured."""
-        cluster.put_in_place(box, restored)
-        cluster.verify(box, manifest)
+        if manifest.upon:
+            combine.assemble(box, restored, manifest, cluster.own_directory(box, restored))
+            cluster.whole(box)
+        else:
+            cluster.put_in_place(box, restored)
+            cluster.verify(box, manifest)
+
+    @staticmethod
+    def assemble(box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+        combine.assemble(box, restored, manifest, box.path(into))
 
     def settings(self, manifest: Manifest) -> dict[str, str]:
         """The sandbox's postgresql.conf."""

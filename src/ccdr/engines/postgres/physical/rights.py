@@ -8,6 +8,7 @@ from typing import Any
 
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
+from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Source
 from ccdr.model import Look
@@ -18,6 +19,8 @@ select jsonb_build_object(
   'superuser', rolsuper,
   'reads_roles', has_table_privilege('pg_authid', 'select'),
   'reads_settings', rolsuper or pg_has_role('pg_read_all_settings', 'usage'),
+  'major', current_setting('server_version_num')::int / 10000,
+  'summarizes_wal', coalesce(current_setting('summarize_wal', true), 'off') = 'on',
   'senders', current_setting('max_wal_senders')::int,
   'wal_level', current_setting('wal_level'),
   'data_checksums', current_setting('data_checksums') = 'on',
@@ -29,7 +32,7 @@ from pg_roles where rolname = current_user
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(source: Source, connection: Connection) -> Iterator[Look]:
+def looks(source: Source, connection: Connection, *, increments: bool = False) -> Iterator[Look]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
     facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
@@ -41,6 +44,8 @@ def looks(source: Source, connection: Connection) -> Iterator[Look]:
         except CommandFailed as error:
             refusal = error.stderr.strip()
     yield from judged(facts, connection, refusal)
+    if increments:
+        yield _increments(facts)
 
 
 def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
@@ -71,6 +76,17 @@ def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None
         said = f"a base backup leaves out the rows of {facts['unlogged']} unlogged tables"
         yield Look.warn("unlogged tables", said, "ALTER TABLE … SET LOGGED, where they matter")
     yield _beyond(facts, user)
+
+
+def _increments(facts: Mapping[str, Any]) -> Look:
+    what = "increments"
+    if facts["major"] < FIRST_MAJOR:
+        said = f"PostgreSQL {facts['major']} has none: every base is a full one"
+        return Look.warn(what, said, f"leave `incremental:` out, or upgrade to {FIRST_MAJOR} or later")
+    if not facts["summarizes_wal"]:
+        said = "the source keeps no summaries of its log: every base is a full one"
+        return Look.fail(what, said, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();")
+    return Look.ok(what, "the source summarizes its log")
 
 
 def _beyond(facts: Mapping[str, Any], user: str) -> Look:

@@ -1,0 +1,88 @@
+"""An increment and what it builds upon, in the sandbox: each proven to be what was captured, then put together.
+
+pg_combinebackup looks at no checksum of what it reads: so pg_verifybackup reads each of them before, and what came of
+it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ccdr.engines.postgres.physical import cluster
+from ccdr.engines.postgres.physical.backup_manifest import NAME
+from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
+from ccdr.errors import CommandFailed, TestBroken
+from ccdr.interfaces import UPON, Place
+from ccdr.model import Manifest
+
+# $1: where the increment was fetched to. Of what it builds upon, the log is of no use: it is not looked at.
+_VERIFY = f"""set -e
+cd "$1"
+sha256sum --check --quiet --strict -
+for one in {UPON}/*; do pg_verifybackup --quiet --no-parse-wal "$one/{CLUSTER}"; done
+pg_verifybackup --quiet {CLUSTER}
+"""
+# $1: where the increment was fetched to, $2: where to, $3: how many it builds upon; then where each tablespace goes.
+# Its links lead there from wherever it stands.
+_COMBINE = f"""set -e
+from=$1 to=$2 count=$3
+shift 3
+cd "$from"
+bases=
+n=0
+while [ $n -lt "$count" ]; do bases="$bases {UPON}/$n/{CLUSTER}"; n=$((n + 1)); done
+pg_combinebackup --no-sync --manifest-checksums=SHA256 -o "$to/{CLUSTER}" "$@" $bases {CLUSTER}
+for link in "$to/{CLUSTER}/{LINKS}"/*; do
+  if [ -L "$link" ]; then ln -sfn "../../{TABLESPACES}/${{link##*/}}" "$link"; fi
+done
+"""
+_WHOLE = f"""set -e
+pg_verifybackup --quiet "$1/{CLUSTER}"
+"""
+
+
+def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
+    """Leave the whole cluster in the directory `to` (of the box), `CLUSTER` and `TABLESPACES` as a full base has them.
+    BackupBad where any of what it is made of is not as it was captured, or is not what belongs together."""
+    here = box.path(restored)
+    try:
+        box.run(["sh", "-c", _VERIFY, "sh", here], stdin="".join(_sums(manifest)), what="pg_verifybackup")
+    except CommandFailed as error:
+        raise cluster.unlike(error, "the increment, or what it builds upon, is not what was captured") from None
+    mapped = list(_mapped(box, restored, to))
+    argv = ["sh", "-c", _COMBINE, "sh", here, to, str(len(manifest.upon)), *mapped]
+    try:
+        box.run(argv, what="pg_combinebackup")
+    except CommandFailed as error:
+        if "pg_combinebackup: not found" in error.stderr:
+            raise TestBroken(str(error), hint="name an image that holds all of PostgreSQL's programs") from None
+        raise cluster.unlike(error, "the increment and what it builds upon do not fit each other") from None
+    try:
+        box.run(["sh", "-c", _WHOLE, "sh", to], what="pg_verifybackup")
+    except CommandFailed as error:
+        raise cluster.unlike(error, "what pg_combinebackup made is not whole") from None
+
+
+def _sums(manifest: Manifest) -> Iterator[str]:
+    """What our own manifest names: by it, each backup_manifest is the one that was captured."""
+    for name, digest in manifest.files.items():
+        yield f"{digest.sha256}  {name}\n"
+    chain = manifest.contents["chain"]
+    assert isinstance(chain, list)
+    for number, sha256 in enumerate(chain):
+        yield f"{sha256}  {UPON}/{number}/{CLUSTER}/{NAME}\n"
+
+
+def _mapped(box: Place, restored: Path, to: str) -> Iterator[str]:
+    """pg_combinebackup wants a tablespace's link to be absolute, and to be told where each goes."""
+    for link in sorted((restored / CLUSTER / LINKS).iterdir()):
+        if link.is_symlink():
+            there = box.path(restored / TABLESPACES / link.name)
+            link.unlink()
+            link.symlink_to(there)
+            yield f"--tablespace-mapping={_escaped(there)}={_escaped(f'{to}/{TABLESPACES}/{link.name}')}"
+
+
+def _escaped(path: str) -> str:
+    return path.replace("=", "\\=")

@@ -1,0 +1,99 @@
+"""Whether a base backup can be an increment: upon what, or why it is a full one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from ccdr.engines.postgres.connection import major_of
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Base
+from ccdr.model import Needed
+
+FIRST_MAJOR = 17
+NEARLY = 0.98  # of its age: so that a weekly full one stays on its day, though no two backups begin on the same second
+OFF = (
+    "the source keeps no summaries of its log, so every base is a full one: as a superuser, "
+    "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"
+)
+# What must be the same of an increment and of what it builds upon, and what it is called.
+_SAME = {
+    "system_identifier": "it is another server",
+    "timeline": "the source has begun another timeline since",
+    "data_checksums": "page checksums were switched since",
+    "block_size": "its pages have another size",
+}
+# The server, or pg_basebackup, cannot take this increment; the source is well.
+_IMPOSSIBLE = re.compile(
+    r"(?:WAL summar|incremental backup|system identifier in|found in manifest|manifest (?:requires|contains)|"
+    r"could not upload manifest|parse backup manifest)[^\n]*"
+)
+
+
+class Cycle(Protocol):
+    """As the plan has it: how old the full base may be (seconds), and how many increments may follow it."""
+
+    @property
+    def full_every(self) -> float: ...
+
+    @property
+    def longest(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`base` is what is built upon; None for a full one. `notes` say why, where that is not as planned."""
+
+    base: Base | None = None
+    notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+
+    @property
+    def upon(self) -> tuple[Needed, ...]:
+        return tuple(Needed(s.id, s.manifest_sha256) for s, _ in self.base.chain) if self.base else ()
+
+    def full(self, why: str) -> Choice:
+        return Choice(None, (f"a full base: {why}",), self.findings)
+
+    def sizes(self, own: int, cluster: Mapping[str, Any]) -> dict[str, object]:
+        """For the manifest. `bytes` is what a restore writes beside `files`; `whole_bytes` what that gives; `chain` the
+        SHA-256 of the backup_manifest of each that it builds upon."""
+        if self.base is None:
+            return {}
+        last, manifest = self.base.chain[-1]
+        databases = sum(d["bytes"] or 0 for d in cluster["databases"].values())
+        before = manifest.contents.get("whole_bytes", manifest.contents["bytes"])
+        return {
+            "own_bytes": own,
+            "bytes": own + last.bytes,
+            "whole_bytes": max(int(str(before)), databases) + own,
+            "chain": [m.contents["backup_manifest_sha256"] for _, m in self.base.chain],
+        }
+
+
+def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: datetime) -> Choice:
+    if cycle is None:
+        return Choice()
+    if int(major_of(cluster["version"]).split(".")[0]) < FIRST_MAJOR:
+        return Choice().full(f"the source is PostgreSQL {cluster['version']}, increments are of 17 and later")
+    if not cluster["summarizes_wal"]:
+        return Choice(findings=(OFF,))
+    if not base.chain:
+        return Choice().full(base.why) if base.why else Choice()
+    full, last = base.chain[0][0], base.chain[-1][1].contents
+    if (now - full.consistent_point).total_seconds() >= NEARLY * cycle.full_every or len(base.chain) > cycle.longest:
+        return Choice()
+    for key, why in _SAME.items():
+        if last.get(key) != cluster[key]:
+            return Choice().full(why)
+    said = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
+    return Choice(base, (said,))
+
+
+def impossible(error: CommandFailed) -> str | None:
+    """What pg_basebackup said, where it cannot take this increment but could take a full base."""
+    found = None if error.stalled else _IMPOSSIBLE.search(error.stderr)
+    return found and f"pg_basebackup took no increment: {found[0]}"
