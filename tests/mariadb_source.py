@@ -210,8 +210,9 @@ grant select on app.answered to app_reader; grant select on `app%`.* to `app odd
 
 
 @contextmanager
-def small_database(source: MariaSource, name: str) -> Iterator[str]:
-    """A database with one of everything, the users NAME_user and its like, and the user that backs it up."""
+def small_database(source: MariaSource, name: str, *, goes: bool = False) -> Iterator[str]:
+    """A database with one of everything, the users NAME_user and its like, and the user that backs it up. With `goes`
+    nobody tidies up: its server goes with it, or is killed before."""
     user = f"{USER}_{name}@localhost"
     source.sql(f"create database {name} character set utf8mb4 collate utf8mb4_romanian_ci comment 'the centre''s'")
     source.sql(SMALL, name)
@@ -219,6 +220,8 @@ def small_database(source: MariaSource, name: str) -> Iterator[str]:
     source.sql(f"create user {user} identified by {_text(PASSWORD)}")
     source.sql(RIGHTS.format(user=user, database=name))
     yield name
+    if goes:
+        return
     source.sql(f"drop database if exists {name}")
     source.sql(f"drop user if exists {user}, {name}_user@'10.%', `{name} odd'user`@`%`")
     source.sql(f"drop role if exists {name}_reader, {name}_boss")

@@ -46,6 +46,7 @@ def init(
     Examples:
       ccdr init postgresql://ccdr_backup@127.0.0.1/crm --password-file crm.pw
       ccdr init postgresql:///?host=/var/run/postgresql /var/spool/recordings --name outbound
+      ccdr init mysql://ccdr_backup@/dialler?socket=/run/mysqld/mysqld.sock --password-file dialler.pw
       ccdr init redis://ccdr_backup@127.0.0.1:6379 --password-file queues.pw --name queues
       ccdr init /var/lib/asterisk/cdr.sqlite3 sqlite:/var/lib/pbx/state --name pbx
       ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run

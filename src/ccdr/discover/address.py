@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ccdr.discover import queues
+from ccdr.discover import maria, queues
+from ccdr.discover.maria import MariaAddress
 from ccdr.discover.queues import QueueAddress
 from ccdr.engines.connection import is_loopback
 from ccdr.engines.filetree import TreeFound, look
@@ -46,11 +47,14 @@ class Address:
         return f"{self.host} (port {self.port})" if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
+AnyAddress = Address | QueueAddress | MariaAddress
+
+
 @dataclass(frozen=True)
 class Targets:
     """The servers, the SQLite databases, and the trees looked through."""
 
-    servers: list[Address | QueueAddress]
+    servers: list[AnyAddress]
     files: list[Path]
     trees: list[TreeFound]
 
@@ -60,7 +64,7 @@ def targets(given: tuple[str, ...]) -> Targets:
 
     No text of an argument that may hold a password is repeated.
     """
-    addresses: list[Address | QueueAddress] = []
+    addresses: list[AnyAddress] = []
     files: list[Path] = []
     paths: list[Path] = []
     for text in given:
@@ -68,6 +72,8 @@ def targets(given: tuple[str, ...]) -> Targets:
             files.append(_database(text[len(_FILE) :]))
         elif text.split("://", 1)[0].lower() in queues.SCHEMES and "://" in text:
             addresses.append(queues.parse(text))
+        elif text.split("://", 1)[0].lower() in maria.SCHEMES and "://" in text:
+            addresses.append(maria.parse(text))
         elif "://" in text or text.split(":", 1)[0].lower() in _SCHEMES:
             addresses.append(_address(text))
         else:

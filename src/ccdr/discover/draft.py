@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.discover import maria
 from ccdr.discover.address import Address
 from ccdr.discover.first_tests import database_checks, restore_test, tree_checks
+from ccdr.discover.maria import MariaAsset
 from ccdr.discover.names import name_from, remark, scalar, so_many
 from ccdr.discover.queues import QueueAsset, asset_lines, check_lines
 from ccdr.engines.filetree import TreeFound
@@ -51,7 +53,7 @@ class Terms:
     password_file: str | None
 
 
-Item = DatabaseAsset | FileFound | QueueAsset | TreeFound
+Item = DatabaseAsset | FileFound | MariaAsset | QueueAsset | TreeFound
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def draft(terms: Terms, items: Sequence[Item], now: float) -> Draft:
 
 
 def _test_of(name: str, item: Item, now: float) -> str:
-    if isinstance(item, DatabaseAsset):
+    if isinstance(item, DatabaseAsset | MariaAsset):
         return restore_test(name, item.database, database_checks(item.found))
     if isinstance(item, QueueAsset):
         return restore_test(name, str(item.release), check_lines(item))
@@ -89,7 +91,7 @@ def _test_of(name: str, item: Item, now: float) -> str:
 def _asset_names(items: Sequence[Item]) -> list[str]:
     taken: list[str] = []
     for item in items:
-        if isinstance(item, DatabaseAsset):
+        if isinstance(item, DatabaseAsset | MariaAsset):
             taken.append(name_from(item.database, taken, otherwise="database"))
         elif isinstance(item, QueueAsset):
             taken.append(name_from(item.release.kind.name, taken))
@@ -153,6 +155,8 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
 def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
     if isinstance(item, DatabaseAsset):
         yield from _database(terms, item)
+    elif isinstance(item, MariaAsset):
+        yield from maria.asset_lines(item, terms.password_file)
     elif isinstance(item, QueueAsset):
         yield from asset_lines(item, terms.password_file)
     elif isinstance(item, FileFound):

@@ -15,6 +15,7 @@ from ccdr.checks import AnyCheck
 from ccdr.discover import machine
 from ccdr.discover.address import Targets, targets
 from ccdr.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft
+from ccdr.discover.maria import MariaAsset
 from ccdr.discover.names import name_from
 from ccdr.discover.queues import QueueAsset
 from ccdr.discover.search import Search
@@ -111,7 +112,7 @@ def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
     if not terms.repository.startswith("/"):
         return
     trees = [item.path for item in items if isinstance(item, TreeFound)]
-    here = any(isinstance(item, DatabaseAsset) and item.address.local for item in items)
+    here = any(isinstance(item, DatabaseAsset | MariaAsset) and item.address.local for item in items)
     repository = Path(terms.repository)
     found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
     if found is not None:
@@ -227,6 +228,9 @@ def _asset_json(name: str, item: Item) -> dict[str, object]:
         audio = dict(item.audio)
         return {"asset": name, "engine": "files", "path": str(item.path), "files": item.files, "bytes": item.bytes,
                 "audio": audio, "complete": item.whole}  # fmt: skip
+    if isinstance(item, MariaAsset):
+        return {"asset": name, "engine": "mariadb", "database": item.database, "tables": item.found.tables,
+                "bytes": item.bytes, "version": item.version, "locked": dict(item.look.locked)}  # fmt: skip
     if isinstance(item, QueueAsset):
         return {"asset": name, "engine": "redis", "server": str(item.release), "bytes": item.bytes, "keys": item.total}
     if isinstance(item, FileFound):

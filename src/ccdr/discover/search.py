@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.discover import machine, queues
-from ccdr.discover.address import Address
+from ccdr.discover import machine, maria, queues
+from ccdr.discover.address import Address, AnyAddress
 from ccdr.discover.asking import ALWAYS_THERE, NO_PROGRESS, Asked, ask, explained
 from ccdr.discover.draft import DatabaseAsset, Item
+from ccdr.discover.maria import MariaAddress
 from ccdr.discover.names import so_many
 from ccdr.discover.queues import QueueAddress
 from ccdr.engines import Postgres, Sqlite
@@ -37,8 +38,15 @@ class Search:
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
-    def server(self, address: Address | QueueAddress) -> None:
+    def server(self, address: AnyAddress) -> None:
         self.progress.step(f"asking {address.shown}")
+        if isinstance(address, MariaAddress):
+            looked = maria.look(address, self.password_file, self.services, self.progress)
+            self.items += looked.assets
+            self.found += looked.found
+            self.notes += looked.notes
+            self.findings += looked.findings
+            return
         if isinstance(address, QueueAddress):
             found, wrong = queues.look(address, self.password_file, self.services, self.progress)
             self.items.append(found)
