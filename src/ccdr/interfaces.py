@@ -115,7 +115,8 @@ class ClientNeed:
 
     `programs` are looked up on the host first (in `host_dirs`, then PATH); any one of `probes` (left out: the first of
     `programs`) can ask a source of unknown version what it is. `mounts` are host directories or files a container must
-    see, read-only, at the same path. One that `loads` what it captured may use half of the memory that is free.
+    see, read-only, at the same path. One that `loads` what it captured may use half of the memory that is free. One
+    that is not to be `on_host` runs in a container in any case: it is given what somebody else has written.
     """
 
     programs: tuple[str, ...]
@@ -125,6 +126,7 @@ class ClientNeed:
     network: bool = False
     reads_all: bool = False  # of the mounts, whoever they belong to
     loads: bool = False
+    on_host: bool = True
 
 
 @dataclass(frozen=True)

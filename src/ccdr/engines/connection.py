@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Literal
 
@@ -56,3 +57,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def may_be_one(one: ServerConnection, other: ServerConnection) -> bool:
+    """May both lead to the same server? By address only: the same socket, or a common address and the same port."""
+    if one.socket and other.socket:
+        first, second = one.socket.resolve(), other.socket.resolve()
+        beside = first.parent == second if first.is_socket() else second.is_socket() and second.parent == first
+        return beside or (first == second and one.port == other.port)
+    if one.port != other.port:
+        return False
+    if one.socket or other.socket:
+        tcp = other if one.socket else one
+        return is_loopback(tcp.host)
+    return one.host == other.host or bool(_addresses(one.host) & _addresses(other.host))
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
+    except (OSError, UnicodeError):
+        return {host}

@@ -52,7 +52,7 @@ class Lab:
             yield source, engine.probe(source)
             return
         major: str | None = None
-        if any(host.which(program) for program in need.probes or need.programs[:1]):
+        if need.on_host and any(host.which(program) for program in need.probes or need.programs[:1]):
             facts = engine.probe(Source(host, credentials))
             major = facts.major
             fitting = host if any_client else self._fitting_host(engine, host, major)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,11 +17,11 @@ from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.dump import Dump
 from ccdr.engines.mariadb.dump.capture import client_version
+from ccdr.engines.mariadb.dump.target import Target
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.mariadb.physical import Physical
 from ccdr.engines.methods import MethodsConfig
-from ccdr.errors import UsageProblem
 from ccdr.interfaces import (
     ClientNeed,
     Place,
@@ -131,10 +132,20 @@ class MariaDB(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
-        raise UsageProblem(
-            "a MariaDB snapshot is restored into a directory, not onto a server yet",
-            hint="name a directory with --to; docs/recover.md has the commands that load what it then holds",
+        return Target.of(url, self, password_file, ca_file)
+
+    def loading(self, connection: Connection) -> MariaDB:
+        """The engine by which a client of another server is opened, to load a dump there."""
+        return _Loading.model_validate(
+            {**self.model_dump(), "connection": connection, "method": "dump", "log_shipping": None}
         )
+
+
+class _Loading(MariaDB):
+    """What it is given to load is somebody else's text: its client never runs on this host itself."""
+
+    def client(self, major: str | None) -> ClientNeed:
+        return replace(super().client(major), on_host=False, loads=True)
 
 
 def _database(manifest: Manifest) -> str:

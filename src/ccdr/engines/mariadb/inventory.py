@@ -67,6 +67,7 @@ SELECT JSON_ARRAY('bytes', COALESCE(SUM(data_length + index_length), 0),
 SELECT JSON_ARRAY('utc offset', TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(),
     CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)));
 SELECT JSON_ARRAY('zones', COUNT(*)) FROM mysql.time_zone_name;
+SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
 SELECT JSON_ARRAY('plugin', plugin_name, plugin_library) FROM information_schema.plugins
   WHERE plugin_status = 'ACTIVE' AND plugin_library IS NOT NULL
     AND plugin_type IN ('AUTHENTICATION', 'STORAGE ENGINE', 'DATA TYPE', 'FUNCTION');
@@ -191,7 +192,7 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
     """CommandFailed where there is no such database."""
     rows = answers(place, login, facts_sql(database), "asking for the server's settings")
     settings = {name: value for kind, name, value in (r for r in rows if r[0] == "setting") if kind}
-    told = {row[0]: row[1:] for row in rows if row[0] in ("database", "bytes", "utc offset", "zones")}
+    told = {row[0]: row[1:] for row in rows if row[0] in ("database", "bytes", "utc offset", "zones", "installed")}
     if "database" not in told:
         raise CommandFailed(["mariadb"], 1, f"there is no database {database}, or the user may not see it")
     charset, collation, comment = told["database"]
@@ -207,6 +208,7 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
         "memory_bytes": int(memory),
         "utc_offset_s": told["utc offset"][0],
         "named_zones": told["zones"][0] > 0,
+        "installed": told["installed"][0],
         "plugins": {row[1]: row[2] for row in rows if row[0] == "plugin"},
         "elsewhere": [f"{count} {what}" for kind, what, count in (r for r in rows if r[0] == "elsewhere") if count],
         "rounded": [f"{table}.{column}" for kind, table, column in (r for r in rows if r[0] == "rounded")],

@@ -13,7 +13,7 @@ from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Place
+from ccdr.interfaces import Bench, Place, Pulse
 from ccdr.model import CheckResult
 
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
@@ -45,12 +45,16 @@ _WELL = ("OK",)
 _CANNOT = "The storage engine for the table doesn't support check"
 
 
-def rows(box: Place, login: Login, database: str, sql: str) -> list[list[str | None]]:
-    """As `Restored.query`. XML is the one output of the client that tells NULL from the text NULL."""
+def rows(
+    box: Place, login: Login, database: str, sql: str, *, first: str = "", pulse: Pulse | None = None
+) -> list[list[str | None]]:
+    """As `Restored.query`, after the statements `first`. XML is the one output of the client that tells NULL from the
+    text NULL."""
     said = box.run(
         login.client("--xml", "--batch", database=database),
-        stdin=f"{_READ_ONLY}{_ended(sql)}",
+        stdin=f"{first}{_READ_ONLY}{_ended(sql)}",
         what="the query",
+        pulse=pulse,
     ).stdout
     return [[_text(field) for field in _FIELD.finditer(row[1])] for row in _ROW.finditer(said)]
 
@@ -60,16 +64,19 @@ def _text(field: re.Match[str]) -> str | None:
     return None if value is None else html.unescape(value)
 
 
-def newest(box: Place, login: Login, database: str, query: str) -> float | None:
-    """As `Restored.newest`. A time is read in the source's zone, to which the sandbox's server was set."""
-    found = rows(box, login, database, query)
+def newest(
+    box: Place, login: Login, database: str, query: str, *, first: str = "", pulse: Pulse | None = None
+) -> float | None:
+    """As `Restored.newest`. A time is read in the source's zone: the sandbox's server was set to it, or `first` sets
+    it."""
+    found = rows(box, login, database, query, first=first, pulse=pulse)
     if len(found) > 1 or (found and len(found[0]) != 1):
         raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
     if not found or (value := found[0][0]) is None:
         return None
     if not _MOMENT.fullmatch(value):
         raise CommandFailed(["query"], 1, "its answer is no date and time; of seconds, make one with FROM_UNIXTIME()")
-    epoch = rows(box, login, database, f"SELECT UNIX_TIMESTAMP({quote_text(value)})")[0][0]
+    epoch = rows(box, login, database, f"SELECT UNIX_TIMESTAMP({quote_text(value)})", first=first)[0][0]
     return float(epoch) if epoch is not None else None
 
 
@@ -87,15 +94,18 @@ def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
     )
 
 
-def integrity(bench: Bench, login: Login, others: Iterable[tuple[str, str]] = ()) -> Iterator[CheckResult]:
+def integrity(
+    bench: Bench, login: Login, others: Iterable[tuple[str, str]] = (), *, working: str | None = None
+) -> Iterator[CheckResult]:
     """Every table read through by its engine, `others` too (database and name); definers that exist, and
     auto-increments that are ahead. After a logical restore it proves that what was loaded is readable throughout, where
-    it was loaded."""
+    it was loaded; `working` is the database's name until it has its own."""
     inventory, box = Inventory(bench.manifest.contents), bench.sandbox
-    tables = [*((inventory.database, name) for name in inventory.tables), *others]
-    yield check_tables(box, login, inventory.database, tables)
+    database = working or inventory.database
+    tables = [*((database, name) for name in inventory.tables), *others]
+    yield check_tables(box, login, database, tables)
     yield _definers(box, login, inventory)
-    yield _auto_increments(box, login, inventory.database)
+    yield _auto_increments(box, login, database)
 
 
 def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple[str, str]]) -> CheckResult:

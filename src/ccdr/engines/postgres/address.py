@@ -1,14 +1,12 @@
-"""Where a restore is to go: `postgresql://user@host:port/database`, and whether two addresses may be one server."""
+"""Where a restore is to go: `postgresql://user@host:port/database`."""
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pydantic import ValidationError
 
-from ccdr.engines.connection import is_loopback
 from ccdr.engines.postgres.connection import Connection
 from ccdr.errors import UsageProblem
 
@@ -69,22 +67,3 @@ def shown(connection: Connection) -> str:
     host = connection.host
     where = f"{quote(host, safe='')}" if host.startswith("/") else f"[{host}]" if ":" in host else host
     return f"postgresql://{quote(connection.user)}@{where}:{connection.port}/{quote(connection.database)}"
-
-
-def may_be_one(one: Connection, other: Connection) -> bool:
-    """May both lead to the same server? By address only: the same socket, or a common address and the same port."""
-    if one.port != other.port:
-        return False
-    if one.socket and other.socket:
-        return one.socket.resolve() == other.socket.resolve()
-    if one.socket or other.socket:
-        tcp = other if one.socket else one
-        return is_loopback(tcp.host)
-    return one.host == other.host or bool(_addresses(one.host) & _addresses(other.host))
-
-
-def _addresses(host: str) -> set[str]:
-    try:
-        return {str(found[4][0]) for found in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)}
-    except (OSError, UnicodeError):
-        return {host}

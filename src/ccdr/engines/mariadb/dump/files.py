@@ -79,6 +79,7 @@ def dump_rows(login: Login, database: str, tables: Sequence[str], *, lock: bool,
     """The client that writes the rows of these tables: as of its snapshot, or (`lock`) of the moment at which it has
     locked them. Tables that are keyed come in their key's order, so that two dumps of equal rows are equal."""
     options = ["--verbose", "--no-create-info", "--skip-triggers", "--hex-blob", "--order-by-primary"]
+    options.append("--skip-add-locks")  # a table that a sequence gives numbers to could not be loaded under its lock
     options.append("--lock-tables" if lock else "--single-transaction")
     if histories:
         options.append("--dump-history")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ccdr.engines.compared import equal, judged
 from ccdr.engines.mariadb import accounts
-from ccdr.engines.mariadb.client import Login
-from ccdr.engines.mariadb.dump import files
+from ccdr.engines.mariadb.client import Login, quote_name
+from ccdr.engines.mariadb.dump import files, renamed
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest
@@ -44,32 +44,41 @@ export LC_ALL=C
 """
 
 
-def compare(bench: Bench, login: Login, jobs: int) -> Iterator[CheckResult]:
-    """Dump the restored database again and compare: rows, definitions, users, and what no dump holds."""
+def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None) -> Iterator[CheckResult]:
+    """Dump the restored database again and compare: rows, definitions, users, and what no dump holds.
+
+    `working` is its name on a server of people's, until it has its own: there it has no events yet, and users and
+    settings are the server's.
+    """
     box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
+    database = working or inventory.database
     again = bench.out / "again"
     for path in (again, again / files.ROWS):
         path.mkdir()
         path.chmod(0o777)  # the sandbox's user is not ours
-    objects = objects_of(box, login, inventory.database)
+    objects = objects_of(box, login, database)
     yield _captured_files(bench)
-    yield _rows(bench, _dump_rows(bench, login, inventory, objects, again, jobs), again)
+    yield _rows(bench, _dump_rows(bench, login, database, objects, again, jobs), again)
     calls = [(files.TABLES, files.dump_tables), (files.CODE, files.dump_code)]
     for name, make in calls:
-        argv = make(login, inventory.database, objects.views, box.path(again / name))
+        argv = make(login, database, objects.views, box.path(again / name))
         box.run(argv, watch=again, what=f"dumping {name} again")
     if objects.views:
-        argv = files.dump_views(login, inventory.database, objects.views, box.path(again / files.VIEWS))
+        argv = files.dump_views(login, database, objects.views, box.path(again / files.VIEWS))
         box.run(argv, watch=again, what="dumping views again")
-    yield _definitions(bench.restored, again)
+    yield _definitions(bench.restored, again, working, inventory.database)
     yield _auto_increments(bench.restored, again)
-    yield equal(
-        "triggers, routines, events, views, sequences", inventory.objects, objects.named, len(inventory.objects)
-    )
-    yield equal("definers", inventory.definers, objects.definers, len(inventory.definers))
-    facts = facts_of(box, login, inventory.database)
+    kinds = "triggers, routines, views, sequences" if working else "triggers, routines, events, views, sequences"
+    named, definers = inventory.objects, inventory.definers
+    if working:
+        named, definers = renamed.but_events(named), renamed.but_events(definers)
+    yield equal(kinds, named, objects.named, len(named))
+    yield equal("definers", definers, objects.definers, len(definers))
+    facts = facts_of(box, login, database)
     kept = ("charset", "collation", "comment")
     yield equal("the database itself", {k: inventory.facts[k] for k in kept}, {k: facts[k] for k in kept}, len(kept))
+    if working:
+        return
     yield _accounts(bench, login, inventory)
     same = [name for name in SETTINGS if name in inventory.settings]
     now: Mapping[str, str] = facts["settings"]
@@ -82,7 +91,7 @@ def compare(bench: Bench, login: Login, jobs: int) -> Iterator[CheckResult]:
 
 
 def _dump_rows(
-    bench: Bench, login: Login, inventory: Inventory, objects: Objects, again: Path, jobs: int
+    bench: Bench, login: Login, database: str, objects: Objects, again: Path, jobs: int
 ) -> dict[str, tuple[int, FileDigest, str]]:
     """Rows, digest and file by table, of what was restored."""
     box = bench.sandbox
@@ -92,7 +101,7 @@ def _dump_rows(
         wanted, listed = again / f"{number}.map", again / f"{number}.list"
         lines = (f"{box.path(again / named[t])}\t{files.first_line(t)}\n" for t in share)
         wanted.write_text("".join(lines), "utf-8", "surrogateescape")
-        argv = files.dump_rows(login, inventory.database, share, lock=False, histories=inventory.histories)
+        argv = files.dump_rows(login, database, share, lock=False, histories=objects.histories)
         box.run(
             ["bash", "-c", files.PIPE, "dump", "/dev/null", files.SPLIT, *argv],
             env={"MAP": box.path(wanted), "LIST": box.path(listed)},
@@ -166,9 +175,10 @@ def _captured_files(bench: Bench) -> CheckResult:
     return equal("definitions and users, as captured", captured, {n: d.sha256 for n, d in found.items()}, len(captured))
 
 
-def _definitions(restored: Path, again: Path) -> CheckResult:
-    before = sum((_parts(restored / name) for name in (files.TABLES, files.CODE, files.VIEWS)), Counter())
-    after = sum((_parts(again / name) for name in (files.TABLES, files.CODE, files.VIEWS)), Counter())
+def _definitions(restored: Path, again: Path, working: str | None, database: str) -> CheckResult:
+    texts = (files.TABLES, files.CODE, files.VIEWS)
+    before = sum((_parts(restored / name, events=not working) for name in texts), Counter())
+    after = sum((_parts(again / name, events=not working, was=working, called=database) for name in texts), Counter())
     wrong = [f"missing: {title}" for title, _ in before - after]
     wrong += [f"not in the backup: {title}" for title, _ in after - before]
     return judged(
@@ -179,12 +189,16 @@ def _definitions(restored: Path, again: Path) -> CheckResult:
     )
 
 
-def _parts(path: Path) -> Counter[tuple[str, str]]:
+def _parts(path: Path, *, events: bool = True, was: str | None = None, called: str = "") -> Counter[tuple[str, str]]:
     """A script's parts, each with what it is about, as a multiset: without what the client's version decides, the next
-    number of a table, and the place of its files."""
+    number of a table, and the place of its files. What `was` a database's name is read as what it is `called`."""
     if not path.is_file():
         return Counter()
     head, lines = path.read_text("utf-8", "surrogateescape"), _HEAD_LINES
+    if path.name == files.CODE and not events:
+        head = renamed.apart(head)[0]
+    if was:
+        head = head.replace(f"{quote_name(was)}.", f"{quote_name(called)}.")
     start = "".join(line + "\n" for line in head.split("\n", lines)[:lines])
     text = _HEAD.sub("", start) + head[len(start) :]
     text = _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text))

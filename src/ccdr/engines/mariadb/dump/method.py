@@ -14,24 +14,15 @@ from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.dump import files, identity
 from ccdr.engines.mariadb.dump.capture import Dumper, require_capturable
+from ccdr.engines.mariadb.dump.load import NO_DIRECTORIES, load_rows, require_whole, text_of
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.methods import unloadable
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
+from ccdr.errors import BackupFailed, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
 from ccdr.model import CheckResult, Look, Manifest
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
-
-_OURS = (files.DATABASE, accounts.USERS, accounts.GRANTS)  # the rest is mariadb-dump's, and ends as it ends
-_SQL_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
-# $1: how many at a time; the rest is the client. Names come on standard input, largest first.
-_LOAD_ROWS = r"""
-jobs=$1; shift
-xargs -0 -r -n 1 -P "$jobs" bash -c '
-  file=${@: -1}; set -- "${@:1:$#-1}"
-  "$@" < "$file" || { echo "in ${file##*/}" >&2; exit 255; }' load "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -116,12 +107,7 @@ class Dump:
                 box.run(login.client(), stdin=sql, what="prepare_sql")
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
-        for name in manifest.files:
-            if name not in _OURS and not files.complete(restored / name):
-                raise BackupBad(
-                    f"{name} does not end as a complete dump does, so rows or definitions are missing from it",
-                    hint="restore an older snapshot, and back up again",
-                )
+        require_whole(restored, manifest)
         try:
             self._load(box, restored, inventory, login)
         except CommandFailed as error:
@@ -132,18 +118,14 @@ class Dump:
         here, anywhere = login.client(database=inventory.database), login.client()
         found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
         users, grants = map(accounts.script, accounts.on_objects(found))
-        box.run(anywhere, stdin=_text(restored / files.DATABASE), what="making the database")
+        box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database")
         box.run(anywhere, stdin=users, what="making users")
-        # Where a table's files lay at the source is no place in a sandbox.
-        tables = _text(restored / files.TABLES).replace(_SQL_MODE, f"{_SQL_MODE[:-1]},NO_DIR_IN_CREATE'", 1)
+        tables = text_of(restored / files.TABLES).replace(*NO_DIRECTORIES, 1)
         box.run(here, stdin=tables, what="making the tables")
-        largest = sorted(inventory.tables.values(), key=lambda t: -int(t["bytes"]))
-        names = "".join(f"{box.path(restored / str(t['file']))}\0" for t in largest)
-        argv = ["bash", "-c", _LOAD_ROWS, "load", str(self.asset.jobs), *here]
-        box.run(argv, stdin=names, what="loading rows")
-        box.run(here, stdin=_text(restored / files.CODE), what="making triggers, routines and events")
+        load_rows(box, here, restored, inventory, self.asset.jobs)
+        box.run(here, stdin=text_of(restored / files.CODE), what="making triggers, routines and events")
         # A view that reads another acts with its definer's rights: they are granted once all views are there by name.
-        views = _text(restored / files.VIEWS) if (restored / files.VIEWS).is_file() else ""
+        views = text_of(restored / files.VIEWS) if (restored / files.VIEWS).is_file() else ""
         names, mark, final = views.partition("\n--\n-- Final view structure")
         box.run(here, stdin=f"{names}\n{grants}{mark}{final}", what="making views and grants")
 
@@ -155,7 +137,3 @@ class Dump:
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         return questions.integrity(bench, self.restored(bench.manifest))
-
-
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", "surrogateescape")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from ccdr.engines.connection import may_be_one
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.dump import identity, roles
@@ -168,7 +169,7 @@ class Target:
             if identifiers and facts["identifier"]:
                 same = facts["identifier"] in identifiers
             else:
-                same = address.may_be_one(self.connection, connection)
+                same = may_be_one(self.connection, connection)
             if not same:
                 continue
             names = {connection.database, *(str(m.contents["database"]) for m in known.manifests)}

@@ -1,0 +1,73 @@
+"""A dump's texts for a database that is not called as it was: as long as it has a working name, or for good.
+
+MariaDB cannot rename a database. What it prints of tables and views names the database where a sequence gives a
+default, where a view calls a function by its full name, or where it reads other databases too: identifiers always stand
+in backticks there, and texts in quotes. The bodies of triggers, routines and events are their authors' own text: they
+are left as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from ccdr.engines.mariadb.client import quote_name
+from ccdr.errors import TestBroken
+
+V = TypeVar("V")
+_EVENTS = re.compile(r"^--\n-- Dumping events for database '.*'\n--$", re.M)
+_ROUTINES = re.compile(r"^--\n-- Dumping routines for database '.*'\n--$", re.M)
+_TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`", re.DOTALL)
+_TABLE = re.compile(r"^CREATE TABLE (`(?:[^`]|``)*`) \($", re.M)
+
+
+def called(text: str, was: str, name: str) -> str:
+    """The text of tables or views with every reference to the database `was` made one to `name`. A statement that uses
+    the same word for something else, a table's alias, is left as it is."""
+    if quote_name(was) not in text:
+        return text
+    return "".join(_called(line, was, name) for line in text.splitlines(keepends=True))
+
+
+def _called(line: str, was: str, name: str) -> str:
+    quoted, found = quote_name(was), []
+    for token in _TOKEN.finditer(line):
+        if token[0] != quoted or line[: token.start()].endswith("."):
+            continue
+        if not line[token.end() :].startswith("."):
+            return line
+        found.append(token.span())
+    for start, end in reversed(found):
+        line = line[:start] + quote_name(name) + line[end:]
+    return line
+
+
+def apart(code: str) -> tuple[str, str]:
+    """Triggers and routines, without the line that names the database; and the events, with the settings that such a
+    text begins with. Either can be carried out by itself."""
+    begin, end = list(_EVENTS.finditer(code)), list(_ROUTINES.finditer(code))
+    if len(begin) != 1 or len(end) != 1 or begin[0].start() > end[0].start():
+        raise TestBroken(
+            "nobody can tell where the events of code.sql begin: a routine holds the line that they begin with",
+            hint="restore into a directory, and load it by hand: docs/recover.md",
+        )
+    start, stop = begin[0].start(), end[0].start()
+    head = code[: code.find("\n\n", code.find("SQL_MODE=")) + 1] if "SQL_MODE=" in code[:start] else ""
+    return code[:start] + code[end[0].end() :], f"{head}\n{code[start:stop]}"
+
+
+def sequence_defaults(tables: str, was: str, name: str) -> Iterator[str]:
+    """Statements for a database whose tables have moved from `was` to `name`: the defaults that a sequence gives."""
+    quoted = f"{quote_name(was)}."
+    table = ""
+    for line in tables.splitlines():
+        if found := _TABLE.match(line):
+            table = found[1]
+        elif line.startswith("  `") and quoted in _TOKEN.sub(lambda t: "" if t[0][0] == "'" else t[0], line):
+            column = _called(line, was, name).strip().removesuffix(",")
+            yield f"ALTER TABLE {quote_name(name)}.{table} MODIFY {column};"
+
+
+def but_events(found: Mapping[str, V]) -> dict[str, V]:
+    return {name: value for name, value in found.items() if not name.startswith("event ")}

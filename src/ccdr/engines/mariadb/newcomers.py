@@ -1,0 +1,120 @@
+"""Whom a database needs on the server that it is brought back to: definers, and whoever has rights in it.
+
+Users belong to the whole server. Those that it has are left as they are, but for their rights in this database; those
+that it lacks are made as they were captured. Nobody gets rights beyond this database: what somebody new had on
+the whole server is granted in it alone, and what he had in other databases is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from ccdr.engines.mariadb.client import quote_name
+from ccdr.engines.mariadb.inventory import Inventory
+
+# What can be granted in one database alone.
+_OF_ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE", "DELETE HISTORY", "LOCK TABLES", "CREATE TEMPORARY TABLES")
+_OF_TABLES = ("CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "TRIGGER", "CREATE VIEW", "SHOW VIEW")
+_OF_CODE = ("CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "EVENT")
+OF_A_DATABASE = frozenset(("ALL PRIVILEGES", *_OF_ROWS, *_OF_TABLES, *_OF_CODE))
+_NAME = r"`((?:[^`]|``)*)`"
+_ACCOUNT = r"(?P<user>`(?:[^`]|``)*`|PUBLIC)(?:@(?P<host>`(?:[^`]|``)*`))?"
+_MADE = re.compile(rf"CREATE (?P<kind>USER|ROLE) {_ACCOUNT}")
+_MEMBER = re.compile(rf"GRANT (?P<role>`(?:[^`]|``)*`) TO {_ACCOUNT}")
+_DEFAULT = re.compile(rf"SET DEFAULT ROLE .* FOR {_ACCOUNT}$")
+_GLOBAL = re.compile(rf"GRANT (?P<rights>.*?) ON \*\.\* TO {_ACCOUNT}")
+_RIGHT = re.compile(
+    r"(?P<grant>GRANT .*?) ON (?P<kind>(?:(?:TABLE|FUNCTION|PROCEDURE|PACKAGE|PACKAGE BODY) )?)"
+    rf"{_NAME}\.(?P<what>\*|`(?:[^`]|``)*`) TO (?P<rest>{_ACCOUNT}.*)"
+)
+
+
+@dataclass(frozen=True)
+class Newcomers:
+    """`missing` are named as definers are (`user@host`, a role's host empty)."""
+
+    missing: tuple[str, ...]
+    statements: tuple[str, ...]  # that make them
+    rights: tuple[str, ...]  # in the captured database, of all
+
+    def undoing(self) -> list[str]:
+        """What removes them again."""
+        return [f"DROP {'USER' if host else 'ROLE'} IF EXISTS {sql}" for sql, host in map(_as_sql, self.missing[::-1])]
+
+
+def newcomers(found: Iterable[str], database: str, definers: Collection[str], there: Collection[str]) -> Newcomers:
+    """Of the captured statements `found`, what is to be carried out on a server that has the accounts `there`."""
+    statements = list(found)
+    rights = [s for s in statements if (right := _RIGHT.match(s)) and _is(right, database)]
+    wanted = {_of(right) for s in rights if (right := _RIGHT.match(s))} | set(definers)
+    members = [(_raw(m["role"]) + "@", _of(m)) for s in statements if (m := _MEMBER.match(s))]
+    while more := {name for pair in members if wanted & set(pair) for name in pair} - wanted:
+        wanted |= more
+    made = {_of(m): s for s in statements if (m := _MADE.match(s))}
+    missing = [name for name in made if name in wanted and name not in there]  # roles first, as captured
+    said = [made[name] for name in missing]
+    for s in statements:
+        if (m := _GLOBAL.match(s)) and _of(m) in missing:
+            if held := [r for r in m["rights"].split(", ") if r in OF_A_DATABASE]:
+                account = f"{m['user']}@{m['host']}" if m["host"] else m["user"]
+                rights.append(f"GRANT {', '.join(held)} ON {quote_name(database)}.* TO {account}")
+        elif (m := _MEMBER.match(s)) and {_raw(m["role"]) + "@", _of(m)} & set(missing):
+            said += [s] if {_raw(m["role"]) + "@", _of(m)} <= wanted else []
+        elif (m := _DEFAULT.match(s)) and _of(m) in missing:
+            said.append(s)
+    return Newcomers(tuple(missing), tuple(said), tuple(rights))
+
+
+def rights_in(rights: Iterable[str], name: str) -> tuple[list[str], list[str]]:
+    """The rights for a database of this name: on all of it, and on what is in it."""
+    on: tuple[list[str], list[str]] = ([], [])
+    pattern = quote_name(re.sub(r"([\\_%])", r"\\\1", name))
+    for s in rights:
+        right = _RIGHT.match(s)
+        assert right is not None
+        whole = right["what"] == "*"
+        where = pattern if whole else quote_name(name)
+        on[not whole].append(f"{right['grant']} ON {right['kind']}{where}.{right['what']} TO {right['rest']}")
+    return on
+
+
+def revoking(rights: Iterable[str]) -> list[str]:
+    """What takes these rights away. A right outlives what it is of. On what is not there any more it fails."""
+    said = []
+    for s in rights:
+        if right := _RIGHT.match(s):
+            account = f"{right['user']}@{right['host']}" if right["host"] else right["user"]
+            on = f"{right['kind']}{s[right.start(3) - 1 : right.end(3) + 1]}.{right['what']}"
+            said += [f"REVOKE {rights} ON {on} FROM {account}" for rights in ("ALL PRIVILEGES", "GRANT OPTION")]
+    return said
+
+
+def orphans_of(inventory: Inventory) -> list[str]:
+    """Definers that nobody can make: the source had them no more."""
+    return sorted({inventory.definers[name] for name in inventory.orphans if name in inventory.definers})
+
+
+def _is(right: re.Match[str], database: str) -> bool:
+    """Is it of this database? The name of a whole one is a pattern, as LIKE has them."""
+    name = right[3].replace("``", "`")
+    if right["what"] != "*":
+        return name == database
+    parts = re.findall(r"\\.|.", name, re.DOTALL)
+    regex = "".join(".*" if p == "%" else "." if p == "_" else re.escape(p[-1]) for p in parts)
+    return re.fullmatch(regex, database, re.DOTALL) is not None
+
+
+def _of(match: re.Match[str]) -> str:
+    host = match["host"]
+    return f"{_raw(match['user'])}@{_raw(host) if host else ''}"
+
+
+def _raw(quoted: str) -> str:
+    return quoted[1:-1].replace("``", "`") if quoted.startswith("`") else quoted
+
+
+def _as_sql(account: str) -> tuple[str, str]:
+    user, _, host = account.rpartition("@")
+    return (f"{quote_name(user)}@{quote_name(host)}" if host else quote_name(user)), host

@@ -1,0 +1,467 @@
+"""Restoring a MariaDB database for real, onto another server: never the source, never over anything, all or nothing.
+
+One target server for this file, its event scheduler on; each test drops its databases and users there again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from tests.harness import Quiet, Ran, Site, eventually
+from tests.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
+from tests.sites import copy_of
+from tests.stored import assert_clean, with_repository
+
+from ccdr.engines.mariadb.dump.target import Target as Restoration
+from ccdr.interfaces import Source
+from ccdr.restore import Request, restoring
+from ccdr.services import Job
+
+SYSTEM = {"information_schema", "mysql", "performance_schema", "sys"}
+OURS = {"dba@localhost", "mariadb.sys@localhost"}
+# What names its own database; what must not fire; a table whose load a test can hold up; tables that are views of others.
+MORE = r"""
+create table numbered (id int primary key default nextval(ticket), x int, at datetime default now());
+insert into numbered (x) values (1), (2);
+create view named as select restored.minutes_of(seconds) as m, c.id from restored.`call` c;
+create view across as select c.id, t.name as zone from restored.`call` c left join mysql.time_zone_name t on false;
+create view yesterdays as select count(*) as n from a_last;
+create event busy on schedule every 1 second do insert into agent_log (event) values ('fired');
+alter event tick disable;
+create table part1 (id int) engine=myisam; create table part2 (id int) engine=myisam;
+insert into part1 values (1); insert into part2 values (2);
+create table both_parts (id int) engine=merge union=(part1, part2);
+create user restored_admin@'%' identified by 'x'; grant all privileges on *.* to restored_admin@'%' with grant option;
+create definer=restored_admin@'%' view admins as select id from customer;
+create table slow (id int, filler varchar(2000));
+insert into slow select seq, repeat('x', 2000) from seq_1_to_2000;
+"""
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[MariaSource]:
+    with mariadb_server("--event-scheduler=ON", "--skip-log-bin", "--sql-mode=") as made:
+        made.sql(f"create user dba@localhost identified by {_text(PASSWORD)}")
+        made.sql("grant all privileges on *.* to dba@localhost with grant option")
+        yield made
+
+
+def databases(server: MariaSource) -> set[str]:
+    return set(server.sql("select schema_name from information_schema.schemata").splitlines()) - SYSTEM
+
+
+def users(server: MariaSource) -> set[str]:
+    return set(server.sql("select concat(user, '@', host) from mysql.user where user <> 'root'").splitlines()) - OURS
+
+
+@pytest.fixture(autouse=True)
+def clean(target: MariaSource) -> Iterator[None]:
+    """The target as it was: nothing of a test stays."""
+    yield
+    for database in databases(target):
+        target.sql("drop database `{}`".format(database.replace("`", "``")))
+    for account in users(target):
+        user, _, host = account.rpartition("@")
+        quoted = "`{}`".format(user.replace("`", "``"))
+        target.sql(f"drop user {quoted}@`{host}`" if host else f"drop role {quoted}")
+
+
+@pytest.fixture(scope="module")
+def stored(maria: MariaSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with small_database(maria, "restored") as name:
+        maria.sql(MORE, name)
+        site = with_repository(Site(tmp_path_factory.mktemp(name)))
+        crm(site, maria, name)
+        site.backed_up()
+        yield site
+        maria.sql("drop user restored_admin@'%'")
+
+
+@pytest.fixture
+def site(stored: Site, tmp_path: Path) -> Site:
+    made = copy_of(stored, tmp_path / "site")
+    made.write("pw", f"{PASSWORD}\n", mode=0o600)
+    return made
+
+
+def url(server: MariaSource, database: str, user: str = "dba") -> str:
+    return f"mysql://{user}@/{quote(database, safe='')}?socket={server.sockets}"
+
+
+def go(site: Site, to: str, *args: str, name: str = "restored", env: dict[str, str] | None = None) -> Ran:
+    login = ["--password-file", str(site.root / "pw"), "--yes-i-mean", name]
+    return site.run("restore", "p", "--asset", "crm", "--to", to, *login, *args, env=env)
+
+
+def end(site: Site) -> dict[str, Any]:
+    assert len(site.records("restore.start")) == len(site.records("restore.end"))
+    return site.records("restore.end")[-1]
+
+
+def untouched(target: MariaSource) -> None:
+    assert (databases(target), users(target)) == (set(), set())
+    assert target.sql("select count(*) from mysql.db where db like '%ccdr%' or db like 'restored%'") == "0"
+
+
+# --- it restores ----------------------------------------------------------------------------------------------------
+
+FACTS = """
+select count(*), sum(crc32(concat_ws('|', id, customer_id, state, started_at, ended_at, seconds, cost, ratio))) from `call`;
+select count(*), sum(crc32(concat_ws('|', id, name, hex(voice), settings, token, hidden, note))) from customer;
+select * from live_agent order by 1; select count(*) from agent_log_archive; select * from `odd ``name``; 'ș'`;
+select *, row_start < row_end from rule for system_time all order by 1, 2;
+select count(*) from both_parts; select count(*), sum(m) from named; select count(*) from across;
+select * from a_last; select * from yesterdays; select count(*) from admins;
+select table_name, engine, table_collation, table_comment from information_schema.tables
+  where table_schema = database() order by 1;
+select event_name, definer, status, event_definition, interval_value from information_schema.events
+  where event_schema = database() order by 1;
+select trigger_name, definer, action_order, action_statement, sql_mode from information_schema.triggers
+  where trigger_schema = database() order by 1;
+select routine_name, definer, routine_definition, sql_mode from information_schema.routines
+  where routine_schema = database() order by 1;
+select default_character_set_name, default_collation_name, schema_comment from information_schema.schemata
+  where schema_name = database();
+"""
+GRANTS = "show grants for restored_user@'10.%'; show grants for restored_reader; show create user restored_user@'10.%';"
+
+
+def test_restored_database_is_the_source(site: Site, maria: MariaSource, target: MariaSource) -> None:
+    done = go(site, url(target, "restored"))
+    assert done.code == 0 and done.json["result"] == "RESTORED", done.stdout + done.stderr
+    assert databases(target) == {"restored"}
+    assert eventually(lambda: target.sql("select count(*) from agent_log where event = 'fired'", "restored") != "0")
+    target.sql("drop event busy", "restored")
+    expected = maria.sql(
+        FACTS.replace(
+            "  where event_schema = database()", "  where event_schema = database() and event_name <> 'busy'"
+        ),
+        "restored",
+    )
+    found = target.sql(
+        FACTS.replace(
+            "  where event_schema = database()", "  where event_schema = database() and event_name <> 'busy'"
+        ),
+        "restored",
+    )
+    assert found == expected
+    assert sorted(target.sql(GRANTS).splitlines()) == sorted(maria.sql(GRANTS).splitlines())
+    assert users(target) == {"restored_user@10.%", "restored odd'user@%", "restored_reader@", "restored_boss@",
+                             "restored_admin@%", f"{USER}_restored@localhost"}  # fmt: skip
+    assert "*.*" not in target.sql("show grants for restored_admin@'%'").replace("USAGE ON *.*", ""), "no power beyond"
+    target.sql("insert into numbered (x) values (3)", "restored")
+    assert target.sql("select count(*) from mysql.db where db like '%ccdr%'") == "0"
+    kinds = {(c["kind"], c["status"]) for c in done.json["checks"]}
+    assert kinds == {(k, "PASS") for k in ("identical", "integrity", "rows", "freshness", "sql")}
+    assert {c["name"] for c in done.json["checks"]} >= {"tables", "definitions", "definers", "CHECK TABLE … EXTENDED"}
+    record = end(site)
+    assert record["target"] == {"kind": "server", "name": url(target, "restored")}
+    assert set(record["phases"]) == {"fetch", "load", "check", "finish"} and record["tools"]["target"].startswith(
+        "11.8"
+    )
+    text = "".join(p.read_text("utf-8", "replace") for p in (site.state / "ledger").glob("*.jsonl"))
+    assert PASSWORD not in text and "app secret" not in text
+    assert_clean(site)
+
+
+def test_under_another_name_in_place_of_an_empty_database(site: Site, target: MariaSource) -> None:
+    name = "odd `name'_%"
+    quoted = "`{}`".format(name.replace("`", "``"))
+    target.sql(f"create database {quoted} comment 'theirs'; create user restored_user@'10.%' identified by 'their own'")
+    before = target.sql("show create user restored_user@'10.%'")
+    done = go(site, url(target, name), name=name)
+    assert done.code == 0, done
+    assert databases(target) == {name}
+    asked = "select count(*) from `call`; select count(*) from named; select count(*) from across; insert into numbered (x) values (9)"
+    assert target.sql(asked, name).split() == ["3000", "3000", "3000"]
+    assert target.sql("show create user restored_user@'10.%'") == before, "who was there is left as he was"
+    assert any("still name it so" in note for note in done.json["notes"])
+
+
+def test_dry_run_does_nothing(site: Site, target: MariaSource) -> None:
+    records = len(site.records())
+    done = go(site, url(target, "restored"), "--dry-run")
+    assert done.code == 0 and any("a new restored at the end" in said for said in done.json["would_restore"]["will"]), (
+        done
+    )
+    untouched(target)
+    assert len(site.records()) == records
+    assert_clean(site)
+
+
+# --- it refuses -----------------------------------------------------------------------------------------------------
+
+
+def refused(done: Ran, said: str, site: Site) -> None:
+    assert done.code == 2 and said in done.json["error"] and done.json["hint"], done
+    assert end(site)["result"] == "REFUSED" and end(site)["phases"] == {}
+    assert_clean(site)
+
+
+@pytest.fixture
+def at_source(site: Site, maria: MariaSource) -> Iterator[str]:
+    maria.sql(f"create user dba@localhost identified by {_text(PASSWORD)}")
+    maria.sql("grant all privileges on *.* to dba@localhost with grant option")
+    yield url(maria, "restored")
+    maria.sql("drop user dba@localhost; drop database if exists another")
+
+
+def test_the_source_is_refused_whatever_its_address(
+    site: Site, maria: MariaSource, at_source: str, tmp_path: Path
+) -> None:
+    (tmp_path / "alias").symlink_to(maria.sockets)
+    before = databases(maria)
+    for to in (at_source, f"{at_source}/mysqld.sock", at_source.replace(str(maria.sockets), f"{tmp_path}/alias")):
+        for more in ([], ["--onto-source-server"]):
+            refused(go(site, to, *more), "is the source of crm", site)
+    refused(go(site, url(maria, "another"), name="another"), "on the server that crm is backed up from", site)
+    assert databases(maria) == before
+
+
+def test_another_name_on_the_sources_server_if_wanted(site: Site, maria: MariaSource, at_source: str) -> None:
+    before = users(maria)
+    done = go(site, url(maria, "another"), "--onto-source-server", name="another")
+    assert done.code == 0, done
+    asked = "select count(*) from `call`; select count(*) from named"
+    assert maria.sql(asked, "another").split() == ["3000", "3000"]
+    assert users(maria) == before
+    assert "ccdr" not in maria.sql("show databases") and maria.sql("select count(*) from `call`", "restored") == "3000"
+
+
+THEIRS = {
+    "table": "create table t (id int)",
+    "view": "create view v as select 1",
+    "routine": "create function f() returns int return 1",
+    "event": "create event e on schedule every 1 day disable do select 1",
+    "sequence": "create sequence s",
+}
+
+
+@pytest.mark.parametrize("what", THEIRS)
+def test_not_empty_is_refused(site: Site, target: MariaSource, what: str) -> None:
+    target.sql("create database restored")
+    target.sql(THEIRS[what], "restored")
+    refused(go(site, url(target, "restored")), "not empty", site)
+    assert (databases(target), users(target)) == ({"restored"}, set())
+
+
+def test_whoever_is_no_administrator_is_refused(site: Site, target: MariaSource) -> None:
+    target.sql(f"create user mere@localhost identified by {_text(PASSWORD)}")
+    target.sql("grant all privileges on *.* to mere@localhost")
+    refused(go(site, url(target, "restored", "mere")), "no administrator", site)
+    target.sql("grant all privileges on *.* to mere@localhost with grant option")
+    assert go(site, url(target, "restored", "mere")).code == 0
+
+
+def test_in_use_and_read_only_are_refused(site: Site, target: MariaSource) -> None:
+    target.sql("create database restored")
+    with target.session("select 1", "restored"):
+        refused(go(site, url(target, "restored")), "sessions use", site)
+    target.sql("set global read_only = 1")
+    try:
+        refused(go(site, url(target, "restored")), "read-only", site)
+    finally:
+        target.sql("set global read_only = 0")
+
+
+# --- it fails -------------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_check_keeps_the_final_name_from_it(site: Site, target: MariaSource) -> None:
+    site.write("restore_tests/crm.yaml", CHECKS.replace("at_least: 3000", "at_least: 3001"))
+    done = go(site, url(target, "restored"))
+    assert done.code == 1 and done.json["result"] == "FAILED", done
+    (kept,) = databases(target)
+    assert kept.startswith("restored_ccdr_restore_") and kept in done.json["left_behind"][0]
+    assert target.sql(f"select count(*) from {kept}.agent_log where event = 'fired'") == "0", "no event fires there"
+    done = go(site, url(target, "restored"), "--despite-failed-checks")
+    assert (done.code, done.json["result"]) == (1, "RESTORED") and "restored" in databases(target), done
+    assert any(kept in note for note in done.json["notes"]), "what the first one left is told"
+
+
+def test_rows_changed_under_it_are_seen(site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came back is compared, not what was sent."""
+    real = Restoration._load
+
+    def load(self: Restoration, source: Source, *rest: Any) -> None:
+        real(self, source, *rest)
+        target.sql("update unkeyed set a = a + 1 limit 1", self.working)
+
+    monkeypatch.setattr(Restoration, "_load", load)
+    with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    assert one.result.result == "FAILED" and "tables" in str(one.result.reason)
+    assert "restored" not in databases(target)
+
+
+def request(site: Site, target: MariaSource, name: str = "restored") -> Request:
+    return Request(to=url(target, name), password_file=site.root / "pw")
+
+
+@pytest.mark.parametrize(
+    "step", ["making triggers and routines", "making views and grants", "making events", "naming it"]
+)
+@pytest.mark.parametrize("empty", [False, True])
+def test_what_fails_at_the_end_is_taken_back(
+    site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch, step: str, empty: bool
+) -> None:
+    """Its tables have moved already; an error in the server's words, where a twin of it succeeds."""
+    if empty:
+        target.sql("create database restored character set latin1 comment 'theirs'")
+    real = Restoration._run
+
+    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
+        if what == step and self.name in databases(target) and target.sql("show tables", self.name):
+            script = f"select nothing from nowhere;\n{script}"
+        real(self, source, script, what, database)
+
+    monkeypatch.setattr(Restoration, "_run", run)
+    with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    assert one.result.result == "FAILED", one.result
+    (kept,) = databases(target) - {"restored"}
+    assert ("restored" in databases(target)) == empty and kept in one.result.left_behind[0]
+    if empty:
+        asked = "select default_character_set_name, schema_comment from information_schema.schemata where schema_name = 'restored'"
+        assert target.sql(asked) == "latin1\ttheirs" and target.sql("show tables", "restored") == ""
+    assert target.sql("select count(*) from `call`; select count(*) from both_parts", kept).split() == ["3000", "2"]
+    target.sql(f"drop database {kept}")
+    monkeypatch.undo()
+    assert go(site, url(target, "restored")).code == 0
+
+
+def test_empty_database_that_is_used_meanwhile_is_not_replaced(site: Site, target: MariaSource) -> None:
+    target.sql("create database restored")
+    with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
+        target.sql("create table theirs (id int)", "restored")
+        one.carry_out(Quiet())
+    assert one.result.result == "FAILED" and "not empty" in str(one.result.reason)
+    assert target.sql("select count(*) from theirs", "restored") == "0"
+    (kept,) = databases(target) - {"restored"}
+    assert kept in one.result.left_behind[0], "it is whole: it is not thrown away"
+    assert target.sql("select count(*) from `call`", kept) == "3000"
+
+
+# --- it is stopped --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped(site: Site, target: MariaSource) -> Iterator[subprocess.Popen[str]]:
+    """A restore that is in the middle of its load: as soon as its database is there, nobody may write any more."""
+    login = ["--password-file", str(site.root / "pw"), "--yes-i-mean", "restored"]
+    process = site.start("restore", "p", "--asset", "crm", "--to", url(target, "restored"), *login)
+    assert process.stderr and process.stdout
+    for stream in (process.stdout, process.stderr):
+        threading.Thread(target=stream.read, daemon=True).start()
+    assert eventually(lambda: bool(databases(target)), 60)
+    with target.session("flush tables with read lock", "mysql"):
+        waiting = "select count(*) from information_schema.processlist where state like 'Waiting for%' and user = 'dba'"
+        assert eventually(lambda: target.sql(waiting) != "0", 60), "it is not in its load"
+        (working,) = databases(target)
+        assert working.startswith("restored_ccdr_restore_")
+        yield process
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_load_leaves_nothing(site: Site, target: MariaSource, sign: int) -> None:
+    with stopped(site, target) as process:
+        process.send_signal(sign)
+    process.wait(90)
+    assert process.returncode == 3
+    untouched(target)
+    record = end(site)
+    assert (record["result"], record["reason"], record["left_behind"]) == ("FAILED", "interrupted", [])
+    assert_clean(site)
+
+
+def test_killed_load_leaves_nothing_under_the_final_name(site: Site, target: MariaSource) -> None:
+    with stopped(site, target) as process:
+        process.kill()
+        process.wait(60)
+    busy = "select count(*) from information_schema.processlist where user = 'dba'"
+    assert eventually(lambda: target.sql(busy) == "0", 90), "the server does not go on without us"
+    (kept,) = databases(target)
+    assert kept.startswith("restored_ccdr_restore_")
+    assert site.run("sandbox", "reap").code == 0
+    done = go(site, url(target, "restored"))
+    assert done.code == 0 and any(kept in note for note in done.json["notes"]), done
+    target.sql(f"drop database {kept}")
+
+
+def test_connection_lost_in_the_load_is_not_the_backups_fault(site: Site, target: MariaSource) -> None:
+    with stopped(site, target) as process:
+        target.sql("delimiter //\nbegin not atomic for a in (select id from information_schema.processlist where user = 'dba')"
+                   " do kill a.id; end for; end//", check=False)  # fmt: skip
+    process.wait(90)
+    record = end(site)
+    assert process.returncode == 3 and "could not take it" in record["reason"], record
+    untouched(target)
+    assert_clean(site)
+
+
+def test_server_that_dies_is_told_with_what_is_left_there(site: Site) -> None:
+    with mariadb_server("--skip-log-bin") as own:
+        own.sql(f"create user dba@localhost identified by {_text(PASSWORD)}")
+        own.sql("grant all privileges on *.* to dba@localhost with grant option")
+        with contextlib.suppress(BrokenPipeError), stopped(site, own) as process:
+            own.kill()
+        process.wait(120)
+    record = end(site)
+    assert process.returncode == 3 and record["result"] == "FAILED"
+    assert any("restored_ccdr_restore_" in left for left in record["left_behind"]), record
+    assert_clean(site)
+
+
+def test_killed_at_the_end_is_marked_as_unfinished(
+    site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes it back where ccdr is gone: the database's comment says what it is, and it is never taken for one."""
+    real = Restoration._run
+
+    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
+        if what == "making events":
+            os._exit(9)
+        real(self, source, script, what, database)
+
+    monkeypatch.setattr(Restoration, "_run", run)
+    child = os.fork()
+    if child == 0:
+        with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
+            one.carry_out(Quiet())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    monkeypatch.undo()
+    asked = "select schema_comment from information_schema.schemata where schema_name = 'restored'"
+    assert target.sql(asked).startswith(UNFINISHED)
+    assert site.run("sandbox", "reap").code == 0
+    refused(go(site, url(target, "restored")), "left unfinished", site)
+    for database in databases(target):
+        target.sql(f"drop database {database}")
+    assert go(site, url(target, "restored")).code == 0
+
+
+def test_interrupted_when_it_has_its_name_the_server_is_asked(
+    site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is stopped when the server has done it, and has not said so."""
+    real = Restoration._run
+
+    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
+        real(self, source, script, what, database)
+        if what == "naming it":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Restoration, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
+            one.carry_out(Quiet())
+    assert databases(target) == {"restored"}
+    record = end(site)
+    assert (record["result"], record["reason"], record["left_behind"]) == ("RESTORED", None, [])
