@@ -76,6 +76,26 @@ def test_whole_server_and_what_its_user_lacks(here: Path, own: MariaSource) -> N
     assert len(proven(here, made)) == 3
 
 
+def test_discover_names_databases_that_no_plan_protects(here: Path, maria: MariaSource) -> None:
+    """By another address it is the same server: what one plan names, no other plan leaves out."""
+    with small_database(maria, "known") as name:
+        user = f"{USER}_{name}"
+        maria.sql(f"create database forgotten; create database hollow; grant select on *.* to {user}@localhost")
+        maria.sql(CALLS, "forgotten")
+        try:
+            assert ccdr(here, "init", url(maria, user, name), *LOGIN, "--name", "p").code == 0
+            found = {u["name"]: u for u in ccdr(here, "discover", "p", "--json").json["unprotected"]}
+            assert found["forgotten"]["kind"] == "database" and found["forgotten"]["server"] == str(maria.sockets)
+            assert name not in found and "hollow" not in found and "mysql" not in found
+            (here / "alias").symlink_to(maria.sockets)
+            again = url(maria, user, "forgotten").replace(str(maria.sockets), f"{here}/alias/mysqld.sock")
+            ccdr(here, "init", again, *LOGIN, "--name", "q")
+            done = ccdr(here, "discover", "--json")
+            assert "forgotten" not in {u["name"] for u in done.json["unprotected"]}, done
+        finally:
+            maria.sql("drop database forgotten; drop database hollow")
+
+
 def test_wrong_addresses_and_passwords_are_told(here: Path, maria: MariaSource) -> None:
     with small_database(maria, "refusing") as name:
         user = f"{USER}_{name}"

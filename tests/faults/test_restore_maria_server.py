@@ -5,6 +5,9 @@ One target server for this file, its event scheduler on; each test drops its dat
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from tests.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm
 from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
 
+from ccdr.engines.mariadb.dump.target import UNFINISHED
 from ccdr.engines.mariadb.dump.target import Target as Restoration
 from ccdr.interfaces import Source
 from ccdr.restore import Request, restoring

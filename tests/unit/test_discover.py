@@ -76,7 +76,11 @@ def test_addresses_are_read_as_libpq_reads_them(url: str, expected: Address) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        "mysql://root@db1/crm",
+        "oracle://root@db1/crm",
+        "mysql://root@db1:99999/crm",
+        "mysql://root:hush@db1/crm",
+        "mariadb://root@db1/mysql",
+        "mysql:crm",
         "postgresql://u@db1:port/crm",
         "postgresql://u@db1:99999/crm",
         "postgresql://u@a,b/crm",

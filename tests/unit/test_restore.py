@@ -87,7 +87,7 @@ def at(host: str, port: int = 5432) -> Connection:
     ],
 )
 def test_addresses_that_may_be_one_server(one: Connection, other: Connection, same: bool) -> None:
-    assert address.may_be_one(one, other) is same and address.may_be_one(other, one) is same
+    assert reached.may_be_one(one, other) is same and address.may_be_one(other, one) is same
 
 
 def manifest(identifier: str | None) -> Manifest:
@@ -125,7 +125,7 @@ def engine(host: str) -> Postgres:
 def test_whose_server_a_target_is(
     here: str | None, captured: str | None, url: str, allowed: bool, said: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(address, "_addresses", lambda host: {host})
+    monkeypatch.setattr(reached, "_addresses", lambda host: {host})
     source, backup = engine("db1"), manifest(captured)
     target = Target.of(f"postgresql://x@{url}", source, None, None)
     known = [KnownSource("crm", source, (backup,)), KnownSource("recordings", RECORDINGS, ())]

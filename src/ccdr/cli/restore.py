@@ -36,7 +36,7 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
     "target",
     metavar="TARGET",
     required=True,
-    help="A directory (absent or empty), or postgresql://user@host:port/database (absent or empty).",
+    help="A directory (absent or empty), or postgresql:// or mysql://user@host:port/database (absent or empty).",
 )
 @click.option(
     "--password-file",
@@ -80,6 +80,7 @@ def restore(
     Examples:
       ccdr restore outbound --asset recordings --to /srv/restored
       ccdr restore outbound --asset crm --to postgresql://postgres@db2/crm --password-file pw --dry-run
+      ccdr restore outbound --asset dialler --to mysql://root@/dialler?socket=/run/mysqld --password-file pw
       ccdr restore outbound --asset crm --snapshot 1f3e9a2b --to /srv/dump
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm

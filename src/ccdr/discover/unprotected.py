@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.discover import maria
 from ccdr.discover.asking import ALWAYS_THERE, Asked, ask
-from ccdr.engines import Files, Postgres
+from ccdr.engines import Files, MariaDB, Postgres
 from ccdr.engines.filetree import has_audio, look, sqlite_files
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
@@ -99,9 +100,10 @@ def discover(
     this host's PostgreSQL servers have theirs, those that no plan names are looked at too."""
     found = Discovered()
     servers = _servers(plans, named, services, progress, found)
+    marias = _maria_servers(plans, named, services, progress, found)
     if sockets is not None:
         _local_servers(sockets, plans, servers, services, progress, found)
-    for server in servers.values():
+    for server in (*servers.values(), *marias.values()):
         for name, size in sorted(server.others.items()):
             if name not in server.named:
                 found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
@@ -144,6 +146,42 @@ def _servers(
             if ours:
                 found.unreachable.append(Unreachable(shown, str(error)))
     return servers
+
+
+def _maria_servers(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
+) -> dict[str, _Server]:
+    """The MariaDB servers that plans name, by identity. A whole server's backup leaves nothing out."""
+    servers: dict[str, _Server] = {}
+    wanted = {_reached(engine) for engine in _marias(named)}
+    engines: dict[tuple[str, int, str], list[MariaDB]] = {}
+    for engine in _marias(plans):
+        engines.setdefault(_reached(engine), []).append(engine)
+    for key, same in engines.items():
+        shown = key[0] if same[0].connection.socket else f"{key[0]}:{key[1]}"
+        progress.step(f"asking {shown}")
+        try:
+            with maria.ask(same[0], services, progress) as asked:
+                server = servers.setdefault(asked.server.identity, _Server(shown))
+                held = {d.name: d.bytes for d in asked.server.databases if d.tables or d.bytes is None}
+                whole = any(engine.method == "physical" for engine in same)
+                server.named |= held.keys() if whole else {engine.connection.database for engine in same}
+                if key in wanted:
+                    server.others |= held
+        except CcdrError as error:
+            if key in wanted:
+                found.unreachable.append(Unreachable(shown, str(error)))
+    return servers
+
+
+def _marias(plans: Iterable[LoadedPlan]) -> Iterator[MariaDB]:
+    for loaded in plans:
+        yield from (engine for engine in loaded.plan.assets.values() if isinstance(engine, MariaDB))
+
+
+def _reached(engine: MariaDB) -> tuple[str, int, str]:
+    c = engine.connection
+    return c.host, c.port, c.user
 
 
 def _local_servers(

@@ -22,6 +22,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.mariadb.physical import Physical
 from ccdr.engines.methods import MethodsConfig
+from ccdr.errors import BackupFailed
 from ccdr.interfaces import (
     ClientNeed,
     Place,
@@ -101,7 +102,12 @@ class MariaDB(MethodsConfig[Method]):
         sql = f"""SELECT JSON_ARRAY(VERSION(), @@version_comment,
             (SELECT SUM(data_length + index_length) FROM information_schema.tables
              WHERE table_schema = {quote_text(c.database)}));"""
-        ((version, _, size),) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+        ((version, comment, size),) = answers(source.place, c.login(source.credentials), sql, "asking the source")
+        if "MariaDB" not in version:
+            raise BackupFailed(
+                f"the server is {version} ({comment}), and not MariaDB",
+                hint="MySQL is not supported: an asset of `engine: files` can keep what its own tools write",
+            )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
     def refused(self, said: str) -> bool:

@@ -1,0 +1,133 @@
+"""MariaDB without a server: addresses, a dump's texts under another name, whom a database needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccdr.engines.connection import may_be_one
+from ccdr.engines.mariadb import address
+from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.mariadb.dump import renamed
+from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
+from ccdr.errors import TestBroken, UsageProblem
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "user", "database"),
+    [
+        ("mysql://dba@db2/crm", "db2", 3306, "dba", "crm"),
+        ("mariadb://d%40ba@db2:3307/a%20b", "db2", 3307, "d@ba", "a b"),
+        ("mysql://dba@[::1]:3307/crm", "::1", 3307, "dba", "crm"),
+        ("mysql://dba@/crm?socket=/tmp", "/tmp", 3306, "dba", "crm"),
+        ("mysql://dba@%2Ftmp/crm", "/tmp", 3306, "dba", "crm"),
+    ],
+)
+def test_addresses(url: str, host: str, port: int, user: str, database: str) -> None:
+    found = address.parse(url)
+    assert (found.host, found.port, found.user, found.database) == (host, port, user, database)
+    again = address.parse(address.shown(found.connection(None, database)))
+    assert again == found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://dba:hush@db2/crm",
+        "mysql://dba@db2/crm?password=hush",
+        "mysql://dba@db2/crm?ssl=0",
+        "mysql://dba@db2:none/crm",
+        "mysql://dba@db2/mysql",
+        "mysql://dba@db2/a/b",
+        "mysql://dba@db2/crm?socket=/tmp",
+        "mysql://dba@/crm?socket=/no/such/socket",
+    ],
+)
+def test_wrong_addresses(url: str) -> None:
+    with pytest.raises(UsageProblem) as raised:
+        address.parse(url)
+    assert "hush" not in str(raised.value) + str(raised.value.hint)
+
+
+def test_addresses_that_may_be_one_server() -> None:
+    def at(host: str, port: int = 3306) -> Connection:
+        return Connection.model_validate({"host": host, "port": port, "user": "u", "database": "d"})
+
+    assert may_be_one(at("localhost"), at("127.0.0.1"))
+    assert may_be_one(at("/run/mysqld"), at("127.0.0.1"))
+    assert not may_be_one(at("127.0.0.1"), at("127.0.0.1", 3307))
+    assert not may_be_one(at("/run/mysqld"), at("/run/other"))
+    assert not may_be_one(at("192.0.2.1"), at("192.0.2.2"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("`id` int DEFAULT nextval(`crm`.`ticket`)", "`id` int DEFAULT nextval(`new`.`ticket`)"),
+        ("select `crm`.`f`(`c`.`a`) from `crm`.`call` `c`", "select `new`.`f`(`c`.`a`) from `new`.`call` `c`"),
+        ("select '`crm`.`x`', 'it''s \\\\' from `crm`.`t`", "select '`crm`.`x`', 'it''s \\\\' from `new`.`t`"),
+        ("select `crm`.`id` from `t` `crm`", "select `crm`.`id` from `t` `crm`"),  # a table's alias
+        ("select `t`.`crm` from `t`", "select `t`.`crm` from `t`"),
+        ("select `crm2`.`id` from `crm2`", "select `crm2`.`id` from `crm2`"),
+    ],
+)
+def test_references_to_the_database_are_renamed(line: str, expected: str) -> None:
+    assert renamed.called(line, "crm", "new") == expected
+
+
+def test_defaults_by_a_sequence_follow_their_table() -> None:
+    text = "CREATE TABLE `a` (\n  `id` int DEFAULT nextval(`w`.`s`),\n  `x` int DEFAULT 1,\n  KEY `k` (`x`)\n) ENGINE=InnoDB;\n"
+    assert list(renamed.sequence_defaults(text, "w", "crm")) == [
+        "ALTER TABLE `crm`.`a` MODIFY `id` int DEFAULT nextval(`crm`.`s`);"
+    ]
+
+
+def test_events_are_told_apart_or_nothing_is() -> None:
+    mark = "--\n-- Dumping {} for database 'crm'\n--\n"
+    code = f"-- dump\nSET SQL_MODE='';\n\nTRIGGERS\n{mark.format('events')}EVENTS\n{mark.format('routines')}ROUTINES\n"
+    first, events = renamed.apart(code)
+    assert "EVENTS" not in first and "TRIGGERS" in first and "ROUTINES" in first
+    assert "EVENTS" in events and "TRIGGERS" not in events and "SQL_MODE" in events
+    with pytest.raises(TestBroken):
+        renamed.apart(code.replace("TRIGGERS", mark.format("events")))
+
+
+FOUND = [
+    "CREATE ROLE `reader`",
+    "CREATE ROLE `boss`",
+    "CREATE USER `app`@`10.%` IDENTIFIED BY PASSWORD '*A'",
+    "CREATE USER `admin`@`%` IDENTIFIED BY PASSWORD '*B'",
+    "CREATE USER `other`@`%` IDENTIFIED BY PASSWORD '*C'",
+    "GRANT `boss` TO `app`@`10.%`",
+    "GRANT `reader` TO `boss`",
+    "GRANT ALL PRIVILEGES ON *.* TO `admin`@`%`",
+    "GRANT RELOAD ON *.* TO `app`@`10.%`",
+    "GRANT SELECT ON `crm`.* TO `reader`",
+    "GRANT UPDATE (`note`) ON `crm`.`customer` TO `app`@`10.%` WITH GRANT OPTION",
+    "GRANT EXECUTE ON PROCEDURE `crm`.`forget` TO `app`@`10.%`",
+    "GRANT SELECT ON `cr%`.* TO `admin`@`%`",
+    "GRANT SELECT ON `elsewhere`.* TO `app`@`10.%`",
+    "SET DEFAULT ROLE `boss` FOR `app`@`10.%`",
+]
+
+
+def test_whom_a_database_needs() -> None:
+    new = newcomers(FOUND, "crm", {"admin@%"}, {"reader@"})
+    assert new.missing == ("boss@", "app@10.%", "admin@%"), "reader is there, other has nothing to do with it"
+    assert not any("*.*" in s or "elsewhere" in s for s in (*new.statements, *new.rights)), "no power beyond"
+    assert FOUND[6] in new.statements and FOUND[-1] in new.statements
+    on_all, on_objects = rights_in(new.rights, "my_new")
+    assert on_all == [
+        "GRANT SELECT ON `my\\_new`.* TO `reader`",
+        "GRANT SELECT ON `my\\_new`.* TO `admin`@`%`",
+        "GRANT ALL PRIVILEGES ON `my\\_new`.* TO `admin`@`%`",
+    ]
+    assert on_objects[0] == "GRANT UPDATE (`note`) ON `my_new`.`customer` TO `app`@`10.%` WITH GRANT OPTION"
+    assert revoking(on_objects)[2] == "REVOKE ALL PRIVILEGES ON PROCEDURE `my_new`.`forget` FROM `app`@`10.%`"
+    assert new.undoing()[0] == "DROP USER IF EXISTS `admin`@`%`" and new.undoing()[-1] == "DROP ROLE IF EXISTS `boss`"
+
+
+def test_a_socket_is_looked_for_where_the_url_says(tmp_path: Path) -> None:
+    (tmp_path / "s").touch()
+    assert address.parse(f"mysql://u@/d?socket={tmp_path}/s").host == f"{tmp_path}/s"
