@@ -128,6 +128,14 @@ def test_whom_a_database_needs() -> None:
     assert new.undoing()[0] == "DROP USER IF EXISTS `admin`@`%`" and new.undoing()[-1] == "DROP ROLE IF EXISTS `boss`"
 
 
+def test_definers_that_are_there_may_do_in_the_database_what_they_could() -> None:
+    there = {"reader@", "boss@", "app@10.%", "admin@%"}
+    new = newcomers(FOUND, "crm", {"admin@%"}, there)
+    assert not new.missing and not new.statements
+    assert "GRANT ALL PRIVILEGES ON `crm`.* TO `admin`@`%`" in new.rights
+    assert not any("ALL PRIVILEGES" in s for s in newcomers(FOUND, "crm", {"admin@%"}, there, {"admin@%"}).rights)
+
+
 def test_a_socket_is_looked_for_where_the_url_says(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
     assert address.parse(f"mysql://u@/d?socket={tmp_path}/s").host == f"{tmp_path}/s"

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from ccdr.engines import Files, Postgres
+from ccdr.engines import connection as reached
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
@@ -87,7 +88,7 @@ def at(host: str, port: int = 5432) -> Connection:
     ],
 )
 def test_addresses_that_may_be_one_server(one: Connection, other: Connection, same: bool) -> None:
-    assert reached.may_be_one(one, other) is same and address.may_be_one(other, one) is same
+    assert reached.may_be_one(one, other) is same and reached.may_be_one(other, one) is same
 
 
 def manifest(identifier: str | None) -> Manifest:

@@ -58,6 +58,13 @@ def names(place: Place, login: Login) -> set[str]:
     return set(answers(place, login, sql, "listing users"))
 
 
+def mighty(place: Place, login: Login) -> set[str]:
+    """Those of `names` that may do everything in every database."""
+    rights = " AND ".join(f"{right}_priv = 'Y'" for right in ("select", "insert", "create", "execute", "super"))
+    sql = f"SELECT JSON_QUOTE(CONCAT(user, '@', host)) FROM mysql.user WHERE {rights};"
+    return set(answers(place, login, sql, "listing users"))
+
+
 def orphans(definers: Mapping[str, str], there: Collection[str]) -> list[str]:
     """What acts for somebody who does not exist."""
     return [name for name, definer in definers.items() if definer not in there]

@@ -1,8 +1,8 @@
 """Whom a database needs on the server that it is brought back to: definers, and whoever has rights in it.
 
 Users belong to the whole server. Those that it has are left as they are, but for their rights in this database; those
-that it lacks are made as they were captured. Nobody gets rights beyond this database: what somebody new had on
-the whole server is granted in it alone, and what he had in other databases is left out.
+that it lacks are made as they were captured. Nobody gets rights beyond this database: what a definer or
+somebody new had on the whole server is granted in it alone, and what he had in other databases is left out.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ class Newcomers:
         return [f"DROP {'USER' if host else 'ROLE'} IF EXISTS {sql}" for sql, host in map(_as_sql, self.missing[::-1])]
 
 
-def newcomers(found: Iterable[str], database: str, definers: Collection[str], there: Collection[str]) -> Newcomers:
-    """Of the captured statements `found`, what is to be carried out on a server that has the accounts `there`."""
+def newcomers(
+    found: Iterable[str], database: str, definers: Collection[str], there: Collection[str], mighty: Collection[str] = ()
+) -> Newcomers:
+    """Of the captured statements `found`, what is to be carried out on a server that has the accounts `there`; those
+    that may do everything on it, the `mighty`, need no right in a database."""
     statements = list(found)
     rights = [s for s in statements if (right := _RIGHT.match(s)) and _is(right, database)]
     wanted = {_of(right) for s in rights if (right := _RIGHT.match(s))} | set(definers)
@@ -56,7 +59,7 @@ def newcomers(found: Iterable[str], database: str, definers: Collection[str], th
     missing = [name for name in made if name in wanted and name not in there]  # roles first, as captured
     said = [made[name] for name in missing]
     for s in statements:
-        if (m := _GLOBAL.match(s)) and _of(m) in missing:
+        if (m := _GLOBAL.match(s)) and (_of(m) in missing or _of(m) in definers) and _of(m) not in mighty:
             if held := [r for r in m["rights"].split(", ") if r in OF_A_DATABASE]:
                 account = f"{m['user']}@{m['host']}" if m["host"] else m["user"]
                 rights.append(f"GRANT {', '.join(held)} ON {quote_name(database)}.* TO {account}")

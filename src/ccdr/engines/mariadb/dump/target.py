@@ -247,7 +247,9 @@ class Target:
 
     def _make_users(self, source: Source, restored: Path, inventory: Inventory) -> None:
         found = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
-        self.new = newcomers.newcomers(found, inventory.database, set(inventory.definers.values()), self.accounts)
+        definers = set(inventory.definers.values())
+        mighty = accounts.mighty(source.place, self._login(source))
+        self.new = newcomers.newcomers(found, inventory.database, definers, self.accounts, mighty)
         self._run(source, accounts.script(self.new.statements), "making users")
 
     def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: _HowFar) -> None:
