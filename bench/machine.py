@@ -27,10 +27,21 @@ class Timed:
     stderr: str
 
 
-def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
-    """Run a command to its end. What earlier commands left to be written is written first, so that it is not
-    paid for by this one; page caches stay warm for all alike."""
+def start() -> float:
+    """Now, by the monotonic clock, in seconds. What earlier commands left to be written is written first, so that it
+    is not paid for by what comes; page caches stay warm for all alike."""
     os.sync()
+    return time.monotonic()
+
+
+def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
+    """Run a command to its end, from `start` on."""
+    start()
+    return run(argv, env=env, ok=ok)
+
+
+def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
+    """The same for a part of what is timed as a whole."""
     began = time.monotonic()
     process = subprocess.Popen(
         argv,
@@ -56,10 +67,9 @@ def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequ
     return done
 
 
-def script(*commands: Sequence[str], env: Mapping[str, str] | None = None) -> float:
-    """Seconds that the commands take one after the other, as a person's script would run them."""
-    text = "\n".join(map(shlex.join, commands))
-    return timed(["bash", "-euc", text], env=env).seconds
+def script(*commands: Sequence[str]) -> list[str]:
+    """The command that runs these one after the other, as a person's script does."""
+    return ["bash", "-euc", "\n".join(map(shlex.join, commands))]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

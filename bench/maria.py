@@ -19,7 +19,7 @@ from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from machine import facts, script, version
+from machine import facts, run, start, version
 from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
 from sides import Ours, Restic, discard
 from source import HERE
@@ -83,14 +83,14 @@ def asked(sockets: Path) -> list[str]:
 def restored(image: str, at: Path, make: str, data: str, *more: str) -> Iterator[str]:
     """A server that answers, its socket in `at`: `make` has made its `data`, which are in memory or in `at`."""
     flags = " ".join(f"--{key.replace('_', '-')}={value}" for key, value in SETTINGS.items())
-    start = f"{make}; exec mariadbd --no-defaults --datadir={data} --socket={at}/mysqld.sock {flags} {' '.join(more)}"
-    with container(f"{NAME}-restored", image, start, user="mysql", mounts=[at], tmpfs=ROOM) as name:
-        wait(count(name, at, "select 1"), "1")
+    script = f"{make}; exec mariadbd --no-defaults --datadir={data} --socket={at}/mysqld.sock {flags} {' '.join(more)}"
+    with container(f"{NAME}-restored", image, script, user="mysql", mounts=[at], tmpfs=ROOM) as name:
+        wait(name, asking(at, "select 1"), "1")
         yield name
 
 
-def count(name: str, sockets: Path, query: str = "select count(*) from crm.`call`") -> list[str]:
-    return ["docker", "exec", name, "mariadb", *asked(sockets), "--batch", "--skip-column-names", "-e", query]
+def asking(sockets: Path, query: str = "select count(*) from crm.`call`") -> list[str]:
+    return ["mariadb", *asked(sockets), "--batch", "--skip-column-names", "-e", query]
 
 
 @dataclass
@@ -122,18 +122,12 @@ class ByHand(Restic):
     def backup(self) -> float:
         copy = ["docker", "run", "--rm", "--name", f"{NAME}-hand", "--network", "none", "--user", "mysql"]
         copy += [w for p in (self.source.sockets, self.capture, self.data) for w in ("-v", f"{p}:{p}")]
-        return script(
-            ["install", "-d", "-m", "777", str(self.capture), f"{self.capture}/{self.copied}"],
-            [*copy, self.image, *self.client()],
-            ["restic", "backup", "--quiet", str(self.capture)],
-            ["rm", "-rf", str(self.capture)],
-            env=self.opening,
-        )
+        make = ["install", "-d", "-m", "777", str(self.capture), f"{self.capture}/{self.copied}"]
+        return self.keep(self.capture, [make, [*copy, self.image, *self.client()]])
 
     def restore(self) -> float:
-        began = time.monotonic()
-        argv = ["restic", "restore", "--quiet", f"latest:{self.capture}", "--target", str(self.target)]
-        script(argv, ["chmod", "777", str(self.target)], env=self.opening)
+        began = start()
+        self.fetch(self.capture, self.target)
         seconds = self.server(self.target) - began
         discard(self.target)
         return seconds
@@ -154,9 +148,9 @@ class Dump(ByHand):
         redo = f"--innodb-log-file-size={server.REDO}"
         with restored(self.image, target, INSTALL, "/var/lib/mysql/data", redo) as name:
             load = ["mariadb-import", *asked(target), "--silent", "--parallel=2", f"--dir={target}/{self.copied}"]
-            script(["docker", "exec", name, *load])
+            run(["docker", "exec", name, *load])
             answering = time.monotonic()
-            wait(count(name, target), str(self.calls()))
+            wait(name, asking(target), str(self.calls()))
         return answering
 
 
@@ -174,7 +168,7 @@ class Physical(ByHand):
         ready = f"mariadb-backup --no-defaults --prepare --target-dir={target}/{self.copied} --use-memory=256M"
         with restored(self.image, target, ready, f"{target}/{self.copied}") as name:
             answering = time.monotonic()
-            wait(count(name, target), str(self.calls()))
+            wait(name, asking(target), str(self.calls()))
         return answering
 
 
@@ -195,12 +189,12 @@ class Borgmatic(RunsBorgmatic):
         return f"mariadb_databases:\n  - {of}\n"
 
     def restore(self) -> float:
-        began = time.monotonic()
+        began = start()
         redo = f"--innodb-log-file-size={server.REDO}"
         with restored(self.image, self.at, INSTALL, "/var/lib/mysql/data", redo) as name:
             self.borgmatic("restore", "--archive", "latest")
             seconds = time.monotonic() - began
-            wait(count(name, self.at), str(self.calls()))
+            wait(name, asking(self.at), str(self.calls()))
         return seconds
 
 

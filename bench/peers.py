@@ -18,7 +18,7 @@ from machine import facts, version
 from rounds import NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
 from sides import discard, of_postgres
 from source import CALLS_PER_GB, Source, pick_image, source
-from tools import TOOLS, Borgmatic, Ccdr, Peer, PgBackRest, Side, archive
+from tools import TOOLS, Borgmatic, Ccdr, PgBackRest, Side, archive
 
 MEASURES = {
     "backup": Measure("first backup"),
@@ -77,7 +77,7 @@ class Bench:
         discard(ours.root)
 
     def start_peers(self, number: int) -> dict[str, Side]:
-        def made(kind: type[Peer], name: str) -> Peer:
+        def made(kind: type[Borgmatic] | type[PgBackRest], name: str) -> Side:
             at = self.peers / f"{name}{number}"
             room = 2 * self.data_bytes
             return kind(self.source.container, at, self.source, lambda: self.rows, room, self.settings)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import facts, script, version
+from machine import facts, run, start, version
 from peers import archiving, filled, versions
 from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
 from sides import Restic, discard, of_postgres
@@ -22,18 +22,23 @@ from source import Source, pick_image, tree_bytes
 from tools import COUNT, DATA, THROWAWAY, TOOLS, Ccdr, Peer, PgBackRest, archive, container, psql, wait
 from tune import tuned
 
-DAYS = 7
+DAYS, DAYS_QUICK = 7, 2
 HAND = {"by hand": BY_HAND}
-MEASURES = {
-    "backup": Measure("first backup", limits=HAND),
-    "backup_more": Measure("backup after 1 % more rows", limits=HAND),
-    "restore": Measure("restore, until the server answers", limits={**HAND, "pgBackRest": 1.0}),
-    "stored": Measure("first backup, stored", "MB"),
-    "stored_more": Measure("1 % more rows, stored", "MB"),
-    "week": Measure(f"{DAYS} daily backups, 1 % churn each, stored", "MB", {"pgBackRest": 0.7}),
-    "week_log": Measure("the same, and the log between them where the tool keeps it", "MB"),
-    "week_day": Measure("one of those backups, on average"),
-}
+
+
+def measures(days: int) -> dict[str, Measure]:
+    return {
+        "backup": Measure("first backup", limits=HAND),
+        "backup_more": Measure("backup after 1 % more rows", limits=HAND),
+        "restore": Measure("restore, until the server answers", limits={**HAND, "pgBackRest": 1.0}),
+        "stored": Measure("first backup, stored", "MB"),
+        "stored_more": Measure("1 % more rows, stored", "MB"),
+        "week": Measure(f"{days} daily backups, 1 % churn each, stored", "MB", {"pgBackRest": 0.7}),
+        "week_log": Measure("the same, and the log between them where the tool keeps it", "MB"),
+        "week_day": Measure("one of those backups, on average"),
+    }
+
+
 CHECKS = "restore_test: bench\nchecks:\n  - {{kind: identical}}\n  - {{kind: rows, table: call, at_least: {calls}}}\n"
 BARMAN = """\
 [barman]
@@ -77,24 +82,18 @@ class ByHand(Restic):
             copy += ["--mount", f"type=bind,src={path},dst={path}"]
         copy += [self.image, "pg_basebackup", "-w", "-h", str(self.source.sockets), "-U", "postgres"]
         copy += ["--checkpoint=fast", "--no-sync", "-D", f"{self.capture}/cluster"]
-        return script(
-            ["install", "-d", "-m", "777", str(self.capture)],
-            copy,
-            ["restic", "backup", "--quiet", str(self.capture)],
-            ["rm", "-rf", str(self.capture)],
-            env=self.opening,
-        )
+        return self.keep(self.capture, [["install", "-d", "-m", "777", str(self.capture)], copy])
 
     def restore(self) -> float:
         target = self.root / "restored"
-        began = time.monotonic()
-        script(["restic", "restore", "--quiet", f"latest:{self.capture}", "--target", str(target)], env=self.opening)
+        began = start()
+        self.fetch(self.capture, target)
         more = " ".join(f"-c {setting}" for setting in THROWAWAY)
-        start = f"exec postgres -D {target}/cluster -c unix_socket_directories={target} {more}"
-        with container(f"{NAME}-restored", self.image, start, user="postgres", mounts=[target]) as name:
-            wait(psql(name, target, "crm", "select not pg_is_in_recovery()"), "t")
+        server = f"exec postgres -D {target}/cluster -c unix_socket_directories={target} {more}"
+        with container(f"{NAME}-restored", self.image, server, user="postgres", mounts=[target]) as name:
+            wait(name, psql(target, "crm", "select not pg_is_in_recovery()"), "t")
             seconds = time.monotonic() - began
-            wait(psql(name, target, "crm", COUNT), str(self.calls()))
+            wait(name, psql(target, "crm", COUNT), str(self.calls()))
         discard(target)
         return seconds
 
@@ -230,17 +229,17 @@ class Bench:
         self.source.append("crm", self.calls, rows, more=self.more)
         self.more += rows
 
-    def week(self) -> None:
-        """A backup a day; before each but the first 1 % of the rows are new or changed."""
+    def week(self, days: int) -> None:
+        """A backup a day; before each 1 % of the rows are new or changed."""
         sides = self.begin("week")
         spent: dict[str, list[float]] = {name: [] for name in sides.all}
-        for day in range(1, DAYS + 1):
-            say(f"day {day} of {DAYS}")
+        for day in range(1, days + 1):
+            say(f"day {day} of {days}")
             self.live()
             for name, side in sides.all.items() if day % 2 else reversed(sides.all.items()):
                 spent[name].append(side.backup())
         for name, seconds in spent.items():
-            self.rounds.keep("week_day", name, sum(seconds) / DAYS)
+            self.rounds.keep("week_day", name, sum(seconds) / days)
         self.rounds.stored("week_log", sides.stored())
         self.rounds.stored("week", sides.needed())
         sides.close()
@@ -266,14 +265,14 @@ def tune(source: Source, image: str, work: Path, rounds: int) -> str:
     argv = ["pg_basebackup", "-w", "-h", str(source.sockets), "-U", "postgres", "--checkpoint=fast"]
     take = f"{' '.join(argv)} -D {capture}/cluster"
     with container(f"{NAME}-hand", image, "sleep infinity", user="postgres", mounts=[source.sockets, capture]) as name:
-        script(["docker", "exec", name, "sh", "-c", take])
+        run(["docker", "exec", name, "sh", "-c", take])
     return tuned(capture, work, rounds)
 
 
 def measure(args: argparse.Namespace, work: Path) -> int:
-    gb, rounds = (0.1, 1) if args.quick else (args.gb, args.rounds)
+    gb, rounds, days = (0.05, 1, DAYS_QUICK) if args.quick else (args.gb, args.rounds, DAYS)
     build("peers.conf")
-    image, found = pick_image(), Rounds(MEASURES)
+    image, found = pick_image(), Rounds(measures(days))
     about: Mapping[str, object] = {
         **facts(image, postgres="postgres --version"),
         **versions(),
@@ -289,7 +288,7 @@ def measure(args: argparse.Namespace, work: Path) -> int:
         for number in range(1, rounds + 1):
             say(f"round {number} of {rounds}")
             bench.round(number)
-        bench.week()
+        bench.week(days)
     data = {"bytes": size, "calls": calls, "churn": args.churn, "plan_extra": args.plan_extra}
     title = f"{size / 1e9:.2f} GB, {rounds} rounds, churn {args.churn}" + (f", {extra.strip()}" if extra else "")
     return finish(args, found, about, data, title)

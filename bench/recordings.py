@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import facts, script, version
+from machine import facts, timed, version
 from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
 from sides import SECRET, Ours, Restic, discard
 from source import tree_bytes
@@ -89,13 +89,13 @@ class ByHand(Restic):
     files: Callable[[], int]
 
     def backup(self) -> float:
-        return script(["restic", "backup", "--quiet", str(self.tree)], env=self.opening)
+        return timed(["restic", "backup", "--quiet", str(self.tree)], env=self.opening).seconds
 
     def restore(self) -> float:
         target = self.root / "restored"
-        seconds = script(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=self.opening)
+        done = timed(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=self.opening)
         emptied(target, self.files())
-        return seconds
+        return done.seconds
 
 
 @dataclass

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from machine import Timed, timed
+from machine import Timed, run, script, timed
 from source import HERE, Source, tree_bytes
 
 from ccdr.catalogue import Catalogue
@@ -134,6 +135,16 @@ class Restic:
             "RESTIC_PASSWORD_FILE": str(self.key),
             "RESTIC_CACHE_DIR": str(self.root / "cache"),
         }
+
+    def keep(self, capture: Path, before: Sequence[Sequence[str]] = ()) -> float:
+        """Seconds that a script takes whose first commands make the capture; it is stored, and then removed."""
+        after = [["restic", "backup", "--quiet", str(capture)], ["rm", "-rf", str(capture)]]
+        return timed(script(*before, *after), env=self.opening).seconds
+
+    def fetch(self, capture: Path, target: Path) -> None:
+        """The newest snapshot, as part of what is timed; a server of another user may then run on it."""
+        argv = ["restic", "restore", "--quiet", f"latest:{capture}", "--target", str(target)]
+        run(script(argv, ["chmod", "777", str(target)]), env=self.opening)
 
     def stored(self) -> int:
         """Bytes in its repository."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from machine import said, timed
+from machine import run, said, start
 from sides import SECRET, Ours, discard
 from source import Source, tree_bytes
 
@@ -108,18 +109,21 @@ def container(
         subprocess.run(["docker", "rm", "-f", "-v", name], check=True, capture_output=True)
 
 
-def wait(argv: Sequence[str], wanted: str, patience: float = 900) -> None:
-    """Until a command answers as it should; seconds."""
+def wait(name: str, argv: Sequence[str], wanted: str, patience: float = 900) -> None:
+    """Until a command in a container answers as it should; `patience` in seconds. SystemExit where it never will."""
     deadline = time.monotonic() + patience
-    while (answer := said(*argv)) != wanted:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{' '.join(argv)} does not answer with {wanted}: {answer}")
+    for look in itertools.count(1):
+        answer = said("docker", "exec", name, *argv)
+        if answer == wanted:
+            return
+        ended = look % 20 == 0 and said("docker", "inspect", "-f", "{{.State.Running}}", name) != "true"
+        if ended or time.monotonic() > deadline:
+            raise SystemExit(f"{name}: {' '.join(argv)} does not answer with {wanted}, but with {answer!r}")
         time.sleep(0.05)
 
 
-def psql(name: str, sockets: Path, database: str, query: str) -> list[str]:
-    argv = ["docker", "exec", name, "psql", "-XqAt", "-h", str(sockets), "-U", "postgres", "-d", database]
-    return [*argv, "-c", query]
+def psql(sockets: Path, database: str, query: str) -> list[str]:
+    return ["psql", "-XqAt", "-h", str(sockets), "-U", "postgres", "-d", database, "-c", query]
 
 
 @dataclass
@@ -143,8 +147,14 @@ class Tool:
         return {"HOME": str(self.at)}
 
     def inside(self, *argv: str) -> float:
+        """Seconds that a command takes."""
+        start()
+        return self.within(*argv)
+
+    def within(self, *argv: str) -> float:
+        """The same for a part of what is timed as a whole."""
         env = [word for key, value in self.env.items() for word in ("-e", f"{key}={value}")]
-        return timed(["docker", "exec", "-u", self.user, *env, self.box, *argv]).seconds
+        return run(["docker", "exec", "-u", self.user, *env, self.box, *argv]).seconds
 
     def stored(self) -> int:
         return tree_bytes(self.at / "repo")
@@ -173,11 +183,11 @@ class Peer(Tool):
         return container(name, TOOLS, script, user=self.user, mounts=[self.at], env=self.env, tmpfs=room)
 
     def wait(self, name: str, database: str, query: str, wanted: str) -> None:
-        wait(psql(name, self.at, database, query), wanted)
+        wait(name, psql(self.at, database, query), wanted)
 
     def restored(self, make: str) -> float:
         """Seconds until a server answers on the cluster that `make` has made in DATA."""
-        began = time.monotonic()
+        began = start()
         script = f"{make}; exec postgres -D {DATA} -c unix_socket_directories={self.at} " + " ".join(
             f"-c {setting}" for setting in THROWAWAY
         )
@@ -203,9 +213,10 @@ class RunsBorgmatic(Tool):
         raise NotImplementedError
 
     def borgmatic(self, *argv: str) -> float:
-        return self.inside("borgmatic", "--config", f"{self.at}/conf", *argv)
+        return self.within("borgmatic", "--config", f"{self.at}/conf", *argv)
 
     def backup(self) -> float:
+        start()
         return self.borgmatic("create")
 
 
@@ -220,7 +231,7 @@ class Borgmatic(Peer, RunsBorgmatic):
 
     def restore(self) -> float:
         (self.at / "settings").write_text(self.settings, "utf-8")
-        began = time.monotonic()
+        began = start()
         script = (
             f"initdb -D {DATA} -U postgres -A trust -N -E UTF8 --locale=C --no-instructions > /dev/null; "
             f"cat {self.at}/settings >> {DATA}/postgresql.conf; "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import script, timed
+from machine import timed
 from rounds import say
 from sides import Restic
 from source import tree_bytes
@@ -75,8 +75,8 @@ def _sample(setting: Setting, directory: Path, root: Path) -> Sample:
     backup = ["restic", "backup", "--quiet", *setting.words]
     if setting.streams == 1:
         done = timed([*backup, str(directory)], env=env)
-        restore = script(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=env)
-        found = Sample(done.seconds, repository.stored(), restore, done.peak_bytes)
+        back = timed(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=env)
+        found = Sample(done.seconds, repository.stored(), back.seconds, done.peak_bytes)
     else:
         shares = _shares(directory, root, setting.streams)
         each = [f"{shlex.join([*backup, '--files-from-verbatim', str(share)])} & jobs+=($!)" for share in shares]
