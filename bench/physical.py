@@ -134,8 +134,13 @@ class Barman(Peer):
     def restore(self) -> float:
         return self.restored(
             f"mkdir -m 700 {DATA} /var/lib/postgresql/staging;"
-            f" barman --quiet -c {self.at}/conf recover bench latest {DATA}"
+            f" barman -c {self.at}/conf recover bench latest {DATA}"
         )
+
+    def stored(self) -> int:
+        """As soon as the log that has arrived is taken in, and compressed."""
+        self.barman("archive-wal", "bench")
+        return super().stored()
 
     def needed(self) -> int:
         """Bytes of the repository without the log that no backup needs to be consistent."""
