@@ -117,9 +117,9 @@ class Barman(Peer):
     def push(self) -> str:
         return f"cp %p {self.at}/repo/bench/incoming/%f"
 
-    def ready(self) -> None:
-        """Once the source archives: it takes no backup before it has seen a segment."""
-        self.barman("switch-wal", "--force", "--archive", "--archive-timeout=60", "bench")
+    def ready(self) -> float:
+        """Seconds until the log up to now is taken in; a new server takes no backup before it has seen a segment."""
+        return self.barman("switch-wal", "--force", "--archive", "--archive-timeout=60", "bench")
 
     def barman(self, *argv: str) -> float:
         return self.inside("barman", "--quiet", "-c", f"{self.at}/conf", *argv)
@@ -127,14 +127,13 @@ class Barman(Peer):
     def backup(self) -> float:
         of = [] if self.full or self.compress else ["--incremental", "last"]
         self.full = False
-        # Not `--wait`: on a source at rest it waits for a segment that nobody fills. What the backup needs has arrived
-        # once it ends, and is part of it once it has been taken in, which is cron's work otherwise.
-        return self.barman("backup", *of, "bench") + self.barman("archive-wal", "bench")
+        # Not `--wait`: on a source at rest it waits for a segment that nobody fills. This closes that segment, and
+        # waits until it and those before it are taken in: a backup that lacks any is not valid.
+        return self.barman("backup", *of, "bench") + self.ready()
 
     def restore(self) -> float:
         return self.restored(
-            f"mkdir -m 700 {DATA} /var/lib/postgresql/staging;"
-            f" barman -c {self.at}/conf recover bench latest {DATA}"
+            f"mkdir -m 700 {DATA} /var/lib/postgresql/staging; barman -c {self.at}/conf recover bench latest {DATA}"
         )
 
     def stored(self) -> int:

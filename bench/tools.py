@@ -103,7 +103,7 @@ def container(
     try:
         yield name
     except BaseException:
-        print(said("docker", "logs", "--tail", "20", name))
+        subprocess.run(["docker", "logs", "--tail", "20", name], check=False)
         raise
     finally:
         subprocess.run(["docker", "rm", "-f", "-v", name], check=True, capture_output=True)
