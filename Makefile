@@ -37,8 +37,8 @@ check: venv ## formatting, lint, types, layers
 	@.venv/bin/mypy --strict src
 	@.venv/bin/lint-imports
 
-bench: setup ## what ccdr costs, against the same work by hand
-	@$(PYTHON) bench/run.py $(ARGS)
+bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
+	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)
 
 lock: ## requirements.lock anew from pyproject.toml
 	@deploy/setup/lock

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -25,10 +27,21 @@ class Timed:
     stderr: str
 
 
-def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
-    """Run a command to its end. What earlier commands left to be written is written first, so that it is not
-    paid for by this one; page caches stay warm for all alike."""
+def start() -> float:
+    """Now, by the monotonic clock, in seconds. What earlier commands left to be written is written first, so that it
+    is not paid for by what comes; page caches stay warm for all alike."""
     os.sync()
+    return time.monotonic()
+
+
+def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
+    """Run a command to its end, from `start` on."""
+    start()
+    return run(argv, env=env, ok=ok)
+
+
+def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> Timed:
+    """The same for a part of what is timed as a whole."""
     began = time.monotonic()
     process = subprocess.Popen(
         argv,
@@ -36,17 +49,40 @@ def timed(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequ
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **(env or {})},
+        start_new_session=True,  # the keyboard's interrupt is ours to pass on, once
     )
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
     watcher.start()
-    out, err = process.communicate()
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        _end(process)
+        raise
     seconds = time.monotonic() - began
     watcher.join()
     done = Timed(seconds, peak[0], process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
     if done.code not in ok:
         raise SystemExit(f"{' '.join(argv)} ended with {done.code}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done
+
+
+def script(*commands: Sequence[str]) -> list[str]:
+    """The command that runs these one after the other, as a person's script does."""
+    return ["bash", "-euc", "\n".join(map(shlex.join, commands))]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let it tidy up after itself: ccdr removes its sandbox, restic its lock."""
+    for sign, patience in ((signal.SIGTERM, 60), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, sign)
+            process.communicate(timeout=patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
@@ -70,8 +106,13 @@ def said(*argv: str) -> str:
         return ""
 
 
-def facts(image: str) -> dict[str, object]:
-    """What a number means nothing without."""
+def version(image: str, program: str) -> str:
+    """What a program of an image says of itself; a shell's command."""
+    return said("docker", "run", "--rm", "--network", "none", image, "sh", "-c", program)
+
+
+def facts(image: str, **programs: str) -> dict[str, object]:
+    """What a number means nothing without. `programs` tell the versions of what is in the image."""
     cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("ascii", "replace"))
     memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
     return {
@@ -85,7 +126,7 @@ def facts(image: str) -> dict[str, object]:
         "docker": said("docker", "version", "--format", "{{.Server.Version}}"),
         "image": image,
         "image_id": said("docker", "image", "inspect", "--format", "{{.Id}}", image),
-        "postgres": said("docker", "run", "--rm", image, "postgres", "--version"),
+        **{name: version(image, program) for name, program in programs.items()},
         "ccdr": said(str(Path(sys.executable).with_name("ccdr")), "--version"),
         "commit": said("git", "rev-parse", "--short", "HEAD")
         + ("+" if said("git", "status", "--porcelain", "src") else ""),

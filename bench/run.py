@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import Timed, facts, timed
-from sides import CCDR, ByHand, Ours, discard, take_down
+from sides import CCDR, ByHand, Ours, discard, of_postgres, take_down
 from source import CALLS_PER_GB, HERE, TINY, Source, pick_image, source, tree_bytes
 
 MEMORY = 150e6  # bytes, of ccdr itself
@@ -85,7 +85,7 @@ class Bench:
         times: dict[str, list[float]] = {key: [] for key in ("backup", "backup_hand", "test", "test_hand")}
         for n in range(1, self.rounds + 1):
             self.say(f"round {n} of {self.rounds}")
-            a = Ours(self.work / f"ours{n}", self.source, "crm", self.image, self.calls)
+            a = of_postgres(self.work / f"ours{n}", self.source, "crm", self.image, self.calls)
             b = ByHand(self.work / f"hand{n}", self.source, "crm", self.image, self.calls, kept)
             pairs = {
                 "backup": (lambda a=a: self.ours(a, "backup"), lambda b=b: b.backup()),
@@ -130,7 +130,7 @@ class Bench:
     def tiny(self) -> list[Row]:
         self.source.psql("create database tiny template template0", "postgres")
         self.source.psql(TINY, "tiny")
-        side = Ours(self.work / "tiny", self.source, "tiny", self.image, 3000)
+        side = of_postgres(self.work / "tiny", self.source, "tiny", self.image, 3000)
         backups = [self.ours(side, "backup")[0] for _ in range(3)]
         tests = [self.ours(side, "test")[0] for _ in range(5)]
         discard(side.root)
@@ -175,7 +175,7 @@ def main() -> int:
     args = parser.parse_args()
     gb, rounds = (0.1, 1) if args.quick else (args.gb, args.rounds)
     image, calls = pick_image(), int(CALLS_PER_GB * gb)
-    began, about = time.monotonic(), facts(image)
+    began, about = time.monotonic(), facts(image, postgres="postgres --version")
     with tempfile.TemporaryDirectory(prefix="ccdr-bench-", dir=args.work) as directory:
         work = Path(directory)
         work.chmod(0o755)

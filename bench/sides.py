@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-from machine import Timed, timed
-from source import HERE, Source
+from machine import Timed, run, script, timed
+from source import HERE, Source, tree_bytes
 
 from ccdr.catalogue import Catalogue
 from ccdr.engines.postgres import Postgres
@@ -21,6 +23,24 @@ from ccdr.engines.postgres.inventory import conf_line
 from ccdr.plans import load_named
 
 CCDR = str(Path(sys.executable).with_name("ccdr"))
+SECRET = "correct horse battery staple"
+PLAN = """\
+plan: bench
+service: A contact centre
+owner: ops@example.test
+objectives: {{rpo: 24h, rto: 4h, mtd: 24h}}
+repository: {{url: {root}/repo, password_file: key}}
+assets:
+  crm:
+{asset}
+    backup: {{schedule: "0 */6 * * *"}}
+    restore_test: {{schedule: "0 3 * * *", checks: [bench]}}
+"""
+POSTGRES = """\
+engine: postgres
+connection: {{host: {sockets}, user: postgres, database: {database}}}
+image: {image}
+"""
 CHECKS = """\
 restore_test: bench
 checks:
@@ -31,20 +51,6 @@ checks:
   - {{kind: sql, name: every call has a customer, expect: 0,
      query: "select count(*) from call c left join customer u on u.id = c.customer_id where u.id is null"}}
 """
-PLAN = """\
-plan: bench
-service: A contact centre
-owner: ops@example.test
-objectives: {{rpo: 24h, rto: 4h, mtd: 24h}}
-repository: {{url: {root}/repo, password_file: key}}
-assets:
-  crm:
-    engine: postgres
-    connection: {{host: {sockets}, user: postgres, database: {database}}}
-    image: {image}
-    backup: {{schedule: "0 */6 * * *"}}
-    restore_test: {{schedule: "0 3 * * *", checks: [bench]}}
-"""
 
 
 def init(repo: Path, key: Path) -> None:
@@ -54,23 +60,20 @@ def init(repo: Path, key: Path) -> None:
 
 @dataclass
 class Ours:
-    """A place of its own with a plan, state and a repository."""
+    """A place of its own with a plan of one asset, state and a repository."""
 
     root: Path
-    source: Source
-    database: str
-    image: str
-    calls: int
-    lines: list[str] = field(default_factory=list)
+    asset: str  # YAML, one key a line
+    checks: str
 
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
             (self.root / name).mkdir(parents=True)
-        (self.root / "plans/key").write_text("correct horse battery staple\n", "ascii")
+        (self.root / "plans/key").write_text(f"{SECRET}\n", "ascii")
         (self.root / "plans/key").chmod(0o600)
-        plan = PLAN.format(root=self.root, sockets=self.source.sockets, database=self.database, image=self.image)
+        plan = PLAN.format(root=self.root, asset=indent(self.asset.rstrip(), "    "))
         (self.root / "plans/bench.yaml").write_text(plan, "utf-8")
-        (self.root / "restore_tests/bench.yaml").write_text(CHECKS.format(calls=self.calls), "utf-8")
+        (self.root / "restore_tests/bench.yaml").write_text(self.checks, "utf-8")
         init(self.repo, self.root / "plans/key")
 
     @property
@@ -99,20 +102,21 @@ class Ours:
         return engine.sandbox(manifest).bytes, "".join(conf_line(k, v) for k, v in settings.items())
 
 
+def of_postgres(root: Path, source: Source, database: str, image: str, calls: int, extra: str = "") -> Ours:
+    """ccdr on a database of `fill.sql`; `extra` is more YAML of the asset."""
+    asset = POSTGRES.format(sockets=source.sockets, database=database, image=image) + extra
+    return Ours(root, asset, CHECKS.format(calls=calls))
+
+
 @dataclass
-class ByHand:
-    """The scripts, with a repository and a restic cache of their own."""
+class Restic:
+    """restic as it comes, with a repository and a cache of its own."""
 
     root: Path
-    source: Source
-    database: str
-    image: str
-    calls: int
-    facts: Path  # a directory with what was taken down at the dump: sums, rows, roles.sql
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True)
-        self.key.write_text("correct horse battery staple\n", "ascii")
+        self.key.write_text(f"{SECRET}\n", "ascii")
         init(self.repo, self.key)
 
     @property
@@ -123,6 +127,43 @@ class ByHand:
     def key(self) -> Path:
         return self.root / "key"
 
+    @property
+    def opening(self) -> dict[str, str]:
+        """restic's environment."""
+        return {
+            "RESTIC_REPOSITORY": str(self.repo),
+            "RESTIC_PASSWORD_FILE": str(self.key),
+            "RESTIC_CACHE_DIR": str(self.root / "cache"),
+        }
+
+    def keep(self, capture: Path, before: Sequence[Sequence[str]] = ()) -> float:
+        """Seconds that a script takes whose first commands make the capture; it is stored, and then removed."""
+        after = [["restic", "backup", "--quiet", str(capture)], ["rm", "-rf", str(capture)]]
+        return timed(script(*before, *after), env=self.opening).seconds
+
+    def fetch(self, capture: Path, target: Path) -> None:
+        """The newest snapshot, as part of what is timed; a server of another user may then run on it."""
+        argv = ["restic", "restore", "--quiet", f"latest:{capture}", "--target", str(target)]
+        run(script(argv, ["chmod", "777", str(target)]), env=self.opening)
+
+    def stored(self) -> int:
+        """Bytes in its repository."""
+        return tree_bytes(self.repo)
+
+    def close(self) -> None:
+        discard(self.root)
+
+
+@dataclass
+class ByHand(Restic):
+    """The scripts."""
+
+    source: Source
+    database: str
+    image: str
+    calls: int
+    facts: Path  # a directory with what was taken down at the dump: sums, rows, roles.sql
+
     def environment(self) -> dict[str, str]:
         return {
             "IMAGE": self.image,
@@ -130,9 +171,7 @@ class ByHand:
             "DATABASE": self.database,
             "WORK": str(self.root / "work"),
             "NAME": f"{self.source.container}-hand",
-            "RESTIC_REPOSITORY": str(self.repo),
-            "RESTIC_PASSWORD_FILE": str(self.key),
-            "RESTIC_CACHE_DIR": str(self.root / "cache"),
+            **self.opening,
         }
 
     def backup(self) -> Timed:

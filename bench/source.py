@@ -47,9 +47,10 @@ class Source:
         start, first = self.start.isoformat(), calls + more + 1
         self.psql(f"select fill({first}, {first + rows - 1}, {calls}, {calls // 20}, '{start}'); checkpoint", database)
 
-    def change(self, database: str, share: int) -> None:
-        """Every `share`th call gets another note, all over the table."""
-        self.psql(f"update call set note = note || ' !' where id % {share} = 0; checkpoint", database)
+    def change(self, database: str, share: int, *, after: int = 0) -> None:
+        """Every `share`th call gets another note, all over the table; or of those after the call `after`."""
+        where = f"id > {after} and id % {share} = 0"
+        self.psql(f"update call set note = note || ' !' where {where}; checkpoint", database)
 
     def size(self, database: str) -> int:
         return int(self.psql("select pg_database_size(current_database())", database))
