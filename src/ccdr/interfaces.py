@@ -249,6 +249,12 @@ class Bench:
     host: Place
     digest: Digester
     recovered: bool = False  # by a log: what changed since the capture is as it should be
+    reached: datetime | None = None  # by that log; None where nothing tells
+
+    @property
+    def point(self) -> datetime | None:
+        """The instant that the restored data is true for; None after a recovery to a point whose time nothing tells."""
+        return self.reached if self.recovered else self.manifest.consistent_point
 
     @property
     def data(self) -> Path:

@@ -368,8 +368,7 @@ class _Work:
                 with self._phase("fetch", f"fetching {snapshot.short}"):
                     self._fetch(snapshot, manifest, fetched)
                     if self._recovery is not None:
-                        recovered = self._recovery.fetch(fetched, self._run.directory("log-cache"), services)
-                        results.append(recovered)
+                        results.append(self._recovery.fetch(fetched, self._run.directory("log-cache"), services))
                 box = providing.result()
             with self._phase("load", f"loading {asset}"):
                 if self._engine.in_sandbox and box is not None:
@@ -382,8 +381,17 @@ class _Work:
                         results.append(self._recovery.carry_out(self._engine, box, restored, fetched, manifest))
                         test.recovery = self._recovery.facts()
             test.answering_s = services.clock.monotonic() - began
+            reached = self._recovery.moment if self._recovery else None
             bench = Bench(
-                manifest, fetched, restored, out, box, services.host, services.digest, self._recovery is not None
+                manifest,
+                fetched,
+                restored,
+                out,
+                box,
+                services.host,
+                services.digest,
+                self._recovery is not None,
+                reached,
             )
             with self._phase("check", f"checking {asset}"):
                 results += self._check(bench)

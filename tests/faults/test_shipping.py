@@ -183,6 +183,28 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
     assert done.json["recovery"]["reached"]["last_commit"]
 
 
+def test_freshness_is_measured_from_the_point_that_was_reached(shipped: Site, source: Primary) -> None:
+    """The newest row is as old as the base: fresh enough for that one, and not for what the log led to."""
+    query = "select max(at) from call where id > 100"
+    shipped.write("restore_tests/crm.yaml", f"{CHECKS}  - {{kind: freshness, query: '{query}', within: 3s}}\n")
+    (base,) = shipped.services().catalogue.snapshots("p", "crm")
+    point = base.consistent_point
+    source.psql(f"insert into call values (101, 'as old as the base', '{point.isoformat()}')")
+    assert eventually(lambda: now(source) - point > timedelta(seconds=6), 60)
+    stale = now(source)
+    fresh = note(source, "fresh")
+    ship_once(shipped)
+
+    def judged(at: datetime) -> tuple[str, str]:
+        done = recovered(shipped, at.isoformat())
+        (check,) = (c for c in done.json["checks"] if c["kind"] == "freshness")
+        assert "the point that was reached" in check["expected"], check
+        return done.json["verdict"], check["status"]
+
+    assert judged(fresh) == ("PASS", "PASS")
+    assert judged(stale) == ("FAIL", "FAIL")  # last: it disproves the base
+
+
 def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """A data directory and its log: a server that is started on it applies the one to the other."""
     first = note(source, "first")

@@ -1,4 +1,4 @@
-"""`freshness`: the newest row is as new as it should be, measured against the consistent point."""
+"""`freshness`: the newest row is as new as it should be, against the consistent point or the one a log led to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
+from ccdr.errors import TestBroken
 from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, Manifest, human_seconds
+from ccdr.model import CheckResult, human_seconds
 from ccdr.schema import Duration, Text, format_duration
 
 # A row newer than the consistent point by more than two hosts' clocks explain was not written "now": then
@@ -29,16 +30,23 @@ class Freshness(CheckConfig):
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         newest = engine.newest(bench.sandbox, bench.manifest, self.query)
-        yield self.result(*aged(bench.manifest, newest, self.within, "row"))
+        yield self.result(*aged(bench, newest, self.within, "row"))
 
 
-def aged(manifest: Manifest, newest: float | None, within: float, what: str) -> tuple[bool, str, str]:
-    """Is the newest of its kind (seconds since the epoch) new enough? And what was expected, and found."""
-    expected = f"at most {format_duration(within)} before the consistent point"
+def aged(bench: Bench, newest: float | None, within: float, what: str) -> tuple[bool, str, str]:
+    """Is the newest of its kind (seconds since the epoch) new enough? And what was expected, and found. TestBroken
+    after a recovery to a point whose time nothing tells."""
+    before = "the point that was reached" if bench.recovered else "the consistent point"
+    expected = f"at most {format_duration(within)} before {before}"
     if newest is None:
         return False, expected, "no row, or NULL" if what == "row" else f"no {what}"
-    age = manifest.consistent_point.timestamp() - newest
-    skew = abs(manifest.clock_skew_s or 0.0)
+    if bench.point is None:
+        raise TestBroken(
+            f"nothing tells when the point was that was reached, so how old the newest {what} is cannot be judged",
+            hint="recover to a time, or to `latest`",
+        )
+    age = bench.point.timestamp() - newest
+    skew = abs(bench.manifest.clock_skew_s or 0.0)
     if age < -(CLOCKS + skew):
         article = "an" if what[0] in "aeiou" else "a"
         said = f"{human_seconds(-age)} after it: {article} {what} from the future says nothing about freshness"

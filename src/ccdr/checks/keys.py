@@ -60,4 +60,4 @@ class Keys(CheckConfig):
                 enough and (self.at_most is None or count <= self.at_most), " and ".join(expected), str(count)
             )
         if self.newest_within is not None:
-            yield self.result(*aged(bench.manifest, newest, self.newest_within, "entry"))
+            yield self.result(*aged(bench, newest, self.newest_within, "entry"))
