@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
 FORMAT = 8  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
+LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
 
@@ -233,6 +235,10 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str, str | None], AssetHistory]
+_NEWEST = (
+    "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
+    "last_damage", "last_done_prune",
+)  # fmt: skip
 _WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
 
 
@@ -258,20 +264,51 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     return history
 
 
-def histories(ledger: Ledger, kept: Path) -> Histories:
+def histories(ledger: Ledger, kept: Path, *, doubted: bool = False) -> Histories:
     """The same of a whole ledger. What earlier calls have read is summarised in the file `kept`, so that years of
-    records cost nothing; a summary that is damaged, or not of this ledger, is made anew."""
+    records cost nothing; a summary that is damaged, or not of this ledger, is made anew. One that is `doubted` is also
+    compared with the ledger's newest records; then what is refused stays as it is, for the daily verification to tell.
+    """
     mark, known = _read(kept)
-    if not ledger.holds(mark):
+    refused = doubted and mark != BEGINNING and not _stands(ledger, mark, known)
+    if refused or not ledger.holds(mark):
         mark, known = BEGINNING, {}
     read = 0
     for at, record in ledger.after(mark):
         read_history([record], known)
         mark, read = at, read + 1
-    if read >= WORTH_KEEPING:
+    if read >= WORTH_KEEPING and not refused:
         with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
             _write(kept, mark, known)
     return known
+
+
+def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+    """Does each asset's history say what the newest records up to the mark say, and is every older record that it
+    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
+    newest = [record for record in islice(ledger.records(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    oldest = newest[-1]["seq"] if newest else mark.seq + 1
+    recent, nothing = read_history(reversed(newest)), AssetHistory()
+
+    def backed(said: Record | None, there: Record | None) -> bool:
+        if there is not None or said is None:
+            return said == there
+        return bool(said["seq"] < oldest) and ledger.numbered(said["seq"]) == said
+
+    def told(said: AssetHistory, there: AssetHistory) -> bool:
+        kinds = said.newest.keys() | there.newest.keys()
+        return (
+            all(backed(getattr(said, name), getattr(there, name)) for name in _NEWEST)
+            and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
+            and (said.failure is not None or there.failure is None)
+            and there.open_runs.items() <= said.open_runs.items()
+            and there.proven.items() <= said.proven.items()
+        )
+
+    try:
+        return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
+    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
+        return False
 
 
 def summary(kept: Path) -> tuple[Mark, Histories] | None:

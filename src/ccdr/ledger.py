@@ -170,6 +170,29 @@ class Ledger:
         right = right and record["seq"] == mark.seq and sha256(line).hexdigest() == mark.hash
         return record if right else None
 
+    def numbered(self, seq: int) -> Mapping[str, Any] | None:
+        """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
+        with _telling("read", self.directory):
+            path = next((p for p in reversed(_segments(self.directory)) if int(p.stem) <= seq), None)
+            if path is None:
+                return None
+            with path.open("rb") as segment, suppress(ValueError):
+                low, high = 0, segment.seek(0, os.SEEK_END)
+                while low < high:  # its line begins in between
+                    middle = (low + high) // 2
+                    segment.seek(max(0, middle - 1))
+                    if middle:
+                        segment.readline()
+                    start = segment.tell()
+                    record = _record(segment.readline()) if start < high else None
+                    if record is None or record["seq"] > seq:
+                        high = middle
+                    elif record["seq"] < seq:
+                        low = start + 1
+                    else:
+                        return record
+        return None
+
     def mark_of(self, ref: RecordRef) -> Mark | None:
         """Where a record stands, found from the end. Raises as `records` does."""
         with _telling("read", self.directory):

@@ -140,9 +140,9 @@ class Services:
 
         return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, let_go if policy else None)
 
-    def histories(self) -> Histories:
-        """What the ledger says of each asset."""
-        return histories(self.ledger, self.state.summary)
+    def histories(self, *, doubted: bool = False) -> Histories:
+        """What the ledger says of each asset; `doubted`: whatever the summary of it says."""
+        return histories(self.ledger, self.state.summary, doubted=doubted)
 
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""

@@ -12,7 +12,7 @@ from ccdr import chain, measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
-from ccdr.history import CHECKED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Record
+from ccdr.history import CHECKED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Histories, Record
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
@@ -72,9 +72,9 @@ class AssetStatus:
         }
 
 
-def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]:
-    """Every asset of these plans, in their order."""
-    history = services.histories()
+def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> list[AssetStatus]:
+    """Every asset of these plans, in their order; `histories` are the services' where they are read already."""
+    history = services.histories() if histories is None else histories
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
 
     def known(plan: str, asset: str | None) -> AssetHistory:
@@ -83,10 +83,12 @@ def status(plans: Sequence[LoadedPlan], services: Services) -> list[AssetStatus]
     return [_asset_status(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def upkeep_problems(plans: Sequence[LoadedPlan], services: Services) -> dict[str, tuple[Problem, ...]]:
+def upkeep_problems(
+    plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None
+) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, by its newest prune and its newest check; and secrets
     that others may read."""
-    history, now = services.histories(), services.clock.now()
+    history, now = services.histories() if histories is None else histories, services.clock.now()
     found = {}
     for loaded in plans:
         name = loaded.plan.plan

@@ -3,7 +3,8 @@ compare it with the one that is kept, since `status` and all that is told stand 
 
 What was found is a record in the ledger. A finding stands until all holds again, and is looked for every hour until
 then. Against whoever may write all of the state directory this is no proof, but nothing stays hidden for longer than a
-day by changing the one file without the other; `ccdr ledger verify` compares them whenever somebody asks.
+day by changing the one file without the other; `ccdr ledger verify` compares them whenever somebody asks, and
+`ccdr status` compares what the summary says of the newest records.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ def status(names: tuple[str, ...]) -> Exit:
     services, shown = options.services(), [p.plan.plan for p in loaded]
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    found, care, deaf = ask(loaded, services), upkeep_problems(loaded, services), untold(services.state, shown)
+    histories = services.histories(doubted=True)
+    found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
+    deaf = untold(services.state, shown)
     own = duties(loaded, services)
     verified = newest(services)
     broken = verified is not None and not verified.ok
