@@ -16,6 +16,7 @@ import pytest
 from tests.harness import Ran, Site, containers
 from tests.sites import copy_of
 
+from ccdr.engines.files import attributes
 from ccdr.interfaces import Place
 from ccdr.model import CheckResult, Manifest, Verdict
 from ccdr.restore_test import RestoreTest
@@ -33,6 +34,21 @@ def tone(path: Path, seconds: float = 0.2) -> None:
         out.writeframes(frames)
 
 
+def with_attributes_and_links(root: Path) -> None:
+    """Extended attributes, ACLs and, as root, a capability; two names of one file beside two equal files."""
+    (root / "team").mkdir(parents=True)
+    for name in ("noted", "shared", "program", "one", "same", "alike"):
+        (root / name).write_text("of its own" if name in ("noted", "shared", "program") else "equal")
+    os.link(root / "one", root / "team" / "other name")
+    os.setxattr(root / "noted", "user.agent", b"17")
+    os.setxattr(root / "noted", "user.empty", b"")
+    os.setxattr(root / "team", "user.queue", b"sales")
+    os.setxattr(root / "team", attributes.DEFAULT, acl(1234))
+    os.setxattr(root / "shared", attributes.ACCESS, acl(1234))
+    if os.geteuid() == 0:
+        os.setxattr(root / "program", attributes.CAPABILITY, struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0))
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("spool") / "recordings"
@@ -46,6 +62,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "latest").symlink_to("2026/11")
     (root / "broken").symlink_to("/nowhere")
     (root / "2026/11/3.wav").chmod(0o640)
+    with_attributes_and_links(root / "kept")
     for path in [p for p in root.rglob("*") if not p.is_symlink()]:
         os.utime(path, (1_700_000_000, 1_700_000_000.5))
     return root
@@ -89,6 +106,13 @@ def harmed(site: Site, tree: Path, harm: Callable[[Path, Path], None]) -> Restor
         return site.damaged_test(lambda *_: None, asset="recordings")
 
 
+def acl(user: int) -> bytes:
+    """An ACL that lets one user read, as the kernel takes it."""
+    none = 0xFFFFFFFF
+    rights = ((1, 6, none), (2, 4, user), (4, 4, none), (16, 4, none), (32, 0, none))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *right) for right in rights)
+
+
 def flip(path: Path, at: int = 100) -> None:
     """One bit of one byte; the times stay."""
     was = path.stat()
@@ -121,6 +145,17 @@ def swap(one: Path, other: Path) -> None:
     third.rename(other)
 
 
+def copied(path: Path) -> None:
+    """One of a file's names becomes a file of its own, with all that the other has."""
+    shutil.copy2(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def linked(one: Path, other: Path) -> None:
+    other.unlink()
+    os.link(one, other)
+
+
 # name → what is done, and what the record must say
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file is missing": (lambda t: (t / "2026/11/1.wav").unlink(), "1 missing, 0 changed"),
@@ -143,10 +178,25 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file became a pipe": (lambda t: become(t / "2026/zero", os.mkfifo), "0 missing, 1 changed"),
     "a file has another name": (lambda t: (t / "2026/zero").rename(t / "2026/Zero"), "1 missing, 0 changed"),
     "a name is decomposed": (lambda t: (t / NOTE).rename(t / unicodedata.normalize("NFD", NOTE)), "1 missing, 0 changed"),
+    "an attribute is lost": (lambda t: os.removexattr(t / "kept/noted", "user.agent"), "0 missing, 1 changed"),
+    "an empty attribute is lost": (lambda t: os.removexattr(t / "kept/noted", "user.empty"), "0 missing, 1 changed"),
+    "an attribute says otherwise": (lambda t: os.setxattr(t / "kept/noted", "user.agent", b"18"), "0 missing, 1 changed"),
+    "an attribute more": (lambda t: os.setxattr(t / "kept/noted", "user.new", b""), "0 missing, 1 changed"),
+    "a directory's attribute is lost": (lambda t: os.removexattr(t / "kept/team", "user.queue"), "0 missing, 1 changed"),
+    "an ACL lets another user in": (lambda t: os.setxattr(t / "kept/shared", attributes.ACCESS, acl(1235)), "0 missing, 1 changed"),
+    "a default ACL is lost": (lambda t: os.removexattr(t / "kept/team", attributes.DEFAULT), "0 missing, 1 changed"),
+    "an ACL where was none": (lambda t: os.setxattr(t / "kept/alike", attributes.ACCESS, acl(1234)), "0 missing, 1 changed"),
+    "a link became a copy": (lambda t: copied(t / "kept/one"), "0 missing, 1 changed"),
+    "equal files became links": (lambda t: linked(t / "kept/same", t / "kept/alike"), "0 missing, 1 changed"),
+    "a name went to an equal file": (lambda t: linked(t / "kept/same", t / "kept/one"), "0 missing, 2 changed"),
 }  # fmt: skip
 AS_ROOT: dict[str, tuple[Callable[[Path], object], str]] = {
     "another owner": (lambda t: os.chown(t / "2026/11/1.wav", 1234, -1), "0 missing, 1 changed"),
     "another group": (lambda t: os.chown(t / "2026", -1, 1234), "0 missing, 1 changed"),
+    "a capability is lost": (
+        lambda t: os.removexattr(t / "kept/program", attributes.CAPABILITY),
+        "0 missing, 1 changed",
+    ),
     "a link's owner": (lambda t: os.lchown(t / "latest", 1234, -1), "0 missing, 1 changed"),
 }
 if os.geteuid() == 0:
@@ -177,7 +227,7 @@ def test_a_listing_that_was_tampered_with_fails(site: Site, tree: Path) -> None:
 def test_undamaged_files_pass_and_an_extra_one_is_counted(site: Site, tree: Path) -> None:
     done = harmed(site, tree, lambda restored, _: (restored / "extra.wav").touch())
     assert done.verdict is Verdict.PASS, done.checks
-    assert "7 files equal by SHA-256" in done.checks[0].actual and "1 that came while" in done.checks[0].actual
+    assert "14 files equal by SHA-256" in done.checks[0].actual and "1 that came while" in done.checks[0].actual
 
 
 def test_paths_are_never_in_the_ledger(site: Site, tree: Path) -> None:

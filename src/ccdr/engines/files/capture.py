@@ -1,0 +1,157 @@
+"""Method `scan`: a listing of what restic will read where it is, with every file's digest.
+
+The trees are in use: a file that changed within the settle time is left for the next backup, and what changed while
+it was read is seen afterwards, so that the listing is true of what was stored. Digests of unchanged files carry over:
+only what is new or changed is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.engines.files.hashing import hashed_ahead
+from ccdr.engines.files.listing import LISTING, WAITING, Entry, entries, paired, read_listing
+from ccdr.engines.files.scan import still_there, walk
+from ccdr.errors import BackupFailed
+from ccdr.interfaces import Capture, Tools
+from ccdr.model import FileDigest
+
+STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
+STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
+TOLD_EVERY = 1000  # entries
+
+Pair = tuple[Entry, Entry | None]  # what is there now, and what the previous listing says of it
+
+
+@dataclass
+class _Tally:
+    """What a listing holds, counted as it is written. `empty` are the roots in which no file was seen yet; `starving`
+    is when a file that waits since then has waited too long, in nanoseconds since the epoch."""
+
+    empty: set[str]
+    starving: float
+    count: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+    attributes: int = 0
+    linked: int = 0
+    starved: int = 0
+    unsettled: list[Path] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        self.count[entry.type] += 1
+        self.size += entry.size
+        self.attributes += entry.attributes is not None
+        self.linked += entry.device is not None
+        if entry.type == WAITING:
+            self.unsettled.append(Path(entry.path))
+            self.starved += entry.ctime < self.starving
+        elif entry.type == "f" and self.empty:
+            self.empty = {root for root in self.empty if entry.path != root and not entry.path.startswith(f"{root}/")}
+
+
+def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, tools: Tools) -> Capture:
+    """Write the listing of `paths` into `into`. BackupFailed where one of them holds no settled file."""
+    started = tools.clock.now()
+    now = started.timestamp()
+    tally = _Tally({str(root) for root in paths}, (now - max(2 * settle, STARVED)) * 1e9)
+    with (into / LISTING).open("w", encoding="ascii") as out:
+        for seen, entry in enumerate(_listed(paths, now, settle, tools)):
+            out.write(entry.line())
+            tally.add(entry)
+            if seen % TOLD_EVERY == 0:
+                tools.progress.amount(tally.size, None)
+    if empty := [str(root) for root in paths if str(root) in tally.empty]:
+        raise BackupFailed(
+            f"there is no settled file in {', '.join(empty)}",
+            hint="an empty tree is no backup: is its file system mounted?",
+        )
+    files = tools.digest(into, [LISTING])
+    waiting, starved = len(tally.unsettled), tally.starved
+    return Capture(
+        consistent_point=started,
+        clock_skew_s=0.0,
+        contents={
+            "version": "1",
+            "source": source_name,
+            "starved": starved,
+            "settle": settle,
+            "roots": [str(p) for p in paths],
+            "files": tally.count["f"],
+            "directories": tally.count["d"],
+            "links": tally.count["l"],
+            "special": tally.count["o"],
+            "bytes": tally.size,
+            "unsettled": waiting,
+            "owners": os.geteuid() == 0,
+            "attributes": tally.attributes,
+            "linked": tally.linked,
+            "listing_sha256": files[LISTING].sha256,
+        },
+        files=files,
+        bytes=tally.size,
+        paths=tuple(paths),
+        excluded=tuple(tally.unsettled),
+        notes=[f"{waiting} files in use were left for the next backup"] if waiting else [],
+        findings=[f"{starved} files in use are in no new snapshot any more: {STARVED_HINT}"] if starved else [],
+    )
+
+
+def changed_since(listing: Path) -> Iterator[str]:
+    """What is not, or not there, as it was when it was listed."""
+    return (entry.path for entry in entries(listing) if not still_there(entry))
+
+
+def _listed(paths: Sequence[Path], now: float, settle: float, tools: Tools) -> Iterator[Entry]:
+    with ExitStack() as stack:
+        previous: Iterator[Entry] = iter(())
+        if tools.previous is not None and tools.previous.is_file():
+            previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
+        yield from _with_digests(_with_previous(_found(paths, now, settle), previous), tools)
+
+
+def _found(paths: Sequence[Path], now: float, settle: float) -> Iterator[Entry]:
+    """Every entry below `paths`; regular files that changed within the settle time wait. A time in the future is not
+    a recent change: it would never settle."""
+    earliest, latest = (now - settle) * 1e9, (now + settle) * 1e9
+    for root in sorted(set(paths)):
+        for entry in walk(str(root), str(root)):
+            recent = entry.type == "f" and earliest < entry.mtime < latest
+            yield entry.waiting(now) if recent else entry
+
+
+def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterator[Pair]:
+    for was, now in paired(previous, found):
+        if now is not None:
+            yield now, was
+
+
+def _carried(now: Entry, was: Entry | None) -> str | None:
+    """The digest of before, where nobody has written to the file since."""
+    return was.sha256 if was is not None and was.sha256 is not None and was.unchanged(now) else None
+
+
+def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[Entry]:
+    """Digests of unchanged files carry over from the previous listing, and so does since when a file waits."""
+
+    def hash_of(batch: list[Pair]) -> Mapping[str, FileDigest]:
+        new = [now.path for now, was in batch if now.type == "f" and _carried(now, was) is None]
+        return tools.digest(Path("/"), new, vanishing=True) if new else {}
+
+    for batch, hashed in hashed_ahead(pairs, hash_of):
+        for now, was in batch:
+            since = was.ctime / 1e9 if was is not None and was.type == WAITING else None
+            if now.type == WAITING:
+                yield now if since is None else now.waiting(since)
+            elif now.type != "f":
+                yield now
+            elif digest := _carried(now, was):
+                yield now.with_digest(digest)
+            elif now.path in hashed and still_there(now):
+                yield now.with_digest(hashed[now.path].sha256)
+            else:
+                yield now.waiting(since or tools.clock.now().timestamp())

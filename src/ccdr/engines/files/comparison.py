@@ -1,0 +1,202 @@
+"""What was restored beside what was listed: listing and tree are walked side by side, once.
+
+Counts for the record, some paths for the person. What this user or this file system cannot keep is no damage: the
+first is told, the second leaves the question open.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccdr.engines.files.attributes import Keeps, compared, keeps, kind
+from ccdr.engines.files.hashing import hashed_ahead
+from ccdr.engines.files.listing import LISTING, Entry, entries, paired
+from ccdr.engines.files.scan import came_back, walk
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, FileDigest, Verdict
+
+NAMED = 20  # how many paths a private detail names
+
+Pair = tuple[Entry | None, Entry | None]  # as listed, and as restored
+
+
+def identical(bench: Bench) -> Iterator[CheckResult]:
+    """Every file's digest; type, size, link target, mode, time, extended attributes and (as root) owner of every entry;
+    and which files are hard links of each other."""
+    listing = bench.restored / LISTING
+    if bench.digest(bench.restored, [LISTING])[LISTING].sha256 != bench.manifest.contents["listing_sha256"]:
+        yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
+        return
+    comparison = _Comparison(bench)
+    comparison.run(entries(listing))
+    yield from comparison.results()
+
+
+def whole(fetched: Path, listing: Path) -> tuple[int, int]:
+    """How many of the listed entries are there with their type, size and target, and how many are not."""
+    there = missing = 0
+    for entry in entries(listing):
+        if came_back(f"{fetched}{entry.path}", entry):
+            there += 1
+        else:
+            missing += 1
+    return there, missing
+
+
+def _result(name: str, status: Verdict, expected: str, actual: str, detail: str | None = None) -> CheckResult:
+    return CheckResult(kind="identical", name=name, status=status, expected=expected, actual=actual, detail=detail)
+
+
+@dataclass
+class _Links:
+    """Which names are one file: as listed, and as restored. Only what has more than one name is held."""
+
+    _restored: dict[Hashable, Hashable] = field(default_factory=dict)
+    _listed: dict[Hashable, Hashable] = field(default_factory=dict)
+
+    def difference(self, was: Entry, now: Entry) -> str | None:
+        if was.device is None and now.device is None:
+            return None
+        before, after = _file(was), _file(now)
+        if self._restored.setdefault(before, after) != after:
+            return "is a copy, and was a hard link"
+        if self._listed.setdefault(after, before) != before:
+            return "is a hard link, and was a file of its own"
+        return None
+
+
+def _file(entry: Entry) -> Hashable:
+    return entry.path if entry.device is None else (entry.device, entry.inode)
+
+
+class _Attributes:
+    """What differs, what could not be kept (`lost`, `forbidden`, by kind), and what is the system's own."""
+
+    def __init__(self, tried_in: Path) -> None:
+        self._tried_in = tried_in
+        self._keeps: dict[str, Keeps] = {}
+        self.lost: Counter[str] = Counter()
+        self.forbidden: Counter[str] = Counter()
+        self.others: set[str] = set()
+
+    def difference(self, was: Entry, now: Entry) -> str | None:
+        before, after = was.attributes or {}, now.attributes or {}
+        if before == after:
+            return None
+        differing = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        self.others.update(name for name in differing if not compared(name))
+        wrong = [name for name in differing if compared(name) and not self._excused(name, after)]
+        return f"extended attribute {wrong[0]} differs" if wrong else None
+
+    def _excused(self, name: str, after: Mapping[str, str]) -> bool:
+        """It is missing, and what the restore was made on, or made by, cannot have it at all."""
+        if name in after:
+            return False
+        of_kind = kind(name)
+        if of_kind not in self._keeps:
+            self._keeps[of_kind] = keeps(self._tried_in, name)
+        if self._keeps[of_kind] is Keeps.UNSUPPORTED:
+            self.lost[of_kind] += 1
+        elif self._keeps[of_kind] is Keeps.FORBIDDEN:
+            self.forbidden[of_kind] += 1
+        return self._keeps[of_kind] is not Keeps.YES
+
+
+class _Comparison:
+    def __init__(self, bench: Bench) -> None:
+        contents = bench.manifest.contents
+        self._bench, self._contents = bench, contents
+        self._root = os.geteuid() == 0
+        self._owners = bool(contents["owners"]) and self._root
+        self._complete = "attributes" in contents  # else it was listed by a ccdr that did not look at them
+        self._links, self._attributes = _Links(), _Attributes(bench.out)
+        self.equal = self.missing = self.changed = self.extra = 0
+        self.named: list[str] = []
+
+    def run(self, listed: Iterator[Entry]) -> None:
+        roots = self._contents["roots"]
+        assert isinstance(roots, list)
+        found = itertools.chain.from_iterable(
+            walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
+        )
+        for batch, hashed in hashed_ahead(paired(listed, found), self._hash):
+            for was, now in batch:
+                self._pair(was, now, hashed)
+
+    def _hash(self, batch: list[Pair]) -> Mapping[str, FileDigest]:
+        names = [now.path.lstrip("/") for was, now in batch if was and now and was.type == now.type == "f"]
+        return self._bench.digest(self._bench.fetched, names) if names else {}
+
+    def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
+        if was is None:
+            self.extra += now is not None and now.type == "f"
+        elif now is None:
+            self.missing += 1
+            self._name("missing", was.path)
+        elif (why := self._difference(was, now, hashed)) is not None:
+            self.changed += 1
+            self._name(why, was.path)
+        else:
+            self.equal += was.type == "f"
+
+    def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
+        if was.type != now.type:
+            return "type differs"
+        if was.size != now.size:
+            return "size differs"
+        if was.target != now.target:
+            return "target differs"
+        if was.mode != now.mode and was.type != "l":
+            return "mode differs"
+        if was.mtime != now.mtime and was.type == "f":
+            return "modification time differs"
+        if self._owners and (was.uid, was.gid) != (now.uid, now.gid):
+            return "owner differs"
+        if was.type == "f" and hashed[was.path.lstrip("/")].sha256 != was.sha256:
+            return "contents differ"
+        if not self._complete:
+            return None
+        return self._attributes.difference(was, now) or self._links.difference(was, now)
+
+    def _name(self, why: str, path: str) -> None:
+        if len(self.named) < NAMED:
+            self.named.append(f"{why}: {path}")
+
+    def results(self) -> Iterator[CheckResult]:
+        contents = self._contents
+        bad = self.missing or self.changed
+        if bad:
+            actual = f"{self.missing} missing, {self.changed} changed, {self.equal} equal"
+        else:
+            actual = f"{self.equal} files equal by SHA-256"
+        if self.extra:
+            actual += f", {self.extra} that came while the backup ran"
+        if left_out := list(self._left_out()):
+            actual += f"; not compared: {', '.join(left_out)}"
+        failed = bad or self.equal != contents["files"]
+        expected = f"{contents['files']} files, {contents['bytes']} bytes"
+        status = Verdict.FAIL if failed else Verdict.PASS
+        yield _result("files", status, expected, actual, "\n".join(self.named) or None)
+        if lost := self._attributes.lost:
+            said = f"{_counted(lost)} cannot be kept on the file system that was restored to"
+            yield _result("extended attributes", Verdict.INCONCLUSIVE, "as captured", said)
+
+    def _left_out(self) -> Iterator[str]:
+        """What this comparison does not tell, though there is something to compare."""
+        if not self._complete:
+            yield "extended attributes and hard links, which the ccdr that took this backup did not list"
+        if self._contents["owners"] and not self._root:
+            yield "owners, which only root can give back"
+        if forbidden := self._attributes.forbidden:
+            yield f"{_counted(forbidden)}, which this user may not set"
+        if others := self._attributes.others:
+            yield f"{' '.join(sorted(others))}, which the system sets by its own rules"
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{name} of {count}" for name, count in sorted(kinds.items()))

@@ -1,0 +1,156 @@
+"""File trees, method `scan`: what a plan says of them, and how they are captured, fetched and compared."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ccdr.engines.base import EngineConfig
+from ccdr.engines.files import comparison
+from ccdr.engines.files.capture import capture, changed_since
+from ccdr.engines.files.listing import LISTING
+from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
+from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.model import CheckResult, Look, Manifest
+from ccdr.schema import AbsolutePath, Duration, WithPassword
+
+NOBODY = "65534:65534"
+LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured
+
+
+class Files(EngineConfig):
+    has_server: ClassVar[bool] = False
+    in_sandbox: ClassVar[bool] = False
+    index_file: ClassVar[str | None] = LISTING
+
+    engine: Literal["files"]
+    method: Literal["scan"] = "scan"
+    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
+    settle: Duration = Field(60.0, description="files changed within this time are left for the next backup")
+
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        return ("ccdr-sandbox/files:1",)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        for one, other in itertools.permutations(self.paths, 2):
+            if one == other or one in other.parents:
+                raise ValueError(f"paths overlap, expected {other} to be named once")
+        return self
+
+    # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return None
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {}
+
+    def client(self, major: str | None) -> ClientNeed | None:
+        return None
+
+    def client_major(self, place: Place) -> str | None:
+        return None
+
+    def probe(self, source: Source) -> SourceFacts:
+        for path in self.paths:
+            if path.is_symlink():  # restic would store the link, and nothing of what it points to
+                raise BackupFailed(f"{path} is a link", hint=f"name what it points to in `paths:`: {path.resolve()}")
+            if not path.exists():
+                raise BackupFailed(
+                    f"{path} is not there", hint="is its file system mounted? else change `paths:` in the plan"
+                )
+        return SourceFacts(version="1", major="1")
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        """Of the first entries of each tree: a look must be quick where there are millions."""
+        what = "rights to read"
+        for root in self.paths:
+            seen, files, closed = 0, 0, 0
+            for entry in itertools.islice(_anyhow(root), LOOKED_AT):
+                seen += 1
+                files += entry.is_file()
+                closed += not os.access(entry, os.R_OK | os.X_OK if entry.is_dir() else os.R_OK)
+            if closed:
+                said = f"{closed} of the first {seen} entries of {root} may not be read by the user who runs ccdr"
+                yield Look.fail(what, said, "run ccdr as a user who may read them all, or open them to it")
+            elif not files:
+                said = f"there is no file in {root}, and an empty tree is no backup"
+                yield Look.fail(what, said, "is its file system mounted? else change `paths:` in the plan")
+            else:
+                whole = "all of it" if seen < LOOKED_AT else f"its first {seen} entries"
+                yield Look.ok(what, f"{root}: {whole} may be read")
+
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        return capture(self.paths, self.settle, self.source_name, into, tools)
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        return self.paths
+
+    @property
+    def source_name(self) -> str:
+        return " ".join(sorted(map(str, self.paths)))
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return tuple(changed_since(into / LISTING))
+
+    # --- the sandbox ----------------------------------------------------------------------------------
+
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        return SandboxNeeds(bytes=0, memory=self.memory or 2**29, user=NOBODY, major="1")
+
+    def start(self, box: Place, manifest: Manifest) -> str:
+        return "1"
+
+    def recordable(self, said: str) -> str:
+        """Nothing below the roots is named."""
+        for root in map(str, self.paths):
+            said = re.sub(rf"{re.escape(root)}/.*?(?=: |; |, |$)", f"{root}/…", said, flags=re.MULTILINE)
+        return super().recordable(said)
+
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        return {"files": int(str(manifest.contents["files"]))}
+
+    def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
+        """Every listed entry is there with its type and size. A backup that was killed before it had looked at
+        what restic left out has no other mark; contents are the business of `identical`."""
+        there, missing = comparison.whole(fetched, restored / LISTING)
+        if missing:
+            raise BackupBad(
+                f"the restore is incomplete: {missing} of {there + missing} entries are missing, or not as listed",
+                hint="restore an older snapshot meanwhile, and back up again",
+            )
+
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        return None
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        raise CommandFailed(["query"], 2, "files answer no queries")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        raise CommandFailed(["query"], 2, "files answer no queries")
+
+    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
+        return iter(())
+
+    def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
+
+    def identical(self, bench: Bench) -> Iterator[CheckResult]:
+        return comparison.identical(bench)
+
+
+def _anyhow(root: Path) -> Iterator[Path]:
+    """A tree's entries in no order, links left out; what may not be listed is an entry without what is in it."""
+    yield root
+    if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
+        for entry in root.iterdir():
+            if not entry.is_symlink():
+                yield from _anyhow(entry)

@@ -1,0 +1,114 @@
+"""A listing: one line of JSON for each entry of the captured trees, sorted as a walk goes.
+
+It is in the snapshot, where a restore test reads it, and on this host, where the next backup carries digests over
+from it. Listings are as long as their trees: nothing here holds more of one than a line.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, NamedTuple
+
+LISTING = "files.jsonl"
+WAITING = "w"
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Entry(NamedTuple):
+    """One line. Times are nanoseconds; `sha256` only for regular files, `target` for links, `attributes` where there
+    are extended ones: each with the SHA-256 of its value. `device` stands only where a regular file has more than one
+    name: those with the same device and inode are one file. Listings of before 2026-12 have neither of these two."""
+
+    path: str
+    type: str  # f, d, l, s for a socket, o for pipes and devices, w for a file that waits to settle
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    ctime: int
+    inode: int
+    sha256: str | None = None
+    target: str | None = None
+    attributes: Mapping[str, str] | None = None
+    device: int | None = None
+
+    def unchanged(self, now: Entry) -> bool:
+        """The inode's times tell that nobody wrote to it: so its digest still holds."""
+        return (
+            self.ctime == now.ctime
+            and self.mtime == now.mtime
+            and self.size == now.size
+            and self.inode == now.inode
+            and self.type == now.type
+        )
+
+    def with_digest(self, sha256: str) -> Entry:
+        return self._replace(sha256=sha256)
+
+    def waiting(self, since: float) -> Entry:
+        """The same file, left for the next backup; `ctime` tells since when it has been left."""
+        return self._replace(
+            type=WAITING, size=0, ctime=int(since * 1e9), inode=0, sha256=None, attributes=None, device=None
+        )
+
+    def line(self) -> str:
+        values = list(self)
+        while values[-1] is None:
+            values.pop()
+        return _encode(values) + "\n"
+
+    @classmethod
+    def parse(cls, line: str) -> Entry:
+        return cls(*json.loads(line))
+
+
+def read_listing(lines: IO[str]) -> Iterator[Entry]:
+    return map(Entry.parse, lines)
+
+
+def entries(listing: Path) -> Iterator[Entry]:
+    """Of a whole listing, but for the files that wait: these are in no snapshot."""
+    with listing.open(encoding="ascii") as lines:
+        for entry in read_listing(lines):
+            if entry.type != WAITING:
+                yield entry
+
+
+def matching(listing: Path, patterns: tuple[str, ...]) -> Iterator[Entry]:
+    """The regular files of a listing whose names match one of the shell patterns, without regard to case."""
+    lowered = [p.lower() for p in patterns]
+    for entry in entries(listing):
+        name = entry.path.rsplit("/", 1)[-1].lower()
+        if entry.type == "f" and any(fnmatch.fnmatchcase(name, p) for p in lowered):
+            yield entry
+
+
+def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry | None, Entry | None]]:
+    """Two sorted runs of entries, side by side by path."""
+    a, b = next(one, None), next(other, None)
+    while a is not None and b is not None:
+        if a.path == b.path:
+            yield a, b
+            a, b = next(one, None), next(other, None)
+        elif _position(a.path) < _position(b.path):
+            yield a, None
+            a = next(one, None)
+        else:
+            yield None, b
+            b = next(other, None)
+    while a is not None:
+        yield a, None
+        a = next(one, None)
+    while b is not None:
+        yield None, b
+        b = next(other, None)
+
+
+def _position(path: str) -> str:
+    """Sorts like a walk: a directory, then what is in it, then its next sibling, whatever its name begins with."""
+    return path.replace("/", "\0")
