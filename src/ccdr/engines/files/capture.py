@@ -130,28 +130,33 @@ def _with_previous(found: Iterator[Entry], previous: Iterator[Entry]) -> Iterato
             yield now, was
 
 
-def _carried(now: Entry, was: Entry | None) -> str | None:
-    """The digest of before, where nobody has written to the file since."""
-    return was.sha256 if was is not None and was.sha256 is not None and was.unchanged(now) else None
-
-
 def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[Entry]:
     """Digests of unchanged files carry over from the previous listing, and so does since when a file waits."""
 
-    def hash_of(batch: list[Pair]) -> Mapping[str, FileDigest]:
-        new = [now.path for now, was in batch if now.type == "f" and _carried(now, was) is None]
-        return tools.digest(Path("/"), new, vanishing=True) if new else {}
+    def digest(names: list[str]) -> Mapping[str, FileDigest]:
+        return tools.digest(Path("/"), names, vanishing=True)
 
-    for batch, hashed in hashed_ahead(pairs, hash_of):
+    for batch, hashed in hashed_ahead(map(_carried, pairs), _to_hash, digest):
         for now, was in batch:
             since = was.ctime / 1e9 if was is not None and was.type == WAITING else None
             if now.type == WAITING:
                 yield now if since is None else now.waiting(since)
-            elif now.type != "f":
+            elif now.type != "f" or now.sha256 is not None:
                 yield now
-            elif digest := _carried(now, was):
-                yield now.with_digest(digest)
             elif now.path in hashed and still_there(now):
                 yield now.with_digest(hashed[now.path].sha256)
             else:
                 yield now.waiting(since or tools.clock.now().timestamp())
+
+
+def _carried(pair: Pair) -> Pair:
+    """With the digest of before, where nobody has written to the file since."""
+    now, was = pair
+    if was is not None and was.sha256 is not None and was.unchanged(now):
+        return now.with_digest(was.sha256), was
+    return pair
+
+
+def _to_hash(pair: Pair) -> str | None:
+    now = pair[0]
+    return now.path if now.type == "f" and now.sha256 is None else None

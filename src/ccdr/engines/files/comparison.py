@@ -124,13 +124,12 @@ class _Comparison:
         found = itertools.chain.from_iterable(
             walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
         )
-        for batch, hashed in hashed_ahead(paired(listed, found), self._hash):
+        for batch, hashed in hashed_ahead(paired(listed, found), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)
 
-    def _hash(self, batch: list[Pair]) -> Mapping[str, FileDigest]:
-        names = [now.path.lstrip("/") for was, now in batch if was and now and was.type == now.type == "f"]
-        return self._bench.digest(self._bench.fetched, names) if names else {}
+    def _digest(self, names: list[str]) -> Mapping[str, FileDigest]:
+        return self._bench.digest(self._bench.fetched, names)
 
     def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
@@ -196,6 +195,12 @@ class _Comparison:
             yield f"{_counted(forbidden)}, which this user may not set"
         if others := self._attributes.others:
             yield f"{' '.join(sorted(others))}, which the system sets by its own rules"
+
+
+def _to_hash(pair: Pair) -> str | None:
+    """What both have as a file, relative to the restored tree."""
+    was, now = pair
+    return now.path.lstrip("/") if was is not None and now is not None and was.type == now.type == "f" else None
 
 
 def _counted(kinds: Counter[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from ccdr.model import FileDigest
@@ -14,16 +14,22 @@ BATCH = 8000  # entries looked at together: bounds memory, not speed
 T = TypeVar("T")
 
 
+Digests = Mapping[str, FileDigest]
+
+
 def hashed_ahead(
-    items: Iterator[T], hash_of: Callable[[list[T]], Mapping[str, FileDigest]]
-) -> Iterator[tuple[list[T], Mapping[str, FileDigest]]]:
-    """Batch by batch, in order, each with what `hash_of` says of it."""
+    items: Iterator[T], name_of: Callable[[T], str | None], digest: Callable[[list[str]], Digests]
+) -> Iterator[tuple[list[T], Digests]]:
+    """Batch by batch, in order, each with the digests of those that have a name to hash."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        before = None
+        before: tuple[list[T], Future[Digests] | None] = [], None
         while batch := list(itertools.islice(items, BATCH)):
-            hashing = pool.submit(hash_of, batch)
-            if before is not None:
-                yield before[0], before[1].result()
+            names = [name for item in batch if (name := name_of(item)) is not None]
+            hashing = pool.submit(digest, names) if names else None
+            yield _with_result(*before)
             before = batch, hashing
-        if before is not None:
-            yield before[0], before[1].result()
+        yield _with_result(*before)
+
+
+def _with_result(batch: list[T], hashing: Future[Digests] | None) -> tuple[list[T], Digests]:
+    return batch, {} if hashing is None else hashing.result()

@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 LISTING = "files.jsonl"
 WAITING = "w"
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searches for white space
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class Entry(NamedTuple):
@@ -48,7 +49,7 @@ class Entry(NamedTuple):
         )
 
     def with_digest(self, sha256: str) -> Entry:
-        return self._replace(sha256=sha256)
+        return Entry(*self[:9], sha256, *self[10:])
 
     def waiting(self, since: float) -> Entry:
         """The same file, left for the next backup; `ctime` tells since when it has been left."""
@@ -57,14 +58,20 @@ class Entry(NamedTuple):
         )
 
     def line(self) -> str:
-        values = list(self)
-        while values[-1] is None:
-            values.pop()
-        return _encode(values) + "\n"
+        last = 13
+        while self[last - 1] is None:
+            last -= 1
+        head = f'{_quoted(self.path)},"{self.type}",{self.size},{self.mode},{self.uid},{self.gid}'
+        more = "".join(f",{_text(value)}" for value in self[9:last])
+        return f"[{head},{self.mtime},{self.ctime},{self.inode}{more}]\n"
 
     @classmethod
     def parse(cls, line: str) -> Entry:
-        return cls(*json.loads(line))
+        return cls(*_decode(line)[0])
+
+
+def _text(value: object) -> str:
+    return _quoted(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def read_listing(lines: IO[str]) -> Iterator[Entry]:
