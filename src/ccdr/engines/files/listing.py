@@ -22,7 +22,7 @@ _quoted = json.encoder.encode_basestring_ascii
 class Entry(NamedTuple):
     """One line. Times are nanoseconds; `sha256` only for regular files, `target` for links, `attributes` where there
     are extended ones: each with the SHA-256 of its value. `device` stands only where a regular file has more than one
-    name: those with the same device and inode are one file. Listings of before 2026-12 have neither of these two."""
+    name: those with the same device and inode are one file. Listings of older backups have neither of these two."""
 
     path: str
     type: str  # f, d, l, s for a socket, o for pipes and devices, w for a file that waits to settle

@@ -1,0 +1,263 @@
+"""Extended attributes and hard links: where they cannot be kept that is told, what changes meanwhile is seen, and old
+backups that do not list them are still good for what they do list."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.harness import Site
+from tests.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
+
+from ccdr.engines.files import LISTING, Entry, attributes
+from ccdr.engines.files.listing import entries
+from ccdr.interfaces import Bench
+from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+NOBODY = 65534
+MANY = 100_000
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = with_repository(Site(tmp_path))
+    made.recordings(tmp_path / "spool")
+    return made
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A file with an attribute, one with a capability (as root), one with two names, a directory with an attribute."""
+    root = tmp_path / "spool"
+    noted = settled_file(root / "noted.wav", b"noted")
+    program = settled_file(root / "program", b"program")
+    one = settled_file(root / "one.wav", b"equal")
+    (root / "queue").mkdir()
+    os.link(one, root / "queue" / "other name.wav")
+    os.setxattr(noted, "user.agent", b"17")
+    os.setxattr(root / "queue", "user.name", b"sales")
+    if os.geteuid() == 0:
+        os.setxattr(program, attributes.CAPABILITY, struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0))
+    return root
+
+
+@contextlib.contextmanager
+def without_attributes(at: Path) -> Iterator[Path]:
+    """A file system that has owners, modes and hard links, and no extended attributes."""
+    at.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "none", at], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", at], check=True)
+
+
+def fetched(site: Site, into: Path) -> Bench:
+    """The newest snapshot, restored by restic itself, as a restore test would look at it."""
+    services = site.services()
+    snapshot = services.catalogue.snapshots("p", "recordings")[-1]
+    restic_of(site.root, "restore", "-q", snapshot.id, "--target", str(into / "fetched"))
+    (into / "out").mkdir()
+    restored = Path(f"{into}/fetched{snapshot.root}")
+    manifest = services.catalogue.manifest(snapshot)
+    return Bench(manifest, into / "fetched", restored, into / "out", None, services.host, services.digest)
+
+
+def compared(site: Site, bench: Bench) -> list[CheckResult]:
+    return list(site.loaded().plan.assets["recordings"].identical(bench))
+
+
+def passes(site: Site) -> None:
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done, done.json["checks"])
+    assert "not compared" not in done.json["checks"][0]["actual"]
+    assert_clean(site)
+
+
+# --- where they cannot be kept ------------------------------------------------------------------------------------
+
+
+@root_only
+def test_file_system_without_attributes_leaves_the_question_open(site: Site, tree: Path) -> None:
+    site.backed_up()
+    with without_attributes(site.root / "ram") as ram:
+        files, lost = compared(site, fetched(site, ram))
+        assert files.status is Verdict.PASS and files.actual == "4 files equal by SHA-256"
+        assert (lost.name, lost.status) == ("extended attributes", Verdict.INCONCLUSIVE)
+        assert "security.capability of 1, user.* of 2 cannot be kept" in lost.actual
+        assert not list((ram / "out").iterdir())
+    (site.root / "disk").mkdir()
+    (files,) = compared(site, fetched(site, site.root / "disk"))
+    assert files.status is Verdict.PASS
+
+
+@root_only
+def test_file_system_without_attributes_hides_no_other_damage(site: Site, tree: Path) -> None:
+    site.backed_up()
+    with without_attributes(site.root / "ram") as ram:
+        bench = fetched(site, ram)
+        noted = Path(f"{bench.fetched}{tree}/noted.wav")
+        noted.write_bytes(b"NOTED")
+        os.utime(noted, (LONG_AGO, LONG_AGO))
+        assert compared(site, bench)[0].status is Verdict.FAIL
+
+
+@root_only
+def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path) -> None:
+    """As another user restic leaves it out without a word. As root the same loss is damage."""
+    site.backed_up()
+    bench = fetched(site, Path(tempfile.mkdtemp()))
+    above = bench.fetched.parent
+    os.removexattr(f"{bench.fetched}{tree}/program", attributes.CAPABILITY)
+    (lost,) = compared(site, bench)
+    assert lost.status is Verdict.FAIL and "security.capability" in str(lost.detail)
+    subprocess.run(["chown", "-hR", str(NOBODY), above], check=True)
+    engine = site.loaded().plan.assets["recordings"]
+    os.seteuid(NOBODY)
+    try:
+        (told,) = engine.identical(bench)
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(above)
+    assert told.status is Verdict.PASS
+    assert "owners, which only root can give back" in told.actual
+    assert "security.capability of 1, which this user may not set" in told.actual
+
+
+# --- what changes ---------------------------------------------------------------------------------------------------
+
+
+def meddling(site: Site, what: str) -> dict[str, str]:
+    """A restic that first has something done at the source, once: between the listing and the storing of it."""
+    done = site.root / "done"
+    script = (
+        f'#!/bin/sh\ncase " $* " in *" backup "*) [ -e {done} ] || {{ touch {done}; {what}; }};; esac\n'
+        f'exec {shutil.which("restic")} "$@"\n'
+    )
+    site.write("bin/restic", script, mode=0o755)
+    return {"PATH": f"{site.root / 'bin'}:{os.environ['PATH']}"}
+
+
+def setting(path: Path, name: str, value: str) -> str:
+    return f"""python3 -c 'import os; os.setxattr("{path}", "{name}", b"{value}")'"""
+
+
+MEANWHILE: dict[str, Callable[[Path], str]] = {
+    "a file's attribute": lambda t: setting(t / "noted.wav", "user.agent", "18"),
+    "a directory's attribute": lambda t: setting(t / "queue", "user.name", "support"),
+    "a directory's mode": lambda t: f"chmod 711 {t / 'queue'}",
+    "a link": lambda t: f"ln -sfn /nowhere {t / 'link'}",
+    "a name": lambda t: f"rm '{t / 'queue' / 'other name.wav'}'",
+    "an empty directory": lambda t: f"rmdir {t / 'empty'}",
+    "nothing": lambda t: "true",
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_changes_while_it_is_stored_is_listed_as_it_is_stored(site: Site, tree: Path, what: str) -> None:
+    (tree / "link").symlink_to("noted.wav")
+    (tree / "empty").mkdir()
+    site.backed_up(env=meddling(site, MEANWHILE[what](tree)))
+    passes(site)
+
+
+def listed(site: Site) -> dict[str, Entry]:
+    return {Path(e.path).name: e for e in entries(site.state / "index" / f"p.recordings.{LISTING}")}
+
+
+def test_attribute_that_changed_since_the_last_backup_is_in_the_next(site: Site, tree: Path) -> None:
+    site.backed_up()
+    before = listed(site)
+    os.setxattr(tree / "noted.wav", "user.agent", b"18")
+    site.backed_up()
+    after = listed(site)
+    assert after["noted.wav"].attributes == {"user.agent": hashlib.sha256(b"18").hexdigest()}
+    assert {name for name in after if after[name] != before[name]} == {"noted.wav"}
+    passes(site)
+
+
+def test_file_replaced_by_another_of_the_same_size_and_time_is_read_again(site: Site, tree: Path) -> None:
+    site.backed_up()
+    before = listed(site)
+    settled_file(tree / "new", b"NOTED").replace(tree / "noted.wav")
+    site.backed_up()
+    after = listed(site)
+    assert (after["noted.wav"].size, after["noted.wav"].mtime) == (before["noted.wav"].size, before["noted.wav"].mtime)
+    assert after["noted.wav"].sha256 == hashlib.sha256(b"NOTED").hexdigest()
+    assert after["program"] == before["program"]
+    passes(site)
+
+
+# --- backups of before ----------------------------------------------------------------------------------------------
+
+
+def of_before(bench: Bench) -> Bench:
+    """The same snapshot, as the ccdr of before listed it: neither attributes nor which names are one file."""
+    listing = bench.restored / LISTING
+    lines = [json.dumps(list(entry)[:11], separators=(",", ":")) for entry in entries(listing)]
+    listing.write_text("".join(f"{line}\n" for line in lines), "ascii")
+    digest = hashlib.sha256(listing.read_bytes()).hexdigest()
+    contents = {k: v for k, v in bench.manifest.contents.items() if k not in ("attributes", "linked")}
+    files = {LISTING: FileDigest(listing.stat().st_size, digest)}
+    manifest: Manifest = replace(bench.manifest, contents={**contents, "listing_sha256": digest}, files=files)
+    return replace(bench, manifest=manifest)
+
+
+def test_backup_of_before_is_compared_by_what_it_lists(site: Site, tree: Path) -> None:
+    site.backed_up()
+    (site.root / "disk").mkdir()
+    bench = of_before(fetched(site, site.root / "disk"))
+    engine = site.loaded().plan.assets["recordings"]
+    engine.complete(bench.fetched, bench.restored, bench.manifest)
+    os.removexattr(f"{bench.fetched}{tree}/noted.wav", "user.agent")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.PASS
+    assert "not compared: extended attributes and hard links, which the ccdr that took this backup" in files.actual
+    noted = Path(f"{bench.fetched}{tree}/noted.wav")
+    noted.write_bytes(b"NOTED")
+    os.utime(noted, (LONG_AGO, LONG_AGO))
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.FAIL and "contents differ" in str(files.detail)
+
+
+# --- many -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowded(site: Site) -> Iterator[Path]:
+    """A directory of very many small files; in memory, where so many are made and removed at once."""
+    made = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    (made / "calls").mkdir()
+    for n in range(MANY):
+        name = f"{made}/calls/{n}.wav"
+        with open(name, "w") as file:
+            file.write(str(n))
+        os.utime(name, (LONG_AGO, LONG_AGO))
+    site.recordings(made / "calls")
+    yield made
+    shutil.rmtree(made)
+
+
+def test_directory_with_very_many_entries(site: Site, crowded: Path) -> None:
+    """All are compared; one of them that lost what was in it is found."""
+    site.backed_up()
+    (crowded / "back").mkdir()
+    bench = fetched(site, crowded / "back")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.PASS and files.actual == f"{MANY} files equal by SHA-256"
+    victim = Path(f"{bench.fetched}{crowded}/calls/{MANY // 2}.wav")
+    victim.write_text("x" * victim.stat().st_size)
+    os.utime(victim, (LONG_AGO, LONG_AGO))
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.FAIL and files.actual == f"0 missing, 1 changed, {MANY - 1} equal"
