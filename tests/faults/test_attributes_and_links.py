@@ -27,6 +27,7 @@ from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534
 MANY = 100_000
+LINKS_OF_EXT4 = 65_000
 
 
 @pytest.fixture
@@ -261,3 +262,28 @@ def test_directory_with_very_many_entries(site: Site, crowded: Path) -> None:
     os.utime(victim, (LONG_AGO, LONG_AGO))
     (files,) = compared(site, bench)
     assert files.status is Verdict.FAIL and files.actual == f"0 missing, 1 changed, {MANY - 1} equal"
+
+
+# --- where links cannot be kept -------------------------------------------------------------------------------------
+
+
+def test_more_names_than_the_file_system_gives_a_file_are_no_damage(site: Site) -> None:
+    """ext4 gives a file 65,000 names, tmpfs any number; whoever restores elsewhere must not be told that the backup is
+    bad. Where there is room for all names, they are all compared."""
+    source = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    settled_file(source / "names" / "first", b"one file")
+    site.recordings(source / "names")
+    try:
+        site.backed_up()
+        passes(site)
+        for n in range(LINKS_OF_EXT4):
+            os.link(source / "names" / "first", f"{source}/names/{n}")
+        site.backed_up()
+        done = site.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+        assert "too many links" in done.json["reason"]
+        (source / "back").mkdir()
+        (files,) = compared(site, fetched(site, source / "back"))
+        assert files.status is Verdict.PASS and files.actual == f"{LINKS_OF_EXT4 + 1} files equal by SHA-256"
+    finally:
+        shutil.rmtree(source)

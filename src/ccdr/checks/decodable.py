@@ -8,13 +8,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
-from ccdr.checks.decoding import decode
+from ccdr.checks.decoding import Decoded, decode
 from ccdr.engines.files import LISTING, matching
 from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
 
 NAMED = 20
+AT_ONCE = 20_000  # files that one decoder is given
 
 
 class Decodable(CheckConfig):
@@ -30,16 +31,27 @@ class Decodable(CheckConfig):
     at_least: int = Field(1, ge=1, description="fewer matching files than this is a FAIL")
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
-        audio = list(matching(bench.restored / LISTING, self.match))
-        base = bench.sandbox.path(bench.fetched)
+        audio = [entry.path for entry in matching(bench.restored / LISTING, self.match)]
         expected = f"at least {self.at_least} files, all decodable"
         if len(audio) < self.at_least:
             yield self.result(False, expected, f"{len(audio)} files match {' '.join(self.match)}")
             return
-        found = decode(bench.sandbox, [f"{base}{entry.path}" for entry in audio])
+        found = self._decoded(bench, audio)
         bad = found.bad
         silent = found.silent == len(audio)  # every single one: the recorder records nothing
         empty = f", {found.silent} of them without sound" if found.silent else ""
         actual = f"{len(bad)} of {len(audio)} files do not decode" if bad else f"{len(audio)} files decode{empty}"
-        detail = "\n".join(f"{audio[n].path}: {why}" for n, why in bad[:NAMED]) or None
+        detail = "\n".join(f"{audio[n]}: {why}" for n, why in bad[:NAMED]) or None
         yield self.result(not bad and not silent, expected, actual, detail)
+
+    @staticmethod
+    def _decoded(bench: Bench, audio: list[str]) -> Decoded:
+        """Some thousands at a time: there may be very many."""
+        base = bench.sandbox.path(bench.fetched)
+        bad: list[tuple[int, str]] = []
+        silent = 0
+        for first in range(0, len(audio), AT_ONCE):
+            found = decode(bench.sandbox, [f"{base}{path}" for path in audio[first : first + AT_ONCE]])
+            bad += [(first + n, why) for n, why in found.bad]
+            silent += found.silent
+        return Decoded(bad, silent)

@@ -54,6 +54,11 @@ _DAMAGE = re.compile(
 )
 # What restic says after the error that matters.
 _FOLLOW_UP = re.compile(r"lchown |UtimesNano|There were \d+ errors")
+# What the file system that is restored to, or the user who restores, does not allow. The repository has no part in it.
+_NOT_HERE = re.compile(
+    r"\b(link|symlink|mknod|lchown|chmod) /.*?: (operation not (permitted|supported)|permission denied|too many links)",
+    re.IGNORECASE,
+)
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
@@ -273,6 +278,8 @@ class Restic:
         said = f"{what}: {error}"
         if _DISK_FULL.search(error.stderr):
             return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
+        if _NOT_HERE.search(error.stderr) and not _DAMAGE.search(_NOT_HERE.sub("", error.stderr)):
+            return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
         if _NETWORK.search(error.stderr) and not _DAMAGE.search(error.stderr):
