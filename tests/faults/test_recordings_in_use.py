@@ -193,10 +193,10 @@ def test_unsettled_files_are_left_for_the_next_backup(site: Site, tree: Path) ->
     settling_for_an_hour(site)
     fresh = settled_file(tree / "running.wav", b"half a call", time.time())
     done = site.backed_up()
-    assert done.json["notes"] == ["1 files in use were left for the next backup"]
+    assert "1 files in use were left for the next backup" in done.json["notes"]
     assert str(fresh) not in listing(site)
     os.utime(fresh, (LONG_AGO, LONG_AGO))
-    assert site.backed_up().json["notes"] == []
+    assert not any("left for the next backup" in note for note in site.backed_up().json["notes"])
     assert str(fresh) in listing(site)
     passes(site)
 
