@@ -104,7 +104,7 @@ def test_a_member_that_fails_makes_the_group_incomplete_and_the_others_count(sit
 def test_one_alone_is_backed_up_alone_and_says_so(site: Site) -> None:
     done = site.run("backup", "p", "--asset", "a")
     assert done.code == 0 and done.json["group"] is None
-    assert done.json["notes"] == ["captured alone: b of its group calls were not captured with it"]
+    assert "captured alone: b of its group calls were not captured with it" in done.json["notes"]
     assert site.records("group") == []
     assert [s["group"] for s in site.run("snapshots", "p").json["snapshots"]] == [None]
 
