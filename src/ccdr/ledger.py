@@ -60,6 +60,7 @@ class Unfinished:
     seq: int
 
 
+Extent = dict[str, int]  # how far a ledger is read: segments by name, in order, and their bytes
 _Begun = dict[tuple[str | None, ...], Mapping[str, Any]]  # the start records, by kind, plan, asset and run
 
 
@@ -280,6 +281,7 @@ def verify(
     *,
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
+    extent: Extent | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
@@ -287,17 +289,19 @@ def verify(
     reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: without
     `crashes` none are told. `at` is a mark and what to call once exactly that line was given to `each`.
 
-    Only reads, and takes no lock: a line that is just being written counts as torn. An absent or empty
-    ledger holds, and is noted. Raises CcdrError where the directory cannot be read.
+    Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
+    (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
+    where the directory cannot be read.
     """
     walk = _Walk(each, at, crashes)
     with _telling("read", directory):
-        names, segments = [path.name for path in _files(directory)], _segments(directory)
+        extent = extent_of(directory) if extent is None else extent
+        names, segments = [path.name for path in _files(directory)], [directory / name for name in extent]
         for name in names:
             if name.endswith(".jsonl") and not _SEGMENT.fullmatch(name):
                 walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
         for path in segments:
-            walk.segment(path, last=path == segments[-1])
+            walk.segment(path, extent[path.name], last=path == segments[-1])
     for name in names:
         if name.startswith("torn-") and name not in walk.set_aside:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
@@ -307,6 +311,12 @@ def verify(
     return Verification(
         walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished
     )
+
+
+def extent_of(directory: Path) -> Extent:
+    """The segments as they are now, in order, and their sizes in bytes. CcdrError where they cannot be read."""
+    with _telling("read", directory):
+        return {path.name: path.stat().st_size for path in _segments(directory)}
 
 
 def _first_of(texts: list[str]) -> tuple[str, ...]:
@@ -336,7 +346,7 @@ class _Walk:
     set_aside: set[str] = field(default_factory=set)
     begun: _Begun = field(default_factory=dict)
 
-    def segment(self, path: Path, *, last: bool) -> None:
+    def segment(self, path: Path, size: int, *, last: bool) -> None:
         first = int(path.stem)
         if not self._may_follow(first):
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
@@ -346,6 +356,8 @@ class _Walk:
         mark, reached = self.at or (None, None)
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
+                if end >= size:
+                    return  # written meanwhile
                 start, end = end, end + len(line)
                 whole = line.endswith(b"\n")
                 if whole or not last:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.ledger import Verification, verify
+from ccdr.ledger import Verification
 from ccdr.measure import Point
 from ccdr.plans import LoadedPlan
+from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
 from ccdr.report.judge import (
@@ -73,7 +74,13 @@ def make_report(
     """`named` are the plans that were asked for: records of others are left out. UsageProblem where neither plans nor
     records know one; CcdrError where the ledger cannot be read."""
     evidence = Evidence(period, frozenset(named) or None)
-    found = verify(services.ledger.directory, evidence.take, crashes=False)
+
+    def anew() -> Take:
+        nonlocal evidence
+        evidence = Evidence(period, frozenset(named) or None)
+        return evidence.take
+
+    found = read_verified(services.ledger.directory, anew)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(

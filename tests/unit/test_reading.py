@@ -1,0 +1,134 @@
+"""A ledger read by two processes says what one would have said, whatever was done to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.test_ledger import add, make, segments
+
+from ccdr import reading
+from ccdr.errors import CcdrError
+from ccdr.ledger import Verification, verify
+from ccdr.reading import Take, read_verified
+
+RECORDS = 12
+
+
+@pytest.fixture(autouse=True)
+def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "WORTH_IT", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("original") / "ledger"
+    for number in range(RECORDS):
+        add(make(directory, segment_bytes=900), run=f"r{number}", n=number, seconds=0.25 * number)
+    assert len(segments(directory)) > 1
+    return directory
+
+
+@pytest.fixture
+def ledger(original: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(original, tmp_path / "ledger")
+
+
+class Folds:
+    """How often a fold was begun, and what the last one took."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.taken: list[tuple[dict[str, Any], datetime]] = []
+
+    def anew(self) -> Take:
+        self.begun += 1
+        taken = self.taken = []
+
+        def take(record: Mapping[str, Any], time: datetime) -> None:
+            taken.append((dict(record), time))
+
+        return take
+
+
+def by_one(directory: Path) -> tuple[Verification, list[tuple[dict[str, Any], datetime]]]:
+    folds = Folds()
+    return verify(directory, folds.anew(), crashes=False), folds.taken
+
+
+def test_a_whole_ledger_is_folded_once(ledger: Path) -> None:
+    folds = Folds()
+    found = read_verified(ledger, folds.anew)
+    assert (found, folds.taken) == by_one(ledger)
+    assert (found.ok, found.records, folds.begun) == (True, RECORDS, 1)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.DataObject) -> None:
+    """Bytes changed, lines lost, doubled, cut off, keys given twice: the same problems, and the same records."""
+    ledger = tmp_path / "ledger"
+    shutil.rmtree(ledger, ignore_errors=True)
+    shutil.copytree(original, ledger)
+    path = data.draw(st.sampled_from(segments(ledger)))
+    held = path.read_bytes()
+    lines = held.splitlines(keepends=True)
+    place = data.draw(st.integers(0, len(held) - 1))
+    line = data.draw(st.integers(0, len(lines) - 1))
+    changed = {
+        "nothing": held,
+        "byte": held[:place] + data.draw(st.binary(min_size=1, max_size=1)) + held[place + 1 :],
+        "cut off": held[:place],
+        "line lost": b"".join(lines[:line] + lines[line + 1 :]),
+        "line doubled": b"".join(lines[: line + 1] + lines[line:]),
+        "key twice": b"".join([*lines[:line], lines[line].replace(b'"n":', b'"n":99,"n":'), *lines[line + 1 :]]),
+        "envelope": b"".join([*lines[:line], lines[line].replace(b'"actor":', b'"who":'), *lines[line + 1 :]]),
+        "time": b"".join([*lines[:line], lines[line].replace(b'"2026-', b'"soon-'), *lines[line + 1 :]]),
+    }
+    path.write_bytes(changed[data.draw(st.sampled_from(sorted(changed)))])
+    folds = Folds()
+    assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
+
+
+def test_what_is_written_meanwhile_is_left_for_the_next_time(ledger: Path) -> None:
+    before, folds = by_one(ledger), Folds()
+
+    def anew() -> Take:
+        add(make(ledger), n=99)
+        return folds.anew()
+
+    assert read_verified(ledger, anew) == before[0]
+    assert folds.taken == before[1]
+
+
+def test_a_verifier_that_is_killed_verified_nothing(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(reading, "_verify", killed)
+    folds = Folds()
+    assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
+    assert folds.begun == 2
+
+
+def test_what_a_fold_raises_is_raised(ledger: Path) -> None:
+    def take(record: Mapping[str, Any], _: datetime) -> None:
+        raise CcdrError("not this one")
+
+    with pytest.raises(CcdrError, match="not this one"):
+        read_verified(ledger, lambda: take)
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("no directory")
+    with pytest.raises(CcdrError, match="ledger"):
+        read_verified(tmp_path / "ledger", Folds().anew)
