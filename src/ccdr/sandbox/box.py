@@ -42,6 +42,8 @@ class _Frames:
 
     def read(self, seconds: float) -> list[tuple[int, bytes]]:
         """Whole frames that have come within `seconds`; sets `closed` at the end of the stream."""
+        if self.buffer and (frames := self._whole()):
+            return frames
         if not select.select([self.sock], [], [], max(0.0, seconds))[0]:
             return []
         try:
@@ -51,6 +53,9 @@ class _Frames:
         self.closed = not data
         self.count += len(data)
         self.buffer += data
+        return self._whole()
+
+    def _whole(self) -> list[tuple[int, bytes]]:
         frames = []
         while len(self.buffer) >= 8:
             stream, size = struct.unpack(">BxxxL", self.buffer[:8])
@@ -139,9 +144,10 @@ class Box:
         except (APIError, OSError) as error:
             raise self._broken(error) from None
         sock = getattr(raw, "_sock", raw)
+        begun = _come_with_the_headers(raw, sock)
         sock.setblocking(True)
         try:
-            yield made["Id"], _Frames(sock)
+            yield made["Id"], _Frames(sock, begun)
         finally:
             close_socket(raw)
 
@@ -223,6 +229,14 @@ def close_socket(raw: Any) -> None:
         if part is not None:
             with contextlib.suppress(OSError, ValueError):
                 part.close()
+
+
+def _come_with_the_headers(raw: Any, sock: socket.socket) -> bytearray:
+    """What a command said so soon that it was read together with the response's headers: Docker's client gives the
+    socket without it, and a program's only words would be lost, though it ended well."""
+    buffered = raw._response.raw._fp.fp
+    sock.setblocking(False)  # there need not be any
+    return bytearray(buffered.peek() or b"")
 
 
 def _said(why: object) -> str:
