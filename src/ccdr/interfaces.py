@@ -513,7 +513,7 @@ class Engine(Restored, Protocol):
         """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
-        """As `load`, and then every change of the log (a directory of segments) up to `target`. BackupBad where the
+        """As `load`, and then every change of the log (a directory of segments) up to `target`. LogBad where the
         log does not reach it; UsageProblem where the target is not to be found."""
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:

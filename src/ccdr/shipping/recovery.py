@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import BackupBad, UsageProblem
+from ccdr.errors import BackupBad, UsageProblem, blaming_the_log
+from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
@@ -22,7 +23,6 @@ from ccdr.shipping.standing import read_standing
 from ccdr.storage.restic import Restic
 
 AT_ONCE = 2  # batches that are fetched side by side
-LATEST = "latest"
 
 
 def target_of(text: str, zone: Any) -> Target:
@@ -36,8 +36,16 @@ def target_of(text: str, zone: Any) -> Target:
     return Target(time=when if when.tzinfo else when.replace(tzinfo=zone))
 
 
-def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Point]:
-    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from."""
+def told(target: Target) -> str:
+    """As a record names it."""
+    return rfc3339(target.time) if target.time else target.name or LATEST
+
+
+def logged(
+    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool] = lambda _: False
+) -> list[Point]:
+    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
+    and the log from there on is not `disproved`."""
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
     if log is None or standing is None or standing.newest is None or standing.since is None:
@@ -46,6 +54,8 @@ def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Poi
         with suppress(BackupBad):
             manifest = services.catalogue.manifest(snapshot)
             if log.goes_on_from(manifest):
+                if disproved(snapshot):
+                    return []
                 return [standing.newest] if log.covers(standing.since, log.needed_from(manifest)) else []
     return []
 
@@ -60,17 +70,18 @@ class Recovery:
 
     @classmethod
     def prepared(cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target) -> Recovery:
-        """Raises as `choose`; UsageProblem where the asset ships no log."""
+        """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log."""
         _, log = log_of(job)
         repo = log_repository(job, services)
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
-        choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
+        with blaming_the_log():
+            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed)
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
-        with services.state.reading(self._repo.location):
+        with services.state.reading(self._repo.location), blaming_the_log():
             repo = self._repo.with_cache(cache)
             return fetch_log(self._job, repo, self.choice, self._needed, self._log, fetched / LOG, services.digest)
 
@@ -109,7 +120,7 @@ class Recovery:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
         return {
-            "target": rfc3339(target.time) if target.time else target.name or LATEST,
+            "target": told(target),
             "log": {
                 "snapshots": len(batches),
                 "first": self._needed,
