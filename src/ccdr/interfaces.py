@@ -343,11 +343,16 @@ class Segment:
 @dataclass(frozen=True)
 class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
-    None) to the end of what was shipped, which must reach `position`: log that ends before it is cut off."""
+    None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
+    that ends before it is cut off."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
+
+    @property
+    def to_the_end(self) -> bool:
+        return self.time is None and self.name is None
 
 
 @dataclass(frozen=True)

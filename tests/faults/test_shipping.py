@@ -339,13 +339,20 @@ def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary,
 
 
 def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
-    """The open segment has no digest of its own: what it holds is compared with what was said of it."""
-    note(source, "first")
+    """The open segment has no digest of its own: what it holds is compared with what was said of it, however far
+    recovery is to go; and what is said of it with what was stored."""
+    first = note(source, "first")
     ship_once(shipped)
-    cut_short(shipped, tmp_path)
+    assert recovered(shipped, first.isoformat()).json["verdict"] == "PASS"
+    batch = cut_short(shipped, tmp_path)
+    for at in ("latest", first.isoformat()):
+        done = recovered(shipped, at)
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert "the log ends at" in done.json["reason"] and batch.position in done.json["reason"]
+    stored_again(shipped, batch, tmp_path / "copy", position="0/1")
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert "the log ends at" in done.json["reason"]
+    assert "claims another position" in done.json["reason"]
 
 
 def test_a_log_that_cannot_be_reached_proves_nothing(shipped: Site, source: Primary) -> None:
