@@ -212,12 +212,17 @@ def hashes_of(_place: Path, _names: Sequence[str]) -> dict[str, FileDigest]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    site = Site(tmp_path)
-    site.plan(
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.plan(
         "crm:\n  engine: postgres\n  method: physical\n  log_shipping: {interval: 60s}\n"
         "  connection: {host: /nowhere, user: postgres, database: postgres}"
     )
+    return made
+
+
+@pytest.fixture
+def job(site: Site) -> Job:
     return Job(site.loaded(), "crm")
 
 
@@ -315,6 +320,20 @@ def test_a_target_is_a_time_a_name_or_the_end() -> None:
 def test_what_looks_like_a_time_and_is_none_is_a_mistake(text: str) -> None:
     with pytest.raises(UsageProblem):
         target_of(text, UTC)
+
+
+def test_what_is_no_time_ends_as_other_mistakes_of_the_command_line_do(site: Site) -> None:
+    path = site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "timezone: Europe/Bucharest\nassets:", 1))
+    for at, code in (
+        ("2026-10-25 03:30", 2),
+        ("2026-03-29 03:30", 2),
+        ("", 2),
+        ("2026-10-25 03:30+02:00", 0),
+        ("20261124", 0),
+    ):
+        done = site.run("test", "p", "--at", at, "--dry-run")
+        assert done.code == code, (at, done)
 
 
 def test_an_hour_that_a_clock_repeats_or_leaves_out_has_to_be_told_with_its_offset() -> None:
