@@ -345,7 +345,7 @@ def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, sourc
     ship_once(shipped)
     assert recovered(shipped, first.isoformat()).json["verdict"] == "PASS"
     batch = cut_short(shipped, tmp_path)
-    for at in ("latest", first.isoformat()):
+    for at in (first.isoformat(), "latest"):
         done = recovered(shipped, at)
         assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
         assert "the log ends at" in done.json["reason"] and batch.position in done.json["reason"]
