@@ -6,7 +6,8 @@ House rule for texts: what was tried, what the program answered, what to do.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -86,6 +87,19 @@ class BackupBad(CcdrError):
     """A restore test has shown that the backup is bad, or is not what it claims: FAIL."""
 
     exit_code = Exit.FINDING
+
+
+class LogBad(BackupBad):
+    """The shipped log is bad, or led to something bad: that says nothing of the base it was applied to."""
+
+
+@contextmanager
+def blaming_the_log() -> Iterator[None]:
+    """Whatever is found bad in here is the log's fault."""
+    try:
+        yield
+    except BackupBad as error:
+        raise LogBad(str(error), hint=error.hint) from None
 
 
 class TestBroken(CcdrError):

@@ -29,9 +29,10 @@ PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
-FORMAT = 8  # of the summary that is kept beside the ledger
+FORMAT = 9  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
+LATEST = "latest"  # the target of a recovery to the log's end
 LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
@@ -55,6 +56,7 @@ class AssetHistory:
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
     failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
+    log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
     last_latest_pass: Record | None = None  # the newest test of `latest` that passed
     last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
@@ -112,8 +114,9 @@ class AssetHistory:
 
         if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
             self.last_latest_pass = record
-        # A good old snapshot says nothing of a newer one that failed.
-        if record["verdict"] == "FAIL" and not _newer(self.failure, record):
+        self.log_failure = log_failure(self.log_failure, record)
+        # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
+        if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
             self.failure = record
         elif record["verdict"] == "PASS" and (snapshot.get("selected") == "latest" or not _newer(self.failure, record)):
             self.failure = None
@@ -201,6 +204,17 @@ class AssetHistory:
         return failure if failure and last and failure["seq"] != last["seq"] else None
 
     @property
+    def older_log_failure(self) -> Record | None:
+        """The same of a recovery by the log. That the base alone was tested since takes nothing back."""
+        failure, last = self.log_failure, self.last_test
+        return failure if failure and last and failure["seq"] != last["seq"] else None
+
+    def log_disproved(self, base: Snapshot) -> bool:
+        """Was log that leads on from this base to be gone through by a recovery that failed? A base that is newer leads
+        on anew."""
+        return self.log_failure is not None and reached_for(self.log_failure) >= base.consistent_point
+
+    @property
     def damaged_parts(self) -> list[str]:
         """Of a plan: parts of the repository's data that were found damaged, and not read clean since."""
         return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
@@ -240,6 +254,27 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+
+
+def blames_the_log(test: Record) -> bool:
+    return (test.get("recovery") or {}).get("verdict") == "FAIL"
+
+
+def reached_for(recovery: Record) -> datetime:
+    """Up to when the log was to be gone through in a test that has a verdict on the log."""
+    return utc(recovery["recovery"]["until"])
+
+
+def log_failure(before: Record | None, test: Record) -> Record | None:
+    """The failed recovery by the log that stands after this test, `before` being what stood before it. It is the log's
+    end that would be wanted: nothing goes further."""
+    said = test.get("recovery") or {}
+    goes_as_far = before is None or said.get("target") == LATEST
+    if before is not None and said.get("until") is not None:
+        goes_as_far = goes_as_far or reached_for(test) >= reached_for(before)
+    if said.get("verdict") not in ("PASS", "FAIL") or not goes_as_far:
+        return before
+    return test if said["verdict"] == "FAIL" else None
 
 
 def _newer(failure: Record | None, record: Record) -> bool:
@@ -301,6 +336,7 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             all(backed(getattr(said, name), getattr(there, name)) for name in _NEWEST)
             and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
             and (said.failure is not None or there.failure is None)
+            and (said.log_failure is not None or there.log_failure is None)
             and there.open_runs.items() <= said.open_runs.items()
             and there.proven.items() <= said.proven.items()
         )

@@ -343,11 +343,16 @@ class Segment:
 @dataclass(frozen=True)
 class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
-    None) to the end of what was shipped, which must reach `position`: log that ends before it is cut off."""
+    None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
+    that ends before it is cut off."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
+
+    @property
+    def to_the_end(self) -> bool:
+        return self.time is None and self.name is None
 
 
 @dataclass(frozen=True)
@@ -513,7 +518,7 @@ class Engine(Restored, Protocol):
         """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
-        """As `load`, and then every change of the log (a directory of segments) up to `target`. BackupBad where the
+        """As `load`, and then every change of the log (a directory of segments) up to `target`. LogBad where the
         log does not reach it; UsageProblem where the target is not to be found."""
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: Target) -> str:

@@ -18,6 +18,7 @@ from ccdr.errors import (
     CcdrError,
     CommandFailed,
     Exit,
+    LogBad,
     RepositoryMissing,
     TestBroken,
     UsageProblem,
@@ -44,7 +45,7 @@ from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import BY_HAND, Job, Services, Trigger
-from ccdr.shipping.recovery import Recovery, logged
+from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
@@ -53,8 +54,9 @@ AT = "at"  # how a base that a recovery chose was selected
 
 @dataclass
 class RestoreTest:
-    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone; `verdict` may be
-    worse, where a newer backup failed. Seconds throughout."""
+    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone, `log_verdict` on the
+    shipped log where that was applied to it; `verdict` may be worse, where a newer backup failed. Seconds throughout.
+    """
 
     plan: str
     asset: str
@@ -62,6 +64,7 @@ class RestoreTest:
     selected: str
     verdict: Verdict = Verdict.INCONCLUSIVE
     own_verdict: Verdict | None = None
+    log_verdict: Verdict | None = None
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
@@ -195,7 +198,10 @@ def restore_test(
                 if pruned := bench_work.pruned_meanwhile():
                     test.broke(f"{error}; but {pruned}", "run the test again")
                 else:
-                    test.own_verdict = Verdict.FAIL
+                    if isinstance(error, LogBad):
+                        test.log_verdict = Verdict.FAIL
+                    else:
+                        test.own_verdict = Verdict.FAIL
                     test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
                 test.broke(str(error), getattr(error, "hint", None))
@@ -230,7 +236,7 @@ class _Work:
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
         self._asked = self._fetching = False
-        self._at = at
+        self._at, self._began = at, services.clock.now()
         self._recovery: Recovery | None = None
         self._alongside: Alongside | None = None
         self._history = AssetHistory()
@@ -267,10 +273,8 @@ class _Work:
         own, compared, elapsed = self._restore_and_check(snapshot, manifest, needs, image, began)
         test.checks = [*own, *compared]
         test.verdict = verdict_of(test.checks)
-        # That two snapshots do not fit each other does not say which of them is bad.
-        test.own_verdict = verdict_of(own) if own else None
+        self._judge(own)
         if test.verdict is Verdict.PASS:
-            test.own_verdict = Verdict.PASS
             test.rto = measure.judge(job.objectives.rto, elapsed)
         else:
             bad = [c.name for c in test.checks if c.status is not Verdict.PASS]
@@ -286,6 +290,17 @@ class _Work:
                 hint="set this host's clock right, or find out whose clock was wrong when it was taken",
             )
         self._newer_attempts(snapshot, selection)
+
+    def _judge(self, own: list[CheckResult]) -> None:
+        """The snapshot and the log, by its own checks: that two snapshots do not fit each other does not say which of
+        them is bad. Nor does what the log led to say anything bad of its base, which was as captured when it was
+        loaded: a test of the base alone does."""
+        test = self._test
+        test.own_verdict = verdict_of(own) if own else None
+        if self._recovery is not None:
+            test.log_verdict = test.own_verdict
+            if test.log_verdict is Verdict.FAIL:
+                test.own_verdict = None
 
     def _select(self, selection: str) -> Snapshot:
         job, test = self._job, self._test
@@ -476,9 +491,8 @@ class _Work:
         job = self._job
         if self._test.verdict is not Verdict.FAIL:
             return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
-        keep = (
-            f"`ccdr test {job.plan} --asset {job.asset} --snapshot {snapshot.short} --keep` keeps it for a closer look"
-        )
+        which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{told(self._at)}"'
+        keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
         return f"{keep}; `ccdr snapshots {job.plan}` lists older ones to test"
 
     def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
@@ -504,10 +518,15 @@ class _Work:
         ours = [s for s in there if of_source(s, job.engine.source_name)]
         usable = chain.usable(ours, there, self._disproved())
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
-        points += logged(job, services, usable) if self._recovery is None else self._recovery.points()
+        if self._at is None:
+            points += logged(job, services, usable, self._history.log_disproved)
+        elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
+            points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite.
         known = points or self._asked
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
+        if self._at is not None:
+            test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
         test.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             test.tools["restic"] = self._repo.version()
@@ -519,6 +538,14 @@ class _Work:
             "scratch_gone": not run.scratch.exists(),
             "left_behind": left,
         }
+
+    def _log_judged(self, target: Target) -> dict[str, object]:
+        """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
+        verdict, until = self._test.log_verdict, target.time or self._began
+        if target.name is not None and verdict is not Verdict.FAIL:
+            reached = self._recovery and self._recovery.moment
+            return {"verdict": verdict, "until": reached and rfc3339(reached)}
+        return {"verdict": verdict, "until": rfc3339(until)}
 
     def _disproved(self) -> Callable[[Snapshot], bool]:
         """As the history will have it once this test is recorded."""

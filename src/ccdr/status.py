@@ -12,7 +12,17 @@ from ccdr import chain, measure
 from ccdr.catalogue import dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
-from ccdr.history import CHECKED, FAILED, INCONCLUSIVE, PRUNED, STOPPED, AssetHistory, Histories, Record
+from ccdr.history import (
+    CHECKED,
+    FAILED,
+    INCONCLUSIVE,
+    PRUNED,
+    STOPPED,
+    AssetHistory,
+    Histories,
+    Record,
+    blames_the_log,
+)
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
@@ -109,7 +119,8 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
-    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable] + logged(job, services, usable)
+    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
+    points += logged(job, services, usable, history.log_disproved)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
     wrong = list(_problems(job, history, services, newest))
@@ -205,6 +216,12 @@ def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
         yield Problem(_failed(failure), text, utc(failure["time"]), verb=Verb.TEST)
+    if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
+        text = (
+            f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
+            f"{failure.get('reason')}"
+        )
+        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
@@ -212,7 +229,9 @@ def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
 
 
 def _failed(test: Record) -> Trouble:
-    """A snapshot that is bad, or one that is good, and not the newest backup that was tried."""
+    """The log that is bad; or a snapshot; or one that is good, and not the newest backup that was tried."""
+    if blames_the_log(test):
+        return Trouble.LOG_FAILED
     good = (test.get("snapshot") or {}).get("verdict") == "PASS"
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 

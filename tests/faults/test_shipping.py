@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
-from ccdr.shipping.shelf import log_repository, shelf_of, tags
+from ccdr.shipping.shelf import Batch, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
@@ -202,7 +203,7 @@ def test_freshness_is_measured_from_the_point_that_was_reached(shipped: Site, so
         return done.json["verdict"], check["status"]
 
     assert judged(fresh) == ("PASS", "PASS")
-    assert judged(stale) == ("FAIL", "FAIL")  # last: it disproves the base
+    assert judged(stale) == ("FAIL", "FAIL")
 
 
 def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source: Primary, tmp_path: Path) -> None:
@@ -275,6 +276,48 @@ def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, sou
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
+def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site, source: Primary) -> None:
+    """The base has its verdict, and the log its own: neither is the other's."""
+    for text in ("first", "second", "third"):
+        note(source, text)
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+    ship_once(shipped)  # the open batch once more: its older snapshot is spare
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    assert "recovery by the log" not in shipped.run("status").stdout
+    job = Job(shipped.loaded(), "crm")
+    storage.forget(log_repo(shipped), [shelf_of(job, log_repo(shipped)).batches[-2].id])
+    shelf = shelf_of(job, log_repo(shipped))
+    assert shelf.spare
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"], done.json["recovery"]["verdict"]) == (1, "FAIL", "FAIL"), done
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["verdict"], done.json["recovery"]) == (0, "PASS", None), "of the base alone"
+    found = shipped.run("status")
+    assert found.code == 1 and "its recovery by the log of" in found.stdout and "missing between" in found.stdout
+    path = shipped.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
+    shipped.run("upkeep", "p", "--prune")
+    assert shelf_of(job, log_repo(shipped)) == shelf, "an older snapshot may hold what a newer one lacks"
+    shipped.backed_up()
+    ship_once(shipped)
+    assert "its recovery by the log of" in shipped.run("status").stdout, "nobody has proven it yet"
+    assert recovered(shipped, "latest").json["recovery"]["verdict"] == "PASS"
+    assert "recovery by the log" not in shipped.run("status").stdout
+
+
+def test_log_that_cannot_be_applied_does_not_disprove_its_base(shipped: Site, source: Primary, tmp_path: Path) -> None:
+    """What was found bad after the base had been loaded as it was captured."""
+    note(source, "first")
+    ship_once(shipped)
+    cut_short(shipped, tmp_path)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["snapshot"]["verdict"], done.json["recovery"]["verdict"]) == (1, None, "FAIL"), done
+    assert "do not count" not in shipped.run("status").stdout
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["snapshot"]["verdict"]) == (0, "PASS"), done
+
+
 def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """Somebody who can write to the repository stores the newest batch again, its log cut short."""
     note(source, "first")
@@ -289,32 +332,27 @@ def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary,
     with (copy / batch.last).open("r+b") as segment:
         segment.seek(8192)
         segment.write(b"x" * 4096)
-    labels = tags(
-        job, "r", batch.name, [str(batch.first), batch.last], batch.open, rfc3339(batch.point), batch.position
-    )
-    repo.backup([copy], tags=labels)
+    stored_again(shipped, batch, copy)
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert "not as they were stored" in done.json["reason"]
 
 
 def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
-    """The open segment has no digest of its own: what it holds is compared with what was said of it."""
-    note(source, "first")
+    """The open segment has no digest of its own: what it holds is compared with what was said of it, however far
+    recovery is to go; and what is said of it with what was stored."""
+    first = note(source, "first")
     ship_once(shipped)
-    repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
-    batch = shelf_of(job, repo).batches[-1]
-    copy = tmp_path / "copy"
-    repo.restore(batch.id, batch.root, copy)
-    with (copy / f"{batch.open}.open").open("r+b") as segment:
-        end = number(batch.position) % SEGMENT_BYTES
-        segment.seek(end - end % 8192)
-        segment.write(bytes(SEGMENT_BYTES - end + end % 8192))
-    labels = tags(job, "r", batch.name, [], batch.open, rfc3339(batch.point), batch.position)
-    repo.backup([copy], tags=labels)
+    assert recovered(shipped, first.isoformat()).json["verdict"] == "PASS"
+    batch = cut_short(shipped, tmp_path)
+    for at in (first.isoformat(), "latest"):
+        done = recovered(shipped, at)
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert "the log ends at" in done.json["reason"] and batch.position in done.json["reason"]
+    stored_again(shipped, batch, tmp_path / "copy", position="0/1")
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert "the log ends at" in done.json["reason"]
+    assert "claims another position" in done.json["reason"]
 
 
 def test_a_log_that_cannot_be_reached_proves_nothing(shipped: Site, source: Primary) -> None:
@@ -422,6 +460,28 @@ def test_a_source_that_cannot_ship_its_log_says_so(site: Site, tmp_path: Path, s
         plan(site, source)
         done = site.run("backup", "p")
         assert done.code == 1 and "too little log" in done.json["reason"]
+
+
+def stored_again(site: Site, batch: Batch, copy: Path, **changed: Any) -> None:
+    """The batch as it stands in `copy`, under its own tags but for those that are `changed`."""
+    b, job = replace(batch, **changed), Job(site.loaded(), "crm")
+    whole = [b.first, b.last] if b.first and b.last else []
+    labels = tags(job, "r", b.name, whole, b.open, rfc3339(b.point), b.position, b.server)
+    log_repo(site).backup([copy], tags=labels)
+
+
+def cut_short(site: Site, tmp_path: Path) -> Batch:
+    """Store the newest batch again, without the last of what its open segment held."""
+    repo = log_repo(site)
+    batch = shelf_of(Job(site.loaded(), "crm"), repo).batches[-1]
+    copy = tmp_path / "copy"
+    repo.restore(batch.id, batch.root, copy)
+    with (copy / f"{batch.open}.open").open("r+b") as segment:
+        end = number(batch.position) % SEGMENT_BYTES
+        segment.seek(end - end % 8192)
+        segment.write(bytes(SEGMENT_BYTES - end + end % 8192))
+    stored_again(site, batch, copy)
+    return batch
 
 
 def log_repo(site: Site) -> Restic:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.faults.test_shipping import CLOSE, INTERVAL, log_repo, recovered, ship_once, shipping, standing
+from tests.faults.test_shipping import CLOSE, INTERVAL, log_repo, recovered, ship_once, shipping, standing, stored_again
 from tests.harness import Quiet, Ran, Site, eventually
 from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
 
@@ -18,10 +18,10 @@ from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.server import SOCKET
 from ccdr.interfaces import Place
-from ccdr.model import Manifest, Verdict, rfc3339, utc
+from ccdr.model import Manifest, Verdict, utc
 from ccdr.restore_test import restore_test
 from ccdr.services import Job
-from ccdr.shipping.shelf import shelf_of, tags
+from ccdr.shipping.shelf import shelf_of
 
 CHECKS = """
 restore_test: crm
@@ -115,7 +115,8 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> N
         done = recovered(shipped, at, "--keep")
         assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, sql) == expected, at
-    assert recovered(shipped, "no-such-point").code == 2
+    for nowhere in ("no-such-point", "0-1-999999", "0-1-1"):  # the last one is of before the base
+        assert recovered(shipped, nowhere).code == 2
 
 
 def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
@@ -204,16 +205,21 @@ def test_a_log_that_was_begun_anew_is_not_taken_for_the_old_one(shipped: Site, s
 
 def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
     source.sql("insert into crm.calls (note) values ('first')")
+    time.sleep(1.1)  # the log tells whole seconds
+    moment = f"{source.sql('select utc_timestamp()')}+00:00"
     ship_once(shipped)
+    assert recovered(shipped, moment).json["verdict"] == "PASS"
     repo, job = log_repo(shipped), Job(shipped.loaded(), "crm")
     batch = shelf_of(job, repo).batches[-1]
     copy = tmp_path / "copy"
     repo.restore(batch.id, batch.root, copy)
     log = copy / f"{batch.open}.open"
     log.write_bytes(log.read_bytes()[:-40])  # in the middle of an event
-    repo.backup([copy], tags=tags(job, "r", batch.name, [], batch.open, rfc3339(batch.point), batch.position))
-    done = recovered(shipped, "latest")
-    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "the log ends at" in done.json["reason"], done
+    stored_again(shipped, batch, copy)
+    for at in ("latest", moment):
+        done = recovered(shipped, at)
+        assert (done.code, done.json["verdict"]) == (1, "FAIL") and "the log ends at" in done.json["reason"], done
+        assert batch.position in done.json["reason"]
 
 
 def test_a_copy_that_was_changed_is_a_failure_before_a_server_runs_on_it(

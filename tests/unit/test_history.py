@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ccdr import history
 from ccdr.clock import SystemClock
 from ccdr.history import Histories, histories, read_history
 from ccdr.ledger import BEGINNING, Ledger
+from ccdr.model import Snapshot, rfc3339
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
 
@@ -204,3 +206,88 @@ def test_the_newest_failure_is_no_older_one_when_it_is_read_back(ledger: Ledger,
         assert found.failure == found.last_test and found.older_failure is None
     test(ledger, "i", "a-b2", "INCONCLUSIVE")
     assert histories(ledger, kept)["p", "a"].older_failure == found.failure
+
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def recovery(seq: int, verdict: str, target: str = "latest", until: datetime | None = NOON) -> dict[str, Any]:
+    """A test of base `s` by its log: what the log did wrong says nothing of the base."""
+    own = "PASS" if verdict == "PASS" else None
+    said = {"target": target, "verdict": verdict, "until": until and rfc3339(until)}
+    return {**proof(seq, verdict, "at"), "snapshot": {"id": "s", "verdict": own, "selected": "at"}, "recovery": said}
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("after", "red"),
+    [
+        ([], True),
+        ([proof(5, "PASS")], True),  # of the base alone: no log was applied
+        ([proof(5, "PASS", "oldest"), proof(6, "PASS")], True),
+        ([recovery(5, "INCONCLUSIVE")], True),
+        ([recovery(5, "PASS", "a time", NOON - HOUR)], True),  # which lies before what is bad
+        ([recovery(5, "PASS", "0-1-4711", None)], True),  # nobody knows how far
+        ([recovery(5, "PASS", "a time")], False),
+        ([recovery(5, "PASS", until=NOON + HOUR)], False),
+        ([recovery(5, "PASS", until=NOON - HOUR)], False),  # its end, by a clock that was set back
+        ([recovery(5, "PASS"), recovery(6, "FAIL", "a time", NOON - HOUR)], True),
+    ],
+)
+def test_a_log_that_failed_stays_so_until_a_recovery_as_far_has_passed(after: list[dict[str, Any]], red: bool) -> None:
+    found = read_history([proof(2, "PASS"), recovery(4, "FAIL"), *after])["p", "a"]
+    assert (found.log_failure is not None) is red
+    assert found.failure is None and found.proven == {"s": "PASS"}, "the base is good"
+
+
+def test_a_log_that_failed_is_no_failure_of_its_base_and_a_bad_base_is_none_of_its_log() -> None:
+    found = read_history([recovery(2, "FAIL"), proof(3, "FAIL")])["p", "a"]
+    assert found.proven == {"s": "FAIL"} and found.failure and found.failure["seq"] == 3
+    assert found.log_failure and found.log_failure["seq"] == 2
+    assert found.older_log_failure == found.log_failure and found.older_failure is None
+    assert read_history([proof(3, "FAIL")])["p", "a"].log_failure is None
+
+
+def test_log_that_leads_on_from_a_newer_base_is_not_what_failed() -> None:
+    found = read_history([recovery(2, "FAIL")])["p", "a"]
+
+    def base(at: datetime) -> Snapshot:
+        return Snapshot("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64)
+
+    assert found.log_disproved(base(NOON - HOUR)) and found.log_disproved(base(NOON))
+    assert not found.log_disproved(base(NOON + HOUR))
+    assert not read_history([recovery(2, "PASS")])["p", "a"].log_disproved(base(NOON))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["PASS", "FAIL"]), st.sampled_from([None, 0, 1, 2, 3])), max_size=8))
+def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, int | None]]) -> None:
+    """None: the log's end."""
+    records = [
+        recovery(n, verdict, "latest" if hour is None else "a time", NOON + 9 * HOUR if hour is None else NOON + hour * HOUR)
+        for n, (verdict, hour) in enumerate(tests, 1)
+    ]  # fmt: skip
+    found = read_history(records).get(("p", "a"), history.AssetHistory()).log_failure
+    ranks = [9 if hour is None else hour for _, hour in tests]
+    if found is None:
+        assert not any(
+            verdict == "FAIL" and not any(later >= ranks[n] for later in ranks[n + 1 :])
+            for n, (verdict, _) in enumerate(tests)
+        )
+    else:
+        assert tests[found["seq"] - 1][0] == "FAIL"
+        assert all(later < ranks[found["seq"] - 1] for later in ranks[found["seq"] :])
+
+
+def test_a_summary_that_hides_a_log_that_failed_is_not_believed(ledger: Ledger, tmp_path: Path) -> None:
+    kept = tmp_path / "history.json"
+    ledger.append("restore_test.start", plan="p", asset="a", run="l", body={})
+    body = {k: recovery(1, "FAIL")[k] for k in ("verdict", "snapshot", "recovery")}
+    ledger.append("restore_test.end", plan="p", asset="a", run="l", body=body)
+    histories(ledger, kept)
+    said = json.loads(kept.read_text())
+    assert said["assets"][0][2]["log_failure"]["run"] == "l"
+    said["assets"][0][2]["log_failure"] = None
+    kept.write_text(json.dumps(said))
+    assert histories(ledger, kept, doubted=True)["p", "a"].log_failure is not None

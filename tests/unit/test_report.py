@@ -218,6 +218,42 @@ def test_log_behind_a_gap_counts_from_the_next_base_on(past: Past) -> None:
     assert [run.reason for run in report.runs if run.verb.startswith("log")] == ["log is missing"]
 
 
+def test_log_that_failed_stays_red_and_does_not_count_until_it_has_passed(past: Past) -> None:
+    """Its base is as good as it was; a newer one leads on anew."""
+    past.site.plan(
+        "recordings:\n  engine: postgres\n  method: physical\n  log_shipping: {interval: 60s}\n"
+        "  connection: {host: /nowhere, user: postgres, database: postgres}"
+    )
+    first = past.backup(NOW - 5 * HOUR)
+    shipped_hour(past, NOW - 4 * HOUR)
+    shipped_hour(past, NOW - 3 * HOUR)
+    period = rfc3339(NOW - 4 * HOUR), rfc3339(NOW)
+
+    def by_log(when: datetime, verdict: str) -> None:
+        recovery = {"target": "latest", "verdict": verdict, "until": rfc3339(when), "reached": None}
+        said = {"id": first, "verdict": "PASS" if verdict == "PASS" else None, "selected": "at", "bytes": 5}
+        said["consistent_point"] = rfc3339(NOW - 5 * HOUR)
+        past.wrote(when, "restore_test.end", run=past.run_id(), verdict=verdict, reason="it broke", snapshot=said,
+                   recovery=recovery, rto={"achieved_s": 9.0, "basis": "throwaway"})  # fmt: skip
+
+    past.test(NOW - 2 * HOUR, first)
+    (asset,) = past.report(*period).assets
+    assert asset.completed.worst_s < 3 * 3600 and asset.level is not Level.LOST
+    by_log(NOW - 110 * MINUTE, "FAIL")
+    past.test(NOW - 100 * MINUTE, first)  # which proves the base, and nothing of its log
+    report = past.report(*period)
+    (asset,) = report.assets
+    assert asset.completed.worst_s == 5 * 3600 and report.answer.word == "No", report.answer
+    assert "its recovery by the log on 2026-" in report.answer.sentence.lower() and "it broke" in report.answer.sentence
+    past.backup(NOW - 90 * MINUTE)
+    shipped_hour(past, NOW - HOUR)
+    (asset,) = past.report(*period).assets
+    assert asset.level is Level.LOST and asset.completed.worst_s == pytest.approx(3.5 * 3600, abs=120)
+    by_log(NOW - 5 * MINUTE, "PASS")
+    (asset,) = past.report(*period).assets
+    assert asset.level is not Level.LOST and asset.completed.worst_s < 3 * 3600
+
+
 def test_log_without_a_base_is_worth_nothing(past: Past) -> None:
     shipped_hour(past, NOW - 2 * HOUR)
     past.backup(NOW - 10 * MINUTE)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness import Site
 
+from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
-from ccdr.errors import BackupBad, UsageProblem
-from ccdr.interfaces import Target
-from ccdr.model import Manifest, Snapshot
-from ccdr.shipping.recovery import choose, target_of
-from ccdr.shipping.shelf import Batch, Gap, Shelf, arranged, let_go
+from ccdr.errors import BackupBad, TestBroken, UsageProblem
+from ccdr.interfaces import Place, Target
+from ccdr.model import FileDigest, Manifest, Snapshot
+from ccdr.services import Job
+from ccdr.shipping.filling import Filling, Held
+from ccdr.shipping.recovery import Recovery, choose, index_of, target_of
+from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import State
+from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "slot")
@@ -174,6 +184,101 @@ def test_to_the_end_means_what_was_stored_as_the_end() -> None:
     assert found.target.position == batch(1, 3).position
 
 
+def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reaching() -> None:
+    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    snapshot, manifest = base(0, 1)
+
+    def position(target: Target) -> str | None:
+        return choose([snapshot], [manifest], shelf, WAL, target).target.position
+
+    assert position(Target(time=NOW + timedelta(minutes=12))) == batch(4, 6).position
+    assert position(Target(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
+    assert position(Target(time=NOW + timedelta(minutes=21))) == batch(7, 9).position
+    assert position(Target(name="before-migration")) == position(Target()) == batch(7, 9).position
+
+
+@pytest.mark.parametrize("target", [Target(), Target(time=NOW + timedelta(minutes=1)), Target(name="x")])
+def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: Target) -> None:
+    """There is nothing to compare with what was replayed."""
+    (snapshot, manifest), shelf = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
+    choice = choose([snapshot], [manifest], shelf, WAL, target)
+    recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1))
+    with pytest.raises(TestBroken, match="does not say which position"):
+        recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest)
+
+
+def hashes_of(_place: Path, _names: Sequence[str]) -> dict[str, FileDigest]:
+    return {}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.plan(
+        "crm:\n  engine: postgres\n  method: physical\n  log_shipping: {interval: 60s}\n"
+        "  connection: {host: /nowhere, user: postgres, database: postgres}"
+    )
+    return made
+
+
+@pytest.fixture
+def job(site: Site) -> Job:
+    return Job(site.loaded(), "crm")
+
+
+SAID = replace(batch(1, 2, id_="0123456789"), server="s1")
+
+
+@pytest.fixture
+def place(job: Job, tmp_path: Path) -> Path:
+    """The batch `SAID` as it is stored, with its own index."""
+    made, spool = tmp_path / "batch", tmp_path / "spool"
+    made.mkdir()
+    spool.mkdir()
+    filling = Filling(WAL, spool, made, hashes_of, SystemClock())
+    filling.name = SAID.name
+    held = Held([segment(1), segment(2)], segment(3), torn=False)
+    for name in (*held.whole, f"{held.open}.open"):
+        (made / name).write_bytes(b"log")
+    filling._digests = {name: {"bytes": 3, "sha256": "x"} for name in held.whole}
+    filling.write_index(job, held, SAID.point, SAID.position, SAID.server)
+    return made
+
+
+def test_a_snapshot_whose_tags_are_its_own_is_read(job: Job, place: Path) -> None:
+    assert index_of(job, place, SAID)["segments"] == [segment(1), segment(2)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"point": NOW + timedelta(minutes=9)},
+        {"position": "0/1"},
+        {"position": ""},
+        {"server": "s2"},
+        {"server": None},
+        {"name": segment(7)},
+        {"first": segment(2)},
+        {"last": segment(1)},
+        {"open": None},
+    ],
+)
+def test_tags_that_say_something_else_than_the_index_are_refused(
+    job: Job, place: Path, changed: dict[str, Any]
+) -> None:
+    """Anybody who may write to the repository can tag a snapshot anew; what it holds is still what was stored."""
+    (what,) = changed
+    with pytest.raises(BackupBad, match=f"log snapshot 01234567 claims another {what.replace('name', 'batch')} "):
+        index_of(job, place, replace(SAID, **changed))
+
+
+def test_an_index_that_names_no_server_is_of_before_it_did(job: Job, place: Path) -> None:
+    body = json.loads((place / INDEX).read_text())
+    del body["server"], body["batch"]
+    (place / INDEX).write_text(json.dumps(body))
+    assert index_of(job, place, SAID)["open"] == segment(3)
+
+
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
     shelf = arranged([batch(1, 3, 10)])
     with pytest.raises(UsageProblem, match="stored up to 2026-11-24T12:10:00Z"):
@@ -202,7 +307,81 @@ def test_a_target_is_a_time_a_name_or_the_end() -> None:
     assert target_of("latest", UTC) == Target()
     assert target_of("2026-11-24T14:05:00+02:00", UTC).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 14:05", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=5)
-    assert target_of("before-migration", UTC) == Target(name="before-migration")
+    assert target_of("2026-11-24T14:05:00Z", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=125)
+    for name in ("before-migration", "20261124", "2026-W48", "2026-11-24", "2026-11-24T12", "20261124T120000", "0-1-4711",
+                 "2026-11-24  12:00", "2026-11-24T12:00:00,5", "2026-328", "2026-W48-2T12:00", " 2026-11-24 12:00",
+                 "2026-11-24x12:00", "２０２６-11-24 12:00", "2026-11-24 12:00\n"):  # fmt: skip
+        assert target_of(name, UTC) == Target(name=name)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30 10:00", "2026-11-24 24:01", "2026-13-01 00:00", "0001-01-01 00:00+14:00", ""]
+)
+def test_what_looks_like_a_time_and_is_none_is_a_mistake(text: str) -> None:
+    with pytest.raises(UsageProblem):
+        target_of(text, UTC)
+
+
+def test_what_is_no_time_ends_as_other_mistakes_of_the_command_line_do(site: Site) -> None:
+    path = site.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "timezone: Europe/Bucharest\nassets:", 1))
+    for at, code in (
+        ("2026-10-25 03:30", 2),
+        ("2026-03-29 03:30", 2),
+        ("", 2),
+        ("2026-10-25 03:30+02:00", 0),
+        ("20261124", 0),
+    ):
+        done = site.run("test", "p", "--at", at, "--dry-run")
+        assert done.code == code, (at, done)
+
+
+def test_an_hour_that_a_clock_repeats_or_leaves_out_has_to_be_told_with_its_offset() -> None:
+    zone = ZoneInfo("Europe/Bucharest")
+    with pytest.raises(UsageProblem, match="twice") as twice:
+        target_of("2026-10-25 03:30", zone)
+    assert "2026-10-25 03:30+03:00" in str(twice.value.hint) and "2026-10-25 03:30+02:00" in str(twice.value.hint)
+    with pytest.raises(UsageProblem, match="never") as never:
+        target_of("2026-03-29 03:30", zone)
+    assert "2026-03-29 03:30+02:00" in str(never.value.hint)
+    assert target_of("2026-10-25 03:30+02:00", zone).time == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert target_of("2026-10-25 02:59:59", zone).time == datetime(2026, 10, 24, 23, 59, 59, tzinfo=UTC)
+    assert target_of("2026-03-29 04:00", zone).time == datetime(2026, 3, 29, 1, tzinfo=UTC)
+
+
+ZONES = st.sampled_from(["UTC", "Europe/Bucharest", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
+# Around the changes too, where an hour in four is one of them.
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)) | st.builds(
+    lambda day, minutes: datetime(2026, *day) + timedelta(minutes=minutes),
+    st.sampled_from([(3, 29), (10, 25), (3, 8), (11, 1), (4, 5), (10, 4)]),
+    st.integers(0, 300),
+)
+
+
+@given(MOMENTS, ZONES, st.sampled_from("T "))
+def test_a_local_time_is_taken_only_where_it_is_one_moment(naive: datetime, zone_name: str, between: str) -> None:
+    zone, text = ZoneInfo(zone_name), naive.isoformat(between)
+    hours = (naive.replace(tzinfo=UTC) + timedelta(minutes=n) for n in range(-840, 841, 15))
+    offsets = {moment.astimezone(zone).utcoffset() for moment in hours}
+    meant = {m for o in offsets if o is not None and (m := (naive - o).replace(tzinfo=UTC)).astimezone(zone).replace(tzinfo=None) == naive}  # fmt: skip
+    if len(meant) == 1:
+        assert target_of(text, zone) == Target(time=meant.pop())
+    else:
+        with pytest.raises(UsageProblem):
+            target_of(text, zone)
+
+
+@given(MOMENTS, ZONES, st.integers(-14 * 60, 14 * 60))
+def test_a_time_with_its_offset_is_that_moment_in_every_zone(naive: datetime, zone: str, minutes: int) -> None:
+    moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    assert target_of(moment.isoformat(), ZoneInfo(zone)) == Target(time=moment)
+
+
+@given(st.text(min_size=1))
+def test_whatever_else_is_said_is_a_name(text: str) -> None:
+    if re.match(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d", text, re.ASCII) or not text.strip() or text == "latest":
+        return
+    assert target_of(text, UTC) == Target(name=text)
 
 
 def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:

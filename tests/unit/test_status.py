@@ -16,6 +16,7 @@ from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.services import Services
+from ccdr.shipping.standing import Standing, write_standing
 from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -311,6 +312,56 @@ def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> N
     world.tested("FAIL", number=1)
     assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
     assert not any("alone" in p for p in world.now.problems)
+
+
+LOGGED = """\
+crm:
+  engine: postgres
+  method: physical
+  connection: {host: /nowhere, user: postgres, database: postgres}
+  log_shipping: {interval: 60s}
+"""
+
+
+def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site) -> None:
+    """Without its point, too: what is exposed is counted from the base. A base that is newer leads on anew."""
+    site.plan(LOGGED)
+    services = site.services(FixedClock())
+    loaded = site.loaded()
+
+    def based(number: int, when: datetime) -> None:
+        contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": loaded.plan.assets["crm"].source_name}
+        manifest = Manifest("p", "crm", f"b{number}", "postgres", "physical", "h", when, 0.0, {}, contents)
+        text = manifest_text(manifest)
+        services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when), text)
+
+    def tested(verdict: str, own: str | None, recovery: dict[str, Any] | None) -> AssetStatus:
+        body = {"verdict": verdict, "reason": "log is missing", "findings": [], "recovery": recovery, "rto": None}
+        body["snapshot"] = {"id": IDS[1], "verdict": own, "selected": "at" if recovery else "latest"}
+        services.ledger.append("restore_test.end", plan="p", asset="crm", run="t", body=body)
+        (found,) = status([loaded], services)
+        return found
+
+    def by_log(verdict: str) -> dict[str, Any]:
+        return {"target": "latest", "verdict": verdict, "until": rfc3339(ago(minutes=2))}
+
+    based(1, ago(hours=3))
+    shipped = Standing(since="000000010000000000000001", point=ago(minutes=2), usable=ago(minutes=1), position="0/3")
+    write_standing(services.state.directory("shipping", "p", "crm"), shipped)
+    found = tested("PASS", "PASS", None)
+    assert found.rpo.achieved_s == 120 and not found.wrong
+    assert tested("PASS", "PASS", by_log("PASS")).rpo.achieved_s == 120
+    found = tested("FAIL", None, by_log("FAIL"))
+    assert found.rpo.achieved_s == 3 * 3600 and Trouble.LOG_FAILED in {p.trouble for p in found.wrong}
+    found = tested("PASS", "PASS", None)
+    (problem,) = found.wrong
+    assert problem.trouble is Trouble.LOG_FAILED and "log is missing" in problem.text and not found.proven
+    assert found.rpo.achieved_s == 3 * 3600 and exit_code([found]) == 1
+    based(2, ago(minutes=1, seconds=30))
+    (newer,) = status([loaded], services)
+    assert newer.rpo.achieved_s == 90 and newer.wrong == (problem,), "the log goes on from there"
+    found = tested("PASS", "PASS", by_log("PASS"))
+    assert not found.wrong
 
 
 def test_status_says_what_to_do_once_for_each_step(world: World) -> None:

@@ -82,12 +82,12 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Servic
         raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
     if not jobs:
         raise UsageProblem("no asset of this plan ships its log", hint="`log_shipping:` in the plan asks for it")
+    targets = {(job.plan, job.asset): target_of(at, job.loaded.plan.zone) for job in jobs}
     if dry_run:
         return _dry_run(jobs, f"the newest base before {at}, and the log from there on")
 
     def do(job: Job, watched: Progress) -> RestoreTest:
-        target = target_of(at, job.loaded.plan.zone)
-        return restore_test(job, AT, services, watched, at=target, keep=keep)
+        return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
 

@@ -21,6 +21,7 @@ HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.TEST_FAILED: "restore test FAILED",
+    Trouble.LOG_FAILED: "recovery by the log FAILED",
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
     Trouble.BACKUP_FAILED: "backup FAILED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",

@@ -27,6 +27,7 @@ NOT_WELL = frozenset(
         Trouble.LEDGER_BROKEN,
         Trouble.SUMMARY_WRONG,
         Trouble.TEST_FAILED,
+        Trouble.LOG_FAILED,
         Trouble.NEWER_FAILED,
         Trouble.BACKUP_FAILED,
         Trouble.REPOSITORY_DAMAGED,

@@ -27,12 +27,13 @@ FORMAT = 1
 OWED_FOR = timedelta(days=7)  # what is over by then is not told any more to an address that is down
 RETRY_FIRST, RETRY_LONGEST = timedelta(minutes=5), timedelta(hours=1)
 
+TESTS_FAILED = {Trouble.TEST_FAILED, Trouble.LOG_FAILED, Trouble.NEWER_FAILED}
 # One that is over only because something worse took its place is not "fixed".
 REPLACED_BY = {
     Trouble.NEWER_FAILED: {Trouble.TEST_FAILED},
-    Trouble.TEST_INCONCLUSIVE: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED},
-    Trouble.NEVER_TESTED: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED, Trouble.TEST_INCONCLUSIVE},
-    Trouble.TEST_LATE: {Trouble.TEST_FAILED, Trouble.NEWER_FAILED, Trouble.TEST_INCONCLUSIVE},
+    Trouble.TEST_INCONCLUSIVE: TESTS_FAILED,
+    Trouble.NEVER_TESTED: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
+    Trouble.TEST_LATE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
     Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
     Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},

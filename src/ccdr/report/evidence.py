@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import DUTIES, LOGS, STOPPED, Record
+from ccdr.history import DUTIES, LOGS, STOPPED, Record, blames_the_log, log_failure
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
@@ -73,6 +73,7 @@ class AssetEvidence:
     removed: set[str] = field(default_factory=set)
     logged: list[Point] = field(default_factory=list)  # of shipped log that a base leads on to
     recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
+    log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     torn: bool = False  # log is missing since the newest base
     proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
     upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
@@ -112,13 +113,14 @@ class AssetEvidence:
             reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
                 self.recovered.append(Point(reached, run.ended or run.started))
+            self.log_failure = log_failure(self.log_failure, record)
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
                 if run.outcome == "PASS" and run.selected == "latest":
                     self.last_latest_pass = run
                 newer = self.failure is not None and (self.failure.consistent or "") > (run.consistent or "")
-                if run.outcome == "FAIL" and not newer:
+                if run.outcome == "FAIL" and not blames_the_log(record) and not newer:
                     self.failure = run
                 elif run.outcome == "PASS" and (run.selected == "latest" or not newer):
                     self.failure = None

@@ -11,8 +11,9 @@ from enum import IntEnum
 from statistics import median
 
 from ccdr import measure
+from ccdr.history import reached_for
 from ccdr.measure import Point
-from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source
+from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, utc
 from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import Plan
 from ccdr.report.evidence import (
@@ -221,7 +222,7 @@ def judge_asset(
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
     good = {key: p for key, p in points.items() if not ev.disproved(key)}
-    completed = [*good.values(), *ev.logged]
+    completed = [*good.values(), *_log_that_counts(ev, good.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"] + ev.recovered
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
@@ -266,6 +267,16 @@ def judge_asset(
         removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),
     )
+
+
+def _log_that_counts(ev: AssetEvidence, good: Iterable[Point]) -> list[Point]:
+    """Without what a recovery that failed, and none took back, was to go through: from the base before its target on,
+    until a newer base leads on anew."""
+    if ev.log_failure is None:
+        return ev.logged
+    until, bases = reached_for(ev.log_failure), sorted(point.consistent for point in good)
+    before, after = [b for b in bases if b <= until], [b for b in bases if b > until]
+    return [p for p in ev.logged if (before and p.consistent <= before[-1]) or (after and p.consistent >= after[0])]
 
 
 def judge_plan(
@@ -333,6 +344,9 @@ def _standing(
     elif last is not None and last.outcome == "PASS" and ev.failure is not None:
         why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
         yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}"
+    if ev.log_failure is not None and job.engine.shipping and (last is None or last.body is not ev.log_failure):
+        said = f"its recovery by the log on {day(utc(ev.log_failure['time']))} failed"
+        yield Level.LOST, f"{said}, and none that goes as far has passed: {ev.log_failure.get('reason')}"
     if not any(p.usable <= period.end for p in completed):
         yield Level.LOST, "it has no backup that counts" if ev.points else "it has never been backed up"
     elif last is None:

@@ -203,6 +203,9 @@ class Restoring:
                 "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
             )
         usable = chain.usable(found.good, found.there, history.disproved)
+        if history.log_failure is not None:
+            said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
+            self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")
         try:
             return Recovery.prepared(self.job, self._services, usable, self.request.at)
         except BackupBad as error:

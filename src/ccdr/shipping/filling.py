@@ -97,7 +97,7 @@ class Filling:
     def bytes(self) -> int:
         return sum(path.stat().st_size for path in self.directory.iterdir())
 
-    def write_index(self, job: Job, held: Held, point: datetime, position: str) -> None:
+    def write_index(self, job: Job, held: Held, point: datetime, position: str, server: str | None) -> None:
         body = {
             "format": 1,
             "plan": job.plan,
@@ -106,6 +106,8 @@ class Filling:
             "source": job.engine.source_name,
             "point": rfc3339(point),
             "position": position,
+            "server": server,
+            "batch": self.name,
             "segments": held.whole,
             "open": held.open,
             "files": {name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},

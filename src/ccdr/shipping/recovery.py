@@ -3,41 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import BackupBad, UsageProblem
+from ccdr.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
+from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
 from ccdr.measure import Point
-from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
 from ccdr.services import Job, Services
 from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
 from ccdr.shipping.standing import read_standing
 from ccdr.storage.restic import Restic
 
+# A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 AT_ONCE = 2  # batches that are fetched side by side
-LATEST = "latest"
 
 
 def target_of(text: str, zone: Any) -> Target:
     """What `--at` says: `latest`, a time (in the plan's zone where it names none), or the name of a point."""
     if text == LATEST:
         return Target()
+    if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
+        raise UsageProblem("--at is empty", hint='write a time like "2026-11-24 14:05:00", `latest`, or a name')
+    if _TIME.fullmatch(text) is None:
+        return Target(name=text)
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
-        return Target(name=text)
-    return Target(time=when if when.tzinfo else when.replace(tzinfo=zone))
+        return Target(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
+    except (ValueError, OverflowError):
+        raise UsageProblem(f"there is no such time as {text}", hint="is a part of it out of its range?") from None
 
 
-def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Point]:
-    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from."""
+def _local(text: str, when: datetime, zone: Any) -> datetime:
+    """The one moment at which clocks there show it; UsageProblem where there are two, or none."""
+    earlier, later = (when.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if earlier.utcoffset() == later.utcoffset():
+        return earlier.astimezone(UTC)
+    one, other = (f"`{text}{str(moment)[len(str(when)) :]}`" for moment in (earlier, later))
+    if earlier.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == when:
+        raise UsageProblem(f"{text} comes twice in {zone}: clocks are set back", hint=f"write {one}, or {other}")
+    raise UsageProblem(
+        f"{text} never comes in {zone}: clocks are set forward", hint=f"write {one}, if it is by a clock that was not"
+    )
+
+
+def told(target: Target) -> str:
+    """As a record names it."""
+    return rfc3339(target.time) if target.time else target.name or LATEST
+
+
+def logged(
+    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool] = lambda _: False
+) -> list[Point]:
+    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
+    and the log from there on is not `disproved`."""
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
     if log is None or standing is None or standing.newest is None or standing.since is None:
@@ -46,6 +74,8 @@ def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Poi
         with suppress(BackupBad):
             manifest = services.catalogue.manifest(snapshot)
             if log.goes_on_from(manifest):
+                if disproved(snapshot):
+                    return []
                 return [standing.newest] if log.covers(standing.since, log.needed_from(manifest)) else []
     return []
 
@@ -60,25 +90,30 @@ class Recovery:
 
     @classmethod
     def prepared(cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target) -> Recovery:
-        """Raises as `choose`; UsageProblem where the asset ships no log."""
+        """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log."""
         _, log = log_of(job)
         repo = log_repository(job, services)
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
-        choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
+        with blaming_the_log():
+            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed)
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
-        with services.state.reading(self._repo.location):
+        with services.state.reading(self._repo.location), blaming_the_log():
             repo = self._repo.with_cache(cache)
             return fetch_log(self._job, repo, self.choice, self._needed, self._log, fetched / LOG, services.digest)
 
     def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
         """Load the base and apply the log; the result says which point was reached."""
         target, point = self.choice.target, self.choice.batches[-1].point
+        if not target.position:
+            raise TestBroken(
+                "the log's newest snapshot does not say which position it reaches", hint="`ccdr ship` stores it again"
+            )
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
-        if target.position is not None:  # all that was there at that point was in it, and is restored
+        if target.to_the_end:  # all that was there at that point was in it, and is restored
             reached = replace(reached, at=max(point, reached.at or point))
         self._reached = reached
         return CheckResult(
@@ -109,7 +144,7 @@ class Recovery:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
         return {
-            "target": rfc3339(target.time) if target.time else target.name or LATEST,
+            "target": told(target),
             "log": {
                 "snapshots": len(batches),
                 "first": self._needed,
@@ -183,9 +218,7 @@ def choose(
         raise BackupBad(
             f"log is missing between {gaps[0].after} and {gaps[0].before}", hint="back up again, and find out why"
         )
-    if target.time is None and target.name is None:
-        target = Target(position=batches[-1].position)
-    return Choice(base, batches, target)
+    return Choice(base, batches, replace(target, position=batches[-1].position))
 
 
 def fetch_log(
@@ -203,7 +236,7 @@ def fetch_log(
     chain: list[str] = []
     compared = 0
     for number, place in enumerate(places):
-        index = _index(job, place, choice.batches[number])
+        index = index_of(job, place, choice.batches[number])
         files: dict[str, Any] = index["files"]
         found = digest(place, sorted(files))
         wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
@@ -238,12 +271,28 @@ def _fetched(repo: Restic, batch: Batch, into: Path) -> Path:
     return into
 
 
-def _index(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
+    """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
+    and which anybody who writes to the repository can change."""
     try:
         body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
         whose = (body["plan"], body["asset"], body["source"])
         if whose != (job.plan, job.asset, job.engine.source_name):
             raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
+        whole = body["segments"]
+        ends = (whole[0], whole[-1]) if whole else (None, None)
+        said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
+        said |= {"first": ends[0], "last": ends[1]}
+        claimed = {name: getattr(batch, name) for name in said}
+        for name, tag in (("batch", batch.name), ("server", batch.server)):
+            if name in body:  # an index did not always say so
+                said[name], claimed[name] = body[name], tag
+        if wrong := [name for name in said if said[name] != claimed[name]]:
+            raise BackupBad(
+                f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
+                f"instead of {said[wrong[0]]}",
+                hint="its tags were changed since: find out who writes to the repository",
+            )
         missing = [n for n in body["segments"] if n not in body["files"] or not (place / n).is_file()]
         if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
             missing.append(body["open"])

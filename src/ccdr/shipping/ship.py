@@ -124,7 +124,10 @@ class _Shipping:
         chain = shelf.contiguous(self._log)
         self._server = newest.server
         since = chain[0].begins
-        self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
+        position = newest.position or self._standing.position
+        self._standing = replace(
+            self._standing, since=since, point=newest.point, position=position, usable=newest.usable_at
+        )
         self._batch.goes_on(newest, chain)
 
     def _ensure_repository(self) -> None:
@@ -264,7 +267,7 @@ class _Shipping:
             self._store(mark)
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
-        self._batch.write_index(self._job, held, point, position)
+        self._batch.write_index(self._job, held, point, position, self._server)
         told = (rfc3339(point), position, self._server)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():

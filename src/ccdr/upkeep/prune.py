@@ -111,10 +111,12 @@ class _Pruning:
         result.left_behind += self._tidy_indexes()
 
     def _prune_logs(self) -> int:
-        """Log that no kept base leads on to; how many of its snapshots."""
+        """Log that no kept base leads on to; how many of its snapshots. Of a log that failed its test nothing goes:
+        what a newer snapshot of a batch lacks, an older one may hold."""
         count = 0
         for asset, engine in self._loaded.plan.assets.items():
-            if engine.shipping is not None:
+            history = self._histories.get((self._plan, asset), AssetHistory())
+            if engine.shipping is not None and history.log_failure is None:
                 self._progress.step(f"removing old log of {asset}")
                 kept = [d.snapshot for d in self._result.decisions[asset] if d.keep]
                 count += len(prune_log(Job(self._loaded, asset), self._services, kept))
@@ -248,6 +250,8 @@ class _Pruning:
             yield f"its last restore test is {last['verdict']}: {last.get('reason')}"
         if (failure := history.older_failure) is not None:
             yield f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed"
+        if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
+            yield f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed"
         yield from (last or {}).get("findings") or ()
         if damage := history.damage_since(upkeep):
             yield damage

@@ -28,6 +28,7 @@ mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[
 _END = """mariadb-binlog --no-defaults --base64-output=decode-rows "$1" 2> /dev/null |
   grep -aoE '^#[0-9]{6} +[0-9:]+ server id [0-9]+ +end_log_pos [0-9]+' | tail -n 1
 """
+_NOT_REACHED = "Did not reach stop position"  # only a warning, for mariadb-binlog
 _LAST = re.compile(r"#(?P<day>\d{6}) +(?P<time>[\d:]+) server id \d+ +end_log_pos (?P<end>\d+)")
 HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
   WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
@@ -42,6 +43,8 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     names = names[names.index(first) :]
     end, when = _end_of(box, log, names[-1])
     stop = _stop(target, manifest.clock_skew_s or 0.0, end)
+    if target.name is not None:
+        _refuse_before(target.name, manifest)
     if target.position is not None:
         file, _, offset = target.position.rpartition(":")
         if file not in names or (file == names[-1] and end < int(offset)):
@@ -51,13 +54,16 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
             )
     argv = ["bash", "-c", _APPLY, "apply", str(start), stop, "\n".join(login.client())]
     try:
-        box.run([*argv, *(box.path(log / name) for name in names)], env={"TZ": "UTC"}, what="applying the log")
+        files = [box.path(log / name) for name in names]
+        said = box.run([*argv, *files], env={"TZ": "UTC"}, what="applying the log").stderr
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
         raise BackupBad(
             f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
         ) from None
+    if target.name is not None and _NOT_REACHED in said:
+        raise UsageProblem(f"the log does not reach GTID {target.name}", hint="name one that is in it, or `latest`")
     skew = manifest.clock_skew_s or 0.0
     if target.time is not None:
         at: datetime | None = datetime.fromtimestamp(int(target.time.timestamp() + skew) - skew, UTC)
@@ -95,6 +101,24 @@ def _stop(target: Target, skew: float, end: int | None) -> str:
             )
         return f"--stop-position={target.name}"
     return "" if end is None else f"--stop-position={end}"
+
+
+def _numbers(gtids: str) -> dict[str, int]:
+    """The last number of each domain."""
+    found = (one.strip().split("-") for one in gtids.split(",") if one.strip())
+    return {domain: int(number) for domain, _, number in found}
+
+
+def _refuse_before(gtid: str, manifest: Manifest) -> None:
+    """What the base holds already, no log takes back: nothing would be applied, and nothing be said of it."""
+    binlog = manifest.contents["binlog"]
+    held = str(binlog.get("gtid") or "") if isinstance(binlog, dict) else ""
+    base, wanted = _numbers(held), _numbers(gtid)
+    if any(number < base.get(domain, 0) for domain, number in wanted.items()):
+        raise UsageProblem(
+            f"GTID {gtid} lies before the newest base, which is of {held}",
+            hint="name a time: then the newest base before that is taken",
+        )
 
 
 def _end_of(box: Place, log: Path, name: str) -> tuple[int, float | None]:

@@ -109,7 +109,7 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
         # Nothing was committed after that time: then all of the log lies before it.
         if target.time is None or not server.to(settings(log, Target(), skew, last)):
             raise BackupBad(
-                f"recovery ended before the log's last record at {last}",
+                f"recovery ended before the log's last record at {last}: {target.position} was not reached",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",
             )
     return _reached(server.box, server.env, target, skew)

@@ -18,7 +18,7 @@ from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
-from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
 from ccdr.model import CheckResult, Look, Manifest
 
@@ -165,7 +165,8 @@ class Physical:
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
         self.load(box, restored, manifest)
-        return recovery.recover(box, server.LOGIN, log, manifest, target)
+        with blaming_the_log():
+            return recovery.recover(box, server.LOGIN, log, manifest, target)
 
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN

@@ -18,7 +18,7 @@ from ccdr.engines.postgres.physical import checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.wal import segments_in
-from ccdr.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.interfaces import WHOLE, Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
 
@@ -112,11 +112,12 @@ class Physical:
         env = self.restored_env(manifest)
         restarted = recovery.Server(box, begin, judged, cluster.PGDATA, lambda: server.last_words(box), env)
         segments = [segment.name for segment in segments_in(log) if not segment.beside]
-        reached = recovery.recover(restarted, box.path(log), segments, target, manifest.clock_skew_s or 0.0)
-        try:
-            cluster.answers(box, env)
-        except CommandFailed as error:
-            raise cluster.judged(error, manifest) from None
+        with blaming_the_log():  # of the base, every file is as it was captured by now
+            reached = recovery.recover(restarted, box.path(log), segments, target, manifest.clock_skew_s or 0.0)
+            try:
+                cluster.answers(box, env)
+            except CommandFailed as error:
+                raise cluster.judged(error, manifest) from None
         return reached
 
     @staticmethod
