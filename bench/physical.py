@@ -306,16 +306,18 @@ def measure(args: argparse.Namespace, work: Path) -> int:
         if days:
             bench.week(days)
     data = {"bytes": size, "calls": calls, "churn": args.churn, "plan_extra": args.plan_extra}
-    title = f"{size / 1e9:.2f} GB, {found.made} rounds, churn {args.churn}" + (f", {extra.strip()}" if extra else "")
+    made = min(found.made, rounds)  # a week alone has none
+    title = f"{size / 1e9:.2f} GB, {made} rounds, churn {args.churn}" + (f", {extra.strip()}" if extra else "")
     return finish(args, found, about, data, title)
 
 
 def main() -> int:
-    parser = options(str(__doc__), "physical", room="about 12 times --gb")
+    parser = options(str(__doc__), "physical", room="about 12 times --gb", least=0)
     parser.add_argument("--gb", type=float, default=2.0, help="size of the database, GB (2)")
     churns = ("recent", "append", "scattered")
     parser.add_argument("--churn", choices=churns, default="recent", help="what a day's 1 %% is (recent)")
-    parser.add_argument("--days", type=int, default=7, help="of daily backups, after the rounds; 0: none (7)")
+    days = "of daily backups after the rounds, which may be 0 then; 0: none (7)"
+    parser.add_argument("--days", type=int, default=7, help=days)
     more = "one more line of YAML of ccdr's asset, such as an option of incremental backups; again for more"
     parser.add_argument("--plan-extra", action="append", default=[], metavar="LINE", help=more)
     parser.add_argument("--tune", action="store_true", help="instead: restic's settings, by hand, over a base backup")

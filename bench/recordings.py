@@ -25,7 +25,7 @@ from tune import tuned
 
 IMAGE = "ccdr-sandbox/files:1"
 A_DAY = 500  # recordings in one directory
-POOL = 2**24  # bytes that they are cut from
+POOL = 2**22  # bytes that they are cut from; no file is ever parted, so none shares a piece with another
 SIZES = (4_000, 16_000)  # bytes: half a second to two of telephone sound
 HAND = {"by hand": BY_HAND}
 MEASURES = {

@@ -141,12 +141,12 @@ def say(text: str) -> None:
     print(f"{datetime.now():%H:%M:%S}  {text}", flush=True)
 
 
-def options(doc: str, name: str, *, room: str, rounds: int = 3) -> argparse.ArgumentParser:
+def options(doc: str, name: str, *, room: str, rounds: int = 3, least: int = 1) -> argparse.ArgumentParser:
     """What each of these benches can be told. `room`: how much it needs below --work."""
     parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=doc.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small, one round: does the bench work?")
-    how_often = f"1 to 9 ({rounds})"
-    parser.add_argument("--rounds", type=int, default=rounds, choices=range(1, 10), metavar="N", help=how_often)
+    how_often = f"{least} to 9 ({rounds})"
+    parser.add_argument("--rounds", type=int, default=rounds, choices=range(least, 10), metavar="N", help=how_often)
     parser.add_argument("--minutes", type=float, help="begin no round that would not end within so many")
     out = HERE / f"results/{name}.json"
     parser.add_argument("--json", "--out", dest="out", type=Path, default=out, help=f"every sample ({out.name})")
