@@ -14,17 +14,30 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(frozen=True)
 class Timed:
-    """One command: wall seconds, its own peak memory (not its children's), what it said."""
+    """One command: wall seconds, its own peak memory (not its children's), what it said; `lines` are those of its
+    standard error, each with the seconds after which it came."""
 
     seconds: float
     peak_bytes: int
     code: int
     stdout: str
-    stderr: str
+    lines: Sequence[tuple[float, str]]
+
+    @property
+    def stderr(self) -> str:
+        return "".join(line for _, line in self.lines)
+
+    def after(self, text: str) -> float:
+        """Seconds until it first said so on standard error."""
+        for seconds, line in self.lines:
+            if text in line:
+                return seconds
+        raise SystemExit(f"it never said {text!r}:\n{self.stderr}")
 
 
 def start() -> float:
@@ -54,14 +67,19 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, ok: Sequen
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
     watcher.start()
+    lines: list[tuple[float, str]] = []
+    listener = threading.Thread(target=_listen, args=(process.stderr, began, lines), daemon=True)
+    listener.start()
+    process.stderr = None  # it has its reader
     try:
-        out, err = process.communicate()
+        out, _ = process.communicate()
     except BaseException:
         _end(process)
         raise
     seconds = time.monotonic() - began
     watcher.join()
-    done = Timed(seconds, peak[0], process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    listener.join()
+    done = Timed(seconds, peak[0], process.returncode, out.decode("utf-8", "replace"), lines)
     if done.code not in ok:
         raise SystemExit(f"{' '.join(argv)} ended with {done.code}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done
@@ -96,6 +114,12 @@ def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
         if found:
             peak[0] = max(peak[0], int(found[1]) * 1024)
         time.sleep(0.05)
+
+
+def _listen(stream: IO[bytes], began: float, lines: list[tuple[float, str]]) -> None:
+    with stream:
+        for line in stream:
+            lines.append((time.monotonic() - began, line.decode("utf-8", "replace")))
 
 
 def said(*argv: str) -> str:

@@ -20,7 +20,7 @@ from typing import ClassVar
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from machine import facts, run, start, version
-from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
+from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, numbers, options, rounds_of, say
 from sides import Ours, Restic, discard
 from source import HERE
 from tests.mariadb_source import DATA as SERVERS
@@ -278,9 +278,9 @@ def prepared(work: Path) -> Iterator[tuple[MariaSource, str]]:
 
 
 def measure(args: argparse.Namespace, work: Path) -> int:
-    gb, rounds = (0.1, 1) if args.quick else (args.gb, args.rounds)
+    gb, rounds = (0.03, 1) if args.quick else (args.gb, args.rounds)
     build("peers_mariadb.conf")
-    image, found = image_of(MAJOR), Rounds(MEASURES)
+    image, found = image_of(MAJOR), rounds_of(args, MEASURES)
     about = {
         **facts(image, mariadb_version="mariadbd --version | awk '{print \"MariaDB\", $3}'"),
         "borgmatic_version": f"borgmatic {version(TOOLS, 'borgmatic --version')}",
@@ -292,10 +292,9 @@ def measure(args: argparse.Namespace, work: Path) -> int:
         say(f"filling a database of about {gb:g} GB")
         size = bench.fill()
         say(f"it has {size / 1e9:.2f} GB")
-        for number in range(1, rounds + 1):
-            say(f"round {number} of {rounds}")
+        for number in numbers(rounds, args.minutes):
             bench.round(number)
-    return finish(args, found, about, {"bytes": size, "calls": calls}, f"{size / 1e9:.2f} GB, {rounds} rounds")
+    return finish(args, found, about, {"bytes": size, "calls": calls}, f"{size / 1e9:.2f} GB, {found.made} rounds")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """ccdr beside borgmatic and pgBackRest, on the same database and machine, in turn. See docs/benchmarks.md.
 
-.venv/bin/python bench/peers.py [--quick] [--gb 2] [--rounds 3] [--out FILE]
+.venv/bin/python bench/peers.py [--quick] [--gb 2] [--rounds 3] [--minutes N] [--json FILE]
 
 Root, since it makes an image of Debian's packages of the three (bench/peers.conf).
 """
@@ -15,19 +15,20 @@ from datetime import timedelta
 from pathlib import Path
 
 from machine import facts, version
-from rounds import NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
+from rounds import NAME, OURS, Measure, Rounds, build, carry_out, finish, numbers, options, rounds_of, say
 from sides import discard, of_postgres
 from source import CALLS_PER_GB, Source, pick_image, source
-from tools import TOOLS, Borgmatic, Ccdr, PgBackRest, Side, archive
+from tools import TOOLS, Borgmatic, Ccdr, PgBackRest, Side, archive, archived
 
+LOG = "; of pgBackRest with the log between"
 MEASURES = {
     "backup": Measure("first backup"),
     "backup_more": Measure("backup after 1 % more rows"),
     "backup_changed": Measure("backup after 1 % of the rows changed, all over"),
     "restore": Measure("restore, until the server answers"),
     "stored": Measure("first backup, stored", "MB"),
-    "stored_more": Measure("1 % more rows, stored", "MB"),
-    "stored_changed": Measure("1 % changed rows, stored", "MB"),
+    "stored_more": Measure(f"1 % more rows, stored{LOG}", "MB"),
+    "stored_changed": Measure(f"1 % changed rows, stored{LOG}", "MB"),
 }
 
 
@@ -52,9 +53,11 @@ class Bench:
         more = self.calls // 100
         self.source.append("crm", self.calls, more, more=self.rows - self.calls)
         self.rows += more
+        archived(self.source)
         self.backup("backup_more", number, sides)
         before = self.stored("stored_more", sides, before)
         self.source.change("crm", 100)
+        archived(self.source)
         self.backup("backup_changed", number, sides)
         self.stored("stored_changed", sides, before)
         self.rounds.turn("restore", number, {name: side.restore for name, side in sides.items()})
@@ -118,16 +121,15 @@ def filled(server: Source, gb: float) -> tuple[int, int]:
 def measure(args: argparse.Namespace, work: Path) -> int:
     gb, rounds = (0.1, 1) if args.quick else (args.gb, args.rounds)
     build("peers.conf")
-    image, found = pick_image(), Rounds(MEASURES)
+    image, found = pick_image(), rounds_of(args, MEASURES)
     about = {**facts(image, postgres="postgres --version"), **versions()}
     with archiving(work, rounds) as (server, peers):
         calls, size = filled(server, gb)
         bench = Bench(server, image, work, peers, calls, calls, found)
         bench.look()
-        for number in range(1, rounds + 1):
-            say(f"round {number} of {rounds}")
+        for number in numbers(rounds, args.minutes):
             bench.round(number)
-    return finish(args, found, about, {"bytes": size, "calls": calls}, f"{size / 1e9:.2f} GB, {rounds} rounds")
+    return finish(args, found, about, {"bytes": size, "calls": calls}, f"{size / 1e9:.2f} GB, {found.made} rounds")
 
 
 def main() -> int:

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from machine import facts, run, start, version
 from peers import archiving, filled, versions
-from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
+from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, numbers, options, rounds_of, say
 from sides import Restic, discard, of_postgres
 from source import Source, pick_image, tree_bytes
-from tools import COUNT, DATA, THROWAWAY, TOOLS, Ccdr, Peer, PgBackRest, archive, container, psql, wait
+from tools import COUNT, DATA, THROWAWAY, TOOLS, Ccdr, Peer, PgBackRest, archive, archived, container, psql, wait
 from tune import tuned
 
-DAYS, DAYS_QUICK = 7, 2
 HAND = {"by hand": BY_HAND}
 
 
@@ -32,7 +31,7 @@ def measures(days: int) -> dict[str, Measure]:
         "backup_more": Measure("backup after 1 % more rows", limits=HAND),
         "restore": Measure("restore, until the server answers", limits={**HAND, "pgBackRest": 1.0}),
         "stored": Measure("first backup, stored", "MB"),
-        "stored_more": Measure("1 % more rows, stored", "MB"),
+        "stored_more": Measure("1 % more rows, stored; of pgBackRest and Barman with the log between", "MB"),
         "week": Measure(f"{days} daily backups, 1 % churn each, stored", "MB", {"pgBackRest": 0.7}),
         "week_log": Measure("the same, and the log between them where the tool keeps it", "MB"),
         "week_day": Measure("one of those backups, on average"),
@@ -138,9 +137,12 @@ class Barman(Peer):
             f" barman -c {self.at}/conf recover bench latest {DATA}; mkdir -p -m 700 {DATA}/pg_tblspc"
         )
 
-    def stored(self) -> int:
-        """As soon as the log that has arrived is taken in, and compressed."""
+    def take_in(self) -> None:
+        """The log that has arrived, and compress it; as its cron does every minute."""
         self.barman("archive-wal", "bench")
+
+    def stored(self) -> int:
+        self.take_in()
         return super().stored()
 
     def needed(self) -> int:
@@ -226,6 +228,7 @@ class Bench:
         first = sides.stored()
         self.rounds.stored("stored", first)
         self.append(self.calls // 100)
+        self.settle(sides)
         self.rounds.turn("backup_more", number, backups)
         self.rounds.stored("stored_more", sides.stored(), first)
         self.rounds.turn("restore", number, {name: side.restore for name, side in sides.all.items()})
@@ -235,6 +238,12 @@ class Bench:
         self.source.append("crm", self.calls, rows, more=self.more)
         self.more += rows
 
+    def settle(self, sides: Sides) -> None:
+        """What tools do with the log whether a backup is made or not is not part of a backup's time."""
+        archived(self.source)
+        sides.barman.take_in()
+        sides.barman_zstd.take_in()
+
     def week(self, days: int) -> None:
         """A backup a day; before each 1 % of the rows are new or changed."""
         sides = self.begin("week")
@@ -242,6 +251,7 @@ class Bench:
         for day in range(1, days + 1):
             say(f"day {day} of {days}")
             self.live()
+            self.settle(sides)
             for name, side in sides.all.items() if day % 2 else reversed(sides.all.items()):
                 spent[name].append(side.backup())
         for name, seconds in spent.items():
@@ -276,9 +286,9 @@ def tune(source: Source, image: str, work: Path, rounds: int) -> str:
 
 
 def measure(args: argparse.Namespace, work: Path) -> int:
-    gb, rounds, days = (0.05, 1, DAYS_QUICK) if args.quick else (args.gb, args.rounds, DAYS)
+    gb, rounds, days = (0.05, 1, min(args.days, 2)) if args.quick else (args.gb, args.rounds, args.days)
     build("peers.conf")
-    image, found = pick_image(), Rounds(measures(days))
+    image, found = pick_image(), rounds_of(args, measures(days))
     about: Mapping[str, object] = {
         **facts(image, postgres="postgres --version"),
         **versions(),
@@ -291,20 +301,23 @@ def measure(args: argparse.Namespace, work: Path) -> int:
             return 0
         extra = "".join(f"{line}\n" for line in args.plan_extra)
         bench = Bench(server, image, work, peers, calls, size, extra, args.churn, found)
-        for number in range(1, rounds + 1):
-            say(f"round {number} of {rounds}")
+        for number in numbers(rounds, args.minutes, after=0.25 * days):
             bench.round(number)
-        bench.week(days)
+        if days:
+            bench.week(days)
     data = {"bytes": size, "calls": calls, "churn": args.churn, "plan_extra": args.plan_extra}
-    title = f"{size / 1e9:.2f} GB, {rounds} rounds, churn {args.churn}" + (f", {extra.strip()}" if extra else "")
+    made = min(found.made, rounds)  # a week alone has none
+    title = f"{size / 1e9:.2f} GB, {made} rounds, churn {args.churn}" + (f", {extra.strip()}" if extra else "")
     return finish(args, found, about, data, title)
 
 
 def main() -> int:
-    parser = options(str(__doc__), "physical", room="about 12 times --gb")
+    parser = options(str(__doc__), "physical", room="about 12 times --gb", least=0)
     parser.add_argument("--gb", type=float, default=2.0, help="size of the database, GB (2)")
     churns = ("recent", "append", "scattered")
     parser.add_argument("--churn", choices=churns, default="recent", help="what a day's 1 %% is (recent)")
+    days = "of daily backups after the rounds, which may be 0 then; 0: none (7)"
+    parser.add_argument("--days", type=int, default=7, help=days)
     more = "one more line of YAML of ccdr's asset, such as an option of incremental backups; again for more"
     parser.add_argument("--plan-extra", action="append", default=[], metavar="LINE", help=more)
     parser.add_argument("--tune", action="store_true", help="instead: restic's settings, by hand, over a base backup")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine import facts, timed, version
-from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, options, say
+from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, numbers, options, rounds_of, say
 from sides import SECRET, Ours, Restic, discard
 from source import tree_bytes
 from tools import TOOLS, Ccdr, Side, Tool, container
@@ -25,7 +25,7 @@ from tune import tuned
 
 IMAGE = "ccdr-sandbox/files:1"
 A_DAY = 500  # recordings in one directory
-POOL = 2**24  # bytes that they are cut from
+POOL = 2**22  # bytes that they are cut from; no file is ever parted, so none shares a piece with another
 SIZES = (4_000, 16_000)  # bytes: half a second to two of telephone sound
 HAND = {"by hand": BY_HAND}
 MEASURES = {
@@ -93,7 +93,7 @@ class ByHand(Restic):
 
     def restore(self) -> float:
         target = self.root / "restored"
-        done = timed(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=self.opening)
+        done = timed(["restic", "restore", "--quiet", "latest", "--target", str(target)], env=self.anew)
         emptied(target, self.files())
         return done.seconds
 
@@ -171,15 +171,14 @@ def measure(args: argparse.Namespace, work: Path) -> int:
         print(tuned(tree.root, work, rounds))
         return 0
     build("peers.conf")
-    found, about = Rounds(MEASURES), {**facts(IMAGE), "borg_version": version(TOOLS, "borg --version")}
+    found, about = rounds_of(args, MEASURES), {**facts(IMAGE), "borg_version": version(TOOLS, "borg --version")}
     (work / "peers").mkdir()
     mounts = [tree.root, work / "peers"]
     with container(f"{NAME}-tools", TOOLS, "exec sleep infinity", mounts=mounts) as toolbox:
         bench = Bench(tree, toolbox, work, found)
-        for number in range(1, rounds + 1):
-            say(f"round {number} of {rounds}")
+        for number in numbers(rounds, args.minutes):
             bench.round(number)
-    title = f"{files} files of {size / 1e9:.2f} GB, {rounds} rounds"
+    title = f"{files} files of {size / 1e9:.2f} GB, {found.made} rounds"
     return finish(args, found, about, {"bytes": size, "files": files}, title)
 
 

@@ -136,6 +136,11 @@ class Restic:
             "RESTIC_CACHE_DIR": str(self.root / "cache"),
         }
 
+    @property
+    def anew(self) -> dict[str, str]:
+        """The same on a machine that has no cache: ccdr's restores fetch without one too, as after a disaster."""
+        return {**self.opening, "RESTIC_CACHE_DIR": str(self.root / "no-cache")}
+
     def keep(self, capture: Path, before: Sequence[Sequence[str]] = ()) -> float:
         """Seconds that a script takes whose first commands make the capture; it is stored, and then removed."""
         after = [["restic", "backup", "--quiet", str(capture)], ["rm", "-rf", str(capture)]]
@@ -144,7 +149,7 @@ class Restic:
     def fetch(self, capture: Path, target: Path) -> None:
         """The newest snapshot, as part of what is timed; a server of another user may then run on it."""
         argv = ["restic", "restore", "--quiet", f"latest:{capture}", "--target", str(target)]
-        run(script(argv, ["chmod", "777", str(target)]), env=self.opening)
+        run(script(argv, ["chmod", "777", str(target)]), env=self.anew)
 
     def stored(self) -> int:
         """Bytes in its repository."""

@@ -127,8 +127,9 @@ def dialling(source: MariaSource, work: Path, rate: int) -> AbstractContextManag
 def _dialling(source: MariaSource, work: Path, rate: int) -> Iterator[None]:
     source.sql("create table if not exists crm.acknowledged (n int primary key)")
     say = 'n=$((n + 1)); echo "insert into crm.acknowledged values ($n); select $n, sysdate(6);"'
-    burst = max(1, rate // 100)
-    loop = f"n=0; while :; do for i in {' '.join(map(str, range(burst)))}; do {say}; done; sleep {burst / rate}; done"
+    # By the clock: what the loop itself takes would else be missing from the rate.
+    now, due = "${EPOCHREALTIME/[.,]/}", f"(now - began) * {rate} / 1000000"
+    loop = f"n=0; began={now}; while :; do now={now}; while ((n < {due})); do {say}; done; sleep 0.01; done"
     with (work / "acknowledged").open("w") as out:
         feed = subprocess.Popen(["bash", "-c", loop], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         client = subprocess.Popen(source._client(), stdin=feed.stdout, stdout=out, stderr=subprocess.DEVNULL)

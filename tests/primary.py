@@ -92,8 +92,8 @@ class Primary:
         for path in self.work.glob("log.*"):
             for line in path.read_text().splitlines():
                 if match := _LINE.match(line):
-                    client, number, seconds, micros = map(int, match.groups())
-                    found[client, number + 1] = datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+                    client, number, seconds, micros = map(int, match.groups())  # numbers from 1, as the script's
+                    found[client, number] = datetime.fromtimestamp(seconds + micros / 1e6, UTC)
         return found
 
 
