@@ -398,6 +398,10 @@ class ShippedLog(Protocol):
     def segments(self, spool: Path) -> list[Segment]:
         """What the spool holds, in the log's order. Pure but for a look at the directory."""
 
+    def head(self, file: Path) -> str | None:
+        """How a segment begins, in a word without a space or comma: segments of one name and with other heads are of
+        different logs. None where too little of it is there yet. Pure but for a look at the file."""
+
     def follows(self, earlier: str, later: str) -> bool:
         """Does segment `later` come right after `earlier`? Pure."""
 
@@ -406,6 +410,9 @@ class ShippedLog(Protocol):
 
     def needed_from(self, manifest: Manifest) -> str:
         """The first segment that recovery of this base asks for. Pure."""
+
+    def needed_head(self, manifest: Manifest) -> str | None:
+        """The head of that segment, as the base tells it; None where it does not. Pure."""
 
     def covers(self, first: str, needed: str) -> bool:
         """Does a log that begins with segment `first` hold segment `needed`, if it has no gap? Pure."""

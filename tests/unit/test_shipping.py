@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,14 +12,18 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness import ShiftedClock
 
 from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb.binlog import Binlog, head_of
+from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
-from ccdr.errors import BackupBad, UsageProblem
+from ccdr.errors import BackupBad, CcdrError, UsageProblem
 from ccdr.interfaces import Target
-from ccdr.model import Manifest, Snapshot
+from ccdr.model import FileDigest, Manifest, Snapshot
+from ccdr.shipping.filling import Filling
 from ccdr.shipping.recovery import choose, target_of
 from ccdr.shipping.shelf import Batch, Gap, Shelf, arranged, let_go
 from ccdr.shipping.standing import Standing, read_standing, write_standing
@@ -214,3 +221,86 @@ def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
     for damaged in ("{}", "{", ""):
         (state.root / "shipping/p/crm/standing.json").write_text(damaged)
         assert read_standing(state, "p", "crm") is None
+
+
+BINLOG = Binlog(MariaConnection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
+
+
+def logfile(spool: Path, number: int, begun: int, more: bytes = b"") -> None:
+    """As a server begins it."""
+    spool.mkdir(exist_ok=True)
+    (spool / f"binlog.{number:06}").write_bytes(struct.pack("<4sIBI", b"\xfebin", begun, 15, 7) + more)
+
+
+def undigested(directory: Path, names: Sequence[str]) -> dict[str, FileDigest]:
+    return {name: FileDigest(0, "0" * 64) for name in names}
+
+
+def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
+    made = Filling(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+    if chain:
+        made.goes_on(chain[-1], chain)
+    return made
+
+
+def test_a_binary_log_tells_when_it_was_begun(tmp_path: Path) -> None:
+    logfile(tmp_path, 1, 1_764_113_417)
+    assert head_of(tmp_path / "binlog.000001") == "20251125T233017Z-7"
+    (tmp_path / "binlog.000002").write_bytes(b"\xfebin\x00")  # it is just being received
+    assert head_of(tmp_path / "binlog.000002") is None and head_of(tmp_path / "binlog.000003") is None
+
+
+def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: Path) -> None:
+    spool, batch = tmp_path / "spool", filling(tmp_path)
+    logfile(spool, 1, 1000)
+    assert batch.gather().open == "binlog.000001"
+    logfile(spool, 1, 1000, b"what has come since")
+    logfile(spool, 2, 1001)
+    assert batch.gather().whole == ["binlog.000001"]
+    batch.close(batch.gather())
+    assert batch.gather().open == "binlog.000002"
+    logfile(spool, 1, 2000)  # closed, and let go all but in the spool
+    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000001"):
+        batch.gather()
+    logfile(spool, 1, 1000)
+    logfile(spool, 2, 2001)
+    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000002"):
+        batch.gather()
+
+
+def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None:
+    heads = {"binlog.000001": "19700101T001640Z-7", "binlog.000002": "19700101T001641Z-7"}
+    stored = replace(
+        batch(1, 1),
+        name="binlog.000001",
+        first="binlog.000001",
+        last="binlog.000001",
+        open="binlog.000002",
+        heads=heads,
+    )
+    logfile(tmp_path / "spool", 2, 1001)
+    assert filling(tmp_path, [stored]).gather().open == "binlog.000002"
+    logfile(tmp_path / "spool", 2, 2000)
+    with pytest.raises(CcdrError, match="begun anew"):
+        filling(tmp_path, [stored]).gather()
+
+
+def test_a_log_goes_on_from_the_newest_base_or_not_at_all(tmp_path: Path) -> None:
+    logfile(tmp_path / "spool", 3, 1000)
+    made = filling(tmp_path)
+    made.base = ("binlog.000003", "19700101T002640Z-7")
+    with pytest.raises(CcdrError, match="begun anew") as refused:
+        made.gather()
+    assert "ccdr backup" in str(refused.value.hint)
+    for base in (("binlog.000003", "19700101T001640Z-7"), ("binlog.000003", None), ("binlog.000002", "else"), None):
+        made = filling(tmp_path)
+        made.base = base
+        assert made.gather().open == "binlog.000003"
+
+
+def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_gap() -> None:
+    one, other = replace(batch(1, 3), heads={segment(4): "a"}), batch(4, 6, 9)
+    assert not Shelf((one, other)).gaps(WAL)
+    assert not Shelf((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
+    torn = Shelf((one, replace(other, heads={segment(4): "b"})))
+    assert torn.gaps(WAL) == [Gap(segment(3), segment(4))] and torn.contiguous(WAL) == torn.batches[1:]

@@ -45,6 +45,8 @@ class Filling:
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
     stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
+    heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
+    base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
     _digests: dict[str, dict[str, object]] = field(default_factory=dict)
     _torn_at: str | None = None  # the segment behind the newest gap
 
@@ -55,11 +57,15 @@ class Filling:
     def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+        self.heads = {name: head for batch in chain[-2:] for name, head in batch.heads.items()}
         self._drop_stored()
 
     def gather(self) -> Held:
         """Take in what the spool holds: a receiver renames its files while they are read."""
         segments = self.log.segments(self.spool)
+        for segment in segments:
+            if not segment.beside:
+                self._recognise(segment)
         mine = [s for s in segments if s.beside or self.closed is None or _rank(s.name) > _rank(self.closed)]
         chain = [s for s in mine if not s.beside]
         if self.name is not None and self.name not in [s.name for s in chain]:
@@ -80,8 +86,29 @@ class Filling:
         whole = [s.name for s in chain if s.whole]
         return Held(whole, opened[-1] if opened else None, until is not None, gaps)
 
+    def _recognise(self, segment: Segment) -> None:
+        """A source whose log was begun anew gives the same names again: what bears them must begin as it did before."""
+        name, head = segment.name, self.log.head(self.spool / segment.file)
+        if head is None:
+            return
+        if head != self.heads.get(name, head):
+            raise CcdrError(
+                f"the source's log was begun anew: {name} begins otherwise ({head}) than what was received under that "
+                f"name before ({self.heads[name]})",
+                hint="a new base backup is needed, and a log of its own: give the asset another name in the plan",
+            )
+        if name not in self.heads and self.base is not None and self.base[0] == name:
+            expected = self.base[1]
+            if expected is not None and head != expected:
+                raise CcdrError(
+                    f"the source's log was begun anew: {name} begins otherwise ({head}) than when the newest base "
+                    f"backup was taken ({expected})",
+                    hint="a new base backup is needed: run `ccdr backup`",
+                )
+        self.heads[name] = head
+
     def expect(self, position: str, held: Held) -> None:
-        """A source whose log was begun anew writes under names that were stored already: that would not be seen."""
+        """What the source writes now must lie in what was received."""
         mine = [name for name in (self.closed, *held.whole, held.open) if name]
         if not any(self.log.lies_in(position, name) for name in mine):
             raise CcdrError(
@@ -108,6 +135,7 @@ class Filling:
             "position": position,
             "segments": held.whole,
             "open": held.open,
+            "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
             "files": {name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},
         }
         write_durably(self.directory / INDEX, json.dumps(body) + "\n")
@@ -115,6 +143,7 @@ class Filling:
     def close(self, held: Held) -> None:
         """It is confirmed: its whole segments leave the spool, and the next one begins."""
         self.closed = held.whole[-1]
+        self.heads = {name: head for name, head in self.heads.items() if _rank(name) >= _rank(self.closed)}
         self._drop_stored()
         self._empty()
 

@@ -8,8 +8,8 @@ needed of it, and a recovery fetches as many snapshots as there are batches, not
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -42,6 +42,14 @@ class Batch:
     usable_at: datetime
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
+    heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+
+    def leads_to(self, other: Batch, log: ShippedLog) -> bool:
+        """Does `other` begin right after this one ends, in one and the same log?"""
+        if self.last is None or not log.follows(self.last, other.begins):
+            return False
+        one, another = self.heads.get(other.begins), other.heads.get(other.begins)
+        return one is None or another is None or one == another
 
     @property
     def begins(self) -> str:
@@ -71,16 +79,15 @@ class Shelf:
         """Where a batch does not begin right after the one before it ends."""
         found = []
         for one, other in pairwise(self.batches):
-            end = one.last
-            if end is None or not (log.follows(end, other.begins)):
-                found.append(Gap(end or one.name, other.begins))
+            if not one.leads_to(other, log):
+                found.append(Gap(one.last or one.name, other.begins))
         return found
 
     def contiguous(self, log: ShippedLog) -> tuple[Batch, ...]:
         """The newest batches that have no gap between them."""
         kept: list[Batch] = []
         for batch in reversed(self.batches):
-            if kept and not (batch.last and log.follows(batch.last, kept[-1].begins)):
+            if kept and not batch.leads_to(kept[-1], log):
                 break
             kept.append(batch)
         return tuple(reversed(kept))
@@ -143,13 +150,21 @@ def tags(
     point: str,
     position: str,
     server: str | None = None,
+    heads: Mapping[str, str] | None = None,
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
     found += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
     found += [f"open={open_}"] if open_ else []
     found += [f"server={server}"] if server else []
+    telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
+    found += [f"head={named}:{heads[named]}" for named in telling if heads and named in heads]
     return [*found, f"point={point}", f"position={position}"]
+
+
+def _pair(said: str) -> tuple[str, str]:
+    name, _, head = said.rpartition(":")
+    return name, head
 
 
 def _batch(listed: RepoSnapshot) -> Batch | None:
@@ -172,4 +187,5 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
         server=listed.tag("server"),
+        heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
     )

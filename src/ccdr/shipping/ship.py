@@ -149,10 +149,12 @@ class _Shipping:
 
     def _go_on(self, source: Source, *, once: bool) -> bool:
         """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
+        self._batch.base = self._newest_base()
         self._store(None)  # what an earlier receiver has left may be in the way of the next
         self._recognise(self._log.identity(source))
         self._look_at(source)
-        argv, env = self._log.receiver(source, self._spool, self._batch.last, self._needed())
+        needed = self._batch.base[0] if self._batch.base else None
+        argv, env = self._log.receiver(source, self._spool, self._batch.last, needed)
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
@@ -189,12 +191,12 @@ class _Shipping:
                 self._progress.step(f"{self._job.asset}: {finding}")
         self._set(findings=findings)
 
-    def _needed(self) -> str | None:
-        """What the newest base begins with."""
+    def _newest_base(self) -> tuple[str, str | None] | None:
+        """The segment that it begins with, and how that one begins."""
         for snapshot in reversed(self._services.catalogue.snapshots(self._job.plan, self._job.asset)):
             manifest = self._services.catalogue.manifest(snapshot)
             if self._log.goes_on_from(manifest):
-                return self._log.needed_from(manifest)
+                return self._log.needed_from(manifest), self._log.needed_head(manifest)
         return None
 
     def _until(self, due: float, receiver: Session, beat: Callable[[], None]) -> None:
@@ -265,7 +267,7 @@ class _Shipping:
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
         self._batch.write_index(self._job, held, point, position)
-        told = (rfc3339(point), position, self._server)
+        told = (rfc3339(point), position, self._server, self._batch.heads)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)

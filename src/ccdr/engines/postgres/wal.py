@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ SLOT_LENGTH = 63
 ANSWER = 20.0  # seconds
 NEARLY = 0.5  # of what the source may keep for the slot
 _SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})(?P<log>[0-9A-F]{8})(?P<segment>[0-9A-F]{8})")
+_LONG = struct.Struct(
+    "=24xQII"
+)  # a segment's first page begins with: the cluster's identifier, bytes of segment, of page
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 STATE = """\
 select pg_is_in_recovery(), current_setting('wal_level'),
@@ -139,6 +143,17 @@ class Wal:
     def segments(self, spool: Path) -> list[Segment]:
         return segments_in(spool)
 
+    def head(self, file: Path) -> str | None:
+        """The cluster's identifier: each segment tells it."""
+        try:
+            with file.open("rb") as segment:
+                start = segment.read(_LONG.size)
+        except FileNotFoundError:  # renamed since
+            return None
+        if len(start) < _LONG.size or not any(start):
+            return None
+        return str(_LONG.unpack(start)[0])
+
     def follows(self, earlier: str, later: str) -> bool:
         one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
         if one is None or other is None:
@@ -156,6 +171,10 @@ class Wal:
         assert isinstance(timeline, int)
         high, _, low = lsn.partition("/")
         return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"
+
+    def needed_head(self, manifest: Manifest) -> str | None:
+        identifier = manifest.contents.get("system_identifier")
+        return None if identifier is None else str(identifier)
 
     def covers(self, first: str, needed: str) -> bool:
         one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
