@@ -343,11 +343,16 @@ class Segment:
 @dataclass(frozen=True)
 class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
-    None) to the end of what was shipped, which must reach `position`: log that ends before it is cut off."""
+    None) to the end of what was shipped, which must reach `position`: log that ends before it is cut off. `skew` is the
+    source's clock's lead over this host's nearest to then; None where only the base tells one."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
+    skew: float | None = None
+
+    def clock_skew(self, base: Manifest) -> float:
+        return (base.clock_skew_s or 0.0) if self.skew is None else self.skew
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, Site, eventually
+from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually
 from tests.primary import Primary, primary
 from tests.stored import left
 
@@ -240,6 +240,23 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     )
     subprocess.run([*run, _image(), "chown", "-R", "0:0", str(target)], check=True)
     assert said.stdout.split() == ["first"], said
+
+
+def test_log_that_was_stored_by_a_clock_set_forward_is_told(shipped: Site, source: Primary) -> None:
+    """Nothing says how far it reaches; by the right clock it is stored once more."""
+    note(source, "first")
+    ahead = shipped.services(ShiftedClock(timedelta(hours=9)))
+    ship(Job(shipped.loaded(), "crm"), ahead, Quiet(), once=True)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "yet to come" in done.json["reason"], done
+    found = shipped.run("status")
+    assert found.code == 1 and "yet to come" in found.stdout, found
+    note(source, "second")
+    ship_once(shipped)
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS" and utc(done.json["recovery"]["reached"]["at"]) <= now(source), done
+    assert back(done, "select count(*) from call where id > 100") == "2"
+    assert not standing(shipped)["findings"]
 
 
 def test_what_no_log_holds_cannot_be_reached(shipped: Site, source: Primary) -> None:

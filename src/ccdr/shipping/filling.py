@@ -15,7 +15,7 @@ from ccdr.errors import CcdrError
 from ccdr.interfaces import Clock, Digester, Segment, ShippedLog
 from ccdr.model import rfc3339
 from ccdr.services import Job
-from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap
+from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank
 from ccdr.state import remove_tree, write_durably
 
 
@@ -66,7 +66,7 @@ class Filling:
         for segment in segments:
             if not segment.beside:
                 self._recognise(segment)
-        mine = [s for s in segments if s.beside or self.closed is None or _rank(s.name) > _rank(self.closed)]
+        mine = [s for s in segments if s.beside or self.closed is None or rank(s.name) > rank(self.closed)]
         chain = [s for s in mine if not s.beside]
         if self.name is not None and self.name not in [s.name for s in chain]:
             self._empty()  # the receiver had to begin behind it
@@ -124,7 +124,7 @@ class Filling:
     def bytes(self) -> int:
         return sum(path.stat().st_size for path in self.directory.iterdir())
 
-    def write_index(self, job: Job, held: Held, point: datetime, position: str) -> None:
+    def write_index(self, job: Job, held: Held, point: datetime, position: str, skew: float | None) -> None:
         body = {
             "format": 1,
             "plan": job.plan,
@@ -133,6 +133,7 @@ class Filling:
             "source": job.engine.source_name,
             "point": rfc3339(point),
             "position": position,
+            "clock_skew_s": skew,
             "segments": held.whole,
             "open": held.open,
             "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
@@ -143,14 +144,14 @@ class Filling:
     def close(self, held: Held) -> None:
         """It is confirmed: its whole segments leave the spool, and the next one begins."""
         self.closed = held.whole[-1]
-        self.heads = {name: head for name, head in self.heads.items() if _rank(name) >= _rank(self.closed)}
+        self.heads = {name: head for name, head in self.heads.items() if rank(name) >= rank(self.closed)}
         self._drop_stored()
         self._empty()
 
     def _drop_stored(self) -> None:
         """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
         for segment in self.log.segments(self.spool):
-            if self.closed and segment.whole and not segment.beside and _rank(segment.name) < _rank(self.closed):
+            if self.closed and segment.whole and not segment.beside and rank(segment.name) < rank(self.closed):
                 (self.spool / segment.file).unlink(missing_ok=True)
 
     def _link(self, segment: Segment) -> None:
@@ -167,7 +168,7 @@ class Filling:
         """A segment that does not come right after the last whole one: what lies between is lost for ever. None where
         there is no gap, or it was told."""
         name, last, gap = segment.name, self.last, None
-        if last is None or _rank(name) <= _rank(last):
+        if last is None or rank(name) <= rank(last):
             self.last = (name if segment.whole else None) if last is None else last
             return None
         if not self.log.follows(last, name) and name != self._torn_at:
@@ -181,8 +182,3 @@ class Filling:
         remove_tree(self.directory)
         self.directory.mkdir(mode=0o700)
         self.name, self.stored, self._digests = None, None, {}
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """Names of segments count up; a longer one is a later one."""
-    return len(name), name

@@ -53,9 +53,9 @@ def logged(job: Job, services: Services, usable: Sequence[Snapshot]) -> list[Poi
 class Recovery:
     """One recovery: what it begins with, what it fetched, how far it went."""
 
-    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str) -> None:
+    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str, *, ahead: bool) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
-        self.choice = choice
+        self.choice, self.ahead = choice, ahead  # dated so: how far the log reaches nobody knows then
         self._reached: Reached | None = None
 
     @classmethod
@@ -67,7 +67,7 @@ class Recovery:
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
-        return cls(job, repo, log, choice, needed)
+        return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
         with services.state.reading(self._repo.location):
@@ -80,6 +80,8 @@ class Recovery:
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.position is not None:  # all that was there at that point was in it, and is restored
             reached = replace(reached, at=max(point, reached.at or point))
+        if reached.at is not None:  # whatever a clock says: nothing of it was written after it was stored
+            reached = replace(reached, at=min(reached.at, self.choice.batches[-1].usable_at))
         self._reached = reached
         return CheckResult(
             kind="log",
@@ -131,7 +133,7 @@ class Recovery:
 
     def points(self) -> list[Point]:
         """What this recovery has proven."""
-        if self._reached is None or self._reached.at is None:
+        if self._reached is None or self._reached.at is None or self.ahead:
             return []
         return [Point(self._reached.at, self.choice.batches[-1].usable_at)]
 
@@ -183,9 +185,10 @@ def choose(
         raise BackupBad(
             f"log is missing between {gaps[0].after} and {gaps[0].before}", hint="back up again, and find out why"
         )
+    told = shelf.skew_at(target.time, (base.consistent_point, manifests[before[-1]].clock_skew_s))
     if target.time is None and target.name is None:
         target = Target(position=batches[-1].position)
-    return Choice(base, batches, target)
+    return Choice(base, batches, replace(target, skew=told))
 
 
 def fetch_log(

@@ -8,12 +8,13 @@ needed of it, and a recovery fetches as many snapshots as there are batches, not
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from itertools import pairwise
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 
-from ccdr.catalogue import OURS
+from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
 from ccdr.errors import RepositoryMissing, UsageProblem
 from ccdr.interfaces import ShippedLog
@@ -24,6 +25,8 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+_PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,12 @@ class Batch:
     usable_at: datetime
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
+    skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
     heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+
+    def dated_ahead(self, now: datetime) -> bool:
+        """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
+        return max(self.point, self.usable_at) > now + CLOCK_TOLERANCE
 
     def leads_to(self, other: Batch, log: ShippedLog) -> bool:
         """Does `other` begin right after this one ends, in one and the same log?"""
@@ -74,6 +82,15 @@ class Shelf:
     @property
     def newest(self) -> Batch | None:
         return self.batches[-1] if self.batches else None
+
+    def skew_at(self, moment: datetime | None, base: tuple[datetime, float | None]) -> float | None:
+        """The source's clock's lead over the host's as it was read nearest to `moment` (None: last). `base` is when
+        it was read with a base, and found; None where nobody read it."""
+        told = [base, *((batch.point, batch.skew) for batch in (*self.spare, *self.batches))]
+        known = [(when, skew) for when, skew in told if skew is not None]
+        if moment is None:
+            return known[-1][1] if known else None
+        return min(known, key=lambda pair: abs(pair[0] - moment), default=(moment, None))[1]
 
     def gaps(self, log: ShippedLog) -> list[Gap]:
         """Where a batch does not begin right after the one before it ends."""
@@ -107,14 +124,39 @@ def let_go(shelf: Shelf, needed: str | None, log: ShippedLog) -> list[Batch]:
 
 
 def arranged(found: Iterable[Batch]) -> Shelf:
-    """Snapshots in the order they were stored in, told apart by batch. Pure."""
+    """Snapshots in the log's own order, told apart by batch: their dates are of a host whose clock may have been wrong.
+    Where one bears a later point than what came after it, that is not believed: it claims no more than the one before
+    it. Pure."""
     newest: dict[str, Batch] = {}
-    spare = []
-    for batch in sorted(found, key=lambda b: (b.usable_at, b.id)):
-        if (older := newest.pop(batch.name, None)) is not None:
-            spare.append(older)
+    older = []
+    for batch in sorted(found, key=_held):
+        if batch.name in newest:
+            older.append(newest[batch.name])
         newest[batch.name] = batch
-    return Shelf(tuple(newest.values()), tuple(spare))
+    batches = sorted(newest.values(), key=lambda b: rank(b.begins))
+    limits = list(accumulate((b.point for b in reversed(batches)), min))[::-1]  # the earliest from each on
+    told, point = [], EARLIEST
+    for batch, limit in zip(batches, limits, strict=True):
+        told.append(_believed(batch, limit, point))
+        point = told[-1].point
+    limit_of = {batch.name: limit for batch, limit in zip(batches, limits, strict=True)}
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of[batch.name], EARLIEST) for batch in older))
+
+
+def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
+    """A point behind `limit` is replaced; nor is the skew believed that was measured by the same clock."""
+    return batch if batch.point <= limit else replace(batch, point=point, skew=None)
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Names of segments count up, as numbers in them do; a longer one is a later one."""
+    return len(name), name
+
+
+def _held(batch: Batch) -> tuple[object, ...]:
+    """How much of the log a snapshot of a batch holds."""
+    place = tuple(rank(part) for part in _PLACE.split(batch.position))
+    return rank(batch.last or ""), rank(batch.open or batch.last or ""), place, batch.point, batch.usable_at, batch.id
 
 
 def log_of(job: Job) -> tuple[LogShipping, ShippedLog]:
@@ -151,12 +193,14 @@ def tags(
     position: str,
     server: str | None = None,
     heads: Mapping[str, str] | None = None,
+    skew: float | None = None,
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
     found += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
     found += [f"open={open_}"] if open_ else []
     found += [f"server={server}"] if server else []
+    found += [f"skew={skew}"] if skew is not None else []
     telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
     found += [f"head={named}:{heads[named]}" for named in telling if heads and named in heads]
     return [*found, f"point={point}", f"position={position}"]
@@ -171,6 +215,7 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
     """None for what is not ours to read: it has no such tags."""
     try:
         point, name = utc(str(listed.tag("point"))), listed.tag("batch")
+        skew = None if (said := listed.tag("skew")) is None else float(said)
     except ValueError:
         return None
     if name is None or not listed.paths:
@@ -187,5 +232,6 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
         server=listed.tag("server"),
+        skew=skew,
         heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from ccdr.catalogue import FUTURE
 from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
 from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import LogMark, Progress, Session, Source
@@ -88,6 +89,8 @@ class _Shipping:
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
         self._server: str | None = None  # whose log is stored
+        self._skew: float | None = None  # as it was read last
+        self._ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._tally = _Tally(services.clock.now())
 
     def carry_out(self, *, once: bool) -> None:
@@ -122,7 +125,9 @@ class _Shipping:
                 self._ensure_repository()
             return
         chain = shelf.contiguous(self._log)
-        self._server = newest.server
+        self._server, self._skew = newest.server, newest.skew
+        if newest.dated_ahead(self._services.clock.now()):
+            self._ahead = (f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored",)
         since = chain[0].begins
         self._standing = replace(self._standing, since=since, point=newest.point, usable=newest.usable_at)
         self._batch.goes_on(newest, chain)
@@ -185,7 +190,7 @@ class _Shipping:
 
     def _look_at(self, source: Source) -> None:
         """What threatens the source, or the log: told at once, and by `status` for as long as it lasts."""
-        findings = tuple(self._log.ready(source))
+        findings = (*self._log.ready(source), *self._ahead)
         for finding in findings:
             if finding not in self._standing.findings:
                 self._progress.step(f"{self._job.asset}: {finding}")
@@ -235,6 +240,7 @@ class _Shipping:
         received since is stored, and how far it reaches is for a recovery to find."""
         point = mark.at if mark else self._standing.point
         position = mark.position if mark else self._standing.position
+        self._skew = mark.clock_skew_s if mark else self._skew
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
@@ -259,6 +265,8 @@ class _Shipping:
         self._set(point=point, position=position, usable=now, pending=(*self._standing.pending, Point(point, now)))
         if mark is not None:
             self._untroubled()
+            over, self._ahead = self._ahead, ()  # a newer one is believed in its stead
+            self._set(findings=tuple(said for said in self._standing.findings if said not in over))
         if held.whole and (held.torn or self._batch.bytes > CLOSE_BYTES or now - self._batch.began > CLOSE_AFTER):
             self._record(None)
             self._batch.close(held)
@@ -266,8 +274,8 @@ class _Shipping:
             self._store(mark)
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
-        self._batch.write_index(self._job, held, point, position)
-        told = (rfc3339(point), position, self._server, self._batch.heads)
+        self._batch.write_index(self._job, held, point, position, self._skew)
+        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)

@@ -43,7 +43,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     names = [segment.name for segment in segments_in(log)]
     names = names[names.index(first) :]
     end, when = _end_of(box, log, names[-1])
-    stop = _stop(target, manifest.clock_skew_s or 0.0, end)
+    stop = _stop(target, target.clock_skew(manifest), end)
     if target.position is not None:
         file, _, offset = target.position.rpartition(":")
         if file not in names or (file == names[-1] and end < int(offset)):
@@ -60,7 +60,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
         raise BackupBad(
             f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
         ) from None
-    skew = manifest.clock_skew_s or 0.0
+    skew = target.clock_skew(manifest)
     if target.time is not None:
         at: datetime | None = datetime.fromtimestamp(int(target.time.timestamp() + skew) - skew, UTC)
         return Reached(f"{names[-1]}, before {int(target.time.timestamp() + skew)}", at, None)
@@ -78,7 +78,7 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
     base = log.parent / "data"
-    stop = _stop(target, manifest.clock_skew_s or 0.0, None)
+    stop = _stop(target, target.clock_skew(manifest), None)
     apply = f"mariadb-binlog --start-position={start} {stop} {log}/{first} …the files after it | mariadb"
     return (
         f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
