@@ -521,7 +521,7 @@ class Engine(Restored, Protocol):
         CommandFailed for an SQL error, as `query`.
         """
 
-    def log(self, slot: str) -> ShippedLog | None:
+    def log(self, name: str) -> ShippedLog | None:
         """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:

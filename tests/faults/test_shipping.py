@@ -20,7 +20,7 @@ from tests.primary import Primary, primary
 from tests.stored import left
 
 from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, slot_name
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
 from ccdr.shipping.shelf import log_repository, shelf_of, tags
@@ -378,6 +378,59 @@ def test_another_server_under_the_same_address_is_refused(shipped: Site, source:
         done = shipped.run("ship", "p", "--once")
         assert done.code == 3 and "another server answers" in done.stdout + done.stderr, done
         assert "another server answers" in shipped.run("status").stdout
+
+
+@contextlib.contextmanager
+def receiving_elsewhere(source: Primary, slot: str) -> Iterator[None]:
+    """Somebody else's receiver, by the same slot, into files of its own."""
+    command = f"mkdir -p /tmp/elsewhere; exec pg_receivewal -w -h /sockets -U postgres -D /tmp/elsewhere -S {slot} --synchronous"
+    argv = ["docker", "exec", source.container, "sh", "-c", command]
+    active = "select count(*) from pg_replication_slots where active"
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert eventually(lambda: source.psql(active) == "1", 30)
+            yield
+        finally:
+            kill = ["docker", "exec", source.container, "pkill", "-INT", "pg_receivewal"]
+            subprocess.run(kill, check=False, capture_output=True)
+            process.wait(20)
+    assert eventually(lambda: source.psql(active) == "0", 30)
+
+
+def test_what_another_receiver_has_got_is_not_taken_for_ours(shipped: Site, source: Primary) -> None:
+    """The slot goes forward by whoever receives: what is claimed must be in our own spool."""
+    ship_once(shipped)
+    before = standing(shipped)["position"]
+    slot = source.psql("select slot_name from pg_replication_slots")
+    with receiving_elsewhere(source, slot):
+        note(source, "elsewhere")
+        done = shipped.run("ship", "p", "--once")
+        assert done.code not in (0, 2) and ("is active for" in done.stderr or "receiver" in done.stderr), done
+        assert standing(shipped)["position"] == before
+    ship_once(shipped)
+    assert number(standing(shipped)["position"]) > number(before)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_a_slot_of_the_name_that_was_given_before_is_taken_over(shipped: Site, source: Primary) -> None:
+    """With all that it keeps: nothing is lost by an upgrade, and no slot is left that nobody reads."""
+    source.psql(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots;"
+        "select pg_create_physical_replication_slot('ccdr_p_crm', true)"
+    )
+    with receiving_elsewhere(source, "ccdr_p_crm"):
+        done = shipped.run("ship", "p", "--once")
+        assert done.code not in (0, 2) and any("ccdr_p_crm" in f for f in standing(shipped)["findings"]), done
+    note(source, "first")
+    source.psql("select pg_switch_wal(); checkpoint")
+    kept = number(source.psql("select restart_lsn from pg_replication_slots"))
+    shipped.backed_up()
+    slot, reserved = source.psql("select slot_name, restart_lsn from pg_replication_slots").split("|")
+    assert slot == slot_name("p/crm") != "ccdr_p_crm" and number(reserved) == kept
+    note(source, "second")
+    ship_once(shipped)
+    assert not standing(shipped)["gap"] and not standing(shipped)["findings"]
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
 def test_one_ships_at_a_time(shipped: Site) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -20,9 +21,9 @@ from ccdr.engines.mariadb.binlog import Binlog, head_of
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
-from ccdr.errors import BackupBad, CcdrError, UsageProblem
-from ccdr.interfaces import Engine, Place, Reached, Target
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
+from ccdr.interfaces import Engine, LogMark, Output, Place, Reached, Source, Target
 from ccdr.model import FileDigest, Manifest, Snapshot, Verdict
 from ccdr.services import Job
 from ccdr.shipping.filling import Filling
@@ -33,7 +34,7 @@ from ccdr.state import State
 from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "slot")
+WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
 
 
 def segment(n: int, timeline: int = 1) -> str:
@@ -115,9 +116,70 @@ def test_a_base_needs_the_log_from_where_its_own_ends() -> None:
     assert WAL.goes_on_from(manifest) and not WAL.goes_on_from(base(0, 1, "dump")[1])
 
 
-def test_a_slots_name_is_one_that_postgres_takes() -> None:
-    assert slot_name("ccdr_out-bound_CRM.1") == "ccdr_out_bound__1" or slot_name("ccdr_out-bound_crm")
-    assert slot_name("ccdr_out-bound_crm") == "ccdr_out_bound_crm" and len(slot_name("x" * 99)) == 63
+NAMES = st.text("abz019-_", min_size=1, max_size=40)
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_a_slots_name_is_one_that_postgres_takes_and_no_other_assets(p: str, a: str, q: str, b: str) -> None:
+    one, other = slot_name(f"{p}/{a}"), slot_name(f"{q}/{b}")
+    assert re.fullmatch(r"ccdr_[a-z0-9_]{1,58}", one)
+    assert (one == other) == ((p, a) == (q, b))
+
+
+def test_assets_whose_names_become_the_same_have_slots_of_their_own() -> None:
+    assert former_slot_name("a/b_c") == former_slot_name("a_b/c") == "ccdr_a_b_c"
+    assert slot_name("a/b_c") != slot_name("a_b/c") and slot_name("a/b_c").startswith("ccdr_a_b_c_")
+
+
+def walfile(path: Path, n: int, written: int, identifier: int = 7312) -> None:
+    """Segment `n`, of which so many bytes were received: its pages begin with where they lie, and zeros follow."""
+    whole = bytearray(SEGMENT_BYTES)
+    for page in range(0, written, 8192):
+        struct.pack_into("=HHIQ", whole, page, 0xD110, 0, 1, n * SEGMENT_BYTES + page)
+    if written:
+        struct.pack_into("=24xQII", head := bytearray(40), 0, identifier, SEGMENT_BYTES, 8192)
+        whole[24:40] = head[24:]
+    path.write_bytes(whole)
+
+
+def test_a_spool_reaches_as_far_as_its_pages_are_written(tmp_path: Path) -> None:
+    """A segment has its full length before anything is received of it."""
+    path = tmp_path / f"{segment(3)}.partial"
+    walfile(path, 3, 0)
+    assert WAL.head(path) is None and not WAL.reaches(tmp_path, lsn((3 << 24) + 100))
+    walfile(path, 3, 20000)
+    assert WAL.head(path) == "7312" and WAL.head(tmp_path / segment(9)) is None
+    for more, reached in ((1, True), (8192, True), (24576, True), (24577, False), (SEGMENT_BYTES, False)):
+        assert WAL.reaches(tmp_path, lsn((3 << 24) + more)) == reached, more
+    assert WAL.reaches(tmp_path, lsn(3 << 24)), "what ended there was stored, and let go"
+    assert not WAL.reaches(tmp_path, lsn((4 << 24) + 1))
+    path.unlink()
+    assert not WAL.reaches(tmp_path, lsn((3 << 24) + 1))
+
+
+@dataclass
+class Answering:
+    """A source's place that answers all alike."""
+
+    said: str
+
+    def run(self, argv: Sequence[str], **_: object) -> Output:
+        return Output(0, self.said + "\n", "")
+
+
+def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:
+    walfile(tmp_path / f"{segment(3)}.partial", 3, 20000)
+    mark = LogMark(lsn((3 << 24) + 9000), NOW, 0.0)
+
+    def holds(said: str, mark: LogMark = mark) -> bool:
+        return WAL.holds(Source(cast("Place", Answering(said)), tmp_path), tmp_path, mark)
+
+    assert holds(f"41|t|{WAL.receiving}")
+    assert not holds(f"41|f|{WAL.receiving}") and not holds("0|t|") and not holds("")
+    assert not holds(f"41|t|{WAL.receiving}", LogMark(lsn((3 << 24) + 30000), NOW, 0.0)), "the spool has less"
+    with pytest.raises(CommandFailed, match=r"another receiver .*ccdr log elsewhere.* \(process 41\)"):
+        holds("41|t|ccdr log elsewhere 1a2b3c4d")
+    assert replace(WAL, receiving="x") == WAL
 
 
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:

@@ -161,7 +161,7 @@ def _held(batch: Batch) -> tuple[object, ...]:
 
 def log_of(job: Job) -> tuple[LogShipping, ShippedLog]:
     """UsageProblem where the plan does not want it shipped."""
-    settings, log = job.engine.shipping, job.engine.log(f"ccdr_{job.plan}_{job.asset}")
+    settings, log = job.engine.shipping, job.engine.log(f"{job.plan}/{job.asset}")
     if settings is None or log is None:
         raise UsageProblem(
             f"{job.plan}/{job.asset} ships no log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"

@@ -211,8 +211,7 @@ class _Shipping:
         beaten = clock.monotonic()
         while (now := clock.monotonic()) < due:
             self._wait(min(LOOK, due - now))
-            if (ended := receiver.ended()) is not None:
-                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            _alive(receiver)
             if every is not None and now - beaten >= every:
                 beat()
                 beaten = now
@@ -226,14 +225,15 @@ class _Shipping:
     def _received(self, source: Source, mark: LogMark, receiver: Session) -> None:
         clock = self._services.clock
         deadline = clock.monotonic() + HOLD
+        _alive(receiver)
         while not self._log.holds(source, self._spool, mark):
-            if (ended := receiver.ended()) is not None:
-                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            _alive(receiver)
             if clock.monotonic() > deadline:
                 raise CommandFailed(
                     ["receiver"], 1, f"what the source had written by {mark.position} has not come", what="receiving"
                 )
             self._wait(LOOK)
+        _alive(receiver)  # else nobody knows whose doing it was
 
     def _store(self, mark: LogMark | None) -> None:
         """Store the batch with all that is in the spool. Without a mark the point stays where it was: what was
@@ -341,3 +341,8 @@ class _Shipping:
         self._services.ledger.append(LOGS, **where, body=body)
         self._tally = _Tally(self._services.clock.now())
         self._set(pending=())
+
+
+def _alive(receiver: Session) -> None:
+    if (ended := receiver.ended()) is not None:
+        raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
