@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 from zoneinfo import ZoneInfo
 
@@ -23,12 +25,13 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
-from ccdr.interfaces import Engine, LogMark, Output, Place, Reached, Source, Target
+from ccdr.interfaces import Engine, LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
 from ccdr.model import FileDigest, Manifest, Snapshot, Verdict
-from ccdr.services import Job
+from ccdr.services import Job, Services
 from ccdr.shipping.filling import Filling
 from ccdr.shipping.recovery import Choice, Recovery, choose, target_of
 from ccdr.shipping.shelf import Batch, Gap, Shelf, arranged, let_go
+from ccdr.shipping.ship import _Shipping
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import State
 from ccdr.storage.restic import Restic
@@ -462,3 +465,27 @@ def test_nothing_is_reached_that_was_written_after_it_was_stored(seconds: int | 
     ahead = Recovery(cast("Job", None), cast("Restic", None), WAL, choice, segment(1), ahead=True)
     ahead.carry_out(cast("Engine", Reaching(at)), *where)
     assert ahead.points() == []
+
+
+class Receiver:
+    """It ends at the look of that number."""
+
+    def __init__(self, ends_at: int) -> None:
+        self.looks, self._ends_at = 0, ends_at
+
+    def ended(self) -> str | None:
+        self.looks += 1
+        return "it was told to" if self.looks >= self._ends_at else None
+
+
+@pytest.mark.parametrize("ends_at", [1, 2, 3])
+def test_a_receiver_that_has_ended_is_seen_before_anything_is_stored(ends_at: int) -> None:
+    """Though the source says that all was received: by whom it does not say."""
+    shipping = object.__new__(_Shipping)
+    shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
+    shipping._spool = Path("spool")
+    shipping._log = cast("ShippedLog", SimpleNamespace(holds=lambda *_: True))
+    receiver = Receiver(ends_at)
+    with pytest.raises(CommandFailed, match="it was told to") if ends_at < 3 else nullcontext():
+        shipping._received(cast("Source", None), LogMark("0/1", NOW, 0.0), cast("Session", receiver))
+    assert receiver.looks == min(ends_at, 2)
