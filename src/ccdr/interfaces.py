@@ -344,11 +344,16 @@ class Segment:
 class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
     None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
-    that ends before it is cut off."""
+    that ends before it is cut off. `skew` is the source's clock's lead over this host's nearest to then; None where
+    only the base tells one."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
+    skew: float | None = None
+
+    def clock_skew(self, base: Manifest) -> float:
+        return (base.clock_skew_s or 0.0) if self.skew is None else self.skew
 
     @property
     def to_the_end(self) -> bool:
@@ -403,6 +408,10 @@ class ShippedLog(Protocol):
     def segments(self, spool: Path) -> list[Segment]:
         """What the spool holds, in the log's order. Pure but for a look at the directory."""
 
+    def head(self, file: Path) -> str | None:
+        """How a segment begins, in a word without a space or comma: segments of one name and with other heads are of
+        different logs. None where too little of it is there yet. Pure but for a look at the file."""
+
     def follows(self, earlier: str, later: str) -> bool:
         """Does segment `later` come right after `earlier`? Pure."""
 
@@ -411,6 +420,9 @@ class ShippedLog(Protocol):
 
     def needed_from(self, manifest: Manifest) -> str:
         """The first segment that recovery of this base asks for. Pure."""
+
+    def needed_head(self, manifest: Manifest) -> str | None:
+        """The head of that segment, as the base tells it; None where it does not. Pure."""
 
     def covers(self, first: str, needed: str) -> bool:
         """Does a log that begins with segment `first` hold segment `needed`, if it has no gap? Pure."""
@@ -514,7 +526,7 @@ class Engine(Restored, Protocol):
         CommandFailed for an SQL error, as `query`.
         """
 
-    def log(self, slot: str) -> ShippedLog | None:
+    def log(self, name: str) -> ShippedLog | None:
         """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:

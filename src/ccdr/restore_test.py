@@ -289,6 +289,11 @@ class _Work:
                 f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is yet to come",
                 hint="set this host's clock right, or find out whose clock was wrong when it was taken",
             )
+        if self._recovery is not None and self._recovery.ahead:
+            test.fail(
+                "the newest of the log's snapshots claims to be of a time which is yet to come",
+                hint="set this host's clock right, or find out whose clock was wrong when it was stored",
+            )
         self._newer_attempts(snapshot, selection)
 
     def _judge(self, own: list[CheckResult]) -> None:

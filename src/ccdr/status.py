@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.catalogue import dated_in_future, of_source
+from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
 from ccdr.history import (
@@ -326,6 +326,9 @@ def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snaps
         yield Problem(
             Trouble.LOG_LATE, f"its log is not shipped: {standing.trouble}", standing.troubled, verb=Verb.BACKUP
         )
+    elif standing.point is not None and standing.point > services.clock.now() + CLOCK_TOLERANCE:
+        text = f"its log is stored up to {rfc3339(standing.point)}, which is yet to come: a clock is, or was, wrong"
+        yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif standing.point is not None and services.clock.now() - standing.point > late:
         who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
         text = f"its log is stored up to {rfc3339(standing.point)} only: {who}"

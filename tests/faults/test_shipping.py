@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, Site, eventually
+from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually
 from tests.primary import Primary, primary
 from tests.stored import left
 
 from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, slot_name
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
 from ccdr.shipping.shelf import Batch, log_repository, shelf_of, tags
@@ -243,6 +243,23 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     assert said.stdout.split() == ["first"], said
 
 
+def test_log_that_was_stored_by_a_clock_set_forward_is_told(shipped: Site, source: Primary) -> None:
+    """Nothing says how far it reaches; by the right clock it is stored once more."""
+    note(source, "first")
+    ahead = shipped.services(ShiftedClock(timedelta(hours=9)))
+    ship(Job(shipped.loaded(), "crm"), ahead, Quiet(), once=True)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "yet to come" in done.json["reason"], done
+    found = shipped.run("status")
+    assert found.code == 1 and "yet to come" in found.stdout, found
+    note(source, "second")
+    ship_once(shipped)
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS" and utc(done.json["recovery"]["reached"]["at"]) <= now(source), done
+    assert back(done, "select count(*) from call where id > 100") == "2"
+    assert not standing(shipped)["findings"]
+
+
 def test_what_no_log_holds_cannot_be_reached(shipped: Site, source: Primary) -> None:
     """Nothing is tested then: neither green nor red."""
     note(source, "first")
@@ -399,6 +416,59 @@ def test_another_server_under_the_same_address_is_refused(shipped: Site, source:
         done = shipped.run("ship", "p", "--once")
         assert done.code == 3 and "another server answers" in done.stdout + done.stderr, done
         assert "another server answers" in shipped.run("status").stdout
+
+
+@contextlib.contextmanager
+def receiving_elsewhere(source: Primary, slot: str) -> Iterator[None]:
+    """Somebody else's receiver, by the same slot, into files of its own."""
+    command = f"mkdir -p /tmp/elsewhere; exec pg_receivewal -w -h /sockets -U postgres -D /tmp/elsewhere -S {slot} --synchronous"
+    argv = ["docker", "exec", source.container, "sh", "-c", command]
+    active = "select count(*) from pg_replication_slots where active"
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert eventually(lambda: source.psql(active) == "1", 30)
+            yield
+        finally:
+            kill = ["docker", "exec", source.container, "pkill", "-INT", "pg_receivewal"]
+            subprocess.run(kill, check=False, capture_output=True)
+            process.wait(20)
+    assert eventually(lambda: source.psql(active) == "0", 30)
+
+
+def test_what_another_receiver_has_got_is_not_taken_for_ours(shipped: Site, source: Primary) -> None:
+    """The slot goes forward by whoever receives: what is claimed must be in our own spool."""
+    ship_once(shipped)
+    before = standing(shipped)["position"]
+    slot = source.psql("select slot_name from pg_replication_slots")
+    with receiving_elsewhere(source, slot):
+        note(source, "elsewhere")
+        done = shipped.run("ship", "p", "--once")
+        assert done.code not in (0, 2) and ("is active for" in done.stderr or "receiver" in done.stderr), done
+        assert standing(shipped)["position"] == before
+    ship_once(shipped)
+    assert number(standing(shipped)["position"]) > number(before)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_a_slot_of_the_name_that_was_given_before_is_taken_over(shipped: Site, source: Primary) -> None:
+    """With all that it keeps: nothing is lost by an upgrade, and no slot is left that nobody reads."""
+    source.psql(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots;"
+        "select pg_create_physical_replication_slot('ccdr_p_crm', true)"
+    )
+    with receiving_elsewhere(source, "ccdr_p_crm"):
+        done = shipped.run("ship", "p", "--once")
+        assert done.code not in (0, 2) and any("ccdr_p_crm" in f for f in standing(shipped)["findings"]), done
+    note(source, "first")
+    source.psql("select pg_switch_wal(); checkpoint")
+    kept = number(source.psql("select restart_lsn from pg_replication_slots"))
+    shipped.backed_up()
+    slot, reserved = source.psql("select slot_name, restart_lsn from pg_replication_slots").split("|")
+    assert slot == slot_name("p/crm") != "ccdr_p_crm" and number(reserved) == kept
+    note(source, "second")
+    ship_once(shipped)
+    assert not standing(shipped)["gap"] and not standing(shipped)["findings"]
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
 def test_one_ships_at_a_time(shipped: Site) -> None:

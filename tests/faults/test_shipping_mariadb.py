@@ -203,6 +203,36 @@ def test_a_log_that_was_begun_anew_is_not_taken_for_the_old_one(shipped: Site, s
     )  # up to where it was known
 
 
+def test_a_log_that_was_begun_anew_under_the_same_name_is_not_taken_for_the_old_one(
+    shipped: Site, source: MariaSource
+) -> None:
+    """The first file of either history has the same name."""
+    source.sql("insert into crm.calls (note) values ('first')")
+    ship_once(shipped)
+    time.sleep(1.1)  # a log tells the second in which it was begun
+    source.sql("use crm; reset master; insert into calls (note) select 'unseen' from seq_1_to_50")
+    done = shipped.run("ship", "p", "--once")
+    assert done.code != 0 and "begun anew" in done.stdout + done.stderr, done
+    assert shipped.run("status").code == 1
+    sql = "select group_concat(note) from crm.calls where id > 100"
+    done = recovered(shipped, "latest", "--keep")  # up to where it was known
+    assert done.json["verdict"] == "PASS" and back(done, sql) == "first", done
+    shipped.backed_up()
+    done = recovered(shipped, "latest")  # a base of the new history, and log of the old one
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "begun anew" in done.json["reason"], done
+
+
+def test_a_log_that_was_begun_anew_behind_its_base_asks_for_a_new_one(shipped: Site, source: MariaSource) -> None:
+    """Nothing was shipped yet: the base alone knows how its log began."""
+    time.sleep(1.1)
+    source.sql("reset master; insert into crm.calls (note) values ('after')")
+    done = shipped.run("ship", "p", "--once")
+    assert done.code != 0 and "begun anew" in done.stdout + done.stderr and "backup" in done.stdout + done.stderr, done
+    shipped.backed_up()
+    ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
 def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
     source.sql("insert into crm.calls (note) values ('first')")
     time.sleep(1.1)  # the log tells whole seconds

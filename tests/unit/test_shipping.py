@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Site
+from tests.harness import ShiftedClock, Site
 
 from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb.binlog import Binlog, head_of
+from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
-from ccdr.errors import BackupBad, TestBroken, UsageProblem
-from ccdr.interfaces import Place, Target
-from ccdr.model import FileDigest, Manifest, Snapshot
-from ccdr.services import Job
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.interfaces import Engine, LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
+from ccdr.model import FileDigest, Manifest, Snapshot, Verdict
+from ccdr.services import Job, Services
 from ccdr.shipping.filling import Filling, Held
-from ccdr.shipping.recovery import Recovery, choose, index_of, target_of
+from ccdr.shipping.recovery import Choice, Recovery, choose, index_of, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
+from ccdr.shipping.ship import _Shipping
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import State
 from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "slot")
+WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
 
 
 def segment(n: int, timeline: int = 1) -> str:
@@ -115,9 +121,70 @@ def test_a_base_needs_the_log_from_where_its_own_ends() -> None:
     assert WAL.goes_on_from(manifest) and not WAL.goes_on_from(base(0, 1, "dump")[1])
 
 
-def test_a_slots_name_is_one_that_postgres_takes() -> None:
-    assert slot_name("ccdr_out-bound_CRM.1") == "ccdr_out_bound__1" or slot_name("ccdr_out-bound_crm")
-    assert slot_name("ccdr_out-bound_crm") == "ccdr_out_bound_crm" and len(slot_name("x" * 99)) == 63
+NAMES = st.text("abz019-_", min_size=1, max_size=40)
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_a_slots_name_is_one_that_postgres_takes_and_no_other_assets(p: str, a: str, q: str, b: str) -> None:
+    one, other = slot_name(f"{p}/{a}"), slot_name(f"{q}/{b}")
+    assert re.fullmatch(r"ccdr_[a-z0-9_]{1,58}", one)
+    assert (one == other) == ((p, a) == (q, b))
+
+
+def test_assets_whose_names_become_the_same_have_slots_of_their_own() -> None:
+    assert former_slot_name("a/b_c") == former_slot_name("a_b/c") == "ccdr_a_b_c"
+    assert slot_name("a/b_c") != slot_name("a_b/c") and slot_name("a/b_c").startswith("ccdr_a_b_c_")
+
+
+def walfile(path: Path, n: int, written: int, identifier: int = 7312) -> None:
+    """Segment `n`, of which so many bytes were received: its pages begin with where they lie, and zeros follow."""
+    whole = bytearray(SEGMENT_BYTES)
+    for page in range(0, written, 8192):
+        struct.pack_into("=HHIQ", whole, page, 0xD110, 0, 1, n * SEGMENT_BYTES + page)
+    if written:
+        struct.pack_into("=24xQII", head := bytearray(40), 0, identifier, SEGMENT_BYTES, 8192)
+        whole[24:40] = head[24:]
+    path.write_bytes(whole)
+
+
+def test_a_spool_reaches_as_far_as_its_pages_are_written(tmp_path: Path) -> None:
+    """A segment has its full length before anything is received of it."""
+    path = tmp_path / f"{segment(3)}.partial"
+    walfile(path, 3, 0)
+    assert WAL.head(path) is None and not WAL.reaches(tmp_path, lsn((3 << 24) + 100))
+    walfile(path, 3, 20000)
+    assert WAL.head(path) == "7312" and WAL.head(tmp_path / segment(9)) is None
+    for more, reached in ((1, True), (8192, True), (24576, True), (24577, False), (SEGMENT_BYTES, False)):
+        assert WAL.reaches(tmp_path, lsn((3 << 24) + more)) == reached, more
+    assert WAL.reaches(tmp_path, lsn(3 << 24)), "what ended there was stored, and let go"
+    assert not WAL.reaches(tmp_path, lsn((4 << 24) + 1))
+    path.unlink()
+    assert not WAL.reaches(tmp_path, lsn((3 << 24) + 1))
+
+
+@dataclass
+class Answering:
+    """A source's place that answers all alike."""
+
+    said: str
+
+    def run(self, argv: Sequence[str], **_: object) -> Output:
+        return Output(0, self.said + "\n", "")
+
+
+def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:
+    walfile(tmp_path / f"{segment(3)}.partial", 3, 20000)
+    mark = LogMark(lsn((3 << 24) + 9000), NOW, 0.0)
+
+    def holds(said: str, mark: LogMark = mark) -> bool:
+        return WAL.holds(Source(cast("Place", Answering(said)), tmp_path), tmp_path, mark)
+
+    assert holds(f"41|t|{WAL.receiving}")
+    assert not holds(f"41|f|{WAL.receiving}") and not holds("0|t|") and not holds("")
+    assert not holds(f"41|t|{WAL.receiving}", LogMark(lsn((3 << 24) + 30000), NOW, 0.0)), "the spool has less"
+    with pytest.raises(CommandFailed, match=r"another receiver .*ccdr log elsewhere.* \(process 41\)"):
+        holds("41|t|ccdr log elsewhere 1a2b3c4d")
+    assert replace(WAL, receiving="x") == WAL
 
 
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
@@ -202,7 +269,7 @@ def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, targe
     """There is nothing to compare with what was replayed."""
     (snapshot, manifest), shelf = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
     choice = choose([snapshot], [manifest], shelf, WAL, target)
-    recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1))
+    recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1), ahead=False)
     with pytest.raises(TestBroken, match="does not say which position"):
         recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest)
 
@@ -226,7 +293,8 @@ def job(site: Site) -> Job:
     return Job(site.loaded(), "crm")
 
 
-SAID = replace(batch(1, 2, id_="0123456789"), server="s1")
+HEADS = {segment(n): f"begun-{n}" for n in (1, 2, 3)}
+SAID = replace(batch(1, 2, id_="0123456789"), server="s1", heads=HEADS, skew=0.25)
 
 
 @pytest.fixture
@@ -241,7 +309,8 @@ def place(job: Job, tmp_path: Path) -> Path:
     for name in (*held.whole, f"{held.open}.open"):
         (made / name).write_bytes(b"log")
     filling._digests = {name: {"bytes": 3, "sha256": "x"} for name in held.whole}
-    filling.write_index(job, held, SAID.point, SAID.position, SAID.server)
+    filling.heads = dict(SAID.heads)
+    filling.write_index(job, held, SAID.point, SAID.position, SAID.server, SAID.skew)
     return made
 
 
@@ -257,6 +326,11 @@ def test_a_snapshot_whose_tags_are_its_own_is_read(job: Job, place: Path) -> Non
         {"position": ""},
         {"server": "s2"},
         {"server": None},
+        {"skew": 7.0},
+        {"skew": None},
+        {"heads": HEADS | {segment(2): "begun-9"}},
+        {"heads": {}},
+        {"told": NOW + timedelta(minutes=9)},
         {"name": segment(7)},
         {"first": segment(2)},
         {"last": segment(1)},
@@ -268,15 +342,22 @@ def test_tags_that_say_something_else_than_the_index_are_refused(
 ) -> None:
     """Anybody who may write to the repository can tag a snapshot anew; what it holds is still what was stored."""
     (what,) = changed
-    with pytest.raises(BackupBad, match=f"log snapshot 01234567 claims another {what.replace('name', 'batch')} "):
+    named = {"name": "batch", "told": "point", "skew": "clock_skew_s"}.get(what, what)
+    with pytest.raises(BackupBad, match=f"log snapshot 01234567 claims another {named} "):
         index_of(job, place, replace(SAID, **changed))
 
 
 def test_an_index_that_names_no_server_is_of_before_it_did(job: Job, place: Path) -> None:
     body = json.loads((place / INDEX).read_text())
-    del body["server"], body["batch"]
+    del body["server"], body["batch"], body["heads"], body["clock_skew_s"]
     (place / INDEX).write_text(json.dumps(body))
     assert index_of(job, place, SAID)["open"] == segment(3)
+
+
+def test_a_point_that_is_not_believed_is_still_the_one_that_was_stored(job: Job, place: Path) -> None:
+    """A host's clock was ahead: its snapshot is taken for what it holds, and nobody has changed its tags."""
+    doubted = replace(SAID, point=SAID.point - timedelta(minutes=1), told=SAID.point, skew=None)
+    assert index_of(job, place, doubted)["open"] == segment(3)
 
 
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
@@ -393,3 +474,203 @@ def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
     for damaged in ("{}", "{", ""):
         (state.root / "shipping/p/crm/standing.json").write_text(damaged)
         assert read_standing(state, "p", "crm") is None
+
+
+BINLOG = Binlog(MariaConnection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
+
+
+def logfile(spool: Path, number: int, begun: int, more: bytes = b"") -> None:
+    """As a server begins it."""
+    spool.mkdir(exist_ok=True)
+    (spool / f"binlog.{number:06}").write_bytes(struct.pack("<4sIBI", b"\xfebin", begun, 15, 7) + more)
+
+
+def undigested(directory: Path, names: Sequence[str]) -> dict[str, FileDigest]:
+    return {name: FileDigest(0, "0" * 64) for name in names}
+
+
+def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
+    made = Filling(BINLOG, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+    if chain:
+        made.goes_on(chain[-1], chain)
+    return made
+
+
+def test_a_binary_log_tells_when_it_was_begun(tmp_path: Path) -> None:
+    logfile(tmp_path, 1, 1_764_113_417)
+    assert head_of(tmp_path / "binlog.000001") == "20251125T233017Z-7"
+    (tmp_path / "binlog.000002").write_bytes(b"\xfebin\x00")  # it is just being received
+    assert head_of(tmp_path / "binlog.000002") is None and head_of(tmp_path / "binlog.000003") is None
+
+
+def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: Path) -> None:
+    spool, batch = tmp_path / "spool", filling(tmp_path)
+    logfile(spool, 1, 1000)
+    assert batch.gather().open == "binlog.000001"
+    logfile(spool, 1, 1000, b"what has come since")
+    logfile(spool, 2, 1001)
+    assert batch.gather().whole == ["binlog.000001"]
+    batch.close(batch.gather())
+    assert batch.gather().open == "binlog.000002"
+    logfile(spool, 1, 2000)  # closed, and let go all but in the spool
+    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000001"):
+        batch.gather()
+    logfile(spool, 1, 1000)
+    logfile(spool, 2, 2001)
+    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000002"):
+        batch.gather()
+
+
+def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None:
+    heads = {"binlog.000001": "19700101T001640Z-7", "binlog.000002": "19700101T001641Z-7"}
+    stored = replace(
+        batch(1, 1),
+        name="binlog.000001",
+        first="binlog.000001",
+        last="binlog.000001",
+        open="binlog.000002",
+        heads=heads,
+    )
+    logfile(tmp_path / "spool", 2, 1001)
+    assert filling(tmp_path, [stored]).gather().open == "binlog.000002"
+    logfile(tmp_path / "spool", 2, 2000)
+    with pytest.raises(CcdrError, match="begun anew"):
+        filling(tmp_path, [stored]).gather()
+
+
+def test_a_log_goes_on_from_the_newest_base_or_not_at_all(tmp_path: Path) -> None:
+    logfile(tmp_path / "spool", 3, 1000)
+    made = filling(tmp_path)
+    made.base = ("binlog.000003", "19700101T002640Z-7")
+    with pytest.raises(CcdrError, match="begun anew") as refused:
+        made.gather()
+    assert "ccdr backup" in str(refused.value.hint)
+    for base in (("binlog.000003", "19700101T001640Z-7"), ("binlog.000003", None), ("binlog.000002", "else"), None):
+        made = filling(tmp_path)
+        made.base = base
+        assert made.gather().open == "binlog.000003"
+
+
+def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_gap() -> None:
+    one, other = replace(batch(1, 3), heads={segment(4): "a"}), batch(4, 6, 9)
+    assert not Shelf((one, other)).gaps(WAL)
+    assert not Shelf((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
+    torn = Shelf((one, replace(other, heads={segment(4): "b"})))
+    assert torn.gaps(WAL) == [Gap(segment(3), segment(4))] and torn.contiguous(WAL) == torn.batches[1:]
+
+
+def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
+    """As a host stores it whose clock is ahead."""
+    return replace(found, point=found.point + ahead, usable_at=found.usable_at + ahead)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_the_log_is_in_its_own_order_whatever_clock_it_was_stored_by(lengths: list[int], data: st.DataObject) -> None:
+    found, first, at = [], 1, 0
+    for length in lengths:
+        for end in range(first, first + length):
+            found.append(batch(first, end, at))
+            at += 1
+        first += length
+    right = arranged(found)
+    wrong = data.draw(st.integers(0, len(found) - 1))
+    off = timedelta(hours=data.draw(st.integers(-30, 30)))
+    shelf = arranged([by_a_clock(b, off) if n == wrong else b for n, b in enumerate(found)])
+    assert [b.id for b in shelf.batches] == [b.id for b in right.batches] and not shelf.gaps(WAL)
+    assert {b.id for b in let_go(shelf, segment(first), WAL)} == {b.id for b in let_go(right, segment(first), WAL)}
+    for one, other in zip(shelf.batches, right.batches, strict=True):  # only what was stored last is believed as it is
+        assert one.point <= other.point or one.id == found[wrong].id == found[-1].id
+
+
+def test_an_order_of_the_logs_own_goes_by_what_was_stored_of_a_batch() -> None:
+    less, more = batch(4, 5, 9), batch(4, 6, 3)
+    assert arranged([more, less]).batches == (more,)
+    less, more = replace(batch(4, 3, 9), position="9/FF000000"), replace(batch(4, 3, 3), position="10/1")
+    assert arranged([more, less]).batches == (more,)
+    before, behind = batch(7, 9, 9), batch(8, 11, 3, timeline=2)  # a timeline goes on where another one was left
+    assert [b.id for b in arranged([behind, before]).batches] == [before.id, behind.id]
+
+
+def test_what_is_dated_ahead_is_told() -> None:
+    shelf = arranged([batch(1, 3, 0), by_a_clock(batch(4, 6, 1), timedelta(hours=9)), batch(7, 9, 2)])
+    assert [b.dated_ahead(NOW + timedelta(minutes=3)) for b in shelf.batches] == [False, True, False]
+    assert not any(b.dated_ahead(NOW + timedelta(hours=9)) for b in shelf.batches)
+    assert not batch(1, 3, 4).dated_ahead(NOW), "two hosts' clocks are never the same"
+    assert [b.point for b in shelf.batches] == [NOW, NOW, NOW + timedelta(minutes=2)]
+    with pytest.raises(UsageProblem, match="stored up to"):
+        chosen(shelf, Target(time=NOW + timedelta(minutes=5)), base(0, 1))
+    at = Target(time=NOW + timedelta(minutes=2))
+    assert chosen(shelf, at, base(0, 1))[1] == ["1-3-0", "4-6-1", "7-9-2"]
+
+
+def test_a_time_is_told_by_the_sources_clock_as_it_was_then() -> None:
+    """The source's clock drifted after the base was taken."""
+    shelf = arranged([replace(batch(1, 3, 10), skew=1.0), replace(batch(4, 6, 20), skew=9.0), batch(7, 9, 30)])
+    snapshot, manifest = base(0, 1)
+    manifest = replace(manifest, clock_skew_s=0.25)
+
+    def skew(target: Target) -> float:
+        found = choose([snapshot], [manifest], shelf, WAL, target)
+        return found.target.clock_skew(manifest)
+
+    at = [skew(Target(time=NOW + timedelta(minutes=n))) for n in (1, 8, 19, 29)]
+    assert at == [0.25, 1.0, 9.0, 9.0]
+    assert skew(Target()) == 9.0 and skew(Target(name="x")) == 9.0
+    shelf = arranged([batch(1, 3, 10)])  # of the days before it was kept
+    assert skew(Target(time=NOW + timedelta(minutes=9))) == 0.25
+
+
+def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
+    shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
+    found = choose(*map(list, zip(base(0, 1), strict=True)), shelf, WAL, Target(time=NOW + timedelta(minutes=15)))
+    assert found.target.skew == 1.0
+
+
+class Reaching:
+    """An engine whose recovery goes as far as it is told."""
+
+    def __init__(self, at: datetime | None) -> None:
+        self.at = at
+
+    def recover(self, *_: object) -> Reached:
+        return Reached("0/1", self.at, None)
+
+
+@pytest.mark.parametrize("seconds, told", [(-60, 0), (2, 2), (3600, 3), (None, 0)])
+def test_nothing_is_reached_that_was_written_after_it_was_stored(seconds: int | None, told: int) -> None:
+    """Whatever the source's clock told; the end of the log is never before what it was stored as reaching to."""
+    stored = batch(1, 3, 10)  # usable three seconds after its point
+    choice = Choice(base(0, 1)[0], (stored,), Target(position=stored.position))
+    recovery = Recovery(cast("Job", None), cast("Restic", None), WAL, choice, segment(1), ahead=False)
+    at = None if seconds is None else stored.point + timedelta(seconds=seconds)
+    where = cast("Place", None), Path("x"), Path("y"), base(0, 1)[1]
+    assert recovery.carry_out(cast("Engine", Reaching(at)), *where).status is Verdict.PASS
+    assert recovery.moment == stored.point + timedelta(seconds=told)
+    assert [p.consistent for p in recovery.points()] == [recovery.moment]
+    ahead = Recovery(cast("Job", None), cast("Restic", None), WAL, choice, segment(1), ahead=True)
+    ahead.carry_out(cast("Engine", Reaching(at)), *where)
+    assert ahead.points() == []
+
+
+class Receiver:
+    """It ends at the look of that number."""
+
+    def __init__(self, ends_at: int) -> None:
+        self.looks, self._ends_at = 0, ends_at
+
+    def ended(self) -> str | None:
+        self.looks += 1
+        return "it was told to" if self.looks >= self._ends_at else None
+
+
+@pytest.mark.parametrize("ends_at", [1, 2, 3])
+def test_a_receiver_that_has_ended_is_seen_before_anything_is_stored(ends_at: int) -> None:
+    """Though the source says that all was received: by whom it does not say."""
+    shipping = object.__new__(_Shipping)
+    shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
+    shipping._spool = Path("spool")
+    shipping._log = cast("ShippedLog", SimpleNamespace(holds=lambda *_: True))
+    receiver = Receiver(ends_at)
+    with pytest.raises(CommandFailed, match="it was told to") if ends_at < 3 else nullcontext():
+        shipping._received(cast("Source", None), LogMark("0/1", NOW, 0.0), cast("Session", receiver))
+    assert receiver.looks == min(ends_at, 2)

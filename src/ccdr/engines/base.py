@@ -134,7 +134,7 @@ class EngineConfig(Strict):
         """How the source's log is shipped; None where it is not."""
         return getattr(self, "log_shipping", None)
 
-    def log(self, slot: str) -> ShippedLog | None:
+    def log(self, name: str) -> ShippedLog | None:
         """Only some engines ship their log."""
         return None
 

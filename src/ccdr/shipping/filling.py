@@ -15,7 +15,7 @@ from ccdr.errors import CcdrError
 from ccdr.interfaces import Clock, Digester, Segment, ShippedLog
 from ccdr.model import rfc3339
 from ccdr.services import Job
-from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap
+from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank
 from ccdr.state import remove_tree, write_durably
 
 
@@ -45,6 +45,8 @@ class Filling:
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
     stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
+    heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
+    base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
     _digests: dict[str, dict[str, object]] = field(default_factory=dict)
     _torn_at: str | None = None  # the segment behind the newest gap
 
@@ -55,12 +57,16 @@ class Filling:
     def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+        self.heads = {name: head for batch in chain[-2:] for name, head in batch.heads.items()}
         self._drop_stored()
 
     def gather(self) -> Held:
         """Take in what the spool holds: a receiver renames its files while they are read."""
         segments = self.log.segments(self.spool)
-        mine = [s for s in segments if s.beside or self.closed is None or _rank(s.name) > _rank(self.closed)]
+        for segment in segments:
+            if not segment.beside:
+                self._recognise(segment)
+        mine = [s for s in segments if s.beside or self.closed is None or rank(s.name) > rank(self.closed)]
         chain = [s for s in mine if not s.beside]
         if self.name is not None and self.name not in [s.name for s in chain]:
             self._empty()  # the receiver had to begin behind it
@@ -80,8 +86,29 @@ class Filling:
         whole = [s.name for s in chain if s.whole]
         return Held(whole, opened[-1] if opened else None, until is not None, gaps)
 
+    def _recognise(self, segment: Segment) -> None:
+        """A source whose log was begun anew gives the same names again: what bears them must begin as it did before."""
+        name, head = segment.name, self.log.head(self.spool / segment.file)
+        if head is None:
+            return
+        if head != self.heads.get(name, head):
+            raise CcdrError(
+                f"the source's log was begun anew: {name} begins otherwise ({head}) than what was received under that "
+                f"name before ({self.heads[name]})",
+                hint="a new base backup is needed, and a log of its own: give the asset another name in the plan",
+            )
+        if name not in self.heads and self.base is not None and self.base[0] == name:
+            expected = self.base[1]
+            if expected is not None and head != expected:
+                raise CcdrError(
+                    f"the source's log was begun anew: {name} begins otherwise ({head}) than when the newest base "
+                    f"backup was taken ({expected})",
+                    hint="a new base backup is needed: run `ccdr backup`",
+                )
+        self.heads[name] = head
+
     def expect(self, position: str, held: Held) -> None:
-        """A source whose log was begun anew writes under names that were stored already: that would not be seen."""
+        """What the source writes now must lie in what was received."""
         mine = [name for name in (self.closed, *held.whole, held.open) if name]
         if not any(self.log.lies_in(position, name) for name in mine):
             raise CcdrError(
@@ -97,7 +124,9 @@ class Filling:
     def bytes(self) -> int:
         return sum(path.stat().st_size for path in self.directory.iterdir())
 
-    def write_index(self, job: Job, held: Held, point: datetime, position: str, server: str | None) -> None:
+    def write_index(
+        self, job: Job, held: Held, point: datetime, position: str, server: str | None, skew: float | None
+    ) -> None:
         body = {
             "format": 1,
             "plan": job.plan,
@@ -108,8 +137,10 @@ class Filling:
             "position": position,
             "server": server,
             "batch": self.name,
+            "clock_skew_s": skew,
             "segments": held.whole,
             "open": held.open,
+            "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
             "files": {name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},
         }
         write_durably(self.directory / INDEX, json.dumps(body) + "\n")
@@ -117,13 +148,14 @@ class Filling:
     def close(self, held: Held) -> None:
         """It is confirmed: its whole segments leave the spool, and the next one begins."""
         self.closed = held.whole[-1]
+        self.heads = {name: head for name, head in self.heads.items() if rank(name) >= rank(self.closed)}
         self._drop_stored()
         self._empty()
 
     def _drop_stored(self) -> None:
         """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
         for segment in self.log.segments(self.spool):
-            if self.closed and segment.whole and not segment.beside and _rank(segment.name) < _rank(self.closed):
+            if self.closed and segment.whole and not segment.beside and rank(segment.name) < rank(self.closed):
                 (self.spool / segment.file).unlink(missing_ok=True)
 
     def _link(self, segment: Segment) -> None:
@@ -140,7 +172,7 @@ class Filling:
         """A segment that does not come right after the last whole one: what lies between is lost for ever. None where
         there is no gap, or it was told."""
         name, last, gap = segment.name, self.last, None
-        if last is None or _rank(name) <= _rank(last):
+        if last is None or rank(name) <= rank(last):
             self.last = (name if segment.whole else None) if last is None else last
             return None
         if not self.log.follows(last, name) and name != self._torn_at:
@@ -154,8 +186,3 @@ class Filling:
         remove_tree(self.directory)
         self.directory.mkdir(mode=0o700)
         self.name, self.stored, self._digests = None, None, {}
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """Names of segments count up; a longer one is a later one."""
-    return len(name), name

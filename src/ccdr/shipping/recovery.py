@@ -83,9 +83,9 @@ def logged(
 class Recovery:
     """One recovery: what it begins with, what it fetched, how far it went."""
 
-    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str) -> None:
+    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str, *, ahead: bool) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
-        self.choice = choice
+        self.choice, self.ahead = choice, ahead  # dated so: how far the log reaches nobody knows then
         self._reached: Reached | None = None
 
     @classmethod
@@ -98,7 +98,7 @@ class Recovery:
         with blaming_the_log():
             choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
-        return cls(job, repo, log, choice, needed)
+        return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
         with services.state.reading(self._repo.location), blaming_the_log():
@@ -115,6 +115,8 @@ class Recovery:
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored
             reached = replace(reached, at=max(point, reached.at or point))
+        if reached.at is not None:  # whatever a clock says: nothing of it was written after it was stored
+            reached = replace(reached, at=min(reached.at, self.choice.batches[-1].usable_at))
         self._reached = reached
         return CheckResult(
             kind="log",
@@ -166,7 +168,7 @@ class Recovery:
 
     def points(self) -> list[Point]:
         """What this recovery has proven."""
-        if self._reached is None or self._reached.at is None:
+        if self._reached is None or self._reached.at is None or self.ahead:
             return []
         return [Point(self._reached.at, self.choice.batches[-1].usable_at)]
 
@@ -218,7 +220,8 @@ def choose(
         raise BackupBad(
             f"log is missing between {gaps[0].after} and {gaps[0].before}", hint="back up again, and find out why"
         )
-    return Choice(base, batches, replace(target, position=batches[-1].position))
+    told = shelf.skew_at(target.time, (base.consistent_point, manifests[before[-1]].clock_skew_s))
+    return Choice(base, batches, replace(target, position=batches[-1].position, skew=told))
 
 
 def fetch_log(
@@ -283,10 +286,12 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         ends = (whole[0], whole[-1]) if whole else (None, None)
         said = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
         said |= {"first": ends[0], "last": ends[1]}
-        claimed = {name: getattr(batch, name) for name in said}
-        for name, tag in (("batch", batch.name), ("server", batch.server)):
+        claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
+        heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
+        later = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
+        for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
             if name in body:  # an index did not always say so
-                said[name], claimed[name] = body[name], tag
+                said[name], claimed[name] = heads if name == "heads" else body[name], tag
         if wrong := [name for name in said if said[name] != claimed[name]]:
             raise BackupBad(
                 f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "

@@ -8,12 +8,13 @@ needed of it, and a recovery fetches as many snapshots as there are batches, not
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import pairwise
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 
-from ccdr.catalogue import OURS
+from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
 from ccdr.errors import RepositoryMissing, UsageProblem
 from ccdr.interfaces import ShippedLog
@@ -24,6 +25,8 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+_PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class Batch:
     usable_at: datetime
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
+    told: datetime | None = None  # the point that it bears, where that is not believed
+    skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
+    heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+
+    def dated_ahead(self, now: datetime) -> bool:
+        """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
+        return max(self.point, self.usable_at) > now + CLOCK_TOLERANCE
+
+    def leads_to(self, other: Batch, log: ShippedLog) -> bool:
+        """Does `other` begin right after this one ends, in one and the same log?"""
+        if self.last is None or not log.follows(self.last, other.begins):
+            return False
+        one, another = self.heads.get(other.begins), other.heads.get(other.begins)
+        return one is None or another is None or one == another
 
     @property
     def begins(self) -> str:
@@ -67,20 +84,28 @@ class Shelf:
     def newest(self) -> Batch | None:
         return self.batches[-1] if self.batches else None
 
+    def skew_at(self, moment: datetime | None, base: tuple[datetime, float | None]) -> float | None:
+        """The source's clock's lead over the host's as it was read nearest to `moment` (None: last). `base` is when
+        it was read with a base, and found; None where nobody read it."""
+        told = [base, *((batch.point, batch.skew) for batch in (*self.spare, *self.batches))]
+        known = [(when, skew) for when, skew in told if skew is not None]
+        if moment is None:
+            return known[-1][1] if known else None
+        return min(known, key=lambda pair: abs(pair[0] - moment), default=(moment, None))[1]
+
     def gaps(self, log: ShippedLog) -> list[Gap]:
         """Where a batch does not begin right after the one before it ends."""
         found = []
         for one, other in pairwise(self.batches):
-            end = one.last
-            if end is None or not (log.follows(end, other.begins)):
-                found.append(Gap(end or one.name, other.begins))
+            if not one.leads_to(other, log):
+                found.append(Gap(one.last or one.name, other.begins))
         return found
 
     def contiguous(self, log: ShippedLog) -> tuple[Batch, ...]:
         """The newest batches that have no gap between them."""
         kept: list[Batch] = []
         for batch in reversed(self.batches):
-            if kept and not (batch.last and log.follows(batch.last, kept[-1].begins)):
+            if kept and not batch.leads_to(kept[-1], log):
                 break
             kept.append(batch)
         return tuple(reversed(kept))
@@ -100,19 +125,44 @@ def let_go(shelf: Shelf, needed: str | None, log: ShippedLog) -> list[Batch]:
 
 
 def arranged(found: Iterable[Batch]) -> Shelf:
-    """Snapshots in the order they were stored in, told apart by batch. Pure."""
+    """Snapshots in the log's own order, told apart by batch: their dates are of a host whose clock may have been wrong.
+    Where one bears a later point than what came after it, that is not believed: it claims no more than the one before
+    it. Pure."""
     newest: dict[str, Batch] = {}
-    spare = []
-    for batch in sorted(found, key=lambda b: (b.usable_at, b.id)):
-        if (older := newest.pop(batch.name, None)) is not None:
-            spare.append(older)
+    older = []
+    for batch in sorted(found, key=_held):
+        if batch.name in newest:
+            older.append(newest[batch.name])
         newest[batch.name] = batch
-    return Shelf(tuple(newest.values()), tuple(spare))
+    batches = sorted(newest.values(), key=lambda b: rank(b.begins))
+    limits = list(accumulate((b.point for b in reversed(batches)), min))[::-1]  # the earliest from each on
+    told, point = [], EARLIEST
+    for batch, limit in zip(batches, limits, strict=True):
+        told.append(_believed(batch, limit, point))
+        point = told[-1].point
+    limit_of = {batch.name: limit for batch, limit in zip(batches, limits, strict=True)}
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of[batch.name], EARLIEST) for batch in older))
+
+
+def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
+    """A point behind `limit` is replaced; nor is the skew believed that was measured by the same clock."""
+    return batch if batch.point <= limit else replace(batch, point=point, told=batch.point, skew=None)
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Names of segments count up, as numbers in them do; a longer one is a later one."""
+    return len(name), name
+
+
+def _held(batch: Batch) -> tuple[object, ...]:
+    """How much of the log a snapshot of a batch holds."""
+    place = tuple(rank(part) for part in _PLACE.split(batch.position))
+    return rank(batch.last or ""), rank(batch.open or batch.last or ""), place, batch.point, batch.usable_at, batch.id
 
 
 def log_of(job: Job) -> tuple[LogShipping, ShippedLog]:
     """UsageProblem where the plan does not want it shipped."""
-    settings, log = job.engine.shipping, job.engine.log(f"ccdr_{job.plan}_{job.asset}")
+    settings, log = job.engine.shipping, job.engine.log(f"{job.plan}/{job.asset}")
     if settings is None or log is None:
         raise UsageProblem(
             f"{job.plan}/{job.asset} ships no log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
@@ -143,19 +193,30 @@ def tags(
     point: str,
     position: str,
     server: str | None = None,
+    heads: Mapping[str, str] | None = None,
+    skew: float | None = None,
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
     found += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
     found += [f"open={open_}"] if open_ else []
     found += [f"server={server}"] if server else []
+    found += [f"skew={skew}"] if skew is not None else []
+    telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
+    found += [f"head={named}:{heads[named]}" for named in telling if heads and named in heads]
     return [*found, f"point={point}", f"position={position}"]
+
+
+def _pair(said: str) -> tuple[str, str]:
+    name, _, head = said.rpartition(":")
+    return name, head
 
 
 def _batch(listed: RepoSnapshot) -> Batch | None:
     """None for what is not ours to read: it has no such tags."""
     try:
         point, name = utc(str(listed.tag("point"))), listed.tag("batch")
+        skew = None if (said := listed.tag("skew")) is None else float(said)
     except ValueError:
         return None
     if name is None or not listed.paths:
@@ -172,4 +233,6 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
         server=listed.tag("server"),
+        skew=skew,
+        heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
     )

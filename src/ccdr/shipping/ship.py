@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from ccdr.catalogue import FUTURE
 from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
 from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import LogMark, Progress, Session, Source
@@ -88,6 +89,8 @@ class _Shipping:
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
         self._server: str | None = None  # whose log is stored
+        self._skew: float | None = None  # as it was read last
+        self._ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._tally = _Tally(services.clock.now())
 
     def carry_out(self, *, once: bool) -> None:
@@ -122,7 +125,9 @@ class _Shipping:
                 self._ensure_repository()
             return
         chain = shelf.contiguous(self._log)
-        self._server = newest.server
+        self._server, self._skew = newest.server, newest.skew
+        if newest.dated_ahead(self._services.clock.now()):
+            self._ahead = (f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored",)
         since = chain[0].begins
         position = newest.position or self._standing.position
         self._standing = replace(
@@ -152,10 +157,12 @@ class _Shipping:
 
     def _go_on(self, source: Source, *, once: bool) -> bool:
         """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
+        self._batch.base = self._newest_base()
         self._store(None)  # what an earlier receiver has left may be in the way of the next
         self._recognise(self._log.identity(source))
         self._look_at(source)
-        argv, env = self._log.receiver(source, self._spool, self._batch.last, self._needed())
+        needed = self._batch.base[0] if self._batch.base else None
+        argv, env = self._log.receiver(source, self._spool, self._batch.last, needed)
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
@@ -186,18 +193,18 @@ class _Shipping:
 
     def _look_at(self, source: Source) -> None:
         """What threatens the source, or the log: told at once, and by `status` for as long as it lasts."""
-        findings = tuple(self._log.ready(source))
+        findings = (*self._log.ready(source), *self._ahead)
         for finding in findings:
             if finding not in self._standing.findings:
                 self._progress.step(f"{self._job.asset}: {finding}")
         self._set(findings=findings)
 
-    def _needed(self) -> str | None:
-        """What the newest base begins with."""
+    def _newest_base(self) -> tuple[str, str | None] | None:
+        """The segment that it begins with, and how that one begins."""
         for snapshot in reversed(self._services.catalogue.snapshots(self._job.plan, self._job.asset)):
             manifest = self._services.catalogue.manifest(snapshot)
             if self._log.goes_on_from(manifest):
-                return self._log.needed_from(manifest)
+                return self._log.needed_from(manifest), self._log.needed_head(manifest)
         return None
 
     def _until(self, due: float, receiver: Session, beat: Callable[[], None]) -> None:
@@ -207,8 +214,7 @@ class _Shipping:
         beaten = clock.monotonic()
         while (now := clock.monotonic()) < due:
             self._wait(min(LOOK, due - now))
-            if (ended := receiver.ended()) is not None:
-                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            _alive(receiver)
             if every is not None and now - beaten >= every:
                 beat()
                 beaten = now
@@ -222,20 +228,22 @@ class _Shipping:
     def _received(self, source: Source, mark: LogMark, receiver: Session) -> None:
         clock = self._services.clock
         deadline = clock.monotonic() + HOLD
+        _alive(receiver)
         while not self._log.holds(source, self._spool, mark):
-            if (ended := receiver.ended()) is not None:
-                raise CommandFailed(["receiver"], 1, ended, what="receiving the log")
+            _alive(receiver)
             if clock.monotonic() > deadline:
                 raise CommandFailed(
                     ["receiver"], 1, f"what the source had written by {mark.position} has not come", what="receiving"
                 )
             self._wait(LOOK)
+        _alive(receiver)  # else nobody knows whose doing it was
 
     def _store(self, mark: LogMark | None) -> None:
         """Store the batch with all that is in the spool. Without a mark the point stays where it was: what was
         received since is stored, and how far it reaches is for a recovery to find."""
         point = mark.at if mark else self._standing.point
         position = mark.position if mark else self._standing.position
+        self._skew = mark.clock_skew_s if mark else self._skew
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
@@ -260,6 +268,8 @@ class _Shipping:
         self._set(point=point, position=position, usable=now, pending=(*self._standing.pending, Point(point, now)))
         if mark is not None:
             self._untroubled()
+            over, self._ahead = self._ahead, ()  # a newer one is believed in its stead
+            self._set(findings=tuple(said for said in self._standing.findings if said not in over))
         if held.whole and (held.torn or self._batch.bytes > CLOSE_BYTES or now - self._batch.began > CLOSE_AFTER):
             self._record(None)
             self._batch.close(held)
@@ -267,8 +277,8 @@ class _Shipping:
             self._store(mark)
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
-        self._batch.write_index(self._job, held, point, position, self._server)
-        told = (rfc3339(point), position, self._server)
+        self._batch.write_index(self._job, held, point, position, self._server, self._skew)
+        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)
@@ -334,3 +344,8 @@ class _Shipping:
         self._services.ledger.append(LOGS, **where, body=body)
         self._tally = _Tally(self._services.clock.now())
         self._set(pending=())
+
+
+def _alive(receiver: Session) -> None:
+    if (ended := receiver.ended()) is not None:
+        raise CommandFailed(["receiver"], 1, ended, what="receiving the log")

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.mariadb.client import ask, lines
+from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import Clock, LogMark, Segment, Source
+from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.interfaces import Clock, LogMark, Place, Segment, Source
 from ccdr.model import Manifest, human_seconds
 
 ANSWER = 20.0  # seconds
 KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long
 _SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
+MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
+_BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
+_BEGUN = re.compile(r"^#(?P<day>\d{6}) +(?P<time>[\d:]+) server id (?P<server>\d+) .*\bStart: binlog", re.MULTILINE)
 FACTS = "SELECT @@log_bin + 0, @@binlog_format, @@binlog_expire_logs_seconds, @@binlog_row_image;"
 CANARY = """\
 CREATE DATABASE IF NOT EXISTS ccdr;
@@ -122,6 +127,9 @@ class Binlog:
     def segments(self, spool: Path) -> list[Segment]:
         return segments_in(spool)
 
+    def head(self, file: Path) -> str | None:
+        return head_of(file)
+
     def follows(self, earlier: str, later: str) -> bool:
         one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
         return bool(one and other and one["base"] == other["base"] and int(other["number"]) == int(one["number"]) + 1)
@@ -131,6 +139,9 @@ class Binlog:
 
     def needed_from(self, manifest: Manifest) -> str:
         return started_at(manifest)[0]
+
+    def needed_head(self, manifest: Manifest) -> str | None:
+        return began(manifest)
 
     def covers(self, first: str, needed: str) -> bool:
         one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
@@ -148,6 +159,46 @@ def started_at(manifest: Manifest) -> tuple[str, int]:
     binlog = manifest.contents["binlog"]
     assert isinstance(binlog, dict)
     return str(binlog["file"]), int(binlog["position"])
+
+
+def began(manifest: Manifest) -> str | None:
+    """The head of that file; None in a base of the days before it was kept, or where it could not be read."""
+    binlog = manifest.contents["binlog"]
+    assert isinstance(binlog, dict)
+    return binlog.get("head")
+
+
+def head_of(file: Path) -> str | None:
+    """When it was begun, by the source's clock, and by which server: as its first event tells, to the second."""
+    try:
+        with file.open("rb") as log:
+            start = log.read(_BEGIN.size)
+    except FileNotFoundError:
+        return None
+    if len(start) < _BEGIN.size:
+        return None
+    magic, when, kind, server = _BEGIN.unpack(start)
+    if magic != MAGIC or kind != DESCRIPTION:
+        return None
+    return head(datetime.fromtimestamp(when, UTC), server)
+
+
+def head_at(place: Place, login: Login, name: str) -> str | None:
+    """As `head_of`, of the source's own file. None where it cannot be read: whoever ships the log will say why."""
+    argv = ["mariadb-binlog", *login.arguments, "--read-from-remote-server", "--base64-output=decode-rows"]
+    try:
+        said = place.run([*argv, "--stop-position=5", name], env={"TZ": "UTC"}, what="asking how the log begins").stdout
+    except CommandFailed:
+        return None
+    found = _BEGUN.search(said)
+    if found is None:
+        return None
+    when = datetime.strptime(f"{found['day']} {found['time']}", "%y%m%d %H:%M:%S").replace(tzinfo=UTC)
+    return head(when, int(found["server"]))
+
+
+def head(when: datetime, server: int) -> str:
+    return f"{when:%Y%m%dT%H%M%SZ}-{server}"
 
 
 def _number(name: str) -> int:

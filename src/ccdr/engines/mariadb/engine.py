@@ -121,8 +121,8 @@ class MariaDB(MethodsConfig[Method]):
         version = client_version(place)
         return major_of(version) if version else None
 
-    def log(self, slot: str) -> ShippedLog | None:
-        return Binlog(self.connection, self.log_shipping, slot) if self.log_shipping else None
+    def log(self, name: str) -> ShippedLog | None:
+        return Binlog(self.connection, self.log_shipping, name) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
 

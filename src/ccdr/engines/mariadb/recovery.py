@@ -7,10 +7,10 @@ there.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ccdr.engines.mariadb.binlog import segments_in, started_at
+from ccdr.engines.mariadb.binlog import began, head, head_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
@@ -30,6 +30,7 @@ _END = """mariadb-binlog --no-defaults --base64-output=decode-rows "$1" 2> /dev/
 """
 _NOT_REACHED = "Did not reach stop position"  # only a warning, for mariadb-binlog
 _LAST = re.compile(r"#(?P<day>\d{6}) +(?P<time>[\d:]+) server id \d+ +end_log_pos (?P<end>\d+)")
+LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
 HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
   WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
 BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
@@ -39,10 +40,11 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     """Apply the log (a directory of its files) to the restored server. BackupBad where it does not hold what it should;
     UsageProblem where the target is none."""
     first, start = started_at(manifest)
+    _of_one_log(log, manifest)
     names = [segment.name for segment in segments_in(log)]
     names = names[names.index(first) :]
     end, when = _end_of(box, log, names[-1])
-    stop = _stop(target, manifest.clock_skew_s or 0.0, end)
+    stop = _stop(target, target.clock_skew(manifest), end)
     if target.name is not None:
         _refuse_before(target.name, manifest)
     if target.position is not None:
@@ -64,7 +66,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
         ) from None
     if target.name is not None and _NOT_REACHED in said:
         raise UsageProblem(f"the log does not reach GTID {target.name}", hint="name one that is in it, or `latest`")
-    skew = manifest.clock_skew_s or 0.0
+    skew = target.clock_skew(manifest)
     if target.time is not None:
         at: datetime | None = datetime.fromtimestamp(int(target.time.timestamp() + skew) - skew, UTC)
         return Reached(f"{names[-1]}, before {int(target.time.timestamp() + skew)}", at, None)
@@ -80,12 +82,30 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
 def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     """What a person does with a base and its log, as one sentence of commands."""
     first, start = started_at(manifest)
+    _of_one_log(log, manifest)
     base = log.parent / "data"
-    stop = _stop(target, manifest.clock_skew_s or 0.0, None)
+    stop = _stop(target, target.clock_skew(manifest), None)
     apply = f"mariadb-binlog --start-position={start} {stop} {log}/{first} …the files after it | mariadb"
     return (
         f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
         f"{base}; then, with TZ=UTC: {' '.join(apply.split())}"
+    )
+
+
+def _of_one_log(log: Path, manifest: Manifest) -> None:
+    """A server whose log was begun anew gives the same names again, and what bears them leads nowhere from the base."""
+    first, _ = started_at(manifest)
+    wanted, there = began(manifest), head_of(log / first)
+    if there is None or there == wanted:
+        return
+    if wanted is None:  # the base does not tell: but what it lies in was not begun after it
+        latest = manifest.consistent_point + timedelta(seconds=manifest.clock_skew_s or 0.0) + LOOKS_APART
+        if there < head(latest, 0):
+            return
+    raise BackupBad(
+        f"the source's log was begun anew: {first} of the log begins otherwise ({there}) than that of the base "
+        f"({wanted or 'which is older'})",
+        hint="restore the base without the log; give the asset another name in the plan, and back it up",
     )
 
 

@@ -18,7 +18,7 @@ from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.physical import BASE_FILE, Physical
 from ccdr.engines.postgres.stream import Stream
-from ccdr.engines.postgres.wal import Wal, slot_name
+from ccdr.engines.postgres.wal import Wal
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import (
     ClientNeed,
@@ -142,8 +142,8 @@ class Postgres(MethodsConfig[Method]):
     def base_file(self) -> str | None:
         return BASE_FILE if self.incremental is not None else None
 
-    def log(self, slot: str) -> ShippedLog | None:
-        return Wal(self.connection, self.log_shipping, slot_name(slot)) if self.log_shipping else None
+    def log(self, name: str) -> ShippedLog | None:
+        return Wal(self.connection, self.log_shipping, name) if self.log_shipping else None
 
     # --- the sandbox ----------------------------------------------------------------------------------
 

@@ -2,16 +2,21 @@
 
 The slot keeps at the source what was not received yet, so nothing is lost while the receiver is away; that it may
 fill the source's disk is what `ready` looks at. `--synchronous` has each write on disk, and told to the source, at
-once: so the slot tells how far the spool durably reaches.
+once: so the source tells how far a spool durably reaches. It goes by the name of our own receiver, and the spool is
+looked at too: a slot goes forward by whoever receives.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import platform
 import re
+import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
@@ -27,14 +32,29 @@ SLOT_LENGTH = 63
 ANSWER = 20.0  # seconds
 NEARLY = 0.5  # of what the source may keep for the slot
 _SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})(?P<log>[0-9A-F]{8})(?P<segment>[0-9A-F]{8})")
+_LONG = struct.Struct(
+    "=24xQII"
+)  # a segment's first page begins with: the cluster's identifier, bytes of segment, of page
+_PAGE = struct.Struct("=8xQ")  # every page begins with its own place in the log
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 STATE = """\
 select pg_is_in_recovery(), current_setting('wal_level'),
   pg_size_bytes(current_setting('wal_segment_size')),
   coalesce(nullif((select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'), -1) * 1048576, -1),
-  coalesce((select wal_status from pg_replication_slots where slot_name = '{slot}'), ''),
+  coalesce((select coalesce(wal_status, '?') from pg_replication_slots where slot_name = '{slot}'), ''),
+  coalesce((select case when active then 'held' else coalesce(wal_status, '?') end from pg_replication_slots
+            where slot_name = '{former}'), ''),
   coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
             where slot_name = '{slot}' and not pg_is_in_recovery()), 0);
+"""
+# Who reads the slot has come how far; the last column is for anybody to choose.
+PROGRESS = """\
+select coalesce(s.active_pid, 0),
+  coalesce(coalesce(r.flush_lsn, case when r.state is null then s.restart_lsn end) >= '{position}', false),
+  coalesce(a.application_name, '')
+from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid
+  left join pg_stat_activity a on a.pid = s.active_pid
+where s.slot_name = '{slot}';
 """
 CANARY = """\
 create schema if not exists ccdr;
@@ -50,10 +70,16 @@ class Wal:
 
     connection: Connection
     shipping: LogShipping
-    slot: str
+    name: str  # the asset's, unlike any other's
+    receiving: str = field(default_factory=lambda: _receiving(), compare=False)  # what our receiver calls itself
+
+    @property
+    def slot(self) -> str:
+        return slot_name(self.name)
 
     def ready(self, source: Source) -> Iterator[str]:
-        standby, level, size, keep, status, behind = self._ask(source, STATE.format(slot=self.slot)).split("|")
+        state = STATE.format(slot=self.slot, former=former_slot_name(self.name))
+        standby, level, size, keep, status, former, behind = self._ask(source, state).split("|")
         if standby == "t":
             raise BackupFailed("the server is a standby", hint="ship the log of the primary: name it in `connection:`")
         if level == "minimal":
@@ -63,14 +89,7 @@ class Wal:
                 f"the server's log segments have {human_bytes(int(size))}",
                 hint="only clusters of the usual 16 MiB can ship their log yet",
             )
-        if status == "lost":
-            self._run(source, ["pg_receivewal", "-w", "--slot", self.slot, "--drop-slot"], "dropping the lost slot")
-            yield f"the source gave the slot {self.slot} up and removed log that was not received: a gap"
-            status = ""
-        if not status:
-            # pg_receivewal's own --create-slot reserves nothing until it first receives.
-            sql = f"select from pg_create_physical_replication_slot('{self.slot}', true)"
-            self._run(source, [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "creating the replication slot")
+        yield from self._with_slot(source, status, former)
         if self.shipping.canary is not None:
             self._ask(source, CANARY)
         if int(keep) < 0:
@@ -84,6 +103,30 @@ class Wal:
                 "then a new base backup is needed"
             )
 
+    def _with_slot(self, source: Source, status: str, former: str) -> Iterator[str]:
+        """There is one then, unless an older ccdr still receives by the one that it has made."""
+        old = former_slot_name(self.name)
+        if former and (status or former == "held"):
+            yield (
+                f"the source keeps log for the slot {old}, as an older ccdr named it: end what receives by it (then it "
+                f"is taken over), or drop it: SELECT pg_drop_replication_slot('{old}')"
+            )
+        slot, state = (self.slot, status) if status else (old, former)
+        if state == "lost":
+            self._run(source, ["pg_receivewal", "-w", "--slot", slot, "--drop-slot"], "dropping the lost slot")
+            yield f"the source gave the slot {slot} up and removed log that was not received: a gap"
+            state = ""
+        if not state:
+            # pg_receivewal's own --create-slot reserves nothing until it first receives.
+            sql = f"select from pg_create_physical_replication_slot('{self.slot}', true)"
+            self._run(source, [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "creating the replication slot")
+        elif slot == old and state != "held":
+            sql = (
+                f"select from pg_copy_physical_replication_slot('{old}', '{self.slot}');"
+                f" select from pg_drop_replication_slot('{old}')"
+            )
+            self._run(source, [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "giving the replication slot its new name")
+
     def identity(self, source: Source) -> str:
         return self._ask(source, "select system_identifier from pg_control_system();")
 
@@ -92,7 +135,7 @@ class Wal:
     ) -> tuple[list[str], dict[str, str]]:
         self._begin_anew(source, spool)
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
-        return [*argv, "--synchronous", "--no-loop"], self._env(source)
+        return [*argv, "--synchronous", "--no-loop"], {**self._env(source), "PGAPPNAME": self.receiving}
 
     def _begin_anew(self, source: Source, spool: Path) -> None:
         """pg_receivewal goes on from the newest file that it finds. Where the slot keeps only what lies behind that (it
@@ -130,14 +173,40 @@ class Wal:
         return match is not None and _number(match) == last // SEGMENT_BYTES  # on whichever timeline
 
     def reaches(self, spool: Path, position: str) -> bool:
-        return True  # a segment that is received again is written over with the same
+        """As far as the page that holds its last byte: what is there is never taken away, a segment that is received
+        again is written over with the same."""
+        last = max(0, number(position) - 1)
+        found = [(_number(match), s) for s in segments_in(spool) if (match := _SEGMENT.fullmatch(s.name))]
+        there = [segment for n, segment in found if n == last // SEGMENT_BYTES]
+        if not there:
+            return bool(found) and found[0][0] > last // SEGMENT_BYTES  # it was stored, and let go
+        return _page_begun(spool / there[-1].file, last)
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
-        sql = f"select restart_lsn >= '{mark.position}' from pg_replication_slots where slot_name = '{self.slot}';"
-        return self._ask(source, sql) == "t"
+        said = self._ask(source, PROGRESS.format(slot=self.slot, position=mark.position))
+        pid, flushed, name = said.split("|", 2) if said else ("0", "f", "")
+        if name not in ("", self.receiving):
+            raise CommandFailed(
+                ["pg_receivewal"],
+                1,
+                f"another receiver has the slot {self.slot}: {name} (process {pid})",
+                what="receiving",
+            )
+        return name == self.receiving and flushed == "t" and self.reaches(spool, mark.position)
 
     def segments(self, spool: Path) -> list[Segment]:
         return segments_in(spool)
+
+    def head(self, file: Path) -> str | None:
+        """The cluster's identifier: each segment tells it."""
+        try:
+            with file.open("rb") as segment:
+                start = segment.read(_LONG.size)
+        except FileNotFoundError:  # renamed since
+            return None
+        if len(start) < _LONG.size or not any(start):
+            return None
+        return str(_LONG.unpack(start)[0])
 
     def follows(self, earlier: str, later: str) -> bool:
         one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
@@ -156,6 +225,10 @@ class Wal:
         assert isinstance(timeline, int)
         high, _, low = lsn.partition("/")
         return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"
+
+    def needed_head(self, manifest: Manifest) -> str | None:
+        identifier = manifest.contents.get("system_identifier")
+        return None if identifier is None else str(identifier)
 
     def covers(self, first: str, needed: str) -> bool:
         one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
@@ -191,9 +264,35 @@ def segments_in(spool: Path) -> list[Segment]:
     return sorted(found, key=lambda s: _order(s.name))
 
 
+def _page_begun(file: Path, last: int) -> bool:
+    """Is the page written that holds this byte of the log? A segment has its full length from the start, all zeros."""
+    try:
+        with file.open("rb") as segment:
+            start = segment.read(_LONG.size)
+            if len(start) < _LONG.size or not (bytes_ := _LONG.unpack(start)[2]):
+                return False
+            page = last - last % bytes_
+            segment.seek(page % SEGMENT_BYTES)
+            header = segment.read(_PAGE.size)
+    except FileNotFoundError:  # renamed since
+        return False
+    return len(header) == _PAGE.size and _PAGE.unpack(header)[0] == page
+
+
 def slot_name(name: str) -> str:
-    """As PostgreSQL allows it: small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9_]", "_", name)[:SLOT_LENGTH]
+    """As PostgreSQL allows it, and unlike that of any other asset, whatever becomes the same by what is allowed."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{former_slot_name(name)[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
+
+
+def former_slot_name(name: str) -> str:
+    """As it was named before it had a digest: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", f"ccdr_{name}")[:SLOT_LENGTH]
+
+
+def _receiving() -> str:
+    """One receiver's own, telling people where it runs."""
+    return f"ccdr log {re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())[:30]} {token_hex(4)}"
 
 
 def _number(match: re.Match[str]) -> int:

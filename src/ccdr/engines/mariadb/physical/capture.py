@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
 from ccdr.errors import BackupFailed, CommandFailed
@@ -32,6 +33,7 @@ class Copier:
     directory: Path  # of the source's data, on this host
     source: str
     tools: Tools
+    shipping: bool = False  # of the source's log: then its user may read that
 
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`."""
@@ -69,6 +71,8 @@ class Copier:
         if f"{COPY}/ibdata1" not in files:
             raise BackupFailed("mariadb-backup left no copy of the server's data")
         binlog = _position(into / COPY)
+        if binlog is not None and self.shipping:
+            binlog["head"] = head_at(self.place, self.login, str(binlog["file"]))
         lost = [t.name for t in after.with_rows if t.engine == "MEMORY"]
         steady = before.state & after.state
         contents = {

@@ -95,7 +95,8 @@ class Physical:
         c = self.asset.connection
         login = c.login(source.credentials)
         rights.require(rights.rights_of(source.place, login, c.database), c.user, c.database)
-        live = Copier(source.place, login, c.database, self.asset.data_directory, self.source_name, tools)
+        asset, shipping = self.asset, self.asset.log_shipping is not None
+        live = Copier(source.place, login, c.database, asset.data_directory, self.source_name, tools, shipping)
         return live.capture(into)
 
     # --- the sandbox ----------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class Physical:
         restarted = recovery.Server(box, begin, judged, cluster.PGDATA, lambda: server.last_words(box), env)
         segments = [segment.name for segment in segments_in(log) if not segment.beside]
         with blaming_the_log():  # of the base, every file is as it was captured by now
-            reached = recovery.recover(restarted, box.path(log), segments, target, manifest.clock_skew_s or 0.0)
+            reached = recovery.recover(restarted, box.path(log), segments, target, target.clock_skew(manifest))
             try:
                 cluster.answers(box, env)
             except CommandFailed as error:
@@ -124,7 +124,7 @@ class Physical:
     def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
         """The captured server's own configuration stays; what it takes from the log is added to it."""
         data = restored / CLUSTER
-        found = recovery.settings(str(log), target, manifest.clock_skew_s or 0.0, None)
+        found = recovery.settings(str(log), target, target.clock_skew(manifest), None)
         found["recovery_target_action"] = "pause" if target.time or target.name else "promote"
         with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
             conf.write("# ccdr: recovery by the shipped log\n")
