@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
 from ccdr.errors import BackupBad, TestBroken, UsageProblem
-from ccdr.interfaces import Place, Target
+from ccdr.interfaces import Place, Reached, Target
 from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job
 from ccdr.shipping.filling import Filling, Held
@@ -180,8 +181,34 @@ def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:
     shelf = arranged([batch(1, 3, 10)])
     snapshot, manifest = base(0, 1)
-    found = choose([snapshot], [manifest], shelf, WAL, Target())
-    assert found.target.position == batch(1, 3).position
+    for target in (Target(), Target(time=NOW + timedelta(minutes=9)), Target(name="before-migration")):
+        found = choose([snapshot], [manifest], shelf, WAL, target)
+        assert found.target == replace(target, position=batch(1, 3).position), "log that ends before it is cut off"
+
+
+@pytest.mark.parametrize(
+    ("said", "reached"), [(None, 0), (-60, 0), (1, 1), (2, 2), (3, 0), (3600, 0)], ids=lambda n: f"{n}s"
+)
+def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: int | None, reached: int) -> None:
+    """Seconds after the last point; storing began two after it."""
+    snapshot, manifest = base(0, 1)
+    last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=2))
+    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, Target())
+    claimed = None if said is None else last.point + timedelta(seconds=said)
+    engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
+    one = Recovery(None, None, WAL, choice, segment(1))  # type: ignore[arg-type]
+    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    assert one.moment == last.point + timedelta(seconds=reached)
+    assert [found.consistent for found in one.points()] == [one.moment]
+
+
+def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
+    snapshot, manifest = base(0, 1)
+    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, Target(name="before-migration"))
+    one = Recovery(None, None, WAL, choice, segment(1))  # type: ignore[arg-type]
+    engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
+    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    assert one.moment is None and one.points() == []
 
 
 def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reaching() -> None:

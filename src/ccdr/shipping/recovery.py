@@ -114,7 +114,8 @@ class Recovery:
             )
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored
-            reached = replace(reached, at=max(point, reached.at or point))
+            later = reached.at is not None and point < reached.at <= self.choice.batches[-1].taken
+            reached = replace(reached, at=reached.at if later else point)  # what is ahead of the clock tells nothing
         self._reached = reached
         return CheckResult(
             kind="log",
@@ -196,12 +197,12 @@ def choose(
         raise UsageProblem(
             f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"
         )
-    before = [n for n, base in enumerate(bases) if target.time is None or base.consistent_point <= target.time]
+    before = [n for n, manifest in enumerate(manifests) if log.leads_to(manifest, target)]
     if not before:
         first = f"the oldest is of {rfc3339(bases[0].consistent_point)}" if bases else "there is none"
         raise UsageProblem(
             f"no base backup that the log can go on from lies before that: {first}",
-            hint="name a later time; `method: physical` takes such bases",
+            hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
     batches = shelf.from_segment(needed, log)

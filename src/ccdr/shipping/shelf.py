@@ -42,6 +42,11 @@ class Batch:
     usable_at: datetime
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
+    begun: datetime | None = None  # when it began to be stored: nothing in it was written later
+
+    @property
+    def taken(self) -> datetime:
+        return self.begun or self.usable_at
 
     @property
     def begins(self) -> str:
@@ -172,4 +177,5 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
         server=listed.tag("server"),
+        begun=listed.time,
     )
