@@ -19,7 +19,7 @@ from typing import IO, Self
 from ccdr import chain
 from ccdr.catalogue import Synchronised
 from ccdr.checks.base import CheckConfig, looked_at
-from ccdr.errors import BackupBad, CcdrError
+from ccdr.errors import BackupBad, CcdrError, TestBroken
 from ccdr.fetch import candidates, fetch, newer_attempts, pruned_since, verify
 from ccdr.groups import counterpart
 from ccdr.history import AssetHistory
@@ -66,9 +66,10 @@ class Companion:
 
 
 class Alongside:
-    """All that is restored beside one test's asset. `point` is the instant that the asset was restored to, `recovered`
-    whether by its log, so that its snapshot's group says nothing any more. A context: on leaving it every sandbox is
-    gone, or `problems` tells, and what was noted by name is kept."""
+    """All that is restored beside one test's asset. `point` is the instant that the asset was restored to (None where
+    nothing tells it, and so nothing can be chosen that belongs beside it), `recovered` whether by its log, so that its
+    snapshot's group says nothing any more. A context: on leaving it every sandbox is gone, or `problems` tells, and
+    what was noted by name is kept."""
 
     def __init__(
         self,
@@ -80,13 +81,13 @@ class Alongside:
         synchronised: Synchronised,
         own: Snapshot,
         *,
-        point: datetime,
+        point: datetime | None,
         recovered: bool,
         latest: bool,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
         self._progress, self._synchronised, self._own = progress, synchronised, own
-        self._point, self._recovered, self._latest = point, recovered, latest
+        self._known, self._recovered, self._latest = point, recovered, latest
         self._companions: dict[str, Companion] = {}
         self._failed: dict[str, CcdrError] = {}
         self._boxes = contextlib.ExitStack()
@@ -140,6 +141,15 @@ class Alongside:
 
     # --- choosing and restoring -----------------------------------------------------------------------
 
+    @property
+    def _point(self) -> datetime:
+        if self._known is None:
+            raise TestBroken(
+                f"nothing tells when the point was that {self._job.asset} was recovered to",
+                hint="name a time with `--at`, or `latest`",
+            )
+        return self._known
+
     def _companion(self, other: Job) -> Companion:
         """Restored once, whatever comes of it."""
         if other.asset in self._failed:
@@ -173,10 +183,10 @@ class Alongside:
         return companion
 
     def _chosen(self, other: Job) -> Snapshot:
-        history = self._history(other)
+        point, history = self._point, self._history(other)
         found = candidates(other, self._services, self._synchronised)
         good = chain.usable(found.good, found.there, history.disproved)
-        chosen = counterpart(self._own, self._point, good, recovered=self._recovered)
+        chosen = counterpart(self._own, point, good, recovered=self._recovered)
         if chosen is None:
             raise BackupBad(f"there is no snapshot of {other.plan}/{other.asset} that counts")
         return chosen

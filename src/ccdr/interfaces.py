@@ -418,6 +418,9 @@ class ShippedLog(Protocol):
     def goes_on_from(self, manifest: Manifest) -> bool:
         """Can what this manifest describes be a base, on which the log is applied? Pure."""
 
+    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+        """Does this base hold nothing of what comes after the target? Pure."""
+
     def needed_from(self, manifest: Manifest) -> str:
         """The first segment that recovery of this base asks for. Pure."""
 

@@ -483,7 +483,7 @@ class _Work:
             self._progress,
             self._synchronised,
             snapshot,
-            point=(recovery and recovery.moment) or snapshot.consistent_point,
+            point=snapshot.consistent_point if recovery is None else recovery.moment,
             recovered=recovery is not None,
             latest=self._test.selected == "latest",
         )

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling,
 from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.server import SOCKET
-from ccdr.interfaces import Place
+from ccdr.interfaces import Place, Reached, Target
 from ccdr.model import Manifest, Verdict, utc
 from ccdr.restore_test import restore_test
 from ccdr.services import Job
@@ -274,7 +275,8 @@ def test_a_table_of_any_database_that_is_not_well_is_a_failure(shipped: Site, so
         "create database ivr; use ivr;"
         "create table menu (id int auto_increment primary key, said varchar(80), key (said)) engine = myisam;"
         "insert into menu (said) select concat('press ', seq) from seq_1_to_500;"
-        "create table live (id int) engine = memory; insert into live values (1); flush tables"
+        "create table live (id int) engine = memory; insert into live values (1); flush tables;"
+        "create table `odd\tname\n\\ ``\"'\u2028` (id int); create table crm.`a\tb\\n;` (id int)"
     )
     shipped.backed_up()
     done = shipped.run("test", "p")
@@ -299,3 +301,99 @@ def test_a_table_of_an_engine_that_the_source_loads_by_its_own_options_is_no_fai
         site.backed_up()
         done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+
+
+@pytest.mark.parametrize("option", ["--binlog-ignore-db=crm", "--binlog-do-db=other"])
+def test_a_log_that_is_filtered_is_not_shipped(site: Site, data: Path, option: str) -> None:
+    with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", option, data=data) as made:
+        made.sql(SMALL)
+        crm(site, made, "crm", whole_server(data, "{interval: 2s}"), checks=CHECKS)
+        site.backed_up()
+        done = site.run("ship", "p", "--once")
+        assert done.code != 0 and "does not hold every change" in done.stdout + done.stderr, done
+        assert "point" not in standing(site) or standing(site)["point"] is None
+        assert site.run("test", "p").json["verdict"] == "PASS", "the copy itself is whole"
+
+
+def test_a_log_that_was_filtered_when_the_base_was_taken_leads_nowhere(
+    shipped: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship_once(shipped)
+    recover = MariaDB.recover
+
+    def lacking(self: MariaDB, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
+        told = replace(manifest, contents={**manifest.contents, "log_lacks": "binlog_do_db (x)"})
+        return recover(self, box, restored, log, told, target)
+
+    monkeypatch.setattr(MariaDB, "recover", lacking)
+    done = restore_test(Job(shipped.loaded(), "crm"), "latest", shipped.services(), Quiet(), at=Target())
+    assert done.verdict is Verdict.FAIL and "binlog_do_db (x)" in str(done.reason)
+
+
+def test_a_copy_of_a_replica_that_stands_still_is_no_backup(shipped: Site, source: MariaSource) -> None:
+    ship_once(shipped)
+    source.sql("change master to master_host='192.0.2.1', master_user='x', master_password='x'")
+    for verb in (["backup", "p"], ["ship", "p", "--once"]):
+        done = shipped.run(*verb)
+        assert done.code != 0 and "does not replicate at present" in done.stdout + done.stderr, done
+    source.sql("reset slave all")
+    shipped.backed_up()
+    ship_once(shipped)
+
+
+def test_changes_that_are_logged_as_statements_are_not_proven(shipped: Site, source: MariaSource) -> None:
+    source.sql("insert into crm.calls (note) values ('a row'); analyze table crm.calls; create table crm.more (i int)")
+    source.sql("create user someone@localhost; alter table crm.agents add column seat int; drop user someone@localhost")
+    ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    source.sql("set binlog_format = statement; /* app */\ninsert into crm.calls (note) values (uuid())")
+    ship_once(shipped)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+    assert "1 changes are in the log as statements" in done.json["reason"]
+
+
+def test_a_session_that_sets_its_time_ahead_makes_nothing_newer(shipped: Site, source: MariaSource) -> None:
+    """Neither what was reached, nor where in the log a moment lies."""
+    source.sql(
+        "set timestamp = unix_timestamp() + 3600; insert into crm.calls (note) values ('ahead');"
+        "set timestamp = default; set timestamp = unix_timestamp() - 60; insert into crm.calls (note) values ('old');"
+    )
+    time.sleep(1.1)
+    moment = source.sql("select utc_timestamp()")
+    time.sleep(1.1)
+    source.sql("insert into crm.calls (note) values ('after')")
+    gtid = source.sql("select @@gtid_binlog_pos")
+    source.sql("set timestamp = unix_timestamp() + 3600; insert into crm.calls (note) values ('last')")
+    ship_once(shipped)
+    done = recovered(shipped, f"{moment}+00:00")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+    assert "times do not tell" in done.json["reason"]
+    assert recovered(shipped, gtid).json["verdict"] == "PASS"
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done
+    assert utc(done.json["recovery"]["reached"]["at"]) <= datetime.now(UTC)
+    sql = "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+    assert back(done, sql) == "ahead old after last"
+
+
+def test_a_moment_that_the_base_itself_reaches_to_needs_no_log(shipped: Site, source: MariaSource) -> None:
+    earlier = source.sql("select @@gtid_binlog_pos")
+    source.sql("insert into crm.calls (note) values ('in the base')")
+    gtid = source.sql("select @@gtid_binlog_pos")
+    shipped.backed_up()
+    time.sleep(1.1)
+    moment = source.sql("select utc_timestamp()")
+    time.sleep(1.1)
+    ship_once(shipped)
+    sql = "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+    for at in (gtid, f"{moment}+00:00"):
+        done = recovered(shipped, at, "--keep")
+        assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
+        assert back(done, sql) == "in the base", at
+    domain, server, number = gtid.split("-")
+    done = recovered(shipped, f"{domain}-{server}-{int(number) + 1000}")
+    assert done.code == 2 and "holds no transaction" in done.stdout + done.stderr, done
+    done = recovered(shipped, earlier, "--keep")
+    assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
+    assert back(done, sql) == "NULL", "an earlier base leads to what lies before this one"

@@ -341,6 +341,28 @@ def test_a_copy_without_locks_does_not_count_where_somebody_wrote_meanwhile(data
             ask_sqlite(database, "update call set seconds = 77 where id = 1")
 
 
+@root_only
+def test_a_file_that_an_application_has_without_its_directory_is_refused(database: Path, tmp_path: Path) -> None:
+    """What it writes into its log, in its container, is nowhere here."""
+    where = database.parent
+    with mounted(database, "/data/cdr.sqlite3"):
+        assert "mounted without its directory, in a container, as /data/cdr" in str(refused(database, tmp_path / "1"))
+    for source, to in ((database, "/data/cdr.sqlite3:ro"), (where, "/data"), (where, str(where))):
+        with mounted(source, to):
+            captured(database, tmp_path / to.replace("/", "-"))
+
+
+@contextlib.contextmanager
+def mounted(source: Path, to: str) -> Iterator[None]:
+    argv = ["docker", "run", "-d", "--rm", "--network", "none", "-v", f"{source}:{to}", "--entrypoint", "sleep"]
+    argv += ["ccdr-sandbox/files:1", "300"]
+    name = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+
+
 # --- what is no database ----------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from ccdr.discover.draft import Terms as Drafted
 from ccdr.discover.draft import draft
 from ccdr.discover.queues import QueueAddress, QueueAsset, engine_of
 from ccdr.engines.redis import Redis
-from ccdr.engines.redis.capture import Terms, consistent_point, refuse
+from ccdr.engines.redis.capture import Terms, consistent_point, memory_free, refuse
 from ccdr.engines.redis.checked import Checked, Unsound, check
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, Group
@@ -155,6 +155,23 @@ class Says:
 
     def path(self, host: Path) -> str:
         return str(host)
+
+
+MEMINFO = "MemTotal:       24684084 kB\nMemFree:        14391900 kB\nHugePages_Total:       0\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "free"),
+    [
+        (f"{MEMINFO}MemAvailable:   1000 kB\n", 1024000),
+        (f"{MEMINFO}MemAvailable:   1000 kB\nmax\n", 1024000),
+        (f"{MEMINFO}MemAvailable:   1000 kB\n734003\n", 734003),
+        (MEMINFO, None),  # and not nothing: what nobody tells is not known
+        ("734003\n", None),
+    ],
+)
+def test_how_much_memory_is_free(said: str, free: int | None) -> None:
+    assert memory_free(Says(1, said)) == free  # type: ignore[arg-type]
 
 
 def checked(code: int, said: str) -> Checked:

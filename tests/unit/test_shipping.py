@@ -27,11 +27,11 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Engine, LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
-from ccdr.model import FileDigest, Manifest, Snapshot, Verdict
+from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
+from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job, Services
 from ccdr.shipping.filling import Filling, Held
-from ccdr.shipping.recovery import Choice, Recovery, choose, index_of, target_of
+from ccdr.shipping.recovery import Recovery, choose, index_of, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
 from ccdr.shipping.ship import _Shipping
 from ccdr.shipping.standing import Standing, read_standing, write_standing
@@ -247,8 +247,46 @@ def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:
     shelf = arranged([batch(1, 3, 10)])
     snapshot, manifest = base(0, 1)
-    found = choose([snapshot], [manifest], shelf, WAL, Target())
-    assert found.target.position == batch(1, 3).position
+    for target in (Target(), Target(time=NOW + timedelta(minutes=9)), Target(name="before-migration")):
+        found = choose([snapshot], [manifest], shelf, WAL, target)
+        assert found.target == replace(target, position=batch(1, 3).position, skew=0.0), (
+            "log that ends before it is cut off"
+        )
+
+
+@pytest.mark.parametrize(
+    ("said", "reached"), [(None, 0), (-60, 0), (1, 1), (2, 2), (3, 0), (3600, 0)], ids=lambda n: f"{n}s"
+)
+def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: int | None, reached: int) -> None:
+    """Seconds after the last point; storing began two after it."""
+    snapshot, manifest = base(0, 1)
+    last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=2))
+    choice = choose([snapshot], [manifest], Shelf((last,)), WAL, Target())
+    claimed = None if said is None else last.point + timedelta(seconds=said)
+    engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
+    one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
+    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    assert one.moment == last.point + timedelta(seconds=reached)
+    assert [found.consistent for found in one.points()] == [one.moment]
+
+
+def test_how_far_it_reached_is_nobody_s_to_say_where_its_snapshot_is_dated_ahead() -> None:
+    snapshot, manifest = base(0, 1)
+    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, Target())
+    engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
+    for ahead, points in ((False, 1), (True, 0)):
+        one = Recovery(None, None, WAL, choice, segment(1), ahead=ahead)  # type: ignore[arg-type]
+        one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+        assert len(one.points()) == points
+
+
+def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
+    snapshot, manifest = base(0, 1)
+    choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, Target(name="before-migration"))
+    one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
+    engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
+    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    assert one.moment is None and one.points() == []
 
 
 def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reaching() -> None:
@@ -624,32 +662,6 @@ def test_older_snapshots_of_a_batch_tell_the_skew_too() -> None:
     shelf = arranged([replace(batch(1, 2, 10), skew=1.0), replace(batch(1, 3, 50), skew=9.0)])
     found = choose(*map(list, zip(base(0, 1), strict=True)), shelf, WAL, Target(time=NOW + timedelta(minutes=15)))
     assert found.target.skew == 1.0
-
-
-class Reaching:
-    """An engine whose recovery goes as far as it is told."""
-
-    def __init__(self, at: datetime | None) -> None:
-        self.at = at
-
-    def recover(self, *_: object) -> Reached:
-        return Reached("0/1", self.at, None)
-
-
-@pytest.mark.parametrize("seconds, told", [(-60, 0), (2, 2), (3600, 3), (None, 0)])
-def test_nothing_is_reached_that_was_written_after_it_was_stored(seconds: int | None, told: int) -> None:
-    """Whatever the source's clock told; the end of the log is never before what it was stored as reaching to."""
-    stored = batch(1, 3, 10)  # usable three seconds after its point
-    choice = Choice(base(0, 1)[0], (stored,), Target(position=stored.position))
-    recovery = Recovery(cast("Job", None), cast("Restic", None), WAL, choice, segment(1), ahead=False)
-    at = None if seconds is None else stored.point + timedelta(seconds=seconds)
-    where = cast("Place", None), Path("x"), Path("y"), base(0, 1)[1]
-    assert recovery.carry_out(cast("Engine", Reaching(at)), *where).status is Verdict.PASS
-    assert recovery.moment == stored.point + timedelta(seconds=told)
-    assert [p.consistent for p in recovery.points()] == [recovery.moment]
-    ahead = Recovery(cast("Job", None), cast("Restic", None), WAL, choice, segment(1), ahead=True)
-    ahead.carry_out(cast("Engine", Reaching(at)), *where)
-    assert ahead.points() == []
 
 
 class Receiver:

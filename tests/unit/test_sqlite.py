@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ccdr.engines import Sqlite
+from ccdr.engines.sqlite import mounts
 from ccdr.engines.sqlite.instant import seconds
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()
@@ -66,3 +67,40 @@ def test_what_is_no_time(value: str) -> None:
 def test_mistakes_in_a_plan_are_told(field: str, value: str, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Sqlite.model_validate({"engine": "sqlite", "path": Path("/var/lib/cdr.db"), field: value})
+
+
+HOST = r"""
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+30 22 8:2 / /srv/my\040data rw - ext4 /dev/sdb1 rw
+"""
+BOX = """
+90 1 0:50 / / rw - overlay overlay rw
+91 90 8:1 {} rw - ext4 /dev/sda1 rw
+"""
+DATABASE = Path("/srv/pbx/cdr.db")
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [
+        ("/srv/pbx/cdr.db /data/cdr.db", "in a container, as /data/cdr.db"),
+        ("/srv/pbx/cdr.db /srv/pbx/cdr.db", "in a container, as /srv/pbx/cdr.db"),
+        ("/srv/pbx /data", None),
+        ("/srv /srv", None),
+        ("/srv/pbx/other.db /data/cdr.db", None),
+    ],
+)
+def test_a_file_without_its_directory_is_seen(mount: str, said: str | None) -> None:
+    inside = mounts.read(BOX.strip().format(mount))
+    assert mounts.torn(DATABASE, mounts.read(HOST.strip()), [inside]) == said
+    source, point = map(Path, mount.split())
+    here = point if point.suffix == ".db" else point / DATABASE.relative_to(source)
+    assert mounts.torn(here, inside, []) == ("here" if point.suffix == ".db" else None)
+
+
+def test_a_file_that_is_mounted_over_itself_keeps_its_directory() -> None:
+    own = mounts.read(HOST.strip())
+    over = [*own, *mounts.read("31 22 8:1 /srv/pbx/cdr.db /srv/pbx/cdr.db rw - ext4 /dev/sda1 rw")]
+    assert mounts.torn(DATABASE, over, []) is None and mounts.torn(DATABASE, own, [over]) is None
+    disk = Path("/srv/my data/cdr.db")
+    assert mounts.torn(disk, own, []) is None

@@ -107,16 +107,17 @@ class Recovery:
 
     def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
         """Load the base and apply the log; the result says which point was reached."""
-        target, point = self.choice.target, self.choice.batches[-1].point
+        target, point, taken = self.choice.target, self.choice.batches[-1].point, self.choice.batches[-1].taken
         if not target.position:
             raise TestBroken(
                 "the log's newest snapshot does not say which position it reaches", hint="`ccdr ship` stores it again"
             )
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored
-            reached = replace(reached, at=max(point, reached.at or point))
-        if reached.at is not None:  # whatever a clock says: nothing of it was written after it was stored
-            reached = replace(reached, at=min(reached.at, self.choice.batches[-1].usable_at))
+            later = reached.at is not None and point < reached.at <= taken
+            reached = replace(reached, at=reached.at if later else point)  # what is ahead of the clock tells nothing
+        elif reached.at is not None:  # whatever a clock says: nothing of it was written after it was stored
+            reached = replace(reached, at=min(reached.at, taken))
         self._reached = reached
         return CheckResult(
             kind="log",
@@ -198,12 +199,12 @@ def choose(
         raise UsageProblem(
             f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"
         )
-    before = [n for n, base in enumerate(bases) if target.time is None or base.consistent_point <= target.time]
+    before = [n for n, manifest in enumerate(manifests) if log.leads_to(manifest, target)]
     if not before:
         first = f"the oldest is of {rfc3339(bases[0].consistent_point)}" if bases else "there is none"
         raise UsageProblem(
             f"no base backup that the log can go on from lies before that: {first}",
-            hint="name a later time; `method: physical` takes such bases",
+            hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
     batches = shelf.from_segment(needed, log)

@@ -45,9 +45,14 @@ class Batch:
     usable_at: datetime
     run: str
     server: str | None = None  # as `ShippedLog.identity` has it
+    begun: datetime | None = None  # when it began to be stored: nothing in it was written later
     told: datetime | None = None  # the point that it bears, where that is not believed
     skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
     heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+
+    @property
+    def taken(self) -> datetime:
+        return self.begun or self.usable_at
 
     def dated_ahead(self, now: datetime) -> bool:
         """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
@@ -233,6 +238,7 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         usable_at=max(listed.time, listed.finished),
         run=listed.tag("run") or "",
         server=listed.tag("server"),
+        begun=listed.time,
         skew=skew,
         heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
     )

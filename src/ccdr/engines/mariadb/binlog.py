@@ -12,18 +12,20 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Clock, LogMark, Place, Segment, Source
-from ccdr.model import Manifest, human_seconds
+from ccdr.interfaces import Clock, LogMark, Place, Segment, Source, Target
+from ccdr.model import Manifest, human_seconds, utc
 
 ANSWER = 20.0  # seconds
 KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long
+GTID = re.compile(r"\d+-\d+-\d+")
 _SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
 MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
@@ -50,6 +52,9 @@ class Binlog:
         logs, form, kept, image = said.split("\t")
         if not int(logs):
             raise BackupFailed("the server writes no binary log", hint="set log_bin there, and restart it")
+        origin = origin_of(source.place, login)
+        if origin.lacks:  # a base is of use all the same
+            yield _not_whole(origin)
         if form != "ROW":
             yield f"binlog_format is {form}: set it to ROW, so that what is applied again does the same again"
         if image != "FULL" and form == "ROW":
@@ -59,8 +64,17 @@ class Binlog:
                 f"the source keeps its log for {human_seconds(float(kept))} only (binlog_expire_logs_seconds): what"
                 " was not received by then is lost"
             )
-        if self.shipping.canary is not None:
+        if self.shipping.canary is not None and origin.lag is not None:
+            yield "the server is a replica: no canary is kept there, since it would beat without its primary too"
+        elif self.shipping.canary is not None:
             source.place.run(login.client(), stdin=CANARY, what="making the canary's table")
+
+    def _whole(self, source: Source) -> Origin:
+        """BackupFailed where what is shipped would not be all of its changes, or nobody could tell how old they are."""
+        found = origin_of(source.place, self.connection.login(source.credentials))
+        if found.lacks:
+            raise BackupFailed(_not_whole(found), hint="have it log all, and back up again; or name its primary")
+        return found
 
     def identity(self, source: Source) -> str:
         """Its number among its replicas: whoever copies a server has to give the copy another."""
@@ -69,6 +83,7 @@ class Binlog:
     def receiver(
         self, source: Source, spool: Path, after: str | None, needed: str | None
     ) -> tuple[list[str], dict[str, str]]:
+        self._whole(source)
         login = self.connection.login(source.credentials)
         there = [row[0] for row in _rows(source, self.connection, "SHOW BINARY LOGS;")]
         last = self.segments(spool)[-1:]
@@ -97,17 +112,19 @@ class Binlog:
         with source.place.session(login.asking()) as session:
 
             def beat() -> None:
-                ask(session, BEAT, patience=ANSWER)
+                if not ask(session, "SHOW ALL SLAVES STATUS;", patience=ANSWER).strip():
+                    ask(session, BEAT, patience=ANSWER)
 
             yield beat
 
     def mark(self, source: Source, clock: Clock) -> LogMark:
+        lag = self._whole(source).lag or 0.0
         before = clock.now()
         rows = _rows(source, self.connection, "SHOW MASTER STATUS; SELECT UNIX_TIMESTAMP(NOW(6));")
         after = clock.now()
         (file, position, *_), (source_clock, *_) = rows
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        return LogMark(f"{file}:{position}", before, round(skew, 6))
+        return LogMark(f"{file}:{position}", before - timedelta(seconds=lag), round(skew, 6))
 
     def lies_in(self, position: str, segment: str) -> bool:
         return position.rpartition(":")[0] == segment
@@ -136,6 +153,16 @@ class Binlog:
 
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical" and isinstance(manifest.contents.get("binlog"), dict)
+
+    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+        """What the copy holds already nothing takes out of it again."""
+        if target.time is not None:
+            return target.time >= _until(manifest)
+        held = {gtid.split("-")[0]: int(gtid.split("-")[2]) for gtid in gtids_of(manifest)}
+        named = (target.name or "").split(",")
+        return not any(
+            GTID.fullmatch(gtid) and held.get(gtid.split("-")[0], 0) > int(gtid.split("-")[2]) for gtid in named
+        )
 
     def needed_from(self, manifest: Manifest) -> str:
         return started_at(manifest)[0]
@@ -199,6 +226,24 @@ def head_at(place: Place, login: Login, name: str) -> str | None:
 
 def head(when: datetime, server: int) -> str:
     return f"{when:%Y%m%dT%H%M%SZ}-{server}"
+
+
+def gtids_of(manifest: Manifest) -> tuple[str, ...]:
+    """The newest transaction of each domain that is in the snapshot."""
+    binlog = manifest.contents["binlog"]
+    assert isinstance(binlog, dict)
+    return tuple(filter(None, str(binlog.get("gtid", "")).split(",")))
+
+
+def _until(manifest: Manifest) -> datetime:
+    """From when on nothing more is in the snapshot; it agrees with a position that came after its consistent point."""
+    binlog = manifest.contents["binlog"]
+    assert isinstance(binlog, dict)
+    return utc(str(binlog["until"])) if "until" in binlog else manifest.consistent_point
+
+
+def _not_whole(origin: Origin) -> str:
+    return f"the server's log does not hold every change, and is not shipped: {'; '.join(origin.lacks)}"
 
 
 def _number(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ccdr.interfaces import Place, Session
 OURS = (
     "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT; SET NAMES utf8mb4;\n"
 )
+_ESCAPE = re.compile(r"\\(.)")  # as the client writes what would end a value or a line
 _ANSWERED = "ccdr: answered"
 
 
@@ -47,10 +49,23 @@ def answers(place: Place, login: Login, sql: str, what: str, *, watch: Path | No
 
 
 def table(place: Place, login: Login, sql: str, what: str) -> list[dict[str, str]]:
-    """Each row by the names of its columns; only for what holds neither tab nor newline."""
-    said = place.run(login.client("--batch", "--raw"), stdin=sql, what=what).stdout.splitlines()
-    names = said[0].split("\t") if said else []  # there are none where there are no rows
-    return [dict(zip(names, line.split("\t"), strict=True)) for line in said[1:]]
+    """Each row by the names of its columns."""
+    names, *rows = _told(place, login.client("--batch"), sql, what) or [[]]  # there are none where there are no rows
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def rows_of(place: Place, login: Login, sql: str, what: str) -> list[list[str]]:
+    """Each row's columns, whatever is in them."""
+    return _told(place, login.client("--batch", "--skip-column-names"), f"{OURS}{sql}", what)
+
+
+def _told(place: Place, argv: list[str], sql: str, what: str) -> list[list[str]]:
+    said = place.run(argv, stdin=sql, what=what).stdout
+    return [[_ESCAPE.sub(_meant, value) for value in line.split("\t")] for line in said.split("\n") if line]
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return {"t": "\t", "n": "\n", "0": "\0"}.get(escape[1], escape[1])
 
 
 def lines(place: Place, login: Login, sql: str, what: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
-from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.errors import CommandFailed, TestBroken
@@ -112,8 +112,7 @@ def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple
     """Those of `database` are named without it."""
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
     asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
-    # Table, Op, Msg_type, Msg_text; only the text may hold a tab.
-    told = [line.split("\t", 3) for line in lines(box, login, asked, "CHECK TABLE")]
+    told = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
     if lacks := next((found for row in told if (found := LACKS.search(row[-1]))), None):
         raise TestBroken(
             f"the image lacks something that a table needs: {lacks[0]}", hint="name an image that has it (`image:`)"

@@ -10,13 +10,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ccdr.engines.mariadb.binlog import began, head, head_of, segments_in, started_at
+from ccdr.engines.mariadb import span
+from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, head, head_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
-from ccdr.model import Manifest
+from ccdr.model import Manifest, rfc3339
 
-GTID = re.compile(r"\d+-\d+-\d+(,\d+-\d+-\d+)*")
+_GTIDS = re.compile(rf"{GTID.pattern}(,{GTID.pattern})*")
+JITTER = 5.0  # seconds by which what was begun earlier may commit later: where the log may go back a little
 # $1: where the log is read from in its first file; $2: up to where, as an option; $3: the client's words, apart by
 # newlines. Then the files.
 _APPLY = """set -o pipefail
@@ -24,12 +26,6 @@ start=$1; stop=$2
 mapfile -t client <<< "$3"; shift 3
 mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[@]}"
 """
-# The last event that is whole: where it ends, and when it was written. A torn one ends the listing, with an error.
-_END = """mariadb-binlog --no-defaults --base64-output=decode-rows "$1" 2> /dev/null |
-  grep -aoE '^#[0-9]{6} +[0-9:]+ server id [0-9]+ +end_log_pos [0-9]+' | tail -n 1
-"""
-_NOT_REACHED = "Did not reach stop position"  # only a warning, for mariadb-binlog
-_LAST = re.compile(r"#(?P<day>\d{6}) +(?P<time>[\d:]+) server id \d+ +end_log_pos (?P<end>\d+)")
 LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
 HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
   WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
@@ -38,45 +34,82 @@ BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
 
 def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Target) -> Reached:
     """Apply the log (a directory of its files) to the restored server. BackupBad where it does not hold what it should;
-    UsageProblem where the target is none."""
+    UsageProblem where the target is none; TestBroken where the log does not tell what it takes."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
     names = [segment.name for segment in segments_in(log)]
     names = names[names.index(first) :]
-    end, when = _end_of(box, log, names[-1])
-    stop = _stop(target, target.clock_skew(manifest), end)
+    skew = target.clock_skew(manifest)
+    second = None if target.time is None else int(target.time.timestamp() + skew)
+    _stop(target, skew)
+    held = span.read(box, log, names, start, second=second, gtids=target.name or "")
+    _require(held, names, manifest, target)
+    stop = held.stop
+    if stop is not None:
+        names = names[: names.index(stop.file) + 1]
+    end = stop.position if stop else held.end
+    at_base = target.name is not None and set(held.missing) == set(target.name.split(","))
+    if not at_base and (len(names) > 1 or end > start):  # else there is nothing to apply
+        until = f"--stop-position={target.name or end}"
+        _apply(box, login, [log / name for name in names], start, until)
+    if second is not None:
+        known = second if stop is None or stop.earliest is None else min(second, stop.earliest)
+        return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None)
     if target.name is not None:
-        _refuse_before(target.name, manifest)
+        return Reached(f"GTID {target.name}", None, None)
+    beat = _heartbeat(box, login)
+    at = None if beat is None else datetime.fromtimestamp(beat - skew, UTC)
+    last = None if held.last is None else datetime.fromtimestamp(held.last, UTC)
+    return Reached(f"{names[-1]}:{end}", at, last)
+
+
+def _require(held: span.Span, names: list[str], manifest: Manifest, target: Target) -> None:
+    """That the log can lead to the target, and tells it."""
+    if lacks := manifest.contents.get("log_lacks"):
+        raise BackupBad(
+            f"the log that leads on from the base does not hold every change: {lacks}",
+            hint="`ccdr ship` says what to change at the source; then back up again",
+        )
+    last = names[-1]
     if target.position is not None:
         file, _, offset = target.position.rpartition(":")
-        if file not in names or (file == names[-1] and end < int(offset)):
+        if file not in names or (file == last and held.end < int(offset)):
             raise BackupBad(
-                f"the log ends at {names[-1]}:{end}, and was stored as reaching to {target.position}",
+                f"the log ends at {last}:{held.end}, and was stored as reaching to {target.position}",
                 hint="recover to an earlier time, and back up again",
             )
-    argv = ["bash", "-c", _APPLY, "apply", str(start), stop, "\n".join(login.client())]
+    if unknown := [gtid for gtid in held.missing if gtid not in gtids_of(manifest)]:
+        raise UsageProblem(
+            f"the log that leads on from the base holds no transaction {', '.join(unknown)}",
+            hint="`mariadb-binlog` lists those of the source's log",
+        )
+    if held.statements:
+        raise TestBroken(
+            f"{held.statements} changes are in the log as statements and not as rows, and nobody can tell whether they "
+            "do the same again",
+            hint="set binlog_format to ROW at the source, and back up again",
+        )
+    stop, skew = held.stop, target.clock_skew(manifest)
+    if target.time is None or stop is None or stop.earliest is None:
+        return
+    if stop.earliest < int(target.time.timestamp() + skew) - JITTER:
+        raise TestBroken(
+            f"the log's times do not tell where {rfc3339(target.time)} lies in it: GTID {stop.gtid} claims to be later,"
+            f" and what comes after it, up to GTID {stop.behind}, to be earlier",
+            hint="a session may set its own time: name the GTID up to which to recover, with `--at`",
+        )
+
+
+def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
+    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(login.client())]
     try:
-        files = [box.path(log / name) for name in names]
-        said = box.run([*argv, *files], env={"TZ": "UTC"}, what="applying the log").stderr
+        box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
         raise BackupBad(
             f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
         ) from None
-    if target.name is not None and _NOT_REACHED in said:
-        raise UsageProblem(f"the log does not reach GTID {target.name}", hint="name one that is in it, or `latest`")
-    skew = target.clock_skew(manifest)
-    if target.time is not None:
-        at: datetime | None = datetime.fromtimestamp(int(target.time.timestamp() + skew) - skew, UTC)
-        return Reached(f"{names[-1]}, before {int(target.time.timestamp() + skew)}", at, None)
-    if target.name is not None:
-        return Reached(f"GTID {target.name}", None, None)
-    beat = _heartbeat(box, login)
-    known = [moment for moment in (when, beat) if moment is not None]
-    newest = max(known) if known else None
-    at = None if newest is None else datetime.fromtimestamp(newest - skew, UTC)
-    return Reached(f"{names[-1]}:{end}", at, None if when is None else datetime.fromtimestamp(when, UTC))
 
 
 def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
@@ -84,7 +117,7 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
     base = log.parent / "data"
-    stop = _stop(target, target.clock_skew(manifest), None)
+    stop = _stop(target, target.clock_skew(manifest))
     apply = f"mariadb-binlog --start-position={start} {stop} {log}/{first} …the files after it | mariadb"
     return (
         f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
@@ -109,46 +142,18 @@ def _of_one_log(log: Path, manifest: Manifest) -> None:
     )
 
 
-def _stop(target: Target, skew: float, end: int | None) -> str:
-    """The log tells seconds only: an event in the second that is asked for is left out."""
+def _stop(target: Target, skew: float) -> str:
+    """For a person. The log tells seconds only: an event in the second that is asked for is left out."""
     if target.time is not None:
         second = datetime.fromtimestamp(int(target.time.timestamp() + skew), UTC)
         return f"--stop-datetime={second:%Y-%m-%dT%H:%M:%S}"
     if target.name is not None:
-        if not GTID.fullmatch(target.name):
+        if not _GTIDS.fullmatch(target.name):
             raise UsageProblem(
                 f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
             )
         return f"--stop-position={target.name}"
-    return "" if end is None else f"--stop-position={end}"
-
-
-def _numbers(gtids: str) -> dict[str, int]:
-    """The last number of each domain."""
-    found = (one.strip().split("-") for one in gtids.split(",") if one.strip())
-    return {domain: int(number) for domain, _, number in found}
-
-
-def _refuse_before(gtid: str, manifest: Manifest) -> None:
-    """What the base holds already, no log takes back: nothing would be applied, and nothing be said of it."""
-    binlog = manifest.contents["binlog"]
-    held = str(binlog.get("gtid") or "") if isinstance(binlog, dict) else ""
-    base, wanted = _numbers(held), _numbers(gtid)
-    if any(number < base.get(domain, 0) for domain, number in wanted.items()):
-        raise UsageProblem(
-            f"GTID {gtid} lies before the newest base, which is of {held}",
-            hint="name a time: then the newest base before that is taken",
-        )
-
-
-def _end_of(box: Place, log: Path, name: str) -> tuple[int, float | None]:
-    said = box.run(["bash", "-c", _END, "end", box.path(log / name)], env={"TZ": "UTC"}, what="the log's end").stdout
-    match = _LAST.search(said)
-    if match is None:
-        raise BackupBad(f"{name} of the log holds no event at all", hint="back up again")
-    hours, minutes, seconds = (int(part) for part in match["time"].split(":"))
-    day = datetime.strptime(match["day"], "%y%m%d").replace(tzinfo=UTC)
-    return int(match["end"]), day.replace(hour=hours, minute=minutes, second=seconds).timestamp()
+    return ""
 
 
 def _heartbeat(box: Place, login: Login) -> float | None:

@@ -22,7 +22,7 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
 from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Clock, LogMark, Segment, Source
+from ccdr.interfaces import Clock, LogMark, Segment, Source, Target
 from ccdr.model import Manifest, human_bytes
 
 RECEIVER = ("pg_receivewal",)
@@ -219,6 +219,9 @@ class Wal:
 
     def goes_on_from(self, manifest: Manifest) -> bool:
         return manifest.method == "physical"
+
+    def leads_to(self, manifest: Manifest, target: Target) -> bool:
+        return target.time is None or manifest.consistent_point <= target.time
 
     def needed_from(self, manifest: Manifest) -> str:
         timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])

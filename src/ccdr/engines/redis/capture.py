@@ -135,7 +135,9 @@ class Taker:
             return None, [f"{human_bytes(held.memory)} are more than `describe_up_to`: {later}"]
         if place.run(["sh", "-c", f"command -v {kind.server}"], ok=range(256)).code != 0:
             return None, [f"there is no {kind.server} where the client runs: {later}"]
-        if held.memory * ROOM > (free := memory_free(place)):
+        if (free := memory_free(place)) is None:
+            return None, [f"nothing tells how much memory is free where the client runs: {later}"]
+        if held.memory * ROOM > free:
             return None, [f"{human_bytes(held.memory)} do not fit well into {human_bytes(free)} of memory: {later}"]
         databases = int(settings["databases"]) if settings and "databases" in settings else MANY_DATABASES
         directory = place.path(rdb.parent)
@@ -177,13 +179,14 @@ def consistent_point(before: datetime, skew: float, info: Mapping[str, str], hel
     return point
 
 
-def memory_free(place: Place) -> int:
-    """Bytes that a process there may still take: of the machine, and of the container if it is one."""
+def memory_free(place: Place) -> int | None:
+    """Bytes that a process there may still take: of the machine, and of the container if it is one. None where nothing
+    tells: an older kernel does not say what is available."""
     files = ["/proc/meminfo", *(f"/sys/fs/cgroup/{n}" for n in ("memory.max", "memory/memory.limit_in_bytes"))]
     said = place.run(["cat", *files], ok=(0, 1), what="looking for memory").stdout
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", said, re.MULTILINE)
     limits = [int(line) for line in said.splitlines() if line.isdigit()]
-    return min([int(found[1]) * 1024 if found else 0, *limits])
+    return min([int(found[1]) * 1024, *limits]) if found else None
 
 
 def _modules(listed: list[Any]) -> dict[str, int]:

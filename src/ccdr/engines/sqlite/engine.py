@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from ccdr.engines.base import EngineConfig, tables_and_rows
-from ccdr.engines.sqlite import comparison, programs
+from ccdr.engines.sqlite import comparison, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
@@ -94,6 +94,12 @@ class Sqlite(EngineConfig):
                 f"{path} has {found.st_nlink} names (hard links)",
                 hint="SQLite's log lies beside the name that its application opens: what is under another would be"
                 " missed. Leave the file one name",
+            )
+        if where := mounts.found(path):
+            raise BackupFailed(
+                f"{path} is mounted without its directory, {where}",
+                hint="SQLite's log lies beside the name that its application opens: what is in that would be missed."
+                " Mount the directory of the database, and not the file",
             )
         return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
 

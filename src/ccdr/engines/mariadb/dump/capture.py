@@ -30,6 +30,7 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.inventory import Objects, Table, facts_of, objects_of
+from ccdr.engines.mariadb.origin import lag_of
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
 
@@ -113,7 +114,7 @@ class Dumper:
         work.mkdir()
         named = files.file_names(t.name for t in objects.with_rows)
         counting, growth = work / "counts", _Growth(into / files.ROWS, self.tools.progress)
-        lag = _lag(table(self.place, self.login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
+        lag = lag_of(table(self.place, self.login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
         with ThreadPoolExecutor(max_workers=2 * self.jobs + 2) as pool:
             try:
                 with self._locker() as locker:
@@ -421,19 +422,6 @@ def _binlog(session: Session) -> dict[str, Any] | None:
         return None
     file, position = said.split("\t")[:2]
     return {"file": file, "position": int(position), "gtid": _ask(session, "SELECT @@global.gtid_binlog_pos;").strip()}
-
-
-def _lag(status: list[dict[str, str]]) -> float | None:
-    """How far a replica's data is behind its primary's, in seconds; None where the server is no replica."""
-    found = [row["Seconds_Behind_Master"] for row in status]
-    if not found:
-        return None
-    if "NULL" in found:
-        raise BackupFailed(
-            "this replica does not replicate at present, so nobody can tell what time its data is of",
-            hint="start it (SHOW ALL SLAVES STATUS tells why it stopped), or back up the primary",
-        )
-    return max(map(float, found))
 
 
 def _notes(facts: dict[str, Any], objects: Objects, instant: Instant) -> list[str]:

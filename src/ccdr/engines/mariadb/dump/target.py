@@ -384,10 +384,12 @@ class Target:
         return bool(said) and said[0] == f"{UNFINISHED}{self.working}"
 
     def named(self, source: Source) -> bool:
+        """Tables under that name may be somebody else's: ours have moved, so none is left under the working name."""
         self._end_sessions(source)
-        sql = f"""SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {quote_text(self.name)};"""
-        (count,) = lines(source.place, self._login(source), sql, "asking the target")
-        return int(count) > 0 and not self._is_marked(source)
+        count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_type <> 'VIEW' AND table_schema ="
+        sql = f"{count} {quote_text(self.name)};\n{count} {quote_text(self.working)};"
+        there, left = map(int, lines(source.place, self._login(source), sql, "asking the target"))
+        return there > 0 and not left and not self._is_marked(source)
 
     def settle(self, source: Source) -> list[str]:
         """The working database holds no table any more."""

@@ -6,8 +6,9 @@ It reads the data directory itself, so it runs on the source's host. The rows of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
+from ccdr.engines.mariadb.origin import origin_of
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
+from ccdr.model import rfc3339
 
 COPY = "data"  # in the captured directory
 POSITIONS = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
@@ -43,11 +46,17 @@ class Copier:
                 f"the database {self.database} holds no table",
                 hint="name the one that matters in `connection:`; the whole server is captured all the same",
             )
+        started = origin_of(self.place, self.login)
         with self.place.session(self.login.asking()) as session:
             course = Course(session, self.tools)
             course.look()
             self._copy(into, course)
-        return self._described(into, facts, before, self._objects(), course)
+        until, ended = self.tools.clock.now(), origin_of(self.place, self.login)
+        # What a replica is behind may have changed meanwhile; and it may have become one.
+        course.lag = max((o.lag for o in (started, ended) if o.lag is not None), default=None)
+        lacks = "; ".join(dict.fromkeys((*started.lacks, *ended.lacks)))
+        facts |= {"replica": course.lag is not None, "log_lacks": lacks}
+        return self._described(into, facts, before, self._objects(), course, until)
 
     def _objects(self) -> Objects:
         return objects_of(self.place, self.login, self.database)
@@ -66,7 +75,9 @@ class Copier:
                 ) from None
             raise
 
-    def _described(self, into: Path, facts: dict[str, Any], before: Objects, after: Objects, course: Course) -> Capture:
+    def _described(
+        self, into: Path, facts: dict[str, Any], before: Objects, after: Objects, course: Course, until: datetime
+    ) -> Capture:
         files = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file()])
         if f"{COPY}/ibdata1" not in files:
             raise BackupFailed("mariadb-backup left no copy of the server's data")
@@ -78,7 +89,7 @@ class Copier:
         contents = {
             **facts,
             "source": self.source,
-            "binlog": binlog,
+            "binlog": binlog and {**binlog, "until": rfc3339(until)},
             "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
             "without_rows": [],
             "objects": {name: told for name, told in after.named.items() if before.named.get(name) == told},
@@ -95,17 +106,19 @@ class Copier:
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"mariadb-backup": _version(self.place)},
-            notes=[f"{len(lost)} MEMORY tables come back empty: their rows are in no file"] if lost else [],
+            notes=list(_notes(lost, course.lag, facts["log_lacks"])),
         )
 
 
 @dataclass
 class Course:
-    """How far the source's log was, and when. `skew` is its clock's lead over this host's, seconds."""
+    """How far the source's log was, and when. In seconds: `skew` is its clock's lead over this host's, `lag` what a
+    replica is behind its primary."""
 
     session: Session
     tools: Tools
     skew: float = 0.0
+    lag: float | None = None
     seen: list[tuple[datetime, tuple[str, int] | None]] = field(default_factory=list)
 
     def look(self) -> None:
@@ -133,10 +146,20 @@ class Course:
 
     def certain(self, binlog: dict[str, object] | None) -> datetime:
         """The latest instant whose commits are all in the copy; without a log that tells it, the copy's start."""
+        lag = timedelta(seconds=self.lag or 0.0)
         if binlog is None:
-            return self.seen[0][0]
+            return self.seen[0][0] - lag
         end = (str(binlog["file"]), int(str(binlog["position"])))
-        return max([when for when, at in self.seen if at is not None and at <= end], default=self.seen[0][0])
+        return max([when for when, at in self.seen if at is not None and at <= end], default=self.seen[0][0]) - lag
+
+
+def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
+    if lost:
+        yield f"{len(lost)} MEMORY tables come back empty: their rows are in no file"
+    if lag is not None:
+        yield f"taken from a replica, {lag:g} s behind its primary"
+    if lacks:
+        yield f"no log can lead on from this copy: {lacks}"
 
 
 def _position(copy: Path) -> dict[str, object] | None:

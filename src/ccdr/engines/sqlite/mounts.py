@@ -1,0 +1,70 @@
+"""Is a database file somewhere without its directory? SQLite's log lies beside the name that an application opens: of a
+file that is mounted by itself (`-v /srv/cdr.db:/data/cdr.db`) it lies in another directory, and whoever reads the file
+misses what the log holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of /proc/PID/mountinfo: `root` is what of the file system `device` is seen at `point`."""
+
+    device: str
+    root: PurePosixPath
+    point: PurePosixPath
+    writable: bool
+
+
+def read(text: str) -> list[Mount]:
+    found = []
+    for line in text.splitlines():
+        _, _, device, root, point, options, *_ = line.split(" ")
+        found.append(Mount(device, _path(root), _path(point), "rw" in options.split(",")))
+    return found
+
+
+def torn(path: Path, own: list[Mount], others: Iterable[list[Mount]]) -> str | None:
+    """Where the file is without its directory, in a few words. `path` has no links in it; `own` is what this process
+    sees, `others` what those in other mount namespaces do, each in the order of mountinfo. Pure."""
+    device, place = _really(PurePosixPath(path), own)
+    if _really(PurePosixPath(path).parent, own) != (device, place.parent):
+        return "here"
+    for mounts in others:
+        for mount in mounts:
+            alone = mount.writable and (mount.device, mount.root) == (device, place)
+            if alone and _really(mount.point.parent, mounts) != (device, place.parent):
+                return f"in a container, as {mount.point}"
+    return None
+
+
+def found(path: Path) -> str | None:
+    """As `torn`, by what this user may see of other processes: as root, all."""
+    own = Path("/proc/self/ns/mnt").readlink()
+    return torn(Path(os.path.realpath(path)), read(Path("/proc/self/mountinfo").read_text("utf-8")), _others(own))
+
+
+def _others(own: Path) -> Iterator[list[Mount]]:
+    seen = {own}
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended, or is not ours to look at
+            if process.name.isdigit() and (space := (process / "ns/mnt").readlink()) not in seen:
+                seen.add(space)
+                yield read((process / "mountinfo").read_text("utf-8", "surrogateescape"))
+
+
+def _really(path: PurePosixPath, mounts: list[Mount]) -> tuple[str, PurePosixPath]:
+    """The file system that a path leads to, and where in it."""
+    over = [mount for mount in mounts if path.is_relative_to(mount.point)]
+    mount = max(enumerate(over), key=lambda pair: (len(pair[1].point.parts), pair[0]))[1]
+    return mount.device, mount.root / path.relative_to(mount.point)
+
+
+def _path(text: str) -> PurePosixPath:
+    return PurePosixPath(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), text))
