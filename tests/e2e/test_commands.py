@@ -370,7 +370,9 @@ def test_output_piped_to_head_is_no_error(site: Site, command: str) -> None:
     assert done.stdout.strip() == "0"
 
 
-def test_a_reader_who_leaves_stops_nothing_and_hides_nothing(site: Site, tree: Path) -> None:
+def test_a_reader_who_leaves_stops_nothing_and_hides_nothing(tree: Path, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    two_assets(site, tree)
     line = " ".join(site.argv("backup", "p")) + " | true; echo ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0" and "Broken" not in done.stderr, done

@@ -49,6 +49,7 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
             "/root/db2.pw": str(new.root / "db2.pw"),
         }
         lines = commands(PAGE, "A new host") + commands(PAGE, "One asset")
+        lines = [line for line in lines if "mysql://" not in line]  # tests/faults/test_restore_maria_server.py has that
         assert len(lines) == 4 and lines[0] == lines[1]
         for line in lines:
             program, *words = shlex.split(line)

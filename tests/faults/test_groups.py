@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Ran, Site, Source, eventually
-from tests.stored import LONG_AGO, assert_clean, other_host, restic_of, settled_file, with_repository
+from tests.stored import LONG_AGO, assert_clean, left, other_host, restic_of, settled_file, with_repository
 
 from ccdr.model import utc
 from ccdr.state import State
@@ -162,6 +162,7 @@ def test_stopped_while_one_waits_for_the_other(source: Source, database: str, si
     else:
         assert site.records("group") == []
         assert site.run("sandbox", "reap").code == 0
+        assert eventually(lambda: left(site) == [], 20), "Docker removes what has ended in its own time"
     assert_clean(site)
     site.backed_up()
     assert site.records("group")[-1]["complete"]
