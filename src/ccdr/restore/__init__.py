@@ -1,7 +1,8 @@
 """Restores one asset's snapshot for real: into a directory, or onto a server.
 
-`work.py` is the use-case and what is decided before anything is written; `directory.py` and `server.py` are the two
-ways; `estimate.py` tells from measured tests how long it should take; `result.py` is what goes into the ledger.
+`work.py` is the use-case and what is decided before anything is written; `ways.py` has the two ways, a directory and a
+server, and `directory.py` what the first needs; `estimate.py` tells from measured tests how long it should take;
+`result.py` is what goes into the ledger.
 """
 
 from ccdr.history import RESTORE_END, RESTORE_START

@@ -1,4 +1,4 @@
-"""Restore one asset's snapshot into a sandbox, check what came back, measure it, destroy it, record it."""
+"""One run of a restore test: choose a snapshot, restore it into a sandbox, check what came back, measure, destroy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ccdr import __version__, chain, measure
@@ -15,36 +15,26 @@ from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
 from ccdr.errors import (
     BackupBad,
-    CcdrError,
     CommandFailed,
-    Exit,
-    LogBad,
     RepositoryMissing,
     TestBroken,
-    UsageProblem,
-    own_error,
-    worst,
 )
 from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
-from ccdr.history import TEST_END, TEST_START, AssetHistory
+from ccdr.history import AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.model import (
-    PHASES,
-    Achieved,
     CheckResult,
     Manifest,
-    ObjectiveVerdict,
-    RecordRef,
     Snapshot,
     Verdict,
     rfc3339,
-    source_digest,
     verdict_of,
 )
+from ccdr.restore_test.result import RestoreTest
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import KEPT_LIFETIME, Disposal, Image
+from ccdr.sandbox.docker import Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import Job, Services
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -52,172 +42,7 @@ from ccdr.storage.restic import Restic
 AT = "at"  # how a base that a recovery chose was selected
 
 
-@dataclass
-class RestoreTest:
-    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone, `log_verdict` on the
-    shipped log where that was applied to it; `verdict` may be worse, where a newer backup failed. Seconds throughout.
-    """
-
-    plan: str
-    asset: str
-    run: str
-    selected: str
-    verdict: Verdict = Verdict.INCONCLUSIVE
-    own_verdict: Verdict | None = None
-    log_verdict: Verdict | None = None
-    reason: str | None = None
-    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
-    hint: str | None = None
-    snapshot: Snapshot | None = None
-    seed: int | None = None
-    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    checks: list[CheckResult] = field(default_factory=list)
-    rpo: Achieved | None = None
-    rto: Achieved | None = None
-    answering_s: float | None = None
-    basis: str = "throwaway"
-    others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
-    private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
-    recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
-    sandbox: dict[str, object] = field(default_factory=dict)
-    disposal: dict[str, object] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
-    tools: dict[str, str] = field(default_factory=dict)
-    record: RecordRef | None = None
-
-    def broke(self, reason: str, hint: str | None = None) -> None:
-        """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""
-        if self.verdict is not Verdict.FAIL:
-            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, hint
-
-    def fail(self, reason: str, hint: str | None = None) -> None:
-        """The backup is bad; the first reason stands."""
-        if self.verdict is not Verdict.FAIL:
-            self.reason, self.hint = reason, hint
-        self.verdict = Verdict.FAIL
-
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
-        s, rto = self.snapshot, self.rto
-        shown = s and {
-            "id": s.id,
-            "consistent_point": rfc3339(s.consistent_point),
-            "bytes": s.bytes,
-            "selected": self.selected,
-            "seed": self.seed,
-            "manifest_sha256": s.manifest_sha256,
-            "source_sha256": source_digest(s.source),
-            "verdict": self.own_verdict,
-        }
-        return {
-            "verdict": self.verdict.value,
-            "reason": self.reason,
-            "snapshot": shown,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "checks": [c.as_json() for c in self.checks],
-            "rpo": self.rpo and self.rpo.as_json(),
-            "rto": rto
-            and {
-                **{k: v for k, v in rto.as_json().items() if k != "verdict"},
-                "answering_s": None if self.answering_s is None else round(self.answering_s, 3),
-                "basis": self.basis,
-                "verdict": rto.verdict.value,
-            },
-            "recovery": self.recovery,
-            "others": self.others,
-            "private": self.private,
-            "findings": self.findings,
-            "sandbox": self.sandbox,
-            "disposal": self.disposal,
-            "tools": self.tools,
-        }
-
-    def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
-
-    @property
-    def exit_code(self) -> Exit:
-        codes = []
-        if self.verdict is Verdict.FAIL or self.findings:
-            codes.append(Exit.FINDING)
-        if self.verdict is Verdict.INCONCLUSIVE:
-            codes.append(Exit.NOT_CARRIED_OUT)
-        objectives = [o.verdict for o in (self.rpo, self.rto) if o is not None]
-        if ObjectiveVerdict.BREACHED in objectives:
-            codes.append(Exit.FINDING)
-        if self.verdict is Verdict.PASS and ObjectiveVerdict.NOT_MEASURED in objectives:
-            codes.append(Exit.FINDING)
-        if self.disposal.get("left_behind"):
-            codes.append(Exit.LEFT_BEHIND)
-        return worst(codes)
-
-
-def restore_test(
-    job: Job,
-    selection: str,
-    services: Services,
-    progress: Progress,
-    *,
-    at: Target | None = None,
-    keep: bool = False,
-    trigger: Trigger = BY_HAND,
-) -> RestoreTest:
-    """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning). With `at`, the newest base
-    before that point and the shipped log from there on; `selection` is then only what it is called.
-
-    UsageProblem and Locked are raised before anything is done. All else ends in a verdict and a record; an
-    interrupt too, which is raised again.
-    """
-    repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "test"), services.state.reading(repo.location):
-        with services.state.run(services.clock) as run:
-            if keep:
-                run.kept_until = services.clock.now() + KEPT_LIFETIME
-            test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
-            body = {
-                "plan_sha256": job.loaded.sha256,
-                "restore_tests": dict(job.loaded.restore_tests),
-                "selection": selection,
-                "trigger": trigger.body(),
-            }
-            where = {"plan": job.plan, "asset": job.asset, "run": run.id}
-            services.ledger.append(TEST_START, **where, body=body)
-            interrupted: BaseException | None = None
-            bench_work = _Work(job, services, repo, run, progress, test, at)
-            try:
-                bench_work.carry_out(selection)
-            except KeyboardInterrupt as error:
-                interrupted = error
-                test.broke("interrupted")
-            except UsageProblem as error:
-                test.verdict, test.reason = Verdict.SKIPPED, str(error)
-                services.ledger.append(TEST_END, **where, body=test.body())
-                raise
-            except BackupBad as error:
-                if pruned := bench_work.pruned_meanwhile():
-                    test.broke(f"{error}; but {pruned}", "run the test again")
-                else:
-                    if isinstance(error, LogBad):
-                        test.log_verdict = Verdict.FAIL
-                    else:
-                        test.own_verdict = Verdict.FAIL
-                    test.fail(str(error), error.hint)
-            except (CcdrError, OSError) as error:
-                test.broke(str(error), getattr(error, "hint", None))
-            except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
-                test.broke(*own_error(error))
-        # The run's scratch is gone now, or it is not: the record says which.
-        bench_work.conclude(run)
-        if test.reason is not None:
-            test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
-        test.record = services.ledger.append(TEST_END, **where, body=test.body())
-        if interrupted is not None:
-            raise interrupted
-    return test
-
-
-class _Work:
+class Work:
     """One run of `restore_test`, from selection to disposal."""
 
     def __init__(

@@ -1,0 +1,76 @@
+"""One restore test: under its lock, with a start and an end in the ledger, whatever happens between them."""
+
+from __future__ import annotations
+
+from ccdr.errors import BackupBad, CcdrError, LogBad, UsageProblem, own_error
+from ccdr.history import TEST_END, TEST_START
+from ccdr.interfaces import Progress, Target
+from ccdr.model import Verdict
+from ccdr.restore_test.result import RestoreTest
+from ccdr.restore_test.work import Work
+from ccdr.sandbox.docker import KEPT_LIFETIME
+from ccdr.services import BY_HAND, Job, Services, Trigger
+
+
+def restore_test(
+    job: Job,
+    selection: str,
+    services: Services,
+    progress: Progress,
+    *,
+    at: Target | None = None,
+    keep: bool = False,
+    trigger: Trigger = BY_HAND,
+) -> RestoreTest:
+    """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning). With `at`, the newest base
+    before that point and the shipped log from there on; `selection` is then only what it is called.
+
+    UsageProblem and Locked are raised before anything is done. All else ends in a verdict and a record; an
+    interrupt too, which is raised again.
+    """
+    repo = services.repository(job.loaded, job.limits)
+    with services.state.lock(job.plan, job.asset, "test"), services.state.reading(repo.location):
+        with services.state.run(services.clock) as run:
+            if keep:
+                run.kept_until = services.clock.now() + KEPT_LIFETIME
+            test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
+            body = {
+                "plan_sha256": job.loaded.sha256,
+                "restore_tests": dict(job.loaded.restore_tests),
+                "selection": selection,
+                "trigger": trigger.body(),
+            }
+            where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+            services.ledger.append(TEST_START, **where, body=body)
+            interrupted: BaseException | None = None
+            bench_work = Work(job, services, repo, run, progress, test, at)
+            try:
+                bench_work.carry_out(selection)
+            except KeyboardInterrupt as error:
+                interrupted = error
+                test.broke("interrupted")
+            except UsageProblem as error:
+                test.verdict, test.reason = Verdict.SKIPPED, str(error)
+                services.ledger.append(TEST_END, **where, body=test.body())
+                raise
+            except BackupBad as error:
+                if pruned := bench_work.pruned_meanwhile():
+                    test.broke(f"{error}; but {pruned}", "run the test again")
+                else:
+                    if isinstance(error, LogBad):
+                        test.log_verdict = Verdict.FAIL
+                    else:
+                        test.own_verdict = Verdict.FAIL
+                    test.fail(str(error), error.hint)
+            except (CcdrError, OSError) as error:
+                test.broke(str(error), getattr(error, "hint", None))
+            except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
+                test.broke(*own_error(error))
+        # The run's scratch is gone now, or it is not: the record says which.
+        bench_work.conclude(run)
+        if test.reason is not None:
+            test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
+        test.record = services.ledger.append(TEST_END, **where, body=test.body())
+        if interrupted is not None:
+            raise interrupted
+    return test

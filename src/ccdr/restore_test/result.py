@@ -1,0 +1,119 @@
+"""What one restore test has shown, as it goes into the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.errors import Exit, worst
+from ccdr.model import (
+    PHASES,
+    Achieved,
+    CheckResult,
+    ObjectiveVerdict,
+    RecordRef,
+    Snapshot,
+    Verdict,
+    rfc3339,
+    source_digest,
+)
+
+
+@dataclass
+class RestoreTest:
+    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone, `log_verdict` on the
+    shipped log where that was applied to it; `verdict` may be worse, where a newer backup failed. Seconds throughout.
+    """
+
+    plan: str
+    asset: str
+    run: str
+    selected: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    own_verdict: Verdict | None = None
+    log_verdict: Verdict | None = None
+    reason: str | None = None
+    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
+    hint: str | None = None
+    snapshot: Snapshot | None = None
+    seed: int | None = None
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    checks: list[CheckResult] = field(default_factory=list)
+    rpo: Achieved | None = None
+    rto: Achieved | None = None
+    answering_s: float | None = None
+    basis: str = "throwaway"
+    others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
+    private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
+    recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
+    sandbox: dict[str, object] = field(default_factory=dict)
+    disposal: dict[str, object] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    record: RecordRef | None = None
+
+    def broke(self, reason: str, hint: str | None = None) -> None:
+        """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""
+        if self.verdict is not Verdict.FAIL:
+            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, hint
+
+    def fail(self, reason: str, hint: str | None = None) -> None:
+        """The backup is bad; the first reason stands."""
+        if self.verdict is not Verdict.FAIL:
+            self.reason, self.hint = reason, hint
+        self.verdict = Verdict.FAIL
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
+        s, rto = self.snapshot, self.rto
+        shown = s and {
+            "id": s.id,
+            "consistent_point": rfc3339(s.consistent_point),
+            "bytes": s.bytes,
+            "selected": self.selected,
+            "seed": self.seed,
+            "manifest_sha256": s.manifest_sha256,
+            "source_sha256": source_digest(s.source),
+            "verdict": self.own_verdict,
+        }
+        return {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "snapshot": shown,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "checks": [c.as_json() for c in self.checks],
+            "rpo": self.rpo and self.rpo.as_json(),
+            "rto": rto
+            and {
+                **{k: v for k, v in rto.as_json().items() if k != "verdict"},
+                "answering_s": None if self.answering_s is None else round(self.answering_s, 3),
+                "basis": self.basis,
+                "verdict": rto.verdict.value,
+            },
+            "recovery": self.recovery,
+            "others": self.others,
+            "private": self.private,
+            "findings": self.findings,
+            "sandbox": self.sandbox,
+            "disposal": self.disposal,
+            "tools": self.tools,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = []
+        if self.verdict is Verdict.FAIL or self.findings:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        objectives = [o.verdict for o in (self.rpo, self.rto) if o is not None]
+        if ObjectiveVerdict.BREACHED in objectives:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.PASS and ObjectiveVerdict.NOT_MEASURED in objectives:
+            codes.append(Exit.FINDING)
+        if self.disposal.get("left_behind"):
+            codes.append(Exit.LEFT_BEHIND)
+        return worst(codes)
