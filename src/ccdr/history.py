@@ -112,7 +112,7 @@ class AssetHistory:
             self.proven.pop(snapshot["id"], None)  # so that the newest verdict stands last
             self.proven[snapshot["id"]] = snapshot["verdict"]
 
-        if record["verdict"] == "PASS" and snapshot.get("selected") == "latest":
+        if record["verdict"] == "PASS" and of_the_newest(record):
             self.last_latest_pass = record
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
@@ -254,6 +254,12 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+
+
+def of_the_newest(test: Record) -> bool:
+    """Was what it tested the newest there is? A recovery to the log's end begins with the newest good base."""
+    selected = (test.get("snapshot") or {}).get("selected")
+    return LATEST in (selected, (test.get("recovery") or {}).get("target"))
 
 
 def blames_the_log(test: Record) -> bool:

@@ -148,6 +148,9 @@ def test_a_mark_holds_until_its_line_changes(ledger: Ledger) -> None:
     assert not ledger.holds(mark)
 
 
+NOON = "2026-11-05T12:00:00Z"
+
+
 def checked(seq: int, part: int, result: str, parts: int = 3) -> dict[str, Any]:
     body = {"part": part, "parts": parts, "result": result, "repository_bytes": seq}
     return {"kind": "check.end", "seq": seq, "time": f"2026-11-{seq:02}T06:00:00Z", "plan": "p", "asset": None,
@@ -165,6 +168,8 @@ def proof(seq: int, verdict: str, selected: str = "latest") -> dict[str, Any]:
         ([], True),
         ([proof(5, "PASS")], False),
         ([proof(5, "PASS", "oldest")], True),  # proves nothing of the newest
+        ([proof(5, "PASS", "at") | {"recovery": {"target": "latest", "verdict": "PASS", "until": NOON}}], False),
+        ([proof(5, "PASS", "at") | {"recovery": {"target": NOON, "verdict": "PASS", "until": NOON}}], True),
         ([proof(5, "FAIL")], True),
         ([proof(5, "INCONCLUSIVE")], True),
         ([checked(5, 3, "CLEAN")], True),  # another part

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import DUTIES, LOGS, STOPPED, Record, blames_the_log, log_failure
+from ccdr.history import DUTIES, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
@@ -117,7 +117,7 @@ class AssetEvidence:
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
-                if run.outcome == "PASS" and run.selected == "latest":
+                if run.outcome == "PASS" and of_the_newest(record):
                     self.last_latest_pass = run
                 newer = self.failure is not None and (self.failure.consistent or "") > (run.consistent or "")
                 if run.outcome == "FAIL" and not blames_the_log(record) and not newer:
