@@ -20,7 +20,7 @@ from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually
 from tests.primary import Primary, primary
 from tests.stored import left
 
-from ccdr.engines.postgres.position import number
+from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, slot_name
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
@@ -319,7 +319,8 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     shipped.backed_up()
     ship_once(shipped)
     assert "its recovery by the log of" in shipped.run("status").stdout, "nobody has proven it yet"
-    assert recovered(shipped, "latest").json["recovery"]["verdict"] == "PASS"
+    done = recovered(shipped, "latest")
+    assert done.json["recovery"]["verdict"] == "PASS", done.json["reason"]
     assert "recovery by the log" not in shipped.run("status").stdout
 
 
@@ -366,7 +367,8 @@ def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, sourc
         done = recovered(shipped, at)
         assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
         assert "the log ends at" in done.json["reason"] and batch.position in done.json["reason"]
-    stored_again(shipped, batch, tmp_path / "copy", position="0/1")
+    further = lsn(number(batch.position) + 8192)
+    stored_again(shipped, batch, tmp_path / "copy", position=further)
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert "claims another position" in done.json["reason"]
@@ -536,7 +538,7 @@ def stored_again(site: Site, batch: Batch, copy: Path, **changed: Any) -> None:
     """The batch as it stands in `copy`, under its own tags but for those that are `changed`."""
     b, job = replace(batch, **changed), Job(site.loaded(), "crm")
     whole = [b.first, b.last] if b.first and b.last else []
-    labels = tags(job, "r", b.name, whole, b.open, rfc3339(b.point), b.position, b.server)
+    labels = tags(job, "r", b.name, whole, b.open, rfc3339(b.point), b.position, b.server, b.heads, b.skew)
     log_repo(site).backup([copy], tags=labels)
 
 

@@ -229,6 +229,14 @@ def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], d
         assert left.batches == shelf.batches
 
 
+def test_a_batch_that_another_holds_all_of_is_spare() -> None:
+    """As where a snapshot was removed, and the log went on from the one before it."""
+    held, overlapping = replace(batch(2, 4, 20), open=segment(5)), replace(batch(3, 3, 12), open=None)
+    shelf = arranged([batch(1, 1, 5), overlapping, held])
+    assert (shelf.batches, shelf.spare) == ((batch(1, 1, 5), held), (overlapping,))
+    assert shelf.gaps(WAL) == []
+
+
 def chosen(shelf: Shelf, target: Target, *bases: tuple[Snapshot, Manifest]) -> tuple[str, list[str]]:
     found = choose([s for s, _ in bases], [m for _, m in bases], shelf, WAL, target)
     return found.base.id, [b.id for b in found.batches]

@@ -139,14 +139,20 @@ def arranged(found: Iterable[Batch]) -> Shelf:
         if batch.name in newest:
             older.append(newest[batch.name])
         newest[batch.name] = batch
-    batches = sorted(newest.values(), key=lambda b: rank(b.begins))
+    batches: list[Batch] = []
+    for batch in sorted(newest.values(), key=lambda b: rank(b.begins)):
+        if batches and _end(batch) <= _end(batches[-1]):  # all that it holds is in the one before it
+            older.append(batch)
+        else:
+            batches.append(batch)
     limits = list(accumulate((b.point for b in reversed(batches)), min))[::-1]  # the earliest from each on
     told, point = [], EARLIEST
     for batch, limit in zip(batches, limits, strict=True):
         told.append(_believed(batch, limit, point))
         point = told[-1].point
     limit_of = {batch.name: limit for batch, limit in zip(batches, limits, strict=True)}
-    return Shelf(tuple(told), tuple(_believed(batch, limit_of[batch.name], EARLIEST) for batch in older))
+    last = datetime.max.replace(tzinfo=UTC)
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(batch.name, last), EARLIEST) for batch in older))
 
 
 def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
@@ -159,10 +165,13 @@ def rank(name: str) -> tuple[int, str]:
     return len(name), name
 
 
+def _end(batch: Batch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
+    return rank(batch.open or batch.last or ""), tuple(rank(part) for part in _PLACE.split(batch.position))
+
+
 def _held(batch: Batch) -> tuple[object, ...]:
     """How much of the log a snapshot of a batch holds."""
-    place = tuple(rank(part) for part in _PLACE.split(batch.position))
-    return rank(batch.last or ""), rank(batch.open or batch.last or ""), place, batch.point, batch.usable_at, batch.id
+    return rank(batch.last or ""), *_end(batch), batch.point, batch.usable_at, batch.id
 
 
 def log_of(job: Job) -> tuple[LogShipping, ShippedLog]:
