@@ -211,11 +211,17 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     first = note(source, "first")
     note(source, "second")
     ship_once(shipped)
+    tested = recovered(shipped, "latest").json
+    (server,) = (check for check in tested["checks"] if check["name"] == "server")
+    assert tested["verdict"] == "PASS" and "timeline 2, begun at the end of recovery" in server["actual"]
     target = tmp_path / "back"
     argv = ["restore", "p", "--asset", "crm", "--at", first.isoformat(), "--to", str(target), "--yes-i-mean", "back"]
     done = shipped.run(*argv)
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
-    assert any("start a server on it" in said for said in done.json["notes"])
+    (said,) = (said for said in done.json["notes"] if "start a server on" in said)
+    assert "read-only" in said and "pg_wal_replay_resume()" in said and str(target / "data") in said
+    assert f"as of   {rfc3339(first)}, once the log is applied to the base of" in done.stderr
+    assert "its last restore test passed" in done.stderr and "1 snapshot of it, which reach" in done.stderr
     start = f"""set -e
     chown -R postgres {target}
     su postgres -c '. /etc/profile; PATH=$PATH:/usr/lib/postgresql/17/bin

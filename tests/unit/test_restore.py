@@ -22,6 +22,7 @@ from ccdr.model import Manifest
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded, Mount, look, opened, refuse_sources
 from ccdr.restore.estimate import PHASES, estimate
+from ccdr.restore.result import RestoreResult
 
 # --- a server's address -----------------------------------------------------------------------------------------
 
@@ -358,3 +359,15 @@ def test_modes_are_as_they_were_after_a_look(tmp_path: Path) -> None:
         raise RuntimeError
     assert {path: path.stat().st_mode & 0o777 for path in modes} == modes
     assert Path("/etc/shadow").stat().st_mode == shadow
+
+
+# --- what people are told -----------------------------------------------------------------------------------------
+
+
+def test_what_to_do_next_is_told_once_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    from ccdr.cli.restore import _tell
+
+    result = RestoreResult("p", "crm", "r", result="RESTORED", target_name="/srv/crm", notes=["before", "start it"])
+    _tell(result, result.notes[1:])
+    said = capsys.readouterr().out
+    assert "note: start it" in said and "before" not in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,7 @@ def restore(
         if dry_run:
             return _dry_run(one)
         _tell_intention(one)
+        told = len(one.result.notes)
         _agree(one.name, yes_i_mean)
         try:
             with progress() as watched:
@@ -123,7 +125,7 @@ def restore(
     if options.json:
         print_json(one.result.as_json())
     else:
-        _tell(one.result)
+        _tell(one.result, one.result.notes[told:])
     return one.result.exit_code
 
 
@@ -155,6 +157,7 @@ def _dry_run(one: Restoring) -> Exit:
                     "target": result.target,
                     "will": one.will,
                     "checks": [check.label for check in one.job.checks],
+                    "skipped": [check.name for check in one.passed_over],
                     "estimate_s": result.estimate_s,
                     "estimate": str(found) if found else NOT_MEASURED,
                     "notes": result.notes,
@@ -175,12 +178,14 @@ def _tell_intention(one: Restoring) -> None:
     tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
     size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "it was never restore-tested here")
     checks = ", ".join(check.label for check in one.job.checks) or "nothing: the asset names no checks"
+    until = one.recovery.until if one.recovery else rfc3339(snapshot.consistent_point)
     lines = [
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
-        ("as of", f"{rfc3339(snapshot.consistent_point)}: what was written later is not in it"),
+        ("as of", f"{until}: what was written later is not in it"),
         ("to", str(result.target_name)),
         *(("", f"it {said}") for said in one.will),
         ("checks", checks),
+        *(("skipped", f"{check.name}, {check.actual}") for check in one.passed_over),
         ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
         *(("note", said) for said in result.notes),
         *(("finding", said) for said in result.findings),
@@ -190,7 +195,8 @@ def _tell_intention(one: Restoring) -> None:
         click.echo(f"  {label:8}{said}", err=to_stderr)
 
 
-def _tell(result: RestoreResult) -> None:
+def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
+    """What came of it; `notes` are those that were not told before it."""
     colour = "green" if result.exit_code in (Exit.OK, Exit.LEFT_BEHIND) else "red"
     click.echo(
         f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}"
@@ -201,6 +207,8 @@ def _tell(result: RestoreResult) -> None:
         click.echo(f"  → {result.hint}")
     for said in result.left_behind:
         click.echo(f"  left behind: {said}")
+    for said in notes:
+        click.echo(f"  note: {said}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
     click.echo()

@@ -73,6 +73,9 @@ class Way(Protocol):
     def will(self) -> list[str]:
         """What it does there, for the person who is asked."""
 
+    def passed_over(self) -> list[CheckResult]:
+        """The plan's checks that it cannot carry out there, as SKIPPED."""
+
     def bring(self, progress: Progress) -> None:
         """Fetch, prove whole, load: under another name than the target's."""
 
@@ -123,8 +126,17 @@ class IntoDirectory:
                 f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
             )
         if self.recovery is not None:
-            said.append(f"and {self.recovery.described}, for the server to apply")
+            said.append(f"puts the log beside it: {self.recovery.described}")
         return said
+
+    def passed_over(self) -> list[CheckResult]:
+        dumped = not self._whole and self.order.engine.has_server
+        return [skipped(c, "it needs a server (docs/recover.md: By hand)") for c in self._asked] if dumped else []
+
+    @property
+    def _asked(self) -> list[CheckConfig]:
+        """Without what is done whatever the plan asks for: here every byte must be what was captured."""
+        return [c for c in self.order.job.checks if not isinstance(c, Identical)]
 
     @property
     def _roots(self) -> list[str]:
@@ -195,17 +207,12 @@ class IntoDirectory:
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
         with order.phase("check", f"checking {order.job.asset}", progress):
-            # Whatever the plan asks for: here every byte must be what was captured.
-            asked: list[CheckConfig] = [c for c in order.job.checks if not isinstance(c, Identical)]
+            asked = self._asked
             if not self._whole:
                 count = self.verified
                 equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
                 if order.engine.has_server:
-                    return [
-                        equal,
-                        *([self.logged] if self.logged else []),
-                        *(skipped(c, "it needs a server") for c in asked),
-                    ]
+                    return [equal, *([self.logged] if self.logged else []), *self.passed_over()]
                 return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]
             same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)
             plain = order.check([c for c in asked if not c.needs_sandbox], order.engine, self._bench(None), progress)
@@ -287,6 +294,11 @@ class OntoServer:
     def will(self) -> list[str]:
         return self.look
 
+    def passed_over(self) -> list[CheckResult]:
+        asked = self.order.job.checks
+        results = [skipped(c, "it is written for the sandbox") for c in asked if isinstance(c, Command)]
+        return results + [skipped(c, f"{c.beside} is not restored with it") for c in asked if c.beside]
+
     def bring(self, progress: Progress) -> None:
         order = self.order
         self.fetched = order.run.directory("fetched")
@@ -307,9 +319,7 @@ class OntoServer:
         with order.phase("check", f"checking {order.job.asset}", progress):
             asked = order.job.checks
             ours: list[CheckConfig] = [c for c in asked if not isinstance(c, Command) and c.beside is None]
-            results = order.check(ours, self.loaded, bench, progress)
-            results += [skipped(c, "it is written for the sandbox") for c in asked if isinstance(c, Command)]
-            return results + [skipped(c, f"{c.beside} is not restored with it") for c in asked if c.beside]
+            return order.check(ours, self.loaded, bench, progress) + self.passed_over()
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.target.name}", progress):

@@ -14,7 +14,7 @@ from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, U
 from ccdr.fetch import Candidates, bases_of, candidates
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
-from ccdr.model import Manifest, Snapshot, rfc3339
+from ccdr.model import CheckResult, Manifest, Snapshot, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
@@ -98,6 +98,7 @@ class Restoring:
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
         self._started = self._unknown = False  # unknown: which name it has
+        self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
         self.name = ""  # what a person types to agree
 
@@ -106,6 +107,12 @@ class Restoring:
         """What it is going to do, sentence by sentence."""
         assert self._way is not None
         return self._way.will()
+
+    @property
+    def passed_over(self) -> list[CheckResult]:
+        """Checks that it is not going to carry out, each with why."""
+        assert self._way is not None
+        return self._way.passed_over()
 
     # --- before anything is written -------------------------------------------------------------------
 
@@ -119,9 +126,10 @@ class Restoring:
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
         found = candidates(job, services, synchronised)
-        recovery = self._recovery(found, history) if self.request.at is not None else None
+        recovery = self.recovery = self._recovery(found, history) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
         snapshot = result.snapshot = chosen
+        result.proven = history.proven.get(chosen.id)
         manifest = services.catalogue.manifest(snapshot)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
@@ -173,7 +181,6 @@ class Restoring:
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
                 hint="take an older one; to restore it all the same, add --despite-failed-test",
             )
-        result.proven = history.proven.get(chosen.id)
         if not of_source(chosen, job.engine.source_name):
             result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
         if dated_in_future(chosen, self._services.clock.now()):

@@ -134,8 +134,16 @@ class Recovery:
 
     @property
     def described(self) -> str:
-        count = f"{len(self.choice.batches)} snapshots of the log, up to {rfc3339(self.choice.batches[-1].point)}"
-        return f"{count}, for {self._wanted()}"
+        """What of the log is fetched."""
+        count = len(self.choice.batches)
+        return f"{count} snapshot{'s' * (count != 1)} of it, which reach up to {rfc3339(self.choice.batches[-1].point)}"
+
+    @property
+    def until(self) -> str:
+        """Where the restored data ends once the log is applied."""
+        target, point = self.choice.target, rfc3339(self.choice.batches[-1].point)
+        ends = rfc3339(target.time) if target.time else target.name or f"the end of the stored log, {point}"
+        return f"{ends}, once the log is applied to the base of {rfc3339(self.choice.base.consistent_point)}"
 
     def _wanted(self) -> str:
         target = self.choice.target

@@ -63,7 +63,8 @@ def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
     if int(timeline) < contents["timeline"]:  # one that replays more of the log may begin a new one
         wrong.append(f"its timeline is {timeline}")
     expected = f"identifier {contents['system_identifier']}, timeline {contents['timeline']}"
-    return judged("server", wrong, expected, f"identifier {identifier}, timeline {timeline}", joint=", ")
+    begun = ", begun at the end of recovery" if int(timeline) > contents["timeline"] else ""
+    return judged("server", wrong, expected, f"identifier {identifier}, timeline {timeline}{begun}", joint=", ")
 
 
 def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:

@@ -132,9 +132,15 @@ class Physical:
         (data / "recovery.signal").touch(mode=0o600)
         (data / "standby.signal").unlink(missing_ok=True)
         then = (
-            "; it pauses there: SELECT pg_wal_replay_resume() ends the recovery" if target.time or target.name else ""
+            " up to the target and comes up paused there, read-only: look at it; SELECT pg_wal_replay_resume() then"
+            " ends the recovery, and it can be written to"
+            if target.time or target.name
+            else ""
         )
-        return f"give {CLUSTER}/ and the log to the server's user, and start a server on it: it applies the log{then}"
+        return (
+            f"give {log.parent} to the server's user, and start a server on {log.parent / CLUSTER}: it applies the "
+            f"log{then}"
+        )
 
     @staticmethod
     def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
