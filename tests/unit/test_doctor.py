@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -21,7 +23,10 @@ from ccdr.clock import SystemClock
 from ccdr.doctor import Diagnosis, Finding, machine, readiness, repository
 from ccdr.doctor.bucket import _configured, _deletion, _enforced
 from ccdr.doctor.secret_files import secrets
+from ccdr.engines.mariadb import rights as maria_rights
 from ccdr.engines.postgres import rights
+from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.postgres.physical import rights as physical_rights
 from ccdr.errors import Exit, RepositoryUnavailable
 from ccdr.history import AssetHistory
 from ccdr.model import Health, Look
@@ -289,6 +294,53 @@ def test_rights(changed: dict[str, Any], expected: list[Health]) -> None:
 def test_many_unreadable_tables_are_one_short_line() -> None:
     (look, _) = rights.judged({**READER, "unreadable": [f"t{n}" for n in range(500)]}, "ccdr")
     assert "t0, t1, t2 and 497 more" in look.found and "GRANT pg_read_all_data" in str(look.do)
+
+
+WHOLE: dict[str, Any] = {
+    "replication": True, "superuser": False, "reads_roles": True, "reads_settings": True, "creates": False,
+    "senders": 10, "wal_level": "replica", "data_checksums": True, "unlogged": 0, "tables": 4, "databases": 3,
+    "major": 17, "summarizes_wal": True,
+}  # fmt: skip
+
+
+class Answers:
+    """A server that says these facts to whoever asks."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+
+    def run(self, argv: list[str], **_: Any) -> Any:
+        return SimpleNamespace(stdout=json.dumps(self.facts))
+
+
+@pytest.mark.parametrize(("canary", "creates"), [(True, False), (True, True), (False, False)])
+def test_a_canary_needs_a_right_of_its_own(canary: bool, creates: bool) -> None:
+    source: Any = SimpleNamespace(place=Answers({**WHOLE, "creates": creates}), credentials=Path("/c"))
+    connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
+    found = {look.what: look for look in physical_rights.looks(source, connection, canary=canary)}
+    assert ("canary" in found) == canary
+    if canary:
+        assert found["canary"].state is (OK if creates else FAIL)
+        assert creates or "GRANT CREATE ON DATABASE crm TO ccdr" in str(found["canary"].do)
+    assert (found["rights to write"].found == "ccdr may change nothing") == (not creates)
+
+
+@pytest.mark.parametrize(
+    ("granted", "state", "writes"),
+    [
+        ("", FAIL, "may change nothing"),
+        ("GRANT CREATE, INSERT, UPDATE ON `ccdr`.* TO `c`@`%`", OK, "may change nothing but the canary"),
+        ("GRANT CREATE, INSERT ON `ccdr`.* TO `c`@`%`", FAIL, "may change nothing but the canary"),
+    ],
+)
+def test_a_canary_in_mariadb(granted: str, state: Health, writes: str) -> None:
+    base = (
+        "GRANT SELECT, RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, SLAVE MONITOR, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
+    )
+    held = maria_rights.read_rights([f"{base} ON *.* TO `c`@`%`", *([granted] if granted else [])], "crm")
+    found = {look.what: look for look in maria_rights.judged(held, "c", "crm", canary=True)}
+    assert found["canary"].state is state and "c " + writes in found["rights to write"].found
+    assert "canary" not in {look.what for look in maria_rights.judged(held, "c", "crm")}
 
 
 def test_empty_tree_is_no_source(plain: Site) -> None:

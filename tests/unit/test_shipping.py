@@ -26,7 +26,7 @@ from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
 from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job, Services
@@ -71,6 +71,23 @@ def base(at: int, stop: int, method: str = "physical") -> tuple[Snapshot, Manife
     manifest = Manifest("p", "crm", f"r{at}", "postgres", method, "h", when, 0.0, {}, contents)
     snapshot = Snapshot(f"base{at}", "p", "crm", f"r{at}", "postgres", method, when, when, 1, "/x", "0" * 64)
     return snapshot, manifest
+
+
+@pytest.mark.parametrize("maria", [False, True])
+def test_a_canary_that_may_not_be_kept_is_named_with_its_grant(maria: bool) -> None:
+    def run(*_: Any, **__: Any) -> Output:
+        raise CommandFailed(["client"], 1, said)
+
+    source: Any = SimpleNamespace(place=SimpleNamespace(run=run), credentials=Path("/c"))
+    login: Any = SimpleNamespace(client=list)
+    binlog = Binlog(MariaConnection(host="db", user="x", database="y"), LogShipping(), "p/crm")
+    make = (lambda: binlog._make_canary(source, login)) if maria else (lambda: WAL._make_canary(source))
+    said = "ERROR 1044 (42000): Access denied for user" if maria else "ERROR:  permission denied for database y"
+    with pytest.raises(BackupFailed, match=r"canary.*denied.*GRANT CREATE"):
+        make()
+    said = "the server is gone"  # which says nothing of the canary
+    with pytest.raises(CommandFailed):
+        make()
 
 
 def test_segments_follow_one_another_across_files_and_timelines() -> None:

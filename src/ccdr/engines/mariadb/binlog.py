@@ -19,6 +19,7 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.origin import Origin, origin_of
+from ccdr.engines.mariadb.rights import canary_grant
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Clock, LogMark, Place, Segment, Source, Target
 from ccdr.model import Manifest, human_seconds, utc
@@ -67,7 +68,18 @@ class Binlog:
         if self.shipping.canary is not None and origin.lag is not None:
             yield "the server is a replica: no canary is kept there, since it would beat without its primary too"
         elif self.shipping.canary is not None:
-            source.place.run(login.client(), stdin=CANARY, what="making the canary's table")
+            self._make_canary(source, login)
+
+    def _make_canary(self, source: Source, login: Login) -> None:
+        try:
+            source.place.run(login.client(), stdin=CANARY + BEAT, what="making the canary's table")
+        except CommandFailed as error:
+            if "denied" not in error.stderr:
+                raise
+            raise BackupFailed(
+                f"the canary cannot be kept: {error.stderr.strip()}; {canary_grant(self.connection.user)}",
+                hint="or leave `canary:` out of `log_shipping:`",
+            ) from None
 
     def _whole(self, source: Source) -> Origin:
         """BackupFailed where what is shipped would not be all of its changes, or nobody could tell how old they are."""

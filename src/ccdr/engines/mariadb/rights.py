@@ -17,6 +17,8 @@ from ccdr.model import Look
 OF_SERVER = ("RELOAD", "PROCESS", "BINLOG MONITOR", "SLAVE MONITOR")
 # Of the database. A view may call routines, and tells its columns only to who may execute them.
 OF_DATABASE = ("SELECT", "LOCK TABLES", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE")
+# Of the database that the canary is kept in, where a plan asks for one.
+OF_CANARY = ("CREATE", "INSERT", "UPDATE")
 # Where users, grants and routines are kept.
 OF_MYSQL = ("SELECT",)
 _WRITING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "CREATE ROUTINE")
@@ -37,6 +39,7 @@ class Rights:
     server: frozenset[str]
     database: frozenset[str]
     mysql: frozenset[str]
+    canary: frozenset[str] = frozenset()  # of the database that it is kept in
 
     @property
     def lacking(self) -> list[tuple[str, str]]:
@@ -58,6 +61,10 @@ class Rights:
         return [r for r in _WRITING if r in has]
 
     @property
+    def keeps_canary(self) -> bool:
+        return self.everything or self.canary | self.server >= set(OF_CANARY)
+
+    @property
     def everything(self) -> bool:
         return _EVERYTHING in self.server
 
@@ -71,6 +78,7 @@ def read_rights(grants: Iterable[str], database: str) -> Rights:
     server: set[str] = set()
     own: set[str] = set()
     mysql: set[str] = set()
+    canary: set[str] = set()
     for line in grants:
         found = _GRANT.match(line)
         if found is None or found["what"] != "*":
@@ -83,7 +91,8 @@ def read_rights(grants: Iterable[str], database: str) -> Rights:
         pattern = found["on"][1:-1].replace("``", "`")
         own |= rights if _like(pattern, database) else set()
         mysql |= rights if _like(pattern, "mysql") else set()
-    return Rights(frozenset(server), frozenset(own), frozenset(mysql))
+        canary |= rights if _like(pattern, "ccdr") else set()
+    return Rights(frozenset(server), frozenset(own), frozenset(mysql), frozenset(canary))
 
 
 def require(rights: Rights, user: str, database: str) -> None:
@@ -93,13 +102,22 @@ def require(rights: Rights, user: str, database: str) -> None:
         raise BackupFailed(f"{user} lacks the right {what}", hint=_grants(lacking, database))
 
 
-def judged(rights: Rights, user: str, database: str) -> Iterator[Look]:
+def canary_grant(user: str) -> str:
+    return f"GRANT {', '.join(OF_CANARY)} ON ccdr.* TO {user}@…;"
+
+
+def judged(rights: Rights, user: str, database: str, *, canary: bool = False) -> Iterator[Look]:
     if lacking := rights.lacking:
         what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
         said = f"{user} lacks {what}: a dump would leave out what it may not see"
         yield Look.fail("rights to read", said, _grants(lacking, database))
     else:
         yield Look.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
+    if canary and not rights.keeps_canary:
+        said = f"{user} may not keep the canary of `log_shipping:` in the database ccdr: no log is shipped"
+        yield Look.fail("canary", said, f"{canary_grant(user)} or leave `canary:` out")
+    elif canary:
+        yield Look.ok("canary", f"{user} may keep it in the database ccdr")
     what = "rights to write"
     if rights.everything:
         yield Look.warn(
@@ -113,6 +131,8 @@ def judged(rights: Rights, user: str, database: str) -> Iterator[Look]:
             f"{user} may {', '.join(writing[:3])} and a backup only reads",
             f"REVOKE {', '.join(writing)} … FROM {user}, or name another user in `connection:`",
         )
+    elif rights.canary & {*_WRITING}:
+        yield Look.ok(what, f"{user} may change nothing but the canary (the database ccdr)")
     else:
         yield Look.ok(what, f"{user} may change nothing")
 

@@ -91,7 +91,7 @@ class Wal:
             )
         yield from self._with_slot(source, status, former)
         if self.shipping.canary is not None:
-            self._ask(source, CANARY)
+            self._make_canary(source)
         if int(keep) < 0:
             yield (
                 "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
@@ -126,6 +126,18 @@ class Wal:
                 f" select from pg_drop_replication_slot('{old}')"
             )
             self._run(source, [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "giving the replication slot its new name")
+
+    def _make_canary(self, source: Source) -> None:
+        try:
+            self._ask(source, CANARY)
+        except CommandFailed as error:
+            if "permission denied" not in error.stderr:
+                raise
+            c = self.connection
+            raise BackupFailed(
+                f"the canary cannot be kept: {error.stderr.strip()}; as a superuser: {canary_grant(c)}",
+                hint="or leave `canary:` out of `log_shipping:`",
+            ) from None
 
     def identity(self, source: Source) -> str:
         return self._ask(source, "select system_identifier from pg_control_system();")
@@ -280,6 +292,11 @@ def _page_begun(file: Path, last: int) -> bool:
     except FileNotFoundError:  # renamed since
         return False
     return len(header) == _PAGE.size and _PAGE.unpack(header)[0] == page
+
+
+def canary_grant(connection: Connection) -> str:
+    """Asked for even where its schema is there already."""
+    return f"GRANT CREATE ON DATABASE {connection.database} TO {connection.user};"
 
 
 def slot_name(name: str) -> str:

@@ -49,7 +49,9 @@ class Physical:
             where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
 
     def rights(self, source: Source) -> Iterator[Look]:
-        return rights.looks(source, self.asset.connection, increments=self.asset.incremental is not None)
+        asset = self.asset
+        canary = asset.log_shipping is not None and asset.log_shipping.canary is not None
+        return rights.looks(source, asset.connection, increments=asset.incremental is not None, canary=canary)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset = self.asset

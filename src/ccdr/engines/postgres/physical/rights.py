@@ -9,6 +9,7 @@ from typing import Any
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
+from ccdr.engines.postgres.wal import canary_grant
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Source
 from ccdr.model import Look
@@ -19,6 +20,7 @@ select jsonb_build_object(
   'superuser', rolsuper,
   'reads_roles', has_table_privilege('pg_authid', 'select'),
   'reads_settings', rolsuper or pg_has_role('pg_read_all_settings', 'usage'),
+  'creates', has_database_privilege(current_database(), 'create'),
   'major', current_setting('server_version_num')::int / 10000,
   'summarizes_wal', coalesce(current_setting('summarize_wal', true), 'off') = 'on',
   'senders', current_setting('max_wal_senders')::int,
@@ -32,7 +34,7 @@ from pg_roles where rolname = current_user
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(source: Source, connection: Connection, *, increments: bool = False) -> Iterator[Look]:
+def looks(source: Source, connection: Connection, *, increments: bool = False, canary: bool = False) -> Iterator[Look]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
     facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
@@ -46,6 +48,8 @@ def looks(source: Source, connection: Connection, *, increments: bool = False) -
     yield from judged(facts, connection, refusal)
     if increments:
         yield _increments(facts)
+    if canary:
+        yield _canary(facts, connection)
 
 
 def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
@@ -89,6 +93,16 @@ def _increments(facts: Mapping[str, Any]) -> Look:
     return Look.ok(what, "the source summarizes its log")
 
 
+def _canary(facts: Mapping[str, Any], connection: Connection) -> Look:
+    user, database = connection.user, connection.database
+    if not facts["creates"]:
+        said = (
+            f"{user} may make no schema in {database}, where the canary of `log_shipping:` is kept: no log is shipped"
+        )
+        return Look.fail("canary", said, f"as a superuser: {canary_grant(connection)} or leave `canary:` out")
+    return Look.ok("canary", f"{user} may make its schema in {database}")
+
+
 def _beyond(facts: Mapping[str, Any], user: str) -> Look:
     """Whoever may copy every file has read everything already; it need not be able to write."""
     what = "rights to write"
@@ -109,5 +123,9 @@ def _beyond(facts: Mapping[str, Any], user: str) -> Look:
             what,
             f"{user} may change nothing, and sees less than its copy holds: not all can be compared later",
             f"as a superuser: GRANT {', '.join(lacks)} TO {user};",
+        )
+    if facts["creates"]:
+        return Look.ok(
+            what, f"{user} may change nothing that is there, and make schemas of its own (as a canary needs)"
         )
     return Look.ok(what, f"{user} may change nothing")
