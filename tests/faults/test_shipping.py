@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -494,6 +495,10 @@ def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:
     try:
         assert eventually(lambda: standing(shipped).get("point") is not None, 60)
         assert "started to ship" not in shipped.run("run").stderr
+        path = shipped.root / "plans/p.yaml"
+        path.write_text(re.sub(r" +log_shipping: .*\n", "", path.read_text()))
+        assert "ships no log any more" in shipped.run("run").stderr
+        assert eventually(lambda: not shipped.services().state.held("p", "crm", "ship"), 60)
     finally:
         subprocess.run(["pkill", "-TERM", "-f", f"{shipped.state}.* ship p"], check=False)
     assert eventually(lambda: not shipped.services().state.held("p", "crm", "ship"), 30)

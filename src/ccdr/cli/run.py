@@ -99,13 +99,18 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
 
 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> bool:
-    """See to it that every log that a plan wants shipped is; whether there is any. For the host that backs up."""
+    """See to it that every log that a plan wants shipped is, and no other; whether there is any. For the host that
+    backs up."""
     from ccdr.model import Verb
     from ccdr.services import Job
-    from ccdr.shipping.background import start_missing
+    from ccdr.shipping.background import end_unwanted, start_missing
 
+    if Verb.BACKUP not in verbs:
+        return False
+    for said in end_unwanted(loaded, services.state):
+        click.echo(f"ccdr: {said}", err=True)
     jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
-    if not jobs or Verb.BACKUP not in verbs:
+    if not jobs:
         return False
     options = settings()
     where = ["--plans", str(options.plans.absolute()), "--restore-tests", str(options.restore_tests.absolute())]

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ccdr.plans import LoadedPlan
 from ccdr.proc import Daemon
 from ccdr.services import Job, Services
 from ccdr.shipping.ship import SHIP
@@ -36,9 +37,31 @@ def start_missing(jobs: Sequence[Job], services: Services, options: Sequence[str
     return started
 
 
+def end_unwanted(plans: Iterable[LoadedPlan], state: State) -> Iterator[str]:
+    """Tell what ships a log that its plan does not want shipped any more to end, whoever has started it: for as long as
+    it runs its slot cannot be dropped. A process that ships what is wanted beside it is let be. Sentences on each."""
+    for loaded in plans:
+        shipped = {lock.name.split(".")[1]: lock for lock in _locks(state, loaded.plan.plan)}
+        wanted = {asset for asset, engine in loaded.plan.assets.items() if engine.shipping is not None}
+        others = {pid for asset in shipped.keys() & wanted for pid in _holding(shipped[asset])}
+        for asset in sorted(shipped.keys() - wanted):
+            if not state.held(loaded.plan.plan, asset, SHIP):
+                continue
+            for pid in sorted(_holding(shipped[asset])):
+                if pid in others:
+                    yield (
+                        f"{loaded.plan.plan}/{asset} ships no log any more by the plan, and process {pid} still does, "
+                        "for others too: start that one anew"
+                    )
+                    continue
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                    yield f"told process {pid} to end: {loaded.plan.plan}/{asset} ships no log any more by the plan"
+
+
 def stop(state: State) -> None:
     """End every `ccdr ship` of this state on this host, whoever has started it; returns when they have ended."""
-    left = {pid for lock in (state.root / "locks").glob(f"*.{SHIP}.lock") for pid in _holding(lock)}
+    left = {pid for lock in _locks(state) for pid in _holding(lock)}
     for sign, patience in ((signal.SIGTERM, STOPS_WITHIN), (signal.SIGKILL, STOPS_WITHIN)):
         for pid in left:
             with suppress(ProcessLookupError):
@@ -50,10 +73,18 @@ def stop(state: State) -> None:
             time.sleep(0.05)
 
 
-def _holding(path: Path) -> Iterator[int]:
-    """Processes that have a file open."""
+def _locks(state: State, plan: str = "*") -> list[Path]:
+    return sorted((state.root / "locks").glob(f"{plan}.*.{SHIP}.lock"))
+
+
+def _holding(path: Path) -> set[int]:
+    """Processes of `ccdr ship` that have a lock open; others open it for a moment, to see whether it is free."""
     wanted = str(path.resolve())
+    found = set()
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
-            if str(fd.readlink()) == wanted:
-                yield int(fd.parts[2])
+            if str(fd.readlink()) == wanted and SHIP.encode() in Path(
+                "/proc", fd.parts[2], "cmdline"
+            ).read_bytes().split(b"\0"):
+                found.add(int(fd.parts[2]))
+    return found
