@@ -342,6 +342,17 @@ def test_plans_of_a_directory(room: Path) -> None:
         plan_names(room / "nowhere")
 
 
+def test_where_plans_usually_are_is_told_where_there_are_any(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hint(usual: Path) -> str:
+        monkeypatch.setattr("ccdr.plans.loader.USUAL", usual)
+        with pytest.raises(UsageProblem) as raised:
+            plan_names(room / "nowhere")
+        return str(raised.value.hint)
+
+    assert f"cd {room}`" in hint(room / "plans")
+    assert "--plans DIR" in hint(room / "missing")
+
+
 def test_a_plan_that_cannot_be_read(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageProblem, match="does not exist"):
         load_plan(room / "none.yaml", None)

@@ -26,6 +26,8 @@ from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.yamlfile import Document, Finding, Where, parse, read_bytes
 from ccdr.schema import format_duration, parse_duration
 
+USUAL = Path("/etc/ccdr/plans")  # where packages and docs/install.md put them
+
 
 @dataclass(frozen=True)
 class LoadedPlan:
@@ -194,7 +196,9 @@ def plan_names(directory: Path) -> list[str]:
     except OSError as error:
         raise UsageProblem(
             f"{directory}: cannot list the plans there: {error.strerror}",
-            hint="name the directory that holds your plans with --plans DIR or CCDR_PLANS",
+            hint=f"they are in {USUAL}: `cd {USUAL.parent}`, or add --plans {USUAL}"
+            if USUAL.is_dir() and directory.absolute() != USUAL
+            else "name the directory that holds your plans with --plans DIR or CCDR_PLANS",
         ) from None
     return [file.stem for file in files if file.suffix == ".yaml" and not file.name.startswith(".")]
 
