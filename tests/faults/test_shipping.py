@@ -222,7 +222,7 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     (said,) = (said for said in done.json["notes"] if "start a server on" in said)
     assert "read-only" in said and "pg_wal_replay_resume()" in said and str(target / "data") in said
     assert f"as of   {rfc3339(first)}, once the log is applied to the base of" in done.stderr
-    assert "its last restore test passed" in done.stderr and "1 snapshot of it, which reach" in done.stderr
+    assert "its last restore test passed" in done.stderr and "1 snapshot of it, up to" in done.stderr
     start = f"""set -e
     chown -R postgres {target}
     su postgres -c '. /etc/profile; PATH=$PATH:/usr/lib/postgresql/17/bin

@@ -455,6 +455,7 @@ def test_a_target_is_a_time_a_name_or_the_end() -> None:
     assert target_of("latest", UTC) == Target()
     assert target_of("2026-11-24T14:05:00+02:00", UTC).time == NOW + timedelta(minutes=5)
     assert target_of("2026-11-24 14:05", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=5)
+    assert target_of("2026-11-24 12:05:00.000000+00", UTC).time == NOW + timedelta(minutes=5)  # as psql has it
     assert target_of("2026-11-24T14:05:00Z", ZoneInfo("Europe/Bucharest")).time == NOW + timedelta(minutes=125)
     for name in ("before-migration", "20261124", "2026-W48", "2026-11-24", "2026-11-24T12", "20261124T120000", "0-1-4711",
                  "2026-11-24  12:00", "2026-11-24T12:00:00,5", "2026-328", "2026-W48-2T12:00", " 2026-11-24 12:00",

@@ -24,7 +24,7 @@ from ccdr.shipping.standing import read_standing
 from ccdr.storage.restic import Restic
 
 # A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 AT_ONCE = 2  # batches that are fetched side by side
 
 
@@ -136,7 +136,7 @@ class Recovery:
     def described(self) -> str:
         """What of the log is fetched."""
         count = len(self.choice.batches)
-        return f"{count} snapshot{'s' * (count != 1)} of it, which reach up to {rfc3339(self.choice.batches[-1].point)}"
+        return f"{count} snapshot{'s' * (count != 1)} of it, up to {rfc3339(self.choice.batches[-1].point)}"
 
     @property
     def until(self) -> str:
