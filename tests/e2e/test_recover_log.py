@@ -1,0 +1,145 @@
+"""docs/recover.md, followed by somebody who goes back to a moment by a shipped log with the servers' own tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import _image
+from tests.faults import test_shipping, test_shipping_mariadb
+from tests.harness import Site
+from tests.mariadb_source import MAJOR, MariaSource, crm, image_of, mariadb_server, whole_server
+from tests.pages import commands
+from tests.primary import primary
+
+LOG = "By hand: a shipped log"
+POSTGRES = """set -ex
+chown -R postgres {d}/restore; chmod 755 {d} {d}/restore
+su postgres -c 'PATH=$PATH:/usr/lib/postgresql/17/bin
+  pg_verifybackup -q -n {d}/restore/whole/data
+  pg_ctl -D {d}/restore/whole/data -w -s -l /tmp/log -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'
+export PGHOST=/tmp PGUSER=postgres
+until psql -XqAtc "select pg_is_wal_replay_paused()" postgres | grep -q t; do sleep 0.1; done
+{commands} > /tmp/said
+psql -XqAtc "select string_agg(note, ' ' order by id) from call where id > 100" postgres
+until psql -XqAtc "create table can_be_written ()" postgres; do sleep 0.1; done
+"""
+MARIADB = """set -ex
+{made_ready}
+chmod 755 {d} {d}/restore {d}/restore/whole
+mariadbd --no-defaults --user=mysql --datadir={d}/restore/whole/data --socket=/tmp/s --skip-networking &> /tmp/log &
+printf '[client]\\nsocket=/tmp/s\\nuser=root\\n' > ~/.my.cnf
+until mariadb -e 'select 1' &> /tmp/said; do sleep 0.1; done
+{commands}
+mariadb -BNe "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where other users see it."""
+    path = Path(tempfile.mkdtemp(prefix="ccdr-by-hand-", dir="/var/tmp"))
+    (path / "restore").mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+class ByHand:
+    """Whoever types a page's commands, with their own names put in."""
+
+    def __init__(self, site: Site, place: Path, moment: str) -> None:
+        self.d = place
+        self.env = {**os.environ, "RESTIC_REPOSITORY": str(site.repo), "RESTIC_PASSWORD_FILE": f"{site.root}/plans/key"}
+        argv = ["restic", "snapshots", "--json", "--tag", "plan=p,asset=crm,kind=backup"]
+        found: Any = json.loads(subprocess.run(argv, env=self.env, capture_output=True, check=True).stdout)
+        self.names = {
+            "ID:CAPTURED": f"{found[-1]['id']}:{found[-1]['paths'][0]}",
+            "PLAN": "p",
+            "ASSET": "crm",
+            "TIME": moment,
+            "/restore/": f"{place}/restore/",
+        }
+
+    def lines(self, heading: str, step: str) -> str:
+        said = "\n".join(commands("recover.md", heading, step))
+        for name, mine in self.names.items():
+            said = said.replace(name, mine)
+        return said
+
+    def here(self, *lines: str) -> None:
+        done = subprocess.run(
+            ["bash", "-e", "-c", "\n".join(lines)], env=self.env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and "BAD" not in done.stdout, done
+
+    def in_box(self, image: str, script: str) -> str:
+        argv = [
+            "docker",
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--user",
+            "root",
+            "--entrypoint",
+            "",
+            "-v",
+            f"{self.d}:{self.d}",
+        ]
+        done = subprocess.run([*argv, image, "bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        return done.stdout.strip().splitlines()[-1]
+
+
+def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
+    image = _image()
+    with primary(tmp_path / "source", image, "max_slot_wal_keep_size=1GB") as source:
+        source.psql(test_shipping.SMALL)
+        test_shipping.plan(site, source)
+        site.backed_up()
+        test_shipping.note(source, "first")
+        test_shipping.ship_once(site)
+        source.psql("select pg_switch_wal()")
+        moment = test_shipping.note(source, "second")
+        test_shipping.note(source, "third")
+        test_shipping.ship_once(site)
+    me = ByHand(site, place, str(moment))
+    base = f"restic restore {me.names['ID:CAPTURED']} --target {place}/restore/whole"  # which stands on its own
+    first, then = me.lines(LOG, "PostgreSQL").split("psql", 1)
+    me.here(base, me.lines(LOG, "Fetch it"), first)
+    assert me.in_box(image, POSTGRES.format(d=place, commands=f"psql{then}")) == "first second"
+
+
+def test_mariadb(site: Site, place: Path) -> None:
+    data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+    with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", data=data) as source:
+        source.sql(test_shipping_mariadb.SMALL)
+        moment = _shipped(site, source, data)
+    me = ByHand(site, place, moment.replace(" ", "T"))
+    whole = "By hand: a whole MariaDB server"
+    me.here(me.lines(whole, "Fetch and compare"), me.lines(LOG, "Fetch it"))
+    script = MARIADB.format(d=place, made_ready=me.lines(whole, "Make it ready."), commands=me.lines(LOG, "MariaDB"))
+    assert me.in_box(image_of(MAJOR), script) == "first second"
+
+
+def _shipped(site: Site, source: MariaSource, data: Path) -> str:
+    """The moment before the third row."""
+    crm(site, source, "crm", whole_server(data, "{interval: 2s}"), checks=test_shipping_mariadb.CHECKS)
+    site.backed_up()
+    source.sql("insert into crm.calls (note) values ('first')")
+    test_shipping.ship_once(site)
+    source.sql("flush binary logs; insert into crm.calls (note) values ('second')")
+    time.sleep(1.1)  # the log tells whole seconds
+    moment = source.sql("select utc_timestamp()")
+    time.sleep(1.1)
+    source.sql("insert into crm.calls (note) values ('third')")
+    test_shipping.ship_once(site)
+    return moment
