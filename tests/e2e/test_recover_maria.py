@@ -26,8 +26,11 @@ def test_by_hand(maria: MariaSource, tmp_path: Path) -> None:
         crm(site, maria, database)
         site.backed_up()
         back = tmp_path / "back"
-        done = site.run("restore", "p", "--asset", "crm", "--to", str(back), "--yes-i-mean", "back")
+        argv = ["restore", "p", "--asset", "crm", "--to", str(back)]
+        told = site.run(*argv, "--dry-run").json["would_restore"]["skipped"]
+        done = site.run(*argv, "--yes-i-mean", "back")
         assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+        assert told and told == [check["name"] for check in done.json["checks"] if check["status"] == "SKIPPED"]
         subprocess.run(["chmod", "-R", "a+rX", back], check=True)
         client = "mariadb --no-defaults --socket=/sockets/mysqld.sock --user=root"
         lines = [line.partition(" # ")[0] for line in commands("recover.md", "By hand", "MariaDB")]
