@@ -197,6 +197,15 @@ class AssetHistory:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
 
+    def made_good(self, test: Record, newest: Snapshot | None) -> bool:
+        """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
+        By the ledger's own order where it has seen that, as in `failed_since`."""
+        if newest is None or test.get("newer_failed") is not True:
+            return False
+        if newest.id in self.stored:
+            return bool(self.stored[newest.id] > test["seq"])
+        return newest.usable_at > utc(test["time"])
+
     @property
     def older_failure(self) -> Record | None:
         """The failure that still stands, where it is not the newest test itself."""

@@ -188,7 +188,7 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
     yield from _findings(history.last_good_backup, Verb.BACKUP)
-    yield from _tested(job, history)
+    yield from _tested(job, history, newest)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
@@ -201,17 +201,17 @@ def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> I
             yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
 
 
-def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
+def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterator[Problem]:
     last, failure = history.last_test, history.older_failure
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
-    elif last["verdict"] != "PASS":
+    elif last["verdict"] != "PASS" and not history.made_good(last, newest):
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
         yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
-    if failure is not None:
+    if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
