@@ -162,7 +162,7 @@ _REFUSED = {
     errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
-    errno.EIO: "the disk, or the network that it is reached by, fails: see `dmesg` before anything else is written there",
+    errno.EIO: "the disk, or the network to it, fails: see `dmesg` before anything else is written there",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), and run it again",
     errno.ENFILE: "too many files are open on this host: see what holds them, and run it again",
     errno.ENOMEM: "free memory on this host, and run it again",
@@ -170,7 +170,7 @@ _REFUSED = {
 
 
 def own_error(error: Exception) -> tuple[str, str]:
-    """A sentence and a next step for what nobody foresaw: the operating system's refusal, or a defect of ccdr itself."""
+    """A sentence and a next step for what nobody foresaw: the system's refusal, or a defect of ccdr itself."""
     if isinstance(error, OSError) and (hint := _REFUSED.get(error.errno or 0)):
         file, why = _file_of(error), error.strerror or os.strerror(error.errno or 0)
         return f"{file}: {why}" if file else why, hint

@@ -110,7 +110,7 @@ def look(
         asking = services.lab.source(engine, run.id, into, credentials, NO_PROGRESS, progress, any_client=True)
         try:
             with asking as (source, _):
-                info = Client(source.place, engine.connection, credentials).info()
+                info = Client(source.place, engine.connection, credentials).first_info()
                 looks = list(engine.rights(source))
         except BackupFailed as error:
             raise UsageProblem(f"{address.shown}: {error}", hint=error.hint) from None
