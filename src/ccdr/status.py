@@ -187,6 +187,12 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
         yield Problem(Trouble.BACKUP_FAILED, failed, verb=Verb.BACKUP)
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
+    restoring = services.state.held(job.plan, job.asset, "restore")
+    if begun := history.crashed_restore(services.clock.now(), running=restoring):
+        into = (begun.get("target") or {}).get("name")
+        where = f" into {into}" if into else ""
+        text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
+        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from _findings(history.last_good_backup, Verb.BACKUP)
     yield from _tested(job, history, newest)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}

@@ -346,6 +346,31 @@ def test_what_was_stored_and_does_not_count_makes_nothing_good(world: World) -> 
     assert Trouble.TEST_FAILED in {p.trouble for p in world.now.wrong}
 
 
+def test_a_restore_that_was_killed_is_told_until_a_later_one_has_ended(world: World) -> None:
+    def told() -> list[str]:
+        return [p.text for p in world.now.wrong if p.trouble is Trouble.RESTORE_CRASHED]
+
+    target = {"kind": "directory", "name": "/srv/back"}
+    world.wrote("restore.start", run="r1", target=target)
+    world.wrote("restore.end", run="r1", result="RESTORED", target=target)
+    assert told() == []
+    world.wrote("restore.start", run="r2", target=target)
+    with world.services.state.lock("p", "recordings", "restore"):
+        assert told() == [], "it is at work"
+    (said,) = told()
+    assert "into /srv/back crashed: its run r2 has no end" in said
+    assert exit_code([world.now]) == 1
+    world.wrote("restore.start", run="r3", target=target)
+    world.wrote("restore.end", run="r3", result="FAILED", target=target)
+    assert told() == []
+
+
+def test_a_restore_that_was_killed_is_not_told_for_ever() -> None:
+    history = folded(record("restore.start", ago(days=6), "r1"))
+    assert history.crashed_restore(NOW, running=False)
+    assert history.crashed_restore(NOW + timedelta(days=2), running=False) is None
+
+
 LOGGED = """\
 crm:
   engine: postgres
