@@ -23,7 +23,7 @@ from ccdr.history import (
     Record,
     blames_the_log,
 )
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.schedule import second_due
@@ -127,9 +127,8 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
-        text = (
-            f"{len(bad)} newer snapshots do not count: disproved, dated in the future, or without what they build upon"
-        )
+        count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
+        text = f"{count} not count: disproved, dated in the future, or without what they build upon"
         wrong.append(Problem(Trouble.FINDING, text, about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"

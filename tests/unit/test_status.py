@@ -200,7 +200,7 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     world.snapshot(2, ago(hours=-2))
     found = world.now
     assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
-    assert any("newer snapshots do not count" in p for p in found.problems)
+    assert any("2 newer snapshots do not count" in p for p in found.problems)
 
 
 def test_an_inconclusive_test_is_told_and_keeps_what_was_proven(world: World) -> None:

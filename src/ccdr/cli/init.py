@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@verb()
+@verb(short_help="Write a first plan from what is found.")
 @click.argument("given", metavar="URL|PATH...", nargs=-1, required=True)
 @click.option("--name", metavar="NAME", help="The plan's name (default: the database's, host's or directory's).")
 @click.option("--repository", metavar="URL", help="Any restic repository (default: a directory of this machine).")

@@ -13,7 +13,7 @@ from statistics import median
 from ccdr import measure
 from ccdr.history import reached_for
 from ccdr.measure import Point
-from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, utc
+from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, so_many, utc
 from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import Plan
 from ccdr.report.evidence import (
@@ -407,7 +407,10 @@ def _objectives(
         yield Level.LATE, f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}"
     elif over:
         took = human_seconds(max(t.achieved_s for t in over))
-        yield Level.NOTE, f"restoring it took up to {took} in {len(over)} tests of the period, and its RTO is {allowed}"
+        yield (
+            Level.NOTE,
+            f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}",
+        )
     last = ev.last_conclusive
     if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
         yield Level.LATE, f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"

@@ -25,7 +25,7 @@ from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of,
 from ccdr.engines.redis.server import standing
 from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Look, Manifest, Verdict
+from ccdr.model import CheckResult, Look, Manifest, Verdict, so_many
 from ccdr.schema import Size, Text, WithPassword
 
 DATA = "/ccdr/data"  # in the sandbox
@@ -182,10 +182,10 @@ class Redis(EngineConfig):
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         """The file itself: structure, checksum, and as many keys as were captured."""
-        kind, expected = kind_of(bench.manifest), f"sound, {bench.manifest.contents['keys']} keys"
+        kind, expected = kind_of(bench.manifest), f"sound, {so_many(int(str(bench.manifest.contents['keys'])), 'key')}"
         try:
             found = check(bench.sandbox, kind, bench.restored / RDB)
-            actual = f"sound, {found.keys} keys"
+            actual = f"sound, {so_many(found.keys, 'key')}"
         except Unsound as error:
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL
