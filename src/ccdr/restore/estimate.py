@@ -29,7 +29,7 @@ class Estimate:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {human_seconds(seconds)}" for name, seconds in self.phases.items())
-        by = f"{so_many(self.tests, 'restore test')} in sandboxes{self._guessed}"
+        by = so_many(self.tests, "restore test in a sandbox", "restore tests in sandboxes") + self._guessed
         return f"about {human_seconds(self.seconds)} ({parts}), by {by}"
 
     @property
@@ -37,9 +37,7 @@ class Estimate:
         """What takes the same time however much there is was multiplied with the rest."""
         if not 0 < self.measured * FAR < self.size:
             return ""
-        what = "of a snapshot" if self.tests == 1 else "of snapshots"
-        much = human_bytes(self.measured)
-        return f" {what} of {'' if self.tests == 1 else 'at most '}{much}: a guess, for {human_bytes(self.size)}"
+        return f", of no more than {human_bytes(self.measured)} where this is {human_bytes(self.size)}: a guess"
 
 
 def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases: Iterable[str]) -> Estimate | None:
