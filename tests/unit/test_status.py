@@ -192,7 +192,9 @@ def test_a_disproved_snapshot_does_not_count(world: World) -> None:
     world.tested("FAIL", number=2)
     found = world.now
     assert found.rpo.achieved_s == 3000
-    assert any("do not count" in p for p in found.problems) and any("FAIL" in p for p in found.problems)
+    assert any("1 newer snapshot does not count" in p for p in found.problems) and any(
+        "FAIL" in p for p in found.problems
+    )
 
 
 def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: World) -> None:
