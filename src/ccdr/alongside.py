@@ -203,7 +203,7 @@ class Alongside:
         for said in newer_attempts(other, snapshot, self._history(other), self._synchronised, running=running):
             name = f"{check.label}: newest snapshot"
             expected = f"no newer backup of {other.asset} failed"
-            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, said)
+            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, said.text)
             return
 
     def _open(self, companion: Companion) -> None:

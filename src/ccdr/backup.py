@@ -16,7 +16,7 @@ from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snap
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
-from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339
+from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import BY_HAND, Job, Services, Trigger
@@ -191,7 +191,7 @@ class _Attempt:
                 if not changed and stored.warning is None:
                     self._commit(manifest, text, stored)
                     return
-                why = stored.warning or f"{len(changed)} files changed while they were read"
+                why = stored.warning or f"{so_many(len(changed), 'file')} changed while being read"
                 if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
                         why, hint="find out who writes there; a longer `settle:` leaves more files alone"

@@ -5,6 +5,8 @@ House rule for texts: what was tried, what the program answered, what to do.
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -151,14 +153,41 @@ class CommandFailed(CcdrError):
         self.what = program
 
 
+# What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.
+_ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
+_RIGHTS = "see its owner and mode with `ls -ld`, and run ccdr as a user who may"
+_REFUSED = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "the disk, or the network to it, fails: see `dmesg` before anything else is written there",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), and run it again",
+    errno.ENFILE: "too many files are open on this host: see what holds them, and run it again",
+    errno.ENOMEM: "free memory on this host, and run it again",
+}
+
+
 def own_error(error: Exception) -> tuple[str, str]:
-    """A sentence and a next step for a defect of ccdr itself."""
+    """A sentence and a next step for what nobody foresaw: the system's refusal, or a defect of ccdr itself."""
+    if isinstance(error, OSError) and (hint := _REFUSED.get(error.errno or 0)):
+        file, why = _file_of(error), error.strerror or os.strerror(error.errno or 0)
+        return f"{file}: {why}" if file else why, hint
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
     return (
         f"an error of ccdr's own, at {place}: {type(error).__name__}: {error}",
         "run it again with -v and report what it prints",
     )
+
+
+def _file_of(error: OSError) -> str | None:
+    """Which file it was about. Writing to one that is open names none: the path that was asked to write does."""
+    if error.filename is not None:
+        return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    asked = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((str(path) for path in reversed(asked) if isinstance(path, Path)), None)
 
 
 def _how(code: int) -> str:

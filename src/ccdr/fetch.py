@@ -30,6 +30,14 @@ SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A newer backup that cannot be restored, in a sentence: it failed, or what it stored `vanished`."""
+
+    text: str
+    vanished: bool = False
+
+
+@dataclass(frozen=True)
 class Candidates:
     """An asset's snapshots, each list oldest first: all that are there, those of the source that the plan now names,
     and of these the ones that are not dated in the future."""
@@ -60,17 +68,18 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
 
 def newer_attempts(
     job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, running: bool
-) -> Iterator[str]:
-    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository:
-    a sentence for each. `running`: a backup is under way."""
+) -> Iterator[Attempt]:
+    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository.
+    `running`: a backup is under way."""
     if failed := history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
-        yield failed
+        yield Attempt(failed)
     for attempt in synchronised.failed:
         if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
-            yield f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed"
+            yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed")
     for lost in synchronised.vanished:
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
-            yield f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
+            text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
+            yield Attempt(text, vanished=True)
 
 
 def fetch(

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
-STARTS = frozenset((BACKUP_START, TEST_START, PRUNE_START, CHECK_START))
-FORMAT = 9  # of the summary that is kept beside the ledger
+STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
+FORMAT = 10  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # the target of a recovery to the log's end
+RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
@@ -197,6 +198,23 @@ class AssetHistory:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
 
+    def made_good(self, test: Record, newest: Snapshot | None) -> bool:
+        """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
+        By the ledger's own order where it has seen that, as in `failed_since`."""
+        if newest is None or test.get("newer_failed") is not True:
+            return False
+        if newest.id in self.stored:
+            return bool(self.stored[newest.id] > test["seq"])
+        return newest.usable_at > utc(test["time"])
+
+    def crashed_restore(self, now: datetime, *, running: bool) -> Record | None:
+        """A restore for real of the last days that has no end, and none begun later has one: its start."""
+        end = self.newest.get(RESTORE_END)
+        for record in self._crashed(RESTORE_START, running=running):
+            if (end is None or record["seq"] > end["seq"]) and now - utc(record["time"]) < RESTORE_TOLD:
+                return record
+        return None
+
     @property
     def older_failure(self) -> Record | None:
         """The failure that still stands, where it is not the newest test itself."""
@@ -253,7 +271,7 @@ _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",
 )  # fmt: skip
-_WANTED = STARTS | {BACKUP_END, TEST_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
 
 
 def of_the_newest(test: Record) -> bool:

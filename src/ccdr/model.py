@@ -260,6 +260,11 @@ def rfc3339(when: datetime) -> str:
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def so_many(count: int, one: str, many: str | None = None, *, form: str = "") -> str:
+    """`1 table`, `3 tables`; with `form` a number as that has it."""
+    return f"{count:{form}} {one if count == 1 else many or f'{one}s'}"
+
+
 def human_bytes(count: float) -> str:
     """`1.2 GiB`: binary units, for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -23,7 +23,7 @@ from ccdr.history import (
     Record,
     blames_the_log,
 )
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.schedule import second_due
@@ -127,9 +127,8 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
-        text = (
-            f"{len(bad)} newer snapshots do not count: disproved, dated in the future, or without what they build upon"
-        )
+        count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
+        text = f"{count} not count: disproved, dated in the future, or without what they build upon"
         wrong.append(Problem(Trouble.FINDING, text, about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
@@ -187,8 +186,14 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
         yield Problem(Trouble.BACKUP_FAILED, failed, verb=Verb.BACKUP)
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
+    restoring = services.state.held(job.plan, job.asset, "restore")
+    if begun := history.crashed_restore(services.clock.now(), running=restoring):
+        into = (begun.get("target") or {}).get("name")
+        where = f" into {into}" if into else ""
+        text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
+        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from _findings(history.last_good_backup, Verb.BACKUP)
-    yield from _tested(job, history)
+    yield from _tested(job, history, newest)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
@@ -201,17 +206,17 @@ def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> I
             yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
 
 
-def _tested(job: Job, history: AssetHistory) -> Iterator[Problem]:
+def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterator[Problem]:
     last, failure = history.last_test, history.older_failure
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
-    elif last["verdict"] != "PASS":
+    elif last["verdict"] != "PASS" and not history.made_good(last, newest):
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
         yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
-    if failure is not None:
+    if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )

@@ -31,6 +31,7 @@ class Trouble(StrEnum):
     GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    RESTORE_CRASHED = "restore_crashed"
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
     CHECK_INCONCLUSIVE = "check_inconclusive"
@@ -74,6 +75,7 @@ _NEXT = {
     Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",

@@ -353,7 +353,7 @@ def test_an_unknown_plan_names_those_there_are(room: Path, name: str) -> None:
     write(room, PLAN)
     with pytest.raises(UsageProblem) as raised:
         load_named(name, room / "plans", None)
-    assert "has no plan" in str(raised.value) and "outbound" in str(raised.value.hint)
+    assert "there is no plan" in str(raised.value) and "outbound" in str(raised.value.hint)
 
 
 # -- whatever stands in the file

@@ -143,7 +143,7 @@ def test_tree_whose_settled_files_never_rest_gives_no_false_verdict(site: Site, 
         passes(site)
     else:
         assert (done.code, done.json["result"]) == (1, "FAILED")
-        assert "changed while they were read" in done.json["reason"]
+        assert "changed while being read" in done.json["reason"]
         own = site.run("test", "p", "--snapshot", site.services().catalogue.snapshots("p", "recordings")[0].id)
         assert (own.code, own.json["verdict"]) == (0, "PASS"), own
         site.backed_up()
@@ -193,7 +193,7 @@ def test_unsettled_files_are_left_for_the_next_backup(site: Site, tree: Path) ->
     settling_for_an_hour(site)
     fresh = settled_file(tree / "running.wav", b"half a call", time.time())
     done = site.backed_up()
-    assert "1 files in use were left for the next backup" in done.json["notes"]
+    assert "1 file in use was left for the next backup" in done.json["notes"]
     assert str(fresh) not in listing(site)
     os.utime(fresh, (LONG_AGO, LONG_AGO))
     assert not any("left for the next backup" in note for note in site.backed_up().json["notes"])

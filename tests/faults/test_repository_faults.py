@@ -223,11 +223,14 @@ def test_failed_newer_backup_fails_the_latest_though_the_older_is_good(twin: Sit
     assert "is not there" in done.json["reason"], "the failed backup is named"
     assert done.json["snapshot"] == {**done.json["snapshot"], "id": newest, "verdict": "PASS"}
     assert all(c["status"] == "PASS" for c in done.json["checks"]) and done.json["checks"]
+    assert done.json["newer_failed"] is True, "and nothing else is wrong"
     own = twin.run("test", "p", "--snapshot", newest)
     assert (own.code, own.json["verdict"]) == (0, "PASS"), "another selection judges only its own"
     shutil.move(twin.root / "unmounted", twin.root / "tree")
+    assert twin.run("status").code == 1
     twin.backed_up()
-    assert twin.run("test", "p").json["verdict"] == "PASS", "the next good backup heals it"
+    assert twin.run("status").code == 0, "the next good backup heals it"
+    assert twin.run("test", "p").json["verdict"] == "PASS"
     assert_clean(twin)
 
 

@@ -600,7 +600,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "user_version": (in_place("pragma user_version = 13"), "definitions and settings", "user_version: 12 captured, 13"),
     "application_id": (in_place("pragma application_id = 1"), "definitions and settings", "application_id"),
     "no log any more": (in_place("pragma journal_mode = delete"), "definitions and settings", "wal: True captured"),
-    "a sequence set back": (in_place("update sqlite_sequence set seq = 5"), "tables", "sqlite_sequence: 1 rows captured"),
+    "a sequence set back": (in_place("update sqlite_sequence set seq = 5"), "tables", "sqlite_sequence: 1 row captured"),
     "a sequence is lost": (in_place("delete from sqlite_sequence"), "tables", "sqlite_sequence"),
     "only repacked": (in_place("pragma journal_mode = delete; pragma journal_mode = wal; vacuum"), "file", "another SHA-256"),
     "one bit of the header": (lambda p: byte(p, 75, b"\1"), "file", "another SHA-256"),

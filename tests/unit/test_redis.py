@@ -13,7 +13,7 @@ from ccdr.discover.address import Targets, targets
 from ccdr.discover.draft import Terms as Drafted
 from ccdr.discover.draft import draft
 from ccdr.discover.queues import QueueAddress, QueueAsset, engine_of
-from ccdr.engines.redis import Redis
+from ccdr.engines.redis import Redis, client
 from ccdr.engines.redis.capture import Terms, consistent_point, memory_free, refuse
 from ccdr.engines.redis.checked import Checked, Unsound, check
 from ccdr.engines.redis.connection import Connection
@@ -22,9 +22,10 @@ from ccdr.engines.redis.identity import _expiry, _keys
 from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_said
 from ccdr.engines.redis.server import configuration
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Output
+from ccdr.interfaces import Output, Source
 from ccdr.model import Verdict
 from ccdr.plans import load_plan
+from ccdr.proc import Host
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 TERMS = Terms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)
@@ -339,3 +340,29 @@ def test_a_first_plan_of_queues_is_a_plan(tmp_path: Path, keys: dict[int, int]) 
     assert [c.kind_name for c in loaded.checks["valkey"]] == ["identical", "integrity", *(["keys"] if keys else [])]
     assert loaded.plan.assets["valkey"].may_be_empty is not bool(keys)  # type: ignore[union-attr]
     assert "ACL SETUSER ccdr_backup" in made.plan
+
+
+def _client_that(does: str, directory: Path) -> Source:
+    program = directory / "redis-cli"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    return Source(Host(dirs=(str(directory),), no_progress=5.0), directory)
+
+
+def test_a_server_that_never_answers_is_not_waited_for_as_long_as_a_transfer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ANSWER", 0.2)
+    hung = _client_that("exec sleep 60", tmp_path)
+    for asked in (lambda: Redis.model_validate(PLAIN).probe(hung), lambda: [*Redis.model_validate(PLAIN).rights(hung)]):
+        with pytest.raises(CommandFailed, match=r"127\.0\.0\.1:6379 has not answered within 0\.2 s") as failed:
+            asked()
+        assert failed.value.stalled
+
+
+def test_a_server_that_answers_late_is_heard(tmp_path: Path) -> None:
+    late = _client_that("sleep 0.3; echo redis_version:7.2.5; echo used_memory:5", tmp_path)
+    assert Redis.model_validate(PLAIN).probe(late).bytes == 5
+
+
+PLAIN = {"engine": "redis"}

@@ -558,6 +558,23 @@ def test_yes_but_where_the_newest_backup_failed_and_an_older_one_was_proven(past
     assert past.report().answer.level is Level.LATE
 
 
+def test_a_newer_backup_that_failed_is_over_once_one_was_stored(past: Past) -> None:
+    snapshot = past.fine()
+    past.backup(NOW - 25 * MINUTE, failed="disk full")
+    past.test(NOW - 20 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True)
+    assert past.report().answer.level is Level.LATE
+    past.backup(NOW - 5 * MINUTE)
+    assert past.report().answer.word == "Yes"
+    assert any(row["outcome"] == "FAIL" for row in rows_of(past.report())), "what was stays told"
+
+
+def test_what_a_test_failed_for_besides_a_newer_backup_is_not_over_with_the_next_one(past: Past) -> None:
+    snapshot = past.fine()
+    past.test(NOW - 20 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=False)
+    past.backup(NOW - 5 * MINUTE)
+    assert past.report().answer.level is Level.LATE
+
+
 def test_a_breach_in_the_period_is_a_finding_though_all_is_well_now(past: Past) -> None:
     past.backup(NOW - 3 * DAY)
     past.fine()

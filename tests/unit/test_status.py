@@ -192,7 +192,9 @@ def test_a_disproved_snapshot_does_not_count(world: World) -> None:
     world.tested("FAIL", number=2)
     found = world.now
     assert found.rpo.achieved_s == 3000
-    assert any("do not count" in p for p in found.problems) and any("FAIL" in p for p in found.problems)
+    assert any("1 newer snapshot does not count" in p for p in found.problems) and any(
+        "FAIL" in p for p in found.problems
+    )
 
 
 def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: World) -> None:
@@ -200,7 +202,7 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     world.snapshot(2, ago(hours=-2))
     found = world.now
     assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
-    assert any("newer snapshots do not count" in p for p in found.problems)
+    assert any("2 newer snapshots do not count" in p for p in found.problems)
 
 
 def test_an_inconclusive_test_is_told_and_keeps_what_was_proven(world: World) -> None:
@@ -295,13 +297,13 @@ def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
     assert cared("check.end", result="CLEAN", part=2, **part) == []
 
 
-def failed_for_a_newer_one(world: World) -> None:
+def failed_for_a_newer_one(world: World, **more: Any) -> None:
     world.snapshot(1, ago(minutes=30))
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     world.wrote("backup.end", result="FAILED", reason="disk full", snapshot=None)
     world.wrote(
         "restore_test.end", verdict="FAIL", reason="this snapshot is good, but the backup failed: disk full", findings=[],
-        snapshot={"id": IDS[1], "verdict": "PASS"}, rto=None,
+        snapshot={"id": IDS[1], "verdict": "PASS"}, rto={"achieved_s": 5.0, "basis": "throwaway"}, **more,
     )  # fmt: skip
 
 
@@ -312,6 +314,63 @@ def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> N
     world.tested("FAIL", number=1)
     assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
     assert not any("alone" in p for p in world.now.problems)
+
+
+def stored(world: World, number: int, **ago_: float) -> None:
+    world.snapshot(number, ago(**ago_))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[number]})
+
+
+def test_a_test_that_failed_for_a_newer_backup_alone_is_over_once_one_was_stored(world: World) -> None:
+    failed_for_a_newer_one(world, newer_failed=True)
+    assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
+    stored(world, 2, minutes=5)
+    assert world.now.wrong == ()
+    assert (world.now.last_test or {})["verdict"] == "FAIL", "what was is not changed"
+    world.tested("INCONCLUSIVE", number=2)
+    assert [p.trouble for p in world.now.wrong] == [Trouble.TEST_INCONCLUSIVE]
+    world.wrote("backup.end", result="FAILED", reason="disk full", snapshot=None)
+    assert Trouble.BACKUP_FAILED in {p.trouble for p in world.now.wrong}
+
+
+def test_a_test_that_failed_for_something_else_is_not_over_with_the_next_backup(world: World) -> None:
+    """What was restored is good, and yet a warning, a clock or another asset made it FAIL."""
+    failed_for_a_newer_one(world, newer_failed=False)
+    stored(world, 2, minutes=5)
+    assert [p.trouble for p in world.now.wrong] == [Trouble.NEWER_FAILED]
+
+
+def test_what_was_stored_and_does_not_count_makes_nothing_good(world: World) -> None:
+    failed_for_a_newer_one(world, newer_failed=True)
+    stored(world, 2, minutes=5)
+    world.wrote("restore_test.end", verdict="FAIL", reason="bad", findings=[], rto=None, newer_failed=False,
+                snapshot={"id": IDS[2], "verdict": "FAIL"})  # fmt: skip
+    assert Trouble.TEST_FAILED in {p.trouble for p in world.now.wrong}
+
+
+def test_a_restore_that_was_killed_is_told_until_a_later_one_has_ended(world: World) -> None:
+    def told() -> list[str]:
+        return [p.text for p in world.now.wrong if p.trouble is Trouble.RESTORE_CRASHED]
+
+    target = {"kind": "directory", "name": "/srv/back"}
+    world.wrote("restore.start", run="r1", target=target)
+    world.wrote("restore.end", run="r1", result="RESTORED", target=target)
+    assert told() == []
+    world.wrote("restore.start", run="r2", target=target)
+    with world.services.state.lock("p", "recordings", "restore"):
+        assert told() == [], "it is at work"
+    (said,) = told()
+    assert "into /srv/back crashed: its run r2 has no end" in said
+    assert exit_code([world.now]) == 1
+    world.wrote("restore.start", run="r3", target=target)
+    world.wrote("restore.end", run="r3", result="FAILED", target=target)
+    assert told() == []
+
+
+def test_a_restore_that_was_killed_is_not_told_for_ever() -> None:
+    history = folded(record("restore.start", ago(days=6), "r1"))
+    assert history.crashed_restore(NOW, running=False)
+    assert history.crashed_restore(NOW + timedelta(days=2), running=False) is None
 
 
 LOGGED = """\

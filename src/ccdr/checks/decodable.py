@@ -11,7 +11,7 @@ from ccdr.checks.base import CheckConfig
 from ccdr.checks.decoding import Decoded, decode
 from ccdr.engines.files import LISTING, matching
 from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
+from ccdr.model import CheckResult, so_many
 from ccdr.schema import Text
 
 NAMED = 20
@@ -32,15 +32,20 @@ class Decodable(CheckConfig):
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         audio = [entry.path for entry in matching(bench.restored / LISTING, self.match)]
-        expected = f"at least {self.at_least} files, all decodable"
+        expected = f"at least {so_many(self.at_least, 'file')}, all decodable"
         if len(audio) < self.at_least:
-            yield self.result(False, expected, f"{len(audio)} files match {' '.join(self.match)}")
+            count = so_many(len(audio), "file matches", "files match")
+            yield self.result(False, expected, f"{count} {' '.join(self.match)}")
             return
         found = self._decoded(bench, audio)
         bad = found.bad
         silent = found.silent == len(audio)  # every single one: the recorder records nothing
         empty = f", {found.silent} of them without sound" if found.silent else ""
-        actual = f"{len(bad)} of {len(audio)} files do not decode" if bad else f"{len(audio)} files decode{empty}"
+        actual = (
+            f"{len(bad)} of {len(audio)} files do not decode"
+            if bad
+            else f"{so_many(len(audio), 'file decodes', 'files decode')}{empty}"
+        )
         detail = "\n".join(f"{audio[n]}: {why}" for n, why in bad[:NAMED]) or None
         yield self.result(not bad and not silent, expected, actual, detail)
 

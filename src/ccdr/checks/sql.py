@@ -11,7 +11,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from ccdr.checks.base import CheckConfig
 from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
+from ccdr.model import CheckResult, so_many
 from ccdr.schema import Text
 
 # Numbers, truth values and times are counts and measures; any other text may be a customer's.
@@ -35,7 +35,9 @@ class Sql(CheckConfig):
         expected = _text(self.expect)
         if len(rows) != 1 or len(rows[0]) != 1:
             columns = len(rows[0]) if rows else 0
-            yield self.result(False, expected, f"{len(rows)} rows of {columns} columns, expected one value")
+            yield self.result(
+                False, expected, f"{so_many(len(rows), 'row')} of {so_many(columns, 'column')}, expected one value"
+            )
             return
         value = rows[0][0]
         yield self.result(_equal(value, self.expect), expected, _shown(value, expected), value)

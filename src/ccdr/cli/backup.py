@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ccdr.together import GroupResult
 
 
-@verb()
+@verb(short_help="Capture the assets of PLAN into its repository, now.")
 @plan_argument
 @asset_option
 @dry_run_option

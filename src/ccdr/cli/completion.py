@@ -8,7 +8,7 @@ from ccdr.cli.shell import verb
 from ccdr.errors import Exit
 
 
-@verb()
+@verb(short_help="Print a completion script for your shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> Exit:
     """Print a completion script for your shell.

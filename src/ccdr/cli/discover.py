@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccdr.discover.unprotected import Discovered
 
 
-@verb()
+@verb(short_help="What do the plans leave out? What was never tested?")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 def discover(names: tuple[str, ...]) -> Exit:
     """What do the plans leave out, and what was never tested?

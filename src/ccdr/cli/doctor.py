@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccdr.doctor import Finding
 
 
-@verb()
+@verb(short_help="Look at everything that plans rest on.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option(
     "--only",

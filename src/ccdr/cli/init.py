@@ -13,12 +13,12 @@ from ccdr.cli.shell import Settings, dry_run_option, print_json, progress, setti
 from ccdr.errors import Exit
 
 if TYPE_CHECKING:
-    from ccdr.discover.init import Initialised
+    from ccdr.discover.init import Initialised, Wanted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@verb()
+@verb(short_help="Write a first plan from what is found.")
 @click.argument("given", metavar="URL|PATH...", nargs=-1, required=True)
 @click.option("--name", metavar="NAME", help="The plan's name (default: the database's, host's or directory's).")
 @click.option("--repository", metavar="URL", help="Any restic repository (default: a directory of this machine).")
@@ -61,7 +61,9 @@ def init(
     )  # fmt: skip
     with progress() as watched:
         made = begin(wanted, options.services(), watched)
-    following = [_command(options, verb, made.plan) for verb in ("backup", "test")]
+    following = [_command(options, [verb, made.plan]) for verb in ("backup", "test")]
+    if made.grants:  # a backup would fail: what is to be typed elsewhere, then this command again
+        following = [*made.grants, _again(options, wanted)]
     if options.json:
         print_json(
             {
@@ -100,10 +102,22 @@ def _tell(made: Initialised, following: list[str], *, dry_run: bool) -> None:
         click.echo(f"  {command}")
 
 
-def _command(options: Settings, verb: str, plan: str) -> str:
+def _again(options: Settings, wanted: Wanted) -> str:
+    words = ["init", *wanted.given]
+    for flag, value in (
+        ("--name", wanted.name),
+        ("--repository", wanted.repository),
+        ("--password-file", wanted.password_file),
+        ("--env-file", wanted.env_file),
+    ):
+        words += [flag, str(value)] if value is not None else []
+    return _command(options, [*words, "--force"])
+
+
+def _command(options: Settings, words: list[str]) -> str:
     """The next command, with those directories that the environment does not name already."""
     default = Settings()
-    words = ["ccdr", verb, plan]
+    words = ["ccdr", *words]
     for flag, given, usual in (
         ("--plans", options.plans, default.plans),
         ("--restore-tests", options.tests, default.tests),

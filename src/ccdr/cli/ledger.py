@@ -9,7 +9,7 @@ import click
 
 from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
 from ccdr.errors import Exit, UsageProblem
-from ccdr.model import rfc3339
+from ccdr.model import rfc3339, so_many
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -89,7 +89,7 @@ def verify(directory: Path | None) -> Exit:
             }
         )
     else:
-        what = f"{found.records} records, head {found.head[:16]}…"
+        what = f"{so_many(found.records, 'record')}, head {found.head[:16]}…"
         click.echo(f"{word('FAIL' if compared.problems else 'PASS')}  {what}")
         for label, lines in (("problem", compared.problems), ("crashed", crashes), ("note", found.notes)):
             for line in lines:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
 
 
-@click.group(epilog=EXIT_STATUS)
+@click.group(epilog=EXIT_STATUS, short_help="Send a test message: `ccdr run` tells people by itself.")
 def notify() -> None:
     """Telling people: `ccdr run` does it by itself, to the addresses that a plan names under notify."""
 

@@ -9,12 +9,12 @@ from ccdr.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.model import rfc3339
 
 
-@click.group(epilog=EXIT_STATUS)
+@click.group(epilog=EXIT_STATUS, short_help="Check plans, show them, describe them to editors.")
 def plan() -> None:
     """Recovery plans: check them, show them, describe them to an editor."""
 
 
-@verb()
+@verb(short_help="Check plans, and the restore tests they refer to.")
 @click.argument("names", nargs=-1)
 def check(names: tuple[str, ...]) -> Exit:
     """Check every plan (or those NAMEd) and the restore tests they refer to.
@@ -70,7 +70,7 @@ def schema(restore_test: bool) -> Exit:
     return Exit.OK
 
 
-@verb()
+@verb(short_help="Show PLAN as it is understood.")
 @plan_argument
 def show(plan: str) -> Exit:
     """Show PLAN as it is understood, defaults included, with its next due times.

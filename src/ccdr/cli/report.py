@@ -15,13 +15,13 @@ import click
 
 from ccdr.cli.shell import print_json, settings, verb
 from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.model import human_bytes, utc
+from ccdr.model import human_bytes, so_many, utc
 
 if TYPE_CHECKING:
     from ccdr.services import Services
 
 
-@verb()
+@verb(short_help="What the evidence shows, for owners and auditors.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option(
     "--from", "first", metavar="D", help="Begin of the period: a date or RFC 3339 time, UTC. [90 days before its end]"
@@ -73,7 +73,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
         said = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
         print_json({"answer": said, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
     click.echo(f"{made.answer.word}: {made.answer.sentence}", err=True)
-    click.echo(f"ccdr: {out} has {made.population.rows} runs of the period, {human_bytes(size)}", err=True)
+    click.echo(f"ccdr: {out} has {so_many(made.population.rows, 'run')} of the period, {human_bytes(size)}", err=True)
     return made.exit_code
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 
 
-@verb()
+@verb(short_help="Restore an asset of PLAN for real.")
 @plan_argument
 @click.option("--asset", metavar="A", required=True, help="Which asset of the plan.")
 @click.option(

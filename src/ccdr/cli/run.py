@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("backups", "tests", "upkeep")
 
 
-@verb()
+@verb(short_help="Carry out what the plans' schedules make due.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only these; may be given more than once.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Assets at the same time.")

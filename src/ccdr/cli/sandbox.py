@@ -13,7 +13,7 @@ def sandbox() -> None:
     """The throwaway containers of restore tests."""
 
 
-@verb()
+@verb(short_help="Remove what a crash left behind.")
 @dry_run_option
 def reap(dry_run: bool) -> Exit:
     """Remove what a crash left: our own containers, volumes and scratch whose run is dead or has expired.

@@ -10,7 +10,7 @@ from ccdr.cli.shell import asset_option, plan_argument, progress, settings, verb
 from ccdr.errors import Exit
 
 
-@verb()
+@verb(short_help="Ship the log of PLAN's assets continuously.")
 @plan_argument
 @asset_option
 @click.option("--once", is_flag=True, help="Stop once all that the source has written by now is stored.")

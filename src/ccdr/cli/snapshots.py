@@ -11,7 +11,7 @@ from ccdr.model import human_bytes, human_seconds, rfc3339
 UPON, BESIDE = 5, 6  # columns that are shown where there is anything to show
 
 
-@verb()
+@verb(short_help="List the snapshots of PLAN.")
 @plan_argument
 @asset_option
 def snapshots(plan: str, asset: str | None) -> Exit:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ccdr.verification import Finding
 
 
-@verb()
+@verb(short_help="Can the contact centre be brought back?")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 def status(names: tuple[str, ...]) -> Exit:
     """Can the contact centre be brought back? Objectives against achieved, coverage, what is late.

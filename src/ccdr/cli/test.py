@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WORDS = ("latest", "random", "oldest")
 
 
-@verb()
+@verb(short_help="Restore into a sandbox, and check what came back.")
 @plan_argument
 @asset_option
 @click.option("--snapshot", metavar="latest|random|oldest|ID", help="Which one (default: as the plan says).")

@@ -9,7 +9,7 @@ import click
 
 from ccdr.cli.shell import dry_run_option, print_json, progress, settings, table, verb, word
 from ccdr.errors import Exit, Locked, UsageProblem, worst
-from ccdr.model import human_bytes, human_seconds, rfc3339
+from ccdr.model import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.interfaces import Outcome, Progress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Outcome")
 
 
-@verb()
+@verb(short_help="Prune and check the repositories.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option("--prune", "only", flag_value="prune", help="Only remove what retention lets go.")
 @click.option("--check", "only", flag_value="check", help="Only read and verify the next part of the data.")
@@ -90,7 +90,7 @@ def _tell_prune(done: Prune, dry_run: bool) -> None:
         click.echo(f"{word(done.result)}  {done.plan}  ", nl=False)
         freed = f", {human_bytes(done.freed)} freed" if done.freed is not None else ""
         kept = sum(d.keep for _, d in done.each())
-        click.echo(f"{len(done.removed)} snapshots removed, {kept} kept{freed}")
+        click.echo(f"{so_many(len(done.removed), 'snapshot')} removed, {kept} kept{freed}")
         _tell_capacity(done.capacity)
     if done.reason:
         click.echo(f"  {done.reason}")
@@ -98,7 +98,8 @@ def _tell_prune(done: Prune, dry_run: bool) -> None:
         click.echo(f"  → {done.hint}")
     held = [d for _, d in done.each() if d.held_since is not None]
     if held and not dry_run:
-        click.echo(f"  {len(held)} snapshots whose time is up are held; --dry-run says why")
+        count = so_many(len(held), "snapshot whose time is up is", "snapshots whose time is up are")
+        click.echo(f"  {count} held; --dry-run says why")
     _tell_findings(done.findings, done.left_behind)
 
 

@@ -53,7 +53,7 @@ class Wanted:
 @dataclass
 class Initialised:
     """What was found and written. `found` and `notes` are for people; a finding is something left unprotected, or
-    that will make the first backup fail."""
+    that will make the first backup fail; `grants` are what has to be typed, and where, before one can succeed."""
 
     plan: str
     files: dict[Path, str]
@@ -62,6 +62,7 @@ class Initialised:
     assets: list[dict[str, object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    grants: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> Exit:
@@ -94,7 +95,7 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     files = _files(drafted, terms, plan_file, wanted)
     made = Initialised(name, {f.path: f.text for f in files}, found=search.found, notes=search.notes)
     made.notes += _near(terms, search.items)
-    made.findings = search.findings
+    made.findings, made.grants = search.findings, search.grants
     made.assets = [_asset_json(a, i) for a, i in zip(drafted.assets, search.items, strict=True)]
     if terms.env_file and wanted.env_file is None:
         made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")

@@ -61,12 +61,13 @@ class MariaAsset:
 
 @dataclass
 class Looked:
-    """What a server told: assets, lines for people, notes, and findings."""
+    """What a server told: assets, lines for people, notes, findings, and what has to be granted."""
 
     assets: list[MariaAsset] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    grants: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,10 @@ def _database(
     looked.assets.append(MariaAsset(address, name, server.version, listed.bytes, found))
     looked.found.append(f"  {name}: {described(found, listed.bytes)}")
     for lack in found.found.lacks:
-        said = f"{lack.what}; as an administrator: {lack.sql}"
+        grant = f"as an administrator: {lack.sql}"
+        said = f"{lack.what}; {grant}"
         looked.findings += [said] if said not in looked.findings else []
+        looked.grants += [grant] if grant not in looked.grants else []
     if found.elsewhere:
         looked.findings.append(
             f"{name}: {', '.join(found.elsewhere[:3])} keeps its rows elsewhere, and a backup is refused: drop it, or"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from ccdr import model
+
 LONGEST = 63  # of a plan's, an asset's or a restore test's name
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*", re.ASCII)
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # what some reader takes for something else
@@ -43,4 +45,5 @@ def remark(text: str, comment: str, *, column: int = 37) -> str:
 
 
 def so_many(count: int, one: str) -> str:
-    return f"1 {one}" if count == 1 else f"{count:,} {one}s"
+    """As `model.so_many`, its thousands told apart."""
+    return model.so_many(count, one, form=",")

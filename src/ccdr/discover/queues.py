@@ -101,8 +101,9 @@ def engine_of(address: QueueAddress, password_file: Path | None) -> Redis:
 
 def look(
     address: QueueAddress, password_file: Path | None, services: Services, progress: Progress
-) -> tuple[QueueAsset, list[str]]:
-    """The server, and what will make its backup fail. UsageProblem where it refuses us, or is none to back up."""
+) -> tuple[QueueAsset, list[str], list[str]]:
+    """The server, what will make its backup fail, and what gives the rights that lack. UsageProblem where it refuses
+    us, or is none to back up."""
     engine = engine_of(address, password_file)
     with services.state.run(services.clock) as run:
         credentials, into = run.directory("credentials"), run.directory("asked")
@@ -110,7 +111,7 @@ def look(
         asking = services.lab.source(engine, run.id, into, credentials, NO_PROGRESS, progress, any_client=True)
         try:
             with asking as (source, _):
-                info = Client(source.place, engine.connection, credentials).info()
+                info = Client(source.place, engine.connection, credentials).first_info()
                 looks = list(engine.rights(source))
         except BackupFailed as error:
             raise UsageProblem(f"{address.shown}: {error}", hint=error.hint) from None
@@ -119,9 +120,12 @@ def look(
     told = {int(name[2:]): _KEYS.match(line) for name, line in info.items() if re.fullmatch(r"db\d+", name)}
     keys = {database: int(counts[1]) for database, counts in told.items() if counts}
     lasting = sum(int(counts[1]) - int(counts[2]) for counts in told.values() if counts)
-    wrong = [f"{address.shown}: {look.found}; {look.do}" for look in looks if look.state is Health.FAIL]
+    failing = [look for look in looks if look.state is Health.FAIL]
+    wrong = [f"{address.shown}: {look.found}; {look.do}" for look in failing]
+    grants = list(dict.fromkeys(str(look.do) for look in failing if setuser(address.user) in str(look.do)))
     writes = any(look.what == "rights to write" and look.state is not Health.OK for look in looks)
-    return QueueAsset(address, Release.of(info), int(info.get("used_memory", 0)), keys, lasting, writes), wrong
+    found = QueueAsset(address, Release.of(info), int(info.get("used_memory", 0)), keys, lasting, writes)
+    return found, wrong, grants
 
 
 def _explained(error: CommandFailed, engine: Redis, address: QueueAddress) -> CcdrError:

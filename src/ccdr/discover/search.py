@@ -28,7 +28,8 @@ SETTLE = 60.0  # seconds, as the plan says
 
 @dataclass
 class Search:
-    """`found` and `notes` are for people; a finding is something left out, or that will make a backup fail."""
+    """`found` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
+    are what has to be typed, and where, before one can succeed."""
 
     services: Services
     progress: Progress
@@ -37,6 +38,7 @@ class Search:
     found: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    grants: list[str] = field(default_factory=list)
 
     def server(self, address: AnyAddress) -> None:
         self.progress.step(f"asking {address.shown}")
@@ -46,12 +48,14 @@ class Search:
             self.found += looked.found
             self.notes += looked.notes
             self.findings += looked.findings
+            self.grants += looked.grants
             return
         if isinstance(address, QueueAddress):
-            found, wrong = queues.look(address, self.password_file, self.services, self.progress)
+            found, wrong, grants = queues.look(address, self.password_file, self.services, self.progress)
             self.items.append(found)
             self.found.append(queues.described(found))
             self.findings += wrong
+            self.grants += grants
             return
         engine = _engine(address, self.password_file)
         others = () if address.database else (*ALWAYS_THERE[1:], address.user)
@@ -88,6 +92,7 @@ class Search:
         )
         self.found.append(f"  {name}: {_described(found, listed.bytes)}")
         self.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in found.lacks]
+        self.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in found.lacks]
         if found.lacks:
             self.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
         if "=" in name:

@@ -75,7 +75,8 @@ def _needs(job: Job, services: Services) -> SandboxNeeds | None:
 
 def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Look:
     what = "room for a sandbox"
-    size = f"up to {human_bytes(needs.bytes)} of data and {human_bytes(needs.memory)} of memory beside it"
+    data = f"up to {human_bytes(needs.bytes)} of data" if needs.bytes else "no data to speak of"
+    size = f"{data} and {human_bytes(needs.memory)} of memory beside it"
     try:
         on_disk = Lab.on_disk(needs, job.engine.storage)
     except TestBroken as error:

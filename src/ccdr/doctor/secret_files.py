@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccdr.credentials import SHORTEST, password
 from ccdr.errors import CcdrError, UsageProblem
-from ccdr.model import Look
+from ccdr.model import Look, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_secret, secret_files
 from ccdr.proc import Host
@@ -37,7 +37,7 @@ def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Look]:
             said = f"others may replace {path}: {place} has mode {mode:04o}"
             yield Look.fail(what, said, f"chmod go-w {place}")
     if not bad:
-        count = f"{len(named)} files" if named else "no files"
+        count = so_many(len(named), "file") if named else "no files"
         yield Look.ok(what, f"{count}, readable by their owner alone; nobody else can replace them or the plan")
     yield _password(loaded, host)
 

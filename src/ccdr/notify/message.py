@@ -37,6 +37,7 @@ HEADLINES = {
     Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
     Trouble.NEVER_TESTED: "never tested",
+    Trouble.RESTORE_CRASHED: "restore CRASHED",
     Trouble.PRUNE_FAILED: "prune FAILED",
     Trouble.PRUNE_LATE: "prune OVERDUE",
     Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",

@@ -216,7 +216,7 @@ def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan
         hint = f"there is no plan at all: write {plans / 'NAME.yaml'}, or name another directory with --plans"
     if (plans / f"{name}.yml").is_file():
         hint = f"rename {plans / name}.yml to {name}.yaml"
-    raise UsageProblem(f"{plans} has no plan {ascii(name)[1:-1]}", hint=hint)
+    raise UsageProblem(f"there is no plan {name!a} in {plans}", hint=hint)
 
 
 def plan_schema() -> dict[str, Any]:

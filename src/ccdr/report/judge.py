@@ -13,7 +13,7 @@ from statistics import median
 from ccdr import measure
 from ccdr.history import reached_for
 from ccdr.measure import Point
-from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, utc
+from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, so_many, utc
 from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import Plan
 from ccdr.report.evidence import (
@@ -236,7 +236,7 @@ def judge_asset(
     findings: list[Finding] = []
     if job and rpo and rpo_now and rto:
         said = [
-            *_standing(job, ev, plan, completed, period),
+            *_standing(job, ev, plan, completed, period, made_good=_made_good(ev, good, elsewhere)),
             *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed),
             *_near(ev),
             *_noted(ev),
@@ -333,15 +333,32 @@ def _ended(run: Run) -> str:
     return "crashed: it has no end" if run.outcome == CRASHED else f"is {run.outcome}: {run.reason}"
 
 
+def _made_good(ev: AssetEvidence, good: Mapping[str, Point], elsewhere: Mapping[str, Point]) -> bool:
+    """Did the last test that failed do so for nothing but a newer backup that had failed, and was a good one stored
+    since? As `status` has it."""
+    failed, stored = ev.failure, ev.last_good.get(BACKUP)
+    if failed is None or (failed.body or {}).get("newer_failed") is not True or failed.ended is None:
+        return False
+    here = stored is not None and stored.snapshot in good and (stored.end_seq or 0) > (failed.end_seq or 0)
+    return here or any(key in good and point.usable > failed.ended for key, point in elsewhere.items())
+
+
 def _standing(
-    job: Job, ev: AssetEvidence, plan: PlanEvidence, completed: Sequence[Point], period: Period
+    job: Job,
+    ev: AssetEvidence,
+    plan: PlanEvidence,
+    completed: Sequence[Point],
+    period: Period,
+    *,
+    made_good: bool,
 ) -> Iterable[tuple[Level, str]]:
-    """Can it be brought back, as far as anybody has shown?"""
+    """Can it be brought back, as far as anybody has shown? `made_good`: what the last test that failed did so for is
+    over."""
     last = ev.last_conclusive
     if last is not None and other_source(last.body or {}, job.engine.source_name):
         yield Level.UNPROVEN, "its last restore test was of something else than the plan now names"
         last = None
-    elif last is not None and last.outcome == "PASS" and ev.failure is not None:
+    elif last is not None and last.outcome == "PASS" and ev.failure is not None and not made_good:
         why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
         yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}"
     if ev.log_failure is not None and job.engine.shipping and (last is None or last.body is not ev.log_failure):
@@ -352,7 +369,7 @@ def _standing(
     elif last is None:
         planned = "" if job.engine.restore_test else ", and its plan has no restore test for it"
         yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}"
-    elif last.outcome == "FAIL":
+    elif last.outcome == "FAIL" and not (made_good and last is ev.failure):
         own = mapping((last.body or {}).get("snapshot")).get("verdict")
         if own == "PASS":
             yield Level.LATE, f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}"
@@ -390,7 +407,10 @@ def _objectives(
         yield Level.LATE, f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}"
     elif over:
         took = human_seconds(max(t.achieved_s for t in over))
-        yield Level.NOTE, f"restoring it took up to {took} in {len(over)} tests of the period, and its RTO is {allowed}"
+        yield (
+            Level.NOTE,
+            f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}",
+        )
     last = ev.last_conclusive
     if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
         yield Level.LATE, f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from statistics import median
 
 from ccdr.history import TEST_END, Record
-from ccdr.model import human_seconds
+from ccdr.model import human_bytes, human_seconds, so_many
 
 NEWEST = 5  # tests that are looked at: the data and the machines of last year say little
+FAR = 4  # times what was measured: from there on it is extrapolated more than scaled
 PHASES: tuple[str, ...] = ("fetch", "load", "check")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds, and how many tests they come from."""
+    """Seconds, how many tests they come from, and (bytes) what is to be restored and the largest that was measured."""
 
     phases: dict[str, float]
     tests: int
+    size: int = 0
+    measured: int = 0
 
     @property
     def seconds(self) -> float:
@@ -26,7 +29,15 @@ class Estimate:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {human_seconds(seconds)}" for name, seconds in self.phases.items())
-        return f"about {human_seconds(self.seconds)} ({parts}), by {self.tests} restore tests in sandboxes"
+        by = so_many(self.tests, "restore test in a sandbox", "restore tests in sandboxes") + self._guessed
+        return f"about {human_seconds(self.seconds)} ({parts}), by {by}"
+
+    @property
+    def _guessed(self) -> str:
+        """What takes the same time however much there is was multiplied with the rest."""
+        if not 0 < self.measured * FAR < self.size:
+            return ""
+        return f", of no more than {human_bytes(self.measured)} where this is {human_bytes(self.size)}: a guess"
 
 
 def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases: Iterable[str]) -> Estimate | None:
@@ -44,7 +55,7 @@ def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases
     for phase in phases:
         scaled = [float(r["phases"].get(phase) or 0.0) * _scale(size, int(r["snapshot"]["bytes"])) for r in passed]
         found[phase] = median(scaled)
-    return Estimate(found, len(passed))
+    return Estimate(found, len(passed), size, max(int(r["snapshot"]["bytes"]) for r in passed))
 
 
 def _scale(size: int, measured: int) -> float:

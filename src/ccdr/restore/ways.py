@@ -15,7 +15,7 @@ from ccdr.checks.identical import Identical
 from ccdr.errors import CcdrError, TestBroken
 from ccdr.fetch import fetch, fetch_bases, verify
 from ccdr.interfaces import UPON, WHOLE, Bench, Engine, Place, Progress, Restored, ServerTarget, Source
-from ccdr.model import CheckResult, Manifest, Snapshot, Verdict
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, so_many
 from ccdr.restore.directory import Staging, opened
 from ccdr.restore.result import RestoreResult
 from ccdr.sandbox.docker import Disposal
@@ -210,7 +210,9 @@ class IntoDirectory:
             asked = self._asked
             if not self._whole:
                 count = self.verified
-                equal = CheckResult("identical", "captured files", Verdict.PASS, f"{count} files", f"{count}, equal")
+                equal = CheckResult(
+                    "identical", "captured files", Verdict.PASS, so_many(count, "file"), f"{count}, equal"
+                )
                 if order.engine.has_server:
                     return [equal, *([self.logged] if self.logged else []), *self.passed_over()]
                 return [equal, *self._in_sandbox([Identical(kind="identical"), *asked], progress)]

@@ -31,6 +31,7 @@ class RestoreTest:
     verdict: Verdict = Verdict.INCONCLUSIVE
     own_verdict: Verdict | None = None
     log_verdict: Verdict | None = None
+    newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
@@ -78,6 +79,7 @@ class RestoreTest:
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
+            "newer_failed": self.newer_failed,
             "snapshot": shown,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],

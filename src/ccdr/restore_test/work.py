@@ -335,8 +335,11 @@ class Work:
         again = f"`ccdr backup {job.plan} --asset {job.asset}` tries it now and says more"
         again += f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
         running = self._services.state.held(job.plan, job.asset, "backup")
-        for said in newer_attempts(job, snapshot, self._history, self._synchronised, running=running):
-            test.fail(f"{but}{said}", again)
+        alone = test.verdict is Verdict.PASS
+        found = list(newer_attempts(job, snapshot, self._history, self._synchronised, running=running))
+        for attempt in found:
+            test.fail(f"{but}{attempt.text}", again)
+        test.newer_failed = alone and bool(found) and not any(attempt.vanished for attempt in found)
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""

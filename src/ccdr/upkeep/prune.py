@@ -33,7 +33,7 @@ from ccdr.history import (
 )
 from ccdr.history import PRUNED as PRUNE_END
 from ccdr.interfaces import Progress
-from ccdr.model import Snapshot, human_seconds, rfc3339, utc
+from ccdr.model import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.retention import Decision, Policy, Standing, decide, expired
 from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
@@ -269,7 +269,7 @@ class _Pruning:
     def _remove(self, going: Sequence[tuple[Snapshot, str]]) -> None:
         """The catalogue last, so that it never misses what is still there."""
         repo, services, result = self._repo, self._services, self._result
-        self._progress.step(f"removing {len(going)} snapshots")
+        self._progress.step(f"removing {so_many(len(going), 'snapshot')}")
         storage.forget(repo, [s.id for s, _ in going])
         left = {s.id for s in repo.snapshots([OURS, f"plan={self._plan}"])}
         for snapshot, why in going:
@@ -278,7 +278,7 @@ class _Pruning:
                 result.removed.append((snapshot, why))
         if still := [s.short for s, _ in going if s.id in left]:
             raise CcdrError(
-                f"the repository kept {len(still)} snapshots that were to be removed: {', '.join(still[:5])}",
+                f"the repository kept {len(still)} of the snapshots that were to be removed: {', '.join(still[:5])}",
                 hint="may this host's credentials delete there? An append-only key cannot",
             )
 

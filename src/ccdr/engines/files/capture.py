@@ -19,7 +19,7 @@ from ccdr.engines.files.listing import LISTING, WAITING, Entry, entries, paired,
 from ccdr.engines.files.scan import still_there, walk
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import Capture, Tools
-from ccdr.model import FileDigest
+from ccdr.model import FileDigest, so_many
 
 STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
@@ -96,8 +96,10 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
         bytes=tally.size,
         paths=tuple(paths),
         excluded=tuple(tally.unsettled),
-        notes=[f"{waiting} files in use were left for the next backup"] if waiting else [],
-        findings=[f"{starved} files in use are in no new snapshot any more: {STARVED_HINT}"] if starved else [],
+        notes=[f"{so_many(waiting, 'file in use was', 'files in use were')} left for the next backup"]
+        if waiting
+        else [],
+        findings=[f"files in use that are in no new snapshot any more: {starved}; {STARVED_HINT}"] if starved else [],
     )
 
 

@@ -18,7 +18,7 @@ from ccdr.engines.files.hashing import hashed_ahead
 from ccdr.engines.files.listing import LISTING, Entry, entries, paired
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Verdict
+from ccdr.model import CheckResult, FileDigest, Verdict, so_many
 
 NAMED = 20  # how many paths a private detail names
 
@@ -172,13 +172,13 @@ class _Comparison:
         if bad:
             actual = f"{self.missing} missing, {self.changed} changed, {self.equal} equal"
         else:
-            actual = f"{self.equal} files equal by SHA-256"
+            actual = f"{so_many(self.equal, 'file')} equal by SHA-256"
         if self.extra:
             actual += f", {self.extra} that came while the backup ran"
         if left_out := list(self._left_out()):
             actual += f"; not compared: {', '.join(left_out)}"
         failed = bad or self.equal != contents["files"]
-        expected = f"{contents['files']} files, {contents['bytes']} bytes"
+        expected = f"{so_many(int(str(contents['files'])), 'file')}, {contents['bytes']} bytes"
         status = Verdict.FAIL if failed else Verdict.PASS
         yield _result("files", status, expected, actual, "\n".join(self.named) or None)
         if lost := self._attributes.lost:

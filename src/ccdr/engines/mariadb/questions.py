@@ -14,7 +14,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Place, Pulse
-from ccdr.model import CheckResult
+from ccdr.model import CheckResult, so_many
 
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
 _ROW = re.compile(r"<row>(.*?)</row>", re.DOTALL)
@@ -127,8 +127,8 @@ def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple
     return judged(
         name,
         wrong,
-        f"{len(tables)} tables without a finding",
-        f"{len(tables)} tables{note}",
+        f"{so_many(len(tables), 'table')} without a finding",
+        f"{so_many(len(tables), 'table')}{note}",
         kind="integrity",
         detail=detail,
     )

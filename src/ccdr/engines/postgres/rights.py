@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ccdr.errors import CommandFailed
-from ccdr.model import Look
+from ccdr.model import Look, so_many
 
 # `has_table_privilege` knows pg_read_all_data and every membership; large objects have no such function before
 # version 18. Extensions' own tables are not dumped, but for those that the extension names.
@@ -84,7 +84,7 @@ def _writing(facts: Mapping[str, Any], user: str) -> Look:
     if facts["writable"]:
         return Look.warn(
             what,
-            f"{user} may change {facts['writable']} tables, and a backup only reads",
+            f"{user} may change {so_many(facts['writable'], 'table')}, and a backup only reads",
             f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE … FROM {user}, or name another role in `connection:`",
         )
     if facts["makes"]:

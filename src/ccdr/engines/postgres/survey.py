@@ -26,6 +26,7 @@ from ccdr.engines.found import (
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
+from ccdr.model import so_many
 
 GENTLE = (
     "-c statement_timeout=20s -c lock_timeout=500ms -c default_transaction_read_only=on -c client_min_messages=error"
@@ -227,7 +228,7 @@ def _lacks(said: Mapping[str, Any]) -> Iterator[Lack]:
 
 
 def _so_many(count: int, one: str, many: str) -> str:
-    return f"1 {one}" if count == 1 else f"{count:,} {many}"
+    return so_many(count, one, many, form=",")
 
 
 def gently(env: Mapping[str, str], database: str) -> dict[str, str]:

@@ -17,11 +17,17 @@ from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
 
 SECRET = "redis-password"  # noqa: S105 - a file's name
+ANSWER = 30.0  # seconds for the first answer of all
 LOOK_EVERY = 10.0  # seconds between two questions how far the server has come
+ASKING = "asking the source"
 _FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
 _NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 # Either program can ask either server.
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
+
+
+def _fields(said: str) -> dict[str, str]:
+    return dict(_as_told(line) for line in said.splitlines() if ":" in line)
 
 
 def _as_told(line: str) -> tuple[str, str]:
@@ -59,8 +65,20 @@ class Client:
 
     def info(self, *sections: str) -> dict[str, str]:
         """INFO, by field."""
-        said = self.run("INFO", *sections, what="asking the source")
-        return dict(_as_told(line) for line in said.splitlines() if ":" in line)
+        return _fields(self.run("INFO", *sections, what=ASKING))
+
+    def first_info(self, *sections: str) -> dict[str, str]:
+        """The same, before anything else: one that takes connections and never answers is not waited for as long as
+        one that is at work for us."""
+        since = time.monotonic()
+
+        def answers() -> object:
+            if time.monotonic() - since > ANSWER:
+                said = f"{self.connection.named} has not answered within {ANSWER:g} s: does it hang?"
+                raise CommandFailed(["INFO"], -1, said, stalled=True, what=ASKING)
+            return time.monotonic()
+
+        return _fields(self.run("INFO", *sections, what=ASKING, pulse=answers))
 
     def allowed(self, *command: str, what: str) -> Any:
         """As `ask`; None where the user may not, or the server does not know the command."""

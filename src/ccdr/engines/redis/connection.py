@@ -64,6 +64,10 @@ class Connection(WithPassword):
         return f"to {self.host}, which never leaves this machine"
 
     @property
+    def named(self) -> str:
+        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+
+    @property
     def options(self) -> list[str]:
         """For the client's command line; no secret is among them."""
         options = ["-s", self.host] if self.socket else ["-h", self.host, "-p", str(self.port)]

@@ -25,7 +25,7 @@ from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of,
 from ccdr.engines.redis.server import standing
 from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Look, Manifest, Verdict
+from ccdr.model import CheckResult, Look, Manifest, Verdict, so_many
 from ccdr.schema import Size, Text, WithPassword
 
 DATA = "/ccdr/data"  # in the sandbox
@@ -73,7 +73,7 @@ class Redis(EngineConfig):
         return Client(source.place, self.connection, source.credentials, kind)
 
     def probe(self, source: Source) -> SourceFacts:
-        info = self._client(source).info("server", "memory")
+        info = self._client(source).first_info("server", "memory")
         release = Release.of(info)
         return SourceFacts(
             version=release.version if release.kind.name == "redis" else str(release),
@@ -91,7 +91,7 @@ class Redis(EngineConfig):
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)
         client = self._client(source)
-        info = client.info()
+        info = client.first_info()
         refuse(info, self._terms)
         keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in info.items() if re.fullmatch(r"db\d+", n))
         yield from rights.looked_at(client, self.connection.user, keys, may_be_empty=self.may_be_empty)
@@ -114,8 +114,7 @@ class Redis(EngineConfig):
 
     @property
     def source_name(self) -> str:
-        c = self.connection
-        return str(c.socket) if c.socket else f"{c.host}:{c.port}"
+        return self.connection.named
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         return ()
@@ -183,10 +182,10 @@ class Redis(EngineConfig):
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         """The file itself: structure, checksum, and as many keys as were captured."""
-        kind, expected = kind_of(bench.manifest), f"sound, {bench.manifest.contents['keys']} keys"
+        kind, expected = kind_of(bench.manifest), f"sound, {so_many(int(str(bench.manifest.contents['keys'])), 'key')}"
         try:
             found = check(bench.sandbox, kind, bench.restored / RDB)
-            actual = f"sound, {found.keys} keys"
+            actual = f"sound, {so_many(found.keys, 'key')}"
         except Unsound as error:
             actual = str(error)
         status = Verdict.PASS if actual == expected else Verdict.FAIL

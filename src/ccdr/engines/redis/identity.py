@@ -13,7 +13,7 @@ from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
 from ccdr.engines.redis.server import ADMIN, Server
 from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, Verdict
+from ccdr.model import CheckResult, Verdict, so_many
 
 NAMED = 6  # differences that a result names
 Reference = Callable[[], Description]
@@ -62,7 +62,7 @@ def _keys(captured: object, expected: Description, found: Description) -> CheckR
         if was != now and is_key(kind):
             differences.append(f"database {database}, {kind}: {now} instead of {was}")
     if sum(expected.keys.values()) != captured:
-        differences.append(f"{sum(expected.keys.values())} keys loaded of {captured} in the file")
+        differences.append(f"{so_many(sum(expected.keys.values()), 'key')} loaded of {captured} in the file")
     return _result("keys", _told(expected), _some(differences) or _told(found), same=not differences)
 
 
@@ -75,7 +75,8 @@ def _told(description: Description) -> str:
     expired = sum(description.keys.values()) - sum(total.values())
     parts = [f"{total[kind]} {kind}" for kind in (*TYPES, *sorted(total.keys() - set(TYPES))) if kind in total]
     parts += [f"{expired} expired"] if expired else []
-    return f"{sum(description.keys.values())} keys in {len(description.keys)} databases: {', '.join(parts)}"
+    keys, databases = sum(description.keys.values()), len(description.keys)
+    return f"{so_many(keys, 'key')} in {so_many(databases, 'database')}: {', '.join(parts)}"
 
 
 def _lasting(expected: Description, found: Description) -> Iterator[tuple[tuple[int, str], tuple[int, int]]]:

@@ -15,7 +15,7 @@ from ccdr.engines.compared import named
 from ccdr.engines.sqlite.programs import Answer
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, Manifest, Verdict
+from ccdr.model import CheckResult, Manifest, Verdict, so_many
 
 READABLE = 0o444  # what a sandbox's user is given to look at a file
 
@@ -91,12 +91,12 @@ def _tables(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckRe
         if old is None or new is None:
             wrong.append(f"{name}: {'missing' if new is None else 'not in the backup'}")
         elif old != new:
-            wrong.append(f"{name}: {old['rows']} rows captured, {new['rows']} restored, contents differ")
+            wrong.append(f"{name}: {so_many(old['rows'], 'row')} captured, {new['rows']} restored, contents differ")
     return _result(
         "tables",
         not wrong,
-        f"{len(before)} tables, {_rows(before)} rows",
-        named(wrong) if wrong else f"{len(after)} tables, {_rows(after)} rows, equal by SHA-256",
+        f"{so_many(len(before), 'table')}, {so_many(_rows(before), 'row')}",
+        named(wrong) if wrong else f"{so_many(len(after), 'table')}, {so_many(_rows(after), 'row')}, equal by SHA-256",
     )
 
 

@@ -23,7 +23,7 @@ from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import CheckResult, Look, Manifest, so_many
 from ccdr.schema import AbsolutePath, WithPassword, Zone, zone_of
 
 MAJOR = "3"
@@ -126,7 +126,7 @@ class Sqlite(EngineConfig):
         if not seen.tables:
             yield Look.fail(what, f"{self.path} holds no table, and that is no backup", "is it the right file?")
         else:
-            yield Look.ok(what, f"{self.path}: {seen.tables} tables; read by SQLite {seen.sqlite}")
+            yield Look.ok(what, f"{self.path}: {so_many(seen.tables, 'table')}; read by SQLite {seen.sqlite}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         name, copy = self.path.name, into / self.path.name

@@ -19,7 +19,7 @@ from ccdr.engines.mariadb.client import Login, quote_name
 from ccdr.engines.mariadb.dump import files, renamed
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
 from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest
+from ccdr.model import CheckResult, FileDigest, so_many
 
 # What a script begins with: the client's and the server's version, and their host.
 _HEAD = re.compile(r"^(-- (MariaDB|MySQL) dump |-- Host: |-- Server version|/\*M!999999|-- -----)[^\n]*\n", re.M)
@@ -143,14 +143,14 @@ def _rows(bench: Bench, after: Mapping[str, tuple[int, FileDigest, str]], again:
         ):
             reordered += 1
         else:
-            wrong.append(f"{table}: {old['rows']} rows captured, {rows} restored, contents differ")
+            wrong.append(f"{table}: {so_many(old['rows'], 'row')} captured, {rows} restored, contents differ")
     expected = sum(int(t["rows"]) for t in claimed.values())
     note = f", {reordered} in another order or form" if reordered else ""
     rounded = Inventory(bench.manifest.contents).facts["rounded"]
     note += f"; {len(rounded)} FLOAT columns to six digits, as dumped" if rounded else ""
     rows = sum(r for r, _, _ in after.values())
-    as_before = f"{len(after)} tables, {rows} rows, equal by SHA-256{note}"
-    return judged("tables", wrong, f"{len(claimed)} tables, {expected} rows", as_before)
+    as_before = f"{so_many(len(after), 'table')}, {so_many(rows, 'row')}, equal by SHA-256{note}"
+    return judged("tables", wrong, f"{so_many(len(claimed), 'table')}, {so_many(expected, 'row')}", as_before)
 
 
 def _same_rows(bench: Bench, one: Path, other: Path) -> bool:
@@ -184,8 +184,8 @@ def _definitions(restored: Path, again: Path, working: str | None, database: str
     return judged(
         "definitions",
         sorted(set(wrong)),
-        f"{before.total()} parts of {files.TABLES}, {files.CODE}, {files.VIEWS}",
-        f"{after.total()} parts, equal",
+        f"{so_many(before.total(), 'part')} of {files.TABLES}, {files.CODE}, {files.VIEWS}",
+        f"{so_many(after.total(), 'part')}, equal",
     )
 
 

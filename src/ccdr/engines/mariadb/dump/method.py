@@ -19,7 +19,7 @@ from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.methods import unloadable
 from ccdr.errors import BackupFailed, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import CheckResult, Look, Manifest, so_many
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
@@ -54,7 +54,7 @@ class Dump:
                 yield Look.fail("tables", str(error), error.hint or "change the plan, or the source")
             else:
                 locked = f"; {n} are locked while they are dumped" if (n := len(objects.locked)) else ""
-                yield Look.ok("tables", f"{len(objects.with_rows)} tables with rows{locked}")
+                yield Look.ok("tables", f"{so_many(len(objects.with_rows), 'table')} with rows{locked}")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         c = self.asset.connection

@@ -20,7 +20,7 @@ from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model import CheckResult, Look, Manifest, so_many
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
@@ -182,7 +182,7 @@ class Physical:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""
         box, inventory = bench.sandbox, Inventory(bench.manifest.contents)
         verified = box.run(["cat", VERIFIED], ok=(0, 1)).code == 0
-        count = f"{len(bench.manifest.files)} files"
+        count = so_many(len(bench.manifest.files), "file")
         yield judged(
             "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
         )
@@ -193,7 +193,7 @@ class Physical:
         wrong = [f"table {n}" for n, t in sorted(inventory.tables.items()) if names.get(n) != t["engine"]]
         wrong += [name for name, told in inventory.objects.items() if there.named.get(name) != told]
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
-        count = f"{len(inventory.tables)} tables, {len(inventory.objects)} other objects"
+        count = f"{so_many(len(inventory.tables), 'table')}, {so_many(len(inventory.objects), 'other object')}"
         empty = sum(engine == "MEMORY" for _, _, engine in _server_tables(box))
         note = f"; {empty} MEMORY tables of the server come back empty: their rows are in no file" if empty else ""
         yield judged(
@@ -215,7 +215,7 @@ def _tables(objects: Objects, database: str) -> Look:
     if memory:
         said = f"{len(memory)} tables of {database} are in memory alone: a copy of files lacks their rows"
         return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
-    return Look.ok("tables", f"{len(objects.tables)} tables")
+    return Look.ok("tables", so_many(len(objects.tables), "table"))
 
 
 def _server_tables(box: Place) -> list[tuple[str, str, str | None]]:

@@ -19,7 +19,7 @@ from ccdr.engines.compared import equal, judged, named
 from ccdr.engines.postgres.dump import archive
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, FileDigest, Manifest
+from ccdr.model import CheckResult, FileDigest, Manifest, so_many
 
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
@@ -327,14 +327,14 @@ def _tables(bench: Bench, dump: _Archive, toc: Toc, after: Mapping[str, TableFac
             if fetched == claimed[key][1] and old.rows == new.rows and _same_rows(bench, rows, again / new.file):
                 reordered += 1
             else:
-                wrong.append(f"{key}: {old.rows} rows captured, {new.rows} restored, contents differ")
+                wrong.append(f"{key}: {so_many(old.rows, 'row')} captured, {new.rows} restored, contents differ")
     count = sum(t.rows for t in after.values())
     note = f", {reordered} in another row order" if reordered else ""
     return judged(
         "tables",
         wrong,
-        f"{len(claimed)} tables, {sum(r for r, _ in claimed.values())} rows",
-        f"{len(after)} tables, {count} rows, equal by SHA-256{note}",
+        f"{so_many(len(claimed), 'table')}, {so_many(sum(r for r, _ in claimed.values()), 'row')}",
+        f"{so_many(len(after), 'table')}, {so_many(count, 'row')}, equal by SHA-256{note}",
     )
 
 

@@ -12,7 +12,7 @@ from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
 from ccdr.engines.postgres.wal import canary_grant
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Source
-from ccdr.model import Look
+from ccdr.model import Look, so_many
 
 RIGHTS = """\
 select jsonb_build_object(
@@ -66,7 +66,7 @@ def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None
         said = f"the database {connection.database} holds no table"
         yield Look.fail(what, said, "name the one that matters in `connection:`: checks ask it")
     else:
-        yield Look.ok(what, f"{user} may copy the whole server: {facts['databases']} databases")
+        yield Look.ok(what, f"{user} may copy the whole server: {so_many(facts['databases'], 'database')}")
     if facts["wal_level"] == "minimal" or facts["senders"] < SENDERS:
         said = f"wal_level is {facts['wal_level']}, max_wal_senders {facts['senders']}"
         yield Look.fail("base backups", said, f"set wal_level = replica, max_wal_senders to {SENDERS} or more; restart")

@@ -1,0 +1,36 @@
+"""What is told of an error that nobody foresaw."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ccdr.errors import own_error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_the_operating_system_refuses_is_no_error_of_ccdrs_own(number: int, tmp_path: Path) -> None:
+    said, hint = own_error(OSError(number, os.strerror(number), str(tmp_path / "x")))
+    assert said == f"{tmp_path / 'x'}: {os.strerror(number)}" and "report" not in hint
+
+
+def test_a_full_disk_names_the_file_that_was_written() -> None:
+    """The kernel refuses the writing, not the opening: its answer names no file."""
+    try:
+        Path("/dev/full").write_text("x")
+    except OSError as error:
+        assert error.filename is None
+        said, hint = own_error(error)
+    assert said == "/dev/full: No space left on device" and "make room" in hint
+
+
+def test_any_other_is_ccdrs_own() -> None:
+    for error in (FileExistsError(errno.EEXIST, "File exists", "x"), KeyError("x")):
+        try:
+            raise error
+        except (OSError, KeyError) as raised:
+            said, hint = own_error(raised)
+        assert "ccdr's own, at test_errors.py:" in said and "report" in hint
