@@ -415,6 +415,32 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
         assert not standing(site)["trouble"]
 
 
+def test_log_that_vanished_is_told_by_test_and_by_status(shipped: Site, source: Primary) -> None:
+    """Though the host that ships it wrote down that it is there."""
+    for text in ("first", "second"):
+        note(source, text)
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["verdict"], done.json["findings"]) == (0, "PASS", []), done
+    shelf = shelf_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
+    storage.forget(log_repo(shipped), [b.id for b in (*shelf.batches, *shelf.spare)])
+    done = shipped.run("test", "p")
+    assert done.code == 1 and any("has vanished" in said for said in done.json["findings"]), done
+    assert recovered(shipped, "latest").json["verdict"] == "FAIL"
+    note(source, "third")
+    ship_once(shipped)
+    assert standing(shipped)["gap"]
+    found = shipped.run("status")
+    assert found.code == 1 and "missing between" in found.stdout, found.stdout
+    assert shipped.records("log.shipped")[-1]["gaps"]
+    shipped.backed_up()
+    ship_once(shipped)
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    done = shipped.run("test", "p")
+    assert (done.code, done.json["findings"]) == (0, []), done
+
+
 def test_another_server_under_the_same_address_is_refused(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """Its log leads nowhere from our bases: it must not look as if all were well."""
     ship_once(shipped)

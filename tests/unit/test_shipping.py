@@ -20,8 +20,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import ShiftedClock, Site
+from tests.harness import Quiet, ShiftedClock, Site
 
+from ccdr.catalogue import manifest_text, text_digest
 from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog, head_of
@@ -35,9 +36,9 @@ from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job, Services
 from ccdr.shipping import background
 from ccdr.shipping.filling import Filling, Held
-from ccdr.shipping.recovery import Recovery, choose, index_of, target_of
+from ccdr.shipping.recovery import Recovery, choose, index_of, logged, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
-from ccdr.shipping.ship import _Shipping
+from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import State
 from ccdr.storage.restic import Restic
@@ -773,3 +774,76 @@ def test_what_ships_a_wanted_log_beside_it_is_let_be(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+class Believing:
+    """A shipper that has stored segments from 5 on, as it wrote down; a base needs 7. `there` is what it finds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: Batch, spool: int = 9) -> None:
+        monkeypatch.setattr("ccdr.shipping.ship.shelf_of", lambda *_: Shelf(there))
+        self.shipping = shipping = object.__new__(_Shipping)
+        held = Held([segment(spool)], None, torn=False)
+        shipping._job = cast("Job", SimpleNamespace(asset="crm"))
+        shipping._progress, shipping._log, shipping._home = Quiet(), WAL, tmp_path
+        shipping._services = cast("Services", SimpleNamespace(clock=ShiftedClock()))
+        shipping._repo = cast("Restic", SimpleNamespace(probe=lambda: None))
+        shipping._batch = cast("Filling", SimpleNamespace(name=segment(spool), stored=[], gather=lambda: held,
+                                                          goes_on=lambda *_: None))  # fmt: skip
+        shipping._standing = Standing(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
+        shipping._tally, shipping._vanished, shipping._ahead = _Tally(NOW), None, ()
+        monkeypatch.setattr(shipping, "_newest_base", lambda: (segment(7), None))
+
+    def gaps(self) -> list[Gap]:
+        self.shipping._gather()
+        return self.shipping._tally.gaps
+
+
+def test_log_that_vanished_is_a_gap_for_whoever_ships_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Believing(monkeypatch, tmp_path)
+    begun.shipping._begin()
+    assert begun.shipping._standing.since is None and begun.shipping._standing.gap == VANISHED
+    assert begun.gaps() == [Gap(segment(5), segment(9))] and begun.shipping._standing.since == segment(9)
+    assert "missing between" in str(begun.shipping._standing.gap)
+    running = Believing(monkeypatch, tmp_path)
+    running.shipping._compare()
+    assert running.gaps() == [Gap(segment(5), segment(9))] and running.shipping._batch.stored is None
+    partly = Believing(monkeypatch, tmp_path, batch(9, 10))
+    partly.shipping._compare()
+    assert partly.gaps() == [Gap(segment(5), segment(9))] and partly.shipping._standing.since == segment(9)
+
+
+def test_log_that_is_there_or_was_let_go_is_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Believing(monkeypatch, tmp_path, batch(5, 8), batch(9, 10))
+    whole.shipping._begin()
+    whole.shipping._compare()
+    assert whole.gaps() == [] and whole.shipping._standing.since == segment(5)
+    pruned = Believing(monkeypatch, tmp_path, batch(7, 8), batch(9, 10))
+    pruned.shipping._compare()
+    assert pruned.gaps() == [] and pruned.shipping._standing.since == segment(7)
+    held = Believing(monkeypatch, tmp_path, spool=5)  # all of it: it is stored again
+    held.shipping._begin()
+    assert held.gaps() == [] and held.shipping._standing.since == segment(5)
+    first = Believing(monkeypatch, tmp_path)
+    first.shipping._standing = Standing()
+    first.shipping._begin()
+    assert first.gaps() == [] and first.shipping._standing.gap is None
+
+
+@pytest.mark.parametrize(
+    ("there", "counts"),
+    [((5, 8, 9, 10), 10), ((), None), ((9, 10), None), ((5, 8), 8), ((5, 6, 9, 10), None)],
+    ids=["whole", "nothing", "the newest alone", "without the newest", "a hole"],
+)
+def test_only_log_that_is_there_counts(job: Job, site: Site, there: tuple[int, ...], counts: int | None) -> None:
+    """Points are as many minutes after NOW as the last segment's number says."""
+    services = site.services()
+    text = manifest_text(base(0, 7)[1])
+    snapshot = replace(base(0, 7)[0], manifest_sha256=text_digest(text))
+    services.catalogue.add(snapshot, text)
+    point = NOW + timedelta(minutes=10)
+    home = services.state.directory("shipping", "p", "crm")
+    write_standing(home, Standing(since=segment(5), point=point, usable=point, position=lsn(11 << 24)))
+    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    found = logged(job, services, [snapshot], shelf=lambda: shelf)
+    assert [p.consistent for p in found] == ([] if counts is None else [NOW + timedelta(minutes=counts)])
+    assert logged(job, services, [snapshot]), "as it was written down"

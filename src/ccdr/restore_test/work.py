@@ -15,6 +15,7 @@ from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
 from ccdr.errors import (
     BackupBad,
+    CcdrError,
     CommandFailed,
     RepositoryMissing,
     TestBroken,
@@ -35,9 +36,10 @@ from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
+from ccdr.shipping import log_repository, shelf_of
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
-from ccdr.storage.restic import Restic
+from ccdr.storage.restic import PROBE_WAIT, Restic
 
 AT = "at"  # how a base that a recovery chose was selected
 
@@ -352,7 +354,7 @@ class Work:
         usable = chain.usable(ours, there, self._disproved())
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
         if self._at is None:
-            points += logged(job, services, usable, self._history.log_disproved)
+            points += self._logged(usable)
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite.
@@ -371,6 +373,25 @@ class Work:
             "scratch_gone": not run.scratch.exists(),
             "left_behind": left,
         }
+
+    def _logged(self, usable: list[Snapshot]) -> list[measure.Point]:
+        """How far the log is stored: the repository is asked, for what was written down of it does not know what has
+        vanished since."""
+        job, services, disproved = self._job, self._services, self._history.log_disproved
+        claimed = logged(job, services, usable, disproved)
+        if not claimed or not self._asked:
+            return claimed
+        repo = log_repository(job, services).impatient(PROBE_WAIT)
+        try:
+            there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
+        except (CcdrError, OSError) as error:
+            self._test.findings.append(f"its log could not be asked for: {error}")
+            return []
+        if not there or there[0].consistent < claimed[0].consistent:
+            up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"
+            told = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
+            self._test.findings.append(f"{told}; back up again, and find out who removed it")
+        return there
 
     def _log_judged(self, target: Target) -> dict[str, object]:
         """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""

@@ -62,12 +62,21 @@ def told(target: Target) -> str:
 
 
 def logged(
-    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool] = lambda _: False
+    job: Job,
+    services: Services,
+    usable: Sequence[Snapshot],
+    disproved: Callable[[Snapshot], bool] = lambda _: False,
+    shelf: Callable[[], Shelf] | None = None,
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
-    and the log from there on is not `disproved`."""
+    and the log from there on is not `disproved`. With a `shelf`, no more than what is there: it is asked after what
+    was written down was read, for it may grow meanwhile."""
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
+    if standing is not None and log is not None and standing.newest is not None and shelf is not None:
+        there = shelf().contiguous(log)
+        since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
+        standing = replace(standing, since=standing.since and since, point=point)
     if log is None or standing is None or standing.newest is None or standing.since is None:
         return []
     for snapshot in reversed(usable):

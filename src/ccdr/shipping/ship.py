@@ -37,6 +37,7 @@ REOPEN = 12 * 3600.0  # seconds; a client's container says that it expires after
 REST, LONGEST_REST = 5.0, 60.0  # seconds between two tries to reach a source that is away
 ATTEMPTS = 3
 LOOK = 0.25  # seconds
+VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Shipping:
         self._skew: float | None = None  # as it was read last
         self._ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._tally = _Tally(services.clock.now())
+        self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def carry_out(self, *, once: bool) -> None:
         self._begin()
@@ -123,6 +125,7 @@ class _Shipping:
         if (newest := shelf.newest) is None:
             with contextlib.suppress(CommandFailed):
                 self._ensure_repository()
+                self._all_vanished()
             return
         chain = shelf.contiguous(self._log)
         self._server, self._skew = newest.server, newest.skew
@@ -134,6 +137,35 @@ class _Shipping:
             self._standing, since=since, point=newest.point, position=position, usable=newest.usable_at
         )
         self._batch.goes_on(newest, chain)
+
+    def _all_vanished(self) -> None:
+        """Nothing is there, where something was stored once. What the spool holds still is stored again: only then is
+        it known what is missing."""
+        if self._standing.point is not None:
+            self._vanished = self._standing.since or self._vanished or self._standing.position or ""
+            self._batch.stored = None
+            self._set(since=None, gap=VANISHED)
+
+    def _compare(self) -> None:
+        """The shelf as it is now with what we believe of it: what has vanished no standing of ours brings back. What
+        pruning let go, the newest base does not need."""
+        shelf, before = shelf_of(self._job, self._repo), self._standing.since
+        if shelf.newest is None:
+            self._ensure_repository()  # an unmounted path looks like nothing, too
+            self._all_vanished()
+        elif before is not None:
+            since, base = shelf.contiguous(self._log)[0].begins, self._newest_base()
+            if self._log.covers(since, before):
+                return
+            if not self._log.covers(since, base[0] if base else before):
+                self._missing(Gap(before, since))
+            self._set(since=since)
+
+    def _missing(self, gap: Gap) -> None:
+        self._tally.gaps.append(gap)
+        said = f"log is missing between {gap.after} and {gap.before}: a new base backup is needed"
+        self._progress.step(f"{self._job.asset}: {said}")
+        self._set(since=gap.before, gap=said)
 
     def _ensure_repository(self) -> None:
         try:
@@ -172,6 +204,7 @@ class _Shipping:
                 due = max(due + self._settings.interval, clock.monotonic())
                 if clock.monotonic() - looked > REVIEW:
                     self._look_at(source)
+                    self._compare()
                     looked = clock.monotonic()
                 beat()
                 mark = self._log.mark(source, clock)
@@ -304,12 +337,12 @@ class _Shipping:
         """What the batch holds now; log that is missing is told, and recorded."""
         held = self._batch.gather()
         if self._standing.since is None and self._batch.name is not None:
+            vanished, self._vanished = self._vanished, None
+            if vanished is not None and not self._log.covers(self._batch.name, vanished):
+                self._missing(Gap(vanished, self._batch.name))
             self._set(since=self._batch.name)
         for gap in held.gaps:
-            self._tally.gaps.append(gap)
-            said = f"log is missing between {gap.after} and {gap.before}: a new base backup is needed"
-            self._progress.step(f"{self._job.asset}: {said}")
-            self._set(since=gap.before, gap=said)
+            self._missing(gap)
         return held
 
     def _refuse_too_much(self) -> None:
