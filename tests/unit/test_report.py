@@ -254,6 +254,52 @@ def test_log_that_failed_stays_red_and_does_not_count_until_it_has_passed(past: 
     assert asset.level is not Level.LOST and asset.completed.worst_s < 3 * 3600
 
 
+def by_log(past: Past, when: datetime, base: str, taken: datetime, verdict: str, target: str = "latest",
+           until: datetime | None = None) -> None:  # fmt: skip
+    """A recovery by the log from a base, to its end."""
+    recovery = {"target": target, "verdict": verdict, "until": rfc3339(until or when), "reached": None}
+    said = {"id": base, "verdict": "PASS" if verdict == "PASS" else None, "selected": "at", "bytes": 5}
+    past.wrote(when, "restore_test.end", run=past.run_id(), verdict=verdict, reason="it broke",
+               snapshot={**said, "consistent_point": rfc3339(taken)}, recovery=recovery,
+               rto={"achieved_s": 9.0, "basis": "throwaway"})  # fmt: skip
+
+
+@pytest.mark.parametrize("again", ["newer", "same", "not as far"])
+def test_log_that_failed_is_taken_back_by_none_but_a_pass_that_goes_through_it(past: Past, again: str) -> None:
+    """That the log of a newer base passes says nothing of the log before it."""
+    first, hours = past.backup(NOW - 8 * HOUR), (7, 6, 5)
+    for n in hours:
+        shipped_hour(past, NOW - n * HOUR)
+    by_log(past, NOW - 230 * MINUTE, first, NOW - 8 * HOUR, "FAIL")
+    newer = past.backup(NOW - 220 * MINUTE)
+    for n in (3, 2, 1):
+        shipped_hour(past, NOW - n * HOUR)
+    if again == "newer":
+        by_log(past, NOW - 5 * MINUTE, newer, NOW - 220 * MINUTE, "PASS")
+    elif again == "same":
+        by_log(past, NOW - 5 * MINUTE, first, NOW - 8 * HOUR, "PASS")
+    else:
+        by_log(past, NOW - 5 * MINUTE, first, NOW - 8 * HOUR, "PASS", "t", until=NOW - 6 * HOUR)
+    (asset,) = past.report(rfc3339(NOW - 7 * HOUR), rfc3339(NOW)).assets
+    lost = (480 - 220 + 1) * 60.0 if again != "same" else 61 * 60.0
+    assert asset.completed.worst_s == pytest.approx(lost, abs=120)
+    assert asset.rpo_now and asset.rpo_now.achieved_s < 120, "the newer base's log is good"
+
+
+def test_a_base_that_was_being_stored_when_its_log_failed_leads_on_once_it_has_passed(past: Past) -> None:
+    first = past.backup(NOW - 8 * HOUR)
+    for n in (7, 6, 5, 4, 3, 2, 1):
+        shipped_hour(past, NOW - n * HOUR)
+    second = past.backup(NOW - 130 * MINUTE, 20 * MINUTE)
+    by_log(past, NOW - 2 * HOUR, first, NOW - 8 * HOUR, "FAIL")
+    (asset,) = past.report(rfc3339(NOW - 7 * HOUR), rfc3339(NOW)).assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s > 2 * 3600
+    by_log(past, NOW - 5 * MINUTE, second, NOW - 130 * MINUTE, "PASS")
+    (asset,) = past.report(rfc3339(NOW - 7 * HOUR), rfc3339(NOW)).assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s < 120
+    assert asset.completed.worst_s == pytest.approx((480 - 120) * 60, abs=700)
+
+
 def test_log_without_a_base_is_worth_nothing(past: Past) -> None:
     shipped_hour(past, NOW - 2 * HOUR)
     past.backup(NOW - 10 * MINUTE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import DUTIES, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
+from ccdr.history import DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
@@ -64,6 +64,14 @@ class Run:
         return self.outcome in GOOD
 
 
+@dataclass(frozen=True)
+class LogFailure:
+    """Log that a recovery from `base` (None: not known) was to go through up to `until`, and could not."""
+
+    base: datetime | None
+    until: datetime
+
+
 @dataclass
 class AssetEvidence:
     """What the records say of one asset up to the period's end. `points` has every snapshot that was stored, by id."""
@@ -74,6 +82,7 @@ class AssetEvidence:
     logged: list[Point] = field(default_factory=list)  # of shipped log that a base leads on to
     recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
+    log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
     torn: bool = False  # log is missing since the newest base
     proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
     upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
@@ -114,6 +123,7 @@ class AssetEvidence:
             if run.outcome == "PASS" and reached is not None:
                 self.recovered.append(Point(reached, run.ended or run.started))
             self.log_failure = log_failure(self.log_failure, record)
+            self._log_judged(record)
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
@@ -124,6 +134,25 @@ class AssetEvidence:
                     self.failure = run
                 elif run.outcome == "PASS" and (run.selected == "latest" or not newer):
                     self.failure = None
+
+    def _log_judged(self, test: Record) -> None:
+        """A pass takes back what failed from its own base on, if it goes as far: of what lies before that it says
+        nothing."""
+        said, base = mapping(test.get("recovery")), _moment(mapping(test.get("snapshot")).get("consistent_point"))
+        until = _moment(said.get("until"))
+        if said.get("verdict") == "FAIL" and until is not None:
+            before = [p.consistent for p in self.points.values() if p.consistent <= until]
+            failed = LogFailure(base or max(before, default=None), until)
+            if failed not in self.log_failures:
+                self.log_failures.append(failed)
+        elif said.get("verdict") == "PASS" and base is not None:
+            still = []
+            for failed in self.log_failures:
+                if said.get("target") != LATEST and (until is None or until < failed.until):
+                    still.append(failed)
+                elif failed.base is not None and failed.base < base:
+                    still.append(replace(failed, until=min(failed.until, base - timedelta(microseconds=1))))
+            self.log_failures = still
 
 
 @dataclass

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from statistics import median
 
 from ccdr import measure
-from ccdr.history import reached_for
 from ccdr.measure import Point
 from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, so_many, utc
 from ccdr.nearby import WORDS as NEAR_WORDS
@@ -35,6 +35,7 @@ from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.schedule import second_due
 from ccdr.services import Job
 
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 RULES = ("latest", "random", "oldest", "by id")
 
 
@@ -270,13 +271,19 @@ def judge_asset(
 
 
 def _log_that_counts(ev: AssetEvidence, good: Iterable[Point]) -> list[Point]:
-    """Without what a recovery that failed, and none took back, was to go through: from the base before its target on,
-    until a newer base leads on anew."""
-    if ev.log_failure is None:
-        return ev.logged
-    until, bases = reached_for(ev.log_failure), sorted(point.consistent for point in good)
-    before, after = [b for b in bases if b <= until], [b for b in bases if b > until]
-    return [p for p in ev.logged if (before and p.consistent <= before[-1]) or (after and p.consistent >= after[0])]
+    """Without what a recovery that failed, and none took back, was to go through: from its base on, until a newer base
+    leads on anew."""
+    bases = sorted(point.consistent for point in good)
+    bad = set()
+    for failed in ev.log_failures:
+        at = bisect_right(bases, failed.until)
+        begins = failed.base or (bases[at - 1] if at else EARLIEST)
+        bad.add((begins, bases[at] if at < len(bases) else None))
+    return [
+        p
+        for p in ev.logged
+        if not any(begins < p.consistent and (ends is None or p.consistent < ends) for begins, ends in bad)
+    ]
 
 
 def judge_plan(
