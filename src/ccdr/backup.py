@@ -51,6 +51,7 @@ class BackupResult:
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
     snapshot: Snapshot | None = None
+    log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
     added: int = 0
     skew: float | None = None
@@ -70,15 +71,16 @@ class BackupResult:
 
     def body(self) -> dict[str, object]:
         """For the ledger, and (with its record) for `--json`."""
-        s = self.snapshot
-        shown = s and {
-            "id": s.id,
-            "consistent_point": rfc3339(s.consistent_point),
-            "bytes": s.bytes,
-            "manifest_sha256": s.manifest_sha256,
-        }
-        if shown and s and s.upon:
-            shown["upon"] = [needed.id for needed in s.upon]
+        s, shown = self.snapshot, None
+        if s is not None:
+            shown = {
+                "id": s.id,
+                "consistent_point": rfc3339(s.consistent_point),
+                "bytes": s.bytes,
+                "manifest_sha256": s.manifest_sha256,
+                **self.log,
+                **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
+            }
         return {
             "result": self.result,
             "reason": self.reason,
@@ -349,6 +351,9 @@ class _Attempt:
     def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
         now = self._services.clock.now()
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
+        if self._job.engine.shipping is not None:
+            log = log_of(self._job)[1]
+            self._result.log = {"needed_from": log.needed_from(manifest) if log.goes_on_from(manifest) else None}
         self._services.catalogue.add(snapshot, text)
         for name in filter(None, (self._job.engine.index_file, self._job.engine.base_file)):
             target = self._kept(name)

@@ -435,6 +435,7 @@ def test_log_that_vanished_is_told_by_test_and_by_status(shipped: Site, source: 
     assert found.code == 1 and "missing between" in found.stdout, found.stdout
     assert shipped.records("log.shipped")[-1]["gaps"]
     shipped.backed_up()
+    assert shipped.records("backup.end")[-1]["snapshot"]["needed_from"] >= standing(shipped)["since"]
     ship_once(shipped)
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     done = shipped.run("test", "p")

@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -32,6 +32,7 @@ from ccdr.report.growth import growth
 from ccdr.report.judge import Level
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
+from ccdr.shipping.standing import Standing, write_standing
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -80,13 +81,15 @@ class Past:
         return f"r{self._number}"
 
     def backup(self, when: datetime, took: timedelta = MINUTE, *, asset: str = "recordings", plan: str = "p",
-               failed: str | None = None, added: int = 10, scheduled: bool = True, **more: Any) -> str:  # fmt: skip
+               failed: str | None = None, added: int = 10, scheduled: bool = True, said: dict[str, Any] | None = None,
+               during: Callable[[], object] = lambda: None, **more: Any) -> str:  # fmt: skip
         """A backup that began at `when`; the id of what it stored."""
         run = self.run_id()
         snapshot = sha256(run.encode()).hexdigest()
         trigger = {"by": "run", "due": rfc3339(when)} if scheduled else {"by": "command"}
         self.wrote(when, "backup.start", run=run, asset=asset, plan=plan, trigger=trigger)
-        stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m"}
+        during()
+        stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m", **(said or {})}
         self.wrote(
             when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
             snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5}, **more,
@@ -252,6 +255,51 @@ def test_log_that_failed_stays_red_and_does_not_count_until_it_has_passed(past: 
     by_log(NOW - 5 * MINUTE, "PASS")
     (asset,) = past.report(*period).assets
     assert asset.level is not Level.LOST and asset.completed.worst_s < 3 * 3600
+
+
+@pytest.mark.parametrize(("needed", "counts"), [("a", False), ("b", False), ("c", True), ("d", True), (None, False)])
+def test_a_gap_tears_what_lies_before_the_base_that_begins_behind_it(
+    past: Past, needed: str | None, counts: bool
+) -> None:
+    """Whether it is told while that base is being stored, or after it was."""
+    gap: list[dict[str, str]] = [{"after": "a", "before": "c"}]
+
+    def within(first: datetime) -> float:
+        for minutes in (120, 60):
+            shipped_hour(past, NOW - minutes * MINUTE)
+        (asset,) = past.report(rfc3339(first), rfc3339(NOW)).assets
+        assert asset.rpo_now
+        return asset.rpo_now.achieved_s
+
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 6 * HOUR)
+    past.backup(
+        NOW - 4 * HOUR, HOUR, said={"needed_from": needed}, during=lambda: shipped_hour(past, NOW - 5 * HOUR, gaps=gap)
+    )
+    found = within(NOW - 7 * HOUR)
+    assert (found < 120) == counts and (counts or found == 4 * 3600)
+
+
+@pytest.mark.parametrize(("needed", "counts"), [("b", False), ("c", True), ("d", True)])
+def test_a_gap_that_is_told_late_tears_nothing_of_a_base_behind_it(past: Past, needed: str, counts: bool) -> None:
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 6 * HOUR)
+    past.backup(NOW - 4 * HOUR, said={"needed_from": needed})
+    shipped_hour(past, NOW - 3 * HOUR, gaps=[{"after": "a", "before": "c"}])
+    for hours in (2, 1):
+        shipped_hour(past, NOW - hours * HOUR)
+    (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
+    assert asset.rpo_now and (asset.rpo_now.achieved_s < 120) == counts
+    assert asset.completed.worst_s == pytest.approx((3600 if counts else 4 * 3600) + 120, abs=180)
+
+
+def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins_before(past: Past) -> None:
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "b"})
+    home, point = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - 2 * MINUTE
+    for since, achieved in (("a", 120.0), ("b", 120.0), ("c", 7 * 3600.0), (None, 7 * 3600.0)):
+        write_standing(home, Standing(since=since, point=point, usable=point, pending=(Point(point, point),)))
+        (asset,) = past.report().assets
+        assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
 
 
 def by_log(past: Past, when: datetime, base: str, taken: datetime, verdict: str, target: str = "latest",

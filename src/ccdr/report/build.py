@@ -161,8 +161,8 @@ def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, pe
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:
     """What was stored of a log since the last record of it, as this host wrote it down."""
     standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
-    if standing is not None and asset is not None and asset.points and not asset.torn:
-        asset.logged += [point for point in standing.pending if point.usable < period.end]
+    if standing is not None and asset is not None and standing.since is not None:
+        asset.shipped([point for point in standing.pending if point.usable < period.end], standing.since)
 
 
 def _free(loaded: LoadedPlan | None) -> int | None:

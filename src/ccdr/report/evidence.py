@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from ccdr import chain
@@ -13,6 +15,7 @@ from ccdr.history import DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, 
 from ccdr.measure import Point
 from ccdr.model import utc
 from ccdr.report.period import Period
+from ccdr.shipping.shelf import rank
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
 VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
@@ -73,17 +76,27 @@ class LogFailure:
 
 
 @dataclass
+class Stretch:
+    """Shipped log without a gap: its points, and the bases (ids) that it leads on from. Behind a gap it `begins` with
+    that segment."""
+
+    begins: str | None = None
+    bases: list[str] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+
+
+@dataclass
 class AssetEvidence:
     """What the records say of one asset up to the period's end. `points` has every snapshot that was stored, by id."""
 
     first_seen: datetime
     points: dict[str, Point] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
-    logged: list[Point] = field(default_factory=list)  # of shipped log that a base leads on to
+    log: list[Stretch] = field(default_factory=lambda: [Stretch()])
+    needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
-    torn: bool = False  # log is missing since the newest base
     proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
     upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, Run] = field(default_factory=dict)  # by verb
@@ -111,8 +124,12 @@ class AssetEvidence:
             stored = run.outcome in GOOD and run.snapshot and run.ended
             if stored and (consistent := _moment(run.consistent)):
                 self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
-                self.torn = False
-                if upon := listing(mapping(record.get("snapshot")).get("upon")):
+                said = mapping(record.get("snapshot"))
+                if "needed_from" in said:
+                    self.needed[str(run.snapshot)] = text(said["needed_from"])
+                if self._leads(str(run.snapshot), self.log[-1].begins):
+                    self.log[-1].bases.append(str(run.snapshot))
+                if upon := listing(said.get("upon")):
                     self.upon[str(run.snapshot)] = [str(one) for one in upon]
         elif verb == TEST:
             own = mapping(record.get("snapshot")).get("verdict")
@@ -134,6 +151,37 @@ class AssetEvidence:
                     self.failure = run
                 elif run.outcome == "PASS" and (run.selected == "latest" or not newer):
                     self.failure = None
+
+    def _leads(self, base: str, begins: str | None) -> bool:
+        """Does log that begins with this segment lead on from it? An older record does not tell: then every gap that
+        was told before it is believed to lie before it."""
+        needed = self.needed.get(base, "")
+        return needed == "" or (needed is not None and (begins is None or rank(begins) <= rank(needed)))
+
+    def torn(self, begins: str | None) -> None:
+        """There is a gap, behind which the log begins so: it leads on from bases that lie behind it, no others."""
+        bases = [b for b in self.log[-1].bases if begins is not None and b in self.needed and self._leads(b, begins)]
+        self.log.append(Stretch(begins, bases))
+
+    def shipped(self, points: Iterable[Point], since: str | None = None) -> None:
+        """`since`: all that is known of what the log begins with."""
+        newest = self.log[-1]
+        if since is not None:
+            newest = Stretch(since, [b for b in newest.bases if self._leads(b, since)])
+            self.log.append(newest)
+        if newest.bases:
+            newest.points += points
+
+    def logged(self, bases: Mapping[str, Point]) -> list[Point]:
+        """How far the log leads on from these bases: usable once one of them is that lies before it."""
+        found = []
+        for stretch in self.log:
+            mine = sorted(bases[key] for key in stretch.bases if key in bases)
+            begin, usable = [b.consistent for b in mine], list(accumulate((b.usable for b in mine), min))
+            for point in stretch.points:
+                if at := bisect_right(begin, point.consistent):
+                    found.append(Point(point.consistent, max(point.usable, usable[at - 1])))
+        return found
 
     def _log_judged(self, test: Record) -> None:
         """A pass takes back what failed from its own base on, if it goes as far: of what lies before that it says
@@ -315,16 +363,17 @@ class Evidence:
 
     def _shipped(self, record: Record) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
-        counts from the next base on."""
+        counts from the first base on that lies there too."""
         asset = self.assets.get((str(record["plan"]), str(record["asset"])))
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
-            asset.torn = asset.torn or bool(gaps)
-            if asset.points and not asset.torn and since is not None:
-                asset.logged += [
+            if gaps:
+                asset.torn(max((text(mapping(gap).get("before")) or "" for gap in gaps), key=rank) or None)
+            if since is not None:
+                asset.shipped(
                     Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
                     for point, usable in filter(_pair, listing(record.get("points")))
-                ]
+                )
         return bool(gaps) or record.get("trouble") not in (None, STOPPED)
 
     def _conclude(self, run: Run, record: Record | None) -> None:

@@ -223,7 +223,7 @@ def judge_asset(
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
     good = {key: p for key, p in points.items() if not ev.disproved(key)}
-    completed = [*good.values(), *_log_that_counts(ev, good.values())]
+    completed = [*good.values(), *_log_that_counts(ev, ev.logged(points), good.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"] + ev.recovered
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
@@ -270,7 +270,7 @@ def judge_asset(
     )
 
 
-def _log_that_counts(ev: AssetEvidence, good: Iterable[Point]) -> list[Point]:
+def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:
     """Without what a recovery that failed, and none took back, was to go through: from its base on, until a newer base
     leads on anew."""
     bases = sorted(point.consistent for point in good)
@@ -281,7 +281,7 @@ def _log_that_counts(ev: AssetEvidence, good: Iterable[Point]) -> list[Point]:
         bad.add((begins, bases[at] if at < len(bases) else None))
     return [
         p
-        for p in ev.logged
+        for p in logged
         if not any(begins < p.consistent and (ends is None or p.consistent < ends) for begins, ends in bad)
     ]
 
