@@ -302,6 +302,20 @@ def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins
         assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
 
 
+@pytest.mark.parametrize(("own", "gap", "counts"), [("PASS", True, True), ("FAIL", True, False), ("FAIL", False, True)])
+def test_log_counts_from_a_good_base_that_leads_on_to_it(past: Past, own: str, *, gap: bool, counts: bool) -> None:
+    """A base that is disproved leads nowhere; without a gap the log goes on from the one before it."""
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    gaps = [{"after": "a", "before": "c"}] if gap else []
+    shipped_hour(past, NOW - 6 * HOUR, gaps=gaps)
+    behind = past.backup(NOW - 4 * HOUR, said={"needed_from": "c"})
+    past.test(NOW - 230 * MINUTE, behind, own)
+    for hours in (3, 2, 1):
+        shipped_hour(past, NOW - hours * HOUR)
+    (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s == (60.0 if counts else 7 * 3600.0)
+
+
 def by_log(past: Past, when: datetime, base: str, taken: datetime, verdict: str, target: str = "latest",
            until: datetime | None = None) -> None:  # fmt: skip
     """A recovery by the log from a base, to its end."""

@@ -223,7 +223,7 @@ def judge_asset(
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
     good = {key: p for key, p in points.items() if not ev.disproved(key)}
-    completed = [*good.values(), *_log_that_counts(ev, ev.logged(points), good.values())]
+    completed = [*good.values(), *_log_that_counts(ev, ev.logged(good), good.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"] + ev.recovered
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
