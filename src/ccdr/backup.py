@@ -16,7 +16,7 @@ from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snap
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
-from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many
+from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import BY_HAND, Job, Services, Trigger
@@ -78,6 +78,7 @@ class BackupResult:
                 "consistent_point": rfc3339(s.consistent_point),
                 "bytes": s.bytes,
                 "manifest_sha256": s.manifest_sha256,
+                "source_sha256": source_digest(s.source),
                 **self.log,
                 **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
             }

@@ -74,6 +74,21 @@ def test_a_test_of_another_source_proves_nothing_of_this_one(site: Site) -> None
     assert asset(site)[0] == 0 and site.run("report").code == 0
 
 
+@pytest.mark.parametrize("told_by", ["ledger", "catalogue"])
+def test_backups_of_something_else_are_none_of_what_the_plan_names(site: Site, told_by: str) -> None:
+    proven(site)
+    if told_by == "catalogue":
+        (site.state / "ledger").rename(site.root / "gone")
+    (found,) = site.run("report", "--format", "json").json["assets"]
+    assert found["rpo_now"]["verdict"] == "MET", found
+    settled_file(site.root / "other" / "b.wav", os.urandom(2000))
+    change(site, f"paths: [{site.root}/tree]", f"paths: [{site.root}/other]")
+    report = site.run("report", "--format", "json")
+    (found,) = report.json["assets"]
+    assert report.code == 1 and found["rpo_now"]["verdict"] == "BREACHED", found
+    assert asset(site)[1]["rpo"]["verdict"] == "BREACHED"  # type: ignore[index]
+
+
 def test_a_good_old_snapshot_takes_no_newer_failure_back(site: Site) -> None:
     """The test of the old one is what the failure's own advice leads to; the next backup builds on the damage."""
     old, before = proven(site), packs(site)

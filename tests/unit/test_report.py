@@ -9,6 +9,7 @@ import math
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -25,7 +26,7 @@ from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.errors import UsageProblem
 from ccdr.ledger import Ledger
 from ccdr.measure import Point, worst_exposure, worst_exposures
-from ccdr.model import FileDigest, Manifest, rfc3339
+from ccdr.model import FileDigest, Manifest, rfc3339, source_digest
 from ccdr.report import Period, Report, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
@@ -411,11 +412,27 @@ def test_a_snapshot_that_another_host_took_counts(past: Past) -> None:
     manifest = Manifest(
         "p", "recordings", "b1", "files", "scan", "other", when, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)}
     )
+    mine = past.site.loaded().plan.assets["recordings"].source_name
+    manifest = replace(manifest, contents={"source": mine})
     text = manifest_text(manifest)
     services = past.site.services(past.clock)
     services.catalogue.add(snapshot_of(manifest, text, "5" * 64, "/r", when + MINUTE), text)
     (asset,) = past.report().assets
     assert asset.rpo_now and asset.rpo_now.achieved_s == 1800 and [key for key, _ in asset.untested] == ["5" * 64]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_only_what_is_of_the_source_that_the_plan_names_counts(past: Past, *, told: bool) -> None:
+    """Records of before they told whose they are were believed, and are."""
+    mine = past.site.loaded().plan.assets["recordings"].source_name
+
+    def said(source: str) -> dict[str, str | None]:
+        return {"source_sha256": source_digest(source)} if told else {}
+
+    past.backup(NOW - 3 * HOUR, said=said(mine))
+    past.backup(NOW - HOUR, said=said("another"))
+    (asset,) = past.report().assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s == (3 if told else 1) * 3600
 
 
 def test_bases_are_never_mixed(past: Past) -> None:

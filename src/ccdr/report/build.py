@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.catalogue import of_source
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.ledger import Verification
 from ccdr.measure import Point
@@ -98,7 +99,7 @@ def make_report(
             jobs.get(name),
             name,
             evidence.assets.get(name),
-            _elsewhere(services, name, evidence, period) if name in jobs else {},
+            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
             evidence.plans.get(name[0], nothing),
             period,
         )
@@ -148,14 +149,15 @@ def _running(services: Services, run: str) -> bool:
     return False
 
 
-def _elsewhere(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> dict[str, Point]:
+def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> dict[str, Point]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
-    asset = evidence.assets.get(name)
+    asset = evidence.assets.get((job.plan, job.asset))
     seen = asset.points.keys() | asset.removed if asset else set()
-    known = services.catalogue.snapshots(*name, besides=seen)
+    known = services.catalogue.snapshots(job.plan, job.asset, besides=seen)
     if asset:
         asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
-    return {s.id: Point(s.consistent_point, s.usable_at) for s in known if s.note is None and s.usable_at < period.end}
+    ours = [s for s in known if of_source(s, job.engine.source_name) and s.note is None]
+    return {s.id: Point(s.consistent_point, s.usable_at) for s in ours if s.usable_at < period.end}
 
 
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ccdr import chain
 from ccdr.history import DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
 from ccdr.measure import Point
-from ccdr.model import utc
+from ccdr.model import source_digest, utc
 from ccdr.report.period import Period
 from ccdr.shipping.shelf import rank
 
@@ -93,8 +93,9 @@ class AssetEvidence:
     points: dict[str, Point] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
+    sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
-    recovered: list[Point] = field(default_factory=list)  # what restore tests by the log have reached
+    recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
     proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
@@ -111,6 +112,10 @@ class AssetEvidence:
         """By a test of it, or of what it builds upon."""
         return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.proven)
 
+    def of_source(self, snapshot: str, source: str) -> bool:
+        """Is it of what the plan names now? An older record does not tell, and is believed."""
+        return self.sources.get(snapshot) in (None, source_digest(source))
+
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
         before = self.last.get(verb)
@@ -125,6 +130,8 @@ class AssetEvidence:
             if stored and (consistent := _moment(run.consistent)):
                 self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
                 said = mapping(record.get("snapshot"))
+                if source := text(said.get("source_sha256")):
+                    self.sources[str(run.snapshot)] = source
                 if "needed_from" in said:
                     self.needed[str(run.snapshot)] = text(said["needed_from"])
                 if self._leads(str(run.snapshot), self.log[-1].begins):
@@ -138,7 +145,7 @@ class AssetEvidence:
                 self.proven[run.snapshot] = own
             reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
-                self.recovered.append(Point(reached, run.ended or run.started))
+                self.recovered.append((Point(reached, run.ended or run.started), record))
             self.log_failure = log_failure(self.log_failure, record)
             self._log_judged(record)
             if run.outcome in ("PASS", "FAIL"):

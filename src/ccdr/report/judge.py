@@ -222,9 +222,11 @@ def judge_asset(
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id."""
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
-    good = {key: p for key, p in points.items() if not ev.disproved(key)}
+    ours = {key: p for key, p in points.items() if job is None or ev.of_source(key, job.engine.source_name)}
+    good = {key: p for key, p in ours.items() if not ev.disproved(key)}
     completed = [*good.values(), *_log_that_counts(ev, ev.logged(good), good.values())]
-    tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"] + ev.recovered
+    tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
+    tested += [p for p, test in ev.recovered if job is None or not other_source(test, job.engine.source_name)]
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
