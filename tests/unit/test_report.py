@@ -191,12 +191,17 @@ def test_parts_have_the_worst_exposure_of_each_and_the_period_the_worst_of_all(
 
 
 def shipped_hour(
-    past: Past, since: datetime, *, gaps: list[dict[str, str]] | None = None, trouble: str | None = None
+    past: Past,
+    since: datetime,
+    *,
+    gaps: list[dict[str, str]] | None = None,
+    trouble: str | None = None,
+    vanished: bool = False,
 ) -> None:
     """The record of an hour's log: a point each minute, usable three seconds later."""
     points = [[60.0 * n, 60.0 * n + 3] for n in range(60)]
     past.wrote(since + HOUR, "log.shipped", run=past.run_id(), since=rfc3339(since), points=points, snapshots=60,
-               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[])  # fmt: skip
+               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[], vanished=vanished)  # fmt: skip
 
 
 def test_a_shipped_log_is_what_the_rpo_is_achieved_by(past: Past) -> None:
@@ -292,6 +297,22 @@ def test_a_gap_that_is_told_late_tears_nothing_of_a_base_behind_it(past: Past, n
     (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
     assert asset.rpo_now and (asset.rpo_now.achieved_s < 120) == counts
     assert asset.completed.worst_s == pytest.approx((3600 if counts else 4 * 3600) + 120, abs=180)
+
+
+@pytest.mark.parametrize("vanished", [True, False])
+@pytest.mark.parametrize("behind", [True, False])
+def test_log_that_vanished_counts_no_more(past: Past, *, vanished: bool, behind: bool) -> None:
+    """Up to a gap one could still go, if the log before it is there; and a base behind it leads on in any case."""
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 6 * HOUR)
+    shipped_hour(past, NOW - 5 * HOUR)
+    if behind:
+        past.backup(NOW - 4 * HOUR, said={"needed_from": "c"})
+        shipped_hour(past, NOW - 3 * HOUR)
+    shipped_hour(past, NOW - 2 * HOUR, gaps=[{"after": "a", "before": "c"}], vanished=vanished)
+    (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
+    lost = HOUR + MINUTE if behind else 7 * HOUR if vanished else 4 * HOUR + MINUTE
+    assert asset.rpo_now and asset.rpo_now.achieved_s == lost.total_seconds()
 
 
 def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins_before(past: Past) -> None:

@@ -803,7 +803,7 @@ def test_log_that_vanished_is_a_gap_for_whoever_ships_on(tmp_path: Path, monkeyp
     begun.shipping._begin()
     assert begun.shipping._standing.since is None and begun.shipping._standing.gap == VANISHED
     assert begun.gaps() == [Gap(segment(5), segment(9))] and begun.shipping._standing.since == segment(9)
-    assert "missing between" in str(begun.shipping._standing.gap)
+    assert "missing between" in str(begun.shipping._standing.gap) and begun.shipping._tally.body()["vanished"] is True
     running = Believing(monkeypatch, tmp_path)
     running.shipping._compare()
     assert running.gaps() == [Gap(segment(5), segment(9))] and running.shipping._batch.stored is None
@@ -819,7 +819,7 @@ def test_log_that_is_there_or_was_let_go_is_no_gap(tmp_path: Path, monkeypatch: 
     assert whole.gaps() == [] and whole.shipping._standing.since == segment(5)
     pruned = Believing(monkeypatch, tmp_path, batch(7, 8), batch(9, 10))
     pruned.shipping._compare()
-    assert pruned.gaps() == [] and pruned.shipping._standing.since == segment(7)
+    assert pruned.gaps() == [] and not pruned.shipping._tally.vanished and pruned.shipping._standing.since == segment(7)
     held = Believing(monkeypatch, tmp_path, spool=5)  # all of it: it is stored again
     held.shipping._begin()
     assert held.gaps() == [] and held.shipping._standing.since == segment(5)

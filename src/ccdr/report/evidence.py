@@ -165,9 +165,21 @@ class AssetEvidence:
         needed = self.needed.get(base, "")
         return needed == "" or (needed is not None and (begins is None or rank(begins) <= rank(needed)))
 
-    def torn(self, begins: str | None) -> None:
-        """There is a gap, behind which the log begins so: it leads on from bases that lie behind it, no others."""
-        bases = [b for b in self.log[-1].bases if begins is not None and b in self.needed and self._leads(b, begins)]
+    def torn(self, begins: str | None, *, vanished: bool = False) -> None:
+        """There is a gap, behind which the log begins so: it leads on from bases that lie behind it, no others. Where
+        log has `vanished` that was stored once, the newest base before the gap leads nowhere any more."""
+        before = self.log[-1]
+        bases = [b for b in before.bases if begins is not None and b in self.needed and self._leads(b, begins)]
+        if vanished:
+            last = max((self.points[b] for b in before.bases if b not in bases), default=None)
+            first = min((self.points[b] for b in bases), default=None)
+            before.points = [
+                p
+                for p in before.points
+                if last is None
+                or p.consistent <= last.consistent
+                or (first is not None and p.consistent >= first.consistent)
+            ]
         self.log.append(Stretch(begins, bases))
 
     def shipped(self, points: Iterable[Point], since: str | None = None) -> None:
@@ -375,7 +387,8 @@ class Evidence:
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
             if gaps:
-                asset.torn(max((text(mapping(gap).get("before")) or "" for gap in gaps), key=rank) or None)
+                begins = max((text(mapping(gap).get("before")) or "" for gap in gaps), key=rank) or None
+                asset.torn(begins, vanished=record.get("vanished") is True)
             if since is not None:
                 asset.shipped(
                     Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))

@@ -50,6 +50,7 @@ class _Tally:
     first: str | None = None
     last: str | None = None
     gaps: list[Gap] = field(default_factory=list)
+    vanished: bool = False  # log that was stored once is what is missing
 
     def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:
         """One more snapshot, which added so many bytes to the repository."""
@@ -67,6 +68,7 @@ class _Tally:
             "first": self.first,
             "last": self.last,
             "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
+            "vanished": self.vanished,
         }
 
 
@@ -159,6 +161,7 @@ class _Shipping:
                 return
             if not self._log.covers(since, base[0] if base else before):
                 self._missing(Gap(before, since))
+                self._tally.vanished = True
             self._set(since=since)
 
     def _missing(self, gap: Gap) -> None:
@@ -340,6 +343,7 @@ class _Shipping:
             vanished, self._vanished = self._vanished, None
             if vanished is not None and not self._log.covers(self._batch.name, vanished):
                 self._missing(Gap(vanished, self._batch.name))
+                self._tally.vanished = True
             self._set(since=self._batch.name)
         for gap in held.gaps:
             self._missing(gap)
