@@ -847,3 +847,17 @@ def test_only_log_that_is_there_counts(job: Job, site: Site, there: tuple[int, .
     found = logged(job, services, [snapshot], shelf=lambda: shelf)
     assert [p.consistent for p in found] == ([] if counts is None else [NOW + timedelta(minutes=counts)])
     assert logged(job, services, [snapshot]), "as it was written down"
+
+
+def test_log_in_which_nothing_is_written_counts_up_to_when_it_was_stored_last(job: Job, site: Site) -> None:
+    """Though that snapshot holds nothing that the one before it does not."""
+    text = manifest_text(base(0, 7)[1])
+    snapshot, services = replace(base(0, 7)[0], manifest_sha256=text_digest(text)), site.services()
+    services.catalogue.add(snapshot, text)
+    whole = batch(5, 8, 1)
+    idle = replace(whole, id="idle", name=segment(9), first=None, last=None, point=NOW + timedelta(minutes=9))
+    shelf = arranged([whole, idle])
+    assert shelf.batches == (whole,) and shelf.spare
+    home = services.state.directory("shipping", "p", "crm")
+    write_standing(home, Standing(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
+    assert [p.consistent for p in logged(job, services, [snapshot], shelf=lambda: shelf)] == [idle.point]
