@@ -74,11 +74,8 @@ def logged(
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
     if standing is not None and log is not None and standing.newest is not None and shelf is not None:
-        found = shelf()
-        since = point = None
-        if there := found.contiguous(log):
-            alike = (b.point for b in found.spare if b.position == there[-1].position)  # stored later, of idle log
-            since, point = there[0].begins, min(standing.newest.consistent, max((there[-1].point, *alike)))
+        there = shelf().contiguous(log)
+        since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
         standing = replace(standing, since=standing.since and since, point=point)
     if log is None or standing is None or standing.newest is None or standing.since is None:
         return []

@@ -141,7 +141,7 @@ def arranged(found: Iterable[Batch]) -> Shelf:
         newest[batch.name] = batch
     batches: list[Batch] = []
     for batch in sorted(newest.values(), key=lambda b: rank(b.begins)):
-        if batches and _end(batch) <= _end(batches[-1]):  # all that it holds is in the one before it
+        if batches and _end(batch) < _end(batches[-1]):  # all that it holds is in the one before it, and more
             older.append(batch)
         else:
             batches.append(batch)
