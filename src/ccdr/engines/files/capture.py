@@ -46,7 +46,7 @@ class _Tally:
         self.count[entry.type] += 1
         self.size += entry.size
         self.attributes += entry.attributes is not None
-        self.linked += entry.device is not None
+        self.linked += entry.type == "f" and entry.device is not None
         if entry.type == WAITING:
             self.unsettled.append(Path(entry.path))
             self.starved += entry.ctime < self.starving
@@ -84,7 +84,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "files": tally.count["f"],
             "directories": tally.count["d"],
             "links": tally.count["l"],
-            "special": tally.count["o"],
+            "special": sum(tally.count[kind] for kind in "pcb"),
             "bytes": tally.size,
             "unsettled": waiting,
             "owners": os.geteuid() == 0,
