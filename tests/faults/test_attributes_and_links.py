@@ -296,6 +296,24 @@ def test_special_files_of_before_are_as_good_as_their_listing(site: Site, tree: 
     assert files.status is Verdict.FAIL and "type differs" in str(files.detail)
 
 
+def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tree: Path) -> None:
+    far = settled_file(tree / "far.wav", b"far", at=10**10)
+    if far.stat().st_mtime != 10**10:
+        pytest.skip("nor can this file system")
+    notes = site.backed_up().json["notes"]
+    assert any("come back with another time" in note and note.endswith(": 1") for note in notes), notes
+    (site.root / "disk").mkdir()
+    bench = fetched(site, site.root / "disk")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.PASS and "modification times of 1, which restic cannot hold" in files.actual
+    assert str(far) in str(files.detail)
+    os.utime(f"{bench.fetched}{tree}/noted.wav", (5, 5))
+    assert compared(site, bench)[0].status is Verdict.FAIL
+    os.utime(f"{bench.fetched}{tree}/noted.wav", (LONG_AGO, LONG_AGO))
+    Path(f"{bench.fetched}{far}").write_bytes(b"FAR")
+    assert compared(site, bench)[0].status is Verdict.FAIL
+
+
 # --- many -----------------------------------------------------------------------------------------------------------
 
 

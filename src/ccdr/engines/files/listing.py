@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 LISTING = "files.jsonl"
 WAITING = "w"
+RESTIC_TIMES = range(-(2**63), 2**63)  # nanoseconds since the epoch: 1677 to 2262
 DEVICES = "cb"
 OTHER = "o"  # a pipe or a device, as older listings have it
 
