@@ -551,7 +551,8 @@ class ServerTarget(Protocol):
     `settle`.
 
     `name` is what the data will be called there (a database), `shown` the address without a secret, `client` the
-    engine by which the lab opens a client of that server. All methods raise CommandFailed when a program fails.
+    engine by which the lab opens a client of that server, `notes` what `finish` has to tell. All methods raise
+    CommandFailed when a program fails.
     """
 
     @property
@@ -562,6 +563,9 @@ class ServerTarget(Protocol):
 
     @property
     def client(self) -> Engine: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def look(
         self,

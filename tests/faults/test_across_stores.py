@@ -525,6 +525,31 @@ def test_names_that_are_no_text(source: Source, tmp_path: Path) -> None:
         source.psql("drop database ascii with (force)")
 
 
+def test_rows_are_read_whatever_way_the_source_writes_values(source: Source, tmp_path: Path) -> None:
+    """A row whose file is still to come is in flight by its time, a digest is one of bytes."""
+    source.psql("create database written template template0")
+    try:
+        (tmp_path / "site").mkdir()
+        site = with_repository(Site(tmp_path / "site"))
+        centre = Centre(source, "written", tmp_path / "spool")
+        whole = centre.call("good", "whole.wav")
+        centre.row("good", "good/coming.wav", of=whole, ended="now()")
+        centre.row("old", "old/gone.wav", of=whole)
+        centre.commit()
+        for setting in ("datestyle = 'SQL, DMY'", "timezone = 'Asia/Manila'", "bytea_output = escape"):
+            source.psql(f"alter database written set {setting}")
+        plan(site, centre)
+        site.write("restore_tests/crm.yaml", "restore_test: crm\nchecks: []\n")
+        site.backed_up()
+        asked = [check(what, centre.tree, match=["x"]) for what in ("good", "old")]
+        plainly = "".join(asked).replace("extract(epoch from ended_at)", "ended_at")
+        done = outcome(site, plainly.replace(", sha256,", ", decode(sha256, 'hex'),"))
+        assert of(done, "good: rows")["status"] == "PASS" and "in flight 1" in of(done, "good: rows")["actual"], done
+        assert of(done, "old: rows")["status"] == "FAIL" and "missing 1" in of(done, "old: rows")["actual"]
+    finally:
+        source.psql("drop database written with (force)")
+
+
 def test_a_restore_for_real_leaves_the_comparison_out_and_says_so(fresh: Site, tmp_path: Path) -> None:
     fresh.run("backup", "p", "--asset", "crm")
     done = fresh.run("restore", "p", "--asset", "crm", "--to", str(tmp_path / "back"), "--yes-i-mean", "back")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import struct
 import subprocess
 import tempfile
@@ -204,9 +205,11 @@ def test_file_replaced_by_another_of_the_same_size_and_time_is_read_again(site: 
 
 
 def of_before(bench: Bench) -> Bench:
-    """The same snapshot, as the ccdr of before listed it: neither attributes nor which names are one file."""
+    """The same snapshot, as the ccdr of before listed it: neither attributes nor which names are one file, nor what is
+    a pipe and what a device."""
     listing = bench.restored / LISTING
-    lines = [json.dumps(list(entry)[:11], separators=(",", ":")) for entry in entries(listing)]
+    older = (e._replace(type="o" if e.type in "pcb" else e.type) for e in entries(listing))
+    lines = [json.dumps(list(entry)[:11], separators=(",", ":")) for entry in older]
     listing.write_text("".join(f"{line}\n" for line in lines), "ascii")
     digest = hashlib.sha256(listing.read_bytes()).hexdigest()
     contents = {k: v for k, v in bench.manifest.contents.items() if k not in ("attributes", "linked")}
@@ -230,6 +233,85 @@ def test_backup_of_before_is_compared_by_what_it_lists(site: Site, tree: Path) -
     os.utime(noted, (LONG_AGO, LONG_AGO))
     (files,) = compared(site, bench)
     assert files.status is Verdict.FAIL and "contents differ" in str(files.detail)
+
+
+# --- devices, pipes, links ------------------------------------------------------------------------------------------
+
+
+def replaced(at: Path, *kind: str) -> None:
+    """By another special file of the same mode and owner."""
+    mode = stat.S_IMODE(at.lstat().st_mode)
+    at.unlink()
+    subprocess.run(["mknod", at, *kind], check=True)
+    at.chmod(mode)
+
+
+ODD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a device is a pipe": (lambda at: replaced(at / "null", "p"), "type differs"),
+    "a device is one of blocks": (lambda at: replaced(at / "null", "b", "1", "3"), "type differs"),
+    "a device is another": (lambda at: replaced(at / "null", "c", "1", "5"), "device differs"),
+    "a pipe is a device": (lambda at: replaced(at / "pipe", "c", "1", "3"), "type differs"),
+    "a link's time": (lambda at: os.utime(at / "link", (5, 5), follow_symlinks=False), "modification time differs"),
+}
+
+
+@pytest.fixture
+def odd(site: Site, tree: Path) -> Bench:
+    """A device, a pipe and a link beside the files, restored."""
+    for name, kind in (("null", ("c", "1", "3")), ("pipe", ("p",))):
+        subprocess.run(["mknod", tree / name, *kind], check=True)
+    (tree / "link").symlink_to("noted.wav")
+    os.utime(tree / "link", (LONG_AGO, LONG_AGO), follow_symlinks=False)
+    site.backed_up()
+    passes(site)
+    (site.root / "disk").mkdir()
+    return fetched(site, site.root / "disk")
+
+
+@root_only
+def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, odd: Bench) -> None:
+    at, found = Path(f"{odd.fetched}{tree}"), {}
+    assert odd.manifest.contents["special"] == 2 and compared(site, odd)[0].status is Verdict.PASS
+    for name, (damage, _) in ODD.items():
+        damage(at)
+        (files,) = compared(site, odd)
+        found[name] = (files.status, str(files.detail).partition(":")[0])
+        replaced(at / "null", "c", "1", "3")
+        replaced(at / "pipe", "p")
+        os.utime(at / "link", (LONG_AGO, LONG_AGO), follow_symlinks=False)
+        assert compared(site, odd)[0].status is Verdict.PASS, name
+    assert found == {name: (Verdict.FAIL, said) for name, (_, said) in ODD.items()}
+
+
+@root_only
+def test_special_files_of_before_are_as_good_as_their_listing(site: Site, tree: Path, odd: Bench) -> None:
+    bench = of_before(odd)
+    site.loaded().plan.assets["recordings"].complete(bench.fetched, bench.restored, bench.manifest)
+    replaced(Path(f"{bench.fetched}{tree}/null"), "p")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.PASS and "kind and number of 2 devices and pipes" in files.actual
+    Path(f"{bench.fetched}{tree}/pipe").unlink()
+    settled_file(Path(f"{bench.fetched}{tree}/pipe"), b"")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.FAIL and "type differs" in str(files.detail)
+
+
+def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tree: Path) -> None:
+    far = settled_file(tree / "far.wav", b"far", at=10**10)
+    if far.stat().st_mtime != 10**10:
+        pytest.skip("nor can this file system")
+    notes = site.backed_up().json["notes"]
+    assert any("come back with another time" in note and note.endswith(": 1") for note in notes), notes
+    (site.root / "disk").mkdir()
+    bench = fetched(site, site.root / "disk")
+    (files,) = compared(site, bench)
+    assert files.status is Verdict.PASS and "modification times of 1, which restic cannot hold" in files.actual
+    assert str(far) in str(files.detail)
+    os.utime(f"{bench.fetched}{tree}/noted.wav", (5, 5))
+    assert compared(site, bench)[0].status is Verdict.FAIL
+    os.utime(f"{bench.fetched}{tree}/noted.wav", (LONG_AGO, LONG_AGO))
+    Path(f"{bench.fetched}{far}").write_bytes(b"FAR")
+    assert compared(site, bench)[0].status is Verdict.FAIL
 
 
 # --- many -----------------------------------------------------------------------------------------------------------

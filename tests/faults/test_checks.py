@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.harness import CRM_CHECKS, Ran, Site, Source, containers, small_database
 from tests.sites import copy_of
+from tests.stored import with_repository
 
 IMPATIENT = "limits: {no_progress: 5s}"
 HEAD = "restore_test: crm\nchecks:\n"
@@ -198,6 +199,28 @@ def test_freshness_is_measured_against_the_consistent_point(site: Site, source: 
             continue
         _, _, good, said = FRESH[check["name"]]
         assert (check["status"] == "PASS") == good and said in check["actual"], check
+
+
+def test_freshness_is_told_whatever_way_the_source_writes_times(tmp_path: Path, source: Source) -> None:
+    """Manila's abbreviation, PST, is read as that of Los Angeles: 16 hours later. Queries have the source's order of
+    day and month all the same."""
+    ask = "select max(at) from {} where '03/04/2020'::date = date '2020-04-03'"
+    checks = "".join(
+        f"  - {{kind: freshness, name: {t}, query: {json.dumps(ask.format(t))}, within: 1h}}\n" for t in ("old", "new")
+    )
+    site = with_repository(Site(tmp_path))
+    source.psql("create database manila template template0")
+    try:
+        for table, age in (("old", "16 hours 10 minutes"), ("new", "10 minutes")):
+            source.psql(f"create table {table} as select now() - interval '{age}' as at", "manila")
+        source.psql("alter database manila set timezone = 'Asia/Manila'")
+        source.psql("alter database manila set datestyle = 'SQL, DMY'")
+        site.crm(source, "manila", checks=f"{HEAD}{checks}")
+        site.backed_up()
+        done = site.run("test", "p")
+    finally:
+        source.psql("drop database manila with (force)")
+    assert [(c["name"], c["status"]) for c in done.json["checks"]] == [("old", "FAIL"), ("new", "PASS")], done
 
 
 ROWS: dict[str, tuple[str, bool, str]] = {

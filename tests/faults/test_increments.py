@@ -80,6 +80,22 @@ def site(chained: Site, tmp_path: Path) -> Site:
     return copy_of(chained, tmp_path / "site")
 
 
+def test_a_time_without_a_zone_is_read_in_that_of_the_source(tmp_path: Path) -> None:
+    """The restored server has a configuration of ours, and the source's zone in it."""
+    ask = "  - {{kind: freshness, name: {0}, query: select max(at) from {0}, within: 1h}}\n"
+    tmp_path.chmod(0o755)
+    with cluster(tmp_path / "server", timezone="Asia/Kolkata") as source:
+        source.psql("create database zoned")
+        for table, age in (("old", "5 hours 35 minutes"), ("new", "10 minutes")):
+            source.psql(f"create table {table} as select localtimestamp - interval '{age}' as at", "zoned")
+        site = Site(tmp_path)
+        checks = "restore_test: crm\nchecks:\n" + ask.format("old") + ask.format("new")
+        site.crm(source, "zoned", "method: physical", checks=checks)
+        site.backed_up()
+    done = site.run("test", "p")
+    assert [(c["name"], c["status"]) for c in done.json["checks"]] == [("old", "FAIL"), ("new", "PASS")], done
+
+
 def chain_of(site: Site) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = site.run("snapshots", "p").json["snapshots"]
     return found

@@ -275,6 +275,33 @@ def test_in_use_and_read_only_are_refused(site: Site, target: MariaSource) -> No
         target.sql("set global read_only = 0")
 
 
+def test_an_event_whose_time_is_up_is_told_and_stops_nothing(
+    maria: MariaSource, target: MariaSource, tmp_path: Path
+) -> None:
+    """It was to come when it was captured. A test, later, has it as it was; a server drops or disables it at once."""
+    with small_database(maria, "lapsing") as name:
+        maria.sql(
+            "set timestamp = 86400; create event soon on schedule at '2020-01-01 00:00:00' do do 1;"
+            "create event ending on schedule every 1 hour ends '2020-01-01 00:00:00' do do 1;"
+            "create event kept on schedule at '2020-01-01 00:00:00' on completion preserve do do 1;"
+            "create event off on schedule every 1 day disable do do 1;"
+            "create event past on schedule at '2020-01-01 00:00:00' disable do do 1",
+            name,
+        )
+        site = with_repository(Site(tmp_path))
+        crm(site, maria, name)
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        site.backed_up()
+        tested = site.run("test", "p")
+        assert tested.json["verdict"] == "PASS", tested
+        done = go(site, url(target, "lapsing"), name="lapsing")
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    told = "its time is up: event ending is left out, event kept is disabled, event past is left out, event soon is left out"
+    assert told in done.json["notes"], done.json["notes"]
+    found = target.sql("select name, status from mysql.event where db = 'lapsing' order by 1").split()
+    assert found == ["kept", "DISABLED", "off", "DISABLED", "tick", "ENABLED"]
+
+
 # --- it fails -------------------------------------------------------------------------------------------------------
 
 
@@ -321,10 +348,10 @@ def test_what_fails_at_the_end_is_taken_back(
         target.sql("create database restored character set latin1 comment 'theirs'")
     real = Restoration._run
 
-    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
+    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
         if what == step and self.name in databases(target) and target.sql("show tables", self.name):
             script = f"select nothing from nowhere;\n{script}"
-        real(self, source, script, what, database)
+        return real(self, source, script, what, *rest)
 
     monkeypatch.setattr(Restoration, "_run", run)
     with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
@@ -429,10 +456,10 @@ def test_killed_at_the_end_is_marked_as_unfinished(
     """Nobody takes it back where ccdr is gone: the database's comment says what it is, and it is never taken for one."""
     real = Restoration._run
 
-    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
+    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
         if what == "making events":
             os._exit(9)
-        real(self, source, script, what, database)
+        return real(self, source, script, what, *rest)
 
     monkeypatch.setattr(Restoration, "_run", run)
     child = os.fork()
@@ -458,10 +485,11 @@ def test_interrupted_when_it_has_its_name_the_server_is_asked(
     """The client is stopped when the server has done it, and has not said so."""
     real = Restoration._run
 
-    def run(self: Restoration, source: Source, script: str, what: str, database: str | None = None) -> None:
-        real(self, source, script, what, database)
+    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
+        said = real(self, source, script, what, *rest)
         if what == "naming it":
             raise KeyboardInterrupt
+        return said
 
     monkeypatch.setattr(Restoration, "_run", run)
     with pytest.raises(KeyboardInterrupt):

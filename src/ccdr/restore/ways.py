@@ -325,7 +325,9 @@ class OntoServer:
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.target.name}", progress):
-            return self.target.finish(self.source)
+            left = self.target.finish(self.source)
+            self.order.result.notes += self.target.notes
+            return left
 
     def named(self) -> bool | None:
         try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import LISTING, WAITING, Entry, entries, paired, read_listing
+from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, entries, paired, read_listing
 from ccdr.engines.files.scan import still_there, walk
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import Capture, Tools
@@ -40,13 +40,15 @@ class _Tally:
     attributes: int = 0
     linked: int = 0
     starved: int = 0
+    timeless: int = 0
     unsettled: list[Path] = field(default_factory=list)
 
     def add(self, entry: Entry) -> None:
         self.count[entry.type] += 1
         self.size += entry.size
+        self.timeless += entry.type in "fl" and entry.mtime not in RESTIC_TIMES
         self.attributes += entry.attributes is not None
-        self.linked += entry.device is not None
+        self.linked += entry.type == "f" and entry.device is not None
         if entry.type == WAITING:
             self.unsettled.append(Path(entry.path))
             self.starved += entry.ctime < self.starving
@@ -84,7 +86,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "files": tally.count["f"],
             "directories": tally.count["d"],
             "links": tally.count["l"],
-            "special": tally.count["o"],
+            "special": sum(tally.count[kind] for kind in "pcb"),
             "bytes": tally.size,
             "unsettled": waiting,
             "owners": os.geteuid() == 0,
@@ -96,11 +98,16 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
         bytes=tally.size,
         paths=tuple(paths),
         excluded=tuple(tally.unsettled),
-        notes=[f"{so_many(waiting, 'file in use was', 'files in use were')} left for the next backup"]
-        if waiting
-        else [],
+        notes=list(_notes(tally)),
         findings=[f"files in use that are in no new snapshot any more: {starved}; {STARVED_HINT}"] if starved else [],
     )
+
+
+def _notes(tally: _Tally) -> Iterator[str]:
+    if waiting := len(tally.unsettled):
+        yield f"{so_many(waiting, 'file in use was', 'files in use were')} left for the next backup"
+    if tally.timeless:
+        yield f"files that will come back with another time, as theirs is not of 1677 to 2262: {tally.timeless}"
 
 
 def changed_since(listing: Path) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ccdr.engines.files.attributes import Keeps, compared, keeps, kind
 from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import LISTING, Entry, entries, paired
+from ccdr.engines.files.listing import DEVICES, LISTING, RESTIC_TIMES, Entry, as_before, entries, paired
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest, Verdict, so_many
@@ -60,7 +60,7 @@ class _Links:
     _listed: dict[Hashable, Hashable] = field(default_factory=dict)
 
     def difference(self, was: Entry, now: Entry) -> str | None:
-        if was.device is None and now.device is None:
+        if was.type != "f" or (was.device is None and now.device is None):
             return None
         before, after = _file(was), _file(now)
         if self._restored.setdefault(before, after) != after:
@@ -115,6 +115,8 @@ class _Comparison:
         self._owners = bool(contents["owners"]) and self._root
         self._complete = "attributes" in contents  # else it was listed by a ccdr that did not look at them
         self._links, self._attributes = _Links(), _Attributes(bench.out)
+        self._timeless = 0
+        self._unlike = 0  # pipes and devices that the listing does not tell apart
         self.equal = self.missing = self.changed = self.extra = 0
         self.named: list[str] = []
 
@@ -144,16 +146,23 @@ class _Comparison:
             self.equal += was.type == "f"
 
     def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
-        if was.type != now.type:
+        if as_before(now.type, was):
+            self._unlike += 1
+        elif was.type != now.type:
             return "type differs"
+        elif was.type in DEVICES and was.device != now.device:
+            return "device differs"
         if was.size != now.size:
             return "size differs"
         if was.target != now.target:
             return "target differs"
         if was.mode != now.mode and was.type != "l":
             return "mode differs"
-        if was.mtime != now.mtime and was.type == "f":
-            return "modification time differs"
+        if was.mtime != now.mtime and was.type in "fl":
+            if was.mtime in RESTIC_TIMES:
+                return "modification time differs"
+            self._timeless += 1
+            self._name("time that restic cannot hold", was.path)
         if self._owners and (was.uid, was.gid) != (now.uid, now.gid):
             return "owner differs"
         if was.type == "f" and hashed[was.path.lstrip("/")].sha256 != was.sha256:
@@ -189,6 +198,10 @@ class _Comparison:
         """What this comparison does not tell, though there is something to compare."""
         if not self._complete:
             yield "extended attributes and hard links, which the ccdr that took this backup did not list"
+        if self._timeless:
+            yield f"modification times of {self._timeless}, which restic cannot hold"
+        if self._unlike:
+            yield f"kind and number of {self._unlike} devices and pipes, which the ccdr of that backup did not list"
         if self._contents["owners"] and not self._root:
             yield "owners, which only root can give back"
         if forbidden := self._attributes.forbidden:

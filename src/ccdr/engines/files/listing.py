@@ -14,6 +14,9 @@ from typing import IO, NamedTuple
 
 LISTING = "files.jsonl"
 WAITING = "w"
+RESTIC_TIMES = range(-(2**63), 2**63)  # nanoseconds since the epoch: 1677 to 2262
+DEVICES = "cb"
+OTHER = "o"  # a pipe or a device, as older listings have it
 
 _decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searches for white space
 _quoted = json.encoder.encode_basestring_ascii
@@ -21,11 +24,12 @@ _quoted = json.encoder.encode_basestring_ascii
 
 class Entry(NamedTuple):
     """One line. Times are nanoseconds; `sha256` only for regular files, `target` for links, `attributes` where there
-    are extended ones: each with the SHA-256 of its value. `device` stands only where a regular file has more than one
-    name: those with the same device and inode are one file. Listings of older backups have neither of these two."""
+    are extended ones: each with the SHA-256 of its value. `device` is a device's own number; of a regular file it
+    stands only where that has more than one name: those with the same device and inode are one file. Listings of older
+    backups have neither of these two."""
 
     path: str
-    type: str  # f, d, l, s for a socket, o for pipes and devices, w for a file that waits to settle
+    type: str  # f, d, l, s for a socket, p for a pipe, c and b for devices, w for a file that waits to settle
     size: int
     mode: int
     uid: int
@@ -68,6 +72,11 @@ class Entry(NamedTuple):
     @classmethod
     def parse(cls, line: str) -> Entry:
         return cls(*_decode(line)[0])
+
+
+def as_before(kind: str, listed: Entry) -> bool:
+    """Is this kind among those that an older listing does not tell apart?"""
+    return listed.type == OTHER and kind in "pcb"
 
 
 def _text(value: object) -> str:

@@ -7,10 +7,18 @@ import stat
 from collections.abc import Iterator
 
 from ccdr.engines.files.attributes import attributes_of
-from ccdr.engines.files.listing import Entry
+from ccdr.engines.files.listing import DEVICES, Entry, as_before
 from ccdr.errors import CommandFailed
 
-KINDS = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l", stat.S_IFSOCK: "s"}
+KINDS = {
+    stat.S_IFREG: "f",
+    stat.S_IFDIR: "d",
+    stat.S_IFLNK: "l",
+    stat.S_IFSOCK: "s",
+    stat.S_IFIFO: "p",
+    stat.S_IFCHR: "c",
+    stat.S_IFBLK: "b",
+}
 
 
 def look(path: str, shown_as: str) -> Entry:
@@ -31,7 +39,7 @@ def look(path: str, shown_as: str) -> Entry:
         None,
         os.readlink(path) if kind == "l" else None,  # noqa: PTH115 - names, not paths
         attributes_of(path),
-        s.st_dev if regular and s.st_nlink > 1 else None,
+        s.st_rdev if kind in DEVICES else s.st_dev if regular and s.st_nlink > 1 else None,
     )
 
 
@@ -81,6 +89,8 @@ def still_there(listed: Entry) -> bool:
         now = look(listed.path, listed.path)
     except OSError:
         return False
+    if listed.type == "l" and now.mtime != listed.mtime:
+        return False
     return now._replace(size=0, mtime=0, ctime=0, inode=0) == listed._replace(size=0, mtime=0, ctime=0, inode=0)
 
 
@@ -89,7 +99,7 @@ def came_back(path: str, listed: Entry) -> bool:
     try:
         s = os.lstat(path)
         kind = KINDS.get(stat.S_IFMT(s.st_mode), "o")
-        if kind != listed.type or (kind == "f" and s.st_size != listed.size):
+        if (kind != listed.type and not as_before(kind, listed)) or (kind == "f" and s.st_size != listed.size):
             return False
         return kind != "l" or os.readlink(path) == listed.target  # noqa: PTH115 - names, not paths
     except OSError:

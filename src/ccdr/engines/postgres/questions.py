@@ -14,6 +14,9 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Place, Pulse
 from ccdr.model import CheckResult, Verdict
 
+# What a database or role may have set, and we could not read: a zone as an abbreviation that others have too. The order
+# of day and month stays the database's: its queries are written in it.
+READABLE = "set datestyle = iso; set bytea_output = hex; set extra_float_digits = 1"
 NULL = "\x02NULL\x02"  # how psql is told to print SQL's NULL
 # What an image or a server lacks is not the backup's fault.
 LACKS = re.compile(
@@ -24,10 +27,13 @@ LACKS = re.compile(
 )
 
 
-def rows(box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = None) -> list[list[str | None]]:
-    """As `Restored.query`."""
+def rows(
+    box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = None, *, first: str = ""
+) -> list[list[str | None]]:
+    """As `Restored.query`, after the statements `first`."""
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on"}
-    argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]
+    argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
+    argv += [*(("-c", first) if first else ()), "-c", sql]
     said = box.run(argv, env=env, what="the query", pulse=pulse).stdout
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
@@ -43,20 +49,20 @@ def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path
     }
     # A line of its own for what ends it: the query's last line may be a comment.
     copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to), "-c", copy]
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to), "-c", READABLE, "-c", copy]
     box.run(argv, env=env, what="the query", watch=to.parent)
 
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:
     """As `Restored.newest`."""
-    found = rows(box, env, query, pulse)
+    found = rows(box, env, query, pulse, first=READABLE)
     if len(found) > 1 or (found and len(found[0]) != 1):
         raise CommandFailed(["query"], 1, f"{len(found)} rows of {len(found[0])} columns, expected one timestamp")
     if not found or found[0][0] is None:
         return None
     # A timestamp without a zone is read in the source's: the sandbox was given the same `timezone`.
     value = found[0][0].replace("'", "''")
-    epoch = rows(box, env, f"select extract(epoch from '{value}'::timestamptz)")[0][0]
+    epoch = rows(box, env, f"select extract(epoch from '{value}'::timestamptz)", first=READABLE)[0][0]
     return float(epoch) if epoch is not None else None
 
 

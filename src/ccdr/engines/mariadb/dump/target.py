@@ -50,6 +50,8 @@ SELECT JSON_ARRAY(
   (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name} AND command = 'Query'
      AND state NOT LIKE 'Waiting for%' AND id <> CONNECTION_ID()));
 """
+OFF = "DISABLED"  # an event's status
+_LATE = re.compile(r"^Note \(Code (?:1544|1588)\)", re.M)  # an event's time is up: it was disabled, or dropped
 # What a server says that is full, going down, gone or in somebody else's hands.
 _NOT_THE_BACKUP = re.compile(
     r"ERROR (1021|1030|1034|1040|1053|1077|1114|1135|1152|1153|1180|1184|1194|1205|1213|1290)\b|"
@@ -73,6 +75,7 @@ class Target:
     restored: Path | None = None
     accounts: set[str] = field(default_factory=set)  # that the server has
     began: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, url: str, engine: MariaDB, password_file: Path | None, ca_file: Path | None) -> Target:
@@ -315,8 +318,8 @@ class Target:
         self._run(source, accounts.script(on_all) + code, "making triggers and routines", self.name)
         self._views(source, on_objects, self.name)
         self._require_all(source, events=False)
-        self._run(source, events, "making events", self.name)
-        self._require_all(source, events=True)
+        said = self._run(source, renamed.telling(events), "making events", self.name, "--show-warnings")
+        self._require_all(source, events=True, late=len(_LATE.findall(said)))
         comment = quote_text(str(inventory.facts["comment"]))
         self._run(source, f"ALTER DATABASE {name} COMMENT {comment};\n", "naming it")
 
@@ -333,16 +336,25 @@ class Target:
         )
         return f"{dropped}SET SESSION foreign_key_checks=0;\nRENAME TABLE {pairs};\n"
 
-    def _require_all(self, source: Source, *, events: bool) -> None:
+    def _require_all(self, source: Source, *, events: bool, late: int = 0) -> None:
+        """`late`: how many events the server itself has dropped or disabled, since their time is up."""
         inventory = self.inventory
         assert inventory is not None
         there = objects_of(source.place, self._login(source), self.name)
         named, definers = inventory.objects, inventory.definers
+        found, definers_found = there.named, there.definers
         if not events:
             named, definers = renamed.but_events(named), renamed.but_events(definers)
+        off = [n for n, was in named.items() if n.startswith("event ") and was != found.get(n) in (None, OFF)]
+        if lapsed := off if len(off) <= late else []:
+            named, definers, found, definers_found = (
+                {n: v for n, v in of.items() if n not in lapsed} for of in (named, definers, found, definers_found)
+            )
+            became = (f"{n} is {'disabled' if n in there.named else 'left out'}" for n in lapsed)
+            self.notes.append(f"its time is up: {', '.join(became)}")
         tables = {*inventory.tables, *inventory.facts["without_rows"]}
-        if (found := {t.name for t in there.tables}) != tables or (there.named, there.definers) != (named, definers):
-            differ = sorted((found ^ tables) | {n for n, _ in {*there.named.items()} ^ {*named.items()}})
+        if (held := {t.name for t in there.tables}) != tables or (found, definers_found) != (named, definers):
+            differ = sorted((held ^ tables) | {n for n, _ in {*found.items()} ^ {*named.items()}})
             raise TestBroken(
                 f"what came into {self.name} is not what was captured: {', '.join(differ[:5]) or 'definers differ'}",
                 hint="was somebody else at work in it? restore again",
@@ -449,9 +461,10 @@ class Target:
             "--loose-sandbox", f"--init-command=SET SESSION {settings}", database=database
         )
 
-    def _run(self, source: Source, script: str, what: str, database: str | None = None) -> None:
-        if script.strip():
-            source.place.run(self._client(source, database), stdin=script, what=what)
+    def _run(self, source: Source, script: str, what: str, database: str | None = None, *options: str) -> str:
+        if not script.strip():
+            return ""
+        return source.place.run([*self._client(source, database), *options], stdin=script, what=what).stdout
 
 
 @dataclass(frozen=True)

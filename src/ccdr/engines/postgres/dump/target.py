@@ -92,6 +92,7 @@ class Target:
     made: list[str] = field(default_factory=list)  # the statements that made them
     began: bool = False
     event_triggers: bool = False  # whether the server can be told to leave event triggers alone
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> Target:

@@ -66,7 +66,8 @@ class BaseBackup:
         whole server are counted to the one that `connection:` names."""
         found = {}
         for name in databases:
-            env = {**self._asking(), "PGDATABASE": name}
+            asking = self._asking()
+            env = {**asking, "PGDATABASE": name, "PGOPTIONS": f"{asking['PGOPTIONS']} {facts.UTC}"}
             try:
                 found[name] = facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
             except CommandFailed:

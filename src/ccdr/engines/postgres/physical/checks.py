@@ -70,7 +70,7 @@ def _server(bench: Bench, env: Mapping[str, str]) -> CheckResult:
 def _definitions(bench: Bench, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:
     """Only what certainly did not change while the backup ran is compared: the same rows, by the same transactions."""
     contents: Mapping[str, Any] = bench.manifest.contents
-    asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED}", "PGCLIENTENCODING": "UTF8"}
+    asking = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {facts.PINNED} {facts.UTC}", "PGCLIENTENCODING": "UTF8"}
     shared = name == contents["database"]
     found = facts.catalogues(bench.sandbox, asking, contents["horizon"], shared=shared)
     wrong = [f"{key} differs" for key, digest in sorted(captured.items()) if found.get(key) != digest]

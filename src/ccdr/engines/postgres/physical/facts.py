@@ -136,7 +136,8 @@ from named order by relname
 \\gexec
 """
 # What would have two equal rows printed otherwise.
-PINNED = "-c search_path=pg_catalog -c TimeZone=UTC -c DateStyle=ISO -c bytea_output=hex -c extra_float_digits=1"
+PINNED = "-c search_path=pg_catalog -c DateStyle=ISO -c bytea_output=hex -c extra_float_digits=1"
+UTC = "-c TimeZone=UTC"  # not where CLUSTER is asked, which tells the source's own
 
 
 def read_cluster(answer: str) -> dict[str, Any]:
