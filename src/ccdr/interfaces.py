@@ -530,7 +530,8 @@ class Engine(Restored, Protocol):
         """
 
     def log(self, name: str) -> ShippedLog | None:
-        """The source's log, where the plan wants it shipped; `slot` names what the source keeps for us."""
+        """The source's log, where the plan wants it shipped; `name` is the asset's own (`plan/asset`), for what the
+        source keeps for us."""
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:
         """As `load`, and then every change of the log (a directory of segments) up to `target`. LogBad where the

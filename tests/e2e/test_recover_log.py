@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.conftest import _image
 from tests.faults import test_shipping, test_shipping_mariadb
-from tests.harness import Site
+from tests.harness import Site, image_on
 from tests.mariadb_source import MAJOR, MariaSource, crm, image_of, mariadb_server, whole_server
 from tests.pages import commands
 from tests.primary import primary
@@ -81,19 +81,7 @@ class ByHand:
         assert done.returncode == 0 and "BAD" not in done.stdout, done
 
     def in_box(self, image: str, script: str) -> str:
-        argv = [
-            "docker",
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--user",
-            "root",
-            "--entrypoint",
-            "",
-            "-v",
-            f"{self.d}:{self.d}",
-        ]
+        argv = image_on(self.d)
         done = subprocess.run([*argv, image, "bash", "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done
         return done.stdout.strip().splitlines()[-1]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually
+from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
 from tests.primary import Primary, primary
 from tests.stored import left
 
@@ -230,19 +230,7 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
       until psql -h /tmp -XqAtc "select pg_is_wal_replay_paused()" | grep -q t; do sleep 0.1; done
       psql -h /tmp -XqAtc "select string_agg(note, chr(32) order by id) from call where id > 100"'
     """
-    run = [
-        "docker",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--user",
-        "root",
-        "--entrypoint",
-        "",
-        "-v",
-        f"{target}:{target}",
-    ]
+    run = image_on(target)
     said = subprocess.run(
         [*run, _image(), "timeout", "60", "bash", "-c", start], capture_output=True, text=True, check=False
     )

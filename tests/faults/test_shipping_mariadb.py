@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_shipping import CLOSE, INTERVAL, log_repo, recovered, ship_once, shipping, standing, stored_again
-from tests.harness import Quiet, Ran, Site, eventually
+from tests.harness import Quiet, Ran, Site, eventually, image_on
 from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
 
 from ccdr.engines.mariadb import MariaDB
@@ -148,19 +148,7 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     {apply} mariadb --no-defaults -S /tmp/s
     mariadb --no-defaults -S /tmp/s -BN -e "select note from crm.calls where id > 100"
     """
-    run = [
-        "docker",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--user",
-        "root",
-        "--entrypoint",
-        "",
-        "-v",
-        f"{target}:{target}",
-    ]
+    run = image_on(target)
     box = [*run, image_of("11.8")]
     found = subprocess.run([*box, "timeout", "60", "bash", "-c", start], capture_output=True, text=True, check=False)
     subprocess.run([*box, "chown", "-R", "0:0", str(target)], check=True)

@@ -134,6 +134,10 @@ class EngineConfig(Strict):
         """How the source's log is shipped; None where it is not."""
         return getattr(self, "log_shipping", None)
 
+    @property
+    def keeps_canary(self) -> bool:
+        return self.shipping is not None and self.shipping.canary is not None
+
     def log(self, name: str) -> ShippedLog | None:
         """Only some engines ship their log."""
         return None

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from statistics import median
 
@@ -34,8 +34,8 @@ from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.schedule import second_due
 from ccdr.services import Job
+from ccdr.shipping.shelf import EARLIEST
 
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 RULES = ("latest", "random", "oldest", "by id")
 
 

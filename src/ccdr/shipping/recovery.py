@@ -17,7 +17,7 @@ from ccdr.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
 from ccdr.measure import Point
-from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, utc
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
 from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
 from ccdr.shipping.standing import read_standing
@@ -144,8 +144,8 @@ class Recovery:
     @property
     def described(self) -> str:
         """What of the log is fetched."""
-        count = len(self.choice.batches)
-        return f"{count} snapshot{'s' * (count != 1)} of it, up to {rfc3339(self.choice.batches[-1].point)}"
+        batches = self.choice.batches
+        return f"{so_many(len(batches), 'snapshot')} of it, up to {rfc3339(batches[-1].point)}"
 
     @property
     def until(self) -> str:

@@ -87,9 +87,7 @@ class Physical:
         c = self.asset.connection
         login = c.login(source.credentials)
         found = rights.rights_of(source.place, login, c.database)
-        shipping = self.asset.log_shipping
-        canary = shipping is not None and shipping.canary is not None
-        yield from rights.judged(found, c.user, c.database, canary=canary)
+        yield from rights.judged(found, c.user, c.database, canary=self.asset.keeps_canary)
         if not found.lacking:
             yield _tables(objects_of(source.place, login, c.database), c.database)
 

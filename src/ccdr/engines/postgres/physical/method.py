@@ -50,8 +50,8 @@ class Physical:
 
     def rights(self, source: Source) -> Iterator[Look]:
         asset = self.asset
-        canary = asset.log_shipping is not None and asset.log_shipping.canary is not None
-        return rights.looks(source, asset.connection, increments=asset.incremental is not None, canary=canary)
+        increments = asset.incremental is not None
+        return rights.looks(source, asset.connection, increments=increments, canary=asset.keeps_canary)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset = self.asset
