@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -179,17 +180,19 @@ class _Attempt:
         self._reachable = False
 
     def carry_out(self) -> None:
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with ThreadPoolExecutor(max_workers=2) as pool:
             # While the capture runs: it costs half a second. A capture that fails leaves its mark there too.
             probe = self._probe = pool.submit(self._repo.probe)
             probe.add_done_callback(self._probed)
             for attempt in range(1, ATTEMPTS + 1):
                 with self._timed("capture"):
-                    capture, text, manifest = self._capture()
+                    capture, text, manifest, place = self._capture()
+                leaving = pool.submit(self._leave, place)  # a container takes half a second to go
                 with self._timed("store"):
                     self._ready()
                     stored = self._stored = self._store(capture, manifest)
                     self._still_there(capture)
+                    leaving.result()
                 changed = self._job.engine.settled(capture, self.into)
                 if not changed and stored.warning is None:
                     self._commit(manifest, text, stored)
@@ -200,6 +203,12 @@ class _Attempt:
                         why, hint="find out who writes there; a longer `settle:` leaves more files alone"
                     )
                 self.mark_failed()
+
+    def _leave(self, place: ExitStack) -> None:
+        try:
+            place.close()
+        except CcdrError as error:
+            self._result.left_behind.append(str(error))
 
     def _probed(self, probe: Future[None]) -> None:
         self._reachable = probe.exception() is None
@@ -213,7 +222,8 @@ class _Attempt:
         finally:
             phases[phase] = phases.get(phase, 0.0) + clock.monotonic() - began
 
-    def _capture(self) -> tuple[Capture, str, Manifest]:
+    def _capture(self) -> tuple[Capture, str, Manifest, ExitStack]:
+        """What was captured, its manifest, and the source's place, which is still to be left."""
         job, services = self._job, self._services
         previous = self._previous_index()
         remove_tree(self.into)
@@ -222,7 +232,8 @@ class _Attempt:
         self._progress.step(f"capturing {job.asset}")
         lab, limits, run = services.lab, job.limits, self._run.id
         opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
-        with opened as (source, facts):
+        with ExitStack() as stack:
+            source, facts = stack.enter_context(opened)
             tools = Tools(
                 services.clock, self._progress, services.digest, limits.lock_wait, previous, base, self._stream
             )
@@ -231,29 +242,29 @@ class _Attempt:
             if job.engine.shipping is not None:  # first: the log is to lead on from here
                 self._result.notes += log_of(job)[1].ready(source)
             capture = job.engine.capture(source, self.into, tools)
-        self._result.skew = capture.clock_skew_s
-        self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-        self._result.beside = job.beside
-        self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
-        self._result.findings = capture.findings
-        manifest = Manifest(
-            plan=job.plan,
-            asset=job.asset,
-            run=self._run.id,
-            engine=job.engine.engine_name,
-            method=job.engine.method,
-            host=services.ledger.host,
-            consistent_point=capture.consistent_point,
-            clock_skew_s=capture.clock_skew_s,
-            tools={**self._result.tools, "restic": self._repo.version()},
-            contents=capture.contents,
-            files=capture.files,
-            group=self._result.group,
-            upon=capture.upon,
-        )
-        text = manifest_text(manifest)
-        (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
-        return capture, text, manifest
+            self._result.skew = capture.clock_skew_s
+            self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
+            self._result.beside = job.beside
+            self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
+            self._result.findings = capture.findings
+            manifest = Manifest(
+                plan=job.plan,
+                asset=job.asset,
+                run=self._run.id,
+                engine=job.engine.engine_name,
+                method=job.engine.method,
+                host=services.ledger.host,
+                consistent_point=capture.consistent_point,
+                clock_skew_s=capture.clock_skew_s,
+                tools={**self._result.tools, "restic": self._repo.version()},
+                contents=capture.contents,
+                files=capture.files,
+                group=self._result.group,
+                upon=capture.upon,
+            )
+            text = manifest_text(manifest)
+            (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
+            return capture, text, manifest, stack.pop_all()
 
     def _hazards(self) -> Iterator[str]:
         """What is not as it should be around the backup, and makes none of it bad."""

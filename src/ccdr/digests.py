@@ -11,9 +11,9 @@ from pathlib import Path
 from ccdr.errors import CommandFailed
 from ccdr.model import FileDigest
 from ccdr.proc import Host
+from ccdr.shares import WORKERS, dealt
 
 ARGUMENTS = 96 * 1024  # bytes of names in one command line, below every system's limit
-WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Digest:
             except FileNotFoundError:
                 if not vanishing:
                     raise CommandFailed(["sha256sum"], 1, f"{root / name} is not there") from None
-        # Largest first, dealt out in turn: both processors finish at about the same time.
-        ordered = sorted(sizes, key=lambda name: -sizes[name])
-        shares = [share for n in range(WORKERS) for share in _batches(ordered[n::WORKERS])]
+        shares = [share for names in dealt(sizes, WORKERS) for share in _batches(names)]
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)
             # Begun at once, by whoever has hashed its share.

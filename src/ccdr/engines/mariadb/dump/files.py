@@ -15,6 +15,7 @@ from typing import Any
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Table
 from ccdr.errors import CommandFailed
+from ccdr.shares import dealt
 
 DATABASE, TABLES, CODE, VIEWS = "database.sql", "tables.sql", "code.sql", "views.sql"
 ROWS = "rows"  # a directory, a file for each table
@@ -126,11 +127,7 @@ def file_names(tables: Iterable[str]) -> dict[str, str]:
 
 def shares(tables: Iterable[Table], count: int) -> list[list[str]]:
     """Names of tables dealt out to at most `count` clients, so that all finish at about the same time."""
-    dealt: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]
-    for table in sorted(tables, key=lambda t: (-t.bytes, t.name)):
-        size, least = dealt.pop(min(range(len(dealt)), key=lambda n: dealt[n][0]))
-        dealt.append((size + max(table.bytes, 1), [*least, table.name]))
-    return [names for _, names in dealt if names]
+    return dealt({table.name: table.bytes for table in tables}, count)
 
 
 def read_list(text: str) -> tuple[dict[str, int], str | None]:

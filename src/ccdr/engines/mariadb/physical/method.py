@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines import sums
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb import questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
@@ -40,9 +41,6 @@ else
   ln -sfn {server.DATA}/ccdr {HOME}
 fi
 chmod 700 {DATA}
-cd {HOME}
-sha256sum --check --quiet --strict -
-echo verified > {VERIFIED}
 """
 _PREPARE = f"mariadb-backup --no-defaults --prepare --target-dir={DATA} --use-memory=256M"
 # The settings come on standard input; the account that asks for us is made before anybody else may come in.
@@ -124,9 +122,10 @@ class Physical:
         return {"files": int(str(manifest.contents["file_count"]))}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
-        sums = "".join(f"{digest.sha256}  {name}\n" for name, digest in manifest.files.items())
         try:
-            box.run(["sh", "-c", _PLACE, "place", box.path(restored)], stdin=sums, what="comparing the copy's files")
+            box.run(["sh", "-c", _PLACE, "place", box.path(restored)], what="putting the copy in place")
+            sums.compare(box, HOME, manifest.files)
+            box.run(["sh", "-c", f"echo verified > {VERIFIED}"], what="taking down that all are as captured")
         except CommandFailed as error:
             if "sha256sum" not in error.stderr or error.stalled:
                 raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest,
 from ccdr.engines.postgres.physical.upon import Choice, Cycle
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
+from ccdr.interrupts import each_to_its_end
 from ccdr.model import human_bytes
 
 PATIENCE = 60.0  # seconds; nothing that is asked waits on others
@@ -64,16 +66,20 @@ class BaseBackup:
     def _catalogues(self, cluster: Mapping[str, Any], databases: Sequence[str]) -> dict[str, dict[str, str]]:
         """The digests of each database's catalogues; one that cannot be asked (any more) is left out. Those of the
         whole server are counted to the one that `connection:` names."""
-        found = {}
-        for name in databases:
-            asking = self._asking()
+        asking = self._asking()
+
+        def ask(name: str) -> dict[str, str] | None:
             env = {**asking, "PGDATABASE": name, "PGOPTIONS": f"{asking['PGOPTIONS']} {facts.UTC}"}
             try:
-                found[name] = facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
+                return facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
             except CommandFailed:
                 if name == cluster["database"]:
                     raise
-        return found
+                return None
+
+        answers = each_to_its_end([partial(ask, name) for name in databases], facts.AT_ONCE)
+        found = dict(zip(databases, answers, strict=True))
+        return {name: digests for name, digests in found.items() if digests is not None}
 
     def _copy(self, into: Path, cluster: Mapping[str, Any], course: Course) -> Choice:
         """An increment where the plan wants one and the source can give it, else a full copy."""

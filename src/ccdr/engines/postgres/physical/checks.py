@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ccdr.engines.compared import judged, named
@@ -16,6 +17,7 @@ from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench
+from ccdr.interrupts import each_to_its_end
 from ccdr.model import CheckResult, Verdict
 
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
@@ -35,8 +37,9 @@ def identical(bench: Bench, env: Mapping[str, str]) -> Iterator[CheckResult]:
         yield _server(bench, env)
         if bench.recovered:
             return  # by a log that may hold other definitions
-        for name, captured in sorted(contents["catalogues"].items()):
-            yield _definitions(bench, {**env, "PGDATABASE": name}, name, captured)
+        databases = sorted(contents["catalogues"].items())
+        work = [partial(_definitions, bench, {**env, "PGDATABASE": name}, name, held) for name, held in databases]
+        yield from each_to_its_end(work, facts.AT_ONCE)
 
 
 @contextlib.contextmanager

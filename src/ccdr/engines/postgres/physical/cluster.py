@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ccdr.engines import sums
 from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import conf_line
@@ -18,7 +19,7 @@ from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
 from ccdr.engines.postgres.questions import LACKS
 from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import WHOLE, Place
-from ccdr.model import Manifest
+from ccdr.model import FileDigest, Manifest
 
 HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the cluster is
 PGDATA = f"{HOME}/{CLUSTER}"
@@ -52,13 +53,6 @@ fi
 """
 _WHOLE = f"""set -e
 chmod 700 {PGDATA}
-echo verified > {VERIFIED}
-"""
-# Every file that our own manifest names, then every one that PostgreSQL's names, before a server touches any.
-_VERIFY = f"""set -e
-cd {HOME}
-sha256sum --check --quiet --strict -
-pg_verifybackup --quiet {PGDATA}
 echo verified > {VERIFIED}
 """
 # The settings come on standard input. $1: `recovery` where log beyond the backup's own is to be replayed. What an
@@ -109,13 +103,19 @@ def put_in_place(box: Place, restored: Path) -> None:
     _carried_out(box, _PLACE, box.path(restored), what="putting the cluster in place")
 
 
-def verify(box: Place, manifest: Manifest) -> None:
-    """BackupBad where a file is missing, additional, or not as it was captured."""
-    sums = "".join(f"{digest.sha256}  {name}\n" for name, digest in manifest.files.items())
+def verify(box: Place, listed: Mapping[str, FileDigest]) -> None:
+    """BackupBad where a file is missing, additional, or not as it was captured. `listed` names every one, PostgreSQL's
+    own manifest among them. pg_verifybackup would read one after the other: it is left what sums do not tell, which
+    files are there, how long they are, and whether the log can be read."""
+
+    def verify_manifest() -> None:
+        box.run(["pg_verifybackup", "--quiet", "--skip-checksums", PGDATA], what="pg_verifybackup")
+
     try:
-        box.run(["sh", "-c", _VERIFY], stdin=sums, what="pg_verifybackup")
+        sums.compare(box, HOME, listed, verify_manifest)
     except CommandFailed as error:
         raise unlike(error, "the copy is not what was captured") from None
+    _carried_out(box, f"echo verified > {VERIFIED}", what="taking down that all are as captured")
 
 
 def unlike(error: CommandFailed, what: str) -> BackupBad | TestBroken:

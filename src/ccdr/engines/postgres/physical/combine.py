@@ -12,6 +12,7 @@ from pathlib import Path
 from ccdr.engines.postgres.physical import cluster
 from ccdr.engines.postgres.physical.backup_manifest import NAME
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
+from ccdr.engines.sums import sum_line
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import UPON, Place
 from ccdr.model import Manifest
@@ -67,11 +68,11 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
 def _sums(manifest: Manifest) -> Iterator[str]:
     """What our own manifest names: by it, each backup_manifest is the one that was captured."""
     for name, digest in manifest.files.items():
-        yield f"{digest.sha256}  {name}\n"
+        yield sum_line(name, digest.sha256)
     chain = manifest.contents["chain"]
     assert isinstance(chain, list)
     for number, sha256 in enumerate(chain):
-        yield f"{sha256}  {UPON}/{number}/{CLUSTER}/{NAME}\n"
+        yield sum_line(f"{UPON}/{number}/{CLUSTER}/{NAME}", sha256)
 
 
 def _mapped(box: Place, restored: Path, to: str) -> Iterator[str]:

@@ -144,15 +144,14 @@ class Physical:
             f"log{then}"
         )
 
-    @staticmethod
-    def prepare(box: Place, restored: Path, manifest: Manifest) -> None:
+    def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Have the cluster stand where a server can run on it, proven to be what was captured."""
         if manifest.upon:
             combine.assemble(box, restored, manifest, cluster.own_directory(box, restored))
             cluster.whole(box)
         else:
             cluster.put_in_place(box, restored)
-            cluster.verify(box, manifest)
+            cluster.verify(box, self.listed(restored, manifest))
 
     @staticmethod
     def assemble(box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
