@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.faulty_proxy import faulty_proxy
-from tests.harness import Ran, Site, Source, eventually, small_database
+from tests.harness import Quiet, Ran, Site, Source, eventually, small_database
 from tests.stored import (
     LIMITS,
     again,
@@ -28,7 +28,11 @@ from tests.stored import (
     with_repository,
 )
 
+from ccdr.backup import backup
 from ccdr.demo.store import Store
+from ccdr.errors import Exit
+from ccdr.sandbox.docker import Docker
+from ccdr.services import Job
 
 PATIENT = "limits: {lock_wait: 10m, no_progress: 10m}"
 LOCKING = "begin; lock table call in access exclusive mode;"
@@ -468,3 +472,20 @@ def test_stopped_while_uploading(stopped: dict[signal.Signals, Site], sign: sign
     assert_clean(site)
     assert len(site.services().catalogue.snapshots("p", "recordings")) == 2
     heals(site)
+
+
+def test_a_client_container_that_does_not_go_is_told_and_the_backup_is_good(
+    crm: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Docker._remove
+
+    def half(docker: Docker, name: str, volume: str | None) -> list[str]:
+        return [*really(docker, name, volume), f"container {name} is still there: device or resource busy"]
+
+    monkeypatch.setattr(Docker, "_remove", half)
+    done = backup(Job(crm.loaded(), "crm"), crm.services(), Quiet())
+    assert (done.result, done.exit_code) == ("STORED", Exit.LEFT_BEHIND)
+    assert [said.split(":")[0] for said in done.left_behind] == [f"container ccdr-{done.run}-client is still there"]
+    assert crm.records("backup.end")[-1]["left_behind"] == done.left_behind
+    monkeypatch.undo()
+    assert crm.run("test", "p", "--asset", "crm").code == 0
