@@ -9,12 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -23,6 +25,7 @@ from ccdr.model import utc
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
+T = TypeVar("T")
 Take = Callable[[Mapping[str, Any], datetime], None]
 
 
@@ -33,7 +36,7 @@ def read_verified(directory: Path, anew: Callable[[], Take]) -> Verification:
     follows runs itself. Raises CcdrError where the directory cannot be read.
     """
     extent = extent_of(directory)
-    if sum(extent.values()) >= WORTH_IT and len(os.sched_getaffinity(0)) > 1:
+    if sum(extent.values()) >= WORTH_IT and several_processors():
         found = _by_two(directory, extent, anew)
         if found is not None:
             return found
@@ -41,27 +44,45 @@ def read_verified(directory: Path, anew: Callable[[], Take]) -> Verification:
 
 
 def _by_two(directory: Path, extent: Extent, anew: Callable[[], Take]) -> Verification | None:
-    context = multiprocessing.get_context("fork")  # it shares what is loaded, and is there at once
-    here, there = context.Pipe(duplex=False)
-    verifier = context.Process(target=_verify, args=(there, directory, extent), daemon=True)
-    verifier.start()
-    there.close()
-    try:
+    with meanwhile(partial(verify, directory, crashes=False, extent=extent)) as verification:
         folded = _fold(directory, extent, anew())
-        found = here.recv()
-    except (EOFError, OSError):  # the verifier was killed, or could not read
-        return None
+        found = verification()
+    return found if found is not None and found.ok and (found.records, found.head) == folded else None
+
+
+def several_processors() -> bool:
+    return len(os.sched_getaffinity(0)) > 1
+
+
+@contextmanager
+def meanwhile(work: Callable[[], T]) -> Iterator[Callable[[], T | None]]:
+    """Carry `work` out in another process, which shares all that is loaded. What it gave is had by calling what this
+    yields, which waits for it: None where it was killed, or raised something."""
+    context = multiprocessing.get_context("fork")  # it is there at once
+    here, there = context.Pipe(duplex=False)
+    worker = context.Process(target=_carry_out, args=(there, work), daemon=True)
+    worker.start()
+    there.close()
+
+    def result() -> T | None:
+        try:
+            found: T = here.recv()
+        except (EOFError, OSError):
+            return None
+        return found
+
+    try:
+        yield result
     finally:
-        verifier.kill()
-        verifier.join()
+        worker.kill()
+        worker.join()
         here.close()
-    assert isinstance(found, Verification)
-    return found if found.ok and (found.records, found.head) == folded else None
 
 
-def _verify(there: Connection, directory: Path, extent: Extent) -> None:
+def _carry_out(there: Connection, work: Callable[[], object]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
-    there.send(verify(directory, crashes=False, extent=extent))
+    with suppress(Exception):  # whoever waits does it himself, and meets it
+        there.send(work())
 
 
 def _fold(directory: Path, extent: Extent, take: Take) -> tuple[int, str] | None:

@@ -108,7 +108,13 @@ def test_settings_of_all_roles_and_of_the_database_come_back(site: Site, source:
     )
     source.psql(
         f"alter database {database} set default_transaction_read_only = on;"
-        f"alter database {database} set idle_in_transaction_session_timeout = '50ms'"
+        f"alter database {database} set idle_in_transaction_session_timeout = '50ms';"
+        f"alter database {database} set array_nulls = off"
+    )
+    source.psql(
+        "set default_transaction_read_only = off; create table skill (of text[]);"
+        "insert into skill values (array['sales', null, 'NULL'])",
+        database,
     )
     try:
         site.crm(source, database)

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from tests.unit.test_ledger import add, make, segments
 from ccdr import reading
 from ccdr.errors import CcdrError
 from ccdr.ledger import Verification, verify
-from ccdr.reading import Take, read_verified
+from ccdr.reading import Take, meanwhile, read_verified
+from ccdr.report import population
+from ccdr.report.evidence import Run
 
 RECORDS = 12
 
@@ -114,10 +116,32 @@ def test_a_verifier_that_is_killed_verified_nothing(ledger: Path, monkeypatch: p
     def killed(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(reading, "_verify", killed)
+    monkeypatch.setattr(reading, "_carry_out", killed)
     folds = Folds()
     assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
     assert folds.begun == 2
+
+
+def test_work_that_fails_in_the_other_process_is_not_done_and_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    def fails() -> int:
+        raise OSError("no such disk")
+
+    with meanwhile(fails) as found:
+        assert found() is None
+    with meanwhile(lambda: 41 + 1) as found:
+        assert found() == 42
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_population_digested_meanwhile_is_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+    runs = [Run(n, "backup", "p", "a", f"r{n}", "h", "x", began, began.isoformat(), reason="=1+1") for n in range(50)]
+    monkeypatch.setattr(population, "WORTH_IT", 10)
+    with population.digesting(runs) as digest:
+        assert digest() == population.digest_of(runs)
+    monkeypatch.setattr(reading, "_carry_out", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with population.digesting(runs) as digest:
+        assert digest() == population.digest_of(runs)
 
 
 def test_what_a_fold_raises_is_raised(ledger: Path) -> None:

@@ -17,7 +17,7 @@ def compare(box: Place, root: str, wanted: Mapping[str, FileDigest], *beside: Ca
     shares = dealt({name: digest.bytes for name, digest in wanted.items()}, WORKERS)
     sums = ["".join(sum_line(name, wanted[name].sha256) for name in share) for share in shares]
     work: list[Callable[[], object]] = [partial(_compare, box, root, share) for share in sums]
-    each_to_its_end([*work, *beside], len(work) + len(beside))
+    each_to_its_end([*beside, *work], WORKERS + 1)
 
 
 def _compare(box: Place, root: str, sums: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,9 +29,11 @@ from ccdr.report.judge import (
     judge_plan,
 )
 from ccdr.report.period import Period
-from ccdr.report.population import Digest, digest_of
+from ccdr.report.population import Digest, digesting
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
+
+_NOTHING = PlanEvidence()  # of a plan without a record
 
 
 @dataclass(frozen=True)
@@ -90,39 +92,18 @@ def make_report(
         )
     evidence.close(lambda run: _running(services, run))
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
-    for name in jobs:
-        _take_pending(services, name, evidence, period)
-    names = [*jobs, *sorted(set(evidence.assets) - set(jobs))]
-    nothing = PlanEvidence()
-    assets = tuple(
-        judge_asset(
-            jobs.get(name),
-            name,
-            evidence.assets.get(name),
-            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
-            evidence.plans.get(name[0], nothing),
-            period,
-        )
-        for name in names
-    )
-    plan_names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
-    reports = tuple(
-        judge_plan(
-            name,
-            [job for (plan, _), job in jobs.items() if plan == name],
-            evidence.plans.get(name, nothing),
-            period,
-            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
-            free=_free(known.get(name)) if period.until_now else None,
-        )
-        for name in dict.fromkeys(plan_names)
-    )
+    runs = tuple(evidence.runs)
+    with digesting(runs) as digest:
+        assets = _judge_assets(jobs, services, evidence, period)
+        reports = _judge_plans(known, jobs, evidence, period)
+        tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
+        interrupted = tuple(interruptions(runs))
+        population = digest()
     findings = (
         *(Finding(Level.UNPROVEN, problem) for problem in found.problems),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
-    runs = tuple(evidence.runs)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -137,9 +118,45 @@ def make_report(
         assets=assets,
         plans=reports,
         runs=runs,
-        tallies={key: dict(tally) for key, tally in evidence.tallies().items()},
-        interruptions=tuple(interruptions(runs)),
-        population=digest_of(runs),
+        tallies=tallies,
+        interruptions=interrupted,
+        population=population,
+    )
+
+
+def _judge_assets(
+    jobs: Mapping[tuple[str, str], Job], services: Services, evidence: Evidence, period: Period
+) -> tuple[AssetReport, ...]:
+    """Those of plans, and those that only records tell of."""
+    for name in jobs:
+        _take_pending(services, name, evidence, period)
+    return tuple(
+        judge_asset(
+            jobs.get(name),
+            name,
+            evidence.assets.get(name),
+            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
+            evidence.plans.get(name[0], _NOTHING),
+            period,
+        )
+        for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
+    )
+
+
+def _judge_plans(
+    known: Mapping[str, LoadedPlan], jobs: Mapping[tuple[str, str], Job], evidence: Evidence, period: Period
+) -> tuple[PlanReport, ...]:
+    names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
+    return tuple(
+        judge_plan(
+            name,
+            [job for (plan, _), job in jobs.items() if plan == name],
+            evidence.plans.get(name, _NOTHING),
+            period,
+            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
+            free=_free(known.get(name)) if period.until_now else None,
+        )
+        for name in dict.fromkeys(names)
     )
 
 

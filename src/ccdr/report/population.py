@@ -7,13 +7,15 @@ that, line breaks within a text are told as spaces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ccdr.model import rfc3339
+from ccdr.reading import meanwhile, several_processors
 from ccdr.report.evidence import TEST, Run, listing, mapping
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"
 _SAFE = re.compile(f"(?:[0-9]{{8}}T[0-9]{{6}}-[0-9a-f]{{6}})?(?:{_TIME})*(?:[0-9a-f]{{64}})?(?:{_TIME})?").fullmatch
 _QUOTED = re.compile(r'[",\r\n]|^ | $')
 _ROWS = 2000  # that are written and hashed at a time
+WORTH_IT = 20_000  # runs; fewer are digested before a second process would have begun
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,16 @@ def digest_of(runs: Sequence[Run]) -> Digest:
     for text in _texts(runs):
         digest.update(text)
     return Digest(len(runs), digest.hexdigest())
+
+
+@contextmanager
+def digesting(runs: Sequence[Run]) -> Iterator[Callable[[], Digest]]:
+    """Have it made while the block is carried out: a second or so for years of runs."""
+    if len(runs) < WORTH_IT or not several_processors():
+        yield partial(digest_of, runs)
+        return
+    with meanwhile(partial(digest_of, runs)) as found:
+        yield lambda: found() or digest_of(runs)
 
 
 def csv_text(report: Report) -> Iterator[bytes]:

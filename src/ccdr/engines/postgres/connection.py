@@ -11,10 +11,11 @@ from ccdr.schema import Text
 
 # Its standard options: no start-up file, no question, no heading.
 PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
-# What a role or database may have set does not hold for our own commands.
+# What a role or database may have set does not hold for our own commands. Where array_nulls is off, a NULL in a dumped
+# array would be loaded as a word.
 OWN_OPTIONS = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-    "-c default_transaction_read_only=off -c role=none"
+    "-c default_transaction_read_only=off -c role=none -c array_nulls=on"
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.errors import BackupBad
 from ccdr.model import FileDigest
 
 NAME = "backup_manifest"
@@ -32,8 +33,13 @@ class BackupManifest:
 
 def read_backup_manifest(path: Path) -> BackupManifest:
     """ValueError where it is none, or bears no SHA-256."""
+    return parse(path.read_bytes())
+
+
+def parse(text: bytes | str) -> BackupManifest:
+    """As `read_backup_manifest`."""
     try:
-        body = json.loads(path.read_bytes())
+        body = json.loads(text)
         last = body["WAL-Ranges"][-1]
         return BackupManifest(
             files={_name(entry): _digest(entry) for entry in body["Files"]},
@@ -42,7 +48,15 @@ def read_backup_manifest(path: Path) -> BackupManifest:
             end=str(last["End-LSN"]),
         )
     except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} cannot be read: {type(error).__name__} {error}") from None
+        raise ValueError(f"{NAME} cannot be read: {type(error).__name__} {error}") from None
+
+
+def listed(data: Path) -> Mapping[str, FileDigest]:
+    """The files of a restored cluster, as its own manifest has them; BackupBad where that cannot be read."""
+    try:
+        return read_backup_manifest(data / NAME).files
+    except (OSError, ValueError) as error:
+        raise BackupBad(f"the backup's own manifest cannot be read: {error}") from None
 
 
 def _name(entry: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ unread, nor what ALTER SYSTEM or pg_basebackup has written, which is put aside.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ccdr.engines import sums
@@ -105,17 +106,23 @@ def put_in_place(box: Place, restored: Path) -> None:
 
 def verify(box: Place, listed: Mapping[str, FileDigest]) -> None:
     """BackupBad where a file is missing, additional, or not as it was captured. `listed` names every one, PostgreSQL's
-    own manifest among them. pg_verifybackup would read one after the other: it is left what sums do not tell, which
-    files are there, how long they are, and whether the log can be read."""
-
-    def verify_manifest() -> None:
-        box.run(["pg_verifybackup", "--quiet", "--skip-checksums", PGDATA], what="pg_verifybackup")
-
+    own manifest among them."""
     try:
-        sums.compare(box, HOME, listed, verify_manifest)
+        compare(box, HOME, listed, [PGDATA])
     except CommandFailed as error:
         raise unlike(error, "the copy is not what was captured") from None
     _carried_out(box, f"echo verified > {VERIFIED}", what="taking down that all are as captured")
+
+
+def compare(box: Place, root: str, listed: Mapping[str, FileDigest], *clusters: Sequence[str]) -> None:
+    """CommandFailed where a file below `root` is not as it is listed, or a cluster holds others than its own manifest
+    says. pg_verifybackup, which reads one file after the other, is left what sums do not tell: which are there, how
+    long they are, and whether the log can be read. `clusters` are its arguments, for each."""
+
+    def look(arguments: Sequence[str]) -> None:
+        box.run(["pg_verifybackup", "--quiet", "--skip-checksums", *arguments], what="pg_verifybackup")
+
+    sums.compare(box, root, listed, *(partial(look, arguments) for arguments in clusters))
 
 
 def unlike(error: CommandFailed, what: str) -> BackupBad | TestBroken:

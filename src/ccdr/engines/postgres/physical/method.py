@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
-from ccdr.engines.postgres.physical import checks, cluster, combine, rights
-from ccdr.engines.postgres.physical.backup_manifest import NAME, read_backup_manifest
+from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.wal import segments_in
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -80,11 +79,8 @@ class Physical:
         return server.fitting_version(box, Inventory(manifest.contents).version)
 
     def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
-        try:
-            backup = read_backup_manifest(restored / CLUSTER / NAME)
-        except (OSError, ValueError) as error:
-            raise BackupBad(f"the backup's own manifest cannot be read: {error}") from None
-        return {**{f"{CLUSTER}/{name}": digest for name, digest in backup.files.items()}, **manifest.files}
+        files = backup_manifest.listed(restored / CLUSTER)
+        return {**{f"{CLUSTER}/{name}": digest for name, digest in files.items()}, **manifest.files}
 
     @property
     def as_files(self) -> str:
