@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -171,9 +173,32 @@ def test_alert_rules_name_only_what_is_written() -> None:
         assert rule["annotations"]["summary"] and rule["annotations"]["next"]
     tests = yaml.safe_load((ROOT / "deploy/prometheus/ccdr-alerts.test.yml").read_text("utf-8"))
     series = {s["series"].partition("{")[0] for t in tests["tests"] for s in t["input_series"]}
-    assert series <= set(METRICS)
-    tried = {a["alertname"] for t in tests["tests"] for a in t.get("alert_rule_test", ())}
-    assert tried <= {r["alert"] for r in rules}
+    assert series <= {*METRICS, "up"}  # what every exporter has
+    fired = {a["alertname"] for t in tests["tests"] for a in t.get("alert_rule_test", ()) if a["exp_alerts"]}
+    assert fired == {r["alert"] for r in rules}, "each is seen to fire"
+
+
+def promtool(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["promtool", *argv], capture_output=True, text=True, check=False)
+
+
+def test_alert_rules_fire_when_they_should(tmp_path: Path) -> None:
+    directory = shutil.copytree(ROOT / "deploy/prometheus", tmp_path / "rules")
+    done = promtool("test", "rules", str(directory / "ccdr-alerts.test.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rules = directory / "ccdr-alerts.yml"
+    rules.write_text(rules.read_text("utf-8").replace('verdict="FAIL"}) == 1', 'verdict="FAIL"}) == 2'), "utf-8")
+    assert promtool("test", "rules", str(directory / "ccdr-alerts.test.yml")).returncode != 0, "it can fail"
+
+
+def test_what_the_dashboard_asks_can_be_asked(tmp_path: Path) -> None:
+    dashboard = json.loads((ROOT / "deploy/grafana/ccdr.json").read_text("utf-8"))
+    asked = [t["expr"] for p in dashboard["panels"] for t in p["targets"]]
+    rules = [{"record": f"asked:{n}", "expr": expr.replace("$plan", "p")} for n, expr in enumerate(asked)]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
+    done = promtool("check", "rules", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_dashboard_names_only_what_is_written() -> None:

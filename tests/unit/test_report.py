@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.errors import UsageProblem
 from ccdr.ledger import Ledger
 from ccdr.measure import Point, worst_exposure, worst_exposures
-from ccdr.model import FileDigest, Manifest, rfc3339, source_digest
+from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_digest
 from ccdr.report import Period, Report, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
@@ -955,6 +956,56 @@ def test_numbers_of_a_test_are_in_its_row(past: Past) -> None:
         "1",
     )
     assert row["seconds"] == "3.0" and row["selected"] == "latest"
+
+
+def cells(page: str, name: str) -> list[list[str]]:
+    """The texts of a table's cells, row by row; it is found by its caption, or by what its region is called."""
+    table = page[page.index(name) :].split("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [
+        [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in re.split(r"</t[hd]>", row)[:-1]] for row in rows
+    ]
+
+
+def test_the_page_tells_each_test_with_its_phases_and_checks(past: Past) -> None:
+    good = past.backup(NOW - 3 * HOUR)
+    checks = [
+        {
+            "kind": "identical",
+            "name": "all files",
+            "status": "PASS",
+            "expected": "12 files",
+            "actual": "12 files, equal",
+        },
+        {"kind": "rows", "name": "calls", "status": "FAIL", "expected": "≥ 900", "actual": "7"},
+    ]
+    failed = past.test(NOW - HOUR, good, "FAIL", checks=checks, phases={"fetch": 61.0, "load": 2.5, "check": 30.5})
+    page = written(html(past.report()))
+    head, first, second = cells(page, f"Checks of record {failed - 1}")
+    assert head == ["Check", "Outcome", "Expected", "Actual"]
+    assert (first[0], *first[2:]) == ("all files identical", "12 files", "12 files, equal") and "PASS" in first[1]
+    assert (second[0], *second[2:]) == ("calls rows", "≥ 900", "7") and "FAIL" in second[1]
+    _, *phases = cells(page, f"Phases of record {failed - 1}")
+    assert [row[:2] for row in phases] == [
+        [n, human_seconds(s)] for n, s in (("fetch", 61), ("load", 2.5), ("check", 30.5))
+    ]
+    assert re.findall(r"width:([\d.]+)%", page[page.index(f"Phases of record {failed - 1}") :])[:3] == [
+        "100.0",
+        "4.1",
+        "50.0",
+    ]
+
+
+def test_the_page_tells_by_which_rule_each_asset_was_tested_last_and_what_never_was(past: Past) -> None:
+    ids = [past.backup(NOW - n * HOUR) for n in (8, 7, 6)]
+    past.test(NOW - 5 * HOUR, ids[2])
+    past.test(NOW - 4 * HOUR, ids[0], "FAIL", selected="oldest")
+    past.test(NOW - 3 * HOUR, ids[0], selected="oldest")
+    head, row = cells(written(html(past.report())), 'id="c-coverage"')
+    told = dict(zip(head, row, strict=True))
+    assert "PASS" in told["Newest snapshot"] and f"{NOW - 5 * HOUR:%H:%M}" in told["Newest snapshot"]
+    assert "PASS" in told["Oldest snapshot"] and f"{NOW - 3 * HOUR:%H:%M}" in told["Oldest snapshot"]
+    assert (told["At random"], told["Never restored"]) == ("never", "1 of 3 kept")
 
 
 # --- what is too much for a page -------------------------------------------------------------------------------
