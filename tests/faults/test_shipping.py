@@ -442,6 +442,31 @@ def test_another_server_under_the_same_address_is_refused(shipped: Site, source:
         assert "another server answers" in shipped.run("status").stdout
 
 
+def test_a_source_that_keeps_all_of_its_log_for_us_is_told_of_before_its_disk_is_full(
+    site: Site, tmp_path: Path
+) -> None:
+    """Nothing limits it there; half of what may wait here is a lot."""
+    with primary(tmp_path / "source", _image()) as source:
+        source.psql(SMALL)
+        plan(site, source, "{interval: 2s, spool_limit: 128MiB}")
+        site.backed_up()
+        ship_once(site)
+        (unset,) = standing(site)["findings"]
+        assert "max_slot_wal_keep_size is not set" in unset
+        looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
+        assert [(c["state"], "is not set" in c["found"]) for c in looked] == [("WARN", True)], looked
+        for _ in range(6):  # while nobody receives
+            note(source, "kept")
+            source.psql("select pg_switch_wal()")
+        looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
+        assert len(looked) == 2 and f"of log for {slot_name('p/crm')}" in looked[0]["found"], looked
+        ship_once(site)
+        assert any("will until its disk is full" in said for said in standing(site)["findings"]), standing(site)
+        assert "will until its disk is full" in site.run("status").stdout
+        ship_once(site)
+        assert standing(site)["findings"] == [unset], "it was fetched"
+
+
 @contextlib.contextmanager
 def receiving_elsewhere(source: Primary, slot: str) -> Iterator[None]:
     """Somebody else's receiver, by the same slot, into files of its own."""

@@ -209,6 +209,24 @@ def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:
     assert replace(WAL, receiving="x") == WAL
 
 
+@pytest.mark.parametrize(
+    ("keeps", "behind", "said"),
+    [
+        (-1, 2**20, ["is not set"]),
+        (-1, 2**31 + 1, ["is not set", "keeps 2.0 GiB of log for us, and will until its disk is full"]),
+        (2**30, 2**29, []),
+        (2**30, 2**29 + 2**20, ["keeps 513.0 MiB of log for us and gives up at 1.0 GiB"]),
+    ],
+)
+def test_log_that_piles_up_at_the_source_is_told_before_its_disk_is_full(
+    keeps: int, behind: int, said: list[str]
+) -> None:
+    """Where the server keeps all there is, the spool's limit (4 GiB) says how much is too much."""
+    source = Source(cast("Place", Answering(f"f|replica|{SEGMENT_BYTES}|{keeps}|reserved||{behind}")), Path())
+    found = list(WAL.ready(source))
+    assert len(found) == len(said) and all(words in text for words, text in zip(said, found, strict=True)), found
+
+
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
     shelf = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
     assert [b.id for b in shelf.batches] == ["1-3-2", "4-6-4"]

@@ -97,7 +97,12 @@ class Wal:
                 "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
                 "what its disk can spare"
             )
-        elif int(behind) > NEARLY * int(keep):
+            if int(behind) > nearly(int(keep), self.shipping):
+                yield (
+                    f"the source keeps {human_bytes(int(behind))} of log for us, and will until its disk is full: find"
+                    " out why it is not received"
+                )
+        elif int(behind) > nearly(int(keep), self.shipping):
             yield (
                 f"the source keeps {human_bytes(int(behind))} of log for us and gives up at {human_bytes(int(keep))}: "
                 "then a new base backup is needed"
@@ -292,6 +297,13 @@ def _page_begun(file: Path, last: int) -> bool:
     except FileNotFoundError:  # renamed since
         return False
     return len(header) == _PAGE.size and _PAGE.unpack(header)[0] == page
+
+
+def nearly(keep: int, shipping: LogShipping) -> float:
+    """Bytes of log that a source may keep for a slot before it is told. `keep` is its max_slot_wal_keep_size in bytes;
+    negative: all there is. What is free on its disk no query tells, so the limit of the spool stands in for that: it is
+    what the plan says of how much may wait."""
+    return NEARLY * (keep if keep >= 0 else shipping.spool_limit)
 
 
 def canary_grant(connection: Connection) -> str:
