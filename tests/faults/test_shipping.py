@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,15 +22,19 @@ from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
 from tests.primary import Primary, primary
 from tests.stored import left
 
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, slot_name
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
+from ccdr.history import STOPPED
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
-from ccdr.shipping.shelf import Batch, log_repository, shelf_of, tags
+from ccdr.shipping.shelf import Batch, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 
+WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
 INTERVAL = 2.0
 CLOSE = timedelta(seconds=10)  # however busy the machine is; bench/logs.py holds it to two
 CHECKS = """\
@@ -163,6 +168,140 @@ def test_a_source_that_dies_alone_has_lost_next_to_nothing(shipped: Site, source
     assert done.json["verdict"] == "PASS", done
     lost, reached = lost_and_reached(done, source, killed)
     assert all(when > reached for when in lost) and killed - reached < CLOSE
+
+
+@contextlib.contextmanager
+def without_repository(site: Site) -> Iterator[None]:
+    """As where the disk that it is on is not mounted."""
+    hidden = site.root / "hidden"
+    site.repo.rename(hidden)
+    try:
+        yield
+    finally:
+        if hidden.exists():
+            hidden.rename(site.repo)
+
+
+def spool(site: Site) -> dict[str, int]:
+    """What waits here, in bytes."""
+    with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+        return {path.name: path.stat().st_size for path in (site.state / "shipping/p/crm/spool").iterdir()}
+    return spool(site)
+
+
+def received(site: Site, source: Primary) -> bool:
+    """Is all that the source has written by now in the spool? With some more of it, since that is seen by the page."""
+    written = "select pg_logical_emit_message(false, 'test', repeat('x', 20000)); select pg_current_wal_insert_lsn()"
+    position = source.psql(written).splitlines()[-1]
+    _, log = log_of(Job(site.loaded(), "crm"))
+    return eventually(lambda: log.reaches(site.state / "shipping/p/crm/spool", position), 30)
+
+
+def trouble(site: Site) -> str:
+    return str(standing(site).get("trouble"))
+
+
+def receiver(site: Site) -> int | None:
+    """The process that receives, wherever it runs."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            program, *words = path.read_text().split("\0")
+            if Path(program).name == "pg_receivewal" and any(str(site.state) in word for word in words):
+                return int(path.parent.name)
+    return None
+
+
+def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path) -> None:
+    """Up to the limit; then the source keeps it, and that is told before it keeps too much. Nothing is lost."""
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=192MB") as source:
+        source.psql(SMALL)
+        plan(site, source, "{interval: 2s, spool_limit: 64MiB, canary: {every: 1s}}")
+        site.backed_up()
+        with shipping(site):
+            with without_repository(site):
+                assert eventually(lambda: "no repository" in trouble(site), 60), standing(site)
+                usable = standing(site)["usable"]
+                note(source, "first")
+                assert received(site, source) and receiver(site), "though nothing can be stored"
+                found = site.run("status")
+                assert found.code == 1 and "log is not shipped" in found.stdout, found
+                while "spool_limit" not in trouble(site):
+                    note(source, "more")
+                    source.psql("select pg_switch_wal()")
+                    time.sleep(0.5)
+                    assert sum(spool(site).values()) < 256 * 2**20, trouble(site)
+                assert eventually(lambda: receiver(site) is None, 30)
+                full = spool(site)
+                assert sum(full.values()) > 64 * 2**20, full
+                for _ in range(8):
+                    note(source, "kept at the source")
+                    source.psql("select pg_switch_wal()")
+                told = lambda: any("of log for us and gives up at 192.0 MiB" in f for f in standing(site)["findings"])  # noqa: E731
+                assert eventually(told, 90), standing(site)
+                assert "gives up at" in site.run("status").stdout
+                assert full.keys() <= spool(site).keys() and standing(site)["usable"] == usable
+            assert eventually(lambda: standing(site)["trouble"] is None, 120), standing(site)
+            note(source, "last")
+            assert eventually(lambda: sum(spool(site).values()) <= 64 * 2**20, 60), spool(site)
+        ship_once(site)
+        assert not standing(site)["gap"] and not standing(site)["findings"], standing(site)
+        assert [bool(r["trouble"]) for r in site.records("log.shipped") if r["trouble"] != STOPPED].count(True) == 1
+        assert not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        rows = "select count(*), max(note) filter (where id = (select max(id) from call)) from call"
+        expected = source.psql(rows)
+        done = recovered(site, "latest", "--keep")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        assert back(done, rows) == expected and expected.endswith("|last")
+
+
+def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(shipped: Site, source: Primary) -> None:
+    """What was received once is at the source no more: only the spool has it."""
+    with shipping(shipped) as process, without_repository(shipped):
+        assert eventually(lambda: "no repository" in trouble(shipped), 60), standing(shipped)
+        note(source, "first")
+        source.psql("select pg_switch_wal()")
+        note(source, "second")
+        assert received(shipped, source)
+        process.kill()
+        process.wait()
+        waits = spool(shipped)
+        note(source, "third")
+        again = shipped.start("ship", "p")
+        try:
+            assert received(shipped, source), "from where it was left, though nobody can say what is stored"
+            assert waits.keys() - {name for name in waits if name.endswith(".partial")} <= spool(shipped).keys()
+            (shipped.root / "hidden").rename(shipped.repo)
+            assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
+        finally:
+            again.send_signal(signal.SIGTERM)
+            said = again.communicate(timeout=60)[1]
+            assert "Traceback" not in said, said
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    rows = "select string_agg(note, ' ' order by id) from call where id > 100"
+    assert back(done, rows) == "first second third"
+
+
+def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Primary) -> None:
+    """By the `ccdr ship` that it belongs to; what was written meanwhile is not lost."""
+    killed: list[int] = []
+    with shipping(shipped):
+        for text in ("first", "second"):
+            killed.append(receiver(shipped) or 0)
+            assert killed[-1]
+            os.kill(killed[-1], signal.SIGKILL)
+            note(source, text)
+            source.psql("select pg_switch_wal()")
+            assert eventually(lambda: (receiver(shipped) or 0) not in (0, *killed), 60), standing(shipped)
+            assert received(shipped, source)
+        assert eventually(lambda: standing(shipped)["trouble"] is None, 60), standing(shipped)
+    assert any("receiving the log" in str(r["trouble"]) for r in shipped.records("log.shipped"))
+    ship_once(shipped)
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "first second"
 
 
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:

@@ -21,7 +21,7 @@ from secrets import token_hex
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
-from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.interfaces import Clock, LogMark, Segment, Source, Target
 from ccdr.model import Manifest, human_bytes
 
@@ -148,20 +148,25 @@ class Wal:
         return self._ask(source, "select system_identifier from pg_control_system();")
 
     def receiver(
-        self, source: Source, spool: Path, after: str | None, needed: str | None
+        self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:
-        self._begin_anew(source, spool)
+        self._begin_anew(source, spool, stored=stored)
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
         return [*argv, "--synchronous", "--no-loop"], {**self._env(source), "PGAPPNAME": self.receiving}
 
-    def _begin_anew(self, source: Source, spool: Path) -> None:
+    def _begin_anew(self, source: Source, spool: Path, *, stored: bool) -> None:
         """pg_receivewal goes on from the newest file that it finds. Where the slot keeps only what lies behind that (it
-        was lost, and made again), the spool's files are in its way; they were stored."""
+        was lost, and made again), the spool's files are in its way: once they are stored they go."""
         kept = self._ask(source, f"select restart_lsn from pg_replication_slots where slot_name = '{self.slot}';")
         found = [segment for segment in segments_in(spool) if not segment.beside]
         last = _SEGMENT.fullmatch(found[-1].name) if found else None
         if last is None or not kept or number(kept) // SEGMENT_BYTES <= _number(last) + 1:
             return
+        if not stored:
+            raise CcdrError(
+                f"the source keeps log from {kept} on, and what was received before that waits to be stored first",
+                hint="mend the repository: what the source has let go since is a gap in any case",
+            )
         for segment in found:
             (spool / segment.file).unlink(missing_ok=True)
 
