@@ -29,7 +29,7 @@ from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
 from ccdr.history import STOPPED
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
-from ccdr.shipping.shelf import Batch, log_of, log_repository, shelf_of, tags
+from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
@@ -304,6 +304,51 @@ def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Prima
     assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "first second"
 
 
+HEARTBEAT = "select extract(epoch from at) from ccdr.heartbeat"
+WRITTEN = "select pg_snapshot_xmax(pg_current_snapshot())"  # counts up with each transaction that writes
+
+
+@pytest.mark.parametrize("canary", [True, False])
+def test_how_far_a_recovery_reaches_is_read_from_the_canary(site: Site, source: Primary, canary: bool) -> None:
+    """Nobody else writes, and the source dies long before the next interval: without the row nothing tells that what
+    was received since goes further than what was proven received."""
+    plan(site, source, "{interval: 10m, canary: {every: 1s}}" if canary else "{interval: 10m}")
+    site.backed_up()
+    with shipping(site):
+        point, usable = utc(standing(site)["point"]), standing(site)["usable"]
+        if canary:
+            assert eventually(lambda: float(source.psql(HEARTBEAT)) >= point.timestamp() + 4, 60), "it beats"
+        else:
+            source.psql("select pg_switch_wal(); checkpoint")  # log, and no commit in it
+        assert received(site, source)
+        source.kill()
+        assert eventually(lambda: standing(site)["usable"] != usable, 60), standing(site)
+    done = recovered(site, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done
+    reached = utc(done.json["recovery"]["reached"]["at"])
+    if canary:
+        restored = float(back(done, HEARTBEAT))
+        newest = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).newest
+        assert newest is not None and newest.skew is not None
+        behind = reached.timestamp() - (restored - newest.skew)  # the row's time is the source's; its commit came after
+        assert restored >= point.timestamp() + 4 and -0.001 <= behind < 0.5, (restored, reached, newest.skew)
+    else:
+        assert back(done, "select to_regclass('ccdr.heartbeat') is null") == "t" and reached == point
+
+
+def test_nothing_is_written_at_the_source_without_a_canary(site: Site, tmp_path: Path) -> None:
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=1GB", "autovacuum=off") as source:
+        source.psql(SMALL)
+        for canary in ("", ", canary: {every: 1s}"):
+            transactions = source.psql(WRITTEN)
+            plan(site, source, f"{{interval: 2s{canary}}}")
+            site.backed_up()
+            with shipping(site):
+                time.sleep(2 * INTERVAL)
+            assert (source.psql(WRITTEN) == transactions) == (not canary)
+            assert source.psql("select to_regnamespace('ccdr') is null") == ("f" if canary else "t")
+
+
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
     first = note(source, "first")
     second = note(source, "second")
@@ -416,11 +461,9 @@ def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, sou
     storage.forget(log_repo(shipped), [torn.id, *(b.id for b in shelf.spare)])
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert (
-        torn.begins in done.json["reason"]
-        or str(torn.last) in done.json["reason"]
-        or "missing between" in done.json["reason"]
-    )
+    before, behind = shelf.batches[-3].last, shelf.batches[-1].begins
+    assert f"missing between {before} and {behind}" in done.json["reason"], done.json["reason"]
+    assert str(before) < torn.begins < behind, "which is what was taken away"
     # A new base lies behind the gap.
     assert shipped.run("backup", "p").code == 0
     ship_once(shipped)
@@ -530,12 +573,16 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
                 "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"
             )
         assert "lost" in source.psql("select wal_status from pg_replication_slots")
+        stored = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
         ship_once(site)
+        (gap,) = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert stored.begins <= gap.after <= str(stored.open) < gap.before, (stored, gap)
         assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
         found = site.run("status")
         assert found.code == 1 and "base" in found.stdout
         done = recovered(site, "latest")
-        assert (done.code, done.json["verdict"]) == (1, "FAIL") and "missing between" in done.json["reason"], done
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert f"missing between {gap.after} and {gap.before}" in done.json["reason"], (gap, done.json["reason"])
         site.backed_up()
         ship_once(site)
         assert recovered(site, "latest").json["verdict"] == "PASS"
@@ -698,6 +745,39 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     after = shelf_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, source: Primary) -> None:
+    """Of three bases the oldest goes first: what the two others lead on from stays, to the last moment of it."""
+    moments = []
+    for text in ("first", "second", "third"):
+        moments.append(note(source, text))
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+        if text != "third":
+            shipped.backed_up()
+    job, path = Job(shipped.loaded(), "crm"), shipped.root / "plans/p.yaml"
+    text = path.read_text()
+    services = shipped.services()
+    bases = services.catalogue.snapshots("p", "crm")
+    needs = [WAL.needed_from(services.catalogue.manifest(base)) for base in bases]
+    assert len(needs) == 3 and needs == sorted(set(needs))
+    assert recovered(shipped, "latest").json["verdict"] == "PASS", "else the last one that was proven stays too"
+    every = shelf_of(job, log_repo(shipped)).batches
+    assert every[0].begins <= needs[0]
+    left = every
+    for keep in (3, 2, 1):
+        path.write_text(text.replace("assets:", f"retention: {{keep_last: {keep}}}\nassets:", 1))
+        done = shipped.run("upkeep", "p", "--prune")
+        assert done.code in (0, 1) and done.json, done
+        assert [s.id for s in shipped.services().catalogue.snapshots("p", "crm")] == [s.id for s in bases[-keep:]]
+        before, left = left, shelf_of(job, log_repo(shipped)).batches
+        assert left == Shelf(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
+        assert (left == before) == (keep == 3), "and what only the removed one needed is gone"
+        gone = recovered(shipped, moments[2 - keep].isoformat()) if keep < 3 else None
+        assert gone is None or gone.code == 2, gone
+        at = moments[3 - keep]  # right behind the oldest kept base's own log
+        assert recovered(shipped, at.isoformat()).json["verdict"] == "PASS", at
 
 
 def test_reading_all_of_the_data_reads_all_of_the_log_too(shipped: Site, source: Primary) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -50,6 +51,7 @@ from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import Run, State
 from ccdr.storage.restic import RepoSnapshot, Restic, Stored
+from ccdr.upkeep.log import _needed
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -289,6 +291,17 @@ def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], d
         assert all(b.last is not None and b.last < needed for b in gone if b not in shelf.spare)
     else:
         assert left.batches == shelf.batches
+
+
+def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
+    """Whichever of them is asked first; what leads on to no log says nothing."""
+    known = [base(0, 300), base(5, 255), base(9, 256), base(12, 1, "dump")]
+    manifests = {snapshot.id: manifest for snapshot, manifest in known}
+    services = cast("Services", SimpleNamespace(catalogue=SimpleNamespace(manifest=lambda s: manifests[s.id])))
+    for kept in permutations([snapshot for snapshot, _ in known]):
+        assert _needed(WAL, services, kept) == segment(255)
+    assert _needed(WAL, services, [known[2][0], known[0][0]]) == segment(256)
+    assert _needed(WAL, services, [known[3][0]]) is None
 
 
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:
