@@ -30,10 +30,12 @@ from ccdr.notify import (
 )
 from ccdr.plans import LoadedPlan
 from ccdr.run import RunResult
-from ccdr.services import Services
-from ccdr.status import AssetStatus, status, upkeep_problems
+from ccdr.services import Job, Services
+from ccdr.shipping.ship import SHIP
+from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status, upkeep_problems
 from ccdr.trouble import Problem
 from ccdr.verification import DIFFERS, HOLDS, Finding, daily
+from ccdr.wake import Log, said_of
 
 PATIENCE = 30  # seconds for another run's telling
 
@@ -61,9 +63,16 @@ class Conclusion:
 
 
 def conclude(
-    plans: Sequence[LoadedPlan], services: Services, result: RunResult, *, seconds: float, textfile: Path | None = None
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    result: RunResult,
+    *,
+    seconds: float,
+    textfile: Path | None = None,
+    logs: Sequence[Log] = (),
 ) -> Conclusion:
-    """Tell people what is news to them, ping, and write the metrics. `seconds` is how long the run took."""
+    """Tell people what is news to them, ping, and write the metrics. `seconds` is how long the run took, `logs` are
+    those that `followed` gave before."""
     done = Conclusion()
     ours = OurOwn()
     broken = None
@@ -95,6 +104,7 @@ def conclude(
                 attempts=attempts,
                 extra=extra,
                 failed=failed,
+                lasting=_lasting(ours.assets, logs),
                 whole=broken is None,
             )
             if not (telling.busy and extra):
@@ -115,6 +125,28 @@ def conclude(
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
+
+
+def followed(jobs: Sequence[Job], services: Services) -> list[Log]:
+    """Logs that other processes ship, as they stand: asked before people are told, so that the next run tells what
+    changes meanwhile."""
+    return [
+        Log(
+            job.plan,
+            job.asset,
+            SHIP,
+            min(LATE_INTERVALS * job.engine.shipping.interval + LATE_GRACE, job.objectives.rpo),
+            said_of(services.state, job.plan, job.asset),
+        )
+        for job in jobs
+        if job.engine.shipping is not None
+    ]
+
+
+def _lasting(assets: Sequence[AssetStatus], logs: Sequence[Log]) -> frozenset[tuple[str, str]]:
+    """Assets whose exposure is that of their log while it goes on: nothing is wrong with them, no gap either."""
+    calm = {(log.plan, log.asset) for log in logs if log.said is not None}
+    return frozenset((a.plan, a.asset) for a in assets if not a.wrong) & calm
 
 
 def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion) -> Iterator[Concern]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plai
 from tests.harness import Site
 from tests.listeners import Mailbox, Web, free_port, mail_server, web_server
 from tests.stored import LIMITS, assert_clean, settled_file, with_repository
+
+from ccdr.catalogue import manifest_text, snapshot_of
+from ccdr.conclude import conclude, followed
+from ccdr.model import Manifest
+from ccdr.run import RunResult
+from ccdr.services import Job
+from ccdr.shipping.standing import Standing, write_standing
 
 SECRET = "hunter2-very-s3cret"
 
@@ -172,3 +181,50 @@ def test_cron_mail_says_where_everything_stands(site: Site) -> None:
     assert done.stdout.splitlines()[1].startswith(
         "ccdr: 1 asset, 0 proven; 1 restore test FAILED: p/a; 1 backup FAILED: p/a; 1 never backed up: p/a"
     )
+
+
+LOGGED = """\
+crm:
+  engine: postgres
+  method: physical
+  objectives: {rpo: 5m}
+  connection: {host: /nowhere, user: postgres, database: postgres}
+  log_shipping: {interval: 60s}
+  restore_test: {schedule: "0 3 * * *", checks: [c]}
+"""
+
+
+@dataclass
+class Standstill:
+    """It stands, so that only what it decides is left."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("gap", [None, "log is missing between A and B: a new base backup is needed"])
+def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Site, gap: str | None) -> None:
+    """Its RPO of minutes is looked at by the quick way; unless the log has a gap, and the RPO is its base's."""
+    site.plan(LOGGED, extra=NEVER + "notify: {urls_file: urls}\n")
+    services, loaded = site.services(clock := Standstill()), site.loaded()
+    contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": loaded.plan.assets["crm"].source_name}
+    taken = clock.at - timedelta(minutes=2)
+    manifest = Manifest("p", "crm", "b1", "postgres", "physical", "h", taken, 0.0, {}, contents)
+    text, told = manifest_text(manifest), {"id": "1" * 64, "verdict": "PASS", "selected": "latest"}
+    services.catalogue.add(snapshot_of(manifest, text, "1" * 64, "/r", taken), text)
+    body = {"verdict": "PASS", "reason": None, "findings": [], "recovery": None, "rto": None, "snapshot": told}
+    services.ledger.append("restore_test.end", plan="p", asset="crm", run="t", body=body)
+    begins = "000000010000000000000009" if gap else "000000010000000000000001"
+    standing = Standing(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
+    write_standing(services.state.directory("shipping", "p", "crm"), standing)
+    logs = followed([Job(loaded, "crm")], services)
+    wakes = conclude([loaded], services, RunResult(), seconds=0, logs=logs).wakes
+    rpo_is_breached = taken + timedelta(minutes=5, seconds=1)
+    assert (wakes == rpo_is_breached) if gap else (wakes is None or wakes > clock.at + timedelta(hours=1)), wakes
+    unwatched = conclude([loaded], services, RunResult(), seconds=0).wakes
+    assert unwatched is not None and unwatched <= clock.at + timedelta(minutes=5, seconds=1)

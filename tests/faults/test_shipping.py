@@ -29,6 +29,7 @@ from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
 from ccdr.history import STOPPED
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
+from ccdr.shipping import background
 from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
@@ -714,6 +715,11 @@ def test_one_ships_at_a_time(shipped: Site) -> None:
     assert not [name for name in left(shipped) if name.endswith("-client")]
 
 
+def is_slept_through(site: Site) -> bool:
+    """Does `ccdr run` look at nothing? What it has looked at, its answer tells of at length."""
+    return set(site.run("run").json) == {"did", "missed", "busy"}
+
+
 def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:
     """Cron is enough; and what was killed is started again."""
     done = shipped.run("run")
@@ -721,6 +727,14 @@ def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:
     try:
         assert eventually(lambda: standing(shipped).get("point") is not None, 60)
         assert "started to ship" not in shipped.run("run").stderr
+        assert eventually(lambda: is_slept_through(shipped), 60), "nothing is due, and the log goes on"
+        (wake,) = (json.loads(p.read_text()) for p in (shipped.state / "schedule").glob("wake-*.json"))
+        assert [(log["asset"], log["late"]) for log in wake["logs"]] == [("crm", 3 * 2 + 60)]
+        (pid,) = background._holding(shipped.state / "locks" / "p.crm.ship.lock")
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not shipped.services().state.held("p", "crm", "ship"), 30)
+        assert "started to ship the log of p/crm" in shipped.run("run").stderr
+        assert eventually(lambda: shipped.services().state.held("p", "crm", "ship"), 30)
         path = shipped.root / "plans/p.yaml"
         path.write_text(re.sub(r" +log_shipping: .*\n", "", path.read_text()))
         assert "ships no log any more" in shipped.run("run").stderr

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ccdr.model import Verb
     from ccdr.plans import LoadedPlan
     from ccdr.run import Did, RunResult
-    from ccdr.services import Services
+    from ccdr.services import Job, Services
 
 KINDS = ("backups", "tests", "upkeep")
 
@@ -65,7 +65,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
-    from ccdr.conclude import conclude
+    from ccdr.conclude import conclude, followed
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
     from ccdr.run import run as run_due
@@ -78,14 +78,15 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     loud, began = options.verbose or sys.stderr.isatty(), time.monotonic()
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
-    ships = _ship(loaded, services, verbs)
-    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics)
+    shipped, ended = _ship(loaded, services, verbs)
+    logs = followed(shipped, services)
+    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs)
     if result.wakes is not None and not wrong:
         until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
-        if ships:
+        if ended:
             until = min(until, now + WAKES)
         with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
-            sleep(state, key, files, now, until)
+            sleep(state, key, files, now, until, logs)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
         for did in result.did:
@@ -98,25 +99,26 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     return worst([result.exit_code, end.code, *(error.exit_code for error in wrong)])
 
 
-def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> bool:
-    """See to it that every log that a plan wants shipped is, and no other; whether there is any. For the host that
-    backs up."""
+def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:
+    """See to it that every log that a plan wants shipped is, and no other: those that are, and whether something was
+    told to end. For the host that backs up."""
     from ccdr.model import Verb
     from ccdr.services import Job
     from ccdr.shipping.background import end_unwanted, start_missing
 
     if Verb.BACKUP not in verbs:
-        return False
-    for said in end_unwanted(loaded, services.state):
+        return [], False
+    ended = list(end_unwanted(loaded, services.state))
+    for said in ended:
         click.echo(f"ccdr: {said}", err=True)
     jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
     if not jobs:
-        return False
+        return [], bool(ended)
     options = settings()
     where = ["--plans", str(options.plans.absolute()), "--restore-tests", str(options.restore_tests.absolute())]
     for job in start_missing(jobs, services, [*where, "--state", str(services.state.root)]):
         click.echo(f"ccdr: started to ship the log of {job.plan}/{job.asset}", err=True)
-    return True
+    return jobs, bool(ended)
 
 
 def _tell(result: RunResult, standing: str | None) -> None:

@@ -121,6 +121,7 @@ def after_run(
     attempts: Collection[Attempt] = (),
     extra: Iterable[Concern] = (),
     failed: Collection[str] = (),
+    lasting: Collection[tuple[str, str]] = (),
     whole: bool = True,
     seconds: float = SECONDS,
 ) -> Telling:
@@ -128,7 +129,8 @@ def after_run(
 
     `found` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to tell;
     `attempts` what this run took on; `extra` what else there is to
-    tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. With `whole` false (status could not be had)
+    tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. Assets in `lasting` (plan and name) are looked
+    at by others before their RPO is breached: `wakes` leaves that out. With `whole` false (status could not be had)
     nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
     result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
     where what was told cannot be written down.
@@ -159,7 +161,7 @@ def after_run(
         f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.book.failures.values() if f.tries == 1
     ]
     moments = [m for p in parts for m in p.book.wakes(p.remind)]
-    result.wakes = min((m for m in [*moments, *_breaching(found, now)] if m > now), default=None)
+    result.wakes = min((m for m in [*moments, *_breaching(found, lasting, now)] if m > now), default=None)
     return result
 
 
@@ -282,8 +284,8 @@ def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
             parts[number].book.fail(PING, "the ping", refused, now)
 
 
-def _breaching(found: Sequence[AssetStatus], now: datetime) -> Iterator[datetime]:
+def _breaching(found: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime) -> Iterator[datetime]:
     """When an objective that is met will be breached if nothing is done."""
-    for status in found:
+    for status in (s for s in found if (s.plan, s.asset) not in lasting):
         if status.rpo.verdict is ObjectiveVerdict.MET and status.rpo.achieved_s is not None:
             yield now + timedelta(seconds=status.rpo.objective_s - status.rpo.achieved_s + 1)

@@ -17,7 +17,7 @@ from ccdr.shipping.ship import SHIP
 from ccdr.shipping.standing import directory
 from ccdr.state import State
 
-WAKES = 60.0  # seconds; how often it is looked at
+WAKES = 60.0  # seconds; when to look again whether one has ended
 STOPS_WITHIN = 20.0  # seconds that one may take to end as it should
 
 
