@@ -385,10 +385,11 @@ class ShippedLog(Protocol):
         """Which server this is, whatever it is called: a log of another one leads nowhere from our bases."""
 
     def receiver(
-        self, source: Source, spool: Path, after: str | None, needed: str | None
+        self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:
         """Command and environment of the program that writes into `spool`, until the source ends. `after` is the last
-        whole segment that is stored already, `needed` what the newest base begins with."""
+        whole segment that was received already, `needed` what the newest base begins with. Is all in the spool
+        `stored`? Only then may what is in the program's way be removed from there."""
 
     def beat(self, source: Source) -> AbstractContextManager[Callable[[], None]]:
         """What writes the canary's heartbeat each time it is called; it does nothing where the plan has no canary."""

@@ -306,8 +306,8 @@ class _Turns:
                     for task in ready:
                         self._book.write(task, slots[task])
                     return self._busy(ready)
-            with self._lock:
-                self.wakes += [slot.wakes(self._now()) for slot in slots.values()]
+            with self._lock:  # as of when they were looked at: what came due while others worked is due at once
+                self.wakes += [slot.wakes(now) for slot in slots.values()]
             return True
 
     def _looked_at(self, task: Task, now: datetime) -> Slot:

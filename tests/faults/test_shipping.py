@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,15 +22,19 @@ from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
 from tests.primary import Primary, primary
 from tests.stored import left
 
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, slot_name
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
+from ccdr.history import STOPPED
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job
-from ccdr.shipping.shelf import Batch, log_repository, shelf_of, tags
+from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 
+WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
 INTERVAL = 2.0
 CLOSE = timedelta(seconds=10)  # however busy the machine is; bench/logs.py holds it to two
 CHECKS = """\
@@ -165,6 +170,185 @@ def test_a_source_that_dies_alone_has_lost_next_to_nothing(shipped: Site, source
     assert all(when > reached for when in lost) and killed - reached < CLOSE
 
 
+@contextlib.contextmanager
+def without_repository(site: Site) -> Iterator[None]:
+    """As where the disk that it is on is not mounted."""
+    hidden = site.root / "hidden"
+    site.repo.rename(hidden)
+    try:
+        yield
+    finally:
+        if hidden.exists():
+            hidden.rename(site.repo)
+
+
+def spool(site: Site) -> dict[str, int]:
+    """What waits here, in bytes."""
+    with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+        return {path.name: path.stat().st_size for path in (site.state / "shipping/p/crm/spool").iterdir()}
+    return spool(site)
+
+
+def received(site: Site, source: Primary) -> bool:
+    """Is all that the source has written by now in the spool? With some more of it, since that is seen by the page."""
+    written = "select pg_logical_emit_message(false, 'test', repeat('x', 20000)); select pg_current_wal_insert_lsn()"
+    position = source.psql(written).splitlines()[-1]
+    _, log = log_of(Job(site.loaded(), "crm"))
+    return eventually(lambda: log.reaches(site.state / "shipping/p/crm/spool", position), 30)
+
+
+def trouble(site: Site) -> str:
+    return str(standing(site).get("trouble"))
+
+
+def receiver(site: Site) -> int | None:
+    """The process that receives, wherever it runs."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            program, *words = path.read_text().split("\0")
+            if Path(program).name == "pg_receivewal" and any(str(site.state) in word for word in words):
+                return int(path.parent.name)
+    return None
+
+
+def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path) -> None:
+    """Up to the limit; then the source keeps it, and that is told before it keeps too much. Nothing is lost."""
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=192MB") as source:
+        source.psql(SMALL)
+        plan(site, source, "{interval: 2s, spool_limit: 64MiB, canary: {every: 1s}}")
+        site.backed_up()
+        with shipping(site):
+            with without_repository(site):
+                assert eventually(lambda: "no repository" in trouble(site), 60), standing(site)
+                usable = standing(site)["usable"]
+                note(source, "first")
+                assert received(site, source) and receiver(site), "though nothing can be stored"
+                found = site.run("status")
+                assert found.code == 1 and "log is not shipped" in found.stdout, found
+                while "spool_limit" not in trouble(site):
+                    note(source, "more")
+                    source.psql("select pg_switch_wal()")
+                    time.sleep(0.5)
+                    assert sum(spool(site).values()) < 256 * 2**20, trouble(site)
+                assert eventually(lambda: receiver(site) is None, 30)
+                full = spool(site)
+                assert sum(full.values()) > 64 * 2**20, full
+                for _ in range(8):
+                    note(source, "kept at the source")
+                    source.psql("select pg_switch_wal()")
+                told = lambda: any("of log for us and gives up at 192.0 MiB" in f for f in standing(site)["findings"])  # noqa: E731
+                assert eventually(told, 90), standing(site)
+                assert "gives up at" in site.run("status").stdout
+                assert full.keys() <= spool(site).keys() and standing(site)["usable"] == usable
+            assert eventually(lambda: standing(site)["trouble"] is None, 120), standing(site)
+            note(source, "last")
+            assert eventually(lambda: sum(spool(site).values()) <= 64 * 2**20, 60), spool(site)
+        ship_once(site)
+        assert not standing(site)["gap"] and not standing(site)["findings"], standing(site)
+        assert [bool(r["trouble"]) for r in site.records("log.shipped") if r["trouble"] != STOPPED].count(True) == 1
+        assert not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        rows = "select count(*), max(note) filter (where id = (select max(id) from call)) from call"
+        expected = source.psql(rows)
+        done = recovered(site, "latest", "--keep")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        assert back(done, rows) == expected and expected.endswith("|last")
+
+
+def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(shipped: Site, source: Primary) -> None:
+    """What was received once is at the source no more: only the spool has it."""
+    with shipping(shipped) as process, without_repository(shipped):
+        assert eventually(lambda: "no repository" in trouble(shipped), 60), standing(shipped)
+        note(source, "first")
+        source.psql("select pg_switch_wal()")
+        note(source, "second")
+        assert received(shipped, source)
+        process.kill()
+        process.wait()
+        waits = spool(shipped)
+        note(source, "third")
+        again = shipped.start("ship", "p")
+        try:
+            assert received(shipped, source), "from where it was left, though nobody can say what is stored"
+            assert waits.keys() - {name for name in waits if name.endswith(".partial")} <= spool(shipped).keys()
+            (shipped.root / "hidden").rename(shipped.repo)
+            assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
+        finally:
+            again.send_signal(signal.SIGTERM)
+            said = again.communicate(timeout=60)[1]
+            assert "Traceback" not in said, said
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    rows = "select string_agg(note, ' ' order by id) from call where id > 100"
+    assert back(done, rows) == "first second third"
+
+
+def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Primary) -> None:
+    """By the `ccdr ship` that it belongs to; what was written meanwhile is not lost."""
+    killed: list[int] = []
+    with shipping(shipped):
+        for text in ("first", "second"):
+            killed.append(receiver(shipped) or 0)
+            assert killed[-1]
+            os.kill(killed[-1], signal.SIGKILL)
+            note(source, text)
+            source.psql("select pg_switch_wal()")
+            assert eventually(lambda: (receiver(shipped) or 0) not in (0, *killed), 60), standing(shipped)
+            assert received(shipped, source)
+        assert eventually(lambda: standing(shipped)["trouble"] is None, 60), standing(shipped)
+    assert any("receiving the log" in str(r["trouble"]) for r in shipped.records("log.shipped"))
+    ship_once(shipped)
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "first second"
+
+
+HEARTBEAT = "select extract(epoch from at) from ccdr.heartbeat"
+WRITTEN = "select pg_snapshot_xmax(pg_current_snapshot())"  # counts up with each transaction that writes
+
+
+@pytest.mark.parametrize("canary", [True, False])
+def test_how_far_a_recovery_reaches_is_read_from_the_canary(site: Site, source: Primary, canary: bool) -> None:
+    """Nobody else writes, and the source dies long before the next interval: without the row nothing tells that what
+    was received since goes further than what was proven received."""
+    plan(site, source, "{interval: 10m, canary: {every: 1s}}" if canary else "{interval: 10m}")
+    site.backed_up()
+    with shipping(site):
+        point, usable = utc(standing(site)["point"]), standing(site)["usable"]
+        if canary:
+            assert eventually(lambda: float(source.psql(HEARTBEAT)) >= point.timestamp() + 4, 60), "it beats"
+        else:
+            source.psql("select pg_switch_wal(); checkpoint")  # log, and no commit in it
+        assert received(site, source)
+        source.kill()
+        assert eventually(lambda: standing(site)["usable"] != usable, 60), standing(site)
+    done = recovered(site, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done
+    reached = utc(done.json["recovery"]["reached"]["at"])
+    if canary:
+        restored = float(back(done, HEARTBEAT))
+        newest = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).newest
+        assert newest is not None and newest.skew is not None
+        behind = reached.timestamp() - (restored - newest.skew)  # the row's time is the source's; its commit came after
+        assert restored >= point.timestamp() + 4 and -0.001 <= behind < 0.5, (restored, reached, newest.skew)
+    else:
+        assert back(done, "select to_regclass('ccdr.heartbeat') is null") == "t" and reached == point
+
+
+def test_nothing_is_written_at_the_source_without_a_canary(site: Site, tmp_path: Path) -> None:
+    with primary(tmp_path / "source", _image(), "max_slot_wal_keep_size=1GB", "autovacuum=off") as source:
+        source.psql(SMALL)
+        for canary in ("", ", canary: {every: 1s}"):
+            transactions = source.psql(WRITTEN)
+            plan(site, source, f"{{interval: 2s{canary}}}")
+            site.backed_up()
+            with shipping(site):
+                time.sleep(2 * INTERVAL)
+            assert (source.psql(WRITTEN) == transactions) == (not canary)
+            assert source.psql("select to_regnamespace('ccdr') is null") == ("f" if canary else "t")
+
+
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
     first = note(source, "first")
     second = note(source, "second")
@@ -277,11 +461,9 @@ def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, sou
     storage.forget(log_repo(shipped), [torn.id, *(b.id for b in shelf.spare)])
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert (
-        torn.begins in done.json["reason"]
-        or str(torn.last) in done.json["reason"]
-        or "missing between" in done.json["reason"]
-    )
+    before, behind = shelf.batches[-3].last, shelf.batches[-1].begins
+    assert f"missing between {before} and {behind}" in done.json["reason"], done.json["reason"]
+    assert str(before) < torn.begins < behind, "which is what was taken away"
     # A new base lies behind the gap.
     assert shipped.run("backup", "p").code == 0
     ship_once(shipped)
@@ -391,12 +573,16 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
                 "insert into call (id, note) select max(id) + 1, 'lost' from call; select pg_switch_wal(); checkpoint"
             )
         assert "lost" in source.psql("select wal_status from pg_replication_slots")
+        stored = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).batches[-1]
         ship_once(site)
+        (gap,) = shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
+        assert stored.begins <= gap.after <= str(stored.open) < gap.before, (stored, gap)
         assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
         found = site.run("status")
         assert found.code == 1 and "base" in found.stdout
         done = recovered(site, "latest")
-        assert (done.code, done.json["verdict"]) == (1, "FAIL") and "missing between" in done.json["reason"], done
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert f"missing between {gap.after} and {gap.before}" in done.json["reason"], (gap, done.json["reason"])
         site.backed_up()
         ship_once(site)
         assert recovered(site, "latest").json["verdict"] == "PASS"
@@ -440,6 +626,31 @@ def test_another_server_under_the_same_address_is_refused(shipped: Site, source:
         done = shipped.run("ship", "p", "--once")
         assert done.code == 3 and "another server answers" in done.stdout + done.stderr, done
         assert "another server answers" in shipped.run("status").stdout
+
+
+def test_a_source_that_keeps_all_of_its_log_for_us_is_told_of_before_its_disk_is_full(
+    site: Site, tmp_path: Path
+) -> None:
+    """Nothing limits it there; half of what may wait here is a lot."""
+    with primary(tmp_path / "source", _image()) as source:
+        source.psql(SMALL)
+        plan(site, source, "{interval: 2s, spool_limit: 128MiB}")
+        site.backed_up()
+        ship_once(site)
+        (unset,) = standing(site)["findings"]
+        assert "max_slot_wal_keep_size is not set" in unset
+        looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
+        assert [(c["state"], "is not set" in c["found"]) for c in looked] == [("WARN", True)], looked
+        for _ in range(6):  # while nobody receives
+            note(source, "kept")
+            source.psql("select pg_switch_wal()")
+        looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
+        assert len(looked) == 2 and f"of log for {slot_name('p/crm')}" in looked[0]["found"], looked
+        ship_once(site)
+        assert any("will until its disk is full" in said for said in standing(site)["findings"]), standing(site)
+        assert "will until its disk is full" in site.run("status").stdout
+        ship_once(site)
+        assert standing(site)["findings"] == [unset], "it was fetched"
 
 
 @contextlib.contextmanager
@@ -534,6 +745,39 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     after = shelf_of(job, log_repo(shipped))
     assert after.batches == before.batches and not after.spare
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
+
+
+def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, source: Primary) -> None:
+    """Of three bases the oldest goes first: what the two others lead on from stays, to the last moment of it."""
+    moments = []
+    for text in ("first", "second", "third"):
+        moments.append(note(source, text))
+        source.psql("select pg_switch_wal()")
+        ship_once(shipped)
+        if text != "third":
+            shipped.backed_up()
+    job, path = Job(shipped.loaded(), "crm"), shipped.root / "plans/p.yaml"
+    text = path.read_text()
+    services = shipped.services()
+    bases = services.catalogue.snapshots("p", "crm")
+    needs = [WAL.needed_from(services.catalogue.manifest(base)) for base in bases]
+    assert len(needs) == 3 and needs == sorted(set(needs))
+    assert recovered(shipped, "latest").json["verdict"] == "PASS", "else the last one that was proven stays too"
+    every = shelf_of(job, log_repo(shipped)).batches
+    assert every[0].begins <= needs[0]
+    left = every
+    for keep in (3, 2, 1):
+        path.write_text(text.replace("assets:", f"retention: {{keep_last: {keep}}}\nassets:", 1))
+        done = shipped.run("upkeep", "p", "--prune")
+        assert done.code in (0, 1) and done.json, done
+        assert [s.id for s in shipped.services().catalogue.snapshots("p", "crm")] == [s.id for s in bases[-keep:]]
+        before, left = left, shelf_of(job, log_repo(shipped)).batches
+        assert left == Shelf(every).from_segment(needs[-keep], WAL), "from where the oldest kept base begins"
+        assert (left == before) == (keep == 3), "and what only the removed one needed is gone"
+        gone = recovered(shipped, moments[2 - keep].isoformat()) if keep < 3 else None
+        assert gone is None or gone.code == 2, gone
+        at = moments[3 - keep]  # right behind the oldest kept base's own log
+        assert recovered(shipped, at.isoformat()).json["verdict"] == "PASS", at
 
 
 def test_reading_all_of_the_data_reads_all_of_the_log_too(shipped: Site, source: Primary) -> None:

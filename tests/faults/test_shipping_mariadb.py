@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,7 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.faults.test_shipping import CLOSE, INTERVAL, log_repo, recovered, ship_once, shipping, standing, stored_again
+from tests.faults.test_shipping import (
+    CLOSE,
+    INTERVAL,
+    log_repo,
+    recovered,
+    ship_once,
+    shipping,
+    standing,
+    stored_again,
+    trouble,
+    without_repository,
+)
 from tests.harness import Quiet, Ran, Site, eventually, image_on
 from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
 
@@ -97,6 +109,40 @@ def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: Mari
     assert lost[0] > reached, "never more than it says"
     assert lost[0] - reached < CLOSE, "and not much less"
     assert done.json["rpo"]["achieved_s"] >= (killed - lost[0]).total_seconds()
+
+
+def test_log_is_received_while_the_repository_is_away(shipped: Site, source: MariaSource) -> None:
+    """And nothing of it is lost, though what ships is killed meanwhile."""
+
+    def spooled(text: str) -> bool:
+        spool = shipped.state / "shipping/p/crm/spool"
+        return any(text.encode() in path.read_bytes() for path in spool.iterdir())
+
+    with shipping(shipped) as process, without_repository(shipped):
+        assert eventually(lambda: "no repository" in trouble(shipped), 60), standing(shipped)
+        usable = standing(shipped)["usable"]
+        source.sql("insert into crm.calls (note) values ('first'); flush binary logs")
+        assert eventually(lambda: spooled("first"), 30), standing(shipped)
+        found = shipped.run("status")
+        assert found.code == 1 and "log is not shipped" in found.stdout, found
+        process.kill()
+        process.wait()
+        source.sql("insert into crm.calls (note) values ('second')")
+        again = shipped.start("ship", "p")
+        try:
+            assert eventually(lambda: spooled("second"), 60), standing(shipped)
+            assert spooled("first") and standing(shipped)["usable"] == usable
+            (shipped.root / "hidden").rename(shipped.repo)
+            assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
+        finally:
+            again.send_signal(signal.SIGTERM)
+            said = again.communicate(timeout=60)[1]
+            assert "Traceback" not in said, said
+    assert not standing(shipped)["gap"]
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    sql = "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+    assert back(done, sql) == "first second"
 
 
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> None:

@@ -8,17 +8,23 @@ import os
 import random
 import subprocess
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.harness import Site, containers, eventually
+from tests.harness import Ran, Site, containers, eventually
 from tests.stored import left, restic_of, settled_file, with_repository
+
+from ccdr.model import utc
 
 KILLS = int(os.environ.get("CCDR_SOAK", "8"))
 SEED = int(os.environ.get("CCDR_SEED", "20261124"))
 LONGEST = 4.0  # seconds into a run; a whole one takes about three
+KEPT = 2  # by retention's rule: less than what is not tested for a while, so that its promises are needed
+VERBS = ("backup", "test", "prune", "check")
 PLAN = """
 recordings:
   engine: files
@@ -29,7 +35,7 @@ recordings:
 """
 CHECKS = "restore_test: c\nchecks:\n  - {kind: identical}\n  - {kind: command, name: there, argv: ['true']}\n"
 CRON = f"{(datetime.now(UTC) - timedelta(minutes=10)).minute} * * * *"
-EXTRA = f"retention: {{keep_last: 3}}\nupkeep: {{prune: '{CRON}', check: '{CRON}', parts: 2}}\n"
+EXTRA = f"retention: {{keep_last: {KEPT}}}\nupkeep: {{prune: '{CRON}', check: '{CRON}', parts: 2}}\n"
 
 
 @pytest.fixture
@@ -40,20 +46,39 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def grown(site: Site, version: int) -> None:
-    """The tree as it is at one version: so many files, and every file says the version it came with."""
-    settled_file(
-        site.root / "tree" / f"{version:05}.wav", f"version {version}\n".encode() * 200, 1_700_000_000 + version
-    )
+@dataclass
+class Tree:
+    """What is backed up, by versions: each adds a file and writes another one anew, of the same size."""
+
+    site: Site
+    since: list[datetime] = field(default_factory=list)  # when each version was there in full
+
+    def grow(self) -> None:
+        version = len(self.since)
+        (self.site.root / "tree").mkdir(exist_ok=True)
+        for name in (f"{version:05}.wav", "newest.wav"):
+            new = settled_file(self.site.root / "new", self._contents(version), 1_700_000_000 + version)
+            new.replace(self.site.root / "tree" / name)
+        self.since.append(datetime.now(UTC))
+
+    def digests_at(self, moment: datetime) -> dict[str, str]:
+        """By name, the SHA-256 of everything that was there then."""
+        version = max(n for n, since in enumerate(self.since) if since <= moment)
+        names = {f"{n:05}.wav": n for n in range(version + 1)} | {"newest.wav": version}
+        return {name: sha256(self._contents(n)).hexdigest() for name, n in names.items()}
+
+    @staticmethod
+    def _contents(version: int) -> bytes:
+        return f"version {version:05}\n".encode() * 200
 
 
-def all_is_due(site: Site) -> None:
-    """As if an hour had passed since the last call, and every wait for another try with it."""
+def make_due(site: Site, verbs: Collection[str] = VERBS) -> None:
+    """As if an hour had passed since these were last looked at, and every wait for another try with it."""
     before = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     for path in (site.state / "schedule").glob("*.json"):
         if path.name.startswith("wake-"):
             path.unlink()
-        else:
+        elif path.stem.rpartition(".")[2] in verbs:
             slot = json.loads(path.read_text())
             path.write_text(json.dumps({**slot, "settled": before, "pending": None, "retry_at": None, "tries": 0}))
 
@@ -68,51 +93,104 @@ def killed(site: Site, after: float) -> None:
         process.wait()
 
 
-def files_of(site: Site, snapshot: str) -> list[str]:
-    lines = restic_of(site.root, "--no-lock", "ls", "--json", snapshot).splitlines()
-    return sorted(Path(n["path"]).name for n in map(json.loads, lines) if n.get("path", "").endswith(".wav"))
+@dataclass(frozen=True)
+class Known:
+    """By id, when the snapshots are of that ledger and catalogue call good, and those that a restore test has passed;
+    no word of what is in the repository."""
+
+    good: Mapping[str, datetime]
+    passed: Mapping[str, datetime]
+
+    def newest(self) -> dict[str, tuple[datetime, str]]:
+        every = {"good": self.good, "restore-tested good": self.passed}
+        return {what: max((at, id_) for id_, at in found.items()) for what, found in every.items() if found}
 
 
-def passes_are_true(site: Site, there: set[str]) -> None:
-    """Every snapshot that a test has called good, and that is still there, holds the whole tree of its time."""
+def known(site: Site) -> Known:
+    good = {s.id: s.consistent_point for s in site.services().catalogue.snapshots("p", "recordings")}
+    passed = {}
+    for record in site.records():
+        snapshot = record.get("snapshot") or {}
+        if record["kind"] == "backup.end" and record["result"] == "STORED":
+            good[snapshot["id"]] = utc(snapshot["consistent_point"])
+        elif record["kind"] == "restore_test.end" and snapshot.get("verdict") == "PASS":
+            passed[snapshot["id"]] = utc(snapshot["consistent_point"])
+    return Known(good, passed)
+
+
+def there(site: Site) -> set[str]:
+    """What the repository holds, without asking anybody: a local one has a file for each snapshot."""
+    return {path.name for path in (site.repo / "snapshots").iterdir()}
+
+
+def nothing_promised_is_gone(site: Site, before: Known) -> None:
+    """The last good snapshot and the last restore-tested good one are there, right after the kill: those known before,
+    or newer ones."""
+    after, held = known(site).newest(), there(site)
+    for what, newest in before.newest().items():
+        assert what in after and after[what] >= newest, f"the last {what} one is known no more: {newest}"
+    for what, (_, newest_id) in after.items():
+        assert newest_id in held, f"the last {what} snapshot {newest_id} is gone"
+
+
+def goes_on(site: Site) -> Ran:
+    """The run after a kill does all that is due, finds all in order, and leaves nothing of either of them."""
+    time.sleep(1)  # what the kernel told to end has ended
+    make_due(site)
+    done = site.run("run")
+    verbs = {d["verb"]: d for d in done.json["did"]}
+    assert set(verbs) == set(VERBS) and all(d["done"] for d in verbs.values()), done
+    # A crash before this run's own backup may still be told, never the other way round.
+    assert verbs["test"]["result"]["verdict"] == "PASS", done
+    site.ledger_holds()
+    assert left(site) == []
+    assert eventually(lambda: not {f"ccdr-{r['run']}" for r in site.records()} & containers())
+    assert list((site.repo / "locks").iterdir()) == [], "no lock stuck"
+    return done
+
+
+def passes_are_true(site: Site, tree: Tree) -> None:
+    """Every PASS stands on all of its checks; and every snapshot that is there and was called good holds the whole tree
+    of its time, its newest files included, byte for byte."""
     for record in site.records("restore_test.end"):
-        snapshot: dict[str, Any] = record.get("snapshot") or {}
         if record["verdict"] == "PASS":
             assert all(c["status"] == "PASS" for c in record["checks"]) and len(record["checks"]) == 2
-            if snapshot["id"] in there:
-                found = files_of(site, snapshot["id"])
-                assert found == [f"{n:05}.wav" for n in range(len(found))], "a tree with a hole"
+    told, held = known(site), there(site)
+    judged = {id_: at for id_, at in {**told.good, **told.passed}.items() if id_ in held}
+    assert judged
+    for id_, moment in judged.items():
+        into = site.root / "restored" / id_
+        restic_of(site.root, "--no-lock", "restore", id_, "--target", str(into))
+        found = {p.name: sha256(p.read_bytes()).hexdigest() for p in into.rglob("*.wav")}
+        assert found == tree.digests_at(moment), f"{id_} of {moment} is not what was there"
 
 
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_random_kills_over_run(site: Site) -> None:
     choose = random.Random(SEED)
-    grown(site, 0)
+    looked_at = choose.sample(range(1, KILLS), max(1, KILLS // 8))  # the kills after which a whole run follows at once
+    tree = Tree(site)
+    tree.grow()
     site.run("run")
-    for version in range(1, KILLS + 1):
-        grown(site, version)
-        all_is_due(site)
+    for number in range(1, KILLS + 1):
+        tree.grow()
+        make_due(site, {"backup", "prune", *(verb for verb in ("test", "check") if choose.random() < 0.7)})
+        before = known(site)
         killed(site, choose.uniform(0.05, LONGEST))
+        nothing_promised_is_gone(site, before)
         if choose.random() < 0.3:  # cron comes again before anything is due
             killed(site, choose.uniform(0.05, 1.0))
+            nothing_promised_is_gone(site, before)
         site.ledger_holds()
-    time.sleep(1)  # what the kernel told to end has ended
-    all_is_due(site)
-    last = site.run("run")
-    verbs = {d["verb"]: d for d in last.json["did"]}
-    assert set(verbs) == {"backup", "test", "prune", "check"} and all(d["done"] for d in verbs.values()), last
-    # A crash before this run's own backup may still be told, never the other way round.
-    assert verbs["test"]["result"]["verdict"] == "PASS", last
-    site.ledger_holds()
-    assert left(site) == []
-    assert eventually(lambda: not {f"ccdr-{r['run']}" for r in site.records()} & containers())
-    assert restic_of(site.root, "list", "locks", "--no-lock").split() == [], "no lock stuck"
+        if number in looked_at:
+            goes_on(site)
+    last = goes_on(site)
     restic_of(site.root, "check", "--read-data")
-    there = {s["id"] for s in json.loads(restic_of(site.root, "--no-lock", "snapshots", "--json"))}
-    passes_are_true(site, there)
-    known = site.services().catalogue.snapshots("p", "recordings")
-    assert {s.id for s in known} <= there, "what the catalogue counts is in the repository"
+    assert {s["id"] for s in json.loads(restic_of(site.root, "--no-lock", "snapshots", "--json"))} == there(site)
+    passes_are_true(site, tree)
+    good = [s.id for s in site.services().catalogue.snapshots("p", "recordings")]
+    assert set(good) <= there(site), "what the catalogue counts is in the repository"
     # Retention: the last good one, the last tested one, and what the policy keeps; not what it lets go.
-    good = [s.id for s in known]
-    assert verbs["backup"]["result"]["snapshot"]["id"] == good[-1] and 1 <= len(good) <= 3 + 2
+    verbs = {d["verb"]: d for d in last.json["did"]}
+    assert verbs["backup"]["result"]["snapshot"]["id"] == good[-1] and 1 <= len(good) <= KEPT + 2
     assert site.run("status").json["plans"][0]["assets"][0]["coverage"] == "tested"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from tests.harness import Site, Source
+from tests.mariadb_source import PASSWORD, crm, mariadb_server, small_database
 from tests.stored import assert_clean, other_host, settled_file, with_repository
 
 
@@ -46,6 +48,34 @@ def test_another_host_tests_a_database_it_never_saw(source: Source, database: st
     source.psql("drop table call cascade", database)
     done = there.run("test", "p")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert_clean(there)
+
+
+def test_a_host_that_tests_needs_neither_the_source_nor_its_password(tmp_path: Path) -> None:
+    """Cron alone on it, as the README sets it up: the password's file was never there, the source is gone."""
+    (tmp_path / "here").mkdir()
+    with mariadb_server() as maria, small_database(maria, "crm", goes=True) as database:
+        here = crm(with_repository(Site(tmp_path / "here")), maria, database)
+        here.backed_up()
+        there = other_host(here, tmp_path / "there")
+        (there.root / "plans" / "crm.pw").unlink()
+        maria.kill()
+    first = there.run("run", "--only", "tests")
+    assert (first.code, first.json["did"]) == (0, []), first
+    (slot,) = (there.state / "schedule").glob("p.crm.test.json")
+    a_day_ago = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    slot.write_text(json.dumps({**json.loads(slot.read_text()), "settled": a_day_ago}))
+    for wake in slot.parent.glob("wake-*"):
+        wake.unlink()
+    done = there.run("run", "--only", "tests")
+    assert done.code == 0 and [(d["verb"], d["done"]) for d in done.json["did"]] == [("test", True)], done
+    result = done.json["did"][0]["result"]
+    assert (result["verdict"], result["findings"]) == ("PASS", []), done
+    assert {c["status"] for c in result["checks"]} == {"PASS"}
+    assert {c["kind"] for c in result["checks"]} == {"identical", "integrity", "rows", "freshness", "sql"}
+    assert done.json["troubles"] == [] and PASSWORD not in done.stdout + done.stderr
+    (found,) = there.run("status").json["plans"][0]["assets"]
+    assert found["coverage"] == "tested" and not any("crm.pw" in said for said in found["problems"]), found
     assert_clean(there)
 
 

@@ -23,6 +23,8 @@ from ccdr.clock import SystemClock
 from ccdr.doctor import Diagnosis, Finding, machine, readiness, repository
 from ccdr.doctor.bucket import _configured, _deletion, _enforced
 from ccdr.doctor.secret_files import secrets
+from ccdr.engines.base import Canary as ShippingCanary
+from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import rights as maria_rights
 from ccdr.engines.postgres import rights
 from ccdr.engines.postgres.connection import Connection
@@ -299,7 +301,7 @@ def test_many_unreadable_tables_are_one_short_line() -> None:
 WHOLE: dict[str, Any] = {
     "replication": True, "superuser": False, "reads_roles": True, "reads_settings": True, "creates": False,
     "senders": 10, "wal_level": "replica", "data_checksums": True, "unlogged": 0, "tables": 4, "databases": 3,
-    "major": 17, "summarizes_wal": True,
+    "major": 17, "summarizes_wal": True, "slot_keeps": 2**30, "slots": [],
 }  # fmt: skip
 
 
@@ -317,12 +319,37 @@ class Answers:
 def test_a_canary_needs_a_right_of_its_own(canary: bool, creates: bool) -> None:
     source: Any = SimpleNamespace(place=Answers({**WHOLE, "creates": creates}), credentials=Path("/c"))
     connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
-    found = {look.what: look for look in physical_rights.looks(source, connection, canary=canary)}
+    shipping = LogShipping(canary=ShippingCanary() if canary else None)
+    found = {look.what: look for look in physical_rights.looks(source, connection, shipping=shipping)}
     assert ("canary" in found) == canary
     if canary:
         assert found["canary"].state is (OK if creates else FAIL)
         assert creates or "GRANT CREATE ON DATABASE crm TO ccdr" in str(found["canary"].do)
     assert (found["rights to write"].found == "ccdr may change nothing") == (not creates)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "kept", "status", "expected", "said"),
+    [
+        (2**30, 2**20, "reserved", [OK], "1 slot of ccdr's: the source keeps 1.0 MiB of log, of at most 1.0 GiB"),
+        (2**30, 600 * 2**20, "extended", [WARN], "keeps 600.0 MiB of log for ccdr_p_crm_1, and gives up at 1.0 GiB"),
+        (2**30, 2**30, "lost", [FAIL], "the source gave ccdr_p_crm_1 up"),
+        (-1, 2**20, "reserved", [WARN], "is not set"),
+        (-1, 3 * 2**30, "extended", [WARN, WARN], "keeps 3.0 GiB of log for ccdr_p_crm_1"),
+    ],
+)
+def test_what_a_slot_keeps_at_the_source_is_looked_at(
+    keeps: int, kept: int, status: str, expected: list[Health], said: str
+) -> None:
+    slot = {"name": "ccdr_p_crm_1", "status": status, "kept": kept}
+    source: Any = SimpleNamespace(
+        place=Answers({**WHOLE, "slot_keeps": keeps, "slots": [slot]}), credentials=Path("/c")
+    )
+    connection = Connection(host="/run/postgresql", user="ccdr", database="crm")
+    found = list(physical_rights.looks(source, connection, shipping=LogShipping()))
+    assert states(slots := [look for look in found if look.what == "replication slots"]) == expected
+    assert said in slots[0].found, slots
+    assert "replication slots" not in {look.what for look in physical_rights.looks(source, connection)}
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,25 @@ def test_a_run_longer_than_its_interval(world: World) -> None:
     assert world.missed() == [("a", "backup", 1)]
 
 
+def test_what_came_due_during_a_long_run_is_not_slept_over(world: World) -> None:
+    """Else the next call would find it missed, where one that looks at once is only late."""
+    world.run()
+    world.act = lambda task: world.clock.on(minutes=40)  # type: ignore[func-returns-value]
+    world.clock.to("2026-11-24T12:30:00Z")
+    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:10"
+    world.act = lambda task: None
+    world.clock.on(minutes=5)
+    world.run()
+    assert world.news() == [("p/a backup", "24 12:30"), ("p/a backup", "24 13:00")] and world.missed() == []
+
+
+def test_after_a_short_run_the_next_due_time_is_slept_until(world: World) -> None:
+    world.run()
+    world.act = lambda task: world.clock.on(minutes=20)  # type: ignore[func-returns-value]
+    world.clock.to("2026-11-24T12:30:00Z")
+    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+
+
 def test_each_host_records_as_missed_what_was_its_own_to_do(world: World, tmp_path: Path) -> None:
     """Two hosts, two states, the same plans: one backs up, the other tests."""
     (tmp_path / "tests").mkdir()
@@ -471,6 +490,18 @@ def test_a_group_of_which_a_person_has_one_is_left_for_later(grouped: World) -> 
     del grouped.perform_together
     grouped.run("backups")
     assert [name for name, _ in grouped.news()] == ["p/a backup", "p/b backup"]
+
+
+def test_what_came_due_for_one_of_a_group_during_the_others_backup_is_not_slept_over(grouped: World) -> None:
+    failing = Performed(Result(Exit.FINDING), done=False)
+    grouped.act = lambda task: failing if task.asset == "a" else None
+    grouped.clock.to("2026-11-24T12:30:00Z")
+    grouped.run("backups")
+    grouped.news()
+    grouped.act = lambda task: grouped.clock.on(minutes=30) if task.asset == "a" else None  # type: ignore[func-returns-value]
+    grouped.clock.to("2026-11-24T12:35:00Z")
+    assert grouped.run("backups").wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:05"
+    assert grouped.news() == [("p/a backup", "24 12:30"), ("p/c backup", "24 13:00")]
 
 
 def test_a_group_whose_turn_another_run_has_is_left_to_it(grouped: World) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,7 +31,15 @@ from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
-from ccdr.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.errors import (
+    BackupBad,
+    BackupFailed,
+    CcdrError,
+    CommandFailed,
+    RepositoryUnavailable,
+    TestBroken,
+    UsageProblem,
+)
 from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
 from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job, Services
@@ -40,8 +49,9 @@ from ccdr.shipping.recovery import Recovery, choose, index_of, logged, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
-from ccdr.state import State
-from ccdr.storage.restic import Restic
+from ccdr.state import Run, State
+from ccdr.storage.restic import RepoSnapshot, Restic, Stored
+from ccdr.upkeep.log import _needed
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -209,6 +219,38 @@ def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:
     assert replace(WAL, receiving="x") == WAL
 
 
+@pytest.mark.parametrize(
+    ("keeps", "behind", "said"),
+    [
+        (-1, 2**20, ["is not set"]),
+        (-1, 2**31 + 1, ["is not set", "keeps 2.0 GiB of log for us, and will until its disk is full"]),
+        (2**30, 2**29, []),
+        (2**30, 2**29 + 2**20, ["keeps 513.0 MiB of log for us and gives up at 1.0 GiB"]),
+    ],
+)
+def test_log_that_piles_up_at_the_source_is_told_before_its_disk_is_full(
+    keeps: int, behind: int, said: list[str]
+) -> None:
+    """Where the server keeps all there is, the spool's limit (4 GiB) says how much is too much."""
+    source = Source(cast("Place", Answering(f"f|replica|{SEGMENT_BYTES}|{keeps}|reserved||{behind}")), Path())
+    found = list(WAL.ready(source))
+    assert len(found) == len(said) and all(words in text for words, text in zip(said, found, strict=True)), found
+
+
+def test_what_is_in_a_receivers_way_stays_until_it_is_stored(tmp_path: Path) -> None:
+    """The source gave the slot up, and keeps what lies behind the spool's."""
+    for n in (3, 4):
+        walfile(tmp_path / segment(n), n, 20000)
+    source = Source(cast("Place", Answering(lsn(9 << 24))), tmp_path)
+    place = SimpleNamespace(run=source.place.run, path=str)
+    source = replace(source, place=cast("Place", place))
+    with pytest.raises(CcdrError, match="waits to be stored first"):
+        WAL.receiver(source, tmp_path, segment(4), None, stored=False)
+    assert [s.name for s in WAL.segments(tmp_path)] == [segment(3), segment(4)]
+    WAL.receiver(source, tmp_path, segment(4), None, stored=True)
+    assert WAL.segments(tmp_path) == []
+
+
 def test_only_the_newest_snapshot_of_a_batch_is_needed() -> None:
     shelf = arranged([batch(1, 3, 2), batch(1, 1, 0), batch(4, 6, 4), batch(1, 2, 1)])
     assert [b.id for b in shelf.batches] == ["1-3-2", "4-6-4"]
@@ -249,6 +291,17 @@ def test_pruning_never_cuts_the_log_that_a_kept_base_needs(lengths: list[int], d
         assert all(b.last is not None and b.last < needed for b in gone if b not in shelf.spare)
     else:
         assert left.batches == shelf.batches
+
+
+def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
+    """Whichever of them is asked first; what leads on to no log says nothing."""
+    known = [base(0, 300), base(5, 255), base(9, 256), base(12, 1, "dump")]
+    manifests = {snapshot.id: manifest for snapshot, manifest in known}
+    services = cast("Services", SimpleNamespace(catalogue=SimpleNamespace(manifest=lambda s: manifests[s.id])))
+    for kept in permutations([snapshot for snapshot, _ in known]):
+        assert _needed(WAL, services, kept) == segment(255)
+    assert _needed(WAL, services, [known[2][0], known[0][0]]) == segment(256)
+    assert _needed(WAL, services, [known[3][0]]) is None
 
 
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:
@@ -723,6 +776,125 @@ def test_a_receiver_that_has_ended_is_seen_before_anything_is_stored(ends_at: in
     assert receiver.looks == min(ends_at, 2)
 
 
+class Store:
+    """A repository that is away, or stores all that it is given."""
+
+    def __init__(self, *, away: bool = True) -> None:
+        self.location, self.away, self.stored = "/repo/log", away, list[list[str]]()
+
+    def probe(self) -> None:
+        if self.away:
+            raise RepositoryUnavailable("the repository does not answer")
+
+    def snapshots(self, _tags: Sequence[str]) -> list[RepoSnapshot]:
+        self.probe()
+        return []
+
+    def backup(self, paths: Sequence[Path], **_: object) -> Stored:
+        self.probe()
+        self.stored.append(sorted(path.name for path in paths[0].iterdir()))
+        return Stored("1" * 64, 1, 1)
+
+
+MARK = LogMark(lsn((3 << 24) + 9000), NOW, 0.0)
+
+
+@pytest.fixture
+def waiting(job: Job, site: Site) -> _Shipping:
+    """Segments 1 and 2 are received, a part of 3; the repository is away."""
+    services = site.services()
+    spool = services.state.directory("shipping", "p", "crm", "spool")
+    for n, name in ((1, segment(1)), (2, segment(2)), (3, f"{segment(3)}.partial")):
+        walfile(spool / name, n, 20000)
+    run = cast("Run", SimpleNamespace(id="r", scratch=site.root))
+    made = _Shipping(job, services, run, Quiet())
+    made._repo, made._answering = cast("Restic", Store()), "7312"
+    return made
+
+
+def spooled(shipping: _Shipping) -> list[str]:
+    return sorted(path.name for path in shipping._spool.iterdir())
+
+
+def store_of(shipping: _Shipping) -> Store:
+    return cast("Store", shipping._repo)
+
+
+def test_log_leaves_the_spool_when_it_is_stored_and_not_before(waiting: _Shipping) -> None:
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 64 * 2**20})
+    before = spooled(waiting)
+    for _ in range(3):
+        assert not waiting._keep(MARK, once=False)
+        assert spooled(waiting) == before and waiting._standing.point is None
+        assert "does not answer" in str(waiting._standing.trouble)
+    store_of(waiting).away = False
+    assert waiting._keep(MARK, once=False)
+    assert store_of(waiting).stored == [[segment(1), segment(2), f"{segment(3)}.open", INDEX]]
+    assert waiting._standing.point == MARK.at and waiting._standing.trouble is None
+    assert waiting._standing.server == "7312"
+    assert spooled(waiting) == [segment(2), f"{segment(3)}.partial"], "a receiver goes on from the last whole one"
+
+
+def test_what_came_after_the_newest_snapshot_waits_too(waiting: _Shipping) -> None:
+    """The repository goes away between two intervals."""
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 64 * 2**20})
+    store_of(waiting).away = False
+    assert waiting._keep(MARK, once=False)
+    walfile(waiting._spool / segment(3), 3, SEGMENT_BYTES)
+    (waiting._spool / f"{segment(3)}.partial").unlink()
+    walfile(waiting._spool / f"{segment(4)}.partial", 4, 20000)
+    before, further = spooled(waiting), LogMark(lsn((4 << 24) + 9000), NOW + timedelta(minutes=1), 0.0)
+    store_of(waiting).away = True
+    assert not waiting._keep(further, once=False)
+    assert spooled(waiting) == before and waiting._standing.point == MARK.at
+    store_of(waiting).away = False
+    assert waiting._keep(None, once=False), "how far it reaches is for the next mark to say"
+    assert store_of(waiting).stored[-1] == [segment(3), f"{segment(4)}.open", INDEX]
+    assert waiting._standing.point == MARK.at
+    assert waiting._keep(further, once=False) and waiting._standing.point == further.at
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(48 * 2**20, False), (48 * 2**20 - 1, True)])
+def test_no_more_waits_here_than_the_plan_allows(waiting: _Shipping, limit: int, refused: bool) -> None:
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": limit})
+    before = spooled(waiting)
+    with pytest.raises(CcdrError, match=r"`spool_limit`.*does not answer") if refused else nullcontext():
+        waiting._keep(MARK, once=False)
+    assert spooled(waiting) == before
+    store_of(waiting).away = False
+    assert waiting._keep(MARK, once=False), "what is stored waits no more"
+
+
+def test_a_spool_goes_on_while_the_repository_is_away_from_the_start(waiting: _Shipping) -> None:
+    """But only where it is known whose log it is, and what was received last."""
+    with pytest.raises(RepositoryUnavailable):
+        waiting._start(once=False)
+    waiting._server = "7312"  # as it was written down
+    waiting._start(once=False)
+    assert "does not answer" in str(waiting._standing.trouble) and not waiting._begun
+    with pytest.raises(RepositoryUnavailable):
+        waiting._start(once=True)
+    for path in waiting._spool.iterdir():
+        path.unlink()
+    with pytest.raises(RepositoryUnavailable):
+        waiting._start(once=False)
+
+
+def test_whose_log_is_stored_is_asked_when_the_repository_is_back(
+    waiting: _Shipping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = replace(batch(0, 0), server="7312")
+    monkeypatch.setattr("ccdr.shipping.ship.shelf_of", lambda *_: Shelf((stored,)))
+    store_of(waiting).away = False
+    waiting._answering = "8000"
+    for _ in range(2):
+        with pytest.raises(CcdrError, match="another server answers: 8000"):
+            waiting._keep(MARK, once=False)
+    assert store_of(waiting).stored == []
+    waiting._answering = "7312"
+    assert waiting._keep(MARK, once=False) and store_of(waiting).stored
+
+
 # --- what the plan does not want any more --------------------------------------------------------------------------
 
 HOLDER = """
@@ -795,6 +967,7 @@ class Believing:
                                                           goes_on=lambda *_: None))  # fmt: skip
         shipping._standing = Standing(since=segment(5), point=NOW, usable=NOW, position=lsn(9 << 24))
         shipping._tally, shipping._vanished, shipping._ahead = _Tally(NOW), None, ()
+        shipping._begun, shipping._server, shipping._answering = False, None, None
         monkeypatch.setattr(shipping, "_newest_base", lambda: (segment(7), None))
 
     def gaps(self) -> list[Gap]:

@@ -3,6 +3,9 @@ is stored. The achieved RPO is then that interval and the time that storing take
 
 The point of a snapshot is the moment before its mark was asked for: the source says where its log ends, and only once
 all up to there is durably in the spool is it stored. A segment leaves the spool only when its snapshot is confirmed.
+
+While the repository is away the log is received all the same, into the spool, until that holds `spool_limit`: what is
+not received fills the source's disk. What threatens the source is looked at in any case, before anything is stored.
 """
 
 from __future__ import annotations
@@ -14,7 +17,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.catalogue import FUTURE
-from ccdr.errors import CcdrError, CommandFailed, Locked, RepositoryMissing, own_error
+from ccdr.errors import (
+    BackupFailed,
+    CcdrError,
+    CommandFailed,
+    Locked,
+    RepositoryMissing,
+    RepositoryUnavailable,
+    own_error,
+)
 from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import LogMark, Progress, Session, Source
 from ccdr.interrupts import tick
@@ -37,6 +48,8 @@ REOPEN = 12 * 3600.0  # seconds; a client's container says that it expires after
 REST, LONGEST_REST = 5.0, 60.0  # seconds between two tries to reach a source that is away
 ATTEMPTS = 3
 LOOK = 0.25  # seconds
+# Why a repository may not have stored: for the source, and for what receives from it, that is no reason to stop.
+AWAY = (RepositoryMissing, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
 VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
 
 
@@ -91,21 +104,21 @@ class _Shipping:
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
         self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
-        self._server: str | None = None  # whose log is stored
+        self._begun = False  # has the repository said where the log stands?
+        self._server = self._standing.server  # whose log is stored
+        self._answering: str | None = None  # which server the source is now
+        self._rest = REST
         self._skew: float | None = None  # as it was read last
         self._ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._tally = _Tally(services.clock.now())
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def carry_out(self, *, once: bool) -> None:
-        self._begin()
-        rest = REST
+        self._start(once=once)
         try:
             while True:
                 try:
-                    self._refuse_too_much()
                     with self._source() as source:
-                        rest = REST
                         if self._go_on(source, once=once):
                             return
                 except (CcdrError, OSError) as error:
@@ -116,10 +129,19 @@ class _Shipping:
                     self._troubled(own_error(error)[0])
                 with contextlib.suppress(CcdrError, OSError):
                     self._store(None)  # what has come all the same
-                self._wait(rest)
-                rest = min(2 * rest, LONGEST_REST)
+                self._wait(self._rest)
+                self._rest = min(2 * self._rest, LONGEST_REST)
         finally:
             self._record(STOPPED)
+
+    def _start(self, *, once: bool) -> None:
+        """The spool of what was shipped before goes on without the repository; else that must say from where on."""
+        try:
+            self._begin()
+        except AWAY as error:
+            if once or self._server is None or self._spooled() is None:
+                raise
+            self._troubled(str(error))
 
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
@@ -128,9 +150,11 @@ class _Shipping:
             with contextlib.suppress(CommandFailed):
                 self._ensure_repository()
                 self._all_vanished()
+            self._server, self._begun = self._answering, True
             return
+        self._recognise(newest.server or self._server)
         chain = shelf.contiguous(self._log)
-        self._server, self._skew = newest.server, newest.skew
+        self._skew = newest.skew
         if newest.dated_ahead(self._services.clock.now()):
             self._ahead = (f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored",)
         since = chain[0].begins
@@ -139,6 +163,12 @@ class _Shipping:
             self._standing, since=since, point=newest.point, position=position, usable=newest.usable_at
         )
         self._batch.goes_on(newest, chain)
+        self._begun = True
+
+    def _spooled(self) -> str | None:
+        """The last segment in the spool."""
+        chain = [segment.name for segment in self._log.segments(self._spool) if not segment.beside]
+        return chain[-1] if chain else None
 
     def _all_vanished(self) -> None:
         """Nothing is there, where something was stored once. What the spool holds still is stored again: only then is
@@ -193,39 +223,55 @@ class _Shipping:
     def _go_on(self, source: Source, *, once: bool) -> bool:
         """Receive and store until something is wrong (raised) or the place must be opened anew; True to end."""
         self._batch.base = self._newest_base()
-        self._store(None)  # what an earlier receiver has left may be in the way of the next
-        self._recognise(self._log.identity(source))
-        self._look_at(source)
+        self._answering = self._log.identity(source)
+        self._recognise(self._server)
+        self._look_at(source)  # first: its disk must not fill unseen, whatever becomes of the log here
+        stored = self._keep(None, once=once)  # what an earlier receiver has left may be in the way of the next
         needed = self._batch.base[0] if self._batch.base else None
-        argv, env = self._log.receiver(source, self._spool, self._batch.last, needed)
+        after = self._batch.last if self._begun else self._spooled()
+        argv, env = self._log.receiver(source, self._spool, after, needed, stored=stored)
         clock = self._services.clock
         opened = clock.monotonic()
         with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
+            self._rest = REST
             due = looked = clock.monotonic()
             while clock.monotonic() - opened < REOPEN:
                 self._until(due, receiver, beat)
                 due = max(due + self._settings.interval, clock.monotonic())
-                if clock.monotonic() - looked > REVIEW:
+                if review := clock.monotonic() - looked > REVIEW:
                     self._look_at(source)
-                    self._compare()
                     looked = clock.monotonic()
                 beat()
                 mark = self._log.mark(source, clock)
                 self._received(source, mark, receiver)
-                self._store(mark)
-                self._refuse_too_much()
+                self._keep(mark, compare=review, once=once)
                 if once:
                     return True
         return False
 
-    def _recognise(self, server: str) -> None:
+    def _keep(self, mark: LogMark | None, *, once: bool, compare: bool = False) -> bool:
+        """Store it. A repository that is away is told and tried again, and what was received waits in the spool, until
+        there is more of it than the plan allows (raised); False then. `once`: that is raised too."""
+        try:
+            if compare and self._begun:
+                self._compare()
+            self._store(mark)
+        except AWAY as error:
+            if once:
+                raise
+            self._refuse_too_much(str(error))
+            self._troubled(str(error))
+            return False
+        return True
+
+    def _recognise(self, stored: str | None) -> None:
         """The server whose log was stored so far, whatever answers under its address now."""
-        if self._server is not None and server != self._server:
+        if stored is not None and self._answering not in (None, stored):
             raise CcdrError(
-                f"another server answers: {server}, and the log that is stored is of {self._server}",
+                f"another server answers: {self._answering}, and the log that is stored is of {stored}",
                 hint="its bases and its log are another asset's: give it a name of its own in the plan",
             )
-        self._server = server
+        self._server = stored or self._answering
 
     def _look_at(self, source: Source) -> None:
         """What threatens the source, or the log: told at once, and by `status` for as long as it lasts."""
@@ -277,6 +323,8 @@ class _Shipping:
     def _store(self, mark: LogMark | None) -> None:
         """Store the batch with all that is in the spool. Without a mark the point stays where it was: what was
         received since is stored, and how far it reaches is for a recovery to find."""
+        if not self._begun:
+            self._begin()
         point = mark.at if mark else self._standing.point
         position = mark.position if mark else self._standing.position
         self._skew = mark.clock_skew_s if mark else self._skew
@@ -301,12 +349,14 @@ class _Shipping:
         self._batch.stored = seen
         now = self._services.clock.now()
         self._tally.stored(held, point, now, stored.added)
-        self._set(point=point, position=position, usable=now, pending=(*self._standing.pending, Point(point, now)))
+        pending = (*self._standing.pending, Point(point, now))
+        self._set(point=point, position=position, usable=now, server=self._server, pending=pending)
         if mark is not None:
             self._untroubled()
             over, self._ahead = self._ahead, ()  # a newer one is believed in its stead
             self._set(findings=tuple(said for said in self._standing.findings if said not in over))
-        if held.whole and (held.torn or self._batch.bytes > CLOSE_BYTES or now - self._batch.began > CLOSE_AFTER):
+        large = min(CLOSE_BYTES, self._settings.spool_limit // 2)  # what is stored takes no room from what waits
+        if held.whole and (held.torn or self._batch.bytes > large or now - self._batch.began > CLOSE_AFTER):
             self._record(None)
             self._batch.close(held)
         if held.torn:
@@ -349,12 +399,15 @@ class _Shipping:
             self._missing(gap)
         return held
 
-    def _refuse_too_much(self) -> None:
-        size = sum(path.stat().st_size for path in self._spool.iterdir())
+    def _refuse_too_much(self, why: str) -> None:
+        size = 0
+        for path in self._spool.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a receiver renames its files
+                size += path.stat().st_size
         if size > self._settings.spool_limit:
             raise CcdrError(
-                f"{human_bytes(size)} of log wait here, more than `spool_limit`",
-                hint="is the repository reached? give `log_shipping: spool_limit` more room, or mend the repository",
+                f"{human_bytes(size)} of log wait here, more than `spool_limit`, and from now on at the source: {why}",
+                hint="mend the repository, or give `log_shipping: spool_limit` more room",
             )
 
     def _set(self, **changes: object) -> None:

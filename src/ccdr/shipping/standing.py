@@ -16,7 +16,8 @@ from ccdr.state import State, write_durably
 @dataclass(frozen=True)
 class Standing:
     """`since` is the first segment of the log that has no gap up to `position`; `point` and `usable` are of the newest
-    stored snapshot. `trouble` is why the log is not shipped now, and `troubled` since when; `findings` threaten it."""
+    stored snapshot, `server` whose log it is. `trouble` is why the log is not shipped now, and `troubled` since when;
+    `findings` threaten it."""
 
     since: str | None = None
     point: datetime | None = None
@@ -27,6 +28,7 @@ class Standing:
     pending: tuple[Point, ...] = ()  # what was stored since the last record of it
     findings: tuple[str, ...] = ()
     gap: str | None = None
+    server: str | None = None
 
     @property
     def newest(self) -> Point | None:

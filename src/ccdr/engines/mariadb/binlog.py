@@ -93,7 +93,7 @@ class Binlog:
         return _rows(source, self.connection, "SELECT @@server_id;")[0][0]
 
     def receiver(
-        self, source: Source, spool: Path, after: str | None, needed: str | None
+        self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:
         self._whole(source)
         login = self.connection.login(source.credentials)

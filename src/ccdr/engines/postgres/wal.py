@@ -21,7 +21,7 @@ from secrets import token_hex
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
-from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.interfaces import Clock, LogMark, Segment, Source, Target
 from ccdr.model import Manifest, human_bytes
 
@@ -97,7 +97,12 @@ class Wal:
                 "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
                 "what its disk can spare"
             )
-        elif int(behind) > NEARLY * int(keep):
+            if int(behind) > nearly(int(keep), self.shipping):
+                yield (
+                    f"the source keeps {human_bytes(int(behind))} of log for us, and will until its disk is full: find"
+                    " out why it is not received"
+                )
+        elif int(behind) > nearly(int(keep), self.shipping):
             yield (
                 f"the source keeps {human_bytes(int(behind))} of log for us and gives up at {human_bytes(int(keep))}: "
                 "then a new base backup is needed"
@@ -143,20 +148,25 @@ class Wal:
         return self._ask(source, "select system_identifier from pg_control_system();")
 
     def receiver(
-        self, source: Source, spool: Path, after: str | None, needed: str | None
+        self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:
-        self._begin_anew(source, spool)
+        self._begin_anew(source, spool, stored=stored)
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
         return [*argv, "--synchronous", "--no-loop"], {**self._env(source), "PGAPPNAME": self.receiving}
 
-    def _begin_anew(self, source: Source, spool: Path) -> None:
+    def _begin_anew(self, source: Source, spool: Path, *, stored: bool) -> None:
         """pg_receivewal goes on from the newest file that it finds. Where the slot keeps only what lies behind that (it
-        was lost, and made again), the spool's files are in its way; they were stored."""
+        was lost, and made again), the spool's files are in its way: once they are stored they go."""
         kept = self._ask(source, f"select restart_lsn from pg_replication_slots where slot_name = '{self.slot}';")
         found = [segment for segment in segments_in(spool) if not segment.beside]
         last = _SEGMENT.fullmatch(found[-1].name) if found else None
         if last is None or not kept or number(kept) // SEGMENT_BYTES <= _number(last) + 1:
             return
+        if not stored:
+            raise CcdrError(
+                f"the source keeps log from {kept} on, and what was received before that waits to be stored first",
+                hint="mend the repository: what the source has let go since is a gap in any case",
+            )
         for segment in found:
             (spool / segment.file).unlink(missing_ok=True)
 
@@ -292,6 +302,13 @@ def _page_begun(file: Path, last: int) -> bool:
     except FileNotFoundError:  # renamed since
         return False
     return len(header) == _PAGE.size and _PAGE.unpack(header)[0] == page
+
+
+def nearly(keep: int, shipping: LogShipping) -> float:
+    """Bytes of log that a source may keep for a slot before it is told. `keep` is its max_slot_wal_keep_size in bytes;
+    negative: all there is. What is free on its disk no query tells, so the limit of the spool stands in for that: it is
+    what the plan says of how much may wait."""
+    return NEARLY * (keep if keep >= 0 else shipping.spool_limit)
 
 
 def canary_grant(connection: Connection) -> str:

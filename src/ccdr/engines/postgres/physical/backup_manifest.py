@@ -42,7 +42,7 @@ def parse(text: bytes | str) -> BackupManifest:
         body = json.loads(text)
         last = body["WAL-Ranges"][-1]
         return BackupManifest(
-            files={_name(entry): _digest(entry) for entry in body["Files"]},
+            files={_name(entry): _digest(entry) for entry in body["Files"] if not _is_log(entry)},
             timeline=int(last["Timeline"]),
             start=str(body["WAL-Ranges"][0]["Start-LSN"]),
             end=str(last["End-LSN"]),
@@ -57,6 +57,11 @@ def listed(data: Path) -> Mapping[str, FileDigest]:
         return read_backup_manifest(data / NAME).files
     except (OSError, ValueError) as error:
         raise BackupBad(f"the backup's own manifest cannot be read: {error}") from None
+
+
+def _is_log(entry: Mapping[str, str]) -> bool:
+    """pg_combinebackup lists the log's files too, without a checksum; pg_basebackup does not."""
+    return entry.get("Path", "").startswith("pg_wal/")
 
 
 def _name(entry: Mapping[str, str]) -> str:

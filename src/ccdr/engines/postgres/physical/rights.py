@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
-from ccdr.engines.postgres.wal import canary_grant
+from ccdr.engines.postgres.wal import canary_grant, nearly
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Source
-from ccdr.model import Look, so_many
+from ccdr.model import Look, human_bytes, so_many
 
 RIGHTS = """\
 select jsonb_build_object(
@@ -28,13 +29,20 @@ select jsonb_build_object(
   'data_checksums', current_setting('data_checksums') = 'on',
   'unlogged', (select count(*) from pg_class where relpersistence = 'u' and relkind = 'r'),
   'tables', (select count(*) from pg_class where relkind in ('r', 'm') and relpersistence <> 't' and oid >= 16384),
-  'databases', (select count(*) from pg_database where datallowconn))
+  'databases', (select count(*) from pg_database where datallowconn),
+  'slot_keeps', (select case setting when '-1' then -1 else setting::bigint * 1048576 end from pg_settings
+                 where name = 'max_slot_wal_keep_size'),
+  'slots', (select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 'status', wal_status, 'kept',
+      case when pg_is_in_recovery() then 0 else coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) end)
+      order by slot_name), '[]') from pg_replication_slots where slot_name like 'ccdr\\_%'))
 from pg_roles where rolname = current_user
 """
 SENDERS = 2  # one for the files, one for the log beside them
 
 
-def looks(source: Source, connection: Connection, *, increments: bool = False, canary: bool = False) -> Iterator[Look]:
+def looks(
+    source: Source, connection: Connection, *, increments: bool = False, shipping: LogShipping | None = None
+) -> Iterator[Look]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
     facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
@@ -48,8 +56,10 @@ def looks(source: Source, connection: Connection, *, increments: bool = False, c
     yield from judged(facts, connection, refusal)
     if increments:
         yield _increments(facts)
-    if canary:
-        yield _canary(facts, connection)
+    if shipping is not None:
+        yield from _slots(facts, shipping)
+        if shipping.canary is not None:
+            yield _canary(facts, connection)
 
 
 def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
@@ -91,6 +101,35 @@ def _increments(facts: Mapping[str, Any]) -> Look:
         said = "the source keeps no summaries of its log: every base is a full one"
         return Look.fail(what, said, "as a superuser: ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();")
     return Look.ok(what, "the source summarizes its log")
+
+
+def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
+    """All of ccdr's on that server: whichever plan's it is, they fill one disk."""
+    what, keeps, slots, bad = "replication slots", int(facts["slot_keeps"]), facts["slots"], False
+    for slot in slots:
+        name, kept = slot["name"], human_bytes(int(slot["kept"]))
+        if slot["status"] == "lost":
+            bad = True
+            yield Look.fail(what, f"the source gave {name} up: log is missing", "run `ccdr backup` for a new base")
+        elif slot["kept"] > nearly(keeps, shipping):
+            bad = True
+            said = f"the source keeps {kept} of log for {name}" + (
+                f", and gives up at {human_bytes(keeps)}" if keeps >= 0 else ""
+            )
+            yield Look.warn(what, said, "find out why it is not received: `ccdr status`; is `ccdr ship` running?")
+    if keeps < 0:
+        yield Look.warn(
+            what,
+            "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk",
+            "as a superuser: ALTER SYSTEM SET max_slot_wal_keep_size = 'what its disk can spare';"
+            " SELECT pg_reload_conf();",
+        )
+    elif not bad:
+        most = human_bytes(max((int(slot["kept"]) for slot in slots), default=0))
+        said = (
+            f"{so_many(len(slots), 'slot')} of ccdr's: the source keeps {most} of log, of at most {human_bytes(keeps)}"
+        )
+        yield Look.ok(what, said)
 
 
 def _canary(facts: Mapping[str, Any], connection: Connection) -> Look:

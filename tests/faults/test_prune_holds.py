@@ -1,0 +1,145 @@
+"""While a finding is open on an asset, retention lets nothing of it go, and says which: one finding at a time, each with
+its twin that is made good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.harness import Quiet, Site
+from tests.stored import LIMITS, again, other_host, pristine, settled_file, with_repository
+
+from ccdr.engines.base import LogShipping
+from ccdr.model import rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.upkeep import prune
+
+KEEP_ONE = "retention: {keep_last: 1}\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Three backups, the last of them tested good: of which retention lets two go."""
+    root = tmp_path_factory.mktemp("holds")
+    site = with_repository(Site(root))
+    site.recordings(root / "tree", LIMITS)
+    plan = root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("assets:\n", f"{KEEP_ONE}assets:\n"))
+    for n in range(3):
+        settled_file(root / "tree" / f"call{n}.wav", os.urandom(20_000))
+        site.backed_up()
+    assert site.run("test", "p").code == 0
+    return site
+
+
+@pytest.fixture(scope="module")
+def made_and_kept(made: Site) -> Path:
+    return pristine(made)
+
+
+@pytest.fixture
+def site(made: Site, made_and_kept: Path) -> Site:
+    return again(made, made_and_kept)
+
+
+def snapshot(site: Site, number: int, **more: Any) -> dict[str, Any]:
+    """As a record tells of one of the three."""
+    found = site.services().catalogue.snapshots("p", "recordings")[number]
+    return {"id": found.id, "consistent_point": rfc3339(found.consistent_point), **more}
+
+
+def says(site: Site, kind: str, body: Mapping[str, Any]) -> None:
+    """The ledger's next record."""
+    whole = {"reason": None, "findings": [], **body}
+    site.services().ledger.append(kind, plan="p", asset="recordings", run="later", body=whole)
+
+
+def judged(site: Site, number: int, verdict: str, own: str = "PASS", selected: str = "latest", **more: Any) -> None:
+    told = snapshot(site, number, verdict=own, selected=selected)
+    says(site, "restore_test.end", {"verdict": verdict, "snapshot": told, **more})
+
+
+def held(site: Site, loaded: LoadedPlan | None = None, asset: str = "recordings") -> str:
+    """Why the oldest snapshot does not go, as a prune now would say; empty where it goes."""
+    result = prune(loaded or site.loaded(), site.services(), Quiet(), dry_run=True)
+    oldest, *_, newest = result.decisions[asset]
+    assert newest.keep
+    return ", ".join(oldest.why) if oldest.keep else ""
+
+
+def test_without_a_finding_what_no_rule_keeps_goes(site: Site) -> None:
+    assert held(site) == ""
+
+
+def test_a_finding_of_the_last_backup_holds_everything(site: Site) -> None:
+    says(site, "backup.end", {"result": "STORED", "snapshot": snapshot(site, 2), "findings": ["files are starved"]})
+    assert held(site) == "files are starved"
+    says(site, "backup.end", {"result": "STORED", "snapshot": snapshot(site, 2)})
+    assert held(site) == ""
+
+
+def test_a_finding_of_the_last_test_holds_everything(site: Site) -> None:
+    judged(site, 2, "PASS", findings=["one snapshot vanished"])
+    assert held(site) == "one snapshot vanished"
+    judged(site, 2, "INCONCLUSIVE", findings=[])
+    assert held(site) == "one snapshot vanished", "what proves nothing takes nothing back"
+    judged(site, 2, "PASS")
+    assert held(site) == ""
+
+
+def test_a_failure_that_an_older_snapshots_pass_does_not_take_back_holds_everything(site: Site) -> None:
+    judged(site, 2, "FAIL", reason="a newer backup failed")
+    assert "its last restore test is FAIL: a newer backup failed" in held(site)
+    judged(site, 0, "PASS", selected="oldest")
+    why = held(site)
+    assert "is FAIL, and no newer snapshot has passed" in why and "its last restore test" not in why
+    judged(site, 2, "PASS")
+    assert held(site) == ""
+
+
+def shipping(site: Site) -> LoadedPlan:
+    """The plan, as if the asset's log were shipped."""
+    loaded = site.loaded()
+    engine = loaded.plan.assets["recordings"]
+
+    class Shipped(type(engine)):  # type: ignore[misc]
+        @property
+        def shipping(self) -> LogShipping:
+            return LogShipping()
+
+    shipped = Shipped.model_construct(**{name: getattr(engine, name) for name in type(engine).model_fields})
+    plan = loaded.plan.model_copy(update={"assets": {"recordings": shipped}})
+    return LoadedPlan(plan, loaded.path, loaded.sha256, loaded.checks, loaded.restore_tests, None)
+
+
+def test_a_log_that_failed_holds_everything_though_its_base_passes(site: Site) -> None:
+    """Until a recovery that goes as far has passed; and only while the plan ships a log."""
+
+    def by_log(verdict: str, until: str, target: str = "latest") -> dict[str, Any]:
+        return {"recovery": {"target": target, "verdict": verdict, "until": until}}
+
+    early, late = "2026-11-24T01:00:00Z", "2026-11-24T02:00:00Z"
+    loaded = shipping(site)
+    assert held(site, loaded) == ""
+    judged(site, 2, "FAIL", reason="log is missing", **by_log("FAIL", late))
+    judged(site, 2, "PASS")
+    why = held(site, loaded)
+    assert "its recovery by the log of" in why and "none that goes as far has passed" in why
+    assert held(site) == "", "no log is shipped any more"
+    judged(site, 2, "PASS", selected="at", **by_log("PASS", early, target=early))
+    assert "its recovery by the log of" in held(site, loaded)
+    judged(site, 2, "PASS", selected="at", **by_log("PASS", late, target=late))
+    assert held(site, loaded) == ""
+
+
+def test_what_may_be_another_hosts_is_held_and_what_was_this_hosts_own_goes(site: Site, tmp_path: Path) -> None:
+    """Two hosts share a plan's name and its repository; the other's plan names another asset."""
+    there = other_host(site, tmp_path / "there")
+    for one in (site, there):
+        path = one.root / "plans" / "p.yaml"
+        path.write_text(path.read_text().replace("recordings:\n", "tapes:\n", 1))
+    assert "it may be another host's" in held(there)
+    assert held(site) == "", "its ledger knows that it was backed up here, and retired"
