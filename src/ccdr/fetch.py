@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def fetch(
     root: str = "/",
 ) -> Path:
     """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
-    the manifest the one we know, is every captured file there in full? BackupBad where not."""
+    the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not."""
     repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
     if stream := stream_of(manifest):
@@ -107,13 +108,28 @@ def fetch(
             "the manifest in the repository is not the one in the catalogue",
             hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
         )
-    for name, digest in engine.listed(restored, manifest).items():
+    listed = engine.listed(restored, manifest)
+    for name, digest in listed.items():
         path = restored / name
         size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
         if size != digest.bytes:
             found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
             raise BackupBad(f"the restore is incomplete: {name} {found}")
+    if more := _more(restored, [*listed, MANIFEST]):
+        raise BackupBad(
+            f"the snapshot holds what was not captured: {', '.join(more[:3])}",
+            hint="see who else writes to the repository; restore an older snapshot",
+        )
     return restored
+
+
+def _more(restored: Path, listed: Sequence[str]) -> list[str]:
+    """Files below `restored` that the list does not name. A name may lead through a link to another place in there."""
+    top, named = restored.resolve(), [restored / name for name in listed]
+    real = {parent: parent.resolve() for parent in {path.parent for path in named}}
+    known = {str(real[path.parent] / path.name) for path in named}
+    there = (Path(where, name) for where, _, names in os.walk(top) for name in names)
+    return sorted(str(path.relative_to(top)) for path in there if str(path) not in known and not path.is_symlink())
 
 
 def bases_of(snapshot: Snapshot, there: Sequence[Snapshot], catalogue: Catalogue) -> list[tuple[Snapshot, Manifest]]:

@@ -23,8 +23,14 @@ from ccdr.model import rfc3339
 
 COPY = "data"  # in the captured directory
 POSITIONS = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
+CHECKPOINTS = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
 ANSWER = 60.0  # seconds
 _NOT_ITS = ("--protocol=",)  # the server's clients know these words, mariadb-backup does not
+# Of what it says of a damaged page nothing is repeated: it prints the page, which is a customer's data. Where a file
+# could not be copied for another reason, it tells the system's error.
+_DAMAGED = re.compile(r"xtrabackup_copy_datafile\(\) failed")
+_SYSTEM = re.compile(r"\berrno\b|Errcode|No space left")
+_LOG_END = re.compile(r"^last_lsn = (\d+)$", re.MULTILINE)
 _UNREADABLE = re.compile(r"Can't (?:read|change) dir|Permission denied|OS errno 13|errno: 13|failed to open directory")
 
 
@@ -50,7 +56,9 @@ class Copier:
         with self.place.session(self.login.asking()) as session:
             course = Course(session, self.tools)
             course.look()
+            first = course.logged()
             self._copy(into, course)
+            self._refuse_another(into / COPY, first, course.logged())
         until, ended = self.tools.clock.now(), origin_of(self.place, self.login)
         # What a replica is behind may have changed meanwhile; and it may have become one.
         course.lag = max((o.lag for o in (started, ended) if o.lag is not None), default=None)
@@ -73,7 +81,24 @@ class Copier:
                     f"the data directory {self.directory} cannot be read: {error}",
                     hint="`data_directory:` names it on the source's own host; ccdr runs there, as root or as mysql",
                 ) from None
+            if _DAMAGED.search(error.stderr) and not _SYSTEM.search(error.stderr):
+                raise BackupFailed(
+                    "the source's own files are damaged: mariadb-backup found a page of an InnoDB table that is not as "
+                    "its checksum says",
+                    hint="CHECK TABLE tells which table it is; an older snapshot may hold it whole",
+                ) from None
             raise
+
+    def _refuse_another(self, copy: Path, first: int, last: int) -> None:
+        """mariadb-backup goes to the path that the server names, and takes whatever server's files lie there on this
+        host; it sees only that a log is behind the server's. Both numbers are of the server's own."""
+        end = _log_end(copy)
+        if not first <= end <= last:
+            raise BackupFailed(
+                f"what lies on this host in {self.directory} is not the server's own: its log ends at {end}, the "
+                f"server's was at {first} before the copy and at {last} after it",
+                hint="`data_directory:` is the path that the server itself has (SELECT @@datadir), on its own host",
+            )
 
     def _described(
         self, into: Path, facts: dict[str, Any], before: Objects, after: Objects, course: Course, until: datetime
@@ -133,6 +158,11 @@ class Course:
             at = (file, int(position))
         self.seen.append((asked, at))
 
+    def logged(self) -> int:
+        """How far InnoDB's log is, in bytes since the server's first day."""
+        said = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
+        return int(said.split()[1])
+
     def pulse(self, into: Path) -> Any:
         """Looks while the copy grows; a value that changes with it."""
 
@@ -168,6 +198,14 @@ def _position(copy: Path) -> dict[str, object] | None:
         if (copy / name).is_file() and (said := (copy / name).read_text("utf-8").split("\n")[0].split("\t")) != [""]:
             return {"file": said[0], "position": int(said[1]), "gtid": said[2].strip() if len(said) > 2 else ""}
     return None
+
+
+def _log_end(copy: Path) -> int:
+    """How far the copied log goes, as `Course.logged` counts."""
+    for name in CHECKPOINTS:
+        if (copy / name).is_file() and (found := _LOG_END.search((copy / name).read_text("utf-8"))):
+            return int(found[1])
+    raise BackupFailed("mariadb-backup has not noted how far its copy goes")
 
 
 def _version(place: Place) -> str:
