@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,14 @@ from ccdr.engines import connection as reached
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
-from ccdr.errors import UsageProblem
+from ccdr.errors import CcdrError, UsageProblem
 from ccdr.interfaces import KnownSource
 from ccdr.model import Manifest
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded, Mount, look, opened, refuse_sources
 from ccdr.restore.estimate import PHASES, estimate
 from ccdr.restore.result import RestoreResult
+from ccdr.restore.work import Restoring
 
 # --- a server's address -----------------------------------------------------------------------------------------
 
@@ -215,10 +218,19 @@ def measured(size: int, load: float, verdict: str = "PASS", asset: str = "crm") 
 
 
 def test_estimate_scales_by_bytes_and_takes_the_middle() -> None:
-    records = [measured(100, 10.0), measured(100, 1000.0), measured(200, 24.0), measured(100, 5000.0, "FAIL")]
-    found = estimate(records, "p", "crm", 100, PHASES)
+    big = 100 * 2**30  # beside it what each restore costs at least does not show
+    records = [measured(big, 10.0), measured(big, 1000.0), measured(2 * big, 24.0), measured(big, 5000.0, "FAIL")]
+    found = estimate(records, "p", "crm", big, PHASES)
     assert found is not None and found.tests == 3
-    assert found.phases == {"fetch": 1.0, "load": 12.0, "check": 2.0} and found.seconds == 15.0
+    assert found.phases == pytest.approx({"fetch": 1.0, "load": 12.0, "check": 2.0}, rel=0.01)
+    assert found.seconds == pytest.approx(15.0, rel=0.01)
+
+
+def test_a_test_of_next_to_nothing_does_not_make_a_gigabyte_take_hours() -> None:
+    tiny = estimate([measured(950 * 2**10, 0.5)], "p", "crm", 900 * 2**20, PHASES)
+    assert tiny is not None and 0.5 * 15 < tiny.phases["load"] < 0.5 * 60
+    smaller = estimate([measured(900 * 2**20, 20.0)], "p", "crm", 950 * 2**10, PHASES)
+    assert smaller is not None and 0.1 < smaller.phases["load"] < 2.0
 
 
 def test_estimate_is_by_the_newest_five() -> None:
@@ -244,6 +256,38 @@ def test_estimate_from_much_smaller_snapshots_says_that_it_is_a_guess() -> None:
     )
     like = estimate([measured(5 * 2**20, 3.0), measured(200 * 2**20, 9.0)], "p", "crm", 250 * 2**20, PHASES)
     assert str(like).endswith("by 2 restore tests in sandboxes")
+
+
+# --- cleaning up ------------------------------------------------------------------------------------------------
+
+
+class Half:
+    """A `Way` with something begun, as far as cleaning up goes."""
+
+    def __init__(self, trouble: Callable[[], object]) -> None:
+        self.trouble, self.gone = trouble, False
+
+    def undo(self) -> list[str]:
+        self.trouble()
+        self.gone = True
+        return ["a role"]
+
+    def standing(self) -> str:
+        return "half of it stands as crm_working"
+
+
+def test_who_interrupts_again_waits_until_what_was_begun_is_gone() -> None:
+    half: Any = Half(lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert Restoring._undone(half) == ["a role"] and half.gone
+
+
+def test_what_could_not_be_cleaned_up_is_told() -> None:
+    def down() -> None:
+        raise CcdrError("the server is down")
+
+    half: Any = Half(down)
+    (said,) = Restoring._undone(half)
+    assert "the server is down" in said and "crm_working" in said and not half.gone
 
 
 # --- directories ------------------------------------------------------------------------------------------------

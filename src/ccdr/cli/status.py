@@ -115,7 +115,7 @@ def _last_test(test: Record | None) -> str:
 def _ledger(verified: Finding | None) -> None:
     """From when the last full comparison is of the evidence that all of this is read from."""
     if verified is None:
-        click.echo("ledger: not verified yet; `ccdr run` does so every day, `ccdr ledger verify` now")
+        click.echo("ledger: not verified by `ccdr run` yet: it does so each day; `ccdr ledger verify` does at any time")
         return
     when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
     if verified.ok:

@@ -32,7 +32,11 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
     if worst is Level.LOST:
-        return Answer("No", worst, _sentence(f"{many} cannot be restored: {_first(concerned)}"))
+        counts = (a.rpo_now.achieved_s for a in concerned if a.rpo_now)
+        older = [lost for lost in counts if lost is not None and math.isfinite(lost)]
+        only = len(older) == len(concerned)
+        said = f"of {many} only an older state may come back" if only else f"{many} cannot be restored"
+        return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
     proven = _proven(judged)

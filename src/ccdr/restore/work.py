@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr import __version__, chain
+from ccdr import __version__, chain, interrupts
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
 from ccdr.fetch import Candidates, bases_of, candidates
@@ -375,12 +375,14 @@ class Restoring:
 
     @staticmethod
     def _undone(way: Way) -> list[str]:
+        """Whoever presses Ctrl-C again is not to be left with half of a database: it waits until that is gone."""
+        left = [f"cleaning up was interrupted; {way.standing()}"]
         try:
-            return way.undo()
-        except KeyboardInterrupt:
-            return [f"cleaning up was interrupted; {way.standing()}"]
+            with contextlib.suppress(KeyboardInterrupt), interrupts.deferred():
+                left = way.undo()
         except (CcdrError, OSError) as error:
             return [f"cleaning up failed: {error}; {way.standing()}"]
+        return left
 
     def _start(self) -> None:
         if not self._started:
