@@ -94,7 +94,7 @@ def each_to_its_end(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
 
 
 def _begun(one: Callable[[], T]) -> T:
-    """Nothing more is begun once all is to stop: not by a thread that has been told already, which no tick would end."""
+    """Nothing is begun once all is to stop: no tick would end it in a thread that has been told already."""
     if _STOP.is_set():
         raise KeyboardInterrupt("stopped")
     return one()

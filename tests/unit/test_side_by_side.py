@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccdr import interrupts
@@ -172,6 +172,8 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 
 
 @given(name=NAMES)
+@example(name="-")
+@example(name="\\n")
 def test_a_line_for_sha256sum_names_the_file_whatever_it_is_called(name: str) -> None:
     with tempfile.TemporaryDirectory() as at:
         (Path(at) / name).write_bytes(b"rows")

@@ -27,6 +27,7 @@ def _compare(box: Place, root: str, sums: str) -> None:
 
 
 def sum_line(name: str, sha256: str) -> str:
-    """A line for `sha256sum --check`, which has names of more than one line escaped."""
+    """A line for `sha256sum --check`, which has names of more than one line escaped, and takes `-` for its standard
+    input."""
     plain = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{'' if plain == name else chr(92)}{sha256}  {plain}\n"
+    return f"{'' if plain == name else chr(92)}{sha256}  {'./-' if name == '-' else plain}\n"
