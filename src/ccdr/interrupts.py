@@ -13,6 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GLANCE = 0.25  # seconds between two looks at whether we are to stop
 _STOP = threading.Event()
 _TOLD = threading.local()
 
@@ -75,14 +76,25 @@ def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
 
 def each_to_its_end(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
     """As `side_by_side`, where an error stops nothing: neither these, nor what other threads do meanwhile. An interrupt
-    of the main thread does."""
+    does, and the thread that waits here has been told of it then: what it does to clean up is not interrupted."""
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        doing = [pool.submit(one) for one in work]
+        doing = [pool.submit(_begun, one) for one in work]
         try:
-            wait(doing)
+            left = set(doing)
+            while left:
+                left = wait(left, timeout=GLANCE).not_done
+                tick()
         except KeyboardInterrupt:
             stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
-            reset()
+            if threading.current_thread() is threading.main_thread():  # else that one is stopping more than us
+                reset()
             raise
     return [one.result() for one in doing]
+
+
+def _begun(one: Callable[[], T]) -> T:
+    """Nothing is begun once all is to stop: no tick would end it in a thread that has been told already."""
+    if _STOP.is_set():
+        raise KeyboardInterrupt("stopped")
+    return one()

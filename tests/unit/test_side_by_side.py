@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -13,12 +14,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccdr import interrupts
-from ccdr.engines.sums import sum_line
+from ccdr.engines.postgres.physical.backup_manifest import NAME
+from ccdr.engines.postgres.physical.backup_manifest import listed as listed_in
+from ccdr.engines.sums import compare, sum_line
+from ccdr.errors import BackupBad, CommandFailed
 from ccdr.interrupts import each_to_its_end, side_by_side, tick
+from ccdr.model import FileDigest
+from ccdr.proc import Host
 from ccdr.shares import dealt
 
 
@@ -119,6 +125,35 @@ def test_an_interrupt_of_the_main_thread_stops_work_that_would_go_to_its_end() -
     tick()  # what is done to clean up is not interrupted
 
 
+def test_a_thread_that_waits_for_such_work_is_told_once_and_cleans_up_undisturbed() -> None:
+    """As a run of several assets, each in a thread of its own, that is interrupted in the main one."""
+    stopped: list[str] = []
+    begun, cleaned = threading.Event(), threading.Event()
+
+    def begins() -> str:
+        begun.set()
+        return patient(stopped, "first")
+
+    def asset() -> None:
+        try:
+            each_to_its_end([begins, partial(stopped.append, "late")], 1)
+        except KeyboardInterrupt:
+            tick()
+            cleaned.set()
+
+    waiting = threading.Thread(target=asset)
+    waiting.start()
+    assert begun.wait(10)
+    interrupts.stop_all()
+    try:
+        waiting.join(5)
+        assert cleaned.is_set() and stopped == ["first"]
+        assert interrupts._STOP.is_set()  # others are yet to be told
+    finally:
+        interrupts.reset()
+        waiting.join()
+
+
 @given(
     sizes=st.dictionaries(st.text(min_size=1, max_size=3), st.integers(0, 10**6), max_size=30), count=st.integers(1, 5)
 )
@@ -137,6 +172,8 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 
 
 @given(name=NAMES)
+@example(name="-")
+@example(name="\\n")
 def test_a_line_for_sha256sum_names_the_file_whatever_it_is_called(name: str) -> None:
     with tempfile.TemporaryDirectory() as at:
         (Path(at) / name).write_bytes(b"rows")
@@ -147,3 +184,40 @@ def test_a_line_for_sha256sum_names_the_file_whatever_it_is_called(name: str) ->
                 check, cwd=at, input=sum_line(name, digest).encode(), capture_output=True, check=False
             )
             assert done.returncode == code, done.stderr
+
+
+def test_files_that_are_as_listed_are_found_so_and_a_list_of_none_is_not(tmp_path: Path) -> None:
+    (tmp_path / "ibdata1").write_bytes(b"rows")
+    listed = {"ibdata1": FileDigest(4, hashlib.sha256(b"rows").hexdigest())}
+    compare(Host(), str(tmp_path), listed)
+    with pytest.raises(CommandFailed, match="sha256sum"):  # nothing was compared: nothing is proven
+        compare(Host(), str(tmp_path), {})
+
+
+def test_a_damaged_file_is_told_before_whatever_else_went_wrong(tmp_path: Path) -> None:
+    """Else an image that lacks a program would make a bad backup one that nothing is known of."""
+
+    def lacks() -> None:
+        raise CommandFailed(["pg_verifybackup"], 1, 'program "pg_waldump" not found')
+
+    for number in range(8):
+        (tmp_path / str(number)).write_bytes(b"rows")
+    listed = {str(number): FileDigest(4, hashlib.sha256(b"rows").hexdigest()) for number in range(8)}
+    with pytest.raises(CommandFailed, match="pg_waldump"):
+        compare(Host(), str(tmp_path), listed, lacks)
+    for number in range(8):
+        (tmp_path / str(number)).write_bytes(b"other")
+        with pytest.raises(CommandFailed, match="did NOT match"):
+            compare(Host(), str(tmp_path), listed, lacks)
+        (tmp_path / str(number)).write_bytes(b"rows")
+
+
+@pytest.mark.parametrize("files", [["base/1/1259"], [{"Path": 5}], [{"Path": None}], [5], None, [{}]])
+def test_a_backup_manifest_of_another_shape_cannot_be_read(tmp_path: Path, files: object) -> None:
+    ranges = [{"Timeline": 1, "Start-LSN": "0/1", "End-LSN": "0/2"}]
+    one = {"Path": "base/1/1259", "Size": 4, "Checksum-Algorithm": "SHA256", "Checksum": "ab" * 32}
+    (tmp_path / NAME).write_text(json.dumps({"WAL-Ranges": ranges, "Files": [one]}))
+    assert listed_in(tmp_path) == {"base/1/1259": FileDigest(4, "ab" * 32)}
+    (tmp_path / NAME).write_text(json.dumps({"WAL-Ranges": ranges, "Files": files}))
+    with pytest.raises(BackupBad, match="cannot be read"):
+        listed_in(tmp_path)

@@ -47,7 +47,7 @@ def parse(text: bytes | str) -> BackupManifest:
             start=str(body["WAL-Ranges"][0]["Start-LSN"]),
             end=str(last["End-LSN"]),
         )
-    except (KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{NAME} cannot be read: {type(error).__name__} {error}") from None
 
 
