@@ -12,7 +12,7 @@ from pathlib import Path
 from ccdr.engines.postgres.physical import cluster
 from ccdr.engines.postgres.physical.backup_manifest import NAME, listed, parse
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
-from ccdr.errors import CommandFailed, TestBroken
+from ccdr.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.interfaces import UPON, Place
 from ccdr.model import FileDigest, Manifest
 
@@ -64,6 +64,8 @@ def _listed(restored: Path, manifest: Manifest) -> dict[str, FileDigest]:
     manifest, which has the last word."""
     chain = manifest.contents["chain"]
     assert isinstance(chain, list)
+    if len(chain) != len(manifest.upon):
+        raise BackupBad(f"it builds upon {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
     found: dict[str, FileDigest] = {}
     for at in (CLUSTER, *(f"{UPON}/{number}/{CLUSTER}" for number in range(len(chain)))):
         found |= {f"{at}/{name}": digest for name, digest in listed(restored / at).items()}
