@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ccdr.demo.store import Store
+from ccdr.restore import Request, RestoreResult, restoring
+from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.services import Job
 from ccdr.state import State
-from tests.harness import PASSWORD, Site
+from ccdr.storage.restic import Restic
+from tests.harness import PASSWORD, Quiet, Site
 
 LONG_AGO = 1_700_000_000  # a settled modification time
 
@@ -123,3 +132,45 @@ def assert_clean(site: Site) -> None:
     """Nothing is left behind, and the evidence holds."""
     assert left(site) == []
     site.ledger_holds()
+
+
+@contextlib.contextmanager
+def brought_back(beside: str, harm: Callable[[Path], object]) -> Iterator[None]:
+    """As by a repository that holds something else under the snapshot's id, and says nothing of it. `harm` is given the
+    captured directory: above the one that holds the file `beside`."""
+    really = Restic.restore
+
+    def restore(repo: Restic, snapshot: str, root: str, target: Path, **more: Any) -> None:
+        really(repo, snapshot, root, target, **more)
+        harm(next(target.rglob(beside)).parent.parent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Restic, "restore", restore)
+        yield
+
+
+def tested(site: Site) -> RestoreTest:
+    """The newest snapshot of the asset `crm`, in this process."""
+    return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
+
+
+def restored(site: Site, to: Path) -> RestoreResult:
+    """The same into the directory `to`."""
+    with restoring(Job(site.loaded(), "crm"), Request(to=str(to)), site.services(), Quiet()) as one:
+        one.carry_out(Quiet())
+    return one.result
+
+
+def retained(root: Path, count: int, size: int, settings: str, *, passed: Collection[int]) -> Site:
+    """So many backups of a tree that grows by a file of `size` bytes each time, some of them tested good. `settings` are
+    more YAML of the plan."""
+    site = with_repository(Site(root))
+    site.recordings(root / "tree", LIMITS)
+    plan = root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("assets:\n", f"{settings}assets:\n"))
+    for n in range(count):
+        settled_file(root / "tree" / f"call{n}.wav", os.urandom(size))
+        site.backed_up()
+        if n in passed:
+            assert site.run("test", "p").code == 0
+    return site

@@ -16,7 +16,7 @@ from tests.faults.test_capture_faults import failed, heals, pids, small_disk, ye
 from tests.faults.test_increments import flipped, hooked, largest
 from tests.harness import SMALL, Quiet, Ran, Site, eventually, sql_damage
 from tests.sites import copy_of
-from tests.stored import assert_clean, left
+from tests.stored import assert_clean, brought_back, left, restored, tested
 from tests.stored import copy_of as with_own_repository
 
 from ccdr.backup import backup
@@ -24,10 +24,8 @@ from ccdr.engines.postgres.physical import capture
 from ccdr.engines.postgres.physical.cluster import PGDATA
 from ccdr.interfaces import Place
 from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.restore import Request, RestoreResult, restoring
-from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.restore_test import RestoreTest
 from ccdr.services import Job
-from ccdr.storage.restic import Restic
 
 PHYSICAL = "method: physical"
 CHECKS = """\
@@ -267,33 +265,9 @@ HARMS = CHANGED | SHORTER | LONGER | LINKS
 SEEN_LATER = [harm for harm in HARMS if harm not in ("a segment of the log more", "a timeline more")]
 
 
-@contextlib.contextmanager
-def brought_back(harm: Callable[[Path], object]) -> Iterator[None]:
-    """As by a repository that holds something else under the snapshot's id, and says nothing of it."""
-    really = Restic.restore
-
-    def restore(repo: Restic, snapshot: str, root: str, target: Path, **more: Any) -> None:
-        really(repo, snapshot, root, target, **more)
-        harm(next(target.rglob("backup_label")).parent.parent)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Restic, "restore", restore)
-        yield
-
-
-def tested(site: Site) -> RestoreTest:
-    return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
-
-
-def restored(site: Site, to: Path) -> RestoreResult:
-    with restoring(Job(site.loaded(), "crm"), Request(to=str(to)), site.services(), Quiet()) as one:
-        one.carry_out(Quiet())
-    return one.result
-
-
 @pytest.mark.parametrize("harm", ["a table's file is gone", "the log is shorter", *LONGER, *LINKS])
 def test_what_did_not_come_back_as_it_was_stored_fails(site: Site, tmp_path: Path, harm: str) -> None:
-    with brought_back(HARMS[harm]):
+    with brought_back("backup_label", HARMS[harm]):
         found = restored(site, tmp_path / "back")
         done = tested(site)
     assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1), (done.reason, done.checks)
@@ -312,14 +286,14 @@ def test_what_is_not_what_was_captured_fails(site: Site, harm: str) -> None:
 
 @pytest.mark.parametrize("harm", ["a byte of a table", "a byte in a tablespace"])
 def test_nothing_else_than_what_was_captured_is_restored(site: Site, tmp_path: Path, harm: str) -> None:
-    with brought_back(HARMS[harm]):
+    with brought_back("backup_label", HARMS[harm]):
         found = restored(site, tmp_path / "back")
     assert found.result != "RESTORED" and not (tmp_path / "back").exists() and not left(site), found
 
 
 def test_what_is_as_it_was_captured_passes_the_same_way(site: Site, tmp_path: Path) -> None:
     """And a table in a tablespace is asked: it lies in the tablespace, and all of it is there."""
-    with brought_back(lambda at: None):
+    with brought_back("backup_label", lambda at: None):
         found = restored(site, tmp_path / "back")
         done = tested(site)
     assert (done.verdict, int(done.exit_code)) == (Verdict.PASS, 0), (done.reason, done.checks)

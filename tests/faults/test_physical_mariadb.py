@@ -15,19 +15,15 @@ from typing import Any
 import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
-from tests.harness import Quiet, Ran, Site, eventually
+from tests.harness import Ran, Site, eventually
 from tests.mariadb_source import CHECKS, DATA, MariaSource, crm, mariadb_server, small_database, whole_server
 from tests.sites import copy_of
-from tests.stored import assert_clean, left
+from tests.stored import assert_clean, brought_back, left, restored, tested
 from tests.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.physical.capture import Copier
 from ccdr.model import Verdict
-from ccdr.restore import Request, RestoreResult, restoring
-from ccdr.restore_test import RestoreTest, restore_test
-from ccdr.services import Job
 from ccdr.state import State
-from ccdr.storage.restic import Restic
 
 
 @contextlib.contextmanager
@@ -113,30 +109,6 @@ LONGER: dict[str, Callable[[Path], object]] = {
 }
 
 
-@contextlib.contextmanager
-def brought_back(harm: Callable[[Path], object]) -> Iterator[None]:
-    """As by a repository that holds something else under the snapshot's id, and says nothing of it."""
-    really = Restic.restore
-
-    def restore(repo: Restic, snapshot: str, root: str, target: Path, **more: Any) -> None:
-        really(repo, snapshot, root, target, **more)
-        harm(next(target.rglob("ibdata1")).parent.parent)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Restic, "restore", restore)
-        yield
-
-
-def tested(site: Site) -> RestoreTest:
-    return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
-
-
-def restored(site: Site, to: Path) -> RestoreResult:
-    with restoring(Job(site.loaded(), "crm"), Request(to=str(to)), site.services(), Quiet()) as one:
-        one.carry_out(Quiet())
-    return one.result
-
-
 @pytest.mark.parametrize("harm", HARMS)
 def test_what_is_not_what_was_captured_fails(site: Site, harm: str) -> None:
     """Done to what was fetched, when its files had been counted."""
@@ -147,7 +119,7 @@ def test_what_is_not_what_was_captured_fails(site: Site, harm: str) -> None:
 
 @pytest.mark.parametrize("harm", ["a table's file is gone", "a byte of an InnoDB table", *LONGER])
 def test_what_did_not_come_back_as_it_was_stored_fails(site: Site, tmp_path: Path, harm: str) -> None:
-    with brought_back((HARMS | LONGER)[harm]):
+    with brought_back("ibdata1", (HARMS | LONGER)[harm]):
         found = restored(site, tmp_path / "back")
         done = tested(site)
     assert (done.verdict, int(done.exit_code), done.checks) == (Verdict.FAIL, 1, []), done.reason
@@ -156,7 +128,7 @@ def test_what_did_not_come_back_as_it_was_stored_fails(site: Site, tmp_path: Pat
 
 
 def test_what_is_as_it_was_captured_passes_the_same_way(site: Site, tmp_path: Path) -> None:
-    with brought_back(lambda at: None):
+    with brought_back("ibdata1", lambda at: None):
         found = restored(site, tmp_path / "back")
         done = tested(site)
     assert (done.verdict, int(done.exit_code)) == (Verdict.PASS, 0), (done.reason, done.checks)

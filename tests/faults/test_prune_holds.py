@@ -3,14 +3,13 @@ its twin that is made good."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.harness import Quiet, Site
-from tests.stored import LIMITS, again, other_host, pristine, settled_file, with_repository
+from tests.stored import again, other_host, pristine, retained
 
 from ccdr.engines.base import LogShipping
 from ccdr.model import rfc3339
@@ -23,16 +22,7 @@ KEEP_ONE = "retention: {keep_last: 1}\n"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Three backups, the last of them tested good: of which retention lets two go."""
-    root = tmp_path_factory.mktemp("holds")
-    site = with_repository(Site(root))
-    site.recordings(root / "tree", LIMITS)
-    plan = root / "plans" / "p.yaml"
-    plan.write_text(plan.read_text().replace("assets:\n", f"{KEEP_ONE}assets:\n"))
-    for n in range(3):
-        settled_file(root / "tree" / f"call{n}.wav", os.urandom(20_000))
-        site.backed_up()
-    assert site.run("test", "p").code == 0
-    return site
+    return retained(tmp_path_factory.mktemp("holds"), 3, 20_000, KEEP_ONE, passed={2})
 
 
 @pytest.fixture(scope="module")

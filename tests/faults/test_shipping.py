@@ -64,9 +64,16 @@ def plan(site: Site, source: Primary, shipping: str = "{interval: 2s, canary: {e
 def shipping(site: Site) -> Iterator[subprocess.Popen[str]]:
     """`ccdr ship p`, once it has stored something."""
     before = standing(site).get("usable")
+    with started(site) as process:
+        assert eventually(lambda: standing(site).get("usable") != before, 60), process.poll()
+        yield process
+
+
+@contextlib.contextmanager
+def started(site: Site) -> Iterator[subprocess.Popen[str]]:
+    """`ccdr ship p`; ended as a person would."""
     process = site.start("ship", "p")
     try:
-        assert eventually(lambda: standing(site).get("usable") != before, 60), process.poll()
         yield process
     finally:
         if process.poll() is None:
@@ -267,16 +274,11 @@ def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(ship
         process.wait()
         waits = spool(shipped)
         note(source, "third")
-        again = shipped.start("ship", "p")
-        try:
+        with started(shipped):
             assert received(shipped, source), "from where it was left, though nobody can say what is stored"
             assert waits.keys() - {name for name in waits if name.endswith(".partial")} <= spool(shipped).keys()
             (shipped.root / "hidden").rename(shipped.repo)
             assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
-        finally:
-            again.send_signal(signal.SIGTERM)
-            said = again.communicate(timeout=60)[1]
-            assert "Traceback" not in said, said
     assert not standing(shipped)["gap"]
     done = recovered(shipped, "latest", "--keep")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from tests.faults.test_shipping import (
     ship_once,
     shipping,
     standing,
+    started,
     stored_again,
     trouble,
     without_repository,
@@ -128,16 +128,11 @@ def test_log_is_received_while_the_repository_is_away(shipped: Site, source: Mar
         process.kill()
         process.wait()
         source.sql("insert into crm.calls (note) values ('second')")
-        again = shipped.start("ship", "p")
-        try:
+        with started(shipped):
             assert eventually(lambda: spooled("second"), 60), standing(shipped)
             assert spooled("first") and standing(shipped)["usable"] == usable
             (shipped.root / "hidden").rename(shipped.repo)
             assert eventually(lambda: standing(shipped)["trouble"] is None, 120), standing(shipped)
-        finally:
-            again.send_signal(signal.SIGTERM)
-            said = again.communicate(timeout=60)[1]
-            assert "Traceback" not in said, said
     assert not standing(shipped)["gap"]
     done = recovered(shipped, "latest", "--keep")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done

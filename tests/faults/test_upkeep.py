@@ -23,6 +23,7 @@ from tests.stored import (
     other_host,
     pristine,
     restic_of,
+    retained,
     settled_file,
     with_repository,
 )
@@ -39,17 +40,7 @@ KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Four backups, the second and the last of them tested good; retention keeps one."""
-    root = tmp_path_factory.mktemp("upkeep")
-    site = with_repository(Site(root))
-    site.recordings(root / "tree", LIMITS)
-    plan = root / "plans" / "p.yaml"
-    plan.write_text(plan.read_text().replace("assets:\n", f"{KEEP_ONE}assets:\n"))
-    for n in range(4):
-        settled_file(root / "tree" / f"call{n}.wav", os.urandom(60_000))
-        site.backed_up()
-        if n in (1, 3):
-            assert site.run("test", "p").code == 0
-    return site
+    return retained(tmp_path_factory.mktemp("upkeep"), 4, 60_000, KEEP_ONE, passed={1, 3})
 
 
 @pytest.fixture(scope="module")
