@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -19,6 +18,7 @@ from typing import Any
 
 from ccdr import chain
 from ccdr.errors import BackupBad
+from ccdr.interrupts import threads
 from ccdr.model import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, utc
 from ccdr.state import write_durably
 from ccdr.storage.restic import RepoSnapshot, Restic
@@ -176,7 +176,7 @@ class Catalogue:
                 self.remove(known.pop(snapshot_id))
             listed = {s.id: s for s in whole if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
-            with ThreadPoolExecutor(max_workers=2) as pool:
+            with threads(2) as pool:
                 findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             gone = [s for s in known.values() if s.id not in listed]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.errors import CommandFailed
+from ccdr.interrupts import threads
 from ccdr.model import FileDigest
 from ccdr.proc import Host
 from ccdr.shares import WORKERS, dealt
@@ -34,7 +34,7 @@ class Digest:
                 if not vanishing:
                     raise CommandFailed(["sha256sum"], 1, f"{root / name} is not there") from None
         shares = [share for names in dealt(sizes, WORKERS) for share in _batches(names)]
-        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        with threads(WORKERS) as pool:
             hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)
             # Begun at once, by whoever has hashed its share.
             counting = pool.map(lambda share: _newlines(here, share), shares if lines else [])

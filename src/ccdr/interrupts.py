@@ -5,17 +5,65 @@ what it does to clean up is not."""
 from __future__ import annotations
 
 import signal
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GLANCE = 0.25  # seconds between two looks at whether we are to stop
+NUDGES = 8  # after a signal, one at every glance: one of them may come just as the main thread falls asleep, too
 _STOP = threading.Event()
 _TOLD = threading.local()
+
+
+def listen() -> None:
+    """From now on SIGTERM and SIGHUP interrupt the main thread as Ctrl-C does, and no interrupt gets lost.
+
+    Python only notes a signal, and the main thread acts on it when it next runs. Where that thread waits for others
+    without a limit, the note may come just as it falls asleep, or be taken by another thread, and nothing wakes it:
+    so a thread of our own does. And where the main thread acts on it in a callback or a finaliser, whose errors Python
+    only prints, the signal is given again.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` leaves it
+        signal.signal(signal.SIGHUP, _interrupt)
+    signal.signal(signal.SIGURG, lambda *_: None)  # means nothing, but wakes
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
+    threading.Thread(target=_wake_main_thread, args=(heard,), name="signals", daemon=True).start()
+    sys.unraisablehook = _again
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _wake_main_thread(heard: socket.socket) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    while came := heard.recv(1):
+        for _ in range(NUDGES if came[0] in SIGNALS else 0):
+            time.sleep(GLANCE)
+            signal.pthread_kill(main, signal.SIGURG)
+
+
+def _again(lost: sys.UnraisableHookArgs) -> None:
+    main = threading.main_thread()
+    if not isinstance(lost.exc_value, KeyboardInterrupt) or threading.current_thread() is not main:
+        sys.__unraisablehook__(lost)
+        return
+    said = next(iter(lost.exc_value.args), None)
+    number = next((number for number in SIGNALS if number.name == said), signal.SIGINT)
+    soon = threading.Timer(GLANCE, signal.pthread_kill, (main.ident, number))  # once this callback has ended
+    soon.daemon = True
+    soon.start()
 
 
 def stop_all() -> None:
@@ -58,38 +106,41 @@ def reset() -> None:
     _TOLD.told = False
 
 
-def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
-    """Carry all of it out, `at_once` at the same time; what each gave, in order. The first error, or an interrupt,
-    stops the others, and is raised once they have ended."""
+@contextmanager
+def threads(at_once: int, stopped_by: type[BaseException] = KeyboardInterrupt) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose work is stopped, and not begun any more, when `stopped_by` leaves the block; it is raised again once
+    that work has ended. Whoever waits here has then been told: what it does to clean up is not interrupted."""
     with ThreadPoolExecutor(max_workers=at_once) as pool:
-        doing = [pool.submit(one) for one in work]
         try:
-            for done in as_completed(doing):
-                done.result()
-        except BaseException:
+            yield pool
+        except stopped_by:
             stop_all()
             pool.shutdown(wait=True, cancel_futures=True)
-            reset()
+            if threading.current_thread() is threading.main_thread():
+                reset()
+            else:  # the main thread is stopping more than us, and it may have been our work that heard of it
+                _TOLD.told = True
             raise
+
+
+def side_by_side(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
+    """Carry all of it out, `at_once` at the same time; what each gave, in order. The first error, or an interrupt,
+    stops the others, and is raised once they have ended. For the main thread."""
+    with threads(at_once, stopped_by=BaseException) as pool:
+        doing = [pool.submit(one) for one in work]
+        for done in as_completed(doing):
+            done.result()
     return [one.result() for one in doing]
 
 
 def each_to_its_end(work: Sequence[Callable[[], T]], at_once: int) -> list[T]:
-    """As `side_by_side`, where an error stops nothing: neither these, nor what other threads do meanwhile. An interrupt
-    does, and the thread that waits here has been told of it then: what it does to clean up is not interrupted."""
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
+    """As `side_by_side`, where an error stops nothing: neither these, nor what other threads do meanwhile."""
+    with threads(at_once) as pool:
         doing = [pool.submit(_begun, one) for one in work]
-        try:
-            left = set(doing)
-            while left:
-                left = wait(left, timeout=GLANCE).not_done
-                tick()
-        except KeyboardInterrupt:
-            stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-            if threading.current_thread() is threading.main_thread():  # else that one is stopping more than us
-                reset()
-            raise
+        left = set(doing)
+        while left:
+            left = wait(left, timeout=GLANCE).not_done
+            tick()
     return [one.result() for one in doing]
 
 

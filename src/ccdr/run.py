@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -211,24 +211,18 @@ def _tidy(services: Services) -> None:
 
 def _side_by_side(chains: list[list[Task]], go_through: Callable[[list[Task]], None], jobs: int) -> None:
     """Independent chains at the same time; a plan's upkeep, which wants its repository alone, after its others."""
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with interrupts.threads(jobs, stopped_by=BaseException) as pool:
         running: dict[Future[None], str] = {}
         upkeep = {chain[0].plan: chain for chain in chains if chain[0].asset is None}
         for chain in chains:
             if chain[0].asset is not None:
                 running[pool.submit(go_through, chain)] = chain[0].plan
-        try:
-            while running or upkeep:
-                for plan in set(upkeep) - set(running.values()):
-                    running[pool.submit(go_through, upkeep.pop(plan))] = plan
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    future.result()
-        except BaseException:
-            interrupts.stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-            interrupts.reset()
-            raise
+        while running or upkeep:
+            for plan in set(upkeep) - set(running.values()):
+                running[pool.submit(go_through, upkeep.pop(plan))] = plan
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                future.result()
 
 
 @dataclass(frozen=True)

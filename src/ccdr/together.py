@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -127,9 +127,17 @@ def backup_together(
                 finally:
                     meeting.leave(job.asset)
 
-        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            doing = {job.asset: pool.submit(one, job) for job in jobs}
-            interrupted = _wait(pool, doing.values())
+        doing: dict[str, Future[BackupResult]] = {}
+        interrupted: KeyboardInterrupt | None = None
+        try:
+            with interrupts.threads(len(jobs)) as pool:
+                doing = {job.asset: pool.submit(one, job) for job in jobs}
+                left = set(doing.values())
+                while left:
+                    interrupts.tick()
+                    left = wait(left, timeout=GLANCE).not_done
+        except KeyboardInterrupt as error:  # all have been stopped: what came of them is recorded first
+            interrupted = error
         for asset, future in doing.items():
             _take(group, asset, future)
     if group.results or group.interrupted:  # else no member has begun, and there is nothing to say of the group
@@ -138,22 +146,6 @@ def backup_together(
     if interrupted is not None:
         raise interrupted
     return group
-
-
-def _wait(pool: ThreadPoolExecutor, doing: Iterable[Future[BackupResult]]) -> KeyboardInterrupt | None:
-    """Until all have ended. An interrupt stops them, which takes them a moment; it is returned."""
-    try:
-        left = set(doing)
-        while left:
-            interrupts.tick()
-            left = wait(left, timeout=GLANCE).not_done
-    except KeyboardInterrupt as error:
-        interrupts.stop_all()
-        pool.shutdown(wait=True)
-        if threading.current_thread() is threading.main_thread():  # else the main thread is stopping more than us
-            interrupts.reset()
-        return error
-    return None
 
 
 def _take(group: GroupResult, asset: str, future: Future[BackupResult]) -> None:

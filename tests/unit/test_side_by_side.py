@@ -18,11 +18,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccdr import interrupts
+from ccdr.digests import Digest
 from ccdr.engines.postgres.physical.backup_manifest import NAME
 from ccdr.engines.postgres.physical.backup_manifest import listed as listed_in
 from ccdr.engines.sums import compare, sum_line
 from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interrupts import each_to_its_end, side_by_side, tick
+from ccdr.interrupts import each_to_its_end, side_by_side, threads, tick
 from ccdr.model import FileDigest
 from ccdr.proc import Host
 from ccdr.shares import dealt
@@ -156,6 +157,54 @@ def test_a_thread_that_waits_for_such_work_is_told_once_and_cleans_up_undisturbe
     finally:
         interrupts.reset()
         waiting.join()
+
+
+def test_a_thread_whose_pool_heard_of_the_interrupt_first_cleans_up_undisturbed() -> None:
+    """It waits for what its pool gives, and asks nobody meanwhile."""
+    stopped: list[str] = []
+    begun, cleaned = threading.Event(), threading.Event()
+
+    def begins() -> str:
+        begun.set()
+        return patient(stopped, "provides")
+
+    def asset() -> None:
+        try:
+            with threads(1) as pool:
+                pool.submit(begins).result()
+        except KeyboardInterrupt:
+            tick()
+            cleaned.set()
+
+    waiting = threading.Thread(target=asset)
+    waiting.start()
+    assert begun.wait(10)
+    interrupts.stop_all()
+    try:
+        waiting.join(5)
+        assert cleaned.is_set() and stopped == ["provides"]
+        assert interrupts._STOP.is_set()
+    finally:
+        interrupts.reset()
+        waiting.join()
+
+
+def test_an_interrupt_ends_the_hashing_of_many_files_at_once(tmp_path: Path) -> None:
+    """Hours of it may lie ahead, in other threads than the one that is interrupted."""
+    pipe = tmp_path / "recording.wav"
+    os.mkfifo(pipe)  # a file that is not read to its end before somebody gives up
+    digest = Digest(Host())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    writer = os.open(pipe, os.O_RDWR)
+    try:
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            digest(tmp_path, ["recording.wav"])
+        assert time.monotonic() - began < 20
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(writer)
 
 
 @given(

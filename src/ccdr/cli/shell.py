@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from ccdr import interrupts
 from ccdr.cli.streams import open_streams, written
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.model import CheckResult, Verdict, human_bytes
@@ -144,8 +144,7 @@ class VerbGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         open_streams()
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
+        interrupts.listen()
         kwargs["standalone_mode"] = False  # what click would say itself is a document too, where that was asked for
         in_json = "--json" in (args[0] if args and args[0] is not None else sys.argv[1:])
         try:
@@ -187,10 +186,6 @@ class VerbGroup(click.Group):
 def _help_of(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"`{context.command_path if context else 'ccdr'} --help` tells what it takes"
-
-
-def _interrupt(signum: int, _: object) -> NoReturn:
-    raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
 def tell_error(error: CcdrError, *, in_json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -105,15 +104,9 @@ def examine(
     known, ledger = _history(services)
     found += [Finding(None, None, look) for look in ledger]
     scene = _Scene(services, part, canary, daemon, known)
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        try:
-            for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
-                found += findings
-        except BaseException:
-            interrupts.stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)  # a canary is waited for: it must not be left
-            interrupts.reset()
-            raise
+    with interrupts.threads(AT_ONCE, stopped_by=BaseException) as pool:  # a canary is waited for: it must not be left
+        for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
+            found += findings
     return Diagnosis(tuple(found))
 
 

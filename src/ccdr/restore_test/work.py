@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from ccdr.errors import (
 from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
 from ccdr.history import AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
+from ccdr.interrupts import threads
 from ccdr.model import (
     CheckResult,
     Manifest,
@@ -210,7 +210,7 @@ class Work:
 
         with contextlib.ExitStack() as stack:
             # Side by side: both wait more than they work. The fetch may be long, so it is what an interrupt meets.
-            with ThreadPoolExecutor(max_workers=1) as pool:
+            with threads(1) as pool:
                 providing = pool.submit(provide)
                 with self._phase("fetch", f"fetching {snapshot.short}"):
                     self._fetch(snapshot, manifest, fetched)

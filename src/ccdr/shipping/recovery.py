@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any
 from ccdr.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
+from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
@@ -251,7 +251,7 @@ def fetch_log(
     not. The result says so, for the record.
     """
     into.mkdir(mode=0o700)
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+    with threads(AT_ONCE) as pool:
         named = [(batch, into / f"batch-{n}") for n, batch in enumerate(choice.batches)]
         places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
     chain: list[str] = []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
+from ccdr.interrupts import threads
 from ccdr.model import FileDigest
 
 BATCH = 8000  # entries looked at together: bounds memory, not speed
@@ -21,7 +22,7 @@ def hashed_ahead(
     items: Iterator[T], name_of: Callable[[T], str | None], digest: Callable[[list[str]], Digests]
 ) -> Iterator[tuple[list[T], Digests]]:
     """Batch by batch, in order, each with the digests of those that have a name to hash."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with threads(1) as pool:
         before: tuple[list[T], Future[Digests] | None] = [], None
         while batch := list(itertools.islice(items, BATCH)):
             names = [name for item in batch if (name := name_of(item)) is not None]

@@ -10,7 +10,6 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -23,6 +22,7 @@ from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.interrupts import threads
 from ccdr.model import CheckResult, Look, Manifest, so_many
 from ccdr.schema import AbsolutePath, WithPassword, Zone, zone_of
 
@@ -135,7 +135,7 @@ class Sqlite(EngineConfig):
         if not seen.tables:
             raise BackupFailed(f"{self.path} holds no table", hint="is it the right file? an empty one is no backup")
         owners = self._as_the_source(copy)
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with threads(1) as pool:
             digested = pool.submit(tools.digest, into, [name])
             contents = self._described(source.place, copy)
             files = digested.result()

@@ -19,7 +19,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
@@ -33,6 +33,7 @@ from ccdr.engines.mariadb.inventory import Objects, Table, facts_of, objects_of
 from ccdr.engines.mariadb.origin import lag_of
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
+from ccdr.interrupts import threads
 
 ATTEMPTS = 3
 LOOK = 0.02  # seconds between two looks whether the clients have begun
@@ -115,7 +116,7 @@ class Dumper:
         named = files.file_names(t.name for t in objects.with_rows)
         counting, growth = work / "counts", _Growth(into / files.ROWS, self.tools.progress)
         lag = lag_of(table(self.place, self.login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
-        with ThreadPoolExecutor(max_workers=2 * self.jobs + 2) as pool:
+        with threads(2 * self.jobs + 2) as pool:
             try:
                 with self._locker() as locker:
                     instant = self._locked(locker, objects, lag)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ccdr.engines.compared import equal, judged
@@ -19,6 +18,7 @@ from ccdr.engines.mariadb.client import Login, quote_name
 from ccdr.engines.mariadb.dump import files, renamed
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
 from ccdr.interfaces import Bench
+from ccdr.interrupts import threads
 from ccdr.model import CheckResult, FileDigest, so_many
 
 # What a script begins with: the client's and the server's version, and their host.
@@ -112,7 +112,7 @@ def _dump_rows(
         return rows
 
     shares = files.shares(objects.with_rows, jobs)
-    with ThreadPoolExecutor(max_workers=max(1, len(shares))) as pool:
+    with threads(max(1, len(shares))) as pool:
         counted = {k: n for part in pool.map(dump, range(len(shares)), shares) for k, n in part.items()}
     written = [name for name in named.values() if (again / name).is_file()]
     digests = bench.digest(again, written)

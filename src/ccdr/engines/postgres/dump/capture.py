@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from ccdr.engines.postgres.inventory import (
 )
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Session, Tools
+from ccdr.interrupts import threads
 from ccdr.model import FileDigest
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
@@ -126,7 +126,7 @@ class Dumper:
 
     def _described(self, dumped: Dumped, into: Path) -> Capture:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with threads(1) as pool:
             # What the client tells in small answers, while the data is hashed.
             told = pool.submit(lambda: (self._describe(into, dumped.inventory), *self._defined(into)))
             files = self.tools.digest(into, data, lines=True)
