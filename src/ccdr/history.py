@@ -27,6 +27,7 @@ MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
+INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
 FORMAT = 10  # of the summary that is kept beside the ledger
@@ -37,6 +38,25 @@ RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule b
 LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FailedBackup:
+    """A backup that stored nothing: a sentence, the next step that it gave itself, and whether somebody stopped it."""
+
+    text: str
+    hint: str | None = None
+    interrupted: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+    def step(self, plan: str, asset: str) -> str:
+        """What to do next. It leads on: the same command again would mostly say the same."""
+        again = f"`ccdr backup {plan} --asset {asset}`"
+        if self.interrupted:
+            return f"{again} takes a new one"
+        return f"{self.hint or f'`ccdr doctor {plan}` looks for why'}; then {again}"
 
 
 @dataclass
@@ -170,24 +190,33 @@ class AssetHistory:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
         return frozenset(self.stored)
 
-    def failed_since(self, moment: datetime, *, running: bool, snapshot: str | None = None) -> str | None:
-        """A backup that failed, or crashed, after `snapshot` was stored: one sentence, None where there is none.
+    def failed_since(
+        self, moment: datetime, *, running: bool, snapshot: str | None = None, unmended: bool = False
+    ) -> FailedBackup | None:
+        """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. `unmended`: and
+        after the last that was stored, which may not count any more for reasons of its own.
 
         By the ledger's own order, whatever a clock said, where it has seen the snapshot stored; else (another host
         took it) after `moment`. `running`: a backup is under way, and the newest open start is its.
         """
 
+        mended = self.last_good_backup["seq"] if unmended and self.last_good_backup else 0
+
         def newer(record: Record) -> bool:
+            if record["seq"] <= mended:
+                return False
             if snapshot in self.stored:
                 return bool(record["seq"] > self.stored[snapshot])
             return utc(record["time"]) > moment
 
         failed = self.last_failed_backup
         if failed is not None and newer(failed):
-            return f"the backup of {failed['time']} failed: {failed.get('reason')}"
+            if failed.get("reason") == INTERRUPTED:
+                return FailedBackup(f"the backup of {failed['time']} was interrupted, and stored nothing", None, True)
+            return FailedBackup(f"the backup of {failed['time']} failed: {failed.get('reason')}", failed.get("hint"))
         for record in self._crashed(BACKUP_START, running=running):
             if newer(record):
-                return f"the backup of {record['time']} crashed: its run {record['run']} has no end"
+                return FailedBackup(f"the backup of {record['time']} crashed: its run {record['run']} has no end")
         return None
 
     def crashed_test(self, *, running: bool) -> str | None:

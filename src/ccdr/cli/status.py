@@ -73,11 +73,11 @@ def status(names: tuple[str, ...]) -> Exit:
             _objective(s.rpo),
             _objective(s.rto),
             _last_test(s.last_test),
-            str((s.last_backup or {}).get("time", "never"))[:19],
+            _last_backup(s),
         )
         for s in found
     ]
-    table(("asset", "coverage", "RPO", "RTO", "last test", "last backup"), rows)
+    table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
     for line in dict.fromkeys(_group(s) for s in found if s.group):
         click.echo(line)
     for s in found:
@@ -97,13 +97,20 @@ def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | Non
     steps: dict[str | None, list[str]] = {}
     for wrong in problems:
         # A finding's next step is to read this.
-        step = None if wrong.trouble is Trouble.FINDING else next_step(wrong.trouble, plan, asset)
+        step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
         steps.setdefault(step, []).append(wrong.text)
     for step, texts in steps.items():
         for text in texts:
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
         if step is not None:
             click.echo(f"  → {step}")
+
+
+def _last_backup(s: AssetStatus) -> str:
+    """The last that is good, and that a newer one was tried in vain."""
+    good = rfc3339(s.good.usable_at)[:19] if s.good else "never"
+    tried = (s.last_backup or {}).get("time")
+    return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
 
 
 def _last_test(test: Record | None) -> str:
