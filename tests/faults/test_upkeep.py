@@ -448,6 +448,14 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     (told,) = done.json["plans"]
     assert (done.code, told["plan"], told["check"]["result"]) == (1, "p", "DAMAGED") and "prune" not in told, done
     assert damaged.name in told["check"]["reason"] and told["check"]["all_data"] is True
+    assert "docs/recover.md, A damaged repository" in told["check"]["hint"], told
+    words = said(site, "upkeep", "p", "--check", "--all-data")
+    assert words.startswith("DAMAGED  p  all of the data was read in ") and ", and some of it is damaged\n" in words
+    assert "0 of 4" not in words and "no part counts as clean until all of the data is read and found clean" in words
+    assert "snapshots that need it cannot be restored whole" in words and damaged.name in words, words
+    steps = [line for line in said(site, "status", "p").splitlines() if line.startswith("  → ")]
+    assert steps and not any("--all-data" in line for line in steps), "that would say the same again"
+    assert all("ccdr test p" in line and "docs/recover.md, A damaged repository" in line for line in steps), steps
     shown = site.run("status", "p").json["plans"][0]["problems"]
     assert shown == ["a check that read all of the repository's data found some of it DAMAGED"]
     flip(damaged)
@@ -460,6 +468,11 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     assert checked(site).part == 1
     assert site.run("upkeep", "--prune", "--all-data").code == 2
     assert_clean(site)
+
+
+def said(site: Site, *words: str) -> str:
+    """What a person reads."""
+    return site.start(*words).communicate()[0]
 
 
 def problems(site: Site) -> list[str]:

@@ -6,7 +6,9 @@ import click
 import pytest
 
 from ccdr.cli import main
+from ccdr.cli.upkeep import _tell_check
 from ccdr.model import so_many
+from ccdr.upkeep import Check
 
 TERMINAL = 80
 GROUPS = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]
@@ -24,3 +26,29 @@ def test_what_a_command_does_is_told_whole_in_80_columns(group: click.Group) -> 
     for name, command in group.commands.items():
         told = command.get_short_help_str(TERMINAL - 6 - longest)
         assert not told.endswith("..."), f"{name}: {told}"
+
+
+def told(done: Check, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    _tell_check(done, False)
+    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:
+    clean = Check("p", result="CLEAN", part=3, parts=30, covered=3, seconds=0.4)
+    assert told(clean, capsys) == [
+        "CLEAN  p  part 3 of 30 was read in 0.4 s",
+        "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
+    ]
+    damaged = Check("p", result="DAMAGED", part=4, parts=30, covered=3, seconds=0.4, findings=["pack 1f3e9a2b"])
+    assert told(damaged, capsys) == [
+        "DAMAGED  p  part 4 of 30 was read in 0.4 s, and some of it is damaged",
+        "finding: pack 1f3e9a2b",
+        "snapshots that need it cannot be restored whole, all others can; "
+        "`ccdr test p --asset A --snapshot ID` tells of each",
+        "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
+    ]
+    everything = Check("p", result="DAMAGED", part=0, parts=30, all_data=True, seconds=3.2)
+    assert told(everything, capsys)[0] == "DAMAGED  p  all of the data was read in 3.2 s, and some of it is damaged"
+    assert told(everything, capsys)[-1] == "no part counts as clean until all of the data is read and found clean"
+    unread = Check("p", result="INCONCLUSIVE", part=3, parts=30, covered=2, seconds=0.4, reason="no answer")
+    assert told(unread, capsys)[:2] == ["INCONCLUSIVE  p  part 3 of 30 could not be read", "no answer"]
