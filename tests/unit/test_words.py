@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 import pytest
 
+from ccdr.checks.identical import Identical
+from ccdr.checks.rows import Rows
 from ccdr.cli import main
+from ccdr.cli.restore import _checks
 from ccdr.cli.upkeep import _tell_check
 from ccdr.model import so_many
+from ccdr.restore.ways import skipped
 from ccdr.upkeep import Check
 
 TERMINAL = 80
@@ -52,3 +56,15 @@ def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFi
     assert told(everything, capsys)[-1] == "no part counts as clean until all of the data is read and found clean"
     unread = Check("p", result="INCONCLUSIVE", part=3, parts=30, covered=2, seconds=0.4, reason="no answer")
     assert told(unread, capsys)[:2] == ["INCONCLUSIVE  p  part 3 of 30 could not be read", "no answer"]
+
+
+def test_what_a_restore_will_not_check_is_not_told_as_checked() -> None:
+    same, rows = Identical(kind="identical"), Rows(kind="rows", table="call", at_least=1000)
+    over = [skipped(rows, "it needs a server")]
+    assert list(_checks([same, rows], [])) == [("checks", "identical, call has at least 1000 rows")]
+    assert list(_checks([same, rows], over)) == [
+        ("checks", "identical"),
+        ("skipped", "call has at least 1000 rows: it needs a server"),
+    ]
+    assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's can be carried out there")
+    assert list(_checks([], [])) == [("checks", "nothing: the asset names no checks")]
