@@ -151,6 +151,18 @@ def test_a_date_is_the_whole_day_and_the_default_is_90_days() -> None:
     assert period_of(None, "2026-11-02", NOW).start == datetime(2026, 11, 3, tzinfo=UTC) - 90 * DAY
 
 
+def test_a_period_may_begin_so_long_before_its_end() -> None:
+    assert period_of("7d", None, NOW) == Period(NOW - 7 * DAY, NOW, True)
+    assert period_of("12h", "2026-11-02", NOW).start == datetime(2026, 11, 2, 12, tzinfo=UTC)
+    for wrong in ("0d", "7", "7w", "999999999d"):
+        with pytest.raises(UsageProblem) as caught:
+            period_of(wrong, None, NOW)
+    with pytest.raises(UsageProblem):
+        period_of(None, "7d", NOW)
+    for text in re.findall(r"[-\dTZ:]{10,}|\d+d", str(caught.value.hint)):
+        assert period_of(text, None, NOW), "what the hint suggests is understood"
+
+
 def test_an_end_to_come_is_now() -> None:
     assert period_of("2026-11-01", "2030-01-01", NOW) == Period(datetime(2026, 11, 1, tzinfo=UTC), NOW, True)
 

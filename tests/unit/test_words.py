@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
 import click
 import pytest
 
+import ccdr
 from ccdr.checks.identical import Identical
 from ccdr.checks.rows import Rows
 from ccdr.cli import main
@@ -12,6 +20,7 @@ from ccdr.cli.restore import _checks
 from ccdr.cli.upkeep import _tell_check
 from ccdr.model import so_many
 from ccdr.restore.ways import skipped
+from ccdr.trouble import Trouble, next_step
 from ccdr.upkeep import Check
 
 TERMINAL = 80
@@ -68,3 +77,57 @@ def test_what_a_restore_will_not_check_is_not_told_as_checked() -> None:
     ]
     assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's can be carried out there")
     assert list(_checks([], [])) == [("checks", "nothing: the asset names no checks")]
+
+
+# --- commands that are named to people --------------------------------------------------------------------------
+
+
+def named() -> Iterator[tuple[str, str]]:
+    """Every `ccdr …` in a text of the source, and every next step; each as if of plan p and asset a."""
+    for path in (Path(ccdr.__file__).parent).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(v.value) if isinstance(v, ast.Constant) else "x" for v in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            for command in re.findall(r"`ccdr ([a-z][^`]*)`", text):
+                yield f"{path.name}:{node.lineno}", command
+    for trouble in Trouble:
+        for part in (next_step(trouble, "p", "a") or "").split("; "):
+            if part.startswith("ccdr "):
+                yield trouble.value, part.split("   ")[0].removeprefix("ccdr ")
+
+
+def mistake(text: str) -> str | None:
+    """What the command line has against it; that something was left out (PLAN, where the text is about the verb) is
+    none."""
+    words, command = shlex.split(re.sub(r"\{[a-z]+\}", "x", text)), cast(click.Command, main)
+    context = click.Context(main, info_name="ccdr")
+    while isinstance(command, click.Group) and words:
+        if (found := command.get_command(context, words.pop(0))) is None:
+            return "no such verb"
+        command = found
+    try:
+        command.make_context("ccdr", words)
+    except (click.MissingParameter, click.BadOptionUsage, click.exceptions.Exit):
+        return None
+    except click.ClickException as error:
+        return error.format_message()
+    return None
+
+
+def test_every_command_that_is_named_is_one() -> None:
+    commands = dict.fromkeys(named())
+    assert len(commands) > 60
+    placeholders = {"x", "test x --asset x x --keep"}  # x is a verb there, or an option with its value
+    wrong = {where: (text, why) for where, text in commands if text not in placeholders and (why := mistake(text))}
+    assert not wrong
+    assert mistake("report --until 7d") and mistake("prune p") and mistake("backup p q")
+
+
+@pytest.mark.parametrize("flag", ["--from", "--since"])
+def test_a_report_may_begin_days_ago(flag: str) -> None:
+    context = main.commands["report"].make_context("report", [flag, "7d"])
+    assert context.params["first"] == "7d"

@@ -370,7 +370,7 @@ class Restic:
             if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}: {said.split(' Is there a repository')[0]}",
-                    hint="a new plan's first `ccdr backup` makes it; else: is the disk mounted, the bucket right?",
+                    hint="a new plan's first `ccdr backup PLAN` makes it; else: is the disk mounted, the bucket right?",
                 ) from None
             if error.code == WRONG_PASSWORD:
                 raise RepositoryClosed(
