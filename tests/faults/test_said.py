@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,32 @@ def test_one_empty_tree_beside_one_just_written_is_told_as_empty(fresh: Site) ->
     settled_file(fresh.root / "tree2" / "b.wav", b"another voice")
     said = told(fresh, "backup", "p")
     assert f"no settled file in {fresh.root / 'tree'}: 1 file was changed" in said, said
+
+
+# --- a run that has nothing to do -------------------------------------------------------------------------------
+
+
+def on_a_terminal(site: Site, *words: str) -> str:
+    """What a person reads whose terminal this is."""
+    theirs, its = pty.openpty()
+    try:
+        done = subprocess.run(
+            site.argv(*words), stdout=subprocess.PIPE, stderr=its, text=True, env={**os.environ, **site.env}, check=True
+        )
+    finally:
+        os.close(its)
+        os.close(theirs)
+    return done.stdout
+
+
+def test_a_run_with_nothing_to_do_says_so_to_a_person_and_nothing_to_cron(fresh: Site) -> None:
+    plan = fresh.root / "plans" / "p.yaml"
+    plan.write_text(f'{plan.read_text()}    backup: {{schedule: "15 4 1 1 *"}}\n')
+    for _ in range(2):  # a new plan's first, and the one that need not look again
+        said = on_a_terminal(fresh, "run", "--only", "backups")
+        assert said.startswith("ccdr run: nothing was due\n"), said
+        assert re.search(r"^next: p/recordings backup, due 20\d\d-01-01 04:15 UTC; schedules known: 1$", said, re.M), (
+            said
+        )
+        assert told(fresh, "run", "--only", "backups") == ""
+    assert "no plan here has a schedule for this" in on_a_terminal(fresh, "run", "--only", "tests")
