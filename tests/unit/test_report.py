@@ -139,6 +139,23 @@ def rows_of(report: Report) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(written(csv_text(report)), newline="")))
 
 
+# --- what to do, and who ---------------------------------------------------------------------------------------
+
+
+def test_a_finding_has_its_next_step_and_a_plan_its_owner(past: Past) -> None:
+    past.fine()
+    past.wrote(NOW - 5 * MINUTE, "backup.start", run="broken")
+    past.wrote(NOW - 5 * MINUTE, "backup.end", run="broken", result="FAILED", reason="disk <full>", findings=[])
+    now = past.report()
+    (found,) = now.findings
+    assert found.as_json()["next_step"] == ("`ccdr doctor p` looks for why; then `ccdr backup p --asset recordings`")
+    page = written(html(now))
+    assert "<code>ccdr backup p --asset recordings</code>" in page
+    assert "<td>A test</td><td>ops@example.test</td>" in page
+    later = past.report(last="2026-11-24T11:59:00Z")
+    assert later.findings and "Next:" not in written(html(later)), "what was wrong then is no task of today"
+
+
 # --- the period ------------------------------------------------------------------------------------------------
 
 
@@ -673,7 +690,9 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
     for beside, said in (("disk", "on the disk of what it protects"), ("machine", "on the machine of what it")):
         past.backup(NOW - 10 * MINUTE, beside_source=beside)
         report = past.report()
-        assert (report.answer.word, report.answer.level) == ("Yes, while its disks last", Level.NEAR), report.answer
+        assert (report.answer.word, report.answer.level) == ("Yes, unless disk or machine is lost", Level.NEAR), (
+            report.answer
+        )
         assert said in report.answer.sentence and "restored from its backup and checked" in report.answer.sentence
         assert report.exit_code == 0 and [f.level for f in report.findings] == [Level.NEAR]
     assert "beside its source" in written(html(report)) and '"NEAR"' in written(json_lines(report))

@@ -32,6 +32,7 @@ from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
+from ccdr.trouble import Trouble, next_step
 
 _NOTHING = PlanEvidence()  # of a plan without a record
 
@@ -105,8 +106,9 @@ def make_report(
         tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
         interrupted = tuple(interruptions(runs))
         population = digest()
+    look = next_step(Trouble.LEDGER_BROKEN, "", None)
     findings = (
-        *(Finding(Level.UNPROVEN, problem) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
 from ccdr.report import charts
@@ -80,6 +81,7 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
+    environment.filters["step"] = _step
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_told(report)):
@@ -93,6 +95,12 @@ def tone(word: str) -> str:
 
 def _plain(value: Any) -> Any:
     return _STRANGE.sub("\ufffd", value) if type(value) is str else value
+
+
+def _step(text: str) -> Markup:
+    """A next step as a terminal has it: what is to be typed is told apart from words."""
+    said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
 
 
 def _seconds(value: float | None) -> str:
