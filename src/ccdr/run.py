@@ -22,11 +22,11 @@ from ccdr.duties import Change, asked
 from ccdr.engines import EngineConfig
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
-from ccdr.interfaces import Outcome, Progress, Target
+from ccdr.interfaces import Outcome, Progress
 from ccdr.model import Verb, Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.reap import reap
-from ccdr.restore_test import AT, restore_test
+from ccdr.restore_test import next_turn, restore_test
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
@@ -393,10 +393,8 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
         checked = check(task.loaded, services, progress, trigger=trigger)
         return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
-    planned = job.engine.restore_test
-    assert planned is not None
-    at = Target() if planned.at and job.engine.shipping else None
-    tested = restore_test(job, AT if at else planned.snapshot, services, progress, at=at, trigger=trigger)
+    selection, at = next_turn(job, services, trigger.due)
+    tested = restore_test(job, selection, services, progress, at=at, trigger=trigger)
     return Performed(tested, tested.verdict in (Verdict.PASS, Verdict.FAIL))
 
 
