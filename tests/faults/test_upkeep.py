@@ -629,6 +629,22 @@ def test_what_does_not_grow_is_never_full(site: Site) -> None:
     assert isinstance(told, dict) and (told["growth_bytes_per_day"], told["full_in_s"]) == (0, None)
 
 
+def test_a_cache_that_nothing_used_for_a_month_goes_and_one_in_use_stays(site: Site) -> None:
+    """restic stamps the cache that it uses, whatever ccdr believes of it."""
+    caches, long_ago = site.state / "cache", (datetime.now(UTC) - timedelta(days=31)).timestamp()
+    (own,) = (path for path in caches.iterdir() if len(path.name) == 64)
+    assert any(own.rglob("*")), "restic caches something there"
+    other = caches / own.name[::-1]
+    shutil.copytree(own, other)
+    for path in (own, other):
+        os.utime(path, (long_ago, long_ago))
+    pruned(site)
+    assert own.is_dir() and not other.exists()
+    shutil.rmtree(own)  # nothing hangs on one that is gone
+    done = site.run("test", "p")
+    assert done.json["verdict"] == "PASS", done
+
+
 # --- restic, asked the same question -------------------------------------------------------------------------------
 
 
