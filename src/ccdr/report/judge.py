@@ -36,8 +36,6 @@ from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
 
-RULES = ("latest", "random", "oldest", "by id")
-
 
 class Level(IntEnum):
     """How bad a finding is for whoever needs the service back; the greater the worse."""
