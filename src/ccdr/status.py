@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
@@ -52,6 +52,9 @@ class AssetStatus:
     last_test: Record | None
     coverage: str
     wrong: tuple[Problem, ...]
+    # By how its snapshot was selected: the last conclusive test's time and verdict; None where the plan names a rule
+    # that has had none.
+    by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
 
     @property
@@ -86,6 +89,9 @@ class AssetStatus:
             "last_good_backup": self._good(),
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
+            "tested_by_rule": {
+                rule: said and {"time": said[0], "verdict": said[1]} for rule, said in self.by_rule.items()
+            },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
         }
@@ -159,6 +165,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         last_test=history.last_test,
         coverage=coverage,
         wrong=tuple(wrong),
+        by_rule=_by_rule(job, history),
         group=_together(job, services),
     )
 
@@ -373,6 +380,12 @@ def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     if planned is None:
         return TESTED
     return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
+
+
+def _by_rule(job: Job, history: AssetHistory) -> dict[str, tuple[str, str] | None]:
+    """The plan's rules first, in its order."""
+    found: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
+    return found | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}
 
 
 def _shown(record: Record | None) -> Mapping[str, object] | None:

@@ -1033,7 +1033,11 @@ def test_the_page_tells_by_which_rule_each_asset_was_tested_last_and_what_never_
     past.test(NOW - 4 * HOUR, ids[0], "FAIL", selected="oldest")
     past.test(NOW - 3 * HOUR, ids[0], selected="oldest")
     head, row = cells(written(html(past.report())), 'id="c-coverage"')
+    assert "By the log" not in head and "By its id" not in head
+    past.test(NOW - 2 * HOUR, ids[2], selected="at")
+    head, row = cells(written(html(past.report())), 'id="c-coverage"')
     told = dict(zip(head, row, strict=True))
+    assert "PASS" in told["By the log"] and "By its id" not in told
     assert "PASS" in told["Newest snapshot"] and f"{NOW - 5 * HOUR:%H:%M}" in told["Newest snapshot"]
     assert "PASS" in told["Oldest snapshot"] and f"{NOW - 3 * HOUR:%H:%M}" in told["Oldest snapshot"]
     assert (told["At random"], told["Never restored"]) == ("never", "1 of 3 kept")

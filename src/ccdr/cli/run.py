@@ -67,18 +67,20 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         return Exit.OK
 
     from ccdr.conclude import conclude, followed
+    from ccdr.plans import plan_names
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
     from ccdr.run import run as run_due
     from ccdr.shipping.background import WAKES
 
     loaded, wrong = options.load_all(names)
+    stated = plan_names(options.plans)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
     if dry_run:
         return _dry_run(loaded, services, verbs)
     loud, began = options.verbose or person, time.monotonic()
     with progress() if loud else SILENT as watched_by:
-        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
+        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs)

@@ -81,6 +81,9 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in dict.fromkeys(_group(s) for s in found if s.group):
         click.echo(line)
     for s in found:
+        if len(s.by_rule) > 1:
+            click.echo(_rules(s))
+    for s in found:
         _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
     for name in shown:
         _problems(care[name], name, None)
@@ -135,6 +138,12 @@ def _ledger(verified: Finding | None) -> None:
 
 def _objective(achieved: Achieved) -> str:
     return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+
+
+def _rules(status: AssetStatus) -> str:
+    """By which rules its snapshots were chosen, and what each found last."""
+    told = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
+    return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(told)}"
 
 
 def _group(status: AssetStatus) -> str:

@@ -37,7 +37,6 @@ from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
 from ccdr.trouble import Trouble, next_step
 
-RULES = ("latest", "random", "oldest", "by id")
 ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
 
 # How bad, in what words, and whose next step that is, or the step itself.

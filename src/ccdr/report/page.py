@@ -19,8 +19,22 @@ from ccdr.report import charts
 from ccdr.report.answer import QUESTION
 from ccdr.report.build import Report
 from ccdr.report.charts import Chart
-from ccdr.report.evidence import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, listing, mapping
-from ccdr.report.judge import RULES, AssetReport, Interruption, Level, PlanReport
+from ccdr.report.evidence import (
+    BY_ID,
+    BY_LOG,
+    CRASHED,
+    MISSED,
+    RESTORE,
+    RULES,
+    RUNNING,
+    SKIPPED,
+    TEST,
+    VERBS,
+    Run,
+    listing,
+    mapping,
+)
+from ccdr.report.judge import AssetReport, Interruption, Level, PlanReport
 from ccdr.report.period import MOST_PARTS
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
@@ -125,7 +139,7 @@ def _told(report: Report) -> dict[str, Any]:
         "most_listed": MOST_LISTED,
         "assets": report.assets,
         "judged": judged,
-        "rules": [rule for rule in RULES if rule != "by id" or any(rule in a.by_rule for a in report.assets)],
+        "rules": [r for r in RULES if r not in (BY_LOG, BY_ID) or any(r in a.by_rule for a in report.assets)],
         "parts": _parts(report),
         "worst": _worst,
         "fleet": charts.fleet_chart(judged, report.period, "fleet"),

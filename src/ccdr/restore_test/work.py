@@ -41,8 +41,6 @@ from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
-AT = "at"  # how a base that a recovery chose was selected
-
 
 class Work:
     """One run of `restore_test`, from selection to disposal."""

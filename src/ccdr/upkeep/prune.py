@@ -6,7 +6,6 @@ hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -106,8 +105,7 @@ class _Pruning:
         result.capacity = capacity_of(self._loaded, services, repo)
         if before is not None and result.capacity.taken is not None:
             result.freed = max(0, before - result.capacity.taken)
-        with contextlib.suppress(CcdrError):
-            storage.tidy_cache(repo)
+        services.state.forget_caches(services.clock.now())
         result.left_behind += self._tidy_indexes()
 
     def _prune_logs(self) -> int:
