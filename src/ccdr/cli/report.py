@@ -50,6 +50,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
       ccdr report --format csv --out population.csv
       ccdr report --json | jq .answer
     """
+    import atexit
     import gc
 
     from ccdr.plans import plan_names
@@ -57,6 +58,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
 
     # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
     gc.disable()
+    atexit.register(gc.freeze)  # nor walk it and take it apart at the end, when it goes all at once
     options = settings()
     if options.json and out is None and form not in (None, "json"):
         raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
