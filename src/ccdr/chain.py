@@ -25,6 +25,8 @@ def disproved(snapshot: str, upon: Iterable[str], proven: dict[str, str]) -> boo
     """By a test of its own; an increment also by one of what it builds upon, unless it has itself passed since.
     `proven` has each tested snapshot's latest verdict, in the order of these tests."""
     ids = {snapshot, *upon}
+    if len(ids) == 1:  # no increment: there may be years of them
+        return proven.get(snapshot) == "FAIL"
     for tested, verdict in reversed(proven.items()):
         if tested in ids and (verdict == "FAIL" or tested == snapshot):
             return verdict == "FAIL"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -165,6 +166,7 @@ class Snapshot:
         return self.id[:8]
 
 
+@lru_cache(1024)  # asked for with every snapshot of years
 def source_digest(source: str | None) -> str | None:
     """What was captured, for records: a directory's name may be more than they should hold."""
     return source and sha256(source.encode("utf-8", "surrogateescape")).hexdigest()

@@ -117,7 +117,8 @@ class AssetEvidence:
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
-        return self.sources.get(snapshot) in (None, source_digest(source))
+        said = self.sources.get(snapshot)
+        return said is None or said == source_digest(source)
 
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
@@ -197,7 +198,7 @@ class AssetEvidence:
     def logged(self, bases: Mapping[str, Point]) -> list[Point]:
         """How far the log leads on from these bases: usable once one of them is that lies before it."""
         found = []
-        for stretch in self.log:
+        for stretch in filter(lambda s: s.points, self.log):
             mine = sorted(bases[key] for key in stretch.bases if key in bases)
             begin, usable = [b.consistent for b in mine], list(accumulate((b.usable for b in mine), min))
             for point in stretch.points:

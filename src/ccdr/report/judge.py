@@ -233,11 +233,12 @@ def judge_asset(
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id."""
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
-    ours = {key: p for key, p in points.items() if job is None or ev.of_source(key, job.engine.source_name)}
+    source = job.engine.source_name if job else None
+    ours = {key: p for key, p in points.items() if source is None or ev.of_source(key, source)}
     good = {key: p for key, p in ours.items() if not ev.disproved(key)}
     completed = [*good.values(), *_log_that_counts(ev, ev.logged(good), good.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
-    tested += [p for p, test in ev.recovered if job is None or not other_source(test, job.engine.source_name)]
+    tested += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
@@ -286,6 +287,8 @@ def judge_asset(
 def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:
     """Without what a recovery that failed, and none took back, was to go through: from its base on, until a newer base
     leads on anew."""
+    if not ev.log_failures:
+        return list(logged)
     bases = sorted(point.consistent for point in good)
     bad = set()
     for failed in ev.log_failures:
@@ -525,7 +528,7 @@ def _exposure(points: Sequence[Point], period: Period) -> Exposure:
     """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
     was ever there nothing could be measured: then `since` says from when."""
     edges = tuple(period.edges(MOST_POINTS))
-    first = min((max(p) for p in points), default=period.end)
+    first = min(map(max, points), default=period.end)
     if first >= period.end:
         return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
     if first <= period.start:
