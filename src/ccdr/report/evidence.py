@@ -279,6 +279,7 @@ class Evidence:
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
@@ -349,10 +350,13 @@ class Evidence:
         seconds = _sum(phases.values()) if phases else None
         if verb not in (BACKUP, TEST) and not phases:
             seconds = _sum([get("seconds", 0)]) or None
+        plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
+        by, outcome = text(told.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
+        same: Callable[[Any, Any], Any] = self._words.setdefault
         run = Run(
-            start["seq"], verb, start["plan"], start["asset"], start["run"], start["host"], start["actor"],
-            started, start["time"], text(told.get("by")) or "", text(told.get("due")) or "",
-            time, record["time"], record["seq"], text(get("verdict" if verb == TEST else "result")) or NOTED,
+            start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),
+            same(actor, actor), started, start["time"], same(by, by), text(told.get("due")) or "",
+            time, record["time"], record["seq"], same(outcome, outcome),
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0, record if findings or verb in _WHOLE else None,
