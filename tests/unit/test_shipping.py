@@ -865,6 +865,30 @@ def test_no_more_waits_here_than_the_plan_allows(waiting: _Shipping, limit: int,
     assert waiting._keep(MARK, once=False), "what is stored waits no more"
 
 
+@pytest.mark.parametrize("receiving", [True, False])
+def test_what_waits_is_watched_while_something_receives(waiting: _Shipping, receiving: bool) -> None:
+    """Whatever is waited for meanwhile."""
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 48 * 2**20})
+    with waiting._guarded(once=not receiving):
+        waiting._wait(0.6)
+        walfile(waiting._spool / f"{segment(4)}.partial", 4, 20000)
+        with pytest.raises(CcdrError, match="`spool_limit`") if receiving else nullcontext():
+            waiting._wait(0.6)
+    waiting._wait(0.6)
+
+
+def test_a_segment_that_is_larger_than_the_limit_can_be_shipped(waiting: _Shipping) -> None:
+    """It waits no more once it is stored, though it stays: a receiver goes on from it."""
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 20 * 2**20})
+    store_of(waiting).away = False
+    assert waiting._keep(MARK, once=False) and waiting._waits() > 20 * 2**20
+    with waiting._guarded(once=False):
+        waiting._wait(0.6)
+        walfile(waiting._spool / f"{segment(4)}.partial", 4, 20000)
+        with pytest.raises(CcdrError, match="`spool_limit`"):
+            waiting._wait(0.6)
+
+
 def test_a_spool_goes_on_while_the_repository_is_away_from_the_start(waiting: _Shipping) -> None:
     """But only where it is known whose log it is, and what was received last."""
     with pytest.raises(RepositoryUnavailable):
