@@ -33,7 +33,9 @@ def _image() -> str:
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every `ccdr` that a test starts would compile the whole program anew where Python is told to keep no bytecode."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-        os.environ["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("bytecode"))
+        own = tmp_path_factory.getbasetemp()
+        kept = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # one for all workers
+        os.environ["PYTHONPYCACHEPREFIX"] = str(kept / "bytecode")
 
 
 @pytest.fixture(scope="session")

@@ -271,9 +271,10 @@ class Site:
         return Ran(done.returncode, done.stdout, done.stderr, document)
 
     def start(self, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start `ccdr ARGS`; its plain progress lines come on standard error."""
+        """Start `ccdr ARGS`; its plain progress lines come on standard error. It hears signals, as in a terminal, also
+        where what runs the tests is deaf to them."""
         return subprocess.Popen(
-            self.argv(*args),
+            ["env", "--default-signal=INT,HUP", *self.argv(*args)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

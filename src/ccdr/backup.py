@@ -15,7 +15,7 @@ from ccdr import __version__
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
-from ccdr.history import BACKUP_END, BACKUP_START, FAILED, STORED
+from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
@@ -51,6 +51,7 @@ class BackupResult:
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
+    recorded_hint: str | None = None  # the same without what a record may not hold
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
@@ -86,6 +87,7 @@ class BackupResult:
         return {
             "result": self.result,
             "reason": self.reason,
+            "hint": self.recorded_hint,
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
             "added_bytes": self.added,
@@ -133,7 +135,7 @@ def backup(
         try:
             attempt.carry_out()
         except KeyboardInterrupt as error:
-            interrupted, result.reason = error, "interrupted"
+            interrupted, result.reason = error, INTERRUPTED
         except (CcdrError, OSError) as error:
             result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
             if isinstance(error, CommandFailed) and result.hint is None:
@@ -144,6 +146,7 @@ def backup(
             result.reason, result.hint = own_error(error)
         if result.reason is not None:
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
+            result.recorded_hint = result.hint and job.engine.recordable(result.hint)
         result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
         if result.result != STORED:
             attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY)

@@ -21,7 +21,7 @@ from ccdr.catalogue import (
     text_digest,
 )
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
-from ccdr.history import AssetHistory
+from ccdr.history import AssetHistory, FailedBackup
 from ccdr.interfaces import UPON, WHOLE, Digester, Engine, Progress
 from ccdr.model import Manifest, Snapshot, rfc3339
 from ccdr.services import Job, Services
@@ -36,6 +36,7 @@ class Attempt:
 
     text: str
     vanished: bool = False
+    failed: FailedBackup | None = None  # where this host has tried it
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def newer_attempts(
     """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository.
     `running`: a backup is under way."""
     if failed := history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
-        yield Attempt(failed)
+        yield Attempt(failed.text, failed=failed)
     for attempt in synchronised.failed:
         if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
             yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed")

@@ -27,16 +27,38 @@ MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
+INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 10  # of the summary that is kept beside the ledger
+FORMAT = 11  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
-LATEST = "latest"  # the target of a recovery to the log's end
+LATEST = "latest"  # a rule; and the target of a recovery to the log's end
+AT = "at"  # how a base that a recovery chose was selected
+RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FailedBackup:
+    """A backup that stored nothing: a sentence, the next step that it gave itself, and whether somebody stopped it."""
+
+    text: str
+    hint: str | None = None
+    interrupted: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+    def step(self, plan: str, asset: str) -> str:
+        """What to do next. It leads on: the same command again would mostly say the same."""
+        again = f"`ccdr backup {plan} --asset {asset}`"
+        if self.interrupted:
+            return f"{again} takes a new one"
+        return f"{self.hint or f'`ccdr doctor {plan}` looks for why'}; then {again}"
 
 
 @dataclass
@@ -53,6 +75,9 @@ class AssetHistory:
     last_failed_backup: Record | None = None
     last_test: Record | None = None
     last_conclusive_test: Record | None = None
+    # By how a test's snapshot was to be selected: where in the ledger the last one began, and for which due time …
+    tried: dict[str, list[Any]] = field(default_factory=dict)
+    by_rule: dict[str, list[str]] = field(default_factory=dict)  # … and when the last conclusive one ended, its verdict
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
@@ -74,6 +99,8 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
+            if kind == TEST_START and record.get("selection") in RULES:
+                self.tried[record["selection"]] = [record["seq"], (record.get("trigger") or {}).get("due")]
             return
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record['verb' if kind == NOT_BEGUN else 'group']}"] = record
@@ -109,6 +136,8 @@ class AssetHistory:
         if record["verdict"] != "INCONCLUSIVE":
             self.last_conclusive_test = record
         snapshot = record.get("snapshot") or {}
+        if snapshot.get("selected") in RULES and record["verdict"] in ("PASS", "FAIL"):
+            self.by_rule[snapshot["selected"]] = [record["time"], record["verdict"]]
         if snapshot.get("verdict") in ("PASS", "FAIL"):
             self.proven.pop(snapshot["id"], None)  # so that the newest verdict stands last
             self.proven[snapshot["id"]] = snapshot["verdict"]
@@ -170,24 +199,33 @@ class AssetHistory:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
         return frozenset(self.stored)
 
-    def failed_since(self, moment: datetime, *, running: bool, snapshot: str | None = None) -> str | None:
-        """A backup that failed, or crashed, after `snapshot` was stored: one sentence, None where there is none.
+    def failed_since(
+        self, moment: datetime, *, running: bool, snapshot: str | None = None, unmended: bool = False
+    ) -> FailedBackup | None:
+        """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. `unmended`: and
+        after the last that was stored, which may not count any more for reasons of its own.
 
         By the ledger's own order, whatever a clock said, where it has seen the snapshot stored; else (another host
         took it) after `moment`. `running`: a backup is under way, and the newest open start is its.
         """
 
+        mended = self.last_good_backup["seq"] if unmended and self.last_good_backup else 0
+
         def newer(record: Record) -> bool:
+            if record["seq"] <= mended:
+                return False
             if snapshot in self.stored:
                 return bool(record["seq"] > self.stored[snapshot])
             return utc(record["time"]) > moment
 
         failed = self.last_failed_backup
         if failed is not None and newer(failed):
-            return f"the backup of {failed['time']} failed: {failed.get('reason')}"
+            if failed.get("reason") == INTERRUPTED:
+                return FailedBackup(f"the backup of {failed['time']} was interrupted, and stored nothing", None, True)
+            return FailedBackup(f"the backup of {failed['time']} failed: {failed.get('reason')}", failed.get("hint"))
         for record in self._crashed(BACKUP_START, running=running):
             if newer(record):
-                return f"the backup of {record['time']} crashed: its run {record['run']} has no end"
+                return FailedBackup(f"the backup of {record['time']} crashed: its run {record['run']} has no end")
         return None
 
     def crashed_test(self, *, running: bool) -> str | None:
@@ -363,6 +401,8 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and (said.log_failure is not None or there.log_failure is None)
             and there.open_runs.items() <= said.open_runs.items()
             and there.proven.items() <= said.proven.items()
+            and there.tried.items() <= said.tried.items()
+            and there.by_rule.items() <= said.by_rule.items()
         )
 
     try:

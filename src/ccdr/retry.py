@@ -3,10 +3,13 @@ hides the failure and spoils the RTO."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from ccdr.interrupts import GLANCE, tick
 
 T = TypeVar("T")
 
@@ -18,5 +21,14 @@ def patiently(call: Callable[[], T], *, on: tuple[type[Exception], ...], seconds
         stop=stop_after_delay(seconds),
         wait=wait_random_exponential(multiplier=0.05, max=wait),
         reraise=True,
+        sleep=_sleep,
     )
     return policy(call)
+
+
+def _sleep(seconds: float) -> None:
+    """In a thread too, whoever waits for the next try can be told to give up."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        tick()
+        time.sleep(min(left, GLANCE))

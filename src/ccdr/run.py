@@ -22,11 +22,12 @@ from ccdr.duties import Change, asked
 from ccdr.engines import EngineConfig
 from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
 from ccdr.history import CLEAN, DAMAGED, DONE, MISSED, NOT_BEGUN, STORED
-from ccdr.interfaces import Outcome, Progress, Target
+from ccdr.interfaces import Outcome, Progress
 from ccdr.model import Verb, Verdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.reap import reap
-from ccdr.restore_test import AT, restore_test
+from ccdr.restore_test import next_turn, restore_test
+from ccdr.retired import let_go
 from ccdr.schedule import Missed, Slot, look, occurrences
 from ccdr.services import Job, Services, Trigger
 from ccdr.state import State, write_durably
@@ -182,12 +183,16 @@ def run(
     *,
     only: Collection[Verb] = ALL,
     jobs: int = 1,
+    stated: Collection[str] = (),
     perform: Perform | None = None,
     perform_together: Together | None = None,
 ) -> RunResult:
-    """Carry out what is due now, and record what was missed. Raises CcdrError where the state cannot be used, and
+    """Carry out what is due now, and record what was missed. `stated` are the plans that have a file, whether or not
+    they are among `plans`. Raises CcdrError where the state cannot be used, and
     KeyboardInterrupt once all that was under way has been stopped and cleaned up."""
     _tidy(services)
+    with contextlib.suppress(CcdrError):  # a full disk is told of by what is due
+        let_go(plans, stated, services)
     turns = _Turns(services, progress, perform or perform_task, perform_together or perform_group)
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
         turns.result.duties += asked(plans, services, only)
@@ -393,10 +398,8 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
         checked = check(task.loaded, services, progress, trigger=trigger)
         return Performed(checked, checked.result in (CLEAN, DAMAGED))
     job = _job(task)
-    planned = job.engine.restore_test
-    assert planned is not None
-    at = Target() if planned.at and job.engine.shipping else None
-    tested = restore_test(job, AT if at else planned.snapshot, services, progress, at=at, trigger=trigger)
+    selection, at = next_turn(job, services, trigger.due)
+    tested = restore_test(job, selection, services, progress, at=at, trigger=trigger)
     return Performed(tested, tested.verdict in (Verdict.PASS, Verdict.FAIL))
 
 

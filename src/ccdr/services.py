@@ -13,7 +13,7 @@ from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
-from ccdr.history import AssetHistory, Histories, histories
+from ccdr.history import AT, LATEST, AssetHistory, Histories, histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.model import Objectives, Snapshot, rfc3339
@@ -74,6 +74,16 @@ class Job:
     def checks(self) -> tuple[AnyCheck, ...]:
         """In the order they run: first those that must see the data untouched."""
         return tuple(sorted(self.loaded.checks[self.asset], key=lambda c: c.rank))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """By which the snapshots of its restore tests are chosen, in turn; none where the plan has no restore test."""
+        planned = self.engine.restore_test
+        stated: tuple[str, ...] = planned.snapshot if planned else ()
+        if planned is None or not planned.at or self.engine.shipping is None:
+            return stated
+        # By the log and from the newest base, whatever a single word says.
+        return tuple(AT if rule == LATEST else rule for rule in stated) if len(stated) > 1 else (AT,)
 
 
 def policy_of(plan: Plan) -> Policy | None:

@@ -8,6 +8,7 @@ schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
 history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 verified.json where the ledger tells of its newest verification; when lost, it is verified again
+retired.json for how many days runs have not seen what no plan names; when lost, they count from now
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
@@ -46,6 +47,7 @@ PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache"
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 PRIVATE_KEPT, PRIVATE_MOST = timedelta(days=7), 100  # of notes by name: how long, and of how many runs
+CACHE_KEPT, CACHE_NAME = timedelta(days=30), 64  # a cache's name is its repository's id
 CREATED_WITHIN = 6000  # glances, which is two minutes
 
 
@@ -270,6 +272,14 @@ class State:
                 written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 if number >= PRIVATE_MOST or now - written > PRIVATE_KEPT:
                     path.unlink()
+
+    def forget_caches(self, now: datetime) -> None:
+        """Remove restic's caches of repositories that nobody has used for a month. restic stamps one it uses."""
+        for path in (self.root / "cache").glob("[0-9a-f]*"):
+            with contextlib.suppress(OSError):
+                used = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                if len(path.name) == CACHE_NAME and path.is_dir() and now - used > CACHE_KEPT:
+                    remove_tree(path)
 
     def captures(self) -> list[tuple[str, str]]:
         """Plan and asset of every capture that is there: under way, or left by a crash."""

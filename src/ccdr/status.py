@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
@@ -46,10 +46,15 @@ class AssetStatus:
     asset: str
     rpo: Achieved
     rto: Achieved
-    last_backup: Record | None
+    last_backup: Record | None  # the last that was tried, here
+    good: Snapshot | None  # the newest that counts, whichever host took it
+    failed: bool  # a backup was tried since, and stored nothing
     last_test: Record | None
     coverage: str
     wrong: tuple[Problem, ...]
+    # By how its snapshot was selected: the last conclusive test's time and verdict; None where the plan names a rule
+    # that has had none.
+    by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
 
     @property
@@ -64,6 +69,12 @@ class AssetStatus:
         met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
         return self.coverage == TESTED and not self.wrong and met
 
+    def _good(self) -> dict[str, object] | None:
+        if self.good is None:
+            return None
+        snapshot = {"id": self.good.id, "consistent_point": rfc3339(self.good.consistent_point)}
+        return {"time": rfc3339(self.good.usable_at), "snapshot": snapshot}
+
     @property
     def finding(self) -> bool:
         objectives = {self.rpo.verdict, self.rto.verdict}
@@ -75,8 +86,12 @@ class AssetStatus:
             "rpo": self.rpo.as_json(),
             "rto": self.rto.as_json(),
             "last_backup": _shown(self.last_backup),
+            "last_good_backup": self._good(),
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
+            "tested_by_rule": {
+                rule: said and {"time": said[0], "verdict": said[1]} for rule, said in self.by_rule.items()
+            },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
         }
@@ -145,9 +160,12 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         rpo=measure.judge(job.objectives.rpo, measure.exposure(now, points)),
         rto=_rto(job, history),
         last_backup=history.last_backup,
+        good=newest,
+        failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=coverage,
         wrong=tuple(wrong),
+        by_rule=_by_rule(job, history),
         group=_together(job, services),
     )
 
@@ -182,8 +200,9 @@ def _problems(job: Job, history: AssetHistory, services: Services, newest: Snaps
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
     running = services.state.held(job.plan, job.asset, "backup")
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
-    if failed := history.failed_since(since, running=running, snapshot=newest.id if newest else None):
-        yield Problem(Trouble.BACKUP_FAILED, failed, verb=Verb.BACKUP)
+    known = newest.id if newest else None
+    if failed := history.failed_since(since, running=running, snapshot=known, unmended=True):
+        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
     if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
     restoring = services.state.held(job.plan, job.asset, "restore")
@@ -361,6 +380,12 @@ def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     if planned is None:
         return TESTED
     return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
+
+
+def _by_rule(job: Job, history: AssetHistory) -> dict[str, tuple[str, str] | None]:
+    """The plan's rules first, in its order."""
+    found: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
+    return found | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}
 
 
 def _shown(record: Record | None) -> Mapping[str, object] | None:

@@ -52,6 +52,7 @@ class Problem:
     since: datetime | None = None
     about: str = ""
     verb: Verb | None = None
+    step: str | None = None  # what to do next, where more is known than `next_step` says
 
 
 # What to do next; {plan} and {asset} are filled in.
@@ -61,8 +62,10 @@ _NEXT = {
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.LOG_FAILED: "ccdr backup {plan} --asset {asset}; ccdr test {plan} --asset {asset} --at latest   begin anew",
     Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
-    Trouble.BACKUP_FAILED: "ccdr backup {plan} --asset {asset}   tries it now and says more",
-    Trouble.REPOSITORY_DAMAGED: "ccdr upkeep {plan} --check --all-data   says more; ccdr test {plan}   what is left",
+    Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
+    Trouble.REPOSITORY_DAMAGED: (
+        "ccdr test {plan}   tells whether the newest snapshots are whole; then docs/recover.md, A damaged repository"
+    ),
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
     Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
     Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",

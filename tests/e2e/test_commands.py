@@ -174,7 +174,17 @@ def test_status_json(site: Site) -> None:
     (plan,) = done.json["plans"]
     assert plan["plan"] == "p" and [a["asset"] for a in plan["assets"]] == ["one", "two"]
     asset = plan["assets"][0]
-    assert set(asset) == {"asset", "rpo", "rto", "last_backup", "last_test", "coverage", "group", "problems"}
+    assert set(asset) == {
+        "asset",
+        "rpo",
+        "rto",
+        "last_backup",
+        "last_test",
+        "coverage",
+        "tested_by_rule",
+        "group",
+        "problems",
+    }
     assert asset["coverage"] == "tested" and asset["problems"] == [] and asset["last_test"]["verdict"] == "PASS"
     assert asset["rpo"]["verdict"] == asset["rto"]["verdict"] == "MET"
     assert asset["last_backup"]["result"] == "STORED"

@@ -104,6 +104,37 @@ def test_three_commands_from_an_address_to_a_proven_restore(here: Path, source: 
     assert "keep a copy of it elsewhere" in made.stdout
 
 
+def test_what_was_found_in_a_database_stands_in_its_plan_and_restore_test(
+    here: Path, source: Source, database: str
+) -> None:
+    """Its extensions, which an image must have, and its newest timestamps, which tell how fresh a backup must be."""
+    asked = "select extname, extversion from pg_extension where extname in ('pg_trgm', 'btree_gist') order by 1"
+    plain = ccdr(here, "init", url(source, database), "--dry-run", "--json").json
+    source.psql("create extension pg_trgm; create extension btree_gist", database)
+    mails = "select now() - n * interval '4 days' from generate_series(1, 20) n"
+    source.psql(f"create table voice_mail (left_at timestamptz); insert into voice_mail {mails}", database)
+    there = dict(line.split("|") for line in source.psql(asked, database).splitlines())
+    made = ccdr(here, "init", url(source, database), "--json")
+    assert made.code == 0, made
+    (asset,) = made.json["assets"]
+    assert asset["extensions"] == there and len(there) == 2
+    plan = (here / "plans" / f"{database}.yaml").read_text()
+    told = ", ".join(f"{name} {version}" for name, version in there.items())
+    assert f"    # extensions, which the sandbox's image must have too (else name one with `image:`): {told}\n" in plan
+    assert plain["assets"][0]["extensions"] == {} and "# extensions" not in plain["files"][f"plans/{database}.yaml"]
+    file = here / "restore_tests" / f"{database}.yaml"
+    document, wrong = parse(file.read_bytes())
+    assert document is not None and wrong == []
+    fresh = {c["query"]: (c["name"], c["within"]) for c in document.data["checks"] if c["kind"] == "freshness"}
+    assert fresh == {
+        "select max(started_at) from public.call": ("newest row of public.call", "30d"),  # two days tell no rhythm
+        "select max(left_at) from public.voice_mail": ("newest row of public.voice_mail", "12d"),
+    }
+    assert "# The newest row was 4d 0h old. No silence was longer than 4 days:" in file.read_text()
+    told_to_people = ccdr(here, "init", url(source, database), "--dry-run", "--force").stdout
+    assert f"extensions {', '.join(there)}" in told_to_people, told_to_people
+
+
 @pytest.mark.skipif(not SOUNDS.is_dir(), reason="needs Debian's asterisk-core-sounds-en-wav")
 def test_recordings_are_decoded_at_once(here: Path) -> None:
     for path in sorted(SOUNDS.rglob("*.wav"))[:6]:

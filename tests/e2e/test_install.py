@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from aiosmtpd.controller import Controller
 from tests.harness import Site, eventually
@@ -27,6 +28,7 @@ from ccdr.cli import main
 from ccdr.clock import SystemClock
 from ccdr.ledger import Ledger
 from ccdr.migrate import Step, opened
+from ccdr.run import KINDS
 from ccdr.state import State
 
 ROOT = Path(__file__).parents[2]
@@ -343,6 +345,62 @@ def test_units_verify_and_are_hardened(units: Path, name: str) -> None:
     argv = ["systemd-analyze", f"--root={units}", "--offline=true", "--no-pager", "security", f"{name}.service"]
     (level,) = re.findall(r"exposure level for .*: ([0-9.]+)", do(*argv).stdout)
     assert float(level) <= 3.0, "systemd's own scale: 10 is unprotected"
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("ccdr-.service.d/10-ccdr.conf", "ProtectKernelTuneables=yes", "Unknown key 'ProtectKernelTuneables'"),
+        ("ccdr-.service.d/10-ccdr.conf", "ProtectSystem=strictly", "Failed to parse"),
+        ("ccdr-run.timer", "AccuracySeconds=15s", "Unknown key 'AccuracySeconds'"),
+        ("ccdr-run.service", "ExecStartPre=/usr/local/bin/cddr", "is not executable"),
+    ],
+)
+def test_a_line_that_systemd_does_not_know_is_seen(units: Path, file: str, line: str, said: str) -> None:
+    """What the test above goes by: a misspelt line is ignored by systemd, and protects nothing."""
+    unit = units / "etc/systemd/system" / file
+    section = "[Timer]" if unit.suffix == ".timer" else "[Service]"
+    unit.write_text(unit.read_text().replace(section, f"{section}\n{line}"))
+    argv = ["systemd-analyze", f"--root={units}", "--man=no", "verify", "ccdr-run.service", "ccdr-run.timer"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "ccdr" in done.stderr and said in done.stderr, done.stderr
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """What units and cron call; of a unit with instances, each of those."""
+    for name in NAMES:
+        unit, at, instance = name.partition("@")
+        (line,) = re.findall(r"^ExecStart=(.*)$", (UNITS / f"{unit}{at}.service").read_text(), re.MULTILINE)
+        yield name, line.replace("%i", instance).split()
+    for line in re.findall(r"^#? ?\*/5 .* root +umask 077; (.*)$", CRON.read_text(), re.MULTILINE):
+        yield "cron", line.split()
+
+
+def test_units_and_cron_call_what_there_is() -> None:
+    seen = list(commands())
+    assert {name.partition("@")[0] for name, _ in seen} == {"ccdr-run", "ccdr-ship", "cron"}
+    assert {path.stem.rstrip("@") for path in UNITS.glob("*.service")} == {"ccdr-run", "ccdr-ship"}
+    assert [" ".join(argv) for name, argv in seen if name == "cron"] == [
+        "ccdr run",
+        "ccdr run --only backups",
+        "ccdr run --only tests",
+    ]
+    for name, (program, verb, *args) in seen:
+        command = main.get_command(click.Context(main), verb)
+        assert Path(program).name == "ccdr" and command is not None, name
+        command.make_context(verb, args)  # raises where an option, an argument or a value is not known
+    assert {argv[-1] for name, argv in seen if name.startswith("ccdr-run@")} == KINDS.keys()
+    known = set(re.findall(r"CCDR_\w+", main.get_help(click.Context(main))))
+    for file in (UNITS / "ccdr-.service.d/10-ccdr.conf", CRON):
+        assert set(re.findall(r"CCDR_\w+(?==)", file.read_text())) == known, file
+
+
+@pytest.mark.parametrize("args", [["--only", "backup"], ["--onyl", "tests"]])
+def test_a_misspelt_command_is_seen(args: list[str]) -> None:
+    command = main.get_command(click.Context(main), "run")
+    assert command is not None
+    with pytest.raises(click.UsageError):
+        command.make_context("run", args)
 
 
 def hardening() -> dict[str, str]:

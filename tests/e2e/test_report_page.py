@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import Browser, browsing
+from tests.browser import chromium as the_program
 from tests.harness import Site
 from tests.sites import copy_of
 from tests.years import Centre, write_ledger, write_plans
@@ -51,9 +54,6 @@ def page(centre: Site) -> Path:
 
 
 def chromium(*args: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.fail("no Chromium to look at the report with: `apt-get install chromium`")
     flags = [
         "--headless",
         "--disable-gpu",
@@ -64,7 +64,7 @@ def chromium(*args: str) -> subprocess.CompletedProcess[str]:
     ]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")
-    return subprocess.run([program, *flags, *args], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([the_program(), *flags, *args], capture_output=True, text=True, timeout=120, check=False)
 
 
 MEASURE = """
@@ -197,6 +197,104 @@ def test_a_screen_reader_finds_its_way(page: Path) -> None:
     assert all("title" in svg for svg in seen.svg) and len(seen.charts) >= 20
     assert all(chart["aria-labelledby"] for chart in seen.charts)
     assert all(table == ["caption"] for table in seen.tables) and seen.bare_heads == 0
+
+
+# --- the keyboard ----------------------------------------------------------------------------------------------
+
+STOPS = (
+    "[...document.querySelectorAll('a[href], summary, [tabindex]')].filter(e => e.tabIndex >= 0 && e.checkVisibility())"
+)
+# Where the focus is among them, and how it can be seen there.
+HERE = f"""(() => {{
+  const e = document.activeElement, look = getComputedStyle(e), box = e.getBoundingClientRect();
+  return {{
+    at: {STOPS}.indexOf(e), tag: e.tagName,
+    ring: look.outlineStyle === 'solid' && parseFloat(look.outlineWidth) >= 2 && look.outlineColor !== 'rgba(0, 0, 0, 0)',
+    inside: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+  }};
+}})()"""
+
+
+@pytest.fixture
+def keyed(page: Path, tmp_path: Path) -> Iterator[Browser]:
+    with browsing(page, tmp_path / "profile") as opened:
+        yield opened
+
+
+def test_tab_reaches_everything_in_its_order_and_can_be_seen_there(keyed: Browser) -> None:
+    stops = keyed.ask(f"{STOPS}.map(e => e.tagName)")
+    assert stops.count("SUMMARY") == keyed.ask("document.querySelectorAll('summary').length") > 100
+    assert stops.count("A") >= 10 and stops.count("DIV") >= 6
+    for number, tag in enumerate(stops):
+        keyed.press("Tab")
+        assert keyed.ask(HERE) == {"at": number, "tag": tag, "ring": True, "inside": True}
+    keyed.press("Tab", shift=True)
+    assert keyed.ask(HERE)["at"] == len(stops) - 2, "and back again"
+
+
+def test_the_skip_link_is_first_shows_itself_and_leads_to_the_answer(keyed: Browser) -> None:
+    box = "(() => { const b = document.querySelector('.skip').getBoundingClientRect(); return b.right > 0 && b.bottom > 0 })()"
+    assert keyed.ask(box) is False
+    keyed.press("Tab")
+    assert keyed.ask("document.activeElement.className") == "skip" and keyed.ask(box) is True
+    keyed.press("Enter")
+    assert keyed.ask("location.hash") == "#main" and keyed.ask("document.querySelector(':target').tagName") == "MAIN"
+    keyed.press("Tab")
+    assert keyed.ask("document.activeElement.closest('main') !== null") and keyed.ask(box) is False
+
+
+def test_links_of_the_contents_lead_to_their_sections(keyed: Browser) -> None:
+    for number in range(keyed.ask("document.querySelectorAll('nav.toc a').length")):
+        keyed.ask(f"document.querySelectorAll('nav.toc a')[{number}].focus()")
+        keyed.press("Enter")
+        section = "document.querySelector(':target')"
+        assert keyed.ask(f"document.querySelectorAll('nav.toc a')[{number}].hash") == "#" + keyed.ask(f"{section}.id")
+        keyed.press("Tab")
+        behind = f"(e => {section}.contains(e) || ({section}.compareDocumentPosition(e) & 4) > 0)"
+        if keyed.ask(f"{STOPS}.some({behind})"):  # the last section has none, and Tab leaves the page
+            assert keyed.ask(f"{behind}(document.activeElement)"), "what has the focus next is there, or behind it"
+
+
+def test_enter_and_space_open_and_close_each_disclosure(keyed: Browser) -> None:
+    for number in range(keyed.ask("document.querySelectorAll('summary').length")):
+        one = f"document.querySelectorAll('summary')[{number}]"
+        keyed.ask(f"{one}.focus({{preventScroll: true}})")
+        was = keyed.ask(f"{one}.parentElement.open")
+        for key, opened in (("Enter", not was), (" ", was), (" ", not was), ("Enter", was)):
+            keyed.press(key)
+            assert keyed.ask(f"[{one}.parentElement.open, document.activeElement === {one}]") == [opened, True], number
+
+
+def test_what_is_wider_than_the_window_is_scrolled_by_the_arrows(page: Path, tmp_path: Path) -> None:
+    with browsing(page, tmp_path / "profile", width=390) as narrow:
+        wide = "[...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)"
+        count = narrow.ask(f"{wide}.length")
+        assert count > 3
+        for number in range(count):
+            narrow.ask(f"{wide}[{number}].focus()")
+            for _ in range(3):
+                narrow.press("ArrowRight")
+            moved = f"new Promise(done => setTimeout(() => done({wide}[{number}].scrollLeft), 300))"
+            assert narrow.ask(moved) > 0, number
+
+
+def test_each_thing_that_has_the_focus_says_what_it_is(keyed: Browser) -> None:
+    """As the browser tells a screen reader: a role, a name of its own, and whether it is open."""
+    keyed.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
+    spoken = [s for s in keyed.spoken() if s.get("focusable") and s["role"] != "RootWebArea"]
+    assert {s["role"] for s in spoken} == {"link", "region", "DisclosureTriangle"}
+    assert len(spoken) == keyed.ask(f"{STOPS}.length")
+    assert all(s["name"] for s in spoken)
+    for role in ("region", "DisclosureTriangle", "link"):
+        names = Counter(s["name"] for s in spoken if s["role"] == role)
+        assert {name for name, count in names.items() if count > 1} == set(), f"{role}: which of them?"
+    triangles = [s for s in spoken if s["role"] == "DisclosureTriangle"]
+    assert all(s["expanded"] is True for s in triangles)
+    assert not [s["name"] for s in triangles if re.search("[▸▾]", s["name"])], (
+        "what a mark shows is told as open or closed"
+    )
+    keyed.ask("document.querySelectorAll('details').forEach(d => d.open = false)")
+    assert {s["expanded"] for s in keyed.spoken() if s["role"] == "DisclosureTriangle"} == {False}
 
 
 # --- the command -----------------------------------------------------------------------------------------------

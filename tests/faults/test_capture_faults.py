@@ -403,6 +403,11 @@ def gone(process: subprocess.Popen[str], sign: signal.Signals) -> None:
     assert process.returncode == (-9 if sign == signal.SIGKILL else 3)
 
 
+def told(site: Site) -> str:
+    """What a test says to a person."""
+    return site.start("test", "p").communicate()[0]
+
+
 def crash_is_told(site: Site, sign: signal.Signals, asset: str) -> None:
     """A start without an end, or an end that says so; no snapshot came of it, and the chain is whole."""
     site.ledger_holds()
@@ -414,7 +419,10 @@ def crash_is_told(site: Site, sign: signal.Signals, asset: str) -> None:
         assert (ends[last]["result"], ends[last]["reason"]) == ("FAILED", "interrupted")
     done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert ("crashed" if sign == signal.SIGKILL else "interrupted") in done.json["reason"]
+    assert ("crashed" if sign == signal.SIGKILL else "was interrupted, and stored nothing") in done.json["reason"]
+    again = f"`ccdr backup p --asset {asset}`"
+    step = f"{again} takes a new one" if sign != signal.SIGKILL else f"`ccdr doctor p` looks for why; then {again}"
+    assert site.records("restore_test.end")[-1]["verdict"] == "FAIL" and step in told(site), told(site)
     said = site.run("status", "p")
     assert said.code == 1 and any(
         "crashed" in p or "interrupted" in p for p in said.json["plans"][0]["assets"][0]["problems"]

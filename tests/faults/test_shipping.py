@@ -161,6 +161,27 @@ def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: Prim
     assert done.json["rpo"]["achieved_s"] >= (killed - lost[0]).total_seconds()
 
 
+def test_where_rules_take_turns_it_is_the_latests_turn_that_recovers_by_the_log(shipped: Site, source: Primary) -> None:
+    """The oldest base is restored as of itself: what was written since is the log's."""
+    base = shipped.records("backup.end")[0]["snapshot"]["id"]
+    note(source, "shipped")
+    ship_once(shipped)
+    path = shipped.root / "plans" / "p.yaml"
+    text = path.read_text()
+    assert "checks: [crm]" in text
+    path.write_text(text.replace("checks: [crm]", "snapshot: [oldest, latest], at: latest, checks: [crm]"))
+    rows = "select count(*) from call where note = 'shipped'"
+    for rule, there in (("oldest", "0"), ("at", "1"), ("oldest", "0")):
+        done = shipped.run("test", "p", "--keep")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        assert (done.json["snapshot"]["selected"], done.json["snapshot"]["id"]) == (rule, base)
+        assert (done.json["recovery"] is not None) is (rule == "at") and back(done, rows) == there
+    (asset,) = shipped.run("status").json["plans"][0]["assets"]
+    assert {rule: said["verdict"] for rule, said in asset["tested_by_rule"].items()} == {"oldest": "PASS", "at": "PASS"}
+    path.write_text(text.replace("checks: [crm]", "snapshot: oldest, at: latest, checks: [crm]"))
+    assert shipped.run("test", "p").json["snapshot"]["selected"] == "at", "one word beside it means the log, as ever"
+
+
 def test_a_source_that_dies_alone_has_lost_next_to_nothing(shipped: Site, source: Primary) -> None:
     """What was received is stored although the source is gone."""
     with shipping(shipped), source.commits(200):

@@ -170,6 +170,82 @@ def test_reminded_and_then_fixed_again(world: World, mailbox: Mailbox) -> None:
     assert len(mailbox.raw) == before + 1
 
 
+RARELY, OFTEN = '"0 0 1 1 *"', '"*/30 * * * *"'
+
+
+@dataclass(frozen=True)
+class State:
+    """Something that is wrong without a failure: the plan that shows it alone, how it comes, and how it goes."""
+
+    subject: str
+    text: str
+    rpo: str
+    backups: str
+    tests: str
+    comes: timedelta  # of nothing being done
+    slow: bool = False  # its test took too long
+
+
+STATES = {
+    "RPO breach": State(
+        "recordings RPO BREACHED", "RPO breached: 2h 05m of data would be lost, the objective is 1h 00m",
+        "1h", RARELY, RARELY, 2 * HOUR,
+    ),
+    "RTO breach": State(
+        "recordings RTO BREACHED", "RTO breached: its last restore took 1h 06m, the objective is 30m",
+        "90d", RARELY, RARELY, MINUTE, slow=True,
+    ),
+    "backup late": State(
+        "recordings backup OVERDUE", "its backup is overdue: the last one is of 2026-11-24T12:20:00",
+        "90d", OFTEN, RARELY, 2 * HOUR,
+    ),
+    "restore test late": State(
+        "recordings restore test OVERDUE", "its restore test is overdue", "90d", RARELY, '"0 3 * * *"', 3 * DAY
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_late_and_breach_are_told_once_then_reminded_of_then_fixed_again(
+    name: str, tmp_path: Path, mailbox: Mailbox
+) -> None:
+    state, site = STATES[name], Site(tmp_path)
+    site.write("restore_tests/files.yaml", "restore_test: files\nchecks:\n  - {kind: identical}\n")
+    site.plan(
+        f"""
+        recordings:
+          engine: files
+          paths: [{tmp_path / "spool"}]
+          objectives: {{rpo: {state.rpo}}}
+          backup: {{schedule: {state.backups}}}
+          restore_test: {{schedule: {state.tests}, checks: [files]}}
+        """,
+        extra=f"upkeep: {{prune: {RARELY}, check: {RARELY}}}\n",
+    )
+    world = World(site)
+    world.notify(mailbox.url(), remind="6h")
+    world.stored()
+    world.tested()
+    assert world.tell(after=timedelta()).sent == [] and mailbox.raw == [], "its undamaged twin"
+    if state.slow:
+        world.tested(rto={"achieved_s": 3960.0, "basis": "throwaway"})
+    world.tell(after=state.comes)
+    assert mailbox.subjects == [f"ccdr: p: {state.subject}"] and state.text in mailbox.text()
+    for _ in range(5):
+        world.tell(after=HOUR)
+    assert len(mailbox.raw) == 1, "once per state and not per run"
+    world.tell(after=2 * HOUR)
+    assert mailbox.subjects[1:] == [f"ccdr: p: still: {state.subject}"]
+    world.tell()
+    assert len(mailbox.raw) == 2
+    world.stored()
+    world.tested()
+    world.tell()
+    assert mailbox.subjects[2:] == [f"ccdr: p: fixed: {state.subject}"] and "Fixed again:" in mailbox.text()
+    world.tell()
+    assert len(mailbox.raw) == 3
+
+
 def test_never_succeeded_yet_and_its_first_time(tmp_path: Path, mailbox: Mailbox) -> None:
     site = Site(tmp_path)
     site.recordings(tmp_path / "spool")

@@ -32,6 +32,7 @@ from ccdr.catalogue import PRUNED
 from ccdr.demo.store import Store
 from ccdr.model import Snapshot
 from ccdr.retention import Policy, kept_by_rules
+from ccdr.storage import upkeep as storage
 from ccdr.upkeep import Check, Prune, check, prune
 
 KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
@@ -448,6 +449,14 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     (told,) = done.json["plans"]
     assert (done.code, told["plan"], told["check"]["result"]) == (1, "p", "DAMAGED") and "prune" not in told, done
     assert damaged.name in told["check"]["reason"] and told["check"]["all_data"] is True
+    assert "docs/recover.md, A damaged repository" in told["check"]["hint"], told
+    words = said(site, "upkeep", "p", "--check", "--all-data")
+    assert words.startswith("DAMAGED  p  all of the data was read in ") and ", and some of it is damaged\n" in words
+    assert "0 of 4" not in words and "no part counts as clean until all of the data is read and found clean" in words
+    assert "snapshots that need it cannot be restored whole" in words and damaged.name in words, words
+    steps = [line for line in said(site, "status", "p").splitlines() if line.startswith("  → ")]
+    assert steps and not any("--all-data" in line for line in steps), "that would say the same again"
+    assert all("ccdr test p" in line and "docs/recover.md, A damaged repository" in line for line in steps), steps
     shown = site.run("status", "p").json["plans"][0]["problems"]
     assert shown == ["a check that read all of the repository's data found some of it DAMAGED"]
     flip(damaged)
@@ -460,6 +469,11 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     assert checked(site).part == 1
     assert site.run("upkeep", "--prune", "--all-data").code == 2
     assert_clean(site)
+
+
+def said(site: Site, *words: str) -> str:
+    """What a person reads."""
+    return site.start(*words).communicate()[0]
 
 
 def problems(site: Site) -> list[str]:
@@ -596,6 +610,52 @@ def test_sizes_are_recorded_and_tell_when_the_disk_is_full(site: Site) -> None:
     assert found.capacity.growth is not None
     told = found.as_json()["capacity"]
     assert isinstance(told, dict) and told["repository_bytes"] == found.capacity.taken
+
+
+def test_a_known_growth_tells_in_how_many_seconds_the_disk_is_full(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte a day for four days, forty of them left: forty days."""
+    free = 40 * 10**6
+    monkeypatch.setattr(storage, "room", lambda repo: free)
+    told: list[dict[str, object]] = []
+    for days in (3, 2, 1, 0):
+        settled_file(site.root / "tree" / f"day{days}.wav", os.urandom(10**6))
+        site.backed_up()
+        done = check(site.loaded(), site.services(ShiftedClock(timedelta(days=-days))), Quiet())
+        capacity = done.as_json()["capacity"]
+        assert isinstance(capacity, dict)
+        told.append(capacity)
+    assert told[0]["full_in_s"] is told[0]["growth_bytes_per_day"] is None, "one day is no trend"
+    sizes = [t["repository_bytes"] for t in told]
+    assert all(isinstance(size, int) for size in sizes) and sizes == sorted(sizes)
+    for days, capacity in enumerate(told[1:], 2):
+        assert capacity["growth_bytes_per_day"] == pytest.approx(10**6, rel=0.02), f"after {days} days"
+        assert capacity["full_in_s"] == pytest.approx(40 * 86400, rel=0.02) and capacity["free_bytes"] == free
+    monkeypatch.setattr(storage, "room", lambda repo: None)
+    assert check(site.loaded(), site.services(), Quiet()).as_json()["capacity"] == {**told[-1], "free_bytes": None, "full_in_s": None}  # fmt: skip
+
+
+def test_what_does_not_grow_is_never_full(site: Site) -> None:
+    for days in (2, 1, 0):
+        done = check(site.loaded(), site.services(ShiftedClock(timedelta(days=-days))), Quiet())
+    assert done.capacity.growth == 0 and done.capacity.free
+    told = done.as_json()["capacity"]
+    assert isinstance(told, dict) and (told["growth_bytes_per_day"], told["full_in_s"]) == (0, None)
+
+
+def test_a_cache_that_nothing_used_for_a_month_goes_and_one_in_use_stays(site: Site) -> None:
+    """restic stamps the cache that it uses, whatever ccdr believes of it."""
+    caches, long_ago = site.state / "cache", (datetime.now(UTC) - timedelta(days=31)).timestamp()
+    (own,) = (path for path in caches.iterdir() if len(path.name) == 64)
+    assert any(own.rglob("*")), "restic caches something there"
+    other = caches / own.name[::-1]
+    shutil.copytree(own, other)
+    for path in (own, other):
+        os.utime(path, (long_ago, long_ago))
+    pruned(site)
+    assert own.is_dir() and not other.exists()
+    shutil.rmtree(own)  # nothing hangs on one that is gone
+    done = site.run("test", "p")
+    assert done.json["verdict"] == "PASS", done
 
 
 # --- restic, asked the same question -------------------------------------------------------------------------------

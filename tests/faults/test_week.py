@@ -163,7 +163,7 @@ class World:
             return "Not proven", "its restore test is overdue"
         if now - self.stored[-1].after > RPO:
             return "Yes, but not as promised", "and its RPO is"
-        return "Yes, while its disks last", "its repository lies"
+        return "Yes, unless disk or machine is lost", "its repository lies"
 
 
 def test_a_week_of_cron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,9 +111,29 @@ def test_each_test_is_a_dot_where_it_was_and_as_high_as_it_took() -> None:
     assert floor - last.y == pytest.approx(10 * (floor - first.y), abs=1)
     assert [d.kind for d in chart.dots] == ["within throwaway", "within durable", "over throwaway"]
     assert chart.rule is not None and last.y < chart.rule.at < middle.y
-    assert "3 passed tests, 1 of them over the objective of 5m 00s" in chart.desc
+    assert chart.desc == "3 measured restores, 1 of them over the objective of 5m 00s."
     assert last.says == f"2026-03-11: {human_seconds(600)}, throwaway settings"
     assert of_ticks(chart)["5 m"] == chart.rule.at
+
+
+def test_restores_far_below_their_objective_are_told_apart() -> None:
+    none = exposure(60)
+    chart = restore_chart(asset(none, none, rto=3600.0, timings=(timing(0, 0.4), timing(5, 4))), PERIOD, "k")
+    first, second = chart.dots
+    assert chart.rule is not None and first.y - second.y > 10 and second.y - chart.rule.at > 10
+    assert len(chart.y_ticks) > 3
+    (alone,) = restore_chart(asset(none, none, rto=3600.0, timings=(timing(0, 0.4),)), PERIOD, "k").dots
+    assert alone.y < HEIGHT - BOTTOM, "not on the ground"
+    one = restore_chart(asset(none, none, rto=3600.0, timings=(timing(0, 0.4),)), PERIOD, "k")
+    assert one.desc == "1 measured restore, 0 of them over the objective of 1h 00m."
+    nothing = restore_chart(asset(none, none, rto=3600.0, timings=()), PERIOD, "k")
+    assert nothing.desc == "No restore of the period was measured; the objective is 1h 00m."
+
+
+def test_a_scale_has_marks_to_read_it_by() -> None:
+    for lost in (60.0, 1200.0, 86400.0 * 40):
+        chart = exposure_chart(asset(exposure(lost), exposure(lost), 3600.0), PERIOD, "k")
+        assert 3 <= len(chart.y_ticks) <= 8, chart.y_ticks
 
 
 def test_growth_is_drawn_from_first_to_last_and_as_high_as_it_is() -> None:

@@ -34,10 +34,11 @@ def backup(ledger: Ledger, run: str, asset: str = "a", *, result: str = "STORED"
         ledger.append("backup.end", plan="p", asset=asset, run=run, body=body)
 
 
-def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a") -> None:
-    ledger.append("restore_test.start", plan="p", asset=asset, run=run, body={})
+def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a", rule: str = "latest") -> None:
+    started = {"selection": rule, "trigger": {"by": "run", "due": f"for {run}"}}
+    ledger.append("restore_test.start", plan="p", asset=asset, run=run, body=started)
     own = verdict if verdict in ("PASS", "FAIL") else None
-    body = {"verdict": verdict, "snapshot": {"id": snapshot, "verdict": own}}
+    body = {"verdict": verdict, "snapshot": {"id": snapshot, "verdict": own, "selected": rule}}
     ledger.append("restore_test.end", plan="p", asset=asset, run=run, body=body)
 
 
@@ -53,7 +54,7 @@ def test_a_summary_carried_on_is_what_the_whole_ledger_says(steps: list[tuple[st
         ledger, kept = Ledger(Path(place) / "ledger", SystemClock(), segment_bytes=900), Path(place) / "history.json"
         for n, (what, asset, asked) in enumerate(steps):
             if what in VERDICTS:
-                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset)
+                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, history.RULES[n % 4])
             else:
                 backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
             if asked:
@@ -296,3 +297,27 @@ def test_a_summary_that_hides_a_log_that_failed_is_not_believed(ledger: Ledger, 
     said["assets"][0][2]["log_failure"] = None
     kept.write_text(json.dumps(said))
     assert histories(ledger, kept, doubted=True)["p", "a"].log_failure is not None
+
+
+def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> None:
+    """A test that broke was tried, and has found nothing; one by an id is no rule's."""
+    test(ledger, "o", "a-b0", "FAIL", rule="oldest")
+    test(ledger, "i", "a-b2", "INCONCLUSIVE", rule="oldest")
+    test(ledger, "b", "a-b1", "PASS", rule="a-b1")
+    found = whole(ledger)["p", "a"]
+    assert {rule: due for rule, (_, due) in found.tried.items()} == {"latest": "for t", "oldest": "for i"}
+    assert {rule: verdict for rule, (_, verdict) in found.by_rule.items()} == {"latest": "PASS", "oldest": "FAIL"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [('"oldest":["2', '"oldest":["1'), ('"FAIL"]}', '"PASS"]}'), ('"for o"', '"for never"')]
+)
+def test_a_summary_that_tells_another_turn_than_the_ledger_is_refused(
+    ledger: Ledger, tmp_path: Path, right: str, wrong: str
+) -> None:
+    kept = tmp_path / "history.json"
+    test(ledger, "o", "a-b0", "FAIL", rule="oldest")
+    histories(ledger, kept)
+    assert right in kept.read_text()
+    kept.write_text(kept.read_text().replace(right, wrong, 1))
+    assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)

@@ -17,6 +17,7 @@ from ccdr.model import Objectives
 from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
 from ccdr.plans.lint import widest_gap
 from ccdr.schema import format_duration, parse_duration
+from ccdr.services import Job
 
 # The contract's example, word for word.
 OUTBOUND = """\
@@ -256,6 +257,52 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
 )
 def test_lint(room: Path, right: str, wrong: str, said: str) -> None:
     assert lint(room, right, wrong) == [said]
+
+
+def test_with_several_rules_each_ones_own_turns_are_within_retention(room: Path) -> None:
+    assert lint(room, "snapshot: random", "snapshot: [latest, random, oldest]") == []
+    short = OUTBOUND.replace("35d", "15d")
+
+    def said(rules: str) -> list[str]:
+        found = load(room, short.replace("snapshot: random", f"snapshot: {rules}")).lint
+        return [str(p).removeprefix(f"{room}/plans/") for p in found]
+
+    assert said("[latest, random]") == said("latest") == []
+    assert said("[latest, random, oldest]") == [
+        "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 21d 0h between tests by the same one of 3 "
+        "rules, while retention keeps snapshots for 15d 0h: test more often, or keep snapshots longer"
+    ]
+
+
+def test_what_recovers_the_latest_by_the_log_wants_the_latest_to_have_its_turn(room: Path) -> None:
+    assert lint(room, "snapshot: latest", "snapshot: [oldest, latest], at: latest") == []
+    (said,) = lint(room, "snapshot: latest", "snapshot: oldest, at: latest")
+    assert "does not name latest, which is what `at:` recovers by the log: add it, or leave at: out" in said
+
+
+@pytest.mark.parametrize(
+    ("stated", "rules"),
+    [
+        ("latest", ("latest",)),
+        ("[oldest, latest]", ("oldest", "latest")),
+        ("latest, at: latest", ("at",)),
+        ("random, at: latest", ("at",)),  # from the newest base, whatever a single word says
+        ("[oldest, latest], at: latest", ("oldest", "at")),
+    ],
+)
+def test_the_log_is_recovered_by_when_it_is_the_latests_turn(room: Path, stated: str, rules: tuple[str, ...]) -> None:
+    ships = OUTBOUND.replace("    method: dump ", "    method: physical\n    log_shipping: {interval: 60s} #")
+    assert Job(load(room, ships.replace("snapshot: latest", f"snapshot: {stated}", 1)), "crm").rules == rules
+    plain = OUTBOUND.replace("snapshot: latest", f"snapshot: {stated}", 1)
+    assert "at" not in Job(load(room, plain), "crm").rules, "it ships no log"
+
+
+def test_one_rule_is_shown_and_described_as_one_word(room: Path) -> None:
+    plan = load(room).plan
+    shown = [plan.assets[a].model_dump_yaml()["restore_test"]["snapshot"] for a in ("crm", "recordings")]
+    assert shown == ["latest", "random"]
+    stated = plan_schema()["$defs"]["RestoreTestSettings"]["properties"]["snapshot"]
+    assert stated["default"] == "latest" and stated["anyOf"][0]["enum"] == ["latest", "random", "oldest"]
 
 
 @pytest.mark.parametrize(

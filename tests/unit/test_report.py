@@ -139,6 +139,23 @@ def rows_of(report: Report) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(written(csv_text(report)), newline="")))
 
 
+# --- what to do, and who ---------------------------------------------------------------------------------------
+
+
+def test_a_finding_has_its_next_step_and_a_plan_its_owner(past: Past) -> None:
+    past.fine()
+    past.wrote(NOW - 5 * MINUTE, "backup.start", run="broken")
+    past.wrote(NOW - 5 * MINUTE, "backup.end", run="broken", result="FAILED", reason="disk <full>", findings=[])
+    now = past.report()
+    (found,) = now.findings
+    assert found.as_json()["next_step"] == ("`ccdr doctor p` looks for why; then `ccdr backup p --asset recordings`")
+    page = written(html(now))
+    assert "<code>ccdr backup p --asset recordings</code>" in page
+    assert "<td>A test</td><td>ops@example.test</td>" in page
+    later = past.report(last="2026-11-24T11:59:00Z")
+    assert later.findings and "Next:" not in written(html(later)), "what was wrong then is no task of today"
+
+
 # --- the period ------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +166,18 @@ def test_a_date_is_the_whole_day_and_the_default_is_90_days() -> None:
     default = period_of(None, None, NOW)
     assert (default.start, default.end, default.until_now) == (NOW - 90 * DAY, NOW, True)
     assert period_of(None, "2026-11-02", NOW).start == datetime(2026, 11, 3, tzinfo=UTC) - 90 * DAY
+
+
+def test_a_period_may_begin_so_long_before_its_end() -> None:
+    assert period_of("7d", None, NOW) == Period(NOW - 7 * DAY, NOW, True)
+    assert period_of("12h", "2026-11-02", NOW).start == datetime(2026, 11, 2, 12, tzinfo=UTC)
+    for wrong in ("0d", "7", "7w", "999999999d"):
+        with pytest.raises(UsageProblem) as caught:
+            period_of(wrong, None, NOW)
+    with pytest.raises(UsageProblem):
+        period_of(None, "7d", NOW)
+    for text in re.findall(r"[-\dTZ:]{10,}|\d+d", str(caught.value.hint)):
+        assert period_of(text, None, NOW), "what the hint suggests is understood"
 
 
 def test_an_end_to_come_is_now() -> None:
@@ -661,7 +690,9 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
     for beside, said in (("disk", "on the disk of what it protects"), ("machine", "on the machine of what it")):
         past.backup(NOW - 10 * MINUTE, beside_source=beside)
         report = past.report()
-        assert (report.answer.word, report.answer.level) == ("Yes, while its disks last", Level.NEAR), report.answer
+        assert (report.answer.word, report.answer.level) == ("Yes, unless disk or machine is lost", Level.NEAR), (
+            report.answer
+        )
         assert said in report.answer.sentence and "restored from its backup and checked" in report.answer.sentence
         assert report.exit_code == 0 and [f.level for f in report.findings] == [Level.NEAR]
     assert "beside its source" in written(html(report)) and '"NEAR"' in written(json_lines(report))
@@ -1002,7 +1033,11 @@ def test_the_page_tells_by_which_rule_each_asset_was_tested_last_and_what_never_
     past.test(NOW - 4 * HOUR, ids[0], "FAIL", selected="oldest")
     past.test(NOW - 3 * HOUR, ids[0], selected="oldest")
     head, row = cells(written(html(past.report())), 'id="c-coverage"')
+    assert "By the log" not in head and "By its id" not in head
+    past.test(NOW - 2 * HOUR, ids[2], selected="at")
+    head, row = cells(written(html(past.report())), 'id="c-coverage"')
     told = dict(zip(head, row, strict=True))
+    assert "PASS" in told["By the log"] and "By its id" not in told
     assert "PASS" in told["Newest snapshot"] and f"{NOW - 5 * HOUR:%H:%M}" in told["Newest snapshot"]
     assert "PASS" in told["Oldest snapshot"] and f"{NOW - 3 * HOUR:%H:%M}" in told["Oldest snapshot"]
     assert (told["At random"], told["Never restored"]) == ("never", "1 of 3 kept")

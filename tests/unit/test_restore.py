@@ -15,6 +15,7 @@ import pytest
 
 from ccdr.engines import Files, Postgres
 from ccdr.engines import connection as reached
+from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
@@ -45,6 +46,35 @@ def test_url_names_a_server_and_a_database(url: str, host: str, port: int, user:
     found = address.parse(url, None, None)
     assert (found.host, found.port, found.user, found.database) == (host, port, user, database)
     assert address.parse(address.shown(found), None, None) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://dba@/crm?host=/var/run/postgresql", "postgresql://dba@/crm?host=/var/run/postgresql"),
+        ("postgresql://dba@%2FRun%2Fpg:5433/crm", "postgresql://dba@/crm?host=/Run/pg&port=5433"),
+        ("postgresql://dba@/crm?host=/Run/a%26b%2Bc", "postgresql://dba@/crm?host=/Run/a%26b%2Bc"),
+        ("postgresql://jörg@db2/Anrufe (neu)", "postgresql://jörg@db2:5432/Anrufe%20(neu)"),
+        ("postgresql://d%40ba@[::1]/a%2Fb%25c", "postgresql://d%40ba@[::1]:5432/a%2Fb%25c"),
+    ],
+)
+def test_url_is_shown_as_a_person_writes_it(url: str, shown: str) -> None:
+    found = address.parse(url, None, None)
+    assert address.shown(found) == shown
+    assert address.parse(shown, None, None) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql://dba@/Anrufe%20neu?socket=/tmp", "mysql://dba@/Anrufe%20neu?socket=/tmp"),
+        ("mysql://jörg@db2/größe", "mysql://jörg@db2:3306/größe"),
+    ],
+)
+def test_url_of_mariadb_is_shown_as_a_person_writes_it(url: str, shown: str) -> None:
+    found = mariadb_address.parse(url)
+    assert mariadb_address.shown(found.connection(None, str(found.database))) == shown
+    assert mariadb_address.parse(shown) == found
 
 
 @pytest.mark.parametrize(

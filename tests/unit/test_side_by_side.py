@@ -26,6 +26,7 @@ from ccdr.errors import BackupBad, CommandFailed
 from ccdr.interrupts import each_to_its_end, side_by_side, threads, tick
 from ccdr.model import FileDigest
 from ccdr.proc import Host
+from ccdr.retry import patiently
 from ccdr.shares import dealt
 
 
@@ -187,6 +188,20 @@ def test_a_thread_whose_pool_heard_of_the_interrupt_first_cleans_up_undisturbed(
     finally:
         interrupts.reset()
         waiting.join()
+
+
+def test_whoever_waits_for_the_next_try_gives_up_when_another_has_failed() -> None:
+    tried = threading.Event()
+
+    def in_vain() -> None:
+        tried.set()
+        raise ConnectionError("nobody answers")
+
+    with pytest.raises(ValueError, match="a mistake"), threads(1, stopped_by=BaseException) as pool:
+        waiting = pool.submit(patiently, in_vain, on=(ConnectionError,), seconds=60.0, wait=60.0)
+        assert tried.wait(10)
+        raise ValueError("a mistake")
+    assert isinstance(waiting.exception(), KeyboardInterrupt)
 
 
 def test_an_interrupt_ends_the_hashing_of_many_files_at_once(tmp_path: Path) -> None:

@@ -227,6 +227,70 @@ def test_a_failed_backup_since_the_last_good_one_is_a_problem(world: World) -> N
     assert any("disk full" in p for p in world.now.problems)
 
 
+def told(world: World) -> list[str]:
+    """What `ccdr status` prints."""
+    return world.site.start("status").communicate()[0].splitlines()
+
+
+def test_the_last_good_backup_is_told_beside_a_newer_attempt_that_failed(world: World) -> None:
+    assert world.now.as_json()["last_good_backup"] is None
+    world.snapshot(1, ago(minutes=30))
+    stored_as(world, 1)
+    good = world.now.as_json()
+    at = rfc3339(ago(minutes=30))
+    assert good["last_good_backup"] == {"time": at, "snapshot": {"id": IDS[1], "consistent_point": at}}
+    assert good["last_backup"]["result"] == "STORED"  # type: ignore[index]
+    (row,) = (line for line in told(world) if line.startswith("p/recordings "))
+    assert row.endswith(f"  {at[:19]}") and "FAILED" not in row
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    failed = world.now.as_json()
+    assert failed["last_good_backup"] == good["last_good_backup"]
+    assert failed["last_backup"]["result"] == "FAILED"  # type: ignore[index]
+    tried = str(failed["last_backup"]["time"])  # type: ignore[index]
+    head, row = told(world)[:2]
+    assert head.endswith("last good backup") and row.endswith(f"  {at[:19]}, FAILED at {tried[:19]}"), row
+
+
+def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    stored_as(world, 1)
+    world.tested("PASS")
+    again = "`ccdr backup p --asset recordings`"
+    for more, step in (
+        ({"reason": "disk full", "hint": "make room there"}, f"  → make room there; then {again}"),
+        ({"reason": "disk full"}, f"  → `ccdr doctor p` looks for why; then {again}"),
+        ({"reason": "interrupted", "hint": None}, f"  → {again} takes a new one"),
+    ):
+        world.wrote("backup.end", result="FAILED", **more)
+        said = told(world)
+        (line,) = (n for n, text in enumerate(said) if "the backup of" in text)
+        assert said[line + 1] == step, said
+    assert said[line].endswith("was interrupted, and stored nothing"), said
+
+
+def stored_as(world: World, number: int) -> None:
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[number]})
+
+
+@pytest.mark.parametrize("by", ["disproved", "another source"])
+def test_a_failure_that_a_later_backup_has_mended_is_not_told_again(world: World, by: str) -> None:
+    """Though the snapshot of that later backup does not count any more."""
+    world.snapshot(1, ago(minutes=50))
+    stored_as(world, 1)
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    world.snapshot(2, ago(minutes=5))
+    stored_as(world, 2)
+    if by == "disproved":
+        world.tested("FAIL", number=2)
+    else:
+        (world.site.root / "elsewhere").mkdir()
+        world.site.recordings(world.site.root / "elsewhere", extra="")
+    found = world.now.problems
+    assert found and not any("disk full" in p for p in found), found
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    assert any("disk full" in p for p in world.now.problems), "one that nothing has mended is told"
+
+
 def test_a_test_that_is_long_overdue_is_stale(site: Site) -> None:
     """Weekly on Sunday: after two Sundays without one."""
     world = World(site)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
 import click
 import pytest
 
+import ccdr
+from ccdr.checks.identical import Identical
+from ccdr.checks.rows import Rows
 from ccdr.cli import main
+from ccdr.cli.restore import _checks
+from ccdr.cli.upkeep import _tell_check
 from ccdr.model import so_many
+from ccdr.restore.ways import skipped
+from ccdr.trouble import Trouble, next_step
+from ccdr.upkeep import Check
 
 TERMINAL = 80
 GROUPS = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]
@@ -24,3 +39,95 @@ def test_what_a_command_does_is_told_whole_in_80_columns(group: click.Group) -> 
     for name, command in group.commands.items():
         told = command.get_short_help_str(TERMINAL - 6 - longest)
         assert not told.endswith("..."), f"{name}: {told}"
+
+
+def told(done: Check, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    _tell_check(done, False)
+    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:
+    clean = Check("p", result="CLEAN", part=3, parts=30, covered=3, seconds=0.4)
+    assert told(clean, capsys) == [
+        "CLEAN  p  part 3 of 30 was read in 0.4 s",
+        "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
+    ]
+    damaged = Check("p", result="DAMAGED", part=4, parts=30, covered=3, seconds=0.4, findings=["pack 1f3e9a2b"])
+    assert told(damaged, capsys) == [
+        "DAMAGED  p  part 4 of 30 was read in 0.4 s, and some of it is damaged",
+        "finding: pack 1f3e9a2b",
+        "snapshots that need it cannot be restored whole, all others can; "
+        "`ccdr test p --asset A --snapshot ID` tells of each",
+        "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
+    ]
+    everything = Check("p", result="DAMAGED", part=0, parts=30, all_data=True, seconds=3.2)
+    assert told(everything, capsys)[0] == "DAMAGED  p  all of the data was read in 3.2 s, and some of it is damaged"
+    assert told(everything, capsys)[-1] == "no part counts as clean until all of the data is read and found clean"
+    unread = Check("p", result="INCONCLUSIVE", part=3, parts=30, covered=2, seconds=0.4, reason="no answer")
+    assert told(unread, capsys)[:2] == ["INCONCLUSIVE  p  part 3 of 30 could not be read", "no answer"]
+
+
+def test_what_a_restore_will_not_check_is_not_told_as_checked() -> None:
+    same, rows = Identical(kind="identical"), Rows(kind="rows", table="call", at_least=1000)
+    over = [skipped(rows, "it needs a server")]
+    assert list(_checks([same, rows], [])) == [("checks", "identical, call has at least 1000 rows")]
+    assert list(_checks([same, rows], over)) == [
+        ("checks", "identical"),
+        ("skipped", "call has at least 1000 rows: it needs a server"),
+    ]
+    assert next(iter(_checks([rows], over))) == ("checks", "none of the asset's can be carried out there")
+    assert list(_checks([], [])) == [("checks", "nothing: the asset names no checks")]
+
+
+# --- commands that are named to people --------------------------------------------------------------------------
+
+
+def named() -> Iterator[tuple[str, str]]:
+    """Every `ccdr …` in a text of the source, and every next step; each as if of plan p and asset a."""
+    for path in (Path(ccdr.__file__).parent).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(v.value) if isinstance(v, ast.Constant) else "x" for v in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            for command in re.findall(r"`ccdr ([a-z][^`]*)`", text):
+                yield f"{path.name}:{node.lineno}", command
+    for trouble in Trouble:
+        for part in (next_step(trouble, "p", "a") or "").split("; "):
+            if part.startswith("ccdr "):
+                yield trouble.value, part.split("   ")[0].removeprefix("ccdr ")
+
+
+def mistake(text: str) -> str | None:
+    """What the command line has against it; that something was left out (PLAN, where the text is about the verb) is
+    none."""
+    words, command = shlex.split(re.sub(r"\{[a-z]+\}", "x", text)), cast(click.Command, main)
+    context = click.Context(main, info_name="ccdr")
+    while isinstance(command, click.Group) and words:
+        if (found := command.get_command(context, words.pop(0))) is None:
+            return "no such verb"
+        command = found
+    try:
+        command.make_context("ccdr", words)
+    except (click.MissingParameter, click.BadOptionUsage, click.exceptions.Exit):
+        return None
+    except click.ClickException as error:
+        return error.format_message()
+    return None
+
+
+def test_every_command_that_is_named_is_one() -> None:
+    commands = dict.fromkeys(named())
+    assert len(commands) > 60
+    placeholders = {"x", "test x --asset x x --keep"}  # x is a verb there, or an option with its value
+    wrong = {where: (text, why) for where, text in commands if text not in placeholders and (why := mistake(text))}
+    assert not wrong
+    assert mistake("report --until 7d") and mistake("prune p") and mistake("backup p q")
+
+
+@pytest.mark.parametrize("flag", ["--from", "--since"])
+def test_a_report_may_begin_days_ago(flag: str) -> None:
+    context = main.commands["report"].make_context("report", [flag, "7d"])
+    assert context.params["first"] == "7d"

@@ -44,12 +44,13 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
     from ccdr.plans import plan_names
 
     options = settings()
-    loaded = [options.load(name) for name in names or plan_names(options.plans)]
+    stated = plan_names(options.plans)
+    loaded = [options.load(name) for name in names or stated]
     if not loaded:  # a wrong --plans must not look well
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     with progress() as watched:
         watched.step(f"looking at this host and {len(loaded)} plan{'s' if len(loaded) > 1 else ''}")
-        diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary)
+        diagnosis = examine(loaded, options.services(), Part(only or "all"), canary=not no_canary, stated=stated)
     if options.json:
         print_json(diagnosis.as_json())
         return diagnosis.exit_code

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @verb(short_help="What the evidence shows, for owners and auditors.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option(
-    "--from", "first", metavar="D", help="Begin of the period: a date or RFC 3339 time, UTC. [90 days before its end]"
+    "--from",
+    "--since",
+    "first",
+    metavar="D",
+    help="Begin of the period: a date, an RFC 3339 time (UTC), or 7d before its end. [90d]",
 )
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
@@ -42,6 +46,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     Examples:
       ccdr report --out report.html
       ccdr report outbound --from 2026-07-01 --to 2026-09-30 --out q3.html
+      ccdr report --since 7d --out week.html
       ccdr report --format csv --out population.csv
       ccdr report --json | jq .answer
     """
@@ -62,7 +67,8 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     loaded = [options.load(name) for name in names or there if name in there]
     if not names and not loaded:  # a wrong --plans must not look like a centre without troubles
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
-    made = make_report(loaded, services, period, named=names, command=shlex.join(["ccdr", *sys.argv[1:]]))
+    command = shlex.join(["ccdr", *sys.argv[1:]])
+    made = make_report(loaded, services, period, named=names, there=there, command=command)
     pieces = WRITERS[chosen](made)
     if out is None:
         for piece in pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
+    from ccdr.checks.base import CheckConfig
+    from ccdr.model import CheckResult
     from ccdr.restore import RestoreResult, Restoring
 
 NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
@@ -177,15 +179,13 @@ def _tell_intention(one: Restoring) -> None:
     assert snapshot is not None
     tested = {"PASS": "its last restore test passed", "FAIL": "its last restore test FAILED"}
     size, proof = human_bytes(snapshot.bytes), tested.get(result.proven or "", "it was never restore-tested here")
-    checks = ", ".join(check.label for check in one.job.checks) or "nothing: the asset names no checks"
     until = one.recovery.until if one.recovery else rfc3339(snapshot.consistent_point)
     lines = [
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
         ("as of", f"{until}: what was written later is not in it"),
         ("to", str(result.target_name)),
         *(("", f"it {said}") for said in one.will),
-        ("checks", checks),
-        *(("skipped", f"{check.name}, {check.actual}") for check in one.passed_over),
+        *_checks(one.job.checks, one.passed_over),
         ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
         *(("note", said) for said in result.notes),
         *(("finding", said) for said in result.findings),
@@ -193,6 +193,18 @@ def _tell_intention(one: Restoring) -> None:
     click.echo(f"restore {result.plan}/{result.asset}", err=to_stderr)
     for label, said in lines:
         click.echo(f"  {label:8}{said}", err=to_stderr)
+
+
+def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) -> Iterator[tuple[str, str]]:
+    """Those that will be carried out, and only then those that will not: none is told as both."""
+    if not asked:
+        yield "checks", "nothing: the asset names no checks"
+        return
+    skipped = {(check.kind, check.name) for check in passed_over}
+    done = [check.label for check in asked if (check.kind_name, check.label) not in skipped]
+    yield "checks", ", ".join(done) or "none of the asset's can be carried out there"
+    for check in passed_over:
+        yield "skipped", f"{check.name}: {check.actual.removeprefix('not looked at: ')}"
 
 
 def _tell(result: RestoreResult, notes: Sequence[str]) -> None:

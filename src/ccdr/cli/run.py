@@ -40,8 +40,8 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
 
     What came due more than once since the last call is carried out once, and the rest recorded as missed. What
     failed is tried again after 5 minutes, then 10, 20 and so on up to 6 hours. Any number of runs may overlap.
-    Without a terminal it says nothing where all went well. Whom a plan names under notify is told of what is
-    wrong once, and once when it is over.
+    Without a terminal it says nothing where all went well; on one it says what comes due next. Whom a plan names
+    under notify is told of what is wrong once, and once when it is over.
 
     Measured recovery times are those of the machine as it is: more `--jobs` make each of them longer.
 
@@ -60,24 +60,27 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     watched = (options.plans, options.restore_tests)
     key = "\n".join(map(str, (*[p.absolute() for p in watched], *names, "", *only)))
     now, files = time.time(), fingerprint(watched)
-    if not dry_run and asleep(state, key, files, now):
+    person = sys.stderr.isatty()  # who wants to know, though there is nothing to do
+    if not dry_run and (options.json or not person) and asleep(state, key, files, now):
         if options.json:
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
     from ccdr.conclude import conclude, followed
+    from ccdr.plans import plan_names
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
     from ccdr.run import run as run_due
     from ccdr.shipping.background import WAKES
 
     loaded, wrong = options.load_all(names)
+    stated = plan_names(options.plans)
     services, verbs = options.services(), frozenset().union(*(VERBS[k] for k in only)) if only else ALL
     if dry_run:
         return _dry_run(loaded, services, verbs)
-    loud, began = options.verbose or sys.stderr.isatty(), time.monotonic()
+    loud, began = options.verbose or person, time.monotonic()
     with progress() if loud else SILENT as watched_by:
-        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs)
+        result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs)
@@ -94,6 +97,8 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
                 click.echo(f"ccdr: {did.task.name}: {did.reason}", err=True)
     elif loud or result.exit_code is not Exit.OK or end.code is not Exit.OK:
         _tell(result, end.summary)
+        if person:
+            _tell_next(loaded, services, verbs)
     for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
     return worst([result.exit_code, end.code, *(error.exit_code for error in wrong)])
@@ -133,6 +138,18 @@ def _tell(result: RunResult, standing: str | None) -> None:
         m = passed.missed
         times = f"{m.count} times, from {_minute(m.first)} to {_minute(m.last)}" if m.count > 1 else _minute(m.last)
         click.echo(f"{word('MISSED')}  {passed.task.name}, due {times}")
+
+
+def _tell_next(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> None:
+    """What comes due first, of how many schedules: that this knows the plans, and will do something."""
+    from ccdr.run import standing
+
+    if not (rows := standing(loaded, services, verbs)):
+        click.echo("no plan here has a schedule for this: nothing will ever be due")
+        return
+    first = min(rows, key=lambda row: row.again or row.next)
+    known = f"schedules known: {len(rows)}"
+    click.echo(f"next: {first.task.name}, due {_minute(first.again or first.next)}; {known}")
 
 
 def summary(result: RunResult) -> str:

@@ -73,13 +73,16 @@ def status(names: tuple[str, ...]) -> Exit:
             _objective(s.rpo),
             _objective(s.rto),
             _last_test(s.last_test),
-            str((s.last_backup or {}).get("time", "never"))[:19],
+            _last_backup(s),
         )
         for s in found
     ]
-    table(("asset", "coverage", "RPO", "RTO", "last test", "last backup"), rows)
+    table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
     for line in dict.fromkeys(_group(s) for s in found if s.group):
         click.echo(line)
+    for s in found:
+        if len(s.by_rule) > 1:
+            click.echo(_rules(s))
     for s in found:
         _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
     for name in shown:
@@ -97,13 +100,20 @@ def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | Non
     steps: dict[str | None, list[str]] = {}
     for wrong in problems:
         # A finding's next step is to read this.
-        step = None if wrong.trouble is Trouble.FINDING else next_step(wrong.trouble, plan, asset)
+        step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
         steps.setdefault(step, []).append(wrong.text)
     for step, texts in steps.items():
         for text in texts:
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
         if step is not None:
             click.echo(f"  → {step}")
+
+
+def _last_backup(s: AssetStatus) -> str:
+    """The last that is good, and that a newer one was tried in vain."""
+    good = rfc3339(s.good.usable_at)[:19] if s.good else "never"
+    tried = (s.last_backup or {}).get("time")
+    return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
 
 
 def _last_test(test: Record | None) -> str:
@@ -128,6 +138,12 @@ def _ledger(verified: Finding | None) -> None:
 
 def _objective(achieved: Achieved) -> str:
     return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+
+
+def _rules(status: AssetStatus) -> str:
+    """By which rules its snapshots were chosen, and what each found last."""
+    told = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
+    return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(told)}"
 
 
 def _group(status: AssetStatus) -> str:

@@ -32,7 +32,11 @@ WORDS = ("latest", "random", "oldest")
 @verb(short_help="Restore into a sandbox, and check what came back.")
 @plan_argument
 @asset_option
-@click.option("--snapshot", metavar="latest|random|oldest|ID", help="Which one (default: as the plan says).")
+@click.option(
+    "--snapshot",
+    metavar="latest|random|oldest|ID",
+    help="Which one (default: as the plan says; of several rules there, whose turn it is).",
+)
 @click.option(
     "--at", metavar="TIME|latest|NAME", help="Recover to this point by the shipped log: a time, its end, a named point."
 )
@@ -53,8 +57,7 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
-    from ccdr.interfaces import Target
-    from ccdr.restore_test import AT, restore_test
+    from ccdr.restore_test import next_turn, restore_test
 
     options = settings()
     services = options.services()
@@ -62,13 +65,12 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
     if at is not None:
         return _recoveries([j for j in jobs if asset or j.engine.shipping], snapshot, at, services, keep, dry_run)
     if dry_run:
-        return _dry_run(jobs, snapshot)
+        return _dry_run(jobs, snapshot, services)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
-        planned = job.engine.restore_test
-        if snapshot is None and planned and planned.at and job.engine.shipping:
-            return restore_test(job, AT, services, watched, at=Target(), keep=keep)
-        return restore_test(job, _selection(job, snapshot), services, watched, keep=keep)
+        # An empty one too is an id: a script's variable that was not set must not mean `latest`.
+        selection, target = next_turn(job, services) if snapshot is None else (snapshot, None)
+        return restore_test(job, selection, services, watched, at=target, keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
 
@@ -84,19 +86,12 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Servic
         raise UsageProblem("no asset of this plan ships its log", hint="`log_shipping:` in the plan asks for it")
     targets = {(job.plan, job.asset): target_of(at, job.loaded.plan.zone) for job in jobs}
     if dry_run:
-        return _dry_run(jobs, f"the newest base before {at}, and the log from there on")
+        return _dry_run(jobs, f"the newest base before {at}, and the log from there on", services)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
         return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], keep=keep)
 
     return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
-
-
-def _selection(job: Job, snapshot: str | None) -> str:
-    if snapshot is not None:  # an empty one too: a script's variable that was not set must not mean `latest`
-        return snapshot
-    planned = job.engine.restore_test
-    return planned.snapshot if planned else "latest"
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:
@@ -110,11 +105,13 @@ def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[
     return holding
 
 
-def _dry_run(jobs: list[Job], snapshot: str | None) -> Exit:
-    said = [
-        {"plan": j.plan, "asset": j.asset, "snapshot": _selection(j, snapshot), "checks": [c.label for c in j.checks]}
-        for j in jobs
-    ]
+def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
+    from ccdr.restore_test import next_turn
+
+    said = []
+    for j in jobs:
+        which = next_turn(j, services)[0] if snapshot is None else snapshot
+        said.append({"plan": j.plan, "asset": j.asset, "snapshot": which, "checks": [c.label for c in j.checks]})
     if settings().json:
         print_json({"would_test": said})
         return Exit.OK

@@ -111,16 +111,31 @@ def _tell_check(done: Check, dry_run: bool) -> None:
     if dry_run:
         click.echo(f"would check the structure, and read {_which(done)}")
         return
-    covered = f"{done.covered} of {done.parts} parts clean in this cycle"
-    full = f"all of it was read since {rfc3339(done.full_since)}" if done.full_since else "not yet all of it was read"
-    click.echo(f"{word(done.result)}  {done.plan}  {_which(done)}, {human_seconds(done.seconds)}")
-    click.echo(f"  {covered}; {full}")
-    _tell_capacity(done.capacity)
+    read = f"was read in {human_seconds(done.seconds)}"
+    how = {"CLEAN": read, "DAMAGED": f"{read}, and some of it is damaged"}.get(done.result, "could not be read")
+    click.echo(f"{word(done.result)}  {done.plan}  {_which(done)} {how}")
     if done.result == "INCONCLUSIVE" and done.reason:
         click.echo(f"  {done.reason}")
+    _tell_findings(done.findings, done.left_behind)
+    if done.result == "DAMAGED":
+        each = f"`ccdr test {done.plan} --asset A --snapshot ID` tells of each"
+        click.echo(f"  snapshots that need it cannot be restored whole, all others can; {each}")
+    click.echo(f"  {_covered(done)}")
+    _tell_capacity(done.capacity)
     if done.hint:
         click.echo(f"  → {done.hint}")
-    _tell_findings(done.findings, done.left_behind)
+
+
+def _covered(done: Check) -> str:
+    """How much of the data is known to be clean. Where all of it was read at once, restic tells packs, and no parts."""
+    if done.all_data and done.result == "DAMAGED":
+        return "no part counts as clean until all of the data is read and found clean"
+    full = (
+        f"all of it was read since {rfc3339(done.full_since)}"
+        if done.full_since
+        else "not all of it is known to be clean"
+    )
+    return f"{done.covered} of {done.parts} parts were read and found clean in this cycle; {full}"
 
 
 def _which(done: Check) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from ccdr.demo.images import Images, find_images
 from ccdr.demo.servers import Home
 from ccdr.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.interfaces import Progress, Target
-from ccdr.interrupts import side_by_side
+from ccdr.interrupts import side_by_side, threads
 from ccdr.model import Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.restore_test import AT, RestoreTest, restore_test
@@ -128,7 +127,7 @@ def _running(home: Home, images: Images, progress: Progress) -> Iterator[tuple[C
     progress.step("starting PostgreSQL, MariaDB, Redis and an S3 server; 100,000 calls, 260 recordings and more")
     server = store.start(home.directory / "s3", outlive=home.keep)
     try:
-        with ThreadPoolExecutor(1) as pool:
+        with threads(1, stopped_by=BaseException) as pool:  # a server that never answers is not waited for
             ready = pool.submit(server.bucket(plan.BUCKET).create_versioned, patience=store.PATIENCE)
             with open_centre(home, images, secrets.token_urlsafe(16)) as centre:
                 ready.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -85,9 +85,15 @@ class _Task:
 
 
 def examine(
-    plans: Sequence[LoadedPlan], services: Services, part: Part = Part.ALL, *, canary: bool = True
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    part: Part = Part.ALL,
+    *,
+    canary: bool = True,
+    stated: Collection[str] = (),
 ) -> Diagnosis:
-    """This host, and what each of these plans rests on; in this order, whatever was done first."""
+    """This host, and what each of these plans rests on; in this order, whatever was done first. `stated` are all plans
+    that have a file."""
     services = replace(services, host=services.host.with_(no_progress=PATIENCE))  # a password_command may hang
     jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
     host = [
@@ -101,6 +107,8 @@ def examine(
         found += [Finding(None, None, look) for look in docker]
     left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
     found += left.carry_out()
+    names = {*stated, *(loaded.plan.plan for loaded in plans)}
+    found += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
     known, ledger = _history(services)
     found += [Finding(None, None, look) for look in ledger]
     scene = _Scene(services, part, canary, daemon, known)

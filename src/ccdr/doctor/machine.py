@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ccdr import __version__
@@ -15,9 +15,11 @@ from ccdr.model import Look, human_bytes
 from ccdr.nearby import mount_here
 from ccdr.proc import Host
 from ccdr.reap import reap
+from ccdr.retired import DAYS, kept
 from ccdr.sandbox.docker import Docker, DockerFacts
 from ccdr.sandbox.lab import memory_available
 from ccdr.services import Job, Services
+from ccdr.state import State
 
 OLDEST_RESTIC, TRIED_RESTIC = (0, 17), (0, 18)  # below the first, exit codes and options that we count on are missing
 SPARE = 2**30  # bytes that a file system which holds the state should have left in any case
@@ -105,6 +107,13 @@ def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
     else:
         unasked = "no data of runs that were killed; Docker was not asked for their containers"
         yield Look.ok(what, "none of runs that were killed" if docker else unasked)
+
+
+def retired(state: State, plans: Collection[str]) -> Iterator[Look]:
+    """What is kept of plans that have no file any more, for long enough that nobody waits for them."""
+    for path in kept(plans, state):
+        said = f"{path} is of a plan that has had no file for {DAYS} days or longer"
+        yield Look.warn("retired plans", said, f"put the plan back, or rm -r {path}; what the ledger says of it stays")
 
 
 def _owned(what: str, root: Path) -> Look:

@@ -107,7 +107,7 @@ def _rpo_by_log(interval: float, objective: float, took: float | None) -> Look:
     said = f"{human_seconds(interval)} between two parts of the log"
     if took is None:
         look = Look.fail if interval > objective else Look.warn
-        return look(what, f"{said}; how long storing one takes is not measured", "run `ccdr ship`, or `ccdr run`")
+        return look(what, f"{said}; how long storing one takes is not measured", "run `ccdr ship PLAN`, or `ccdr run`")
     said += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
     said += f"{human_seconds(objective)} wanted"
     if interval + took > objective:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
@@ -20,11 +20,40 @@ class BackupSettings(Strict):
     schedule: Cron = Field(description="when a backup is due: five-field cron in the plan's time zone")
 
 
+def _each_once(rules: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [rule for number, rule in enumerate(rules) if rule in rules[:number]]:
+        raise ValueError(f"names {twice[0]} twice, expected each rule once: they take turns")
+    return rules
+
+
+def _as_tuple(stated: object) -> object:
+    if isinstance(stated, str):
+        return (stated,)
+    return tuple(stated) if isinstance(stated, list) else stated
+
+
+Rule = Literal["latest", "random", "oldest"]
+_RULE = {"type": "string", "enum": ["latest", "random", "oldest"]}
+# One word, or a list of them; a plan that states one word is shown with one.
+Rules = Annotated[
+    tuple[Rule, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_each_once),
+    PlainSerializer(lambda rules: rules[0] if len(rules) == 1 else list(rules), when_used="json"),
+    WithJsonSchema({"anyOf": [_RULE, {"type": "array", "items": _RULE, "minItems": 1, "uniqueItems": True}]}),
+]
+
+
 class RestoreTestSettings(Strict):
     schedule: Cron = Field(description="when a restore test is due")
-    snapshot: Literal["latest", "random", "oldest"] = Field("latest", description="which snapshot is tested")
+    snapshot: Rules = Field(
+        ("latest",),
+        description="which snapshot is tested; of several rules in a list, each in its turn",
+        json_schema_extra={"default": "latest"},
+    )
     at: Literal["latest"] | None = Field(
-        None, description="recover by the shipped log to its end, from the newest base: for assets that ship theirs"
+        None, description="a test of the latest recovers by the shipped log to its end: for assets that ship theirs"
     )
     checks: tuple[Name, ...] = Field(
         (), description="restore-test files (their stems) whose checks are run; without checks nothing passes"

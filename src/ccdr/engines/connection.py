@@ -6,12 +6,22 @@ import ipaddress
 import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field
 
 from ccdr.schema import PlanPath, Text, WithPassword
 
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
+_TELLING = frozenset("%/?#@:[]&+=;\\\"'`$")  # characters that a URL, or a shell, would read otherwise
+
+
+def in_url(text: str, *, plain: str = "") -> str:
+    """A name as a person writes it in a URL: percent-encoded only where it would be read otherwise; `plain` is not."""
+    return "".join(
+        c if c.isprintable() and not c.isspace() and (c not in _TELLING or c in plain) else quote(c, safe="")
+        for c in text
+    )
 
 
 class ServerConnection(WithPassword):

@@ -30,6 +30,7 @@ class Concern:
     since: datetime | None = None
     about: str = ""
     passing: bool = False
+    step: str | None = None  # what to do next, where more is known than `next_step` says
 
     @property
     def key(self) -> Key:
@@ -88,7 +89,7 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about)
+    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about, step=problem.step)
 
 
 def breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:

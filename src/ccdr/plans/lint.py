@@ -103,12 +103,18 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
                 ("restore_test", "checks"),
                 f"compare it with {other}, and nothing captures the two together: give both the same group",
             )
-    keep = reach(plan, asset)
-    gap = widest_gap(test.schedule, plan.timezone)
+    if test.at and "latest" not in test.snapshot:
+        yield (
+            ("restore_test", "snapshot"),
+            "does not name latest, which is what `at:` recovers by the log: add it, or leave at: out",
+        )
+    keep, rules = reach(plan, asset), len(test.snapshot)
+    gap = widest_gap(test.schedule, plan.timezone) * rules
     if keep is not None and keep < gap:
+        between = "tests" if rules == 1 else f"tests by the same one of {rules} rules"
         yield (
             ("restore_test", "schedule"),
-            f"leaves up to {human_seconds(gap)} between tests, while retention keeps snapshots for"
+            f"leaves up to {human_seconds(gap)} between {between}, while retention keeps snapshots for"
             f" {human_seconds(keep)}: test more often, or keep snapshots longer",
         )
 

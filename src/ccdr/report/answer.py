@@ -44,8 +44,8 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
         said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
         return Answer("Yes, but not as promised", worst, _sentence(said))
     if worst is Level.NEAR:
-        said = f"{proven}; but the backups of {many} are lost with what they are of: {_first(concerned)}"
-        return Answer("Yes, while its disks last", worst, _sentence(said))
+        said = f"{proven}; but the backups of {many} lie beside what they protect: {_first(concerned)}"
+        return Answer("Yes, unless disk or machine is lost", worst, _sentence(said))
     noted = sum(f.level is Level.NOTE for f in findings)
     rest = (
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"

@@ -32,6 +32,7 @@ from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
+from ccdr.trouble import Trouble, next_step
 
 _NOTHING = PlanEvidence()  # of a plan without a record
 
@@ -72,10 +73,16 @@ class Report:
 
 
 def make_report(
-    plans: Sequence[LoadedPlan], services: Services, period: Period, *, named: Sequence[str] = (), command: str
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    period: Period,
+    *,
+    named: Sequence[str] = (),
+    there: Sequence[str] = (),
+    command: str,
 ) -> Report:
-    """`named` are the plans that were asked for: records of others are left out. UsageProblem where neither plans nor
-    records know one; CcdrError where the ledger cannot be read."""
+    """`named` are the plans that were asked for, of those that are `there`: records of others are left out.
+    UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     evidence = Evidence(period, frozenset(named) or None)
 
     def anew() -> Take:
@@ -88,7 +95,7 @@ def make_report(
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
             f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
-            hint=f"there are {', '.join(known) or 'none'}; name another directory with --plans",
+            hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(lambda run: _running(services, run))
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
@@ -99,8 +106,9 @@ def make_report(
         tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
         interrupted = tuple(interruptions(runs))
         population = digest()
+    look = next_step(Trouble.LEDGER_BROKEN, "", None)
     findings = (
-        *(Finding(Level.UNPROVEN, problem) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.model import human_bytes, human_seconds
+from ccdr.model import human_bytes, human_seconds, so_many
 from ccdr.report.growth import Growth
 from ccdr.report.judge import AssetReport, Exposure
 from ccdr.report.period import Period
@@ -15,6 +15,12 @@ from ccdr.report.period import Period
 HEIGHT = 176
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 14, 22
 
+FAR = 10.0  # how many times the least of a chart the most may be on a linear scale
+_NICE_TIMES = (0.01, 0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400)
+_FINER_SECONDS = tuple(
+    n * unit for unit, many in ((1, (1, 2, 5, 10, 20, 30)), (60, (1, 2, 5, 10, 20, 30)), (3600, (1, 2, 4, 8, 12)),
+                                (86400, (1, 2, 4, 7, 14, 30, 60, 120, 365))) for n in many
+)  # fmt: skip
 _NICE_SECONDS = (60, 600, 3600, 21600, 86400, 7 * 86400, 30 * 86400, 365 * 86400)
 
 
@@ -97,7 +103,7 @@ def exposure_chart(asset: AssetReport, period: Period, key: str) -> Chart:
     both = (("completed", asset.completed), ("tested", asset.tested))
     finite = [s for _, exposure in both for s in exposure.parts if math.isfinite(s) and s > 0]
     wanted = asset.objectives.rpo if asset.objectives else None
-    scale, ticks = _logarithmic([*finite, *([wanted] if wanted else [])], _NICE_SECONDS, _short_seconds)
+    scale, ticks = _logarithmic([*finite, *([wanted] if wanted else [])], _NICE_SECONDS, _short_seconds, _FINER_SECONDS)
     worst = human_seconds(asset.completed.worst_s)
     desc = (
         f"The worst over completed backups is {worst}, over restore-tested ones {human_seconds(asset.tested.worst_s)}"
@@ -123,8 +129,12 @@ def restore_chart(asset: AssetReport, period: Period, key: str) -> Chart:
     """What each passed test of the period took; one kind of dot for each kind of server settings, never joined."""
     frame = Frame(period)
     wanted = asset.objectives.rto if asset.objectives else None
-    most = max([t.achieved_s for t in asset.timings] + ([wanted] if wanted else [1.0]))
-    scale, ticks = _linear(most, _time_step(most), _short_seconds)
+    shown = [t.achieved_s for t in asset.timings] + ([wanted] if wanted else [])
+    least, most = min(shown, default=1.0), max(shown, default=1.0)
+    if least > 0 and most / least > FAR:  # on a linear scale all dots would lie on the ground
+        scale, ticks = _logarithmic(shown, _NICE_TIMES, _short_seconds)
+    else:
+        scale, ticks = _linear(most, _time_step(most), _short_seconds)
     dots = tuple(
         Dot(
             frame.x(t.at),
@@ -135,9 +145,12 @@ def restore_chart(asset: AssetReport, period: Period, key: str) -> Chart:
         for t in asset.timings
     )
     over = sum(bool(wanted and t.achieved_s > wanted) for t in asset.timings)
-    desc = f"{len(dots)} passed tests, {over} of them over the objective" if dots else "No test of the period passed"
-    if wanted:
-        desc += f" of {human_seconds(wanted)}"
+    objective = f"the objective of {human_seconds(wanted)}" if wanted else "an objective"
+    desc = f"{so_many(len(dots), 'measured restore')}, {over} of them over {objective}"
+    if not dots:
+        desc = "No restore of the period was measured" + (
+            f"; the objective is {human_seconds(wanted)}" if wanted else ""
+        )
     legend = [(f"within {_word(b)}", f"{b} settings") for b in sorted({t.basis for t in asset.timings})]
     if over:
         legend.append(("over", "over the objective"))
@@ -234,9 +247,9 @@ def _linear(most: float, step: float, label: Callable[[float], str]) -> tuple[Sc
 
 
 def _logarithmic(
-    values: Sequence[float], nice: Sequence[float], label: Callable[[float], str]
+    values: Sequence[float], nice: Sequence[float], label: Callable[[float], str], finer: Sequence[float] = ()
 ) -> tuple[Scale, tuple[Tick, ...]]:
-    """Seconds and weeks on one chart. `nice` are values that may be ticks."""
+    """Seconds and weeks on one chart. `nice` are values that may be ticks, `finer` where these are too few."""
     usable = [v for v in values if v > 0] or [nice[0]]
     low, high = math.log(min(usable) / 1.6), math.log(max(usable) * 1.5)
     room = HEIGHT - TOP - BOTTOM
@@ -245,7 +258,8 @@ def _logarithmic(
         share = (math.log(max(value, 1e-9)) - low) / (high - low)
         return round(HEIGHT - BOTTOM - min(max(share, 0.0), 1.0) * room, 1)
 
-    return scale, tuple(Tick(scale(v), label(v)) for v in nice if low <= math.log(v) <= high)
+    some, more = ([v for v in values if low <= math.log(v) <= high] for values in (nice, finer))
+    return scale, tuple(Tick(scale(v), label(v)) for v in (some if len(some) > 2 or not more else more))
 
 
 def _time_step(most: float) -> float:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
+from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
 from ccdr.measure import Point
 from ccdr.model import source_digest, utc
 from ccdr.report.period import Period
@@ -21,6 +21,9 @@ BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "resto
 VERBS = (BACKUP, TEST, PRUNE, CHECK, RESTORE)  # in the order in which they are told
 GOOD = frozenset(("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
 CRASHED, RUNNING, MISSED, SKIPPED, NOTED = "CRASHED", "RUNNING", "MISSED", "SKIPPED", "NOTED"
+
+BY_LOG, BY_ID = "by log", "by id"
+RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot was selected
 
 _TEST_KIND = "restore_test"  # as the ledger's records call it
 _NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
@@ -249,7 +252,9 @@ def read_again(damaged: Run, clean: Run) -> bool:
 
 
 def _rule(selected: str | None) -> str:
-    return selected if selected in ("latest", "random", "oldest") else "by id"
+    if selected == AT:
+        return BY_LOG
+    return selected if selected in RULES else BY_ID
 
 
 def _newer(held: dict[str, Run], run: Run) -> None:

@@ -35,8 +35,12 @@ from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
+from ccdr.trouble import Trouble, next_step
 
-RULES = ("latest", "random", "oldest", "by id")
+ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
+
+# How bad, in what words, and whose next step that is, or the step itself.
+Said = tuple["Level", str, Trouble | str | None]
 
 
 class Level(IntEnum):
@@ -58,13 +62,20 @@ class Finding:
     text: str
     plan: str | None = None
     asset: str | None = None
+    step: str | None = None  # what to do next, as of when the report is made
 
     @property
     def about(self) -> str:
         return "/".join(part for part in (self.plan, self.asset) if part) or "the ledger"
 
     def as_json(self) -> dict[str, object]:
-        return {"level": self.level.name, "plan": self.plan, "asset": self.asset, "text": self.text}
+        return {
+            "level": self.level.name,
+            "plan": self.plan,
+            "asset": self.asset,
+            "text": self.text,
+            "next_step": self.step,
+        }
 
 
 @dataclass(frozen=True)
@@ -244,7 +255,7 @@ def judge_asset(
             *_near(ev),
             *_noted(ev),
         ]
-        findings = [Finding(level, text, *name) for level, text in said]
+        findings = [Finding(level, text, *name, _step(todo, *name)) for level, text, todo in said]
     return AssetReport(
         plan=name[0],
         asset=name[1],
@@ -294,22 +305,23 @@ def judge_plan(
     """`first` is when the records of the plan begin; `free` is the room that is left where the repository lies, bytes,
     if that is known."""
     loaded = jobs[0].loaded.plan if jobs else None
-    said: list[str] = []
+    said: list[tuple[str, Trouble | None]] = []
     pruned, checked = ev.last.get(PRUNE), ev.last_conclusive_check
     if loaded:
         if pruned and pruned.outcome in ("FAILED", CRASHED):
-            said.append(f"its last prune, on {day(pruned.started)}, {_ended(pruned)}")
+            said.append((f"its last prune, on {day(pruned.started)}, {_ended(pruned)}", Trouble.PRUNE_FAILED))
         for run in ev.damage:
-            said.append(f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}")
+            text = f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}"
+            said.append((text, Trouble.REPOSITORY_DAMAGED))
         said += _upkeep_late(loaded, ev, first, period)
         if pruned and pruned.body:
-            said += [str(f) for f in listing(pruned.body.get("findings"))]
+            said += [(str(f), None) for f in listing(pruned.body.get("findings"))]
     return PlanReport(
         plan=name,
         service=loaded.service if loaded else None,
         owner=loaded.owner if loaded else None,
         in_plan=loaded is not None,
-        findings=tuple(Finding(Level.NOTE, text, name) for text in said),
+        findings=tuple(Finding(Level.NOTE, text, name, step=_step(todo, name)) for text, todo in said),
         last_prune=pruned,
         last_check=ev.last.get(CHECK),
         last_conclusive_check=checked,
@@ -318,7 +330,7 @@ def judge_plan(
     )
 
 
-def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: Period) -> Iterable[str]:
+def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: Period) -> Iterable[tuple[str, Trouble]]:
     """As `status` has it: what came due twice by the period's end, since it was last tried or became this host's."""
     planned = {PRUNE: plan.upkeep.prune, CHECK: plan.upkeep.check}
     if plan.retention is None:
@@ -330,7 +342,12 @@ def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: P
         since = [moment for moment in (tried and (tried.ended or tried.started), asked) if moment]
         if since and second_due(schedule, plan.timezone, max(since), period.end):
             what = "what its retention lets go is overdue to be removed" if verb == PRUNE else "its check is overdue"
-            yield f"{what}: the last one was on {day(tried.started)}" if tried else f"{what}: it was never done"
+            last = f"the last one was on {day(tried.started)}" if tried else "it was never done"
+            yield f"{what}: {last}", Trouble.PRUNE_LATE if verb == PRUNE else Trouble.CHECK_LATE
+
+
+def _step(todo: Trouble | str | None, plan: str, asset: str | None = None) -> str | None:
+    return next_step(todo, plan, asset) if isinstance(todo, Trouble) else todo
 
 
 def day(moment: datetime) -> str:
@@ -360,37 +377,65 @@ def _standing(
     period: Period,
     *,
     made_good: bool,
-) -> Iterable[tuple[Level, str]]:
+) -> Iterable[Said]:
     """Can it be brought back, as far as anybody has shown? `made_good`: what the last test that failed did so for is
     over."""
     last = ev.last_conclusive
     if last is not None and other_source(last.body or {}, job.engine.source_name):
-        yield Level.UNPROVEN, "its last restore test was of something else than the plan now names"
+        yield (
+            Level.UNPROVEN,
+            "its last restore test was of something else than the plan now names",
+            Trouble.NEVER_TESTED,
+        )
         last = None
     elif last is not None and last.outcome == "PASS" and ev.failure is not None and not made_good:
         why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
-        yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}"
+        yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}", Trouble.TEST_FAILED
     if ev.log_failure is not None and job.engine.shipping and (last is None or last.body is not ev.log_failure):
         said = f"its recovery by the log on {day(utc(ev.log_failure['time']))} failed"
-        yield Level.LOST, f"{said}, and none that goes as far has passed: {ev.log_failure.get('reason')}"
+        yield (
+            Level.LOST,
+            f"{said}, and none that goes as far has passed: {ev.log_failure.get('reason')}",
+            Trouble.LOG_FAILED,
+        )
     if not any(p.usable <= period.end for p in completed):
-        yield Level.LOST, "it has no backup that counts" if ev.points else "it has never been backed up"
+        yield (
+            Level.LOST,
+            "it has no backup that counts" if ev.points else "it has never been backed up",
+            Trouble.BREACH_RPO if ev.points else Trouble.NEVER_SUCCEEDED,
+        )
     elif last is None:
         planned = "" if job.engine.restore_test else ", and its plan has no restore test for it"
-        yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}"
+        yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}", Trouble.NEVER_TESTED
     elif last.outcome == "FAIL" and not (made_good and last is ev.failure):
         own = mapping((last.body or {}).get("snapshot")).get("verdict")
         if own == "PASS":
-            yield Level.LATE, f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}"
+            yield (
+                Level.LATE,
+                f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}",
+                Trouble.NEWER_FAILED,
+            )
         else:
-            yield Level.LOST, f"its last conclusive restore test, on {day(last.started)}, is FAIL: {last.reason}"
+            yield (
+                Level.LOST,
+                f"its last conclusive restore test, on {day(last.started)}, is FAIL: {last.reason}",
+                Trouble.TEST_FAILED,
+            )
     elif job.engine.restore_test:
         planned = job.engine.restore_test.schedule
         if second_due(planned, job.loaded.plan.timezone, last.started, period.end):
-            yield Level.UNPROVEN, f"its restore test is overdue: the last conclusive one was on {day(last.started)}"
+            yield (
+                Level.UNPROVEN,
+                f"its restore test is overdue: the last conclusive one was on {day(last.started)}",
+                Trouble.TEST_LATE,
+            )
     damage, good = plan.damaged, ev.last_latest_pass
     if damage and (good is None or good.seq < damage.seq):
-        yield Level.UNPROVEN, f"a check of its repository found damage on {day(damage.started)}; not restored since"
+        yield (
+            Level.UNPROVEN,
+            f"a check of its repository found damage on {day(damage.started)}; not restored since",
+            Trouble.REPOSITORY_DAMAGED,
+        )
 
 
 def _objectives(
@@ -401,47 +446,56 @@ def _objectives(
     job: Job,
     ev: AssetEvidence,
     completed: Exposure,
-) -> Iterable[tuple[Level, str]]:
+) -> Iterable[Said]:
     wanted, allowed = human_seconds(rpo.objective_s), human_seconds(rto.objective_s)
     if rpo_now.verdict is ObjectiveVerdict.BREACHED and rpo_now.achieved_s != math.inf:
         lost = human_seconds(rpo_now.achieved_s)
-        yield Level.LATE, f"its newest good backup is true for {lost} ago, and its RPO is {wanted}"
+        yield Level.LATE, f"its newest good backup is true for {lost} ago, and its RPO is {wanted}", Trouble.BREACH_RPO
     elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
         said = f"{over_by} more than its RPO of {wanted}"
-        yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}"
+        yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}", None
     over = [t for t in timings if t.basis == job.engine.settings and t.achieved_s > rto.objective_s]
     if rto.verdict is ObjectiveVerdict.BREACHED:
         took = human_seconds(rto.achieved_s)
-        yield Level.LATE, f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}"
+        yield (
+            Level.LATE,
+            f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}",
+            Trouble.BREACH_RTO,
+        )
     elif over:
         took = human_seconds(max(t.achieved_s for t in over))
         yield (
             Level.NOTE,
             f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}",
+            Trouble.BREACH_RTO,
         )
     last = ev.last_conclusive
     if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
-        yield Level.LATE, f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
+        yield (
+            Level.LATE,
+            f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for",
+            Trouble.NEVER_TESTED,
+        )
 
 
-def _near(ev: AssetEvidence) -> Iterable[tuple[Level, str]]:
+def _near(ev: AssetEvidence) -> Iterable[Said]:
     """By the newest good backup: where all copies lie."""
     backup = ev.last_good.get(BACKUP)
     if backup is not None and backup.beside in NEAR_WORDS:
-        yield Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}"
+        yield Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", ELSEWHERE
 
 
-def _noted(ev: AssetEvidence) -> Iterable[tuple[Level, str]]:
+def _noted(ev: AssetEvidence) -> Iterable[Said]:
     """What did not go well last."""
     backup, test = ev.last.get(BACKUP), ev.last.get(TEST)
     if backup and not backup.good and backup.outcome != "RUNNING":
-        yield Level.NOTE, f"its last backup, on {day(backup.started)}, {_ended(backup)}"
+        yield Level.NOTE, f"its last backup, on {day(backup.started)}, {_ended(backup)}", Trouble.BACKUP_FAILED
     if test and test.outcome in ("INCONCLUSIVE", CRASHED):
-        yield Level.NOTE, f"its last restore test, on {day(test.started)}, {_ended(test)}"
+        yield Level.NOTE, f"its last restore test, on {day(test.started)}, {_ended(test)}", Trouble.TEST_INCONCLUSIVE
     for run in (ev.last_good.get(BACKUP), test):
         for said in listing((run.body or {}).get("findings")) if run else ():
-            yield Level.NOTE, str(said)
+            yield Level.NOTE, str(said), None
 
 
 def _rto(job: Job, ev: AssetEvidence) -> Achieved:

@@ -12,14 +12,29 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
 from ccdr.report import charts
 from ccdr.report.answer import QUESTION
 from ccdr.report.build import Report
 from ccdr.report.charts import Chart
-from ccdr.report.evidence import CRASHED, MISSED, RESTORE, RUNNING, SKIPPED, TEST, VERBS, Run, listing, mapping
-from ccdr.report.judge import RULES, AssetReport, Interruption, Level, PlanReport
+from ccdr.report.evidence import (
+    BY_ID,
+    BY_LOG,
+    CRASHED,
+    MISSED,
+    RESTORE,
+    RULES,
+    RUNNING,
+    SKIPPED,
+    TEST,
+    VERBS,
+    Run,
+    listing,
+    mapping,
+)
+from ccdr.report.judge import AssetReport, Interruption, Level, PlanReport
 from ccdr.report.period import MOST_PARTS
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
@@ -80,6 +95,7 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
+    environment.filters["step"] = _step
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_told(report)):
@@ -93,6 +109,12 @@ def tone(word: str) -> str:
 
 def _plain(value: Any) -> Any:
     return _STRANGE.sub("\ufffd", value) if type(value) is str else value
+
+
+def _step(text: str) -> Markup:
+    """A next step as a terminal has it: what is to be typed is told apart from words."""
+    said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
 
 
 def _seconds(value: float | None) -> str:
@@ -117,7 +139,7 @@ def _told(report: Report) -> dict[str, Any]:
         "most_listed": MOST_LISTED,
         "assets": report.assets,
         "judged": judged,
-        "rules": [rule for rule in RULES if rule != "by id" or any(rule in a.by_rule for a in report.assets)],
+        "rules": [r for r in RULES if r not in (BY_LOG, BY_ID) or any(r in a.by_rule for a in report.assets)],
         "parts": _parts(report),
         "worst": _worst,
         "fleet": charts.fleet_chart(judged, report.period, "fleet"),

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ccdr.errors import UsageProblem
 from ccdr.model import rfc3339, utc
+from ccdr.schema import parse_duration
 
 DEFAULT = timedelta(days=90)
 MOST_PARTS = 36  # columns of a matrix that a person still reads
@@ -56,13 +57,14 @@ class Period:
 
 
 def period_of(first: str | None, last: str | None, now: datetime, since: datetime | None = None) -> Period:
-    """From what the command line says: dates (the whole day, UTC) or RFC 3339 times. By default the last 90 days, or
+    """From what the command line says: dates (the whole day, UTC), RFC 3339 times, or (its begin) a duration before its
+    end. By default the last 90 days, or
     those `since` (the first record) where they are fewer: what nobody watched is not told as empty.
 
     An end in the future is now. UsageProblem where it cannot be understood, or is empty.
     """
     end = min(_moment(last, "--to", whole_day=True), now) if last is not None else now
-    start = _moment(first, "--from", whole_day=False) if first is not None else end - DEFAULT
+    start = _begin(first, end) if first is not None else end - DEFAULT
     if first is None and since is not None and start < since < end:
         start = since
     if start >= end:
@@ -73,7 +75,16 @@ def period_of(first: str | None, last: str | None, now: datetime, since: datetim
     return Period(start, end, until_now=end == now)
 
 
-def _moment(text: str, option: str, *, whole_day: bool) -> datetime:
+def _begin(text: str, end: datetime) -> datetime:
+    try:
+        return end - timedelta(seconds=parse_duration(text))
+    except OverflowError:
+        raise UsageProblem(f"--from {text!a} is before all time", hint="write a shorter one, like 90d") from None
+    except ValueError:
+        return _moment(text, "--from", whole_day=False, more=", or 7d for the last week")
+
+
+def _moment(text: str, option: str, *, whole_day: bool, more: str = "") -> datetime:
     try:
         if not _DATE.fullmatch(text):
             return utc(text)
@@ -82,7 +93,7 @@ def _moment(text: str, option: str, *, whole_day: bool) -> datetime:
     except (ValueError, OverflowError):
         raise UsageProblem(
             f"{option} {text!a} is no date and no time with a zone",
-            hint="write a date like 2026-11-01, or a time like 2026-11-01T02:30:00Z",
+            hint=f"write a date like 2026-11-01, or a time like 2026-11-01T02:30:00Z{more}",
         ) from None
 
 

@@ -41,8 +41,6 @@ from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
-AT = "at"  # how a base that a recovery chose was selected
-
 
 class Work:
     """One run of `restore_test`, from selection to disposal."""
@@ -334,13 +332,14 @@ class Work:
         job, test = self._job, self._test
         good = test.own_verdict is Verdict.PASS
         but = f"this snapshot is {'good, and can be restored' if good else 'bad'}, but "
-        again = f"`ccdr backup {job.plan} --asset {job.asset}` tries it now and says more"
-        again += f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
+        again = f"ccdr backup {job.plan} --asset {job.asset}"
+        meanwhile = f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
         running = self._services.state.held(job.plan, job.asset, "backup")
         alone = test.verdict is Verdict.PASS
         found = list(newer_attempts(job, snapshot, self._history, self._synchronised, running=running))
         for attempt in found:
-            test.fail(f"{but}{attempt.text}", again)
+            step = attempt.failed.step(job.plan, job.asset) if attempt.failed else f"`{again}` takes a new one"
+            test.fail(f"{but}{attempt.text}", f"{step}{meanwhile}")
         test.newer_failed = alone and bool(found) and not any(attempt.vanished for attempt in found)
 
     def conclude(self, run: Run) -> None:

@@ -103,7 +103,7 @@ class Filling:
                 raise CcdrError(
                     f"the source's log was begun anew: {name} begins otherwise ({head}) than when the newest base "
                     f"backup was taken ({expected})",
-                    hint="a new base backup is needed: run `ccdr backup`",
+                    hint="a new base backup is needed: run `ccdr backup PLAN`",
                 )
         self.heads[name] = head
 

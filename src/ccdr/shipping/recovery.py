@@ -119,7 +119,8 @@ class Recovery:
         target, point, taken = self.choice.target, self.choice.batches[-1].point, self.choice.batches[-1].taken
         if not target.position:
             raise TestBroken(
-                "the log's newest snapshot does not say which position it reaches", hint="`ccdr ship` stores it again"
+                "the log's newest snapshot does not say which position it reaches",
+                hint="`ccdr ship PLAN` stores it again",
             )
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored
@@ -211,7 +212,9 @@ def choose(
     """
     newest = shelf.newest
     if newest is None:
-        raise BackupBad("no log was ever stored", hint="`ccdr ship` ships it; `ccdr run` starts that in the background")
+        raise BackupBad(
+            "no log was ever stored", hint="`ccdr ship PLAN` ships it; `ccdr run` starts that in the background"
+        )
     if target.time is not None and target.time > newest.point:
         raise UsageProblem(
             f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"

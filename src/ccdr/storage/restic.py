@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -316,9 +317,15 @@ class Restic:
         sign of progress: restic tells of every try to reach a dead server, for a quarter of an hour.
         """
         host = self.host.with_(no_progress=min(within, self.host.no_progress))
+        ask = partial(host.run, self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
         with self._as_repository_error():
-            out = host.run(self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
-        return out.stdout
+            try:
+                return ask().stdout
+            except CommandFailed as error:
+                # A wrong password, or a store that was in trouble and listed no key, which restic does not tell apart.
+                if error.code != WRONG_PASSWORD:
+                    raise
+            return ask().stdout
 
     def _json_run(
         self,
@@ -370,7 +377,7 @@ class Restic:
             if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}: {said.split(' Is there a repository')[0]}",
-                    hint="a new plan's first `ccdr backup` makes it; else: is the disk mounted, the bucket right?",
+                    hint="a new plan's first `ccdr backup PLAN` makes it; else: is the disk mounted, the bucket right?",
                 ) from None
             if error.code == WRONG_PASSWORD:
                 raise RepositoryClosed(

@@ -138,11 +138,6 @@ def room(repo: Restic) -> int | None:
         return None
 
 
-def tidy_cache(repo: Restic) -> None:
-    """Remove caches of repositories that nobody has used for a month."""
-    repo._run(["cache", "--cleanup"], what="tidying restic's cache")
-
-
 def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, str]:
     """Run it under restic's exclusive lock; a lock whose owner is dead is removed, once. The exit code and what
     it said on standard error."""

@@ -70,8 +70,8 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
     else:
         result.result, result.reason = DAMAGED, damage.said
         result.hint = (
-            "restore-test the newest snapshots now; keep a copy of the repository before `restic repair`: "
-            "https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+            f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
+            "repository before anything repairs it, and go on by docs/recover.md, A damaged repository"
         )
         result.findings = [f"the repository is damaged: {damage.said}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())

@@ -6,7 +6,6 @@ hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -106,8 +105,7 @@ class _Pruning:
         result.capacity = capacity_of(self._loaded, services, repo)
         if before is not None and result.capacity.taken is not None:
             result.freed = max(0, before - result.capacity.taken)
-        with contextlib.suppress(CcdrError):
-            storage.tidy_cache(repo)
+        services.state.forget_caches(services.clock.now())
         result.left_behind += self._tidy_indexes()
 
     def _prune_logs(self) -> int:
@@ -239,7 +237,7 @@ class _Pruning:
         newest = max(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
         running = services.state.held(job.plan, asset, "backup")
         if failed := history.failed_since(newest.usable_at, running=running, snapshot=newest.id):
-            yield failed
+            yield failed.text
         if elsewhere := [a for a in self._told.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
         yield from (history.last_good_backup or {}).get("findings") or ()

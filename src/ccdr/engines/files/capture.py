@@ -7,6 +7,7 @@ only what is new or changed is read.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, en
 from ccdr.engines.files.scan import still_there, walk
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import Capture, Tools
-from ccdr.model import FileDigest, so_many
+from ccdr.model import FileDigest, human_seconds, so_many
 
 STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
@@ -53,7 +54,7 @@ class _Tally:
             self.unsettled.append(Path(entry.path))
             self.starved += entry.ctime < self.starving
         elif entry.type == "f" and self.empty:
-            self.empty = {root for root in self.empty if entry.path != root and not entry.path.startswith(f"{root}/")}
+            self.empty = {root for root in self.empty if not _within(entry.path, root)}
 
 
 def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, tools: Tools) -> Capture:
@@ -68,10 +69,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             if seen % TOLD_EVERY == 0:
                 tools.progress.amount(tally.size, None)
     if empty := [str(root) for root in paths if str(root) in tally.empty]:
-        raise BackupFailed(
-            f"there is no settled file in {', '.join(empty)}",
-            hint="an empty tree is no backup: is its file system mounted?",
-        )
+        raise _nothing_settled(empty, into / LISTING, now, settle)
     files = tools.digest(into, [LISTING])
     waiting, starved = len(tally.unsettled), tally.starved
     return Capture(
@@ -101,6 +99,27 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
         notes=list(_notes(tally)),
         findings=[f"files in use that are in no new snapshot any more: {starved}; {STARVED_HINT}"] if starved else [],
     )
+
+
+def _nothing_settled(empty: Sequence[str], listing: Path, now: float, settle: float) -> BackupFailed:
+    """These roots hold no file that can be stored: none at all, or only such as were written to just now."""
+    with listing.open(encoding="ascii") as lines:
+        waiting = [entry for entry in read_listing(lines) if entry.type == WAITING]
+    newest = {root: max((e.mtime for e in waiting if _within(e.path, root)), default=None) for root in empty}
+    bare = [root for root, moment in newest.items() if moment is None]
+    said = f"there is no settled file in {', '.join(bare or empty)}"
+    if bare:
+        return BackupFailed(said, hint="an empty tree is no backup: is its file system mounted?")
+    count = so_many(sum(_within(e.path, *empty) for e in waiting), "file was", "files were")
+    wait = max(1, math.ceil(max(filter(None, newest.values())) / 1e9 + settle - now))
+    return BackupFailed(
+        f"{said}: {count} changed within the last {settle:g} s (`settle:` in the plan), and may be half-written",
+        hint=f"back up again in {human_seconds(wait)}; where files are always being written to, shorten `settle:`",
+    )
+
+
+def _within(path: str, *roots: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
 
 
 def _notes(tally: _Tally) -> Iterator[str]:

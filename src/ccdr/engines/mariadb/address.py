@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import ValidationError
 
-from ccdr.engines.connection import is_loopback
+from ccdr.engines.connection import in_url, is_loopback
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.errors import UsageProblem
 
@@ -99,8 +99,8 @@ def _host(netloc: str, hostname: str | None) -> str | None:
 
 def shown(connection: Connection) -> str:
     """The URL again; no secret is in it."""
-    user, database = quote(connection.user), quote(connection.database, safe="")
+    user, database = in_url(connection.user), in_url(connection.database)
     if connection.socket is not None:
-        return f"mysql://{user}@/{database}?socket={connection.host}"
+        return f"mysql://{user}@/{database}?socket={in_url(connection.host, plain='/')}"
     host = f"[{connection.host}]" if ":" in connection.host else connection.host
     return f"mysql://{user}@{host}:{connection.port}/{database}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import ValidationError
 
+from ccdr.engines.connection import in_url
 from ccdr.engines.postgres.connection import Connection
 from ccdr.errors import UsageProblem
 
 EXAMPLE = "write it like postgresql://postgres@db2.example:5432/crm, the password in --password-file"
+PORT = 5432
 LONGEST = 63  # bytes of a name in PostgreSQL
 RESERVED = ("postgres", "template0", "template1")
 
@@ -43,7 +45,7 @@ def parse(url: str, password_file: Path | None, ca_file: Path | None) -> Connect
     try:
         return Connection(
             host=host,
-            port=int(port or 5432),
+            port=int(port or PORT),
             user=unquote(user),
             database=database,
             password_file=password_file,
@@ -64,6 +66,8 @@ def _host(address: str) -> tuple[str, str]:
 
 def shown(connection: Connection) -> str:
     """The URL again; no secret is in it."""
-    host = connection.host
-    where = f"{quote(host, safe='')}" if host.startswith("/") else f"[{host}]" if ":" in host else host
-    return f"postgresql://{quote(connection.user)}@{where}:{connection.port}/{quote(connection.database)}"
+    host, user, database = connection.host, in_url(connection.user), in_url(connection.database)
+    if host.startswith("/"):
+        port = f"&port={connection.port}" if connection.port != PORT else ""
+        return f"postgresql://{user}@/{database}?host={in_url(host, plain='/')}{port}"
+    return f"postgresql://{user}@{f'[{host}]' if ':' in host else host}:{connection.port}/{database}"

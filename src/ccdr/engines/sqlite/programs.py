@@ -27,7 +27,7 @@ SENTENCES = {
     ),
     "damaged": (
         "is damaged",
-        "see `sqlite3 {path} 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore`",
+        "see `sqlite3 {path} 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore --help`",
     ),
     "cannot open": (
         "cannot be opened by the user who runs ccdr",

@@ -110,13 +110,13 @@ def _slots(facts: Mapping[str, Any], shipping: LogShipping) -> Iterator[Look]:
         name, kept = slot["name"], human_bytes(int(slot["kept"]))
         if slot["status"] == "lost":
             bad = True
-            yield Look.fail(what, f"the source gave {name} up: log is missing", "run `ccdr backup` for a new base")
+            yield Look.fail(what, f"the source gave {name} up: log is missing", "run `ccdr backup PLAN` for a new base")
         elif slot["kept"] > nearly(keeps, shipping):
             bad = True
             said = f"the source keeps {kept} of log for {name}" + (
                 f", and gives up at {human_bytes(keeps)}" if keeps >= 0 else ""
             )
-            yield Look.warn(what, said, "find out why it is not received: `ccdr status`; is `ccdr ship` running?")
+            yield Look.warn(what, said, "find out why it is not received: `ccdr status`; is `ccdr ship PLAN` running?")
     if keeps < 0:
         yield Look.warn(
             what,
