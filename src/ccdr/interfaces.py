@@ -407,7 +407,7 @@ class ShippedLog(Protocol):
         """Is everything before the mark durably in the spool?"""
 
     def segments(self, spool: Path) -> list[Segment]:
-        """What the spool holds, in the log's order. Pure but for a look at the directory."""
+        """What the spool holds, in the log's order. It may let go of what the spool holds twice."""
 
     def head(self, file: Path) -> str | None:
         """How a segment begins, in a word without a space or comma: segments of one name and with other heads are of

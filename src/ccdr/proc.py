@@ -68,6 +68,7 @@ class Host:
     gentle: bool = False  # nice and the lowest best-effort I/O class
     cwd: Path | None = None
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
+    meanwhile: Callable[[], None] | None = None  # called again and again while a command runs: what it raises ends that
 
     def with_(self, **changes: object) -> Host:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -99,6 +100,8 @@ class Host:
             stalled = False
             while pump.turn(TICK):
                 tick()
+                if self.meanwhile is not None:
+                    self.meanwhile()
                 if watchdog.stalled():
                     stalled = True
                     break

@@ -206,6 +206,24 @@ def test_a_source_without_checksums_is_told_and_its_damage_is_found_by_the_test(
         assert (done.code, done.json["verdict"], statuses(done)) == (1, "FAIL", {INDEXES: "FAIL"}), done
 
 
+def test_files_whose_names_are_no_utf_8_come_back(tmp_path: Path) -> None:
+    """PostgreSQL's own manifest names them in hexadecimal."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "site").mkdir()
+    site = Site(tmp_path / "site")
+    with cluster(tmp_path / "server") as made:
+        site.crm(filled(made), "crm", PHYSICAL, checks=CHECKS.split("  - {kind: rows")[0])
+        made.run("bash", "-c", f"for name in café $'caf\\xe9'; do echo kept > {DATA}/$name; done")
+        site.backed_up()
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    target = tmp_path / "back"
+    done = site.run("restore", "p", "--asset", "crm", "--to", str(target), "--yes-i-mean", "back")
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    names = {name for name in os.listdir(os.fsencode(target / "data")) if name.startswith(b"caf")}
+    assert names == {"café".encode(), b"caf\xe9"}
+
+
 # --- what came back -------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections import namedtuple
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker import from_env
+from tests.conftest import _image
 from tests.harness import Quiet, Ran, Site, Source, containers, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.engines import Postgres
+from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place, SandboxNeeds
 from ccdr.model import Manifest, Verdict, utc
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.sandbox import lab
+from ccdr.sandbox.box import Box
 from ccdr.services import Job
 from ccdr.state import State
 
@@ -329,3 +334,33 @@ def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Sour
         for container in own_containers(site):
             docker("rm", "-f", container)
         assert site.run("sandbox", "reap").code == 0
+
+
+# --- what a command is told -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box() -> Iterator[Box]:
+    container = docker("run", "-d", "--rm", "--network", "none", "--entrypoint", "sleep", _image(), "600")
+    try:
+        with contextlib.closing(from_env()) as client:
+            yield Box(client.api, container, "", _image(), {}, {}, no_progress=3.0)
+    finally:
+        docker("rm", "-f", container)
+
+
+LIST = "a name of a file\n" * 300_000  # more than whatever lies between holds
+SPEAKS_FIRST = "head -c 5000000 /dev/zero; wc -c >&2"
+
+
+@pytest.mark.parametrize("said", ["one line\n", LIST])
+def test_a_long_list_is_read_by_a_command_that_speaks_first(box: Box, said: str) -> None:
+    done = box.run(["sh", "-c", SPEAKS_FIRST], stdin=said)
+    assert (len(done.stdout), done.stderr.strip()) == (5_000_000, str(len(said)))
+
+
+@pytest.mark.parametrize("said", ["one line\n", LIST])
+def test_a_command_that_reads_nothing_is_seen_to_hang(box: Box, said: str) -> None:
+    with pytest.raises(CommandFailed) as raised:
+        box.run(["sleep", "60"], stdin=said)
+    assert raised.value.stalled

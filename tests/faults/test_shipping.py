@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster import Cluster
 from tests.conftest import _image
 from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
 from tests.primary import Primary, primary
@@ -50,7 +51,7 @@ insert into call (id, note) select n, 'call ' || n from generate_series(1, 100) 
 """
 
 
-def plan(site: Site, source: Primary, shipping: str = "{interval: 2s, canary: {every: 1s}}") -> None:
+def plan(site: Site, source: Primary | Cluster, shipping: str = "{interval: 2s, canary: {every: 1s}}") -> None:
     site.write("restore_tests/crm.yaml", CHECKS)
     site.plan(
         f"crm:\n  engine: postgres\n  method: physical\n"

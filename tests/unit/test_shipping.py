@@ -629,6 +629,48 @@ def test_a_binary_log_tells_when_it_was_begun(tmp_path: Path) -> None:
     assert head_of(tmp_path / "binlog.000002") is None and head_of(tmp_path / "binlog.000003") is None
 
 
+def test_what_was_received_before_counts_until_there_is_as_much_again(tmp_path: Path) -> None:
+    """A receiver that is started again begins the last file anew."""
+    name, spool = "binlog.000002", tmp_path / "spool"
+    batch = filling(tmp_path)
+    logfile(spool, 1, 1000)
+    logfile(spool, 2, 1001, b"what was received")
+    size = (spool / name).stat().st_size
+    kept = (spool / name).rename(spool / f"{name}.kept")
+
+    def stored() -> bytes:
+        assert batch.gather() == Held(["binlog.000001"], name, torn=False)
+        return (batch.directory / f"{name}.open").read_bytes()
+
+    assert BINLOG.reaches(spool, f"{name}:{size}") and stored().endswith(b"what was received")
+    mark = LogMark(f"{name}:{size}", NOW, 0.0)
+    assert not BINLOG.holds(cast("Source", None), spool, mark), "nobody has sent it"
+    for more in (b"", b"what was"):
+        logfile(spool, 2, 1001, more)
+        assert stored().endswith(b"what was received") and kept.exists()
+    logfile(spool, 2, 1001, b"what was received")
+    assert stored().endswith(b"what was received") and not kept.exists()
+    assert BINLOG.holds(cast("Source", None), spool, mark)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_was_received_before_is_not_taken_for_what_the_source_has_now(tmp_path: Path, anew: bool) -> None:
+    """A later file has begun, so this one is as the source has it; or the log was begun anew."""
+    spool, batch = tmp_path / "spool", filling(tmp_path)
+    logfile(spool, 1, 1001, b"what the source has lost")
+    batch.gather()
+    (spool / "binlog.000001").rename(spool / "binlog.000001.kept")
+    logfile(spool, 1, 2000 if anew else 1001)
+    if anew:
+        with pytest.raises(CcdrError, match="begun anew"):
+            batch.gather()
+        return
+    logfile(spool, 2, 1002)
+    assert batch.gather().whole == ["binlog.000001"]
+    stored = (batch.directory / "binlog.000001").read_bytes()
+    assert stored == (spool / "binlog.000001").read_bytes() and not list(spool.glob("*.kept"))
+
+
 def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: Path) -> None:
     spool, batch = tmp_path / "spool", filling(tmp_path)
     logfile(spool, 1, 1000)
@@ -863,6 +905,30 @@ def test_no_more_waits_here_than_the_plan_allows(waiting: _Shipping, limit: int,
     assert spooled(waiting) == before
     store_of(waiting).away = False
     assert waiting._keep(MARK, once=False), "what is stored waits no more"
+
+
+@pytest.mark.parametrize("receiving", [True, False])
+def test_what_waits_is_watched_while_something_receives(waiting: _Shipping, receiving: bool) -> None:
+    """Whatever is waited for meanwhile."""
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 48 * 2**20})
+    with waiting._guarded(once=not receiving):
+        waiting._wait(0.6)
+        walfile(waiting._spool / f"{segment(4)}.partial", 4, 20000)
+        with pytest.raises(CcdrError, match="`spool_limit`") if receiving else nullcontext():
+            waiting._wait(0.6)
+    waiting._wait(0.6)
+
+
+def test_a_segment_that_is_larger_than_the_limit_can_be_shipped(waiting: _Shipping) -> None:
+    """It waits no more once it is stored, though it stays: a receiver goes on from it."""
+    waiting._settings = LogShipping().model_copy(update={"spool_limit": 20 * 2**20})
+    store_of(waiting).away = False
+    assert waiting._keep(MARK, once=False) and waiting._waits() > 20 * 2**20
+    with waiting._guarded(once=False):
+        waiting._wait(0.6)
+        walfile(waiting._spool / f"{segment(4)}.partial", 4, 20000)
+        with pytest.raises(CcdrError, match="`spool_limit`"):
+            waiting._wait(0.6)
 
 
 def test_a_spool_goes_on_while_the_repository_is_away_from_the_start(waiting: _Shipping) -> None:

@@ -289,3 +289,16 @@ def test_a_backup_manifest_of_another_shape_cannot_be_read(tmp_path: Path, files
     (tmp_path / NAME).write_text(json.dumps({"WAL-Ranges": ranges, "Files": files}))
     with pytest.raises(BackupBad, match="cannot be read"):
         listed_in(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["\ud800", "base/\udce9"])
+def test_a_name_that_no_file_can_have_cannot_be_read(tmp_path: Path, path: str) -> None:
+    """One that is no UTF-8 stands there in hexadecimal, and no other way."""
+    ranges = [{"Timeline": 1, "Start-LSN": "0/1", "End-LSN": "0/2"}]
+    one = {"Size": 4, "Checksum-Algorithm": "SHA256", "Checksum": "ab" * 32}
+    named = {"Encoded-Path": b"base/caf\xe9".hex(), **one}
+    (tmp_path / NAME).write_text(json.dumps({"WAL-Ranges": ranges, "Files": [named]}))
+    assert [os.fsencode(name) for name in listed_in(tmp_path)] == [b"base/caf\xe9"]
+    (tmp_path / NAME).write_text(json.dumps({"WAL-Ranges": ranges, "Files": [{"Path": path, **one}]}))
+    with pytest.raises(BackupBad, match="cannot be read"):
+        listed_in(tmp_path)

@@ -35,16 +35,24 @@ OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_c
 class _Frames:
     """Docker's attach protocol: 8 bytes of header (stream, three zeros, big-endian size), then the payload."""
 
-    sock: socket.socket
+    sock: socket.socket  # does not block
     buffer: bytearray = field(default_factory=bytearray)
     closed: bool = False
-    count: int = 0
+    count: int = 0  # bytes that were moved, either way
+    _unsent: memoryview = field(default_factory=lambda: memoryview(b""))
+    _ends: bool = False  # the command's input, with what is to be sent
+
+    def send(self, data: bytes, *, last: bool = False) -> None:
+        """Have it sent beside reading: a command may say much before it reads, and need not read at all."""
+        self._unsent, self._ends = memoryview(bytes(self._unsent) + data), last
+        if last and not data:
+            self._end_input()
 
     def read(self, seconds: float) -> list[tuple[int, bytes]]:
         """Whole frames that have come within `seconds`; sets `closed` at the end of the stream."""
         if self.buffer and (frames := self._whole()):
             return frames
-        if not select.select([self.sock], [], [], max(0.0, seconds))[0]:
+        if not self._readable(seconds):
             return []
         try:
             data = self.sock.recv(1 << 16)
@@ -54,6 +62,33 @@ class _Frames:
         self.count += len(data)
         self.buffer += data
         return self._whole()
+
+    def _readable(self, seconds: float) -> bool:
+        """Has something come within that time? Meanwhile what is to be sent is."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            readable, writable, _ = select.select([self.sock], [self.sock] if self._unsent else [], [], left)
+            if writable:
+                self._write()
+            if readable or not writable or not left:
+                return bool(readable)
+
+    def _write(self) -> None:
+        try:
+            sent = self.sock.send(self._unsent[: 1 << 16])
+        except BlockingIOError:
+            return
+        except ConnectionError:  # the command has read enough; its exit code tells whether that was right
+            sent = len(self._unsent)
+        self.count += sent
+        self._unsent = self._unsent[sent:]
+        if not self._unsent and self._ends:
+            self._end_input()
+
+    def _end_input(self) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
 
     def _whole(self) -> list[tuple[int, bytes]]:
         frames = []
@@ -99,7 +134,7 @@ class Box:
     ) -> Output:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
         with self._exec(argv, env) as (exec_id, frames):
-            _send(frames.sock, (stdin or "").encode("utf-8", "surrogateescape"))
+            frames.send((stdin or "").encode("utf-8", "surrogateescape"), last=True)
             out, err = bytearray(), bytearray()
             progress = _Progress(self, by_cpu=pulse is None)
             while not frames.closed:
@@ -145,7 +180,6 @@ class Box:
             raise self._broken(error) from None
         sock = getattr(raw, "_sock", raw)
         begun = _come_with_the_headers(raw, sock)
-        sock.setblocking(True)
         try:
             yield made["Id"], _Frames(sock, begun)
         finally:
@@ -247,19 +281,10 @@ def _tail(err: bytearray) -> str:
     return err[-STDERR_KEPT:].decode("utf-8", "replace")
 
 
-def _send(sock: socket.socket, data: bytes) -> None:
-    """Standard input is small (SQL, lists), so it is sent at once and then closed."""
-    with contextlib.suppress(ConnectionError):
-        if data:
-            sock.sendall(data)
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-
-
 @dataclass
 class _Progress:
-    """Output, or processor time above that of an idle server, is progress. `by_cpu` is false where the work is done
-    elsewhere: then the processor's time goes into asking how far it has come."""
+    """Output, input that is taken, or processor time above that of an idle server, is progress. `by_cpu` is false
+    where the work is done elsewhere: then the processor's time goes into asking how far it has come."""
 
     box: Box
     by_cpu: bool = True
@@ -288,8 +313,7 @@ class _BoxSession:
         self._said = bytearray()
 
     def ask(self, text: str, until: str, *, timeout: float) -> str:
-        with contextlib.suppress(ConnectionError):
-            self._frames.sock.sendall(text.encode())
+        self._frames.send(text.encode())
         marker = f"{until}\n".encode()
         deadline = time.monotonic() + timeout
         out, err = bytearray(), bytearray()

@@ -5,7 +5,8 @@ The point of a snapshot is the moment before its mark was asked for: the source 
 all up to there is durably in the spool is it stored. A segment leaves the spool only when its snapshot is confirmed.
 
 While the repository is away the log is received all the same, into the spool, until that holds `spool_limit`: what is
-not received fills the source's disk. What threatens the source is looked at in any case, before anything is stored.
+not received fills the source's disk. That limit is watched for as long as there is a receiver, also while an attempt to
+store is under way. What threatens the source is looked at in any case, before anything is stored.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ REOPEN = 12 * 3600.0  # seconds; a client's container says that it expires after
 REST, LONGEST_REST = 5.0, 60.0  # seconds between two tries to reach a source that is away
 ATTEMPTS = 3
 LOOK = 0.25  # seconds
+EARLY = 0.25  # of what may wait: that much is stored before its time
 # Why a repository may not have stored: for the source, and for what receives from it, that is no reason to stop.
 AWAY = (RepositoryMissing, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
 VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
@@ -103,7 +105,7 @@ class _Shipping:
         self._standing = read_standing(services.state, job.plan, job.asset) or Standing()
         repo = log_repository(job, services)
         patience = min(STORE_WAIT, job.limits.no_progress)
-        self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience))
+        self._repo: Restic = replace(repo, host=repo.host.with_(no_progress=patience, meanwhile=self._watch_spool))
         self._begun = False  # has the repository said where the log stands?
         self._server = self._standing.server  # whose log is stored
         self._answering: str | None = None  # which server the source is now
@@ -111,6 +113,9 @@ class _Shipping:
         self._skew: float | None = None  # as it was read last
         self._ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
         self._tally = _Tally(services.clock.now())
+        self._receiving = False  # into the spool, which has to be watched then
+        self._watched = 0.0  # when it was, last
+        self._kept = 0  # bytes of the spool when it was stored last
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def carry_out(self, *, once: bool) -> None:
@@ -232,7 +237,8 @@ class _Shipping:
         argv, env = self._log.receiver(source, self._spool, after, needed, stored=stored)
         clock = self._services.clock
         opened = clock.monotonic()
-        with source.place.session(argv, env=env) as receiver, self._log.beat(source) as beat:
+        session = source.place.session(argv, env=env)
+        with session as receiver, self._log.beat(source) as beat, self._guarded(once=once):
             self._rest = REST
             due = looked = clock.monotonic()
             while clock.monotonic() - opened < REOPEN:
@@ -248,6 +254,27 @@ class _Shipping:
                 if once:
                     return True
         return False
+
+    @contextlib.contextmanager
+    def _guarded(self, *, once: bool) -> Iterator[None]:
+        """Whatever we wait for meanwhile, the spool is watched: what receives into it knows of no limit. `once`: there
+        is an end to it soon."""
+        self._receiving = not once
+        try:
+            yield
+        finally:
+            self._receiving = False
+
+    def _watch_spool(self) -> None:
+        """CcdrError where it holds more than it may, whether or not the repository answers. A segment may be larger
+        than the limit: then it is what came since it was stored that counts."""
+        now = self._services.clock.monotonic()
+        if not self._receiving or now - self._watched < LOOK:
+            return
+        self._watched = now
+        limit = self._settings.spool_limit
+        if self._waits() > max(limit, self._kept + limit // 2):
+            self._refuse_too_much("storing it takes longer than it takes to come")
 
     def _keep(self, mark: LogMark | None, *, once: bool, compare: bool = False) -> bool:
         """Store it. A repository that is away is told and tried again, and what was received waits in the spool, until
@@ -290,11 +317,11 @@ class _Shipping:
         return None
 
     def _until(self, due: float, receiver: Session, beat: Callable[[], None]) -> None:
-        """Wait, the heart beating, the receiver looked at."""
+        """Wait, the heart beating, the receiver looked at; not as long where much comes."""
         every = self._settings.canary.every if self._settings.canary else None
         clock = self._services.clock
-        beaten = clock.monotonic()
-        while (now := clock.monotonic()) < due:
+        beaten, before = clock.monotonic(), self._waits()
+        while (now := clock.monotonic()) < due and self._waits() - before <= self._settings.spool_limit * EARLY:
             self._wait(min(LOOK, due - now))
             _alive(receiver)
             if every is not None and now - beaten >= every:
@@ -305,6 +332,7 @@ class _Shipping:
         deadline = self._services.clock.monotonic() + seconds
         while (left := deadline - self._services.clock.monotonic()) > 0:
             tick()
+            self._watch_spool()
             time.sleep(min(LOOK, left))
 
     def _received(self, source: Source, mark: LogMark, receiver: Session) -> None:
@@ -331,7 +359,7 @@ class _Shipping:
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
-            held = self._gather()
+            held, there = self._gather(), self._waits()
             if mark is None or held.torn:  # what the mark says is only true of what lies behind the gap
                 point, position = self._standing.point or point, self._standing.position or position
             else:
@@ -361,6 +389,7 @@ class _Shipping:
             self._batch.close(held)
         if held.torn:
             self._store(mark)
+        self._kept = min(there, self._waits())
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
         self._batch.write_index(self._job, held, point, position, self._server, self._skew)
@@ -399,12 +428,16 @@ class _Shipping:
             self._missing(gap)
         return held
 
-    def _refuse_too_much(self, why: str) -> None:
+    def _waits(self) -> int:
+        """Bytes of log in the spool."""
         size = 0
-        for path in self._spool.iterdir():
+        for segment in self._log.segments(self._spool):
             with contextlib.suppress(FileNotFoundError):  # a receiver renames its files
-                size += path.stat().st_size
-        if size > self._settings.spool_limit:
+                size += (self._spool / segment.file).stat().st_size
+        return size
+
+    def _refuse_too_much(self, why: str) -> None:
+        if (size := self._waits()) > self._settings.spool_limit:
             raise CcdrError(
                 f"{human_bytes(size)} of log wait here, more than `spool_limit`, and from now on at the source: {why}",
                 hint="mend the repository, or give `log_shipping: spool_limit` more room",

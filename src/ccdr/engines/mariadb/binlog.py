@@ -1,7 +1,8 @@
 """The binary log as it is shipped: `mariadb-binlog --raw --stop-never` into a spool.
 
 The source keeps its log for as long as it is told to (`binlog_expire_logs_seconds`), whoever reads it: what was not
-received by then is a gap. A receiver begins the file that it left off in anew.
+received by then is a gap. A receiver begins the file that it left off in anew, and empties it before the first event
+has come: what was received of it already is kept beside it until there is as much again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ccdr.model import Manifest, human_seconds, utc
 ANSWER = 20.0  # seconds
 KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long
 GTID = re.compile(r"\d+-\d+-\d+")
+KEPT_BESIDE = ".kept"  # what was received of a file before its receiver was started again
 _SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
 MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
@@ -101,6 +103,7 @@ class Binlog:
         last = self.segments(spool)[-1:]
         if last and last[0].name in there:
             first = last[0].name
+            (spool / last[0].file).replace(spool / f"{first}{KEPT_BESIDE}")
         elif after is not None and (later := [name for name in there if _number(name) > _number(after)]):
             first = later[0]
         elif after is None and needed in there:
@@ -143,18 +146,21 @@ class Binlog:
 
     def reaches(self, spool: Path, position: str) -> bool:
         file, _, offset = position.rpartition(":")
-        names = {segment.name for segment in self.segments(spool)}
-        if file not in names:
-            return bool(names) and min(map(_number, names)) > _number(file)  # it was stored, and let go
-        return (spool / file).stat().st_size >= int(offset)
+        files = {segment.name: segment.file for segment in self.segments(spool)}
+        if file not in files:
+            return bool(files) and min(map(_number, files)) > _number(file)  # it was stored, and let go
+        return _size(spool / files[file]) >= int(offset)
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
         file, _, offset = mark.position.rpartition(":")
-        path = spool / file
-        return path.is_file() and path.stat().st_size >= int(offset)
+        return _size(spool / file) >= int(offset)
 
     def segments(self, spool: Path) -> list[Segment]:
-        return segments_in(spool)
+        found = segments_in(spool)
+        for kept in spool.glob(f"*{KEPT_BESIDE}"):
+            if kept.name not in [segment.file for segment in found]:
+                kept.unlink()
+        return found
 
     def head(self, file: Path) -> str | None:
         return head_of(file)
@@ -189,8 +195,27 @@ class Binlog:
 
 def segments_in(spool: Path) -> list[Segment]:
     """As `ShippedLog.segments`: all but the last are written to no more."""
-    names = sorted((p.name for p in spool.iterdir() if _SEGMENT.fullmatch(p.name)), key=_number)
-    return [Segment(name, name, whole=name != names[-1]) for name in names]
+    there = {p.name.removesuffix(KEPT_BESIDE) for p in spool.iterdir()}
+    names = sorted((name for name in there if _SEGMENT.fullmatch(name)), key=_number)
+    whole = [Segment(name, name, whole=True) for name in names[:-1]]
+    return whole + [Segment(name, _fullest(spool, name), whole=False) for name in names[-1:]]
+
+
+def _fullest(spool: Path, name: str) -> str:
+    """The file that holds the most of a segment: while it is received anew, what is kept of it. Once a later one has
+    begun, it is as the source has it; a log that was begun anew is another one."""
+    kept = spool / f"{name}{KEPT_BESIDE}"
+    anew = head_of(spool / name)
+    less = _size(spool / name) < _size(kept) and anew in (None, head_of(kept))
+    return kept.name if less else name
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 where there is none."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def started_at(manifest: Manifest) -> tuple[str, int]:

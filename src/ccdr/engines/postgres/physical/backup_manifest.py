@@ -65,16 +65,16 @@ def _is_log(entry: Mapping[str, str]) -> bool:
 
 
 def _name(entry: Mapping[str, str]) -> str:
-    """A name that is no UTF-8 stands there in hexadecimal."""
+    """A name that is no UTF-8 stands there in hexadecimal; half a character, which JSON can hold, is none."""
     if "Encoded-Path" in entry:
         return bytes.fromhex(entry["Encoded-Path"]).decode("utf-8", "surrogateescape")
-    return entry["Path"]
+    return entry["Path"].encode("utf-8").decode("utf-8")
 
 
-def _digest(entry: Mapping[str, object]) -> FileDigest:
+def _digest(entry: Mapping[str, str]) -> FileDigest:
     if entry["Checksum-Algorithm"] != "SHA256":
-        raise ValueError(f"{entry['Path']} has a checksum by {entry['Checksum-Algorithm']}, expected SHA256")
-    return FileDigest(int(str(entry["Size"])), str(entry["Checksum"]))
+        raise ValueError(f"{_name(entry)} has a checksum by {entry['Checksum-Algorithm']}, expected SHA256")
+    return FileDigest(int(entry["Size"]), str(entry["Checksum"]))
 
 
 def lsn(text: str) -> int:
