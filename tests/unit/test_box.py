@@ -158,7 +158,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("said", ["", "one line\n", LIST])
 def test_a_command_is_told_all_that_it_is_to_read(daemon: Box, soon: None, said: str) -> None:
     """Whether it speaks first, or takes its time: what it takes is progress."""
-    daemon.no_progress = 1.0
+    daemon.no_progress = 1.5
     assert daemon.run(["wc", "-c"], stdin=said).stdout == str(len(said))
 
 

@@ -56,6 +56,8 @@ class _Frames:
             return []
         try:
             data = self.sock.recv(1 << 16)
+        except BlockingIOError:
+            return []
         except ConnectionError:
             data = b""
         self.closed = not data
