@@ -51,6 +51,7 @@ class BackupResult:
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
+    repository: str | None = None  # missing, closed or unavailable, where that is why it failed
     recorded_hint: str | None = None  # the same without what a record may not hold
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
@@ -88,6 +89,7 @@ class BackupResult:
             "result": self.result,
             "reason": self.reason,
             "hint": self.recorded_hint,
+            **({"repository": self.repository} if self.repository else {}),
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
             "added_bytes": self.added,
@@ -137,6 +139,7 @@ def backup(
         except KeyboardInterrupt as error:
             interrupted, result.reason = error, INTERRUPTED
         except (CcdrError, OSError) as error:
+            result.repository = getattr(error, "repository", None)
             result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
             if isinstance(error, CommandFailed) and result.hint is None:
                 result.hint = (

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import ClassVar
 
 
 class Exit(IntEnum):
@@ -39,6 +40,7 @@ class CcdrError(Exception):
     """Something that a person should read. `hint` is the next step."""
 
     exit_code: Exit = Exit.NOT_CARRIED_OUT
+    repository: ClassVar[str | None] = None  # for records: how it stood with the repository, where that was the trouble
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -115,18 +117,25 @@ class RepositoryMissing(CcdrError):
     """There is no repository at the plan's URL."""
 
     exit_code = Exit.FINDING
+    repository = "missing"
 
 
 class RepositoryUnavailable(CcdrError):
     """The repository did not answer, or did not open: proves nothing about its contents."""
 
+    repository: ClassVar[str | None] = "unavailable"
+
 
 class RepositoryClosed(RepositoryUnavailable):
     """It answered, and does not open with the plan's password."""
 
+    repository = "closed"
+
 
 class RepositoryLocked(RepositoryUnavailable):
     """Another program holds an exclusive lock on the repository."""
+
+    repository = None  # it is there
 
 
 class LedgerBroken(CcdrError):

@@ -354,6 +354,8 @@ def test_unmounted_repository_is_not_created_again(twin: Site, known_by: str) ->
     assert not twin.repo.exists(), "nothing was written below the mount point"
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+    said = twin.run("report", "--json").json["answer"]
+    assert said["word"] == "No" and "it was not there" in said["sentence"], "whatever was proven of it before"
     shutil.move(twin.root / "elsewhere", twin.repo)
     twin.backed_up()
     assert twin.run("test", "p").code == 0

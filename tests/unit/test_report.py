@@ -139,6 +139,38 @@ def rows_of(report: Report) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(written(csv_text(report)), newline="")))
 
 
+# --- a repository that is not to be had ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "word", "said"),
+    [("missing", "No", "not there"), ("closed", "No", "did not open"), ("unavailable", "Not proven", "did not answer")],
+)
+@pytest.mark.parametrize("verb", ["backup", "test"])
+def test_without_its_repository_nothing_can_be_brought_back(
+    past: Past, how: str, word: str, said: str, verb: str
+) -> None:
+    """Every snapshot of it was proven, and none can be had: the newest run knows better than they."""
+    proven = past.fine()
+    assert past.report().answer.word.startswith("Yes")
+    if verb == "backup":
+        past.backup(NOW - 5 * MINUTE, failed="there is no repository", repository=how)
+    else:
+        past.test(NOW - 5 * MINUTE, proven, "INCONCLUSIVE", repository=how)
+    found = past.report()
+    assert found.answer.word == word and said in found.answer.sentence
+    assert "older state" not in found.answer.sentence
+    assert any(f.step and "ccdr doctor p" in f.step for f in found.findings)
+    past.backup(NOW - MINUTE, took=timedelta(seconds=9))
+    assert past.report().answer.word.startswith("Yes"), "it is there again"
+
+
+def test_a_source_that_is_not_to_be_had_is_no_trouble_of_the_repository(past: Past) -> None:
+    past.fine()
+    past.backup(NOW - 5 * MINUTE, failed="the server does not answer")
+    assert past.report().answer.word.startswith("Yes")
+
+
 # --- what to do, and who ---------------------------------------------------------------------------------------
 
 

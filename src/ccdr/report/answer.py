@@ -34,7 +34,7 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     if worst is Level.LOST:
         counts = (a.rpo_now.achieved_s for a in concerned if a.rpo_now)
         older = [lost for lost in counts if lost is not None and math.isfinite(lost)]
-        only = len(older) == len(concerned)
+        only = len(older) == len(concerned) and not any(a.unreached for a in concerned)
         said = f"of {many} only an older state may come back" if only else f"{many} cannot be restored"
         return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
     if worst is Level.UNPROVEN:

@@ -359,7 +359,8 @@ class Evidence:
             time, record["time"], record["seq"], same(outcome, outcome),
             text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
-            len(listing(findings)) if findings else 0, record if findings or verb in _WHOLE else None,
+            len(listing(findings)) if findings else 0,
+            record if findings or verb in _WHOLE or get("repository") else None,
             text(get("beside_source")),
         )  # fmt: skip
         self._conclude(run, record)

@@ -115,13 +115,15 @@ class Timing:
 class AssetReport:
     """One asset. `rpo` is the worst exposure of the period over completed backups; `rpo_tested` the same over those
     that a restore test has passed; `rpo_now` and `rto` are those of the period's end. An asset that no plan names any
-    more is not judged: then `in_plan` is false, and the objectives are None."""
+    more is not judged: then `in_plan` is false, and the objectives are None. `unreached`: when its repository was last
+    asked, it was not to be had."""
 
     plan: str
     asset: str
     service: str | None
     engine: str | None
     in_plan: bool
+    unreached: bool
     objectives: Objectives | None
     basis: str | None
     findings: tuple[Finding, ...]
@@ -263,6 +265,7 @@ def judge_asset(
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
+        unreached=unreached(ev, plan) is not None,
         objectives=objectives,
         basis=job.engine.settings if job else None,
         findings=tuple(findings),
@@ -372,6 +375,24 @@ def _made_good(ev: AssetEvidence, good: Mapping[str, Point], elsewhere: Mapping[
     return here or any(key in good and point.usable > failed.ended for key, point in elsewhere.items())
 
 
+# By how records call it: how bad that is, and in words.
+_NO_REPOSITORY = {
+    "missing": (Level.LOST, "it was not there"),
+    "closed": (Level.LOST, "it did not open with the plan's password"),
+    "unavailable": (Level.UNPROVEN, "it did not answer"),
+}
+
+
+def unreached(ev: AssetEvidence, plan: PlanEvidence) -> Run | None:
+    """The newest backup or test, where it failed for want of the repository and nobody has read that since."""
+    ended = [run for verb in (BACKUP, TEST) if (run := ev.last.get(verb)) and run.end_seq is not None]
+    newest = max(ended, key=lambda run: run.end_seq or 0, default=None)
+    if newest is None or mapping(newest.body).get("repository") not in _NO_REPOSITORY:
+        return None
+    checked = plan.last_conclusive_check
+    return None if checked and (checked.end_seq or 0) > (newest.end_seq or 0) else newest
+
+
 def _standing(
     job: Job,
     ev: AssetEvidence,
@@ -383,6 +404,10 @@ def _standing(
 ) -> Iterable[Said]:
     """Can it be brought back, as far as anybody has shown? `made_good`: what the last test that failed did so for is
     over."""
+    if (run := unreached(ev, plan)) is not None:
+        look = f"ccdr doctor {job.plan}   looks at the repository; then ccdr test {job.plan}"
+        level, text = _NO_REPOSITORY[str(mapping(run.body).get("repository"))]
+        yield level, f"when its repository was last asked, on {day(run.started)}, {text}: {run.reason}", look
     last = ev.last_conclusive
     if last is not None and other_source(last.body or {}, job.engine.source_name):
         yield (

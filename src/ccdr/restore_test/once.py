@@ -63,6 +63,7 @@ def restore_test(
                         test.own_verdict = Verdict.FAIL
                     test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
+                test.repository = getattr(error, "repository", None)
                 test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
                 test.broke(*own_error(error))

@@ -35,6 +35,7 @@ class RestoreTest:
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
+    repository: str | None = None  # missing, closed or unavailable, where that is why it broke
     snapshot: Snapshot | None = None
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -79,6 +80,7 @@ class RestoreTest:
         return {
             "verdict": self.verdict.value,
             "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
             "newer_failed": self.newer_failed,
             "snapshot": shown,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
