@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import metrics
-from ccdr.errors import CcdrError, Exit, LedgerBroken, worst
+from ccdr.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.history import AssetHistory
 from ccdr.model import Achieved, ObjectiveVerdict, Verb
 from ccdr.notify import (
@@ -25,6 +25,7 @@ from ccdr.notify import (
     concerns_of,
     ledger_broken,
     missed,
+    plan_wrong,
     summary,
     summary_wrong,
 )
@@ -70,9 +71,10 @@ def conclude(
     seconds: float,
     textfile: Path | None = None,
     logs: Sequence[Log] = (),
+    wrong: Sequence[PlanInvalid] = (),
 ) -> Conclusion:
     """Tell people what is news to them, ping, and write the metrics. `seconds` is how long the run took, `logs` are
-    those that `followed` gave before."""
+    those that `followed` gave before, `wrong` is what is the matter with other plans' files."""
     done = Conclusion()
     ours = OurOwn()
     broken = None
@@ -88,6 +90,7 @@ def conclude(
         missed(p.task.plan, p.task.asset, p.task.verb, p.missed.first, p.missed.last, p.missed.count)
         for p in result.missed
     ]
+    extra += [plan_wrong(p.plan.plan, why) for p in plans for why in wrong]
     extra += [changed_duties(change.plan, str(change), change.at) for change in result.duties]
     if isinstance(broken, LedgerBroken):
         extra += [ledger_broken(p.plan.plan, broken) for p in plans]

@@ -14,6 +14,7 @@ class Trouble(StrEnum):
 
     LEDGER_BROKEN = "ledger_broken"
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
+    PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
@@ -59,6 +60,7 @@ class Problem:
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
+    Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.LOG_FAILED: "ccdr backup {plan} --asset {asset}; ccdr test {plan} --asset {asset} --at latest   begin anew",
     Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",

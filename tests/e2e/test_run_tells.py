@@ -143,6 +143,20 @@ def test_what_was_missed_and_what_could_not_begin(site: Site, mailbox: Mailbox) 
     assert "ccdr: p: fixed: a backup could not begin (+1 more)" in mailbox.subjects[told + 1 :]
 
 
+def test_a_plan_whose_file_is_wrong_is_told_by_the_others_once(site: Site, mailbox: Mailbox) -> None:
+    """Who is to be told stands in the file that is wrong."""
+    site.run("run")
+    told = len(mailbox.raw)
+    typo = site.root / "plans" / "q.yaml"
+    typo.write_text("plan: q\nservice: Dialler\nowner: hunter2secret\nobjectives: {rpo: 1x, rto: 1h}\n")
+    assert [site.run("run").code for _ in range(2)] == [2, 2]
+    assert mailbox.subjects[told:] == ["ccdr: p: another plan's file is WRONG"]
+    assert "plans/q.yaml is wrong in line" in mailbox.text(told) and "hunter2" not in mailbox.text(told)
+    typo.unlink()
+    assert site.run("run").code == 0
+    assert mailbox.subjects[told + 1 :] == ["ccdr: p: fixed: another plan's file is WRONG"]
+
+
 def test_a_broken_ledger_is_told_and_nothing_is_called_fixed(site: Site, mailbox: Mailbox) -> None:
     site.run("run")
     an_hour_passes(site)

@@ -83,7 +83,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
-    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs)
+    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
     if result.wakes is not None and not wrong:
         until = min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
         if ended:

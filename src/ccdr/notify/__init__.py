@@ -16,6 +16,7 @@ from ccdr.notify.concerns import (
     concerns_of,
     ledger_broken,
     missed,
+    plan_wrong,
     summary_wrong,
 )
 from ccdr.notify.message import summary
@@ -32,6 +33,7 @@ __all__ = [
     "concerns_of",
     "ledger_broken",
     "missed",
+    "plan_wrong",
     "send_test",
     "summary",
     "summary_wrong",

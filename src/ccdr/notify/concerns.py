@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ccdr.errors import CcdrError
+from ccdr.errors import CcdrError, PlanInvalid
 from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
 from ccdr.status import AssetStatus
 from ccdr.trouble import Problem, Trouble
@@ -82,6 +82,14 @@ def changed_duties(plan: str, text: str, at: datetime) -> Concern:
 
 def ledger_broken(plan: str, why: CcdrError | str) -> Concern:
     return Concern(plan, None, Trouble.LEDGER_BROKEN, f"the ledger does not verify: {why}")
+
+
+def plan_wrong(plan: str, why: PlanInvalid) -> Concern:
+    """Of another plan's file, which cannot say who is to be told. Only where the mistake is: what stands there may be
+    secret."""
+    first = why.problems[0]
+    text = f"{first.file} is wrong in line {first.line}: nothing in it is backed up or tested"
+    return Concern(plan, None, Trouble.PLAN_WRONG, text, about=first.file)
 
 
 def summary_wrong(plan: str, why: str) -> Concern:

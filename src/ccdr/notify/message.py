@@ -20,6 +20,7 @@ LONGEST_TEXT = 500  # characters of one concern
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
+    Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
     Trouble.LOG_FAILED: "recovery by the log FAILED",
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",

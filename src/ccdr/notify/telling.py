@@ -26,6 +26,7 @@ NOT_WELL = frozenset(
     {
         Trouble.LEDGER_BROKEN,
         Trouble.SUMMARY_WRONG,
+        Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,
         Trouble.LOG_FAILED,
         Trouble.NEWER_FAILED,
