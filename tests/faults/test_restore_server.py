@@ -23,6 +23,7 @@ from tests.stored import assert_clean, with_repository
 from tests.target import PASSWORD, Target, server
 
 from ccdr.engines.postgres.dump.target import Target as Restoration
+from ccdr.errors import UsageProblem
 from ccdr.interfaces import Place
 from ccdr.restore import Request, restoring
 from ccdr.services import Job
@@ -278,14 +279,26 @@ def test_another_name_on_the_sources_server_if_wanted(site: Site, source: Source
         source.psql("drop database if exists restored_copy with (force)")
 
 
+NOT_EMPTY = (
+    "create table t ()", "create schema s", "select lo_create(1)", "create function f() returns int return 1",
+    "create type e as enum ('a')", "create extension citext", "create publication p",
+)  # fmt: skip
+
+
 def test_not_empty_is_refused(site: Site, target: Target) -> None:
-    for made in ("create table t ()", "create schema s", "select lo_create(1)", "create function f() returns int return 1",
-                 "create type e as enum ('a')", "create extension citext", "create publication p"):  # fmt: skip
+    request = Request(to=target.url("crm"), password_file=site.root / "pw")
+    for made in NOT_EMPTY:
         target.psql("create database crm")
         target.psql(made, "crm")
-        refused(go(site, target.url("crm")), "not empty", site)
+        with pytest.raises(UsageProblem, match="not empty"):
+            with restoring(Job(site.loaded(), "crm"), request, site.services(), Quiet()):
+                pytest.fail(f"it begins although there is more: {made}")
+        assert (end(site)["result"], end(site)["phases"]) == ("REFUSED", {}), made
         assert target.databases == {"postgres", "template0", "template1", "crm"} and target.roles == {"dba"}
-        target.psql("drop database crm")
+        if made is not NOT_EMPTY[-1]:
+            target.psql("drop database crm")
+    refused(go(site, target.url("crm")), "not empty", site)
+    assert len(site.records("restore.end")) == len(NOT_EMPTY) + 1
 
 
 def test_in_use_is_refused(site: Site, target: Target) -> None:
@@ -567,9 +580,9 @@ def test_empty_database_that_is_used_meanwhile_is_not_replaced(site: Site, targe
 # --- it is stopped ----------------------------------------------------------------------------------------------
 
 
-def loading(site: Site, target: Target) -> subprocess.Popen[str]:
-    """A restore that is in the middle of its load."""
-    target.psql("alter role dba set ccdr.nap = '1'")
+def loading(site: Site, target: Target, nap: float = 1) -> subprocess.Popen[str]:
+    """A restore that is in the middle of its load, in which each of sixty rows takes `nap` seconds."""
+    target.psql(f"alter role dba set ccdr.nap = '{nap}'")
     login = ["--password-file", str(site.root / "pw"), "--yes-i-mean", "crm"]
     process = site.start("restore", "p", "--asset", "crm", "--to", target.url("crm"), *login)
     assert process.stderr and process.stdout
@@ -660,7 +673,7 @@ def test_a_renaming_that_waits_for_a_lock_does_not_happen_after_the_record(site:
 
 
 def test_killed_load_leaves_nothing_under_the_final_name(site: Site, target: Target) -> None:
-    process = loading(site, target)
+    process = loading(site, target, nap=0.25)  # the server reads to the end of what it was sent before it looks for us
     process.kill()
     process.wait(60)
     (kept,) = target.databases - {"postgres", "template0", "template1"}

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,15 +18,16 @@ from tests.faults.test_capture_faults import failed, heals, small_disk, yesterda
 from tests.faulty_proxy import Mode, faulty_proxy
 from tests.harness import PASSWORD, Quiet, Site, Source, eventually, small_database, sql_damage
 from tests.repositories import new_repository
-from tests.stored import LIMITS, again, assert_clean, on_store, other_host, pristine, restic_of
+from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, other_host, pristine, restic_of, tested
 from tests.target import PASSWORD as TARGET_PASSWORD
 from tests.target import server
 
 from ccdr.demo.store import Store
+from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.interfaces import Place, Pulse, StreamWriter
-from ccdr.model import Manifest, Verdict
+from ccdr.interfaces import Bench, Place, Pulse, StreamWriter
+from ccdr.model import CheckResult, Manifest, Verdict
 from ccdr.proc import Host
 from ccdr.restore_test import restore_test
 from ccdr.services import Job
@@ -143,11 +146,21 @@ def kill_hasher(site: Site, source: Source, name: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("fault", [kill_dump, end_connection, kill_container, kill_reader, kill_restic, kill_hasher])
-def test_stream_that_ends_half_way_stores_nothing(
-    crm: Site, source: Source, dbname: str, fault: Callable[[Site, Source, str], None]
-) -> None:
+FAULTS = (kill_dump, end_connection, kill_container, kill_reader, kill_restic, kill_hasher)
+
+
+def test_stream_that_ends_half_way_stores_nothing(crm: Site, source: Source, dbname: str) -> None:
     before = streams(crm)
+    for fault in FAULTS:
+        ends_half_way(crm, source, dbname, fault)
+        assert (crm.records("backup.end")[-1]["result"], streams(crm)) == ("FAILED", before), fault
+        restic_of(crm.root, "unlock")  # a killed restic's
+        assert_clean(crm)
+    assert len(crm.records("backup.end")) == 1 + len(FAULTS)
+    yesterdays_stands(crm)
+
+
+def ends_half_way(crm: Site, source: Source, dbname: str, fault: Callable[[Site, Source, str], None]) -> None:
     process = crm.start("backup", "p", "--json")
     found: list[int] = []
 
@@ -166,12 +179,8 @@ def test_stream_that_ends_half_way_stores_nothing(
     with contextlib.suppress(ProcessLookupError):
         os.kill(found[0], signal.SIGCONT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 1 and "Traceback" not in err, (out, err)
-    assert (crm.records("backup.end")[-1]["result"], streams(crm)) == ("FAILED", before), out
-    assert eventually(lambda: not [p for p in ("pg_dump", "cat", "restic") if pid_of(p, crm, dbname)])
-    restic_of(crm.root, "unlock")  # a killed restic's
-    assert_clean(crm)
-    yesterdays_stands(crm)
+    assert process.returncode == 1 and "Traceback" not in err, (fault, out, err)
+    assert eventually(lambda: not [p for p in ("pg_dump", "cat", "restic") if pid_of(p, crm, dbname)]), fault
 
 
 def test_source_that_hangs_is_told_apart_from_one_that_answers(crm: Site, source: Source, dbname: str) -> None:
@@ -197,20 +206,29 @@ def fresh(source: Source, dbname: str) -> Iterator[None]:
     source.psql("drop table fresh", dbname)
 
 
-@pytest.mark.parametrize("mode", ["stall", "5xx", "reset"])
 def test_upload_that_fails_under_it_ends_and_stores_nothing(
-    crm: Site, source: Source, dbname: str, fresh: None, store: Store, mode: Mode
+    crm: Site, source: Source, dbname: str, fresh: None, store: Store, tmp_path: Path
 ) -> None:
-    with faulty_proxy(store.endpoint) as proxy:
-        on_store(crm, store, f"ccdr-stream-{mode}", endpoint=proxy.endpoint)
-        proxy.after(1_000_000, mode)
-        done = crm.run("backup", "p", timeout=120)
-        assert proxy.tripped.is_set() and (done.code, done.json["result"]) == (1, "FAILED"), done
-        assert_clean(crm)
-        proxy.set("pass")
-        plan = crm.root / "plans" / "p.yaml"
-        plan.write_text(plan.read_text().replace(proxy.endpoint, store.endpoint))
-        heals(crm)
+    """Every kind of failure at once: they wait more than they work."""
+    modes: tuple[Mode, ...] = ("stall", "5xx", "reset")
+
+    def fails(mode: Mode) -> None:
+        site = copy_of(crm, tmp_path / mode)
+        with faulty_proxy(store.endpoint) as proxy:
+            on_store(site, store, f"ccdr-stream-{mode}", endpoint=proxy.endpoint)
+            proxy.after(1_000_000, mode)
+            done = site.run("backup", "p", timeout=120)
+            assert proxy.tripped.is_set() and (done.code, done.json["result"]) == (1, "FAILED"), (mode, done)
+            assert_clean(site)
+            proxy.set("pass")
+            plan = site.root / "plans" / "p.yaml"
+            plan.write_text(plan.read_text().replace(proxy.endpoint, store.endpoint))
+            heals(site)
+
+    for mode in modes:
+        (tmp_path / mode).mkdir()
+    with ThreadPoolExecutor(len(modes)) as pool:
+        list(pool.map(fails, modes))
 
 
 # --- the store itself -----------------------------------------------------------------------------------------------
@@ -335,30 +353,60 @@ delete from mono_left; insert into mono_left table mono_rite; delete from mono_r
 """
 
 
-@pytest.mark.parametrize(
-    ("sql", "named"),
-    [
-        ("select 1", None),
-        ("create temp table k as table big; truncate big; insert into big select * from k order by v", None),
-        ("update big set v = v || '.' where g = 7", "tables"),
-        ("delete from call where id = 7", "tables"),
-        (SWAP, "tables"),
-        ("drop table nothing", "tables"),
-        (r"""update "odd name; Type: X FROM stdin;" set "a\nb" = '' where "a\nb" is null""", "tables"),
-        ("select lo_put(424242, 0, 'x')", "large objects"),
-        ("select lo_unlink(424242)", "large objects"),
-        ("alter sequence call_id_seq restart with 7", "sequences"),
-        ("drop index call_by_customer", "objects"),
-    ],
-)
-def test_only_what_came_back_as_captured_passes(crm: Site, dbname: str, sql: str, named: str | None) -> None:
-    sql = sql.replace(r"a\nb", "a\nb")
-    done = crm.damaged_test(sql_damage(sql, dbname))
-    assert done.verdict is (Verdict.PASS if named is None else Verdict.FAIL), (done.reason, done.checks)
-    bad = [c.name for c in done.checks if c.kind == "identical" and c.status is Verdict.FAIL]
-    assert named is None or any(name.startswith(named) for name in bad), done.checks
-    if "order by v" in sql:
-        assert any("1 in another row order" in c.actual for c in done.checks), done.checks
+# What is done to the restored database, and which part of `identical` must name it.
+DAMAGES: list[tuple[str, str | None]] = [
+    ("create temp table k as table big; truncate big; insert into big select * from k order by v", None),
+    ("update big set v = v || '.' where g = 7", "tables"),
+    ("delete from call where id = 7", "tables"),
+    (SWAP, "tables"),
+    ("drop table nothing", "tables"),
+    (r"""update "odd name; Type: X FROM stdin;" set "a\nb" = '' where "a\nb" is null""", "tables"),
+    ("select lo_put(424242, 0, 'x')", "large objects"),
+    ("select lo_unlink(424242)", "large objects"),
+    ("alter sequence call_id_seq restart with 7", "sequences"),
+    ("drop index call_by_customer", "objects"),
+]
+
+
+def test_only_what_came_back_as_captured_passes(crm: Site, dbname: str) -> None:
+    """In one sandbox, each damage to a copy of what was loaded there; then what was loaded itself."""
+    found: list[list[CheckResult]] = []
+    real = Dump.identical
+
+    def admin(bench: Bench, sql: str) -> None:
+        assert bench.sandbox is not None
+        sql_damage(sql, "postgres")(bench.sandbox, bench.restored, bench.manifest)
+
+    def identical(self: Dump, bench: Bench) -> Iterator[CheckResult]:
+        assert bench.sandbox is not None
+        admin(bench, f"alter database {dbname} rename to as_loaded;")
+        for sql, _ in DAMAGES:
+            admin(bench, f"create database {dbname} template as_loaded strategy file_copy;")
+            damage = sql_damage(sql.replace(r"a\nb", "a\nb"), dbname)
+            damage(bench.sandbox, bench.restored, bench.manifest)
+            out = bench.out / str(len(found))
+            out.mkdir()
+            out.chmod(bench.out.stat().st_mode)
+            found.append(list(real(self, replace(bench, out=out))))
+            admin(bench, f"drop database {dbname} with (force);")
+        admin(bench, f"create database {dbname} template as_loaded strategy file_copy;")
+        yield from real(self, bench)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dump, "identical", identical)
+        undamaged = tested(crm)
+    assert undamaged.verdict is Verdict.PASS, (undamaged.reason, undamaged.checks)
+    for (sql, named), results in zip(DAMAGES, found, strict=True):
+        bad = [r.name for r in results if r.status is Verdict.FAIL]
+        assert bad == [] if named is None else any(name.startswith(named) for name in bad), (sql, results)
+        if named is None:
+            assert any("1 in another row order" in r.actual for r in results), results
+
+
+def test_what_did_not_come_back_as_captured_fails_the_test(crm: Site, dbname: str) -> None:
+    done = crm.damaged_test(sql_damage("delete from call where id = 7", dbname))
+    assert done.verdict is Verdict.FAIL, (done.reason, done.checks)
+    assert any(c.kind == "identical" and c.status is Verdict.FAIL and c.name.startswith("tables") for c in done.checks)
 
 
 def test_archive_cut_short_before_the_load_does_not_load(crm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
