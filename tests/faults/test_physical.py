@@ -15,6 +15,7 @@ from tests.cluster import DATA, Cluster, cluster
 from tests.faults.test_capture_faults import failed, heals, pids, small_disk, yesterdays_stands
 from tests.faults.test_increments import flipped, hooked, largest
 from tests.harness import SMALL, Quiet, Ran, Site, eventually, sql_damage
+from tests.in_memory import in_memory
 from tests.sites import copy_of
 from tests.stored import assert_clean, brought_back, left, restored, tested
 from tests.stored import copy_of as with_own_repository
@@ -52,9 +53,15 @@ MISFIT = BUCKET.format(5) + "reindex index call_by_bucket;\n" + BUCKET.format(7)
 
 
 def filled(made: Cluster) -> Cluster:
-    made.psql("create database crm")
+    made.renamed("crm")
     made.psql(SMALL + INDEXED, "crm")
     return made
+
+
+@pytest.fixture(scope="session")
+def tmp_path_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.TempPathFactory]:
+    with in_memory(tmp_path_factory) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +343,8 @@ def kill_server(site: Site, server: Cluster) -> None:
 
 @pytest.mark.parametrize("kill", [kill_client, kill_server])
 def test_killed_half_way_is_a_failed_backup(own: Site, server: Cluster, kill: Callable[[Site, Cluster], None]) -> None:
-    own.crm(server, "crm", f"{PHYSICAL}\nmax_rate: 32KiB", checks=CHECKS)
+    # The tablespace is sent first, some 700 KiB; what follows takes a minute and more.
+    own.crm(server, "crm", f"{PHYSICAL}\nmax_rate: 256KiB", checks=CHECKS)
     process = own.start("backup", "p", "--json")
     into = own.state / "scratch/capture/p/crm/ccdr-capture"
     try:
