@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr import __version__, interrupts
 from ccdr.bases import base_for
-from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
+from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
@@ -152,7 +152,7 @@ def backup(
         with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
-                attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY)
+                attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
             result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
@@ -388,13 +388,15 @@ class _Attempt:
             shutil.copyfile(self.into / name, new)
             new.replace(target)
 
-    def mark_failed(self, within: float = PROBE_WAIT) -> None:
+    def mark_failed(self, within: float = PROBE_WAIT, *, ended: bool = False) -> None:
         """Leave a mark in the repository, so that another host's test learns of the failure, and that what was
         stored does not count. Best effort: the ledger has it in any case. An interrupt is not lost here: what it would
-        stop may be the next attempt."""
+        stop may be the next attempt. `ended`: nothing that the run has stored counts, also what was stored before we
+        heard of it."""
         if not self._reachable:
             return
         void = [f"void={self._stored.id}"] if self._stored is not None else []
+        void += [ENDED] if ended else []
         mark = self._run.scratch / "failed"
         with contextlib.suppress(CcdrError, OSError):
             mark.write_text(f"{self._run.id}\n", "ascii")

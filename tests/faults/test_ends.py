@@ -3,6 +3,7 @@ lost."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -157,3 +158,26 @@ def test_what_cannot_be_kept_for_the_next_backup_takes_nothing_back(
     done = backup(job(twin), twin.services(), Quiet())
     assert done.result == "STORED" and any("No space left" in note for note in done.notes)
     assert done.snapshot and twin.run("test", "p").json["snapshot"]["id"] == done.snapshot.id
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_was_stored_before_its_failed_run_heard_of_it_does_not_count(
+    twin: Site, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    """restic is done, and nobody has yet asked whether the files changed meanwhile. Its twin is stored."""
+    store = _Attempt._store
+
+    def stopped(attempt: _Attempt, *args: Any) -> Any:
+        done = store(attempt, *args)
+        if not heard:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(_Attempt, "_store", stopped)
+    before = len(twin.services().catalogue.snapshots("p", "recordings"))
+    with contextlib.nullcontext() if heard else pytest.raises(KeyboardInterrupt):
+        backup(job(twin), twin.services(), Quiet())
+    monkeypatch.undo()
+    tested = twin.run("test", "p", "--snapshot", "oldest")
+    assert tested.json["verdict"] == "PASS"
+    assert len(twin.services().catalogue.snapshots("p", "recordings")) == before + heard
