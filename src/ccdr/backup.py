@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr import __version__
+from ccdr import __version__, interrupts
 from ccdr.bases import base_for
-from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
+from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
@@ -137,7 +137,9 @@ def backup(
         try:
             attempt.carry_out()
         except KeyboardInterrupt as error:
-            interrupted, result.reason = error, INTERRUPTED
+            interrupted = error
+            if result.result != STORED:
+                result.reason = INTERRUPTED
         except (CcdrError, OSError) as error:
             result.repository = getattr(error, "repository", None)
             result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
@@ -150,10 +152,11 @@ def backup(
         if result.reason is not None:
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
             result.recorded_hint = result.hint and job.engine.recordable(result.hint)
-        result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
-        if result.result != STORED:
-            attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY)
-        result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
+        with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
+            result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
+            if result.result != STORED:
+                attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
+            result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
     return result
@@ -372,23 +375,33 @@ class _Attempt:
         if self._job.engine.shipping is not None:
             log = log_of(self._job)[1]
             self._result.log = {"needed_from": log.needed_from(manifest) if log.goes_on_from(manifest) else None}
-        self._services.catalogue.add(snapshot, text)
+        with interrupts.deferred():  # from here on it counts, whatever becomes of what is only kept for the next
+            self._services.catalogue.add(snapshot, text)
+            self._result.snapshot, self._result.result = snapshot, STORED
+        try:
+            self._keep_for_the_next()
+        except OSError as error:
+            self._result.notes.append(f"nothing could be kept that spares the next backup work: {error}")
+
+    def _keep_for_the_next(self) -> None:
         for name in filter(None, (self._job.engine.index_file, self._job.engine.base_file)):
             target = self._kept(name)
             new = target.with_suffix(".new")
             new.touch(mode=0o600)
             shutil.copyfile(self.into / name, new)
             new.replace(target)
-        self._result.snapshot, self._result.result = snapshot, STORED
 
-    def mark_failed(self, within: float = PROBE_WAIT) -> None:
+    def mark_failed(self, within: float = PROBE_WAIT, *, ended: bool = False) -> None:
         """Leave a mark in the repository, so that another host's test learns of the failure, and that what was
-        stored does not count. Best effort: the ledger has it in any case."""
+        stored does not count. Best effort: the ledger has it in any case. An interrupt is not lost here: what it would
+        stop may be the next attempt. `ended`: nothing that the run has stored counts, also what was stored before we
+        heard of it."""
         if not self._reachable:
             return
         void = [f"void={self._stored.id}"] if self._stored is not None else []
+        void += [ENDED] if ended else []
         mark = self._run.scratch / "failed"
-        with contextlib.suppress(CcdrError, OSError, KeyboardInterrupt):
+        with contextlib.suppress(CcdrError, OSError):
             mark.write_text(f"{self._run.id}\n", "ascii")
             self._repo.impatient(within).backup([mark], tags=[*self._tags("failed"), *void])
 

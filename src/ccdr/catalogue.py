@@ -165,7 +165,10 @@ class Catalogue:
         """
         there = repo.snapshots([OURS, f"plan={plan}"])
         told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
-        void = told.void - set(stored_here)
+        # Of a run that came to nothing also what it had stored before it heard of it: restic is done a moment earlier.
+        ended = {s.tag("run") for s in there if s.tag("kind") == "failed" and ENDED in s.tags}
+        of_ended = {s.id for s in there if s.tag("kind") == "backup" and s.tag("run") in ended}
+        void = (told.void | of_ended) - set(stored_here)
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
@@ -270,6 +273,7 @@ def _let_go(
     }
 
 
+ENDED = "ended=failed"  # a tag of the mark that a failed run leaves last
 # The last part of the captured directory's path; a snapshot's paths tell by it where the manifest is.
 CAPTURED = "ccdr-capture"
 

@@ -30,7 +30,7 @@ STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 11  # of the summary that is kept beside the ledger
+FORMAT = 12  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -88,6 +88,8 @@ class AssetHistory:
     last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
+    # … and what had been found damaged before they came to be others: its parts, of how many, and since when
+    damaged_before: list[str] = field(default_factory=list)
     cycle: list[str] = field(default_factory=list)  # parts read since the last one that was read twice
     last_done_prune: Record | None = None  # of a plan
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
@@ -148,7 +150,9 @@ class AssetHistory:
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
             self.failure = record
-        elif record["verdict"] == "PASS" and (snapshot.get("selected") == "latest" or not _newer(self.failure, record)):
+        elif record["verdict"] == "PASS" and (
+            snapshot.get("selected") == LATEST or not _still_stands(self.failure, record)
+        ):
             self.failure = None
 
     def _take_check(self, record: Record) -> None:
@@ -157,6 +161,9 @@ class AssetHistory:
         if record["result"] == DAMAGED:
             self.last_damage = record
         if record["parts"] != self.parts:
+            if damaged := self.damaged_parts:
+                since = min(self.read[part][0] for part in damaged)
+                self.damaged_before = self.damaged_before or [", ".join(damaged), str(self.parts), since]
             self.parts, self.read, self.cycle = record["parts"], {}, []
         all_of_them = record.get("all_data") is True
         for part in map(str, range(1, record["parts"] + 1) if all_of_them else (record["part"],)):
@@ -166,6 +173,8 @@ class AssetHistory:
             self.read[part] = [record["time"], record["result"]]
         if all_of_them:
             self.cycle = sorted(self.read, key=int)
+        if len(self.read) == self.parts and not self.damaged_parts:
+            self.damaged_before = []  # wherever it was, all has been read since
 
     def _take_size(self, time: str, count: int) -> None:
         self.sizes[time[:10]] = count
@@ -345,6 +354,26 @@ def _newer(failure: Record | None, record: Record) -> bool:
         return False
     failed, tested = ((r.get("snapshot") or {}).get("consistent_point") for r in (failure, record))
     return failed is not None and (tested is None or utc(failed) > utc(tested))
+
+
+def misfits(test: Record) -> bool:
+    """What was restored is good by itself, and does not fit what another asset's snapshot holds."""
+    own = (test.get("snapshot") or {}).get("verdict")
+    failed = any(check.get("status") == "FAIL" for check in test.get("checks") or ())
+    return test["verdict"] == "FAIL" and own == "PASS" and failed
+
+
+def of_more_than(failure: Record, record: Record) -> bool:
+    """Did a test of the newest snapshot fail though that was good, for what came after it or stands beside it? That the
+    same snapshot (`record`'s) passes by another rule takes nothing of it back."""
+    failed, tested = (r.get("snapshot") or {} for r in (failure, record))
+    same = failed.get("id") is not None and failed.get("id") == tested.get("id")
+    return bool(same and failed.get("verdict") == "PASS" and failed.get("selected") == LATEST)
+
+
+def _still_stands(failure: Record | None, record: Record) -> bool:
+    """After this test, which passed, of what need not be the newest."""
+    return failure is not None and (_newer(failure, record) or of_more_than(failure, record))
 
 
 def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:

@@ -73,17 +73,23 @@ def stop_all() -> None:
 
 def tick() -> None:
     """Raises KeyboardInterrupt, the first time it is called in a thread after `stop_all`."""
-    if _STOP.is_set() and not getattr(_TOLD, "told", False):
+    if _STOP.is_set() and not getattr(_TOLD, "told", False) and not getattr(_TOLD, "deferred", False):
         _TOLD.told = True
         raise KeyboardInterrupt("stopped")
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """What would interrupt us does so when the block has ended: for a short step that is done, or is not. Signals reach
-    the main thread alone; elsewhere this does nothing."""
+    """What would interrupt us does so when the block has ended: for a short step that is done, or is not, and for the
+    end of a run, which is to be recorded whoever stops it. Signals reach the main thread alone; elsewhere it is `tick`
+    that waits."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        outer, _TOLD.deferred = getattr(_TOLD, "deferred", False), True
+        try:
+            yield
+        finally:
+            _TOLD.deferred = outer
+        tick()
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     came: list[int] = []
@@ -115,11 +121,13 @@ def threads(at_once: int, stopped_by: type[BaseException] = KeyboardInterrupt) -
             yield pool
         except stopped_by:
             stop_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-            if threading.current_thread() is threading.main_thread():
-                reset()
-            else:  # the main thread is stopping more than us, and it may have been our work that heard of it
-                _TOLD.told = True
+            _TOLD.told = True  # in another thread for good: it may have been our work that heard of what stops us, too
+            try:
+                with deferred():  # who presses Ctrl-C again waits for them, too
+                    pool.shutdown(wait=True, cancel_futures=True)
+            finally:
+                if threading.current_thread() is threading.main_thread():
+                    reset()
             raise
 
 

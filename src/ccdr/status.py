@@ -22,6 +22,7 @@ from ccdr.history import (
     Histories,
     Record,
     blames_the_log,
+    misfits,
 )
 from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
@@ -253,10 +254,11 @@ def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterato
 
 
 def _failed(test: Record) -> Trouble:
-    """The log that is bad; or a snapshot; or one that is good, and not the newest backup that was tried."""
+    """The log that is bad; or a snapshot, or what it does not fit; or one that is good, and not the newest backup that
+    was tried."""
     if blames_the_log(test):
         return Trouble.LOG_FAILED
-    good = (test.get("snapshot") or {}).get("verdict") == "PASS"
+    good = (test.get("snapshot") or {}).get("verdict") == "PASS" and not misfits(test)
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
@@ -280,6 +282,13 @@ def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
+    if history.damaged_before:
+        part, parts, since = history.damaged_before
+        text = (
+            f"a check found part {part} of {parts} of the repository's data DAMAGED; since it is read in "
+            f"{history.parts} parts, not all of them have been read and found clean"
+        )
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
         yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)

@@ -142,7 +142,8 @@ def backup_together(
             _take(group, asset, future)
     if group.results or group.interrupted:  # else no member has begun, and there is nothing to say of the group
         where = {"plan": first.plan, "asset": None, "run": run}
-        group.record = services.ledger.append(GROUP, **where, body=group.body())
+        with interrupts.deferred():
+            group.record = services.ledger.append(GROUP, **where, body=group.body())
     if interrupted is not None:
         raise interrupted
     return group

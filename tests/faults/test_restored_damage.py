@@ -268,6 +268,10 @@ DAMAGE |= {
     "database's setting lost": Damage("who", "alter database crm reset timezone", DATABASE, "database_settings"),
     "database's connection limit": Damage("who", "alter database crm connection limit 3", DATABASE, "connection_limit"),
     "publication's owner": changed("who", "alter publication warehouse owner to postgres", "PUBLICATION -.warehouse"),
+    "extension's object lost": Damage("who", "alter extension unaccent drop function unaccent(text)", DATABASE, "extension_objects"),
+    "foreign key for replicas only": Damage(
+        "who", "do $$ declare t text; begin for t in select tgname from pg_trigger where tgisinternal and tgrelid = 'callback'::regclass"
+        " loop execute format('alter table callback enable replica trigger %I', t); end loop; end $$", DATABASE, "disabled_constraints"),
     "role's setting lost": Damage("who", "alter role crm_report reset default_transaction_read_only", ROLES, "ALTER ROLE crm_report"),
     "role's setting in the database": changed("who", "alter role crm_app in database crm reset lock_timeout", "DATABASE PROPERTIES -.crm"),
     "role became superuser": Damage("who", "alter role crm_app superuser", ROLES, "ALTER ROLE crm_app"),
@@ -357,3 +361,16 @@ def test_after_all_of_it_nothing_is_left_and_the_ledger_holds(centre: Site) -> N
     }
     assert not list((centre.state / "scratch").glob("run-*"))
     assert all(r["disposal"]["left_behind"] == [] for r in centre.records("restore_test.end"))
+
+
+@pytest.mark.parametrize("added", [True, False], ids=["added to an extension", "of its own"])
+def test_what_no_dump_holds_of_an_extension_is_missed(source: Source, site: Site, database: str, added: bool) -> None:
+    source.psql("create extension citext; create function ours() returns int language sql as 'select 1'", database)
+    if added:
+        source.psql("alter extension citext add function ours()", database)
+    site.crm(source, database, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+    site.backed_up()
+    done = site.run("test", "p")
+    assert done.json["verdict"] == ("FAIL" if added else "PASS"), done
+    (found,) = [c for c in done.json["checks"] if c["name"] == DATABASE]
+    assert (found["actual"] == "differs: extension_objects") is added, found

@@ -198,6 +198,50 @@ def test_parts_are_followed_through_their_cycles() -> None:
     assert (upkeep.parts, list(upkeep.read), upkeep.cycle) == (5, ["1"], ["1"])
 
 
+@pytest.mark.parametrize("found", ["DAMAGED", "CLEAN"])
+def test_damage_is_not_forgotten_when_the_data_is_read_in_other_parts(found: str) -> None:
+    """Nobody knows in which of them it lies now: it is over once all have been read."""
+    there = [["2", "3", "2026-11-02T06:00:00Z"]] if found == "DAMAGED" else [[]]
+    upkeep = read_history([checked(1, 1, "CLEAN"), checked(2, 2, found), checked(3, 1, "CLEAN", 2)])["p", None]
+    assert [upkeep.damaged_before] == there
+    again = read_history([checked(4, 1, "CLEAN", 3)], {("p", None): upkeep})["p", None]
+    assert [again.damaged_before] == there
+    for part in (2, 3):
+        read_history([checked(4 + part, part, "CLEAN", 3)], {("p", None): again})
+    assert again.damaged_before == []
+
+
+def of(snapshot: str, seq: int, verdict: str, selected: str, own: str = "PASS") -> dict[str, Any]:
+    said = {
+        "id": snapshot,
+        "verdict": own,
+        "selected": selected,
+        "consistent_point": f"2026-11-0{snapshot[1]}T05:00:00Z",
+    }
+    return proof(seq, verdict) | {"snapshot": said}
+
+
+@pytest.mark.parametrize(
+    ("after", "red"),
+    [
+        ([], True),
+        ([of("s2", 5, "PASS", "random")], True),  # it was good then, too: something newer was not
+        ([of("s1", 5, "PASS", "oldest"), of("s2", 6, "PASS", "oldest")], True),
+        ([of("s2", 5, "PASS", "latest")], False),
+        ([of("s3", 5, "PASS", "random")], False),
+    ],
+)
+def test_a_failure_for_a_newer_backup_is_not_taken_back_by_the_same_snapshot(after: list[Any], red: bool) -> None:
+    """Of a host that tests only, nothing else tells that another host's newest backup failed."""
+    found = read_history([of("s2", 4, "FAIL", "latest"), *after])["p", "a"]
+    assert (found.failure is not None) is red
+
+
+def test_a_snapshot_that_failed_itself_and_passes_since_is_good_again() -> None:
+    found = read_history([of("s2", 4, "FAIL", "latest", "FAIL"), of("s2", 5, "PASS", "random")])["p", "a"]
+    assert found.failure is None
+
+
 def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MOST_SIZES", 3)
     found = read_history([checked(n, 1, "CLEAN") for n in range(1, 9)])

@@ -102,7 +102,7 @@ class Past:
              selected: str = "latest", basis: str = "throwaway", plan: str = "p", **more: Any) -> int:  # fmt: skip
         run = self.run_id()
         self.wrote(when, "restore_test.start", run=run, plan=plan, trigger={"by": "command"})
-        checks = [{"kind": "identical", "name": "all files", "status": verdict, "expected": "0", "actual": "0"}]
+        checks = [{"kind": "identical", "name": "all files", "status": own or verdict, "expected": "0", "actual": "0"}]
         body = {
             "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",
             "snapshot": {"id": snapshot, "verdict": own or verdict, "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
@@ -766,6 +766,27 @@ def test_yes_but_where_the_newest_backup_failed_and_an_older_one_was_proven(past
     snapshot = past.fine()
     past.test(NOW - 5 * MINUTE, snapshot, "FAIL", own="PASS")
     assert past.report().answer.level is Level.LATE
+
+
+def test_no_where_what_was_restored_does_not_fit_another_asset(past: Past) -> None:
+    """Each is good by itself, and no backup has failed."""
+    snapshot = past.fine()
+    checks = [{"kind": kind, "name": kind, "status": status, "expected": "0", "actual": "0"}
+              for kind, status in (("identical", "PASS"), ("reconcile", "FAIL"))]  # fmt: skip
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL", own="PASS", checks=checks)
+    answer = past.report().answer
+    assert answer.word == "No" and "newest backup failed" not in answer.sentence
+
+
+@pytest.mark.parametrize(("rule", "word"), [("random", "Yes, but not as promised"), ("latest", "Yes")])
+def test_a_newer_backup_that_failed_elsewhere_is_not_over_with_an_older_ones_test(
+    past: Past, rule: str, word: str
+) -> None:
+    """Another host's backups are known to the repository alone."""
+    snapshot = past.fine()
+    past.test(NOW - 20 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True)
+    past.test(NOW - 19 * MINUTE, snapshot, "PASS", selected=rule)
+    assert past.report().answer.word == word, past.report().answer
 
 
 def test_a_newer_backup_that_failed_is_over_once_one_was_stored(past: Past) -> None:

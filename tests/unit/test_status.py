@@ -359,6 +359,9 @@ def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
     assert cared("check.end", result="DAMAGED", part=2, **part) == [Trouble.REPOSITORY_DAMAGED]
     assert cared("check.end", result="CLEAN", part=3, **part) == [Trouble.REPOSITORY_DAMAGED]  # another part
     assert cared("check.end", result="CLEAN", part=2, **part) == []
+    assert cared("check.end", result="DAMAGED", part=2, **part) == [Trouble.REPOSITORY_DAMAGED]
+    assert cared("check.end", result="CLEAN", part=1, **part | {"parts": 2}) == [Trouble.REPOSITORY_DAMAGED]
+    assert cared("check.end", result="CLEAN", part=2, **part | {"parts": 2}) == []
 
 
 def failed_for_a_newer_one(world: World, **more: Any) -> None:
@@ -378,6 +381,18 @@ def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> N
     world.tested("FAIL", number=1)
     assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
     assert not any("alone" in p for p in world.now.problems)
+
+
+def test_a_test_that_failed_for_what_does_not_fit_is_not_told_as_a_newer_backups_failure(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.wrote(
+        "restore_test.end", verdict="FAIL", reason="failed: every call has its recording", findings=[], newer_failed=False,
+        snapshot={"id": IDS[1], "verdict": "PASS"}, rto={"achieved_s": 5.0, "basis": "throwaway"},
+        checks=[{"kind": "reconcile", "status": "FAIL"}],
+    )  # fmt: skip
+    assert [p.trouble for p in world.now.wrong] == [Trouble.TEST_FAILED]
+    assert not any("newer backup" in p for p in world.now.problems)
 
 
 def stored(world: World, number: int, **ago_: float) -> None:

@@ -123,13 +123,16 @@ def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
 
 def tell(done: RestoreTest) -> None:
     """The test for people: verdict first, then why, then what was looked at and measured."""
+    from ccdr.history import misfits
+
     click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
     if done.snapshot is not None:
         s = done.snapshot
         size = human_bytes(s.bytes)
         what = f"snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}"
-        newer = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
-        click.echo(f"  for a newer backup alone; {what}, is good" if newer else f"  {what}")
+        good = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
+        why = "for what does not fit it" if misfits(done.body()) else "for a newer backup alone"
+        click.echo(f"  {why}; {what}, is good" if good else f"  {what}")
     else:
         click.echo()
     if done.reason:

@@ -200,6 +200,10 @@ def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
         said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
         do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
         return Look.fail(what, said, do)
+    if done.damaged_before:
+        part, parts, since = done.damaged_before
+        said = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
+        return Look.fail(what, said, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
     if record.get("result") != CLEAN:
         said = f"that of {when} proved nothing: {record.get('reason')}"
         return Look.warn(what, said, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`")

@@ -11,7 +11,18 @@ from itertools import accumulate
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, Record, blames_the_log, log_failure, of_the_newest
+from ccdr.history import (
+    AT,
+    DUTIES,
+    LATEST,
+    LOGS,
+    STOPPED,
+    Record,
+    blames_the_log,
+    log_failure,
+    of_more_than,
+    of_the_newest,
+)
 from ccdr.measure import Point
 from ccdr.model import source_digest, utc
 from ccdr.report.period import Period
@@ -160,8 +171,11 @@ class AssetEvidence:
                 newer = self.failure is not None and (self.failure.consistent or "") > (run.consistent or "")
                 if run.outcome == "FAIL" and not blames_the_log(record) and not newer:
                     self.failure = run
-                elif run.outcome == "PASS" and (run.selected == "latest" or not newer):
+                elif run.outcome == "PASS" and (run.selected == LATEST or not (newer or self._of_more_than(record))):
                     self.failure = None
+
+    def _of_more_than(self, record: Record) -> bool:
+        return self.failure is not None and of_more_than(self.failure.body or {}, record)
 
     def _leads(self, base: str, begins: str | None) -> bool:
         """Does log that begins with this segment lead on from it? An older record does not tell: then every gap that

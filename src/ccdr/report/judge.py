@@ -393,6 +393,13 @@ def unreached(ev: AssetEvidence, plan: PlanEvidence) -> Run | None:
     return None if checked and (checked.end_seq or 0) > (newest.end_seq or 0) else newest
 
 
+def _of_newer_alone(failed: Run) -> bool:
+    """Is what was restored good, and fits what it was compared with? As `status` has it; a record may hold anything."""
+    body = failed.body or {}
+    misfits = any(mapping(check).get("status") == "FAIL" for check in listing(body.get("checks")))
+    return mapping(body.get("snapshot")).get("verdict") == "PASS" and not misfits
+
+
 def _standing(
     job: Job,
     ev: AssetEvidence,
@@ -418,7 +425,10 @@ def _standing(
         last = None
     elif last is not None and last.outcome == "PASS" and ev.failure is not None and not made_good:
         why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
-        yield Level.LOST, f"its last conclusive restore test was of an older snapshot; {why}", Trouble.TEST_FAILED
+        level, todo = (
+            (Level.LATE, Trouble.NEWER_FAILED) if _of_newer_alone(ev.failure) else (Level.LOST, Trouble.TEST_FAILED)
+        )
+        yield level, f"its last conclusive restore test was not of what is newest; {why}", todo
     if ev.log_failure is not None and job.engine.shipping and (last is None or last.body is not ev.log_failure):
         said = f"its recovery by the log on {day(utc(ev.log_failure['time']))} failed"
         yield (
@@ -436,8 +446,7 @@ def _standing(
         planned = "" if job.engine.restore_test else ", and its plan has no restore test for it"
         yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}", Trouble.NEVER_TESTED
     elif last.outcome == "FAIL" and not (made_good and last is ev.failure):
-        own = mapping((last.body or {}).get("snapshot")).get("verdict")
-        if own == "PASS":
+        if _of_newer_alone(last):
             yield (
                 Level.LATE,
                 f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}",

@@ -78,7 +78,8 @@ def restoring(
             raise
         finally:
             if one is not None and not dry_run:
-                one.conclude()
+                with interrupts.deferred():
+                    one.conclude()
 
 
 class Restoring:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from ccdr import interrupts
 from ccdr.errors import BackupBad, CcdrError, LogBad, UsageProblem, own_error
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
@@ -29,7 +32,11 @@ def restore_test(
     interrupt too, which is raised again.
     """
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "test"), services.state.reading(repo.location):
+    with (
+        services.state.lock(job.plan, job.asset, "test"),
+        services.state.reading(repo.location),
+        contextlib.ExitStack() as undisturbed,
+    ):
         with services.state.run(services.clock) as run:
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
@@ -67,6 +74,8 @@ def restore_test(
                 test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
                 test.broke(*own_error(error))
+            # What was found out is recorded; somebody who stops us waits for that.
+            undisturbed.enter_context(interrupts.deferred())
         # The run's scratch is gone now, or it is not: the record says which.
         bench_work.conclude(run)
         if test.reason is not None:

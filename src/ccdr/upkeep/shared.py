@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from ccdr import measure
+from ccdr import interrupts, measure
 from ccdr.errors import CcdrError, Exit, own_error
 from ccdr.history import (
     AssetHistory,
@@ -44,7 +44,8 @@ def recorded(
         result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
     except Exception as error:
         result.reason, result.hint = own_error(error)
-    result.record = services.ledger.append(end, **where, body=result.body())
+    with interrupts.deferred():
+        result.record = services.ledger.append(end, **where, body=result.body())
     if interrupted is not None:
         raise interrupted
 

@@ -81,9 +81,14 @@ select jsonb_build_object(
       join pg_extension x on x.oid = e.refobjid
       where c.relkind = 'r' and c.oid >= 16384 and not c.oid = any (coalesce(x.extconfig, '{}'))
         and has_table_privilege(c.oid, 'select')), '{}'),
+  'extension_objects', coalesce((
+      select jsonb_object_agg(extname, n) from (
+        select x.extname, count(*) as n from pg_extension x join pg_depend e
+          on e.refclassid = 'pg_extension'::regclass and e.refobjid = x.oid and e.deptype = 'e'
+        group by 1) m), '{}'),
   'disabled_constraints', coalesce((
       select jsonb_agg(distinct t.tgrelid::regclass::text) from pg_trigger t
-      where t.tgisinternal and t.tgenabled = 'D'), '[]'),
+      where t.tgisinternal and t.tgenabled <> 'O'), '[]'),
   'subscriptions', coalesce((
       select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
   'user_mappings', coalesce((

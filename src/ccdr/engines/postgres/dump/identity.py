@@ -201,9 +201,21 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
         yield _roles_there(bench.manifest.contents, said)
     keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
     of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
-    compared = equal("database settings, and what a dump leaves out", of_source, restored, len(keys))
+    of_source["extension_objects"], restored["extension_objects"] = _fewer(bench.manifest.contents, said)
+    compared = equal("database settings, and what a dump leaves out", of_source, restored, len(of_source))
     versions = _versions(bench.manifest.contents["extensions"], said["extensions"])
     yield replace(compared, actual=compared.actual + versions)
+
+
+def _fewer(
+    captured: Mapping[str, object], restored: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Extensions of the captured version that hold fewer objects than they did, with their numbers: a dump has nothing
+    of what somebody has added to an extension. Older manifests do not tell."""
+    before, after = (cast("dict[str, int]", facts.get("extension_objects") or {}) for facts in (captured, restored))
+    was, now = (cast("dict[str, str]", facts["extensions"]) for facts in (captured, restored))
+    fewer = [n for n in sorted(before) if was.get(n) == now.get(n) and after.get(n, 0) < before[n]]
+    return {n: before[n] for n in fewer}, {n: after.get(n, 0) for n in fewer}
 
 
 def _versions(captured: object, restored: object) -> str:
