@@ -112,9 +112,7 @@ class TestBroken(CcdrError):
 
 
 class RepositoryMissing(CcdrError):
-    """There is no repository at the plan's URL."""
-
-    exit_code = Exit.FINDING
+    """There is no repository at the plan's URL: a disk that is not mounted proves nothing about the backups on it."""
 
 
 class RepositoryUnavailable(CcdrError):
