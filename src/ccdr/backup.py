@@ -322,10 +322,7 @@ class _Attempt:
         try:
             self._repo.probe()
         except RepositoryMissing:
-            known = services.catalogue.knows(plan) or any(
-                h.last_good_backup for (p, _), h in services.histories().items() if p == plan
-            )
-            if known:
+            if services.knows(plan):
                 raise
             self._repo.init()
 

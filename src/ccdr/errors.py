@@ -114,9 +114,8 @@ class TestBroken(CcdrError):
 
 
 class RepositoryMissing(CcdrError):
-    """There is no repository at the plan's URL."""
+    """There is no repository at the plan's URL: a disk that is not mounted proves nothing about the backups on it."""
 
-    exit_code = Exit.FINDING
     repository = "missing"
 
 

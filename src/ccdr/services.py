@@ -136,6 +136,14 @@ class Services:
             upload_limit=limits.upload,
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
+            plan=loaded.plan.plan,
+            known=lambda: self.knows(loaded.plan.plan),
+        )
+
+    def knows(self, plan: str) -> bool:
+        """Was anything of this plan stored already, as far as catalogue and ledger tell?"""
+        return self.catalogue.knows(plan) or any(
+            h.last_good_backup for (name, _), h in self.histories().items() if name == plan
         )
 
     def synchronise(

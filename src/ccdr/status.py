@@ -24,7 +24,7 @@ from ccdr.history import (
     blames_the_log,
     misfits,
 )
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, other_source, rfc3339, so_many, utc
+from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, Verdict, other_source, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.schedule import second_due
@@ -36,6 +36,7 @@ from ccdr.trouble import Problem, Trouble
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
+MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
 
@@ -130,6 +131,21 @@ def exit_code(found: Sequence[AssetStatus]) -> Exit:
     return Exit.FINDING if any(s.finding for s in found) else Exit.OK
 
 
+def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:
+    """Why one that is there cannot be counted on."""
+    if dated_in_future(snapshot, now):
+        date = max(snapshot.consistent_point, snapshot.usable_at)
+        return f"which bears a future date, {rfc3339(date)}"
+    if snapshot.note is not None:
+        return f"which restic stored with a warning: {snapshot.note}"
+    if said := chain.lacks(snapshot, known):
+        return f"without what it needs: {said}"
+    if history.disproved(snapshot):
+        own = history.proven.get(snapshot.id) == Verdict.FAIL
+        return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
+    return "which builds upon one that restic stored with a warning"
+
+
 def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
     now = services.clock.now()
     known = services.catalogue.snapshots(job.plan, job.asset)
@@ -144,8 +160,9 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
         count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
-        text = f"{count} not count: disproved, dated in the future, or without what they build upon"
-        wrong.append(Problem(Trouble.FINDING, text, about="newer"))
+        told = [f"{s.short}, {_why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
+        rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+        wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))

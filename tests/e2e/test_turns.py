@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,11 @@ class World:
         return [r["selection"] for r in self.site.records("restore_test.start")]
 
 
+def told(site: Site, *args: str) -> str:
+    """What people read."""
+    return subprocess.run(site.argv(*args), capture_output=True, text=True, timeout=180, check=False).stdout
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     (tmp_path / "spool").mkdir()
@@ -96,7 +102,9 @@ def test_a_test_by_hand_is_a_turn_too_and_takes_its_own_by_default(tmp_path: Pat
     planned = world.site.run("test", "p", "--dry-run")
     assert planned.json["would_test"][0]["snapshot"] == "oldest"
     assert world.site.run("test", "p").json["snapshot"]["selected"] == "oldest"
-    assert world.nights(1) == ["latest"]
+    assert "(latest; rule 1 of 3 in turn)" in told(world.site, "test", "p")
+    assert "(latest)" in told(world.site, "test", "p", "--snapshot", "latest"), "by no rule of the plan's"
+    assert world.nights(1) == ["random"]
 
 
 def test_a_test_that_broke_keeps_its_turn_for_its_night_and_none_of_the_others_from_theirs(

@@ -356,6 +356,10 @@ def test_unmounted_repository_is_not_created_again(twin: Site, known_by: str) ->
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     said = twin.run("report", "--json").json["answer"]
     assert said["word"] == "No" and "it was not there" in said["sentence"], "whatever was proven of it before"
+    to = str(twin.root / "back")
+    for asked in (["snapshots", "p"], ["restore", "p", "--asset", "recordings", "--to", to, "--yes-i-mean", to]):
+        done = twin.run(*asked)
+        assert done.code == 3 and "backups of p were stored there" in done.json["hint"], done
     shutil.move(twin.root / "elsewhere", twin.repo)
     twin.backed_up()
     assert twin.run("test", "p").code == 0

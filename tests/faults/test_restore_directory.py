@@ -253,6 +253,11 @@ def test_wrong_name_for_a_script(twin: Site) -> None:
     assert end(twin)["result"] == "REFUSED"
 
 
+def test_the_whole_name_as_it_was_given_will_do(twin: Site) -> None:
+    done = go(twin, f"{twin.root}/back/", name=f"{twin.root}/back")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+
+
 def test_nobody_to_ask(twin: Site) -> None:
     done = twin.run("restore", "p", "--asset", "recordings", "--to", str(twin.root / "back"))
     assert done.code == 2 and "--yes-i-mean back" in done.json["hint"], done

@@ -135,7 +135,7 @@ def test_the_first_failure_reaches_a_mailbox_once(world: World, mailbox: Mailbox
     assert mailbox.raw[0][0] == ["ops@callcentre.test"]
     text = mailbox.text()
     assert "A test (plan p, owner ops@example.test)" in text and "no space left" in text
-    assert "next: ccdr backup p --asset recordings" in text and "ccdr status p" in text
+    assert "then `ccdr backup p --asset recordings`" in text and "ccdr status p" in text
     for _ in range(5):  # each as a new process
         world.failed()
         world.tell()

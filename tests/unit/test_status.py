@@ -192,9 +192,8 @@ def test_a_disproved_snapshot_does_not_count(world: World) -> None:
     world.tested("FAIL", number=2)
     found = world.now
     assert found.rpo.achieved_s == 3000
-    assert any("1 newer snapshot does not count" in p for p in found.problems) and any(
-        "FAIL" in p for p in found.problems
-    )
+    said = f"1 newer snapshot does not count: {IDS[2][:8]}, which failed its last restore test"
+    assert said in found.problems and any("FAIL" in p for p in found.problems)
 
 
 def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: World) -> None:
@@ -202,7 +201,9 @@ def test_a_snapshot_with_a_warning_or_from_the_future_does_not_count(world: Worl
     world.snapshot(2, ago(hours=-2))
     found = world.now
     assert found.as_json()["rpo"]["achieved_s"] is None  # type: ignore[index]
-    assert any("2 newer snapshots do not count" in p for p in found.problems)
+    (said,) = (p for p in found.problems if p.startswith("2 newer snapshots do not count: "))
+    future, warned = said.partition(": ")[2].split("; ")
+    assert "which bears a future date, " in future and warned.endswith("with a warning: restic exit 3")
 
 
 def test_an_inconclusive_test_is_told_and_keeps_what_was_proven(world: World) -> None:

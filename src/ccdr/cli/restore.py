@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 @click.option("--onto-source-server", is_flag=True, help="Allow another database on a server that is backed up.")
 @click.option("--despite-failed-test", is_flag=True, help="Allow a snapshot that failed its restore test.")
 @click.option("--despite-failed-checks", is_flag=True, help="Give it its final name though checks fail.")
-@click.option("--yes-i-mean", metavar="NAME", help="The target's name (directory or database), instead of typing it.")
+@click.option("--yes-i-mean", metavar="NAME", help="The last part of TARGET, or all of it, instead of typing it.")
 @dry_run_option
 def restore(
     plan: str,
@@ -116,7 +116,7 @@ def restore(
             return _dry_run(one)
         _tell_intention(one)
         told = len(one.result.notes)
-        _agree(one.name, yes_i_mean)
+        _agree(one.name, yes_i_mean, {target, target.rstrip("/"), str(one.result.target_name)})
         try:
             with progress() as watched:
                 one.carry_out(watched)
@@ -131,8 +131,9 @@ def restore(
     return one.result.exit_code
 
 
-def _agree(name: str, given: str | None) -> None:
-    """UsageProblem, and nothing was done, unless somebody has given the target's name."""
+def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
+    """UsageProblem, and nothing was done, unless somebody has given the target's name, or the whole of it as --to has
+    it: who copies that has seen where it goes."""
     if given is None and not sys.stdin.isatty():
         raise UsageProblem(
             "nobody is here to type the target's name; nothing was done",
@@ -140,10 +141,10 @@ def _agree(name: str, given: str | None) -> None:
         )
     if given is None:
         try:
-            given = click.prompt(f"To go on, type the target's name ({name})", err=True)
+            given = click.prompt(f"To go on, type the target's name ({name}), or the whole of it", err=True)
         except click.Abort:
             raise UsageProblem("nothing was done") from None
-    if given != name:
+    if given != name and given not in whole:
         raise UsageProblem(f"{given!r} is not the target's name, {name!r}; nothing was done")
 
 

@@ -35,7 +35,7 @@ WORDS = ("latest", "random", "oldest")
 @click.option(
     "--snapshot",
     metavar="latest|random|oldest|ID",
-    help="Which one (default: as the plan says; of several rules there, whose turn it is).",
+    help="Which one. By default as the plan says: of several rules there, the one that was used longest ago.",
 )
 @click.option(
     "--at", metavar="TIME|latest|NAME", help="Recover to this point by the shipped log: a time, its end, a named point."
@@ -47,6 +47,8 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
 
     PASS: it was restored and every check passed. FAIL: the backup is bad, or is not what it claims.
     INCONCLUSIVE: the test itself broke; proves nothing either way.
+
+    Where the plan names several rules for an asset's snapshot, one call tests by one of them: "rule 2 of 3 in turn".
 
     \b
     Examples:
@@ -67,12 +69,18 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
     if dry_run:
         return _dry_run(jobs, snapshot, services)
 
+    turns: dict[str, str] = {}
+
     def do(job: Job, watched: Progress) -> RestoreTest:
         # An empty one too is an id: a script's variable that was not set must not mean `latest`.
         selection, target = next_turn(job, services) if snapshot is None else (snapshot, None)
+        turns[job.asset] = "" if snapshot is not None else _turn(job, selection)
         return restore_test(job, selection, services, watched, at=target, keep=keep)
 
-    return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
+    def told(done: RestoreTest) -> None:
+        tell(done, turns[done.asset])
+
+    return each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
 
 
 def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Services, keep: bool, dry_run: bool) -> Exit:
@@ -105,31 +113,39 @@ def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[
     return holding
 
 
+def _turn(job: Job, rule: str) -> str:
+    """Which of the plan's rules it is, where there are several: one call tests by one of them."""
+    return f"; rule {job.rules.index(rule) + 1} of {len(job.rules)} in turn" if len(job.rules) > 1 else ""
+
+
 def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
     from ccdr.restore_test import next_turn
 
-    said = []
+    said, turns = [], []
     for j in jobs:
         which = next_turn(j, services)[0] if snapshot is None else snapshot
+        turns.append(_turn(j, which) if snapshot is None else "")
         said.append({"plan": j.plan, "asset": j.asset, "snapshot": which, "checks": [c.label for c in j.checks]})
     if settings().json:
         print_json({"would_test": said})
         return Exit.OK
-    for line in said:
+    for line, turn in zip(said, turns, strict=True):
         checks = ", ".join(map(str, line["checks"])) or "nothing: no checks, no PASS"
-        click.echo(f"would restore the snapshot {line['snapshot']} of {line['asset']} and check: {checks}")
+        which = f"{line['snapshot']}{turn and f' ({turn[2:]})'}"
+        click.echo(f"would restore the snapshot {which} of {line['asset']} and check: {checks}")
     return Exit.OK
 
 
-def tell(done: RestoreTest) -> None:
-    """The test for people: verdict first, then why, then what was looked at and measured."""
+def tell(done: RestoreTest, turn: str = "") -> None:
+    """The test for people: verdict first, then why, then what was looked at and measured. `turn` follows the rule that
+    chose the snapshot."""
     from ccdr.history import misfits
 
     click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
     if done.snapshot is not None:
         s = done.snapshot
         size = human_bytes(s.bytes)
-        what = f"snapshot {s.short} ({done.selected}), consistent at {rfc3339(s.consistent_point)}, {size}"
+        what = f"snapshot {s.short} ({done.selected}{turn}), consistent at {rfc3339(s.consistent_point)}, {size}"
         good = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
         why = "for what does not fit it" if misfits(done.body()) else "for a newer backup alone"
         click.echo(f"  {why}; {what}, is good" if good else f"  {what}")

@@ -105,7 +105,8 @@ def _subject(plan: str, news: Sequence[News], unreached: Failure | None) -> str:
         return f"ccdr: {plan}: this address can be reached again"
     prefix = {Kind.STILL: "still: ", Kind.FIXED: "fixed: "}.get(first.kind, "")
     what = f"{first.entry.asset} {_headline(first)}" if first.entry.asset else _headline(first)
-    more = f" (+{len(news) - 1} more)" if len(news) > 1 else ""
+    others = len(wrong or news) - 1  # what is over again is no more trouble: the body has it
+    more = f" (+{others} more)" if others else ""
     return f"ccdr: {plan}: {prefix}{what}{more}"
 
 

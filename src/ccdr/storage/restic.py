@@ -110,6 +110,8 @@ class Restic:
     upload_limit: int | None = None  # bytes per second
     download_limit: int | None = None
     lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
+    plan: str = "PLAN"  # whose it is, for the next steps that errors name
+    known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryUnavailable, or nothing."""
@@ -293,7 +295,8 @@ class Restic:
             return TestBroken(f"{said}; {holder}", hint="wait for it, then run this again")
         return BackupBad(
             f"{said} (the repository answers and decrypts)",
-            hint="restore an older snapshot meanwhile; `ccdr upkeep PLAN --check --all-data` says what else is damaged",
+            hint="restore an older snapshot meanwhile; "
+            f"`ccdr upkeep {self.plan} --check --all-data` says what else is damaged",
         )
 
     def rewritten_by(self) -> str | None:
@@ -368,6 +371,13 @@ class Restic:
                 raise CommandFailed(["restic", args[0]], out.code, said, what=what)
         return summary, out.code, said
 
+    def _where_is_it(self) -> str:
+        """What to do where it is not there: only of a plan that is new may a backup make it."""
+        look = "is the disk mounted, the address or bucket right?"
+        if self.known():
+            return f"backups of {self.plan} were stored there: {look} No backup makes a new one in its place"
+        return f"the first `ccdr backup {self.plan}` makes it; if there was one: {look}"
+
     @contextlib.contextmanager
     def _as_repository_error(self) -> Iterator[None]:
         try:
@@ -375,9 +385,9 @@ class Restic:
         except CommandFailed as error:
             said = readable(error.stderr)
             if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said)):
+                why = said.split(" Is there a repository")[0].rstrip("; ")
                 raise RepositoryMissing(
-                    f"there is no repository at {self.location}: {said.split(' Is there a repository')[0]}",
-                    hint="a new plan's first `ccdr backup PLAN` makes it; else: is the disk mounted, the bucket right?",
+                    f"there is no repository at {self.location}: {why}", hint=self._where_is_it()
                 ) from None
             if error.code == WRONG_PASSWORD:
                 raise RepositoryClosed(
