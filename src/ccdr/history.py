@@ -178,7 +178,8 @@ class AssetHistory:
         damage, proof = plan.last_damage, self.last_latest_pass
         if damage is None or (proof is not None and proof["seq"] > damage["seq"]):
             return None
-        return f"the check of {damage['time']} found the repository damaged, and no restore test has passed since"
+        found = f"the check of {damage['time']} found the repository damaged"
+        return f"{found}, and no test of the newest snapshot has passed since"
 
     def forget(self, snapshot_id: str) -> None:
         """Retention removed it: nothing has to be known of it any more."""

@@ -18,6 +18,7 @@ from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
+from ccdr.trouble import next_step
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -184,6 +185,12 @@ def test_backed_up_and_tested_is_fine(world: World) -> None:
     found = world.now
     assert found.rpo.achieved_s == 1200 and found.rpo.verdict == "MET" and found.rto.achieved_s == 5.0
     assert found.coverage == "tested" and found.problems == () and exit_code([found]) == 0
+
+
+def test_what_to_do_about_damage_names_the_newest_snapshot_and_the_asset_where_it_is_about_one() -> None:
+    of_one, of_all = (next_step(Trouble.REPOSITORY_DAMAGED, "p", asset) or "" for asset in ("a", None))
+    assert of_one.startswith("ccdr test p --asset a --snapshot latest  "), of_one
+    assert of_all.startswith("ccdr test p --snapshot latest  "), of_all
 
 
 def test_a_disproved_snapshot_does_not_count(world: World) -> None:

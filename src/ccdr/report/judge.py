@@ -436,7 +436,7 @@ def _standing(
     if damage and (good is None or good.seq < damage.seq):
         yield (
             Level.UNPROVEN,
-            f"a check of its repository found damage on {day(damage.started)}; not restored since",
+            f"a check of its repository found damage on {day(damage.started)}; its newest has not been restored since",
             Trouble.REPOSITORY_DAMAGED,
         )
 
