@@ -617,6 +617,18 @@ def test_damage_makes_its_assets_unproven_until_the_newest_snapshot_was_restored
     assert past.report().answer.word == "Yes"
 
 
+@pytest.mark.parametrize(("older", "said"), [("PASS", "only an older state may come back"), ("FAIL", "no state"), (None, "no state")])  # fmt: skip
+def test_an_older_state_is_promised_only_where_one_has_passed(past: Past, older: str | None, said: str) -> None:
+    past.backup(NOW - 30 * HOUR)  # never tested: it counts as a backup, and shows nothing
+    first, second = (past.backup(NOW - hours * HOUR) for hours in (4, 2))
+    if older is not None:
+        past.test(NOW - 3 * HOUR, first, older)
+    past.test(NOW - HOUR, second, "FAIL")
+    report = past.report()
+    assert report.answer.word == "No" and said in report.answer.sentence.lower(), report.answer.sentence
+    assert ("older state" in report.answer.sentence) is (older == "PASS")
+
+
 events = st.lists(
     st.tuples(
         st.sampled_from(["backup", "restore_test", "prune", "missed"]),
