@@ -15,7 +15,7 @@ from ccdr import __version__, interrupts
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
-from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
+from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
@@ -152,6 +152,8 @@ def backup(
         if result.reason is not None:
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
             result.recorded_hint = result.hint and job.engine.recordable(result.hint)
+        if result.result == STORED:
+            result.notes += _in_doubt(job, services)
         with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
@@ -160,6 +162,16 @@ def backup(
         if interrupted is not None:
             raise interrupted
     return result
+
+
+def _in_doubt(job: Job, services: Services) -> list[str]:
+    """Stored well, and perhaps onto a piece that is missing."""
+    known = services.histories()
+    upkeep, asset = (known.get((job.plan, name), AssetHistory()) for name in (None, job.asset))
+    if (damage := asset.doubted(upkeep)) is None:
+        return []
+    test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
+    return [f"{damage}: this one counts only once {test} has; docs/recover.md, A damaged repository"]
 
 
 def _said(error: Exception, credentials: Path) -> str:

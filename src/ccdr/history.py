@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -85,7 +85,8 @@ class AssetHistory:
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
     last_latest_pass: Record | None = None  # the newest test of `latest` that passed
-    last_damage: Record | None = None  # of a plan: the newest check that found the repository damaged
+    # Of a plan: the newest check that found the repository damaged; of an asset: the newest test that did.
+    last_damage: Record | None = None
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
     # … and what had been found damaged before they came to be others: its parts, of how many, and since when
@@ -146,6 +147,8 @@ class AssetHistory:
 
         if record["verdict"] == "PASS" and of_the_newest(record):
             self.last_latest_pass = record
+        if record.get("damaged") is True:
+            self.last_damage = record
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
@@ -184,10 +187,30 @@ class AssetHistory:
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
         sentence. `plan` is the history of the plan's upkeep."""
-        damage, proof = plan.last_damage, self.last_latest_pass
-        if damage is None or (proof is not None and proof["seq"] > damage["seq"]):
-            return None
-        return f"the check of {damage['time']} found the repository damaged, and no restore test has passed since"
+        return _said(plan.last_damage) if self._open(plan.last_damage) else None
+
+    def _open(self, damage: Record | None) -> bool:
+        proof = self.last_latest_pass
+        return damage is not None and (proof is None or proof["seq"] < damage["seq"])
+
+    def doubt(self, plan: AssetHistory) -> Record | None:
+        """The same damage, or what a test of this asset found of it: the newest record of it."""
+        found = [damage for damage in (plan.last_damage, self.last_damage) if damage is not None and self._open(damage)]
+        return max(found, key=lambda damage: int(damage["seq"]), default=None)
+
+    def doubted(self, plan: AssetHistory) -> str | None:
+        """The same as one sentence."""
+        return _said(self.doubt(plan))
+
+    def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
+        """Those that count as backups, of these that do where the repository is whole."""
+        return list(usable) if self.doubt(plan) is None else self.shown(usable)
+
+    def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
+        """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
+        restic stores nothing that its index says is there already, so it may stand on what is missing."""
+        passed = max((s.consistent_point for s in usable if self.proven.get(s.id) == "PASS"), default=None)
+        return [s for s in usable if passed is not None and s.consistent_point <= passed]
 
     def forget(self, snapshot_id: str) -> None:
         """Retention removed it: nothing has to be known of it any more."""
@@ -319,6 +342,14 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+
+
+def _said(damage: Record | None) -> str | None:
+    if damage is None:
+        return None
+    which = "check" if damage["kind"] == CHECKED else "restore test"
+    found = f"the {which} of {damage['time']} found the repository damaged"
+    return f"{found}, and no test of the newest snapshot has passed since"
 
 
 def of_the_newest(test: Record) -> bool:

@@ -37,6 +37,7 @@ from ccdr.trouble import Problem, Trouble
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
+DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
 
@@ -151,8 +152,9 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     known = services.catalogue.snapshots(job.plan, job.asset)
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
-    points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
-    points += logged(job, services, usable, history.log_disproved)
+    counting = history.counting(usable, upkeep)
+    points = [measure.Point(s.consistent_point, s.usable_at) for s in counting]
+    points += logged(job, services, counting, history.log_disproved)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
     wrong = list(_problems(job, history, services, newest))
@@ -169,6 +171,10 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     if damage := history.damage_since(upkeep):
         since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
+    if doubted := len(usable) - len(counting):
+        count = so_many(doubted, "newer snapshot does", "newer snapshots do")
+        text = f"{count} not count until one has passed a test: the repository was found damaged"
+        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
     wrong += _late(job, history, services, newest, coverage)
     wrong += _shipping(job, history, services, newest)
     wrong += _incomplete(job, upkeep)
@@ -178,7 +184,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         rpo=measure.judge(job.objectives.rpo, measure.exposure(now, points)),
         rto=_rto(job, history),
         last_backup=history.last_backup,
-        good=newest,
+        good=counting[-1] if counting else None,
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=coverage,

@@ -56,7 +56,7 @@ class Problem:
     step: str | None = None  # what to do next, where more is known than `next_step` says
 
 
-# What to do next; {plan} and {asset} are filled in.
+# What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
@@ -66,7 +66,8 @@ _NEXT = {
     Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
     Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
     Trouble.REPOSITORY_DAMAGED: (
-        "ccdr test {plan}   tells whether the newest snapshots are whole; then docs/recover.md, A damaged repository"
+        "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
+        "then docs/recover.md, A damaged repository"
     ),
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
     Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
@@ -92,4 +93,5 @@ _NEXT = {
 
 def next_step(trouble: Trouble, plan: str, asset: str | None) -> str | None:
     step = _NEXT.get(trouble)
-    return step and step.format(plan=plan, asset=asset or "ASSET")
+    of_asset = f" --asset {asset}" if asset else ""
+    return step and step.format(plan=plan, asset=asset or "ASSET", of_asset=of_asset)

@@ -10,6 +10,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faulty_proxy import Mode, faulty_proxy
@@ -440,6 +441,50 @@ def test_a_flipped_byte_is_found_by_its_own_part_and_reddens_until_tested_good(s
     assert pruned(site).removed == [], "nothing goes while it may be needed"
     assert site.run("test", "p").json["verdict"] == "PASS"
     assert not any("damaged" in p for p in problems(site))
+
+
+def test_a_backup_into_a_damaged_repository_counts_once_it_has_passed(site: Site, tmp_path: Path) -> None:
+    """restic stores nothing that its index says is there already: the new snapshot stands on the missing pack."""
+
+    def asked(*words: str) -> tuple[int, dict[str, Any]]:
+        done = site.run(*words)
+        return done.code, done.json
+
+    def good() -> tuple[str | None, str]:
+        (found,) = site.run("status", "p").json["plans"][0]["assets"]
+        return (found["last_good_backup"] or {}).get("snapshot", {}).get("id"), found["rpo"]["verdict"]
+
+    def intention() -> list[str]:
+        code, done = asked("restore", "p", "--asset", "recordings", "--to", str(tmp_path / "back"), "--dry-run")
+        assert code == 0, done
+        return [note for note in done["would_restore"]["notes"] if "damaged" in note]
+
+    first, passed, third, newest = known(site)
+    assert good() == (newest, "MET") and not intention()
+    pack, aside = pack_of_first_recording(site), tmp_path / "pack"
+    shutil.move(pack, aside)
+    code, test = asked("test", "p")
+    assert (code, test["verdict"], test["damaged"]) == (1, "FAIL", True) and good()[0] == passed, test
+    assert asked("upkeep", "p", "--check")[1]["check"]["result"] == "DAMAGED"
+    code, backup = asked("backup", "p")
+    added = known(site)[-1]
+    assert (code, backup["result"]) == (0, "STORED") and added not in (first, passed, third, newest)
+    (note,) = [note for note in backup["notes"] if "damaged" in note]
+    assert "`ccdr test p --asset recordings --snapshot latest`" in note and "docs/recover.md" in note, note
+    assert good()[0] == passed and any("2 newer snapshots do not count" in p for p in problems(site))
+    (note,) = intention()
+    assert "was stored after that" in note and added[:8] in note, note
+    assert asked("test", "p", "--snapshot", passed)[1]["rpo"]["verdict"] == "BREACHED"
+    assert good() == (None, "BREACHED"), "whatever was tested has failed"
+    answer = site.run("report").json["answer"]
+    assert answer["word"] == "No" and "cannot be restored" in answer["sentence"], answer
+    shutil.move(aside, pack)  # whole again: its undamaged twin
+    code, test = asked("test", "p")
+    assert (code, test["verdict"], test["damaged"], test["rpo"]["verdict"]) == (0, "PASS", False, "MET"), test
+    assert good() == (added, "MET") and not intention()
+    code, backup = asked("backup", "p")
+    assert code == 0 and not any("damaged" in note for note in backup["notes"]) and good()[0] == known(site)[-1]
+    assert_clean(site)
 
 
 def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found(site: Site) -> None:

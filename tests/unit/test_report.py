@@ -649,6 +649,51 @@ def test_damage_makes_its_assets_unproven_until_the_newest_snapshot_was_restored
     assert past.report().answer.word == "Yes"
 
 
+@pytest.mark.parametrize("found_by", ["check", "test"])
+def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(past: Past, found_by: str) -> None:
+    def now() -> tuple[str, float | None, float]:
+        (asset,) = past.report().assets
+        assert asset.rpo_now is not None
+        return past.report().answer.word, asset.rpo_now.achieved_s, asset.completed.worst_s
+
+    old = past.backup(NOW - 5 * HOUR)
+    past.test(NOW - 4 * HOUR, old)
+    if found_by == "check":
+        body = {"result": "DAMAGED", "reason": "pack", "part": 1, "parts": 1, "findings": []}
+        past.wrote(NOW - 3 * HOUR, "check.end", run="c", asset=None, **body)
+    else:
+        past.test(NOW - 3 * HOUR, "f" * 64, "FAIL", selected="ffff", damaged=True)
+    new = past.backup(NOW - 30 * MINUTE)
+    past.test(NOW - 20 * MINUTE, old, selected="oldest")
+    word, lost, worst = now()
+    assert word == "Not proven" and lost == worst == 5 * 3600
+    steps = {f.step for f in past.report().findings if "newest good backup" in f.text}
+    assert all("ccdr test p --asset recordings --snapshot latest" in (step or "") for step in steps) and steps
+    past.test(NOW - 10 * MINUTE, new)
+    word, lost, worst = now()
+    assert (word, lost) == ("Yes", 30 * 60) and worst < 5 * 3600
+
+
+def test_in_a_damaged_repository_nothing_that_failed_is_an_older_state(past: Past) -> None:
+    for hours in (6, 5):
+        past.test(NOW - hours * HOUR + 30 * MINUTE, past.backup(NOW - hours * HOUR), "FAIL", damaged=True)
+    past.backup(NOW - 30 * MINUTE)
+    said = past.report().answer
+    assert said.word == "No" and "cannot be restored" in said.sentence and "older state" not in said.sentence, said
+
+
+@pytest.mark.parametrize(("older", "said"), [("PASS", "only an older state may come back"), ("FAIL", "no state"), (None, "no state")])  # fmt: skip
+def test_an_older_state_is_promised_only_where_one_has_passed(past: Past, older: str | None, said: str) -> None:
+    past.backup(NOW - 30 * HOUR)  # never tested: it counts as a backup, and shows nothing
+    first, second = (past.backup(NOW - hours * HOUR) for hours in (4, 2))
+    if older is not None:
+        past.test(NOW - 3 * HOUR, first, older)
+    past.test(NOW - HOUR, second, "FAIL")
+    report = past.report()
+    assert report.answer.word == "No" and said in report.answer.sentence.lower(), report.answer.sentence
+    assert ("older state" in report.answer.sentence) is (older == "PASS")
+
+
 events = st.lists(
     st.tuples(
         st.sampled_from(["backup", "restore_test", "prune", "missed"]),

@@ -15,9 +15,11 @@ from tests.harness import Site
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.notify.concerns import breaches
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
+from ccdr.trouble import next_step
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -152,10 +154,12 @@ class World:
     def wrote(self, kind: str, **body: Any) -> None:
         self.services.ledger.append(kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
 
-    def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0) -> None:
+    def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0,
+               selected: str | None = None, **more: Any) -> None:  # fmt: skip
         self.wrote(
-            "restore_test.end", verdict=verdict, reason=None, findings=[], snapshot={"id": IDS[number], "verdict": verdict},
-            rto={"achieved_s": achieved, "basis": basis},
+            "restore_test.end", verdict=verdict, reason=None, findings=[],
+            snapshot={"id": IDS[number], "verdict": verdict, "selected": selected},
+            rto={"achieved_s": achieved, "basis": basis}, **more,
         )  # fmt: skip
 
     @property
@@ -184,6 +188,55 @@ def test_backed_up_and_tested_is_fine(world: World) -> None:
     found = world.now
     assert found.rpo.achieved_s == 1200 and found.rpo.verdict == "MET" and found.rto.achieved_s == 5.0
     assert found.coverage == "tested" and found.problems == () and exit_code([found]) == 0
+
+
+def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
+    """One that has passed, damage that somebody found (or nobody), one stored after that, which then passes or not."""
+    for number, when in ((1, ago(hours=3)), (2, ago(minutes=5))):
+        world.snapshot(number, when)
+        world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[number]})
+        if number == 1:
+            world.tested("PASS", selected="latest")
+            if found_by == "check":
+                body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
+                world.services.ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+            elif found_by == "test":
+                world.tested("FAIL", number=3, selected=IDS[3], damaged=True)
+    world.tested("PASS", number=1, selected="oldest")
+    if passed:
+        world.tested("PASS", number=2, selected="latest")
+    return world.now
+
+
+@pytest.mark.parametrize("found_by", ["check", "test"])
+def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(world: World, found_by: str) -> None:
+    found = in_doubt(world, found_by, passed=False)
+    assert found.rpo.achieved_s == 3 * 3600 and found.rpo.verdict == "BREACHED", found.rpo
+    assert found.good is not None and found.good.id == IDS[1]
+    assert any("1 newer snapshot does not count until one has passed" in p for p in found.problems), found.problems
+    (breach,) = [c for c in breaches(found, NOW) if c.trouble is Trouble.BREACH_RPO]
+    assert breach.step is not None and "ccdr test p --asset recordings --snapshot latest" in breach.step, breach
+
+
+@pytest.mark.parametrize(("found_by", "passed"), [("check", True), ("test", True), ("nobody", False)])
+def test_what_was_stored_counts_where_no_damage_is_open(world: World, found_by: str, passed: bool) -> None:
+    found = in_doubt(world, found_by, passed=passed)
+    assert found.rpo.achieved_s == 300 and found.good is not None and found.good.id == IDS[2], found.rpo
+    assert not any("newer snapshot" in p for p in found.problems), found.problems
+
+
+def test_where_nothing_has_passed_damage_leaves_nothing_that_counts(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    assert world.now.rpo.achieved_s == 300
+    body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
+    world.services.ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+    assert world.now.as_json()["rpo"]["achieved_s"] is None and world.now.good is None  # type: ignore[index]
+
+
+def test_what_to_do_about_damage_names_the_newest_snapshot_and_the_asset_where_it_is_about_one() -> None:
+    of_one, of_all = (next_step(Trouble.REPOSITORY_DAMAGED, "p", asset) or "" for asset in ("a", None))
+    assert of_one.startswith("ccdr test p --asset a --snapshot latest  "), of_one
+    assert of_all.startswith("ccdr test p --snapshot latest  "), of_all
 
 
 def test_a_disproved_snapshot_does_not_count(world: World) -> None:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from ccdr.errors import CcdrError, PlanInvalid
 from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
-from ccdr.status import AssetStatus
-from ccdr.trouble import Problem, Trouble
+from ccdr.status import DOUBT, AssetStatus
+from ccdr.trouble import Problem, Trouble, next_step
 
 Key = tuple[str | None, str, str]
 
@@ -111,7 +111,10 @@ def breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
             text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
         else:
             since, text = None, f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
-        yield Concern(status.plan, status.asset, Trouble.BREACH_RPO, text, since)
+        # Another backup would not count either.
+        doubted = any(p.trouble is Trouble.REPOSITORY_DAMAGED and p.about == DOUBT for p in status.wrong)
+        step = next_step(Trouble.REPOSITORY_DAMAGED, status.plan, status.asset) if doubted else None
+        yield Concern(status.plan, status.asset, Trouble.BREACH_RPO, text, since, step=step)
     if rto.verdict is ObjectiveVerdict.BREACHED:
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
         yield Concern(status.plan, status.asset, Trouble.BREACH_RTO, text)

@@ -32,10 +32,14 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
     if worst is Level.LOST:
-        counts = (a.rpo_now.achieved_s for a in concerned if a.rpo_now)
-        older = [lost for lost in counts if lost is not None and math.isfinite(lost)]
-        only = len(older) == len(concerned) and not any(a.unreached for a in concerned)
-        said = f"of {many} only an older state may come back" if only else f"{many} cannot be restored"
+        had = [a for a in concerned if not a.unreached]  # else nothing comes back, whatever has been shown before
+        counting = [a for a in had if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
+        shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
+        said = f"{many} cannot be restored"
+        if len(shown) == len(concerned):
+            said = f"of {many} only an older state may come back"
+        elif len(counting) == len(concerned):
+            said = f"of {many} no state has been shown to come back"
         return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
@@ -51,6 +55,10 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
     )
     return Answer("Yes", worst, _sentence(proven + rest))
+
+
+def _or_never(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 def _proven(assets: Sequence[AssetReport]) -> str:

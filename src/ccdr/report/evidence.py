@@ -118,6 +118,7 @@ class AssetEvidence:
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive: Run | None = None  # test
     last_latest_pass: Run | None = None
+    damaged: Run | None = None  # the newest test that the repository could not give its snapshot back for
     failure: Run | None = None  # a test that failed, until one of a snapshot at least as new has passed
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
@@ -125,6 +126,13 @@ class AssetEvidence:
     def disproved(self, snapshot: str) -> bool:
         """By a test of it, or of what it builds upon."""
         return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.proven)
+
+    def doubt(self, plan: PlanEvidence) -> Run | None:
+        """The newest check, or test of this asset, that found the repository damaged; None once a test of the newest
+        snapshot has passed since."""
+        good = self.last_latest_pass
+        found = [run for run in (plan.damaged, self.damaged) if run and (good is None or good.seq < run.seq)]
+        return max(found, key=lambda run: run.seq, default=None)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
@@ -158,6 +166,8 @@ class AssetEvidence:
             if own in ("PASS", "FAIL") and run.snapshot:
                 self.proven.pop(run.snapshot, None)
                 self.proven[run.snapshot] = own
+            if record.get("damaged") is True:
+                self.damaged = run
             reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
                 self.recovered.append((Point(reached, run.ended or run.started), record))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -238,7 +238,8 @@ def judge_asset(
     source = job.engine.source_name if job else None
     ours = {key: p for key, p in points.items() if source is None or ev.of_source(key, source)}
     good = {key: p for key, p in ours.items() if not ev.disproved(key)}
-    completed = [*good.values(), *_log_that_counts(ev, ev.logged(good), good.values())]
+    counting = _counting(good, ev, plan)
+    completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
     tested += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
     kept = {key: p for key, p in points.items() if key not in ev.removed}
@@ -253,8 +254,8 @@ def judge_asset(
     findings: list[Finding] = []
     if job and rpo and rpo_now and rto:
         said = [
-            *_standing(job, ev, plan, completed, period, made_good=_made_good(ev, good, elsewhere)),
-            *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed),
+            *_standing(job, ev, plan, good.values(), period, made_good=_made_good(ev, good, elsewhere)),
+            *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed, len(counting) < len(good)),
             *_near(ev),
             *_noted(ev),
         ]
@@ -285,6 +286,14 @@ def judge_asset(
         removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),
     )
+
+
+def _counting(good: Mapping[str, Point], ev: AssetEvidence, plan: PlanEvidence) -> Mapping[str, Point]:
+    """As `status` has it: in a damaged repository, those up to the newest that has itself passed."""
+    if ev.doubt(plan) is None:
+        return good
+    passed = max((p.consistent for key, p in good.items() if ev.proven.get(key) == "PASS"), default=None)
+    return {key: p for key, p in good.items() if passed is not None and p.consistent <= passed}
 
 
 def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:
@@ -404,7 +413,7 @@ def _standing(
     job: Job,
     ev: AssetEvidence,
     plan: PlanEvidence,
-    completed: Sequence[Point],
+    stored: Collection[Point],
     period: Period,
     *,
     made_good: bool,
@@ -436,7 +445,7 @@ def _standing(
             f"{said}, and none that goes as far has passed: {ev.log_failure.get('reason')}",
             Trouble.LOG_FAILED,
         )
-    if not any(p.usable <= period.end for p in completed):
+    if not any(p.usable <= period.end for p in stored):
         yield (
             Level.LOST,
             "it has no backup that counts" if ev.points else "it has never been backed up",
@@ -466,11 +475,11 @@ def _standing(
                 f"its restore test is overdue: the last conclusive one was on {day(last.started)}",
                 Trouble.TEST_LATE,
             )
-    damage, good = plan.damaged, ev.last_latest_pass
-    if damage and (good is None or good.seq < damage.seq):
+    if damage := ev.doubt(plan):
+        what = "a check" if damage.verb == CHECK else "a restore test"
         yield (
             Level.UNPROVEN,
-            f"a check of its repository found damage on {day(damage.started)}; not restored since",
+            f"{what} found its repository damaged on {day(damage.started)}; its newest has not been restored since",
             Trouble.REPOSITORY_DAMAGED,
         )
 
@@ -483,11 +492,17 @@ def _objectives(
     job: Job,
     ev: AssetEvidence,
     completed: Exposure,
+    doubted: bool,
 ) -> Iterable[Said]:
+    """`doubted`: there are newer backups, which do not count in a damaged repository; nor would another one."""
     wanted, allowed = human_seconds(rpo.objective_s), human_seconds(rto.objective_s)
     if rpo_now.verdict is ObjectiveVerdict.BREACHED and rpo_now.achieved_s != math.inf:
         lost = human_seconds(rpo_now.achieved_s)
-        yield Level.LATE, f"its newest good backup is true for {lost} ago, and its RPO is {wanted}", Trouble.BREACH_RPO
+        yield (
+            Level.LATE,
+            f"its newest good backup is true for {lost} ago, and its RPO is {wanted}",
+            (Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO),
+        )
     elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
         said = f"{over_by} more than its RPO of {wanted}"

@@ -123,7 +123,8 @@ class Restoring:
         if not self.request.is_url:  # the cheapest question first
             self._path()
         progress.step("asking the repository")
-        history = services.history(job)
+        known = services.histories()
+        history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
         found = candidates(job, services, synchronised)
@@ -131,6 +132,7 @@ class Restoring:
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
         snapshot = result.snapshot = chosen
         result.proven = history.proven.get(chosen.id)
+        result.notes += self._doubt(chosen, history, known.get((job.plan, None), AssetHistory()))
         manifest = services.catalogue.manifest(snapshot)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
@@ -148,6 +150,17 @@ class Restoring:
             phases = PHASES if not job.engine.has_server else PHASES[:1]
         self.estimate = estimate(services.ledger.records(), job.plan, job.asset, snapshot.bytes, phases)
         result.estimate_s = self.estimate.seconds if self.estimate else None
+
+    def _doubt(self, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:
+        """That the repository was found damaged, and when this snapshot was stored into it."""
+        damage, said = history.doubt(upkeep), history.doubted(upkeep)
+        if damage is None or said is None:
+            return []
+        if history.proven.get(chosen.id) == "PASS":
+            return [said]
+        own = "was stored after that" if history.stored.get(chosen.id, 0) > damage["seq"] else "has not passed a test"
+        test = f"`ccdr test {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short}`"
+        return [f"{said}; this snapshot {own}: {test} tells whether it is whole"]
 
     def _select(self, found: Candidates, history: AssetHistory, synchronised: Synchronised) -> Snapshot:
         """The newest that counts and has not failed a test; or the one that was named."""

@@ -68,6 +68,7 @@ def restore_test(
                         test.log_verdict = Verdict.FAIL
                     else:
                         test.own_verdict = Verdict.FAIL
+                        test.damaged = bench_work.fetching
                     test.fail(str(error), error.hint)
             except (CcdrError, OSError) as error:
                 test.repository = getattr(error, "repository", None)

@@ -32,6 +32,7 @@ class RestoreTest:
     own_verdict: Verdict | None = None
     log_verdict: Verdict | None = None
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
+    damaged: bool = False  # FAIL for what the repository could not give back
     reason: str | None = None
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
@@ -82,6 +83,7 @@ class RestoreTest:
             "reason": self.reason,
             **({"repository": self.repository} if self.repository else {}),
             "newer_failed": self.newer_failed,
+            "damaged": self.damaged,
             "snapshot": shown,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],

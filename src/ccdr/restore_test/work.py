@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ccdr.errors import (
     TestBroken,
 )
 from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
-from ccdr.history import AssetHistory
+from ccdr.history import LATEST, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
 from ccdr.model import (
@@ -60,17 +60,19 @@ class Work:
         self._engine: Engine = job.engine
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
-        self._asked = self._fetching = False
+        self._asked = self.fetching = False
         self._at, self._began = at, services.clock.now()
         self._recovery: Recovery | None = None
         self._alongside: Alongside | None = None
-        self._history = AssetHistory()
+        self._history = self._upkeep = AssetHistory()
         self._bases: list[tuple[Snapshot, Manifest]] = []
 
     def carry_out(self, selection: str) -> None:
         """Raises BackupBad or TestBroken; returns with a verdict set."""
         job, services, test = self._job, self._services, self._test
-        self._history = services.history(job)
+        known = services.histories()
+        self._history = known.get((job.plan, job.asset), AssetHistory())
+        self._upkeep = known.get((job.plan, None), AssetHistory())
         self._progress.step("asking the repository")
         assets = [job.asset, *dict.fromkeys(c.beside for c in job.checks if c.beside)]
         stored_here = {s for asset in assets for s in services.history(Job(job.loaded, asset)).stored_here}
@@ -272,15 +274,15 @@ class Work:
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
         # With an empty cache, as after a disaster: the backup's own cache would hide that metadata is damaged.
         repo = self._repo.with_cache(self._run.directory("cache"))
-        self._fetching = True
+        self.fetching = True
         restored = fetch(repo, self._engine, snapshot, manifest, fetched, self._progress)
         fetch_bases(repo, self._engine, self._bases, restored, self._progress)
-        self._fetching = False
+        self.fetching = False
         self._engine.complete(fetched, restored, manifest)
 
     def pruned_meanwhile(self) -> str | None:
         """Was it another host's prune that took files away while they were fetched? One sentence."""
-        if not self._fetching:
+        if not self.fetching:
             return None
         return pruned_since(self._repo, self._job.plan, {s.id for s in self._synchronised.listed})
 
@@ -350,7 +352,10 @@ class Work:
         now = services.clock.now()
         there = services.catalogue.snapshots(job.plan, job.asset, besides={s.id for s in self._synchronised.vanished})
         ours = [s for s in there if of_source(s, job.engine.source_name)]
-        usable = chain.usable(ours, there, self._disproved())
+        recorded = self._as_recorded()
+        usable = chain.usable(ours, there, recorded.disproved)
+        if self._damage_is_open():
+            usable = recorded.shown(usable)
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
         if self._at is None:
             points += self._logged(usable)
@@ -400,11 +405,18 @@ class Work:
             return {"verdict": verdict, "until": reached and rfc3339(reached)}
         return {"verdict": verdict, "until": rfc3339(until)}
 
-    def _disproved(self) -> Callable[[Snapshot], bool]:
-        """As the history will have it once this test is recorded."""
+    def _damage_is_open(self) -> bool:
+        """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""
+        test = self._test
+        if test.verdict is Verdict.PASS and LATEST in (test.selected, self._at and told(self._at)):
+            return False
+        return test.damaged or self._history.doubt(self._upkeep) is not None
+
+    def _as_recorded(self) -> AssetHistory:
+        """What tests have proven, once this one is recorded."""
         tested, verdict = self._test.snapshot, self._test.own_verdict
         proven = dict(self._history.proven)
         if tested is not None and verdict in (Verdict.PASS, Verdict.FAIL):
             proven.pop(tested.id, None)
             proven[tested.id] = verdict.value
-        return replace(self._history, proven=proven).disproved
+        return replace(self._history, proven=proven)
