@@ -14,6 +14,7 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
+from ccdr.credentials import without_copies
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
@@ -137,7 +138,10 @@ def backup(
         except KeyboardInterrupt as error:
             interrupted, result.reason = error, INTERRUPTED
         except (CcdrError, OSError) as error:
-            result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
+            result.reason, result.hint = (
+                without_copies(str(error), job.engine.secret(), credentials),
+                getattr(error, "hint", None),
+            )
             if isinstance(error, CommandFailed) and result.hint is None:
                 result.hint = (
                     f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
@@ -154,11 +158,6 @@ def backup(
         if interrupted is not None:
             raise interrupted
     return result
-
-
-def _said(error: Exception, credentials: Path) -> str:
-    """Without the lines that name our own copy of the password: it is gone, and nobody's to look at."""
-    return "\n".join(line for line in str(error).splitlines() if str(credentials) not in line)
 
 
 class _Attempt:
