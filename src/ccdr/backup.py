@@ -15,7 +15,7 @@ from ccdr import __version__
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
 from ccdr.credentials import without_copies
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
@@ -149,6 +149,7 @@ def backup(
         except Exception as error:  # a run always has an end
             result.reason, result.hint = own_error(error)
         if result.reason is not None:
+            result.hint = for_plan(result.hint, job.plan)
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
             result.recorded_hint = result.hint and job.engine.recordable(result.hint)
         result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything

@@ -61,7 +61,7 @@ def restore_test(
                         test.log_verdict = Verdict.FAIL
                     else:
                         test.own_verdict = Verdict.FAIL
-                    test.fail(str(error), error.hint)
+                    test.fail(str(error), bench_work.advised(error.hint))
             except (CcdrError, OSError) as error:
                 test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
