@@ -14,7 +14,8 @@ from pathlib import Path
 from ccdr import __version__, interrupts
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, own_error
+from ccdr.credentials import without_copies
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, own_error
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
@@ -142,7 +143,10 @@ def backup(
                 result.reason = INTERRUPTED
         except (CcdrError, OSError) as error:
             result.repository = getattr(error, "repository", None)
-            result.reason, result.hint = _said(error, credentials), getattr(error, "hint", None)
+            result.reason, result.hint = (
+                without_copies(str(error), job.engine.secret(), credentials),
+                getattr(error, "hint", None),
+            )
             if isinstance(error, CommandFailed) and result.hint is None:
                 result.hint = (
                     f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
@@ -150,6 +154,7 @@ def backup(
         except Exception as error:  # a run always has an end
             result.reason, result.hint = own_error(error)
         if result.reason is not None:
+            result.hint = for_plan(result.hint, job.plan)
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
             result.recorded_hint = result.hint and job.engine.recordable(result.hint)
         if result.result == STORED:
@@ -172,11 +177,6 @@ def _in_doubt(job: Job, services: Services) -> list[str]:
         return []
     test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
     return [f"{damage}: this one counts only once {test} has; docs/recover.md, A damaged repository"]
-
-
-def _said(error: Exception, credentials: Path) -> str:
-    """Without the lines that name our own copy of the password: it is gone, and nobody's to look at."""
-    return "\n".join(line for line in str(error).splitlines() if str(credentials) not in line)
 
 
 class _Attempt:

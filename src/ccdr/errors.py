@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -159,6 +160,14 @@ class CommandFailed(CcdrError):
         super().__init__(f"{program} {how}" + (f": {said}" if said else ""))
         self.argv, self.code, self.stderr, self.stalled = tuple(argv), code, stderr, stalled
         self.what = program
+
+
+_OF_A_PLAN = re.compile(r"(`ccdr \w+) PLAN\b")
+
+
+def for_plan(hint: str | None, plan: str) -> str | None:
+    """A next step with the plan's name: an engine that advises `ccdr ship PLAN` does not know whose it is."""
+    return hint and _OF_A_PLAN.sub(lambda found: f"{found[1]} {plan}", hint)
 
 
 # What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.

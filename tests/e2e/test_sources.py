@@ -207,7 +207,9 @@ def test_tcp_on_loopback_with_a_password_file(site: Site, server: Server, databa
 def test_wrong_source_password_is_a_failed_backup(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database)
     site.write("plans/keeper.pw", "not the password\n", mode=0o600)
-    refused(site, "password authentication failed")
+    refused(site, "password authentication failed", f"from file {site.root}/plans/keeper.pw")
+    (seen,) = (look for look in site.run("doctor", "p").json["checks"] if look["what"] == "source")
+    assert f"from file {site.root}/plans/keeper.pw" in seen["found"] and "scratch" not in seen["found"], seen
     assert "not the password" not in "".join(p.read_text() for p in (site.state / "ledger").iterdir())
 
 

@@ -87,6 +87,20 @@ def test_damaged_pack_fails(twin: Site, damage: Callable[[Path], None], what: st
     assert_clean(twin)
 
 
+def test_what_to_do_about_a_bad_backup_says_whether_there_is_an_older_one(twin: Site) -> None:
+    flip(packs(twin)[-1])
+    assert "→ restore an older snapshot meanwhile; `ccdr upkeep p --check" in told(twin)
+    restic_of(twin.root, "forget", ids(twin)[0])
+    said = told(twin)
+    assert "→ there is no older snapshot that may be good: `ccdr backup p --asset recordings` takes a new one" in said
+    assert "restore an older" not in said and "; `ccdr upkeep p --check" in said
+
+
+def told(site: Site) -> str:
+    """What people read of a test of the newest."""
+    return subprocess.run(site.argv("test", "p"), capture_output=True, text=True, timeout=180, check=False).stdout
+
+
 def pack_of(site: Site, blob: str) -> Path:
     for index in (site.repo / "index").iterdir():
         for pack in json.loads(restic_of(site.root, "cat", "index", index.name))["packs"]:

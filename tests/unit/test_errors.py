@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.errors import own_error
+from ccdr.errors import for_plan, own_error
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
@@ -34,3 +34,13 @@ def test_any_other_is_ccdrs_own() -> None:
         except (OSError, KeyError) as raised:
             said, hint = own_error(raised)
         assert "ccdr's own, at test_errors.py:" in said and "report" in hint
+
+
+def test_a_next_step_names_the_plan() -> None:
+    """An engine does not know whose it is."""
+    assert (
+        for_plan("run `ccdr backup PLAN`, then `ccdr ship PLAN`", "crm")
+        == "run `ccdr backup crm`, then `ccdr ship crm`"
+    )
+    assert for_plan("the PLAN's `ccdr doctor other`", "crm") == "the PLAN's `ccdr doctor other`"
+    assert for_plan(None, "crm") is None

@@ -17,6 +17,7 @@ from ccdr.checks.identical import Identical
 from ccdr.checks.rows import Rows
 from ccdr.cli import main
 from ccdr.cli.restore import _checks
+from ccdr.cli.shell import table, word
 from ccdr.cli.upkeep import _tell_check
 from ccdr.model import so_many
 from ccdr.restore.ways import skipped
@@ -131,3 +132,31 @@ def test_every_command_that_is_named_is_one() -> None:
 def test_a_report_may_begin_days_ago(flag: str) -> None:
     context = main.commands["report"].make_context("report", [flag, "7d"])
     assert context.params["first"] == "7d"
+
+
+ROWS = [
+    ("outbound/crm", word("MET") + " 12 min of 1 h", "a newer backup"),
+    ("outbound/recordings", word("MET") + " 1 h", "-"),
+]
+
+
+def test_a_table_that_does_not_fit_is_broken_between_words(capsys: pytest.CaptureFixture[str]) -> None:
+    table(("asset", "RPO", "last good backup"), ROWS, room=46)
+    assert capsys.readouterr().out.splitlines() == [
+        "asset                RPO          last good",
+        "                                  backup",
+        "outbound/crm         MET 12 min   a newer",
+        "                     of 1 h       backup",
+        "outbound/recordings  MET 1 h      -",
+    ]
+
+
+@pytest.mark.parametrize("room", [None, 56])
+def test_a_table_that_fits_is_left_alone(capsys: pytest.CaptureFixture[str], room: int | None) -> None:
+    table(("asset", "RPO", "last good backup"), ROWS, room=room)
+    assert [len(line) for line in capsys.readouterr().out.splitlines()] == [56, 54, 41]
+
+
+def test_no_word_is_broken_however_little_room_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    table(("asset",), [("outbound/recordings",)], room=5)
+    assert capsys.readouterr().out.splitlines() == ["asset", "outbound/recordings"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -212,13 +214,45 @@ def word(text: str) -> str:
     return click.style(text, fg=COLOURS.get(text, "yellow"), bold=True)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns; the last one may be as long as it likes."""
-    lines = [[click.style(h, dim=True) for h in headings], *[list(r) for r in rows]]
-    widths = [max(len(click.unstyle(line[i])) for line in lines) for i in range(len(headings))]
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int | None = None) -> None:
+    """Aligned columns. Where they do not fit into `room` (by default a terminal's width; a pipe has no end), the
+    widest are broken, between words."""
+    if room is None and sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns
+    lines = [[" ".join(click.style(w, dim=True) for w in h.split()) for h in headings], *[list(r) for r in rows]]
+    widths = _fitting(lines, room)
     for line in lines:
-        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(line, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        broken = [_broken(cell, width) for cell, width in zip(line, widths, strict=True)]
+        for parts in zip_longest(*broken, fillvalue=""):
+            cells = [part + " " * (width - len(click.unstyle(part))) for part, width in zip(parts, widths, strict=True)]
+            click.echo("  ".join(cells).rstrip())
+
+
+def _fitting(lines: Sequence[Sequence[str]], room: int | None) -> list[int]:
+    """Each column's width: as its longest cell, unless all of them need more than the room; never less than its
+    longest word."""
+    columns = [[click.unstyle(cell) for cell in column] for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    least = [max((len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    while room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
+        wide = [i for i, width in enumerate(widths) if width > least[i]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    """A cell as lines of at most this width; what is coloured is a single word."""
+    if len(click.unstyle(cell)) <= width:
+        return [cell]
+    lines: list[str] = []
+    for piece in cell.split():
+        if lines and len(click.unstyle(f"{lines[-1]} {piece}")) <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
+    return lines
 
 
 def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) -> None:

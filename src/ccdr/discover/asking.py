@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.credentials import without_copies
 from ccdr.engines import Postgres
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, UsageProblem
@@ -93,9 +94,8 @@ def _through(engine: Postgres, database: str) -> Postgres:
 def explained(error: CommandFailed, engine: Postgres) -> CcdrError:
     """Why the server did not answer, with the next step."""
     c = engine.connection
-    said = " ".join(line.strip().removeprefix("psql: error: ") for line in error.stderr.strip().splitlines()) or str(
-        error
-    )
+    lines = without_copies(error.stderr.strip(), c).splitlines()
+    said = " ".join(line.strip().removeprefix("psql: error: ") for line in lines) or str(error)
     message = f"{c.host}, port {c.port}, as {c.user}: {said}"
     for pattern, hint in _REFUSED:
         if re.search(pattern, error.stderr):

@@ -13,7 +13,7 @@ from ccdr.doctor.bucket import bucket
 from ccdr.doctor.sandbox import Majors, sandbox
 from ccdr.doctor.secret_files import secrets
 from ccdr.doctor.source import source
-from ccdr.errors import CcdrError, Exit, own_error, worst
+from ccdr.errors import CcdrError, Exit, for_plan, own_error, worst
 from ccdr.history import AssetHistory, Histories
 from ccdr.model import Health, Look
 from ccdr.plans import LoadedPlan
@@ -67,7 +67,10 @@ class _Task:
     looks: Callable[[], Iterable[Look]]
 
     def carry_out(self) -> list[Finding]:
-        return [Finding(self.plan, self.asset, look) for look in self._looked()]
+        looks = self._looked()
+        if self.plan is not None:
+            looks = [replace(look, do=for_plan(look.do, self.plan)) for look in looks]
+        return [Finding(self.plan, self.asset, look) for look in looks]
 
     def _looked(self) -> list[Look]:
         """What was seen until something broke, and what broke."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ccdr.credentials import without_copies
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model import Look
 from ccdr.services import Job, Services
@@ -34,9 +35,10 @@ def source(job: Job, services: Services) -> Iterator[Look]:
         except BackupFailed as error:  # it can be told, and no backup would succeed
             yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
+            said = without_copies(str(error), job.engine.secret(), credentials)
             if job.engine.refused(error.stderr):
-                yield Look.fail(what, str(error), "check `connection:` and its password, and whom the server lets in")
+                yield Look.fail(what, said, "check `connection:` and its password, and whom the server lets in")
             else:
-                yield Look.unknown(what, str(error), "is the source up, and can it be reached from this host?")
+                yield Look.unknown(what, said, "is the source up, and can it be reached from this host?")
     for problem in run.problems:
         yield Look.fail("scratch", problem, "`ccdr sandbox reap` removes it")

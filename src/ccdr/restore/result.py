@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ccdr.errors import Exit, worst
+from ccdr.errors import Exit, for_plan, worst
 from ccdr.model import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
 
 RESTORED, FAILED, REFUSED = "RESTORED", "FAILED", "REFUSED"
@@ -36,7 +36,7 @@ class RestoreResult:
     record: RecordRef | None = None
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
-        self.result, self.reason, self.hint, self.exit = FAILED, reason, hint, exit_code
+        self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
 
     def refused(self, reason: str, hint: str | None = None) -> None:
         """Nothing was done."""

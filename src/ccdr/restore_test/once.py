@@ -69,7 +69,7 @@ def restore_test(
                     else:
                         test.own_verdict = Verdict.FAIL
                         test.damaged = bench_work.fetching
-                    test.fail(str(error), error.hint)
+                    test.fail(str(error), bench_work.advised(error.hint))
             except (CcdrError, OSError) as error:
                 test.repository = getattr(error, "repository", None)
                 test.broke(str(error), getattr(error, "hint", None))

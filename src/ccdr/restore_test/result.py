@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ccdr.errors import Exit, worst
+from ccdr.errors import Exit, for_plan, worst
 from ccdr.model import (
     PHASES,
     Achieved,
@@ -57,12 +57,12 @@ class RestoreTest:
     def broke(self, reason: str, hint: str | None = None) -> None:
         """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""
         if self.verdict is not Verdict.FAIL:
-            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, hint
+            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, for_plan(hint, self.plan)
 
     def fail(self, reason: str, hint: str | None = None) -> None:
         """The backup is bad; the first reason stands."""
         if self.verdict is not Verdict.FAIL:
-            self.reason, self.hint = reason, hint
+            self.reason, self.hint = reason, for_plan(hint, self.plan)
         self.verdict = Verdict.FAIL
 
     def body(self) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,9 @@ from ccdr.shipping import log_repository, shelf_of
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
+
+# The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
+_TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
 
 
 class Work:
@@ -325,7 +329,23 @@ class Work:
             return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
         which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{told(self._at)}"'
         keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
-        return f"{keep}; `ccdr snapshots {job.plan}` lists older ones to test"
+        return f"{keep}; `ccdr snapshots {job.plan}` lists older ones to test" if self._older(snapshot) else keep
+
+    def advised(self, hint: str | None) -> str | None:
+        """What to do about a bad backup: whoever found it bad does not know whether there is an older one."""
+        job, tested = self._job, self._test.snapshot
+        if hint is None or tested is None or self._older(tested):
+            return hint
+        again = (
+            f"there is no older snapshot that may be good: `ccdr backup {job.plan} --asset {job.asset}` takes a new one"
+        )
+        return _TAKE_AN_OLDER.sub(lambda _: again, hint)
+
+    def _older(self, snapshot: Snapshot) -> list[Snapshot]:
+        """Those older than it that could be restored instead."""
+        found = candidates(self._job, self._services, self._synchronised)
+        usable = chain.usable(found.good, found.there, self._history.disproved)
+        return [s for s in usable if s.consistent_point < snapshot.consistent_point]
 
     def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
         """With `latest`, a newer attempt that failed is the backup that would be wanted: FAIL, and named."""
