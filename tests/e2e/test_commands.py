@@ -179,6 +179,7 @@ def test_status_json(site: Site) -> None:
         "rpo",
         "rto",
         "last_backup",
+        "last_good_backup",
         "last_test",
         "coverage",
         "tested_by_rule",
@@ -188,6 +189,7 @@ def test_status_json(site: Site) -> None:
     assert asset["coverage"] == "tested" and asset["problems"] == [] and asset["last_test"]["verdict"] == "PASS"
     assert asset["rpo"]["verdict"] == asset["rto"]["verdict"] == "MET"
     assert asset["last_backup"]["result"] == "STORED"
+    assert asset["last_good_backup"]["snapshot"]["id"] == asset["last_backup"]["snapshot"]["id"]
 
 
 def test_status_of_what_was_never_done(tree: Path, tmp_path: Path) -> None:
