@@ -26,7 +26,7 @@ demo: setup ## the main job on a sample contact centre, nothing to configure
 
 test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test
-	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) # three files at a time, quick ones first: tests wait more than they work
+	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS) # four files at a time, quick ones first: tests wait more than they work
 
 soak: setup ## 500 random SIGKILLs over `ccdr run`; KILLS=n, SEED=n
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py $(ARGS)
