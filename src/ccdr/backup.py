@@ -157,9 +157,10 @@ def backup(
             result.hint = for_plan(result.hint, job.plan)
             result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
             result.recorded_hint = result.hint and job.engine.recordable(result.hint)
-        if result.result == STORED:
-            result.notes += _in_doubt(job, services)
         with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
+            if result.result == STORED:
+                with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
+                    result.notes += _in_doubt(job, services)
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
                 attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
