@@ -391,7 +391,7 @@ def test_lost_pack(twin: Site) -> None:
 def test_repository_is_gone(twin: Site) -> None:
     twin.repo.rename(twin.root / "elsewhere")
     done = go(twin, twin.root / "back")
-    assert done.code == 1 and "no repository" in done.json["error"] and not (twin.root / "back").exists(), done
+    assert done.code == 3 and "no repository" in done.json["error"] and not (twin.root / "back").exists(), done
     assert end(twin)["result"] == "FAILED"
 
 
