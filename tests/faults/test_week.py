@@ -23,7 +23,7 @@ from ccdr.report import json_lines, make_report, period_of
 from ccdr.run import Did, RunResult, Verb, run
 from ccdr.schedule import occurrences
 
-SEED = int(os.environ.get("CCDR_SEED", "7"))
+SEED = int(os.environ.get("CCDR_SEED", "2"))
 SCHEDULES = {"backup": "0 */12 * * *", "test": "30 6 * * *"}
 RPO = timedelta(minutes=870)  # two and a half hours more than between two backups
 PLAN = f"""
@@ -151,6 +151,9 @@ class World:
     def headline(self, now: datetime) -> tuple[str, str]:
         """The word that answers whether the contact centre can be brought back, and what its sentence must say."""
         last = self.conclusive
+        newest = next((one for one in reversed(self.happened) if one.outcome != "MISSED"), None)
+        if newest is not None and newest.gist == GISTS["store"]:
+            return "No", "it was not there"
         if not self.stored:
             return "No", "never been backed up"
         if last is None:
