@@ -124,7 +124,8 @@ def test_what_waits_is_limited_while_an_attempt_to_store_hangs(
         while receiver(site) and time.monotonic() - begun < 40:
             written(source, "more", 1)
             assert sum(spool(site).values()) <= LIMIT + 12 * SEGMENT, "what comes while restic is ended"
-        assert receiver(site) is None and "spool_limit" in trouble(site), standing(site)
+        # What receives is ended first, and that is told then.
+        assert eventually(lambda: receiver(site) is None and "spool_limit" in trouble(site), 40), standing(site)
         full = spool(site)
         written(source, "kept at the source", 4)
         assert spool(site) == full
