@@ -167,12 +167,19 @@ def damaged_at_rest(made: Cluster, relation: str, at: int) -> None:
     made.start()
 
 
-def test_a_source_whose_pages_are_damaged_is_no_backup(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def with_its_own_server(tmp_path: Path, *, checksums: bool = True) -> Iterator[tuple[Site, Cluster]]:
+    """A site and the server that its plan names, which a test may harm."""
     tmp_path.chmod(0o755)
     (tmp_path / "site").mkdir()
     site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server") as made:
+    with cluster(tmp_path / "server", checksums=checksums) as made:
         site.crm(filled(made), "crm", PHYSICAL, checks=CHECKS.split("  - {kind: rows")[0])
+        yield site, made
+
+
+def test_a_source_whose_pages_are_damaged_is_no_backup(tmp_path: Path) -> None:
+    with with_its_own_server(tmp_path) as (site, made):
         heals(site)
         damaged_at_rest(made, "call", 8192 + 8000)
         failed(site.run("backup", "p"), site, "the source's own files are damaged", "checksum")
@@ -181,11 +188,7 @@ def test_a_source_whose_pages_are_damaged_is_no_backup(tmp_path: Path) -> None:
 
 def test_a_source_whose_index_is_wrong_fails(tmp_path: Path) -> None:
     """Every page is as its checksum says: it was written so."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server") as made:
-        site.crm(filled(made), "crm", PHYSICAL, checks=CHECKS.split("  - {kind: rows")[0])
+    with with_its_own_server(tmp_path) as (site, made):
         made.psql(MISFIT, "crm")
         site.backed_up()
         done = site.run("test", "p")
@@ -197,11 +200,7 @@ def test_a_source_whose_index_is_wrong_fails(tmp_path: Path) -> None:
 
 
 def test_a_source_without_checksums_is_told_and_its_damage_is_found_by_the_test(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server", checksums=False) as made:
-        site.crm(filled(made), "crm", PHYSICAL, checks=CHECKS.split("  - {kind: rows")[0])
+    with with_its_own_server(tmp_path, checksums=False) as (site, made):
         notes = site.backed_up().json["notes"]
         assert any("bear no checksums" in note for note in notes), notes
         done = site.run("test", "p")
@@ -215,11 +214,7 @@ def test_a_source_without_checksums_is_told_and_its_damage_is_found_by_the_test(
 
 def test_files_whose_names_are_no_utf_8_come_back(tmp_path: Path) -> None:
     """PostgreSQL's own manifest names them in hexadecimal."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server") as made:
-        site.crm(filled(made), "crm", PHYSICAL, checks=CHECKS.split("  - {kind: rows")[0])
+    with with_its_own_server(tmp_path) as (site, made):
         made.run("bash", "-c", f"for name in café $'caf\\xe9'; do echo kept > {DATA}/$name; done")
         site.backed_up()
     done = site.run("test", "p")

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -131,8 +132,21 @@ def test_an_interrupt_of_the_main_thread_stops_work_that_would_go_to_its_end() -
     tick()  # what is done to clean up is not interrupted
 
 
-def test_a_thread_that_waits_for_such_work_is_told_once_and_cleans_up_undisturbed() -> None:
-    """As a run of several assets, each in a thread of its own, that is interrupted in the main one."""
+def by_itself(begins: Callable[[], str], stopped: list[str]) -> None:
+    each_to_its_end([begins, partial(stopped.append, "late")], 1)
+
+
+def by_its_pool(begins: Callable[[], str], stopped: list[str]) -> None:
+    with threads(1) as pool:
+        pool.submit(begins).result()
+
+
+@pytest.mark.parametrize("waits", [by_itself, by_its_pool])
+def test_a_thread_that_waits_for_its_work_is_told_once_and_cleans_up_undisturbed(
+    waits: Callable[[Callable[[], str], list[str]], None],
+) -> None:
+    """As a run of several assets, each in a thread of its own, that is interrupted in the main one. It may ask whether
+    it is to stop, or wait for what its pool gives, which heard of it first."""
     stopped: list[str] = []
     begun, cleaned = threading.Event(), threading.Event()
 
@@ -142,7 +156,7 @@ def test_a_thread_that_waits_for_such_work_is_told_once_and_cleans_up_undisturbe
 
     def asset() -> None:
         try:
-            each_to_its_end([begins, partial(stopped.append, "late")], 1)
+            waits(begins, stopped)
         except KeyboardInterrupt:
             tick()
             cleaned.set()
@@ -155,36 +169,6 @@ def test_a_thread_that_waits_for_such_work_is_told_once_and_cleans_up_undisturbe
         waiting.join(5)
         assert cleaned.is_set() and stopped == ["first"]
         assert interrupts._STOP.is_set()  # others are yet to be told
-    finally:
-        interrupts.reset()
-        waiting.join()
-
-
-def test_a_thread_whose_pool_heard_of_the_interrupt_first_cleans_up_undisturbed() -> None:
-    """It waits for what its pool gives, and asks nobody meanwhile."""
-    stopped: list[str] = []
-    begun, cleaned = threading.Event(), threading.Event()
-
-    def begins() -> str:
-        begun.set()
-        return patient(stopped, "provides")
-
-    def asset() -> None:
-        try:
-            with threads(1) as pool:
-                pool.submit(begins).result()
-        except KeyboardInterrupt:
-            tick()
-            cleaned.set()
-
-    waiting = threading.Thread(target=asset)
-    waiting.start()
-    assert begun.wait(10)
-    interrupts.stop_all()
-    try:
-        waiting.join(5)
-        assert cleaned.is_set() and stopped == ["provides"]
-        assert interrupts._STOP.is_set()
     finally:
         interrupts.reset()
         waiting.join()

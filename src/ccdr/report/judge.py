@@ -251,10 +251,11 @@ def judge_asset(
     rpo = measure.judge(objectives.rpo, over_completed.worst_s) if objectives else None
     rpo_now = measure.judge(objectives.rpo, now) if objectives else None
     rto = _rto(job, ev) if job else None
+    away = _unreached(ev, plan)
     findings: list[Finding] = []
     if job and rpo and rpo_now and rto:
         said = [
-            *_standing(job, ev, plan, good.values(), period, made_good=_made_good(ev, good, elsewhere)),
+            *_standing(job, ev, plan, good.values(), period, away=away, made_good=_made_good(ev, good, elsewhere)),
             *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed, len(counting) < len(good)),
             *_near(ev),
             *_noted(ev),
@@ -266,7 +267,7 @@ def judge_asset(
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
-        unreached=unreached(ev, plan) is not None,
+        unreached=away is not None,
         objectives=objectives,
         basis=job.engine.settings if job else None,
         findings=tuple(findings),
@@ -392,7 +393,7 @@ _NO_REPOSITORY = {
 }
 
 
-def unreached(ev: AssetEvidence, plan: PlanEvidence) -> Run | None:
+def _unreached(ev: AssetEvidence, plan: PlanEvidence) -> Run | None:
     """The newest backup or test, where it failed for want of the repository and nobody has read that since."""
     ended = [run for verb in (BACKUP, TEST) if (run := ev.last.get(verb)) and run.end_seq is not None]
     newest = max(ended, key=lambda run: run.end_seq or 0, default=None)
@@ -416,14 +417,15 @@ def _standing(
     stored: Collection[Point],
     period: Period,
     *,
+    away: Run | None,
     made_good: bool,
 ) -> Iterable[Said]:
-    """Can it be brought back, as far as anybody has shown? `made_good`: what the last test that failed did so for is
-    over."""
-    if (run := unreached(ev, plan)) is not None:
+    """Can it be brought back, as far as anybody has shown? `away`: the run that met no repository, if that is how it
+    stands; `made_good`: what the last test that failed did so for is over."""
+    if away is not None:
         look = f"ccdr doctor {job.plan}   looks at the repository; then ccdr test {job.plan}"
-        level, text = _NO_REPOSITORY[str(mapping(run.body).get("repository"))]
-        yield level, f"when its repository was last asked, on {day(run.started)}, {text}: {run.reason}", look
+        level, text = _NO_REPOSITORY[str(mapping(away.body).get("repository"))]
+        yield level, f"when its repository was last asked, on {day(away.started)}, {text}: {away.reason}", look
     last = ev.last_conclusive
     if last is not None and other_source(last.body or {}, job.engine.source_name):
         yield (
