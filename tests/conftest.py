@@ -13,12 +13,16 @@ from hypothesis import settings
 
 from ccdr.demo.store import Store, start
 from tests.harness import Site, Source, small_database
+from tests.in_memory import room
 from tests.mariadb_source import MariaSource, mariadb_server
 
 # No test is judged by how busy the machine is.
 settings.register_profile("ccdr", deadline=None)
 settings.load_profile("ccdr")
 _numbers = itertools.count(1)
+
+if memory := room():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
 
 
 def _image() -> str:

@@ -18,7 +18,6 @@ from tests.conftest import _image
 from tests.faults.test_shipping import SMALL as CALLS
 from tests.faults.test_shipping import back, note, plan, recovered, ship_once
 from tests.harness import SMALL, Quiet, Ran, Site, eventually
-from tests.in_memory import in_memory
 from tests.pages import commands
 from tests.primary import Primary, primary
 from tests.stored import copy_of, left, restic_of
@@ -55,12 +54,6 @@ def prepared(made: Cluster) -> Cluster:
     made.psql(f"create tablespace one location '{made.tablespaces}/one'")
     made.psql("create table kept (n int) tablespace one; insert into kept select generate_series(1, 20000)", "crm")
     return made
-
-
-@pytest.fixture(scope="session")
-def tmp_path_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.TempPathFactory]:
-    with in_memory(tmp_path_factory) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from tests.cluster import DATA, Cluster, cluster
 from tests.faults.test_capture_faults import failed, heals, pids, small_disk, yesterdays_stands
 from tests.faults.test_increments import flipped, hooked, largest
 from tests.harness import SMALL, Quiet, Ran, Site, eventually, sql_damage
-from tests.in_memory import in_memory
 from tests.sites import copy_of
 from tests.stored import assert_clean, brought_back, left, restored, tested
 from tests.stored import copy_of as with_own_repository
@@ -56,12 +55,6 @@ def filled(made: Cluster) -> Cluster:
     made.renamed("crm")
     made.psql(SMALL + INDEXED, "crm")
     return made
-
-
-@pytest.fixture(scope="session")
-def tmp_path_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.TempPathFactory]:
-    with in_memory(tmp_path_factory) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

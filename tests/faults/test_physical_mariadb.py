@@ -16,7 +16,7 @@ import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
 from tests.harness import Ran, Site, eventually
-from tests.in_memory import in_memory, room
+from tests.in_memory import room
 from tests.mariadb_source import CHECKS, DATA, MariaSource, crm, mariadb_server, small_database, whole_server
 from tests.sites import copy_of
 from tests.stored import assert_clean, brought_back, left, restored, tested
@@ -33,12 +33,6 @@ def server_on_disk(*options: str) -> Iterator[tuple[MariaSource, Path]]:
     data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir=room() or "/var/tmp"))
     with mariadb_server(*options, data=data) as made:
         yield made, data
-
-
-@pytest.fixture(scope="session")
-def tmp_path_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.TempPathFactory]:
-    with in_memory(tmp_path_factory) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
