@@ -21,6 +21,7 @@ from ccdr.engines.mariadb.server import LOGIN
 from ccdr.interfaces import Place
 from ccdr.model import Manifest
 from tests.harness import Damage, Site, eventually
+from tests.in_memory import room
 
 MAJOR = "11.8"
 DATA = "data"  # below the directory that is to hold a server's data
@@ -256,6 +257,11 @@ def crm(site: Site, source: MariaSource, database: str, extra: str = "", checks:
         **kwargs,
     )
     return site
+
+
+def data_directory() -> Path:
+    """Below which a server's data may lie; `mariadb_server` removes it. The same on this host and in a container."""
+    return Path(tempfile.mkdtemp(prefix="ccdr-m-", dir=room() or "/var/tmp"))
 
 
 def whole_server(data: Path, shipping: str | None = None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from tests.harness import (
     sql_damage,
 )
 from tests.mariadb_source import crm as maria_crm
-from tests.mariadb_source import maria_damage, mariadb_server, whole_server
+from tests.mariadb_source import data_directory, maria_damage, mariadb_server, whole_server
 from tests.mariadb_source import small_database as small_maria
 from tests.redis_source import queues, redis_damage, redis_server, small
 
@@ -162,7 +161,7 @@ def mariadb(source: Source, root: Path) -> Iterator[Enrolled]:
 
 @contextmanager
 def mariadb_physical(source: Source, root: Path) -> Iterator[Enrolled]:
-    data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+    data = data_directory()
     with mariadb_server(data=data) as maria, small_maria(maria, "contract") as name:
         checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
         site = maria_crm(Site(root), maria, name, whole_server(data), checks=checks)

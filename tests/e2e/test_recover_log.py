@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import _image
 from tests.faults import test_shipping, test_shipping_mariadb
 from tests.harness import Site, image_on
-from tests.mariadb_source import MAJOR, MariaSource, crm, image_of, mariadb_server, whole_server
+from tests.mariadb_source import MAJOR, MariaSource, crm, data_directory, image_of, mariadb_server, whole_server
 from tests.pages import commands
 from tests.primary import primary
 
@@ -107,7 +107,7 @@ def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
 
 
 def test_mariadb(site: Site, place: Path) -> None:
-    data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+    data = data_directory()
     with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", data=data) as source:
         source.sql(test_shipping_mariadb.SMALL)
         moment = _shipped(site, source, data)

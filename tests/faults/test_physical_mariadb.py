@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,16 @@ import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
 from tests.harness import Ran, Site, eventually
-from tests.in_memory import room
-from tests.mariadb_source import CHECKS, DATA, MariaSource, crm, mariadb_server, small_database, whole_server
+from tests.mariadb_source import (
+    CHECKS,
+    DATA,
+    MariaSource,
+    crm,
+    data_directory,
+    mariadb_server,
+    small_database,
+    whole_server,
+)
 from tests.sites import copy_of
 from tests.stored import assert_clean, brought_back, left, restored, tested
 from tests.stored import copy_of as with_own_repository
@@ -30,7 +37,7 @@ from ccdr.state import State
 @contextlib.contextmanager
 def server_on_disk(*options: str) -> Iterator[tuple[MariaSource, Path]]:
     """A server, and where its data lies."""
-    data = Path(tempfile.mkdtemp(prefix="ccdr-m-", dir=room() or "/var/tmp"))
+    data = data_directory()
     with mariadb_server(*options, data=data) as made:
         yield made, data
 

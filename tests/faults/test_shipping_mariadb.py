@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +27,17 @@ from tests.faults.test_shipping import (
     without_repository,
 )
 from tests.harness import Quiet, Ran, Site, eventually, image_on
-from tests.mariadb_source import DATA, MariaSource, acknowledged, crm, dialling, image_of, mariadb_server, whole_server
+from tests.mariadb_source import (
+    DATA,
+    MariaSource,
+    acknowledged,
+    crm,
+    data_directory,
+    dialling,
+    image_of,
+    mariadb_server,
+    whole_server,
+)
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
@@ -58,7 +67,7 @@ grant all on *.* to ccdr_backup_crm@localhost;
 
 @pytest.fixture
 def data() -> Path:
-    return Path(tempfile.mkdtemp(prefix="ccdr-m-", dir="/var/tmp"))
+    return data_directory()
 
 
 @pytest.fixture
@@ -435,6 +444,34 @@ def test_changes_that_are_logged_as_statements_are_not_proven(shipped: Site, sou
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     assert "1 changes are in the log as statements" in done.json["reason"]
+
+
+SETTINGS = {
+    "--binlog-format=STATEMENT": "binlog_format is STATEMENT: set it to ROW",
+    "--binlog-format=MIXED": "binlog_format is MIXED: set it to ROW",
+    "--binlog-row-image=MINIMAL": "binlog_row_image is MINIMAL: set it to FULL",
+    "--binlog-expire-logs-seconds=3600": "the source keeps its log for 1h 00m only",
+}
+
+
+@pytest.mark.parametrize("option", SETTINGS)
+def test_a_setting_of_the_source_that_makes_its_log_worth_less_is_told(site: Site, data: Path, option: str) -> None:
+    """By what ships, by `status`, and by the test where it cannot be carried out for it."""
+    with mariadb_server("--log-bin=binlog", "--binlog-format=ROW", option, data=data) as made:
+        made.sql(SMALL)
+        crm(site, made, "crm", whole_server(data, "{interval: 2s}"), checks=CHECKS)
+        site.backed_up()
+        made.sql("insert into crm.calls (note) values ('a row'); update crm.calls set note = 'told' where id = 7")
+        ship_once(site)
+    assert any(SETTINGS[option] in finding for finding in standing(site)["findings"]), standing(site)
+    assert SETTINGS[option] in " ".join(site.run("status").stdout.split())
+    done = recovered(site, "latest", "--keep")
+    if "format" in option:
+        assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+        assert "2 changes are in the log as statements" in done.json["reason"]
+    else:
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        assert back(done, "select count(*), sum(note = 'told') from crm.calls") == "101\t1"
 
 
 def test_a_session_that_sets_its_time_ahead_makes_nothing_newer(shipped: Site, source: MariaSource) -> None:
