@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from tests.harness import Site
 
-from ccdr.notify.message import _subject
+from ccdr.notify.message import _subject, compose
 from ccdr.notify.told import Entry, Kind, News
 from ccdr.trouble import Trouble
 
@@ -33,3 +35,11 @@ MENDED, TESTED = news(Kind.FIXED, Trouble.BACKUP_FAILED), news(Kind.FIXED, Troub
 )
 def test_what_is_fixed_is_not_counted_as_more_trouble(told: list[News], subject: str) -> None:
     assert _subject("p", told, None) == f"ccdr: p: {subject}"
+
+
+def test_what_to_do_next_is_what_is_known_of_this_trouble(site: Site) -> None:
+    site.plan("crm: {engine: files, paths: [/srv]}")
+    bare, known = BROKE, News(Kind.NEW, replace(BROKE.entry, step="mount /srv; ccdr test p --asset crm"))
+    assert "next: ccdr doctor p; ccdr test p --asset crm   once" in compose(site.loaded(), [bare], NOW).body
+    said = compose(site.loaded(), [known], NOW).body
+    assert "next: mount /srv; ccdr test p --asset crm\n" in said and "ccdr doctor" not in said

@@ -73,8 +73,9 @@ def test_told_once_per_state_and_not_per_run() -> None:
 def test_another_text_of_the_same_state_is_no_news() -> None:
     people = People()
     people.run(FAILED)
-    assert people.run(replace(FAILED, text="the backup failed: no route to host")) == []
-    assert next(iter(people.book.entries.values())).text == "the backup failed: no route to host"
+    assert people.run(replace(FAILED, text="the backup failed: no route to host", step="look at the cable")) == []
+    (entry,) = people.book.entries.values()
+    assert (entry.text, entry.step) == ("the backup failed: no route to host", "look at the cable")
 
 
 def test_reminded_after_a_while_all_in_one() -> None:
@@ -279,7 +280,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     people = People("mail", "chat")
     people.down = {"chat"}
     people.run(FAILED, Concern("p", None, Trouble.MISSED, "ț missed", about="check 1", passing=True))
-    people.run(TEST)
+    people.run(replace(TEST, step="wait"))
     path = tmp_path / "state" / "told.json"
     save(path, {"p": people.book})
     assert load(path) == ({"p": people.book}, None)

@@ -128,7 +128,7 @@ def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
         lines.append(f"  it comes and goes: back {_times(entry.returns)} since {_time(entry.since)}")
     elif not entry.passing:
         lines.append(f"  since {_time(entry.since)}")
-    if step := next_step(entry.trouble, loaded.plan.plan, entry.asset):
+    if step := entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset):
         lines.append(f"  next: {step}")
     return lines
 

@@ -64,8 +64,8 @@ class Kind(StrEnum):
 
 @dataclass
 class Entry:
-    """One concern, from when it was first seen until everybody knows that it is over. `told` is by address: what it
-    was last told, and when."""
+    """One concern, from when it was first seen until everybody knows that it is over; `text` and `step` as they are by
+    now. `told` is by address: what it was last told, and when."""
 
     asset: str | None
     trouble: Trouble
@@ -73,6 +73,7 @@ class Entry:
     text: str
     since: datetime
     passing: bool = False
+    step: str | None = None
     gone: datetime | None = None
     returns: int = 0
     told: dict[str, tuple[As, datetime]] = field(default_factory=dict)
@@ -131,7 +132,7 @@ class Book:
                 since = min(concern.since or now, now)
                 entry = Entry(concern.asset, concern.trouble, concern.about, concern.text, since, concern.passing)
                 self.entries[concern.key] = entry
-            entry.text = concern.text
+            entry.text, entry.step = concern.text, concern.step
             if entry.gone is not None:
                 entry.gone, entry.returns = None, entry.returns + 1
         for entry in self.entries.values():
@@ -290,6 +291,7 @@ def _body(book: Book) -> dict[str, object]:
             "text": e.text,
             "since": rfc3339(e.since),
             "passing": e.passing,
+            "step": e.step,
             "gone": e.gone and rfc3339(e.gone),
             "returns": e.returns,
             "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.told.items()},
@@ -315,6 +317,7 @@ def _book(body: dict[str, Any]) -> Book:
             text=str(e["text"]),
             since=utc(e["since"]),
             passing=bool(e["passing"]),
+            step=None if e.get("step") is None else str(e["step"]),
             gone=gone,
             returns=int(e["returns"]),
             told=told,
