@@ -791,6 +791,15 @@ def test_no_where_the_last_conclusive_test_failed(past: Past) -> None:
     assert past.report().answer.word == "No" and "it broke" in past.report().answer.sentence
 
 
+def test_what_a_program_has_said_at_length_does_not_fill_the_headline(past: Past) -> None:
+    said = "Pack ID does not match, " * 50
+    past.test(NOW - 5 * MINUTE, past.fine(), "FAIL", reason=f"restic: {said}")
+    report = past.report()
+    assert "restic: Pack ID" in report.answer.sentence and len(report.answer.sentence) < 350, report.answer.sentence
+    assert "all of it below" in report.answer.sentence
+    assert any(said.strip() in f.text for f in report.findings)
+
+
 def test_not_proven_where_nothing_was_tested_or_that_is_long_ago(past: Past) -> None:
     snapshot = past.backup(NOW - 20 * DAY)
     past.backup(NOW - 30 * MINUTE)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccdr.model import human_seconds
 from ccdr.report.judge import AssetReport, Finding, Level, day
 
+LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
 
 
@@ -78,6 +80,7 @@ def _first(assets: Sequence[AssetReport]) -> str:
     """The first of them by name, with its reason, and how many there are besides."""
     one = assets[0]
     why = next(f.text for f in one.findings if f.level is one.level)
+    why = textwrap.shorten(why, LONGEST_REASON, placeholder=" … (all of it below)")
     more = f" (and {len(assets) - 1} more)" if len(assets) > 1 else ""
     return f"{one.name}: {why}{more}"
 
