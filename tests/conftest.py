@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,13 @@ def maria() -> Iterator[MariaSource]:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A directory that is not in memory, whatever else is."""
+    with tempfile.TemporaryDirectory(prefix="ccdr-tests-", dir="/var/tmp") as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="session")

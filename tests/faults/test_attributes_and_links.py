@@ -349,10 +349,10 @@ def test_directory_with_very_many_entries(site: Site, crowded: Path) -> None:
 # --- where links cannot be kept -------------------------------------------------------------------------------------
 
 
-def test_more_names_than_the_file_system_gives_a_file_are_no_damage(site: Site) -> None:
+def test_more_names_than_the_file_system_gives_a_file_are_no_damage(disk: Path) -> None:
     """ext4 gives a file 65,000 names, tmpfs any number; whoever restores elsewhere must not be told that the backup is
     bad. Where there is room for all names, they are all compared."""
-    source = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    site, source = Site(disk), Path(tempfile.mkdtemp(dir="/dev/shm"))
     settled_file(source / "names" / "first", b"one file")
     site.recordings(source / "names")
     try:

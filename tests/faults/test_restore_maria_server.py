@@ -22,7 +22,7 @@ from tests.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm
 from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
 
-from ccdr.engines.mariadb.dump.target import UNFINISHED
+from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.target import Target as Restoration
 from ccdr.interfaces import Source
 from ccdr.restore import Request, restoring

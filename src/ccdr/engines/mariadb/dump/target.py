@@ -10,46 +10,27 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from ccdr.engines.connection import may_be_one
-from ccdr.engines.mariadb import accounts, address, newcomers, questions
-from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
-from ccdr.engines.mariadb.connection import Connection, major_of
-from ccdr.engines.mariadb.dump import files, identity, renamed
+from ccdr.engines.mariadb import accounts, address, newcomers
+from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text
+from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.mariadb.dump import files, fitness, renamed
+from ccdr.engines.mariadb.dump.fitness import MARK, UNFINISHED
 from ccdr.engines.mariadb.dump.load import NO_DIRECTORIES, load_rows, require_whole, text_of
+from ccdr.engines.mariadb.dump.loaded import HowFar, Loaded
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, KnownSource, Place, Progress, Restored, Source, TargetLook
-from ccdr.model import CheckResult, Manifest, human_bytes
+from ccdr.interfaces import KnownSource, Progress, Restored, Source, TargetLook
+from ccdr.model import Manifest
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB
 
-MARK = "_ccdr_restore_"
-UNFINISHED = "ccdr restore, not finished: "
-LOOK_EVERY = 2.0  # seconds between two looks at how far a load has come
-LOOK = """\
-SELECT JSON_ARRAY('server', VERSION(), @@hostname, @@port, @@server_id, @@read_only + 0, @@lower_case_table_names,
-    @@global.event_scheduler, @@global.sql_mode);
-SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
-SELECT JSON_ARRAY('database', schema_name, schema_comment, default_character_set_name, default_collation_name)
-  FROM information_schema.schemata;
-SELECT JSON_ARRAY('engine', engine) FROM information_schema.engines WHERE support IN ('YES', 'DEFAULT');
-"""
-# A value that changes while the server works for us: what the database takes, and a session that waits for no lock.
-HOW_FAR = """\
-SELECT JSON_ARRAY(
-  (SELECT COALESCE(SUM(file_size), 0) FROM information_schema.innodb_sys_tablespaces WHERE name LIKE {files})
-    + (SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables
-       WHERE table_schema = {name} AND engine <> 'InnoDB'),
-  (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name} AND command = 'Query'
-     AND state NOT LIKE 'Waiting for%' AND id <> CONNECTION_ID()));
-"""
 OFF = "DISABLED"  # an event's status
 _LATE = re.compile(r"^Note \(Code (?:1544|1588)\)", re.M)  # an event's time is up: it was disabled, or dropped
 # What a server says that is full, going down, gone or in somebody else's hands.
@@ -122,13 +103,12 @@ class Target:
             )
         self.run, self.inventory = run, Inventory(manifest.contents)
         place, login = source.place, self._login(source)
-        rows = answers(place, login, LOOK, "asking the target")
-        facts = _Facts.of(rows)
-        self._refuse_sources(facts, sources, onto_source_server=onto_source_server)
-        self._refuse_unfit(source, facts, self.inventory)
+        facts = fitness.Facts.ask(place, login)
+        fitness.refuse_sources(self.connection, facts, sources, onto_source_server=onto_source_server)
+        fitness.refuse_unfit(place, login, self.connection, facts, self.inventory)
         look = TargetLook(facts.version)
         if self.name in facts.databases:
-            self._refuse_unless_empty(source)
+            fitness.refuse_unless_empty(place, login, self.connection)
             self.before = facts.databases[self.name]
         there = "the empty" if self.before else "a new"
         look.will.append(f"loads into a new database {self.working}, and moves it into {there} {self.name} at the end")
@@ -137,108 +117,17 @@ class Target:
         orphans = newcomers.orphans_of(self.inventory)
         if orphans:
             look.notes.append(f"its definers {', '.join(orphans)} did not exist at the source either")
-        look.notes.extend(self._notes(facts, self.inventory))
+        look.notes.extend(fitness.notes(self.connection, facts, self.inventory))
         return look
-
-    def _refuse_sources(self, facts: _Facts, sources: Sequence[KnownSource], *, onto_source_server: bool) -> None:
-        """The same server by what it says of itself, however it is reached; by its address where a backup does not know
-        that. A new server at a source's old address is another server."""
-        for known in sources:
-            connection = getattr(known.engine, "connection", None)
-            if not isinstance(connection, Connection):
-                continue
-            told = [identity for m in known.manifests if (identity := _identity(m))]
-            if not (facts.identity in told if told else may_be_one(self.connection, connection)):
-                continue
-            names = {connection.database, *(str(m.contents.get("database")) for m in known.manifests)}
-            if self.name.lower() in {name.lower() for name in names}:
-                raise UsageProblem(
-                    f"{self.shown} is the source of {known.asset}: a restore never writes there",
-                    hint="restore onto another server, or under another name; the application is then told that name",
-                )
-            if not onto_source_server:
-                raise UsageProblem(
-                    f"{self.shown} is on the server that {known.asset} is backed up from",
-                    hint="restore onto another server; to load another database beside the source all the same, add "
-                    "--onto-source-server",
-                )
-
-    def _refuse_unfit(self, source: Source, facts: _Facts, inventory: Inventory) -> None:
-        place, login, user = source.place, self._login(source), self.connection.user
-        if "MariaDB" not in facts.version:
-            raise UsageProblem(f"{self.shown} is {facts.version}, and no MariaDB", hint="name a MariaDB server")
-        if _series(facts.version) < _series(inventory.version):
-            raise UsageProblem(
-                f"{self.shown} is MariaDB {facts.version}, the backup is of {inventory.version}",
-                hint=f"name a server of series {major_of(inventory.version)} or newer",
-            )
-        if facts.read_only or table_of_replicas(place, login):
-            raise UsageProblem(
-                f"{self.shown} is a replica or read-only, and must not be written", hint="name its primary"
-            )
-        if not _administrates(lines(place, login, "SHOW GRANTS;", "asking for the user's rights")):
-            raise UsageProblem(
-                f"{user} is no administrator at {self.shown}: users, definers and grants would not come back",
-                hint=f"name one in --to, or as one: GRANT ALL PRIVILEGES ON *.* TO {user}@… WITH GRANT OPTION",
-            )
-        wanted = {str(t["engine"]) for t in inventory.tables.values()}
-        if lacks := sorted(wanted - facts.engines):
-            raise UsageProblem(
-                f"{self.shown} lacks the storage engine {', '.join(lacks)}",
-                hint="INSTALL SONAME … on that server, then restore again",
-            )
-        if (case := inventory.settings.get("lower_case_table_names", facts.case)) != facts.case:
-            raise UsageProblem(
-                f"{self.shown} has lower_case_table_names={facts.case}, the source had {case}: names would differ",
-                hint="restore onto a server that is set up as the source was",
-            )
-
-    def _refuse_unless_empty(self, source: Source) -> None:
-        name = quote_text(self.name)
-        counts = " + ".join(
-            f"(SELECT COUNT(*) FROM {where} = {name})"
-            for where in ("information_schema.tables WHERE table_schema", "mysql.proc WHERE db", "mysql.event WHERE db")
-        )
-        sql = f"""SELECT JSON_ARRAY({counts}, (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name}),
-          (SELECT schema_comment FROM information_schema.schemata WHERE schema_name = {name}));"""
-        what = "looking whether the target is empty"
-        ((objects, sessions, comment),) = answers(source.place, self._login(source), sql, what)
-        if str(comment or "").startswith(UNFINISHED):
-            raise UsageProblem(
-                f"{self.name} at {self.shown} is what a restore that was stopped has left unfinished ({comment})",
-                hint=f"once no restore is running: DROP DATABASE {quote_name(self.name)}, and restore again",
-            )
-        if objects:
-            raise UsageProblem(
-                f"the database {self.name} at {self.shown} is not empty: it holds {objects} objects",
-                hint="name a database that is not there yet; ccdr never removes one that holds anything",
-            )
-        if sessions:
-            raise UsageProblem(
-                f"{sessions} sessions use the database {self.name} at {self.shown}", hint="end them, or name another"
-            )
-
-    def _notes(self, facts: _Facts, inventory: Inventory) -> list[str]:
-        size = human_bytes(inventory.database_bytes)
-        notes = [f"the server needs about {size} of disk for it: see that it has them"]
-        if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
-            notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
-        if any(name.startswith("event ") for name in inventory.objects) and facts.scheduler != "ON":
-            notes.append(f"its event_scheduler is {facts.scheduler}: events come back, and do not run until it is ON")
-        if self.name != inventory.database:
-            notes.append(
-                f"triggers, routines and events whose text names the database {inventory.database} still name it so"
-            )
-        left = [d for d in facts.databases if MARK in d]
-        notes.extend(f"{d} is what an earlier restore left or is still loading: drop it once it is done" for d in left)
-        return notes
 
     # --- the load -------------------------------------------------------------------------------------
 
     def load(self, source: Source, restored: Path, manifest: Manifest, progress: Progress) -> Restored:
         inventory = self.inventory = Inventory(manifest.contents)
         self.restored = restored
-        loaded = Loaded(self._login(source), self.jobs, inventory, self.working, _HowFar(self, source, progress))
+        login = self._login(source)
+        pulse = HowFar(source.place, login, self.working, progress)
+        loaded = Loaded(login, self.jobs, inventory, self.working, pulse)
         require_whole(restored, manifest)
         try:
             self._make_users(source, restored, inventory)
@@ -255,7 +144,7 @@ class Target:
         self.new = newcomers.newcomers(found, inventory.database, definers, self.accounts, mighty)
         self._run(source, accounts.script(self.new.statements), "making users")
 
-    def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: _HowFar) -> None:
+    def _load(self, source: Source, restored: Path, inventory: Inventory, pulse: HowFar) -> None:
         """As into a sandbox, but for events, which would fire: triggers after the rows, so that they do not act on
         them; views after the routines that they call."""
         assert self.new is not None
@@ -293,7 +182,7 @@ class Target:
 
     def finish(self, source: Source) -> list[str]:
         if self.before is not None:
-            self._refuse_unless_empty(source)
+            fitness.refuse_unless_empty(source.place, self._login(source), self.connection)
         try:
             self._move(source)
         except BaseException:
@@ -465,110 +354,3 @@ class Target:
         if not script.strip():
             return ""
         return source.place.run([*self._client(source, database), *options], stdin=script, what=what).stdout
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What a target says of itself; `databases` by name: character set, collation, comment."""
-
-    version: str
-    identity: tuple[str, ...]
-    read_only: bool
-    case: str
-    scheduler: str
-    sql_mode: str
-    databases: Mapping[str, tuple[str, str, str]]
-    engines: frozenset[str]
-
-    @classmethod
-    def of(cls, rows: Sequence[Any]) -> _Facts:
-        (server,) = [row[1:] for row in rows if row[0] == "server"]
-        (installed,) = [row[1] for row in rows if row[0] == "installed"]
-        version, host, port, number, read_only, case, scheduler, mode = server
-        return cls(
-            version,
-            tuple(map(str, (host, port, number, installed))),
-            bool(read_only),
-            str(case),
-            scheduler,
-            mode,
-            {row[1]: (row[3], row[4], row[2]) for row in rows if row[0] == "database"},
-            frozenset(row[1] for row in rows if row[0] == "engine"),
-        )
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """`Restored` for a database on a real server, under its working name."""
-
-    has_server: ClassVar[bool] = True
-
-    login: Login
-    jobs: int
-    inventory: Inventory
-    working: str
-    pulse: _HowFar
-
-    @property
-    def _first(self) -> str:
-        """A session as the source has them: times without a zone are read in its zone."""
-        mode = quote_text(self.inventory.settings.get("sql_mode", ""))
-        return f"SET SESSION time_zone={quote_text(self.inventory.zone)}, sql_mode={mode};\n"
-
-    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        return questions.rows(box, self.login, self.working, sql, first=self._first, pulse=self.pulse)
-
-    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
-        return questions.newest(box, self.login, self.working, query, first=self._first, pulse=self.pulse)
-
-    def identical(self, bench: Bench) -> Iterator[CheckResult]:
-        return identity.compare(bench, self.login, self.jobs, working=self.working)
-
-    def integrity(self, bench: Bench) -> Iterator[CheckResult]:
-        return questions.integrity(bench, self.login, working=self.working)
-
-
-@dataclass
-class _HowFar:
-    """How far the server has come, asked of it every other second: for the person who waits, and for the watchdog."""
-
-    target: Target
-    source: Source
-    progress: Progress
-    _asked: float = 0.0
-    _answer: object = None
-
-    def __call__(self) -> object:
-        if time.monotonic() - self._asked < LOOK_EVERY:
-            return self._answer
-        self._asked = time.monotonic()
-        working = self.target.working
-        sql = HOW_FAR.format(name=quote_text(working), files=quote_text(working.replace("_", r"\_") + "/%"))
-        try:
-            ((size, active),) = answers(self.source.place, self.target._login(self.source), sql, "asking the target")
-        except (CommandFailed, ValueError):
-            return self._answer  # no answer is no progress
-        self.progress.amount(int(size), None)
-        self._answer = (size, self._asked if int(active) else 0)
-        return self._answer
-
-
-def table_of_replicas(place: Place, login: Login) -> bool:
-    """Does it follow another server?"""
-    return bool(lines(place, login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
-
-
-def _administrates(grants: Sequence[str]) -> bool:
-    return any(g.startswith("GRANT ALL PRIVILEGES ON *.* TO ") and "WITH GRANT OPTION" in g for g in grants)
-
-
-def _identity(manifest: Manifest) -> tuple[str, ...] | None:
-    """Which server it was captured from; None of older snapshots, which do not tell."""
-    installed, settings = manifest.contents.get("installed"), manifest.contents.get("settings")
-    if not installed or not isinstance(settings, Mapping):
-        return None
-    return tuple(str(x) for x in (*(settings.get(k) for k in ("hostname", "port", "server_id")), installed))
-
-
-def _series(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in major_of(version).split("."))

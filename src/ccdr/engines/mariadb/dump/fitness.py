@@ -1,0 +1,175 @@
+"""Whether a server may take a restore, and what it says of itself: asked before anything is written there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ccdr.engines.connection import may_be_one
+from ccdr.engines.mariadb.address import shown
+from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.engines.mariadb.connection import Connection, major_of
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.errors import UsageProblem
+from ccdr.interfaces import KnownSource, Place
+from ccdr.model import Manifest, human_bytes
+
+MARK = "_ccdr_restore_"  # in the name that a database has until it is whole
+UNFINISHED = "ccdr restore, not finished: "  # the comment of one that is being moved to its own name
+LOOK = """\
+SELECT JSON_ARRAY('server', VERSION(), @@hostname, @@port, @@server_id, @@read_only + 0, @@lower_case_table_names,
+    @@global.event_scheduler, @@global.sql_mode);
+SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
+SELECT JSON_ARRAY('database', schema_name, schema_comment, default_character_set_name, default_collation_name)
+  FROM information_schema.schemata;
+SELECT JSON_ARRAY('engine', engine) FROM information_schema.engines WHERE support IN ('YES', 'DEFAULT');
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a target says of itself; `databases` by name: character set, collation, comment."""
+
+    version: str
+    identity: tuple[str, ...]
+    read_only: bool
+    case: str
+    scheduler: str
+    sql_mode: str
+    databases: Mapping[str, tuple[str, str, str]]
+    engines: frozenset[str]
+
+    @classmethod
+    def ask(cls, place: Place, login: Login) -> Facts:
+        rows: Sequence[Any] = answers(place, login, LOOK, "asking the target")
+        (server,) = [row[1:] for row in rows if row[0] == "server"]
+        (installed,) = [row[1] for row in rows if row[0] == "installed"]
+        version, host, port, number, read_only, case, scheduler, mode = server
+        return cls(
+            version,
+            tuple(map(str, (host, port, number, installed))),
+            bool(read_only),
+            str(case),
+            scheduler,
+            mode,
+            {row[1]: (row[3], row[4], row[2]) for row in rows if row[0] == "database"},
+            frozenset(row[1] for row in rows if row[0] == "engine"),
+        )
+
+
+def refuse_sources(to: Connection, facts: Facts, sources: Sequence[KnownSource], *, onto_source_server: bool) -> None:
+    """The same server by what it says of itself, however it is reached; by its address where a backup does not know
+    that. A new server at a source's old address is another server."""
+    for known in sources:
+        connection = getattr(known.engine, "connection", None)
+        if not isinstance(connection, Connection):
+            continue
+        told = [identity for m in known.manifests if (identity := _identity(m))]
+        if not (facts.identity in told if told else may_be_one(to, connection)):
+            continue
+        names = {connection.database, *(str(m.contents.get("database")) for m in known.manifests)}
+        if to.database.lower() in {name.lower() for name in names}:
+            raise UsageProblem(
+                f"{shown(to)} is the source of {known.asset}: a restore never writes there",
+                hint="restore onto another server, or under another name; the application is then told that name",
+            )
+        if not onto_source_server:
+            raise UsageProblem(
+                f"{shown(to)} is on the server that {known.asset} is backed up from",
+                hint="restore onto another server; to load another database beside the source all the same, add "
+                "--onto-source-server",
+            )
+
+
+def refuse_unfit(place: Place, login: Login, to: Connection, facts: Facts, inventory: Inventory) -> None:
+    user = to.user
+    if "MariaDB" not in facts.version:
+        raise UsageProblem(f"{shown(to)} is {facts.version}, and no MariaDB", hint="name a MariaDB server")
+    if _series(facts.version) < _series(inventory.version):
+        raise UsageProblem(
+            f"{shown(to)} is MariaDB {facts.version}, the backup is of {inventory.version}",
+            hint=f"name a server of series {major_of(inventory.version)} or newer",
+        )
+    if facts.read_only or _is_replica(place, login):
+        raise UsageProblem(f"{shown(to)} is a replica or read-only, and must not be written", hint="name its primary")
+    if not _administrates(lines(place, login, "SHOW GRANTS;", "asking for the user's rights")):
+        raise UsageProblem(
+            f"{user} is no administrator at {shown(to)}: users, definers and grants would not come back",
+            hint=f"name one in --to, or as one: GRANT ALL PRIVILEGES ON *.* TO {user}@… WITH GRANT OPTION",
+        )
+    wanted = {str(t["engine"]) for t in inventory.tables.values()}
+    if lacks := sorted(wanted - facts.engines):
+        raise UsageProblem(
+            f"{shown(to)} lacks the storage engine {', '.join(lacks)}",
+            hint="INSTALL SONAME … on that server, then restore again",
+        )
+    if (case := inventory.settings.get("lower_case_table_names", facts.case)) != facts.case:
+        raise UsageProblem(
+            f"{shown(to)} has lower_case_table_names={facts.case}, the source had {case}: names would differ",
+            hint="restore onto a server that is set up as the source was",
+        )
+
+
+def refuse_unless_empty(place: Place, login: Login, to: Connection) -> None:
+    name = quote_text(to.database)
+    counts = " + ".join(
+        f"(SELECT COUNT(*) FROM {where} = {name})"
+        for where in ("information_schema.tables WHERE table_schema", "mysql.proc WHERE db", "mysql.event WHERE db")
+    )
+    sql = f"""SELECT JSON_ARRAY({counts}, (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name}),
+      (SELECT schema_comment FROM information_schema.schemata WHERE schema_name = {name}));"""
+    what = "looking whether the target is empty"
+    ((objects, sessions, comment),) = answers(place, login, sql, what)
+    if str(comment or "").startswith(UNFINISHED):
+        raise UsageProblem(
+            f"{to.database} at {shown(to)} is what a restore that was stopped has left unfinished ({comment})",
+            hint=f"once no restore is running: DROP DATABASE {quote_name(to.database)}, and restore again",
+        )
+    if objects:
+        raise UsageProblem(
+            f"the database {to.database} at {shown(to)} is not empty: it holds {objects} objects",
+            hint="name a database that is not there yet; ccdr never removes one that holds anything",
+        )
+    if sessions:
+        raise UsageProblem(
+            f"{sessions} sessions use the database {to.database} at {shown(to)}", hint="end them, or name another"
+        )
+
+
+def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
+    """What whoever restores should know, and what is no reason to refuse."""
+    size = human_bytes(inventory.database_bytes)
+    notes = [f"the server needs about {size} of disk for it: see that it has them"]
+    if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
+        notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
+    if any(name.startswith("event ") for name in inventory.objects) and facts.scheduler != "ON":
+        notes.append(f"its event_scheduler is {facts.scheduler}: events come back, and do not run until it is ON")
+    if to.database != inventory.database:
+        notes.append(
+            f"triggers, routines and events whose text names the database {inventory.database} still name it so"
+        )
+    left = [d for d in facts.databases if MARK in d]
+    notes.extend(f"{d} is what an earlier restore left or is still loading: drop it once it is done" for d in left)
+    return notes
+
+
+def _is_replica(place: Place, login: Login) -> bool:
+    """Does it follow another server?"""
+    return bool(lines(place, login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
+
+
+def _administrates(grants: Sequence[str]) -> bool:
+    return any(g.startswith("GRANT ALL PRIVILEGES ON *.* TO ") and "WITH GRANT OPTION" in g for g in grants)
+
+
+def _identity(manifest: Manifest) -> tuple[str, ...] | None:
+    """Which server it was captured from; None of older snapshots, which do not tell."""
+    installed, settings = manifest.contents.get("installed"), manifest.contents.get("settings")
+    if not installed or not isinstance(settings, Mapping):
+        return None
+    return tuple(str(x) for x in (*(settings.get(k) for k in ("hostname", "port", "server_id")), installed))
+
+
+def _series(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in major_of(version).split("."))
