@@ -26,6 +26,7 @@ from ccdr.plans import LoadedPlan, load_named
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job, Services
 from ccdr.wiring import services
+from tests.inside import inside
 from tests.repositories import new_repository
 
 PASSWORD = "correct horse battery staple"
@@ -39,7 +40,7 @@ class Source:
     sockets: Path
 
     def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
-        argv = ["docker", "exec", "-i", self.container, "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
+        argv = [*inside(self.container), "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
         argv += ["-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-f", "-"]
         done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
@@ -49,7 +50,7 @@ class Source:
     @contextmanager
     def session(self, sql: str, database: str) -> Iterator[subprocess.Popen[str]]:
         """A session that has run `sql` and stays open: it may hold a lock."""
-        argv = ["docker", "exec", "-i", self.container, "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
+        argv = [*inside(self.container), "psql", "-X", "-q", "-A", "-t", "-h", "/sockets"]
         argv += ["-U", "postgres", "-d", database]
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin and process.stdout

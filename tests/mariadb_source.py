@@ -22,6 +22,7 @@ from ccdr.interfaces import Place
 from ccdr.model import Manifest
 from tests.harness import Damage, Site, eventually
 from tests.in_memory import room
+from tests.inside import inside
 
 MAJOR = "11.8"
 DATA = "data"  # below the directory that is to hold a server's data
@@ -76,7 +77,7 @@ class MariaSource:
             process.wait(10)
 
     def _client(self) -> list[str]:
-        argv = ["docker", "exec", "-i", self.container, "mariadb", "--no-defaults", "--socket=/sockets/mysqld.sock"]
+        argv = [*inside(self.container), "mariadb", "--no-defaults", "--socket=/sockets/mysqld.sock"]
         return [*argv, "--user=root", "--batch", "--skip-column-names", "--unbuffered"]
 
     def kill(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from tests.harness import eventually
+from tests.inside import inside
 
 START = """set -e
 initdb -D /var/lib/postgresql/d -U postgres -A trust -N --no-instructions >/dev/null
@@ -34,7 +35,7 @@ class Primary:
     work: Path
 
     def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
-        argv = ["docker", "exec", "-i", self.container, "psql", "-XqAt", "-h", "/sockets", "-U", "postgres"]
+        argv = [*inside(self.container), "psql", "-XqAt", "-h", "/sockets", "-U", "postgres"]
         argv += ["-d", database, "-v", "ON_ERROR_STOP=1", "-f", "-"]
         done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ from ccdr.engines.redis.server import ADMIN
 from ccdr.interfaces import Place
 from ccdr.model import Manifest
 from tests.harness import Damage, Site, eventually
+from tests.inside import inside
 
 SERVERS = ("redis", "valkey")
 PASSWORD = "correct horse 'of' the \\queue"
@@ -49,7 +50,7 @@ class RedisSource:
 
     def cli(self, *words: str, stdin: str | None = None, check: bool = True, user: str = "default") -> str:
         login = ["--user", user, "-a", PASSWORD, "--no-auth-warning"] if self.guarded else []
-        argv = ["docker", "exec", "-i", self.container, f"{self.server}-cli", "-s", "/sockets/s", *login]
+        argv = [*inside(self.container), f"{self.server}-cli", "-s", "/sockets/s", *login]
         done = subprocess.run(
             [*argv, "-e", *words], input=stdin or "", capture_output=True, text=True, errors="replace", check=False
         )

@@ -1,0 +1,37 @@
+"""Commands in a test's own container. Tests ask their servers thousands of times, and each `docker exec` costs 80 ms of
+processor time: root enters the container's namespaces itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+_known: dict[str, tuple[int, str]] = {}  # by container: its first process, and its id
+
+
+def inside(container: str) -> list[str]:
+    """What a command line begins with, to be run there as the container's own user, standard input and all."""
+    found = _known.get(container)
+    if found is None or not _is_of(*found):
+        found = _known[container] = _asked(container)
+    pid, _ = found
+    if os.geteuid() or not _is_of(*found):
+        return ["docker", "exec", "-i", container]
+    uid, gid = re.findall(r"^[UG]id:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
+    return ["nsenter", "--target", str(pid), "--all", "--env", "--setuid", uid, "--setgid", gid, "--"]
+
+
+def _asked(container: str) -> tuple[int, str]:
+    argv = ["docker", "inspect", "--format", "{{.State.Pid}} {{.Id}}", container]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    return (int(said[0]), said[1]) if len(said) == 2 else (0, "?")
+
+
+def _is_of(pid: int, container: str) -> bool:
+    """Is it that process, also by what this host knows? The daemon may run elsewhere, and numbers come again."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
