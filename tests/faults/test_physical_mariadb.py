@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
+from tests.faults.test_shipping_mariadb import back
 from tests.harness import Ran, Site, eventually
 from tests.mariadb_source import (
     CHECKS,
@@ -338,3 +339,28 @@ def test_tables_that_are_written_meanwhile_agree(maria: MariaSource, own: Site, 
         passes(own)
     finally:
         maria.sql("drop table a_first, z_last, m_between; drop procedure write_on", "crm")
+
+
+def test_history_by_transaction_comes_back(maria: MariaSource, own: Site) -> None:
+    """Which a dump cannot hold: as of a transaction, and as of a time."""
+    maria.sql(BY_TRANSACTION, "crm")
+    versions = "select note, s from crm.tariff for system_time all order by s"
+    was, as_of = maria.sql(versions), maria.sql("select min(s) from crm.tariff for system_time all")
+    try:
+        own.backed_up()
+    finally:
+        maria.sql("drop table tariff", "crm")
+    done = own.run("test", "p", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    asked = f"{versions}; select note from crm.tariff for system_time as of transaction {as_of}"
+    assert back(done, asked) == f"{was}\nfirst"
+
+
+BY_TRANSACTION = """
+create table tariff (
+  note varchar(9), s bigint unsigned generated always as row start, e bigint unsigned generated always as row end,
+  period for system_time (s, e)
+) with system versioning;
+insert into tariff (note) values ('first');
+update tariff set note = 'second';
+"""
