@@ -260,6 +260,16 @@ def crm(site: Site, source: MariaSource, database: str, extra: str = "", checks:
     return site
 
 
+BY_TRANSACTION = """
+create table tariff (
+  note varchar(9), s bigint unsigned generated always as row start, e bigint unsigned generated always as row end,
+  period for system_time (s, e)
+) with system versioning;
+insert into tariff (note) values ('first');
+update tariff set note = 'second';
+"""
+
+
 def data_directory() -> Path:
     """Below which a server's data may lie; `mariadb_server` removes it. The same on this host and in a container."""
     return Path(tempfile.mkdtemp(prefix="ccdr-m-", dir=room() or "/var/tmp"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.faults.test_secrets import watching
 from tests.harness import Damage, Quiet, Ran, Site, eventually, in_background
-from tests.mariadb_source import PASSWORD, USER, MariaSource, crm, mariadb_server, small_database
+from tests.mariadb_source import BY_TRANSACTION, PASSWORD, USER, MariaSource, crm, mariadb_server, small_database
 from tests.stored import assert_clean, with_repository
 
 from ccdr.backup import BackupResult, backup
@@ -427,3 +427,15 @@ def test_a_check_changes_nothing(centre: Site, sql: str) -> None:
     done = centre.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL")
     assert "SQLSTATE 25006" in done.json["checks"][-1]["actual"], done.json["checks"][-1]
+
+
+def test_history_that_a_dump_cannot_hold_is_no_backup(site: Site, maria: MariaSource) -> None:
+    """Says what can; it comes back in tests/faults/test_physical_mariadb.py."""
+    with small_database(maria, "rates") as name:
+        crm(site, maria, name)
+        site.backed_up()
+        maria.sql(BY_TRANSACTION, name)
+        done = site.run("backup", "p")
+    assert (done.code, done.json["result"]) == (1, "FAILED"), done
+    assert done.json["reason"] == "the history of table tariff is by transaction, which a dump cannot hold"
+    assert "`method: physical`" in done.json["hint"]

@@ -17,6 +17,7 @@ from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
 from tests.faults.test_shipping_mariadb import back
 from tests.harness import Ran, Site, eventually
 from tests.mariadb_source import (
+    BY_TRANSACTION,
     CHECKS,
     DATA,
     MariaSource,
@@ -354,13 +355,3 @@ def test_history_by_transaction_comes_back(maria: MariaSource, own: Site) -> Non
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     asked = f"{versions}; select note from crm.tariff for system_time as of transaction {as_of}"
     assert back(done, asked) == f"{was}\nfirst"
-
-
-BY_TRANSACTION = """
-create table tariff (
-  note varchar(9), s bigint unsigned generated always as row start, e bigint unsigned generated always as row end,
-  period for system_time (s, e)
-) with system versioning;
-insert into tariff (note) values ('first');
-update tariff set note = 'second';
-"""

@@ -39,6 +39,7 @@ ATTEMPTS = 3
 LOOK = 0.02  # seconds between two looks whether the clients have begun
 PATIENCE = 30.0  # seconds that the session may take to answer, beside what it waits for
 QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their own, and are let go first
+_BY_TRANSACTION = re.compile(r"Cannot use --dump-history for table `(.+)` with transaction-precise history")
 # Something was altered under the dump.
 _UNDERFOOT = re.compile(
     r"Table definition has changed|doesn't exist|Couldn't read status information|unknown table", re.I
@@ -86,6 +87,11 @@ class Dumper:
                 self._definitions(into, before)
                 changed = self._objects().state ^ before.state
             except CommandFailed as error:
+                if table := _BY_TRANSACTION.search(error.stderr):
+                    raise BackupFailed(
+                        f"the history of table {table[1]} is by transaction, which a dump cannot hold",
+                        hint="back up with `method: physical`, or have that table keep its history by time",
+                    ) from None
                 if attempt == ATTEMPTS or error.stalled or not _UNDERFOOT.search(error.stderr):
                     raise
             else:
