@@ -68,7 +68,7 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
     if lacks := manifest.contents.get("log_lacks"):
         raise BackupBad(
             f"the log that leads on from the base does not hold every change: {lacks}",
-            hint="`ccdr ship PLAN` says what to change at the source; then back up again",
+            hint=f"`ccdr ship {manifest.plan}` says what to change at the source; then back up again",
         )
     last = names[-1]
     if target.position is not None:
