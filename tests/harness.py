@@ -256,7 +256,8 @@ class Site:
         return [sys.executable, "-m", "ccdr", *base, "--state", str(self.state), *args]
 
     def run(self, *args: str, env: dict[str, str] | None = None, timeout: float = 180) -> Ran:
-        """Run `ccdr ARGS --json` to its end; never a traceback, whatever happens."""
+        """Run `ccdr ARGS --json` to its end, with the umask that cron's line and systemd's unit give it; never a
+        traceback, whatever happens."""
         done = subprocess.run(
             [*self.argv(*args), "--json"],
             capture_output=True,
@@ -266,6 +267,7 @@ class Site:
             env={**os.environ, **self.env, **(env or {})},
             timeout=timeout,
             check=False,
+            umask=0o077,
         )
         assert "Traceback" not in done.stderr, done.stderr
         document = json.loads(done.stdout) if done.stdout.strip() else None

@@ -34,6 +34,7 @@ class Demo:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **env},
+            umask=0o077,
         )
 
     def clean(self) -> subprocess.CompletedProcess[str]:

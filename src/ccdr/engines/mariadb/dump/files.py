@@ -29,8 +29,9 @@ BEGUN = b"-- Retrieving table structure"
 SPLIT = r"""
 BEGIN {
   map = ENVIRON["MAP"]; list = ENVIRON["LIST"]
-  while ((getline line < map) > 0) { i = index(line, "\t"); name[substr(line, i + 1)] = substr(line, 1, i - 1) }
+  while ((got = (getline line < map)) > 0) { i = index(line, "\t"); name[substr(line, i + 1)] = substr(line, 1, i - 1) }
   head = ""; out = ""; done = 0; bad = 0
+  if (got < 0) { print "cannot read " map > "/dev/stderr"; bad = 1; exit }
 }
 out != "" && /^\(/ { n++; print > out; next }
 /^-- Dumping data for table / {

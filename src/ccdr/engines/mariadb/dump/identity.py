@@ -101,6 +101,7 @@ def _dump_rows(
         wanted, listed = again / f"{number}.map", again / f"{number}.list"
         lines = (f"{box.path(again / named[t])}\t{files.first_line(t)}\n" for t in share)
         wanted.write_text("".join(lines), "utf-8", "surrogateescape")
+        wanted.chmod(0o644)  # whatever our umask: the sandbox's server and its clients are another user
         argv = files.dump_rows(login, database, share, lock=False, histories=objects.histories)
         box.run(
             ["bash", "-c", files.PIPE, "dump", "/dev/null", files.SPLIT, *argv],
