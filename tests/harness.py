@@ -177,12 +177,14 @@ class Site:
     """A directory with plans, restore tests, state and a local repository, and `ccdr` run on it.
 
     The first plan brings an empty repository that opens at once (see `tests/repositories.py`). `bare`: it does not, where
-    the test is about a repository that is not there, or about the backup that makes it.
+    the test is about a repository that is not there, or about the backup that makes it. `umask` is what `run` gives to
+    `ccdr`; -1 is our own.
     """
 
     root: Path
     env: dict[str, str] = field(default_factory=dict)
     bare: bool = False
+    umask: int = -1
 
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
@@ -256,8 +258,7 @@ class Site:
         return [sys.executable, "-m", "ccdr", *base, "--state", str(self.state), *args]
 
     def run(self, *args: str, env: dict[str, str] | None = None, timeout: float = 180) -> Ran:
-        """Run `ccdr ARGS --json` to its end, with the umask that cron's line and systemd's unit give it; never a
-        traceback, whatever happens."""
+        """Run `ccdr ARGS --json` to its end; never a traceback, whatever happens."""
         done = subprocess.run(
             [*self.argv(*args), "--json"],
             capture_output=True,
@@ -267,7 +268,7 @@ class Site:
             env={**os.environ, **self.env, **(env or {})},
             timeout=timeout,
             check=False,
-            umask=0o077,
+            umask=self.umask,
         )
         assert "Traceback" not in done.stderr, done.stderr
         document = json.loads(done.stdout) if done.stdout.strip() else None

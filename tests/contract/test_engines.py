@@ -41,6 +41,8 @@ from ccdr.restore import Request, restoring
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job
 
+CRON = 0o077  # the umask of cron's line and systemd's unit, deploy/
+
 
 def _names(kind: Any) -> list[str]:
     """What a plan calls it: `files`; `postgres:dump` and `postgres:physical` where there are several methods."""
@@ -81,7 +83,7 @@ def postgres(source: Source, root: Path, extra: str = "") -> Iterator[Enrolled]:
     locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
     source.psql(f"create database contract template template0{locale}")
     source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
-    site = Site(root)
+    site = Site(root, umask=CRON)
     site.crm(source, "contract", extra, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
     try:
         yield site, "crm", sql_damage("delete from call where id = 7", "contract"), lambda: _emptied(source)
@@ -121,7 +123,7 @@ def _physical(root: Path, extra: str, **settings: str) -> Iterator[Enrolled]:
         locale = " locale 'ro_RO.UTF-8'" if romanian(source) else ""
         source.psql(f"create database contract template template0{locale}")
         source.psql(SMALL.replace("app_reader", "contract_reader") + "create extension pgcrypto", "contract")
-        site = Site(root)
+        site = Site(root, umask=CRON)
         checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
         site.crm(source, "contract", extra, checks=checks)
         yield site, "crm", sql_damage("drop view answered", "contract"), lambda: _emptied(source)
@@ -134,7 +136,7 @@ def files(source: Source, root: Path) -> Iterator[Enrolled]:
     for name in ("a/one", "a/two", "three"):
         (tree / name).write_text(f"{name}\n")
         os.utime(tree / name, (1_700_000_000, 1_700_000_000))
-    site = Site(root)
+    site = Site(root, umask=CRON)
     site.recordings(tree)
 
     def harm(box: Place, restored: Path, manifest: Manifest) -> None:
@@ -151,7 +153,9 @@ def files(source: Source, root: Path) -> Iterator[Enrolled]:
 @contextmanager
 def mariadb(source: Source, root: Path) -> Iterator[Enrolled]:
     with mariadb_server() as maria, small_maria(maria, "contract") as name:
-        site = maria_crm(Site(root), maria, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        site = maria_crm(
+            Site(root, umask=CRON), maria, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n"
+        )
 
         def empty() -> None:
             maria.sql("drop database contract; create database contract")
@@ -164,7 +168,7 @@ def mariadb_physical(source: Source, root: Path) -> Iterator[Enrolled]:
     data = data_directory()
     with mariadb_server(data=data) as maria, small_maria(maria, "contract") as name:
         checks = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
-        site = maria_crm(Site(root), maria, name, whole_server(data), checks=checks)
+        site = maria_crm(Site(root, umask=CRON), maria, name, whole_server(data), checks=checks)
         yield (
             site,
             "crm",
@@ -185,7 +189,7 @@ def valkey(source: Source, root: Path) -> AbstractContextManager[Enrolled]:
 def _redis(server: str, root: Path) -> Iterator[Enrolled]:
     with redis_server(server, guarded=True) as queue:
         small(queue)
-        site = queues(Site(root), queue, checks="restore_test: queues\nchecks:\n  - {kind: identical}\n")
+        site = queues(Site(root, umask=CRON), queue, checks="restore_test: queues\nchecks:\n  - {kind: identical}\n")
         yield site, "queues", redis_damage("DEL queue:sales"), lambda: queue.cli("FLUSHALL")
 
 
@@ -193,7 +197,7 @@ def _redis(server: str, root: Path) -> Iterator[Enrolled]:
 def sqlite(source: Source, root: Path) -> Iterator[Enrolled]:
     database = root / "cdr.sqlite3"
     ask_sqlite(database, SQLITE_SMALL)
-    site = Site(root)
+    site = Site(root, umask=CRON)
     site.cdr(database, checks="restore_test: cdr\nchecks:\n  - {kind: identical}\n")
 
     def harm(box: Place, restored: Path, manifest: Manifest) -> None:
