@@ -50,11 +50,10 @@ class MariaSource:
     container: str
     sockets: Path
 
-    def sql(self, sql: str, database: str = "", *, check: bool = True) -> str:
-        """As its administrator. Values are apart by tabs."""
-        done = subprocess.run(
-            [*self._client(), *([database] if database else [])], input=sql, capture_output=True, text=True, check=False
-        )
+    def sql(self, sql: str, database: str = "", *, check: bool = True, comments: bool = False) -> str:
+        """As its administrator. Values are apart by tabs. The client drops comments unless told."""
+        argv = [*self._client(), *(["--comments"] if comments else []), *([database] if database else [])]
+        done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             raise AssertionError(done.stderr)
         return done.stdout.strip()

@@ -446,6 +446,50 @@ def test_changes_that_are_logged_as_statements_are_not_proven(shipped: Site, sou
     assert "1 changes are in the log as statements" in done.json["reason"]
 
 
+AS_STATEMENT = "set session binlog_format = statement; use crm; "
+NOT_THE_SAME_AGAIN = {
+    AS_STATEMENT + "DELETE FROM calls\nwhere crc32(uuid()) % 2 = 0": "1 changes are in the log as statements",
+    AS_STATEMENT
+    + "/* nightly\n of the day */ update calls set note = uuid()": "1 changes are in the log as statements",
+    AS_STATEMENT + "/*M! insert into calls (note) values (uuid()) */": "1 changes are in the log as statements",
+    AS_STATEMENT
+    + "create table made as select id, uuid() as u from calls": "1 change in the log is a CREATE TABLE … SELECT",
+    "alter table crm.calls add u varchar(40) default (concat('a', uuid()))": "whose default calls uuid()",
+}
+
+
+@pytest.mark.parametrize("sql", NOT_THE_SAME_AGAIN)
+def test_what_may_not_do_the_same_again_is_not_proven(shipped: Site, source: MariaSource, sql: str) -> None:
+    source.sql(sql, comments=True)
+    ship_once(shipped)
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+    assert NOT_THE_SAME_AGAIN[sql] in done.json["reason"]
+
+
+def test_definitions_that_do_the_same_again_are_proven(shipped: Site, source: MariaSource) -> None:
+    """Though they name what differs each time."""
+    source.sql(
+        "use crm; create table made as select id, uuid() as u from calls;"
+        "create table keyed (id int primary key, u uuid default uuid(), user varchar(80));"
+        "insert into keyed (id, user) values (1, 'a'), (2, 'b'); alter table keyed add index user (user);"
+        "alter table keyed modify u uuid not null default uuid(), add at datetime(6) default now(6);"
+        "create view named as select uuid() as u; create procedure filled() update keyed set u = uuid();"
+        "create trigger marked before insert on keyed for each row set new.user = concat('x', rand());"
+        "insert into keyed (id) values (3); call filled();"
+        "alter table calls add said varchar(40) default 'uuid()' comment 'it''s rand()' /* default\n uuid() */;"
+        "begin; insert into calls (note) values ('a'); savepoint s; insert into calls (note) values ('b');"
+        "insert into agents values (2, 'BUSY'); rollback to s; commit; optimize table agents; truncate agents;"
+        "insert into agents values (3, 'READY')",
+        comments=True,
+    )
+    ship_once(shipped)
+    sql = "use crm; select * from made order by id; select * from keyed order by id; select * from calls order by id"
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, sql) == source.sql(sql)
+
+
 SETTINGS = {
     "--binlog-format=STATEMENT": "binlog_format is STATEMENT: set it to ROW",
     "--binlog-format=MIXED": "binlog_format is MIXED: set it to ROW",

@@ -7,12 +7,14 @@ there.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, head, head_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines
+from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
 from ccdr.model import Manifest, rfc3339
@@ -83,12 +85,7 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
             f"the log that leads on from the base holds no transaction {', '.join(unknown)}",
             hint="`mariadb-binlog` lists those of the source's log",
         )
-    if held.statements:
-        raise TestBroken(
-            f"{held.statements} changes are in the log as statements and not as rows, and nobody can tell whether they "
-            "do the same again",
-            hint="set binlog_format to ROW at the source, and back up again",
-        )
+    require_the_same_again(held.doubts)
     stop, skew = held.stop, target.clock_skew(manifest)
     if target.time is None or stop is None or stop.earliest is None:
         return
@@ -97,6 +94,24 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
             f"the log's times do not tell where {rfc3339(target.time)} lies in it: GTID {stop.gtid} claims to be later,"
             f" and what comes after it, up to GTID {stop.behind}, to be earlier",
             hint="a session may set its own time: name the GTID up to which to recover, with `--at`",
+        )
+
+
+def require_the_same_again(doubts: Mapping[str, int]) -> None:
+    if plain := doubts.get(STATEMENT):
+        raise TestBroken(
+            f"{plain} changes are in the log as statements and not as rows, and nobody can tell whether they do the "
+            "same again",
+            hint="set binlog_format to ROW at the source, and back up again",
+        )
+    if doubts:
+        told = "; ".join(
+            f"{n} change{'s' * (n > 1)} in the log {'are each' if n > 1 else 'is'} {kind}"
+            for kind, n in sorted(doubts.items())
+        )
+        raise TestBroken(
+            f"{told}: nobody can tell whether the log does the same again",
+            hint="back up again: what a base holds is not done again",
         )
 
 

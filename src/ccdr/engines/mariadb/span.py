@@ -1,4 +1,4 @@
-"""What a run of the log's files holds: where it ends, where a time lies in it, and whether its changes are rows.
+"""What a run of the log's files holds: where it ends, where a time lies in it, whether it does the same again.
 
 The log's order is the order of the commits; the time of a transaction is what its session said it was (SET TIMESTAMP
 sets it), and of a long statement when that began. So a time is looked for in the log as a whole, and where the log goes
@@ -8,11 +8,13 @@ late, whatever comes after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ccdr.engines.mariadb import statements
 from ccdr.interfaces import Place
 
 # $1: where the first file is read from; $2: the second that is looked for, or nothing; $3: GTIDs, apart by commas; $4:
@@ -24,41 +26,67 @@ for file; do
   start=
 done | LC_ALL=C awk -v "wanted=$wanted" -v "named=$named" "$program"
 """
-# What is logged as a statement stands behind the header of a Query that is no DDL, behind settings that end in /*!*/;
-# that all rows of a table go does the same again (so the server logs that a MEMORY table began empty). Within a
-# transaction, end_log_pos may be 0.
+# The text of a Query stands behind its header and settings, and ends with /*!*/;. Whatever its lines look like, they
+# are its own. What opens and ends transactions is passed over here, what plainly changes rows is counted here, and any
+# other text is told once, for Python to judge. Within a transaction, end_log_pos may be 0.
 _PROGRAM = r"""
-BEGIN { n = split(named, names, ","); for (i = 1; i <= n; i++) missing[names[i]] = 1 }
-/^\001/ { file = substr($0, 2); end = 0; told = 0; next }
-/^# at [0-9]+$/ { at = $3; told = 0; next }
+function over() {
+  if (!open || plain || stop) { open = 0; return }
+  open = 0
+  if (text ~ /^(BEGIN|COMMIT|ROLLBACK|START TRANSACTION|(SAVEPOINT|ROLLBACK TO) `[^`\n]+`)?$/) return
+  if (text ~ /^XA [A-Z]+ [Xx0-9A-Fa-f', ]+(ONE PHASE)?$/) return
+  gsub(/\n/, "\n ", text)
+  if (!((mode, charset, text) in number)) {
+    if ((size += length(text)) > MOST) { statements++; return }
+    number[mode, charset, text] = ++told; texts[told] = mode "\t" charset "\n " text
+  }
+  times[number[mode, charset, text]]++
+}
+BEGIN { MOST = 64 * 1024 * 1024; n = split(named, names, ","); for (i = 1; i <= n; i++) missing[names[i]] = 1 }
+/^\001/ { over(); file = substr($0, 2); end = mode = gather = 0; charset = held = ""; next }
+open {
+  ended = sub(/\/\*!\*\/;$/, "")
+  if (!plain && length(text) > 1024 * 1024) { plain = 1; statements += !stop }
+  if (!plain && !(ended && $0 == "")) text = text "\n" $0
+  if (ended) over()
+  next
+}
+gather && /^SET (@@[A-Za-z_.]+|TIMESTAMP)=[^()]*\/\*!\*\/;$/ {
+  if (match($0, /sql_mode=[0-9]+/)) mode = substr($0, RSTART + 9, RLENGTH - 9)
+  next
+}
+gather && /^\/\*!\\C [a-z0-9_]+ \*\/\/\*!\*\/;$/ { charset = $2; next }
+gather && /^use `.*`\/\*!\*\/;$/ { next }
+gather && held == "" && /^# at [0-9]+$/ { held = $0; at = $3; next }
+gather && !(held && /^#[0-9][0-9][0-9][0-9][0-9][0-9] +[0-9]+:[0-9][0-9]:[0-9][0-9] server id /) {
+  gather = 0; text = (held ? held "\n" : "") $0; held = ""; open = !sub(/\/\*!\*\/;$/, "", text); head = text
+  while (sub(/^[ \t(]*\/\*[^*!M][^*]*\*\/[ \t(]*/, "", head)) continue
+  plain = toupper(head) ~ /^[ \t(]*(INSERT|UPDATE|DELETE|REPLACE)[ \t]/ && head !~ /^DELETE FROM `[^`]+`\.`[^`]+`$/
+  if (plain) statements += !stop
+  else if (!open) { open = 1; over() }
+  next
+}
+/^# at [0-9]+$/ { at = $3; next }
 /^#[0-9][0-9][0-9][0-9][0-9][0-9] +[0-9]+:[0-9][0-9]:[0-9][0-9] server id [0-9]+ +end_log_pos [0-9]+/ {
   split($2, t, ":"); when = sprintf("%s %02d:%s:%s", substr($1, 2), t[1], t[2], t[3])
   split($0, parts, "\t"); kind = parts[2]
   if ($7 > end) end = $7
-  told = kind ~ /^Query/ && !ddl
+  gather = kind ~ /^Query/; held = ""
   if (kind ~ /^Execute_load_query/ && !stop) statements++
   if (kind ~ /^GTID /) {
-    split(kind, words, " "); gtid = words[2]; ddl = kind ~ / ddl/; last = when
+    split(kind, words, " "); gtid = words[2]; last = when
     delete missing[gtid]
     if (wanted != "" && !stop && when >= wanted) { stop = at; in_file = file; of = gtid }
     else if (stop && when < wanted) { if (low == "" || when < low) low = when; behind = gtid }
   }
-  next
-}
-told {
-  text = $0
-  if (text ~ /\/\*!\*\/;$/ || text ~ /^(--|#)/) next
-  gsub(/\/\*[^*]*\*\//, "", text); sub(/^[ \t(]+/, "", text)
-  if (text == "") next
-  changes = toupper(text) ~ /^(INSERT|UPDATE|DELETE|REPLACE|LOAD|WITH|SELECT|CALL|DO|EXECUTE|SET STATEMENT)([^A-Z]|$)/
-  if (changes && text !~ /^DELETE FROM [^ ]+$/ && !stop) statements++
-  told = 0
 }
 END {
+  over()
   left = ""
   for (name in missing) left = left " " name
   print end + 0 "\t" last "\t" statements + 0 "\t" left
-  if (stop) print in_file "\t" stop "\t" of "\t" low "\t" behind
+  print (stop ? in_file "\t" stop "\t" of "\t" low "\t" behind : "")
+  for (i = 1; i <= told; i++) print times[i] "\t" texts[i]
 }
 """
 _FORMAT = "%y%m%d %H:%M:%S"
@@ -79,12 +107,12 @@ class Stop:
 @dataclass(frozen=True)
 class Span:
     """`end` is where the last file's last whole event ends, and `last` the time that the newest transaction claims (the
-    source's clock); `statements` counts changes before the stop that are logged as statements, `missing` are GTIDs that
-    were asked for and are not there."""
+    source's clock); `doubts` are the kinds of what stands before the stop and may not do the same again, and how many
+    there are of each; `missing` are GTIDs that were asked for and are not there."""
 
     end: int
     last: float | None
-    statements: int
+    doubts: Mapping[str, int]
     missing: tuple[str, ...]
     stop: Stop | None
 
@@ -96,15 +124,36 @@ def read(
     wanted = "" if second is None else datetime.fromtimestamp(second, UTC).strftime(_FORMAT)
     argv = ["bash", "-c", _READ, "read", str(start), wanted, gtids, _PROGRAM]
     argv += [box.path(log / name) for name in names]
-    ended, *stopped = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.splitlines()
-    end, last, statements, missing = ended.split("\t")
+    ended, stopped, *told = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.split("\n")
+    end, last, plain, missing = ended.split("\t")
     stop = None
     if stopped:
-        file, position, gtid, low, behind = stopped[0].split("\t")
+        file, position, gtid, low, behind = stopped.split("\t")
         stop = Stop(Path(file).name, int(position), gtid, _seconds(low), behind)
     # A file of which nothing comes after `start` tells the end of its head alone.
     least = start if len(names) == 1 else 0
-    return Span(max(int(end), least), _seconds(last), int(statements), tuple(missing.split()), stop)
+    return Span(max(int(end), least), _seconds(last), _doubts(int(plain), told), tuple(missing.split()), stop)
+
+
+def _doubts(plain: int, told: Sequence[str]) -> Mapping[str, int]:
+    """`told` are the lines of texts: of each how often it is there, and how it is to be read, then its own lines."""
+    doubts = Counter({statements.STATEMENT: plain})
+    for times, sql_mode, charset, text in _texts(told):
+        if kind := statements.doubt(text, sql_mode, charset):
+            doubts[kind] += times
+    return +doubts
+
+
+def _texts(told: Sequence[str]) -> Iterator[tuple[int, int, str, str]]:
+    head: list[str] = []
+    lines: list[str] = []
+    for line in [*told, "\t\t"]:
+        if line.startswith(" "):
+            lines.append(line[1:])
+        elif line:
+            if head:
+                yield int(head[0]), int(head[1]), head[2], "\n".join(lines)
+            head, lines = line.split("\t"), []
 
 
 def _seconds(text: str) -> float | None:
