@@ -421,6 +421,45 @@ def test_a_new_timeline_begins_with_a_full_base(tmp_path: Path) -> None:
         assert (test.code, test.json["verdict"]) == (0, "PASS"), test
 
 
+def test_a_source_whose_disk_was_put_back_is_built_upon_nothing(tmp_path: Path) -> None:
+    """Its identity, its timeline and its number of bytes are as they should be, and PostgreSQL takes the increment."""
+    tmp_path.chmod(0o755)
+    states = "select v, count(*) from early group by 1 order by 1"
+    with cluster(tmp_path / "server", summarize_wal="on") as made:
+        prepared(made).psql(EARLY, "crm")
+        (tmp_path / "site").mkdir()
+        site = Site(tmp_path / "site")
+        site.crm(made, "crm", INCREMENTAL, checks=CHECKS)
+        site.backed_up()
+        made.stop()
+        made.run("cp", "-a", DATA, f"{DATA}.kept")
+        made.start(summarize_wal="on")
+        made.psql("update early set v = 'old' where id <= 5000; checkpoint", "crm")
+        assert len(builds_upon(backed_up(site))) == 1
+        made.stop()
+        made.run("sh", "-c", f"rm -r {DATA} && mv {DATA}.kept {DATA}")
+        made.start(summarize_wal="on")
+        made.psql(
+            "delete from early where id > 55000; update early set v = 'new' where id between 6000 and 9000", "crm"
+        )
+        made.psql("checkpoint")
+        made.psql("create table log as select repeat(md5(n::text), 20) from generate_series(1, 100000) n", "crm")
+        done = backed_up(site)
+        assert builds_upon(done) == [] and "does not lead on" in done.json["notes"][0], done
+        want = made.psql(states, "crm")
+        assert len(builds_upon(backed_up(site))) == 1, "and from there on as ever"
+        test = site.run("test", "p", "--keep")
+        assert (test.code, test.json["verdict"]) == (0, "PASS"), test
+        assert back(test, states, "crm") == want and "new|3001" in want
+
+
+EARLY = """
+create table early (id int, v text);
+insert into early select n, 'base' from generate_series(1, 60000) n;
+alter table early set (autovacuum_enabled = off);
+"""
+
+
 def test_the_manifest_that_is_held_is_used_only_if_it_is_the_right_one(site: Site) -> None:
     """Else it is fetched; and where the one in the repository is not to be had, a full base is taken."""
     held = site.state / "index/p.crm.backup_manifest"

@@ -113,10 +113,10 @@ def now(source: Primary) -> datetime:
     return datetime.fromisoformat(source.psql("select clock_timestamp()").replace(" ", "T"))
 
 
-def back(done: Ran, sql: str) -> str:
+def back(done: Ran, sql: str, database: str = "postgres") -> str:
     """What the kept sandbox of a recovery answers; it is removed then."""
     name = f"ccdr-{done.json['run']}"
-    argv = ["docker", "exec", name, "psql", "-XqAt", "-h", "/ccdr/run", "-U", "postgres", "-d", "postgres", "-c", sql]
+    argv = ["docker", "exec", name, "psql", "-XqAt", "-h", "/ccdr/run", "-U", "postgres", "-d", database, "-c", sql]
     try:
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     finally:

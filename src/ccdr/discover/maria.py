@@ -118,7 +118,10 @@ def explained(error: CommandFailed, engine: MariaDB) -> CcdrError:
     for pattern, hint in _REFUSED:
         if re.search(pattern, error.stderr):
             return UsageProblem(message, hint=hint)
-    return CcdrError(message, hint="does a MariaDB server answer there, and can this host reach it?")
+    hint = "does a MariaDB server answer there, and can this host reach it?"
+    if c.host == "localhost":  # which MariaDB's own clients take for its socket
+        hint += " By its socket it is mariadb://USER@/DATABASE?socket=/run/mysqld/mysqld.sock"
+    return CcdrError(message, hint=hint)
 
 
 def look(address: MariaAddress, password_file: Path | None, services: Services, progress: Progress) -> Looked:

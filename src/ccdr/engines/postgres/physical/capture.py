@@ -91,16 +91,19 @@ class BaseBackup:
         shutil.copyfile(choice.base.held, handed)
         try:
             self._run(into, cluster, course, [f"--incremental={self.place.path(handed)}"])
+            # Asked now: the source has summed up its log as far as the increment needs it.
+            why = None if int(_ask(course.session, f"{upon.leads_on(choice.base)};\n")) else upon.STRAYED
         except CommandFailed as error:
             if (why := upon.impossible(error)) is None:
                 raise
-            for name in (CLUSTER, TABLESPACES):
-                shutil.rmtree(into / name, ignore_errors=True)
-            self._run(into, cluster, course)
-            choice = choice.full(why)
         finally:
             handed.unlink(missing_ok=True)
-        return choice
+        if why is None:
+            return choice
+        for name in (CLUSTER, TABLESPACES):
+            shutil.rmtree(into / name, ignore_errors=True)
+        self._run(into, cluster, course)
+        return choice.full(why)
 
     def _run(self, into: Path, cluster: Mapping[str, Any], course: Course, more: Sequence[str] = ()) -> None:
         place = self.place

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ccdr.engines.postgres.connection import major_of
+from ccdr.engines.postgres.position import lsn, number
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Base
 from ccdr.model import Needed
@@ -26,6 +27,16 @@ _SAME = {
     "data_checksums": "page checksums were switched since",
     "block_size": "its pages have another size",
 }
+# Whether the source has come from where a base backup began. A server whose disk was put back to an earlier state has
+# the same identity and timeline, and once its log is as long again PostgreSQL takes an increment that lacks what
+# differs. But a summary of the log ends, and the next begins, at each checkpoint (PostgreSQL's walsummarizer.c), and a
+# base backup begins with one: in another course of events there is none at that very byte. What this does not see is a
+# disk put back to a state from while the base backup ran.
+LEADS_ON = "select count(*) from pg_available_wal_summaries() where tli = {timeline} and start_lsn = '{start}'"
+STRAYED = (
+    "the source's log does not lead on from the backup before this one, as after its disk was put back to an earlier "
+    "state"
+)
 # The server, or pg_basebackup, cannot take this increment; the source is well.
 _IMPOSSIBLE = re.compile(
     r"(?:WAL summar|incremental backup|system identifier in|found in manifest|manifest (?:requires|contains)|"
@@ -91,6 +102,12 @@ def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: dat
             return Choice().full(why)
     said = f"an increment upon {base.chain[-1][0].short}, number {len(base.chain)} since the full base {full.short}"
     return Choice(base, (said,))
+
+
+def leads_on(base: Base) -> str:
+    """LEADS_ON for the newest of a chain."""
+    last = base.chain[-1][1].contents
+    return LEADS_ON.format(timeline=int(str(last["timeline"])), start=lsn(number(str(last["start_lsn"]))))
 
 
 def impossible(error: CommandFailed) -> str | None:
