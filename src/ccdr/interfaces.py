@@ -409,9 +409,15 @@ class ShippedLog(Protocol):
     def segments(self, spool: Path) -> list[Segment]:
         """What the spool holds, in the log's order. It may let go of what the spool holds twice."""
 
+    def went_back(self, source: Source, last: str, whole: str | None, position: str | None) -> str | None:
+        """In which segment the source's log stands, if that is behind what was received of it: the segments up to
+        `last`, all up to the end of `whole`, all up to `position`. Its disk was put back then, and from somewhere
+        before there its log is another one under the same names. None where it goes on."""
+
     def head(self, file: Path) -> str | None:
-        """How a segment begins, in a word without a space or comma: segments of one name and with other heads are of
-        different logs. None where too little of it is there yet. Pure but for a look at the file."""
+        """How a segment begins, in a word without a space, comma or colon: segments of one name and with other heads
+        are of different logs. What of it is there only later is told behind a dot: that is the same head. None where
+        too little of it is there yet. Pure but for a look at the file."""
 
     def follows(self, earlier: str, later: str) -> bool:
         """Does segment `later` come right after `earlier`? Pure."""

@@ -389,7 +389,8 @@ def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snaps
         who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
         text = f"its log is stored up to {rfc3339(standing.point)} only: {who}"
         yield Problem(Trouble.LOG_LATE, text, standing.point, verb=Verb.BACKUP)
-    if newest is not None and standing.newest is not None and not logged(job, services, [newest]):
+    stored = standing.newest is not None or standing.anew is not None  # anew: of it nothing may be stored yet
+    if newest is not None and stored and not logged(job, services, [newest]):
         text = standing.gap or "its newest backup is no base that the log goes on from"
         yield Problem(
             Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only", verb=Verb.BACKUP

@@ -46,7 +46,7 @@ from ccdr.services import Job, Services
 from ccdr.shipping import background
 from ccdr.shipping.filling import Filling, Held
 from ccdr.shipping.recovery import Recovery, choose, index_of, logged, target_of
-from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go
+from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import Run, State
@@ -185,7 +185,7 @@ def test_a_spool_reaches_as_far_as_its_pages_are_written(tmp_path: Path) -> None
     walfile(path, 3, 0)
     assert WAL.head(path) is None and not WAL.reaches(tmp_path, lsn((3 << 24) + 100))
     walfile(path, 3, 20000)
-    assert WAL.head(path) == "7312" and WAL.head(tmp_path / segment(9)) is None
+    assert str(WAL.head(path)).split(".")[0] == "7312" and WAL.head(tmp_path / segment(9)) is None
     for more, reached in ((1, True), (8192, True), (24576, True), (24577, False), (SEGMENT_BYTES, False)):
         assert WAL.reaches(tmp_path, lsn((3 << 24) + more)) == reached, more
     assert WAL.reaches(tmp_path, lsn(3 << 24)), "what ended there was stored, and let go"
@@ -299,9 +299,9 @@ def test_the_oldest_of_the_kept_bases_says_from_where_on_log_stays() -> None:
     manifests = {snapshot.id: manifest for snapshot, manifest in known}
     services = cast("Services", SimpleNamespace(catalogue=SimpleNamespace(manifest=lambda s: manifests[s.id])))
     for kept in permutations([snapshot for snapshot, _ in known]):
-        assert _needed(WAL, services, kept) == segment(255)
-    assert _needed(WAL, services, [known[2][0], known[0][0]]) == segment(256)
-    assert _needed(WAL, services, [known[3][0]]) is None
+        assert _needed(WAL, services, kept) == (segment(255), manifests["base0"].consistent_point)
+    assert _needed(WAL, services, [known[2][0], known[0][0]])[0] == segment(256)
+    assert _needed(WAL, services, [known[3][0]]) == (None, None)
 
 
 def test_a_batch_that_another_holds_all_of_is_spare() -> None:
@@ -725,6 +725,50 @@ def test_a_batch_that_begins_otherwise_than_the_open_segment_before_it_leaves_a_
     assert not Shelf((one, replace(other, heads={segment(4): "a"}))).gaps(WAL)
     torn = Shelf((one, replace(other, heads={segment(4): "b"})))
     assert torn.gaps(WAL) == [Gap(segment(3), segment(4))] and torn.contiguous(WAL) == torn.batches[1:]
+
+
+def page(number: int, records: bytes, rem: int = 0) -> bytes:
+    start = struct.pack("=HHIQI4x", 0xD110, 2, 1, number << 24, rem) + struct.pack("=QII", 7312, SEGMENT_BYTES, 8192)
+    return start + records
+
+
+def test_the_head_of_a_segment_grows_and_is_told_only_of_what_is_there(tmp_path: Path) -> None:
+    """Zeros are what was not received yet: they say nothing, and what comes in their place is no other log."""
+    path, record = tmp_path / segment(3), struct.pack("=IIQII", 60, 7, 0x2FFFF00, 0, 99)
+    behind = struct.pack("=HHIQ", 0xD110, 0, 1, (3 << 24) + 8192)
+
+    def head(rem: int, records: bytes, more: bytes = b"") -> str:
+        path.write_bytes(page(3, records, rem).ljust(8192, b"\0") + more.ljust(8192, b"\0"))
+        return str(WAL.head(path))
+
+    none, first, longer, full = head(0, b""), head(0, record), head(0, record * 2), head(0, record * 2, behind)
+    assert none == "7312" and first == longer and first.startswith(f"{none}.") and full.startswith(f"{longer}.")
+    other = record[:8] + b"\1" + record[9:]
+    assert not same_head(first, head(0, other)) and not same_head(full, head(0, record + other, behind))
+    assert head(16, b"x" * 16) == "7312" and head(13, b"x" * 16 + record).startswith("7312.")
+    across = head(9000, b"x" * 8000)  # one record fills the page
+    assert across == "7312" and same_head(across, head(9000, b"x" * 8000, behind))
+    assert not same_head(head(9000, b"x" * 8000, behind), head(9000, b"y" * 8000, behind))
+    assert same_head("7312", "7312") and not same_head("7312", "73120") and not same_head("7312.a", "7312.ab")
+
+
+def test_what_a_source_wrote_after_it_went_back_leads_on_from_bases_since_then_alone() -> None:
+    """The same names, and lower ones, of another history: neither stands in for the other."""
+    old = [batch(1, 3, 0), batch(4, 6, 10)]
+    anew = NOW + timedelta(minutes=15)
+    new = [replace(b, anew=anew, id=f"new-{b.id}") for b in (batch(3, 4, 20), batch(5, 5, 30))]
+    for found in permutations([*old, *new]):
+        shelf = arranged(found)
+        assert [b.id for b in shelf.batches] == [b.id for b in (*old, *new)] and not shelf.spare
+        assert len(shelf.gaps(WAL)) == 1 and [b.id for b in shelf.contiguous(WAL)] == [b.id for b in new]
+        before, since = anew - timedelta(seconds=1), anew + timedelta(seconds=1)
+        assert shelf.from_segment(segment(5), WAL, before)[0].id == old[1].id
+        assert [b.id for b in shelf.from_segment(segment(3), WAL, since)] == [b.id for b in new]
+        assert shelf.from_segment(segment(2), WAL, since) == ()
+        assert [b.id for b in let_go(shelf, segment(4), WAL, before)] == [old[0].id]
+        assert [b.id for b in let_go(shelf, segment(4), WAL, since)] == [b.id for b in old]
+    again = replace(old[0], anew=anew, id="again", point=NOW + timedelta(minutes=20))  # a batch of the same name
+    assert {b.id for b in arranged([*old, again]).batches} == {old[0].id, old[1].id, "again"}
 
 
 def by_a_clock(found: Batch, ahead: timedelta) -> Batch:

@@ -193,9 +193,10 @@ class AssetEvidence:
         needed = self.needed.get(base, "")
         return needed == "" or (needed is not None and (begins is None or rank(begins) <= rank(needed)))
 
-    def torn(self, begins: str | None, *, vanished: bool = False) -> None:
+    def torn(self, begins: str | None, *, vanished: bool = False, anew: bool = False) -> None:
         """There is a gap, behind which the log begins so: it leads on from bases that lie behind it, no others. Where
-        log has `vanished` that was stored once, the newest base before the gap leads nowhere any more."""
+        log has `vanished` that was stored once, the newest base before the gap leads nowhere any more. Where the source
+        went back, and its log began `anew`, none of the bases so far leads on."""
         before = self.log[-1]
         bases = [b for b in before.bases if begins is not None and b in self.needed and self._leads(b, begins)]
         if vanished:
@@ -208,7 +209,7 @@ class AssetEvidence:
                 or p.consistent <= last.consistent
                 or (first is not None and p.consistent >= first.consistent)
             ]
-        self.log.append(Stretch(begins, bases))
+        self.log.append(Stretch(begins, [] if anew else bases))
 
     def shipped(self, points: Iterable[Point], since: str | None = None) -> None:
         """`since`: all that is known of what the log begins with."""
@@ -423,7 +424,7 @@ class Evidence:
         if asset is not None:
             if gaps:
                 begins = max((text(mapping(gap).get("before")) or "" for gap in gaps), key=rank) or None
-                asset.torn(begins, vanished=record.get("vanished") is True)
+                asset.torn(begins, vanished=record.get("vanished") is True, anew=record.get("anew") is True)
             if since is not None:
                 asset.shipped(
                     Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))

@@ -15,8 +15,19 @@ from ccdr.errors import CcdrError
 from ccdr.interfaces import Clock, Digester, Segment, ShippedLog
 from ccdr.model import rfc3339
 from ccdr.services import Job
-from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank
+from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank, same_head
 from ccdr.state import remove_tree, write_durably
+
+
+class WentBack(CcdrError):
+    """The source's disk was put back: its segments' names are of another history since. It stands in `segment`."""
+
+    def __init__(self, segment: str, why: str) -> None:
+        super().__init__(
+            f"the source went back behind its own log (was its disk put back to an earlier state?): {why}",
+            hint="its log goes on from a new base backup only: run `ccdr backup PLAN`",
+        )
+        self.segment = segment
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,14 @@ class Filling:
         self.heads = {name: head for batch in chain[-2:] for name, head in batch.heads.items()}
         self._drop_stored()
 
+    def begins_anew(self) -> None:
+        """What was received so far is of another history, and so is what the spool holds, all that was stored."""
+        for segment in self.log.segments(self.spool):
+            (self.spool / segment.file).unlink(missing_ok=True)
+        self.last = self.closed = self._torn_at = None
+        self.heads = {}
+        self._empty()
+
     def gather(self) -> Held:
         """Take in what the spool holds: a receiver renames its files while they are read."""
         segments = self.log.segments(self.spool)
@@ -91,7 +110,10 @@ class Filling:
         name, head = segment.name, self.log.head(self.spool / segment.file)
         if head is None:
             return
-        if head != self.heads.get(name, head):
+        known = self.heads.get(name, head)
+        if not same_head(head, known):
+            if head.partition(".")[0] == known.partition(".")[0]:  # the same server's
+                raise WentBack(name, f"{name} begins otherwise than what was received under that name before")
             raise CcdrError(
                 f"the source's log was begun anew: {name} begins otherwise ({head}) than what was received under that "
                 f"name before ({self.heads[name]})",
@@ -99,13 +121,13 @@ class Filling:
             )
         if name not in self.heads and self.base is not None and self.base[0] == name:
             expected = self.base[1]
-            if expected is not None and head != expected:
+            if expected is not None and not same_head(head, expected):
                 raise CcdrError(
                     f"the source's log was begun anew: {name} begins otherwise ({head}) than when the newest base "
                     f"backup was taken ({expected})",
                     hint="a new base backup is needed: run `ccdr backup PLAN`",
                 )
-        self.heads[name] = head
+        self.heads[name] = max(head, known, key=len)  # less of it is there while it is received once more
 
     def expect(self, position: str, held: Held) -> None:
         """What the source writes now must lie in what was received."""
@@ -125,7 +147,14 @@ class Filling:
         return sum(path.stat().st_size for path in self.directory.iterdir())
 
     def write_index(
-        self, job: Job, held: Held, point: datetime, position: str, server: str | None, skew: float | None
+        self,
+        job: Job,
+        held: Held,
+        point: datetime,
+        position: str,
+        server: str | None,
+        skew: float | None,
+        anew: datetime | None = None,
     ) -> None:
         body = {
             "format": 1,
@@ -138,6 +167,7 @@ class Filling:
             "server": server,
             "batch": self.name,
             "clock_skew_s": skew,
+            "anew": anew and rfc3339(anew),
             "segments": held.whole,
             "open": held.open,
             "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},

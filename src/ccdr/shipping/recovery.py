@@ -83,7 +83,7 @@ def logged(
         with suppress(BackupBad):
             manifest = services.catalogue.manifest(snapshot)
             if log.goes_on_from(manifest):
-                if disproved(snapshot):
+                if disproved(snapshot) or (standing.anew and manifest.consistent_point < standing.anew):
                     return []
                 return [standing.newest] if log.covers(standing.since, log.needed_from(manifest)) else []
     return []
@@ -227,7 +227,7 @@ def choose(
             hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
-    batches = shelf.from_segment(needed, log)
+    batches = shelf.from_segment(needed, log, base.consistent_point)
     if not batches:
         raise BackupBad(
             f"the base of {rfc3339(base.consistent_point)} needs {needed}, the log begins later: "
@@ -309,7 +309,9 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         said |= {"first": ends[0], "last": ends[1]}
         claimed = {name: getattr(batch, name) for name in said} | {"point": batch.told or batch.point}
         heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
-        later = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
+        later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
+        body.setdefault("anew", None)
+        later["anew"] = batch.anew and rfc3339(batch.anew)
         for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
             if name in body:  # an index did not always say so
                 said[name], claimed[name] = heads if name == "heads" else body[name], tag

@@ -18,7 +18,7 @@ from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
 from ccdr.errors import RepositoryMissing, UsageProblem
 from ccdr.interfaces import ShippedLog
-from ccdr.model import utc
+from ccdr.model import rfc3339, utc
 from ccdr.services import Job, Services
 from ccdr.storage.restic import RepoSnapshot, Restic
 
@@ -49,6 +49,8 @@ class Batch:
     told: datetime | None = None  # the point that it bears, where that is not believed
     skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
     heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+    # When the source was found to have gone back behind its own log, last: the same names are of another history since.
+    anew: datetime | None = None
 
     @property
     def taken(self) -> datetime:
@@ -60,10 +62,10 @@ class Batch:
 
     def leads_to(self, other: Batch, log: ShippedLog) -> bool:
         """Does `other` begin right after this one ends, in one and the same log?"""
-        if self.last is None or not log.follows(self.last, other.begins):
+        if self.anew != other.anew or self.last is None or not log.follows(self.last, other.begins):
             return False
         one, another = self.heads.get(other.begins), other.heads.get(other.begins)
-        return one is None or another is None or one == another
+        return one is None or another is None or same_head(one, another)
 
     @property
     def begins(self) -> str:
@@ -115,17 +117,21 @@ class Shelf:
             kept.append(batch)
         return tuple(reversed(kept))
 
-    def from_segment(self, needed: str, log: ShippedLog) -> tuple[Batch, ...]:
-        """The batches that a recovery from segment `needed` asks for; empty where the log does not hold it."""
-        at = [n for n, batch in enumerate(self.batches) if log.covers(batch.begins, needed)]
+    def from_segment(self, needed: str, log: ShippedLog, since: datetime | None = None) -> tuple[Batch, ...]:
+        """The batches that a recovery from segment `needed` asks for; empty where the log does not hold it. Where the
+        source went back, its segment is the one of the history in which the base was taken (`since`)."""
+        anew = [b.anew for b in self.batches if b.anew is not None and (since is None or b.anew <= since)]
+        mine = max(anew, default=None)
+        at = [n for n, b in enumerate(self.batches) if b.anew == mine and log.covers(b.begins, needed)]
         return self.batches[at[-1] :] if at else ()
 
 
-def let_go(shelf: Shelf, needed: str | None, log: ShippedLog) -> list[Batch]:
+def let_go(shelf: Shelf, needed: str | None, log: ShippedLog, since: datetime | None = None) -> list[Batch]:
     """What no recovery will ask for any more: older snapshots of the same batches, and batches before the one that
-    holds segment `needed`, with which the oldest kept base begins (None: there is no base, and all batches stay). Where
-    the log does not hold that one, all batches stay: what is wrong is not for pruning to make worse. Pure."""
-    kept = shelf.batches if needed is None else shelf.from_segment(needed, log) or shelf.batches
+    holds segment `needed`, with which the oldest kept base (of `since`) begins (None: there is no base, and all batches
+    stay). Where the log does not hold that one, all batches stay: what is wrong is not for pruning to make worse.
+    Pure."""
+    kept = shelf.batches if needed is None else shelf.from_segment(needed, log, since) or shelf.batches
     return [*shelf.spare, *(batch for batch in shelf.batches if batch not in kept)]
 
 
@@ -133,15 +139,16 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     """Snapshots in the log's own order, told apart by batch: their dates are of a host whose clock may have been wrong.
     Where one bears a later point than what came after it, that is not believed: it claims no more than the one before
     it. Pure."""
-    newest: dict[str, Batch] = {}
+    newest: dict[tuple[datetime, str], Batch] = {}
     older = []
     for batch in sorted(found, key=_held):
-        if batch.name in newest:
-            older.append(newest[batch.name])
-        newest[batch.name] = batch
+        if _key(batch) in newest:
+            older.append(newest[_key(batch)])
+        newest[_key(batch)] = batch
     batches: list[Batch] = []
-    for batch in sorted(newest.values(), key=lambda b: rank(b.begins)):
-        if batches and _end(batch) < _end(batches[-1]):  # all that it holds is in the one before it, and more
+    for batch in sorted(newest.values(), key=lambda b: (_key(b)[0], rank(b.begins))):
+        before = batches[-1] if batches and batches[-1].anew == batch.anew else None
+        if before is not None and _end(batch) < _end(before):  # all that it holds is in the one before it, and more
             older.append(batch)
         else:
             batches.append(batch)
@@ -150,14 +157,24 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     for batch, limit in zip(batches, limits, strict=True):
         told.append(_believed(batch, limit, point))
         point = told[-1].point
-    limit_of = {batch.name: limit for batch, limit in zip(batches, limits, strict=True)}
+    limit_of = {_key(batch): limit for batch, limit in zip(batches, limits, strict=True)}
     last = datetime.max.replace(tzinfo=UTC)
-    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(batch.name, last), EARLIEST) for batch in older))
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(_key(batch), last), EARLIEST) for batch in older))
 
 
 def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
     """A point behind `limit` is replaced; nor is the skew believed that was measured by the same clock."""
     return batch if batch.point <= limit else replace(batch, point=point, told=batch.point, skew=None)
+
+
+def _key(batch: Batch) -> tuple[datetime, str]:
+    """What a batch is told apart by: names come again where the source went back."""
+    return batch.anew or EARLIEST, batch.name
+
+
+def same_head(one: str, other: str) -> bool:
+    """Are they of one segment, of which more may have been there when one of them was read?"""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def rank(name: str) -> tuple[int, str]:
@@ -209,6 +226,7 @@ def tags(
     server: str | None = None,
     heads: Mapping[str, str] | None = None,
     skew: float | None = None,
+    anew: datetime | None = None,
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
@@ -216,6 +234,7 @@ def tags(
     found += [f"open={open_}"] if open_ else []
     found += [f"server={server}"] if server else []
     found += [f"skew={skew}"] if skew is not None else []
+    found += [f"anew={rfc3339(anew)}"] if anew is not None else []
     telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
     found += [f"head={named}:{heads[named]}" for named in telling if heads and named in heads]
     return [*found, f"point={point}", f"position={position}"]
@@ -231,6 +250,7 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
     try:
         point, name = utc(str(listed.tag("point"))), listed.tag("batch")
         skew = None if (said := listed.tag("skew")) is None else float(said)
+        anew = None if (said := listed.tag("anew")) is None else utc(said)
     except ValueError:
         return None
     if name is None or not listed.paths:
@@ -250,4 +270,5 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         begun=listed.time,
         skew=skew,
         heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
+        anew=anew,
     )

@@ -33,8 +33,8 @@ from ccdr.interrupts import tick
 from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
-from ccdr.shipping.filling import Filling, Held
-from ccdr.shipping.shelf import Gap, log_of, log_repository, shelf_of, tags
+from ccdr.shipping.filling import Filling, Held, WentBack
+from ccdr.shipping.shelf import Gap, log_of, log_repository, rank, shelf_of, tags
 from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
 from ccdr.state import Run
 from ccdr.storage.restic import Restic, Stored
@@ -66,6 +66,7 @@ class _Tally:
     last: str | None = None
     gaps: list[Gap] = field(default_factory=list)
     vanished: bool = False  # log that was stored once is what is missing
+    anew: bool = False  # the source went back: no base from before leads on
 
     def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:
         """One more snapshot, which added so many bytes to the repository."""
@@ -84,6 +85,7 @@ class _Tally:
             "last": self.last,
             "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
             "vanished": self.vanished,
+            "anew": self.anew,
         }
 
 
@@ -126,6 +128,10 @@ class _Shipping:
                     with self._source() as source:
                         if self._go_on(source, once=once):
                             return
+                except WentBack as error:
+                    self._begin_anew(error)
+                    if once:
+                        raise
                 except (CcdrError, OSError) as error:
                     self._troubled(str(error))
                     if once:
@@ -139,8 +145,44 @@ class _Shipping:
         finally:
             self._record(STOPPED)
 
+    def _begin_anew(self, error: WentBack) -> None:
+        """For good: that the source writes on until it has passed what is stored does not make that its own. What it
+        wrote before is stored, and stays; its log begins anew, for a base that is yet to come."""
+        self._tally.gaps.append(Gap(self._newest_segment() or error.segment, error.segment))
+        self._tally.anew = True
+        self._record(str(error))
+        said = f"{error}; a new base backup is needed: run `ccdr backup {self._job.plan}`"
+        now = self._services.clock.now()
+        self._set(anew=now, gap=said, since=None, point=None, usable=None, position=None, server=self._answering)
+        self._batch.begins_anew()
+        self._begun, self._ahead, self._vanished = True, (), None
+        self._progress.step(f"{self._job.asset}: {said}")
+
+    def _left_behind(self) -> None:
+        """Whoever began the log anew was ended before it had removed what the spool held of the other history."""
+        anew = self._standing.anew
+        if anew is None or self._standing.point is not None:
+            return
+        chain = [self._spool / segment.file for segment in self._log.segments(self._spool) if not segment.beside]
+        if any(path.stat().st_mtime < anew.timestamp() for path in chain):
+            self._batch.begins_anew()
+
+    def _newest_segment(self) -> str | None:
+        return max(filter(None, (self._batch.last, self._spooled())), key=rank, default=None)
+
+    def _look_back(self, source: Source, *, stored: bool) -> None:
+        """Is the source still where it was, or further on? Else all that came before is to be `stored` first."""
+        last = self._newest_segment()
+        if last is None:
+            return
+        position = self._standing.position
+        if (segment := self._log.went_back(source, last, self._batch.last, position)) is not None:
+            error = WentBack(segment, f"it stands in {segment}, and its log was received up to {position or last}")
+            raise error if stored else CcdrError(f"{error}; what was received waits to be stored first")
+
     def _start(self, *, once: bool) -> None:
         """The spool of what was shipped before goes on without the repository; else that must say from where on."""
+        self._left_behind()
         try:
             self._begin()
         except AWAY as error:
@@ -158,6 +200,11 @@ class _Shipping:
             self._server, self._begun = self._answering, True
             return
         self._recognise(newest.server or self._server)
+        anew = self._standing.anew
+        if anew is not None and (newest.anew is None or newest.anew < anew):
+            self._all_vanished()  # if anything was stored since
+            self._begun = True
+            return
         chain = shelf.contiguous(self._log)
         self._skew = newest.skew
         if newest.dated_ahead(self._services.clock.now()):
@@ -165,7 +212,12 @@ class _Shipping:
         since = chain[0].begins
         position = newest.position or self._standing.position
         self._standing = replace(
-            self._standing, since=since, point=newest.point, position=position, usable=newest.usable_at
+            self._standing,
+            since=since,
+            point=newest.point,
+            position=position,
+            usable=newest.usable_at,
+            anew=newest.anew,
         )
         self._batch.goes_on(newest, chain)
         self._begun = True
@@ -187,7 +239,7 @@ class _Shipping:
         """The shelf as it is now with what we believe of it: what has vanished no standing of ours brings back. What
         pruning let go, the newest base does not need."""
         shelf, before = shelf_of(self._job, self._repo), self._standing.since
-        if shelf.newest is None:
+        if shelf.newest is None or shelf.newest.anew != self._standing.anew:
             self._ensure_repository()  # an unmounted path looks like nothing, too
             self._all_vanished()
         elif before is not None:
@@ -232,6 +284,7 @@ class _Shipping:
         self._recognise(self._server)
         self._look_at(source)  # first: its disk must not fill unseen, whatever becomes of the log here
         stored = self._keep(None, once=once)  # what an earlier receiver has left may be in the way of the next
+        self._look_back(source, stored=stored)
         needed = self._batch.base[0] if self._batch.base else None
         after = self._batch.last if self._begun else self._spooled()
         argv, env = self._log.receiver(source, self._spool, after, needed, stored=stored)
@@ -392,8 +445,8 @@ class _Shipping:
         self._kept = min(there, self._waits())
 
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
-        self._batch.write_index(self._job, held, point, position, self._server, self._skew)
-        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew)
+        self._batch.write_index(self._job, held, point, position, self._server, self._skew, self._standing.anew)
+        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew, self._standing.anew)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)

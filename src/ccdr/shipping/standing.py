@@ -17,7 +17,8 @@ from ccdr.state import State, write_durably
 class Standing:
     """`since` is the first segment of the log that has no gap up to `position`; `point` and `usable` are of the newest
     stored snapshot, `server` whose log it is. `trouble` is why the log is not shipped now, and `troubled` since when;
-    `findings` threaten it."""
+    `findings` threaten it. `anew`: when the source was found to have gone back behind its own log, last; bases from
+    before then are of another history."""
 
     since: str | None = None
     point: datetime | None = None
@@ -29,6 +30,7 @@ class Standing:
     findings: tuple[str, ...] = ()
     gap: str | None = None
     server: str | None = None
+    anew: datetime | None = None
 
     @property
     def newest(self) -> Point | None:
@@ -41,7 +43,7 @@ def directory(state: State, plan: str, asset: str) -> Path:
 
 def write_standing(path: Path, standing: Standing) -> None:
     body = asdict(standing)
-    for key in ("point", "usable", "troubled"):
+    for key in ("point", "usable", "troubled", "anew"):
         body[key] = body[key] and rfc3339(body[key])
     body["pending"] = [[rfc3339(point), rfc3339(usable)] for point, usable in standing.pending]
     write_durably(path / "standing.json", json.dumps(body) + "\n")
@@ -51,8 +53,8 @@ def read_standing(state: State, plan: str, asset: str) -> Standing | None:
     """None where this host has never shipped it, or what it wrote cannot be read."""
     try:
         body = json.loads((state.root / "shipping" / plan / asset / "standing.json").read_text("utf-8"))
-        for key in ("point", "usable", "troubled"):
-            body[key] = body[key] and utc(body[key])
+        for key in ("point", "usable", "troubled", "anew"):
+            body[key] = body.get(key) and utc(body[key])
         body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
         body["findings"] = tuple(body["findings"])
         return Standing(**body)

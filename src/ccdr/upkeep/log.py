@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from ccdr.errors import Locked
 from ccdr.interfaces import ShippedLog
@@ -23,7 +24,8 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
     while True:
         try:
             with services.state.rewriting(repo.location):
-                gone = let_go(shelf_of(job, repo), _needed(log, services, kept), log)
+                needed, since = _needed(log, services, kept)
+                gone = let_go(shelf_of(job, repo), needed, log, since)
                 storage.forget(repo, [batch.id for batch in gone])
                 if gone:
                     storage.prune(repo)
@@ -34,9 +36,11 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
             time.sleep(0.2)
 
 
-def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> str | None:
-    """The segment that the oldest base begins with; BackupBad where what a snapshot needs cannot be told."""
+def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> tuple[str | None, datetime | None]:
+    """The first segment that any base begins with, and of when the oldest is; BackupBad where what a snapshot needs
+    cannot be told."""
     found: str | None = None
+    since: datetime | None = None
     for snapshot in kept:
         manifest = services.catalogue.manifest(snapshot)
         if not log.goes_on_from(manifest):
@@ -44,4 +48,5 @@ def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> st
         needed = log.needed_from(manifest)
         if found is None or log.covers(needed, found):
             found = needed
-    return found
+        since = min(since or manifest.consistent_point, manifest.consistent_point)
+    return found, since

@@ -36,6 +36,9 @@ _LONG = struct.Struct(
     "=24xQII"
 )  # a segment's first page begins with: the cluster's identifier, bytes of segment, of page
 _PAGE = struct.Struct("=8xQ")  # every page begins with its own place in the log
+_FIRST = struct.Struct("=16xI")  # ... and with how many bytes it holds of a record that began before it
+_RECORD = struct.Struct("=I4xQ8x")  # a record begins with its length and where the one before it began
+DIGITS = 16  # of a digest
 _HISTORY = re.compile(r"[0-9A-F]{8}\.history")
 STATE = """\
 select pg_is_in_recovery(), current_setting('wal_level'),
@@ -219,16 +222,44 @@ class Wal:
     def segments(self, spool: Path) -> list[Segment]:
         return segments_in(spool)
 
+    def went_back(self, source: Source, last: str, whole: str | None, position: str | None) -> str | None:
+        """What was received the source had flushed, and on one timeline nothing flushed is ever taken back, not even
+        by a crash."""
+        said = self._ask(source, "select lsn, pg_walfile_name(lsn) from (select pg_current_wal_insert_lsn() lsn) l;")
+        stands, _, segment = said.partition("|")
+        if segment[:8] != last[:8]:
+            return None  # promoted: it goes on from somewhere in what its former primary wrote
+        ends = [number(position)] if position else []
+        if whole is not None and (match := _SEGMENT.fullmatch(whole)) and match["timeline"] == segment[:8]:
+            ends.append((_number(match) + 1) * SEGMENT_BYTES)
+        return segment if number(stands) < max(ends, default=0) else None
+
     def head(self, file: Path) -> str | None:
-        """The cluster's identifier: each segment tells it."""
+        """The cluster's identifier, which each segment tells, and digests of how it goes on: up to its first record's
+        sum, which holds for the whole record and its place in the log, and of the whole first page. Each is told once
+        it is there: a segment has its full length from the start, all zeros, so its first page is full once there is a
+        second one. Where a disk was put back within a segment, that one begins as before, and is not told apart: what
+        is received last is the source's own history, whole, and what was stored of the other is written over."""
         try:
             with file.open("rb") as segment:
                 start = segment.read(_LONG.size)
+                if len(start) < _LONG.size or not any(start):
+                    return None
+                identifier, _, bytes_ = _LONG.unpack(start)
+                page = start + segment.read(max(0, bytes_ - len(start)))
+                behind = segment.read(_PAGE.size)
         except FileNotFoundError:  # renamed since
             return None
-        if len(start) < _LONG.size or not any(start):
-            return None
-        return str(_LONG.unpack(start)[0])
+        head = str(identifier)
+        if not bytes_ or len(page) < bytes_:
+            return head
+        record = len(start) + (_FIRST.unpack_from(page)[0] + 7) // 8 * 8
+        ends = record + _RECORD.size
+        if ends <= len(page) and _RECORD.unpack_from(page, record)[0]:
+            head += f".{_digest(page[:ends])}"
+        if len(behind) == _PAGE.size and _PAGE.unpack(behind)[0] == _PAGE.unpack_from(page)[0] + bytes_:
+            head += f"{'' if '.' in head else '.'}.{_digest(page)}"
+        return head
 
     def follows(self, earlier: str, later: str) -> bool:
         one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
@@ -287,6 +318,10 @@ def segments_in(spool: Path) -> list[Segment]:
         if n.endswith(PARTIAL) and _SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
     ]
     return sorted(found, key=lambda s: _order(s.name))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def _page_begun(file: Path, last: int) -> bool:
