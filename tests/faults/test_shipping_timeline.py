@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,25 +28,33 @@ from ccdr.errors import CcdrError
 from ccdr.services import Job
 from ccdr.shipping.shelf import shelf_of
 
+KEPT = {"max_slot_wal_keep_size": "1GB"}
 FILL = "create table {name} as select n, repeat('x', 500) t from generate_series(1, {rows}) n"
+
+
+@contextmanager
+def based(root: Path) -> Iterator[tuple[Site, Cluster]]:
+    """A server, and a site that has backed it up once: its log leads on from there."""
+    root.chmod(0o755)
+    (root / "site").mkdir()
+    site = Site(root / "site")
+    with cluster(root / "server", **KEPT) as made:
+        made.psql(SMALL, "postgres")
+        plan(site, made, "{interval: 2s}")
+        site.backed_up()
+        yield site, made
 
 
 @pytest.mark.parametrize("promoted", [False, True])
 def test_a_source_that_is_promoted_is_followed_onto_its_new_timeline(tmp_path: Path, promoted: bool) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server", max_slot_wal_keep_size="1GB") as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
+    with based(tmp_path) as (site, made):
         made.psql("insert into call (id, note) values (101, 'before')", "postgres")
         ship_once(site)
         made.psql("insert into call (id, note) values (102, 'unshipped')", "postgres")
         made.stop()
         if promoted:
             made.run("touch", f"{DATA}/standby.signal")
-        made.start(max_slot_wal_keep_size="1GB")
+        made.start(**KEPT)
         if promoted:
             made.run("pg_ctl", "-D", DATA, "-w", "promote")
         made.psql("insert into call (id, note) values (103, 'behind'); select pg_switch_wal()", "postgres")
@@ -60,19 +70,13 @@ def test_a_source_that_is_promoted_is_followed_onto_its_new_timeline(tmp_path: P
 
 def test_a_source_that_fails_over_is_followed_by_who_ships_all_the_while(tmp_path: Path) -> None:
     """The receiver is thrown off in the middle of a segment; a standby is not shipped from, its promotion is."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server", max_slot_wal_keep_size="1GB") as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
+    with based(tmp_path) as (site, made):
         with started(site):
             assert eventually(lambda: _connected(made), 60), standing(site)
             made.psql("insert into call (id, note) values (101, 'before')", "postgres")
             made.stop()
             made.run("touch", f"{DATA}/standby.signal")
-            made.start(max_slot_wal_keep_size="1GB")
+            made.start(**KEPT)
             assert eventually(lambda: trouble(site) == "the server is a standby", 60), standing(site)
             made.run("pg_ctl", "-D", DATA, "-w", "promote")
             made.psql("insert into call (id, note) values (102, 'behind'); select pg_switch_wal()", "postgres")
@@ -94,17 +98,11 @@ def _connected(source: Cluster) -> bool:
 def test_a_source_whose_disk_was_put_back_needs_a_new_base(tmp_path: Path, seen: bool) -> None:
     """Its identifier and its timeline are the same, and from where its disk was saved on its history is another. Seen
     behind what is stored, it is told at once; else by how the segment begins that is received once more."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server", max_slot_wal_keep_size="1GB") as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
+    with based(tmp_path) as (site, made):
         ship_once(site)
         made.stop()
         made.run("cp", "-a", DATA, f"{DATA}.saved")
-        made.start(max_slot_wal_keep_size="1GB")
+        made.start(**KEPT)
         made.psql("insert into call (id, note) values (101, 'taken back')", "postgres")
         made.psql(f"{FILL.format(name='gone', rows=60000)}; select pg_switch_wal()", "postgres")
         made.psql(FILL.format(name="more", rows=100), "postgres")  # behind the first page of a segment
@@ -112,7 +110,7 @@ def test_a_source_whose_disk_was_put_back_needs_a_new_base(tmp_path: Path, seen:
         stored = number(standing(site)["position"])
         made.stop()
         made.run("sh", "-c", f"rm -rf {DATA} && mv {DATA}.saved {DATA}")
-        made.start(max_slot_wal_keep_size="1GB")
+        made.start(**KEPT)
         made.psql("insert into call (id, note) values (102, 'anew')", "postgres")
         assert number(made.psql("select pg_current_wal_insert_lsn()", "postgres")) < stored
         if seen:
@@ -145,13 +143,7 @@ def test_a_source_whose_disk_was_put_back_needs_a_new_base(tmp_path: Path, seen:
 
 def test_a_source_that_was_only_restarted_goes_on(tmp_path: Path) -> None:
     """The twin: within a segment, orderly and by a crash; its segment is received once more, and begins as it did."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "site").mkdir()
-    site = Site(tmp_path / "site")
-    with cluster(tmp_path / "server", max_slot_wal_keep_size="1GB") as made:
-        made.psql(SMALL, "postgres")
-        plan(site, made, "{interval: 2s}")
-        site.backed_up()
+    with based(tmp_path) as (site, made):
         for n, mode in enumerate(("fast", "immediate", "fast"), 101):
             made.psql("select pg_switch_wal()", "postgres")
             made.psql(f"insert into call (id, note) values ({n}, 'before {mode}')", "postgres")
@@ -159,7 +151,7 @@ def test_a_source_that_was_only_restarted_goes_on(tmp_path: Path) -> None:
             made.psql(FILL.format(name=f"filler_{n}", rows=100), "postgres")
             ship_once(site)
             made.stop(mode)
-            made.start(max_slot_wal_keep_size="1GB")
+            made.start(**KEPT)
             ship_once(site)
         assert not standing(site)["gap"] and not shelf_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         done = recovered(site, "latest")

@@ -120,7 +120,7 @@ class Recovery:
         if not target.position:
             raise TestBroken(
                 "the log's newest snapshot does not say which position it reaches",
-                hint=f"`ccdr ship {manifest.plan}` stores it again",
+                hint="`ccdr ship PLAN` stores it again",
             )
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored

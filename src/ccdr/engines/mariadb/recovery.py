@@ -70,7 +70,7 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
     if lacks := manifest.contents.get("log_lacks"):
         raise BackupBad(
             f"the log that leads on from the base does not hold every change: {lacks}",
-            hint=f"`ccdr ship {manifest.plan}` says what to change at the source; then back up again",
+            hint="`ccdr ship PLAN` says what to change at the source; then back up again",
         )
     last = names[-1]
     if target.position is not None:
@@ -98,6 +98,7 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
 
 
 def require_the_same_again(doubts: Mapping[str, int]) -> None:
+    """TestBroken where something in the log, of these kinds, may do otherwise when it is run again."""
     if plain := doubts.get(STATEMENT):
         raise TestBroken(
             f"{plain} changes are in the log as statements and not as rows, and nobody can tell whether they do the "
