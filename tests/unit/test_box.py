@@ -9,13 +9,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from docker.api.client import APIClient
 
-from ccdr.errors import CommandFailed
+from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interrupts import GLANCE, threads
 from ccdr.sandbox import box
 from ccdr.sandbox.box import STDERR, STDOUT, Box
@@ -31,9 +31,10 @@ class Daemon(threading.Thread):
     """As much of Docker's API as a command in a container needs. How its words are cut into packets cannot be had of a
     real one: `command` is given the connection and answers as it likes, the headers of the response too."""
 
-    def __init__(self, path: Path, command: Callable[[socket.socket], object]) -> None:
+    def __init__(self, path: Path, command: Callable[[socket.socket], int | None]) -> None:
         super().__init__(daemon=True)
         self.command = command
+        self.code = 0
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(str(path))
         self.listening.listen()
@@ -58,9 +59,10 @@ class Daemon(threading.Thread):
                 held = rest[length:]
                 if b"/start" in head.split(b"\r\n")[0]:
                     with connection, contextlib.suppress(ConnectionError, TimeoutError):
-                        self.command(connection)
+                        self.code = self.command(connection) or 0
                     return
-                body = json.dumps({"Id": "e1", "Running": False, "ExitCode": 0}).encode()
+                state = {"Running": head.startswith(b"GET /v1.44/containers"), "ExitCode": self.code}
+                body = json.dumps({"Id": "e1", **state, "State": state}).encode()
                 connection.sendall(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
                     + body
@@ -77,14 +79,20 @@ def saying(first: bytes, *packets: bytes) -> Callable[[socket.socket], None]:
     return command
 
 
-@pytest.fixture
-def daemon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Box]:
-    served = Daemon(tmp_path / "docker.sock", request.param)
-    served.start()
-    api = APIClient(f"unix://{tmp_path}/docker.sock", version="1.44", timeout=10)
+@contextlib.contextmanager
+def served(root: Path, command: Callable[[socket.socket], int | None]) -> Iterator[Box]:
+    daemon = Daemon(root / "docker.sock", command)
+    daemon.start()
+    api = APIClient(f"unix://{root}/docker.sock", version="1.44", timeout=10)
     yield Box(api, "c1", "i1", "image", {}, {})
     api.close()
-    served.listening.close()
+    daemon.listening.close()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Box]:
+    with served(tmp_path, request.param) as box:
+        yield box
 
 
 SAID = frame(STDOUT, b"one\n") + frame(STDERR, b"two\n") + frame(STDOUT, b"three\n")
@@ -195,3 +203,44 @@ def test_an_interrupt_is_heard_where_a_command_does_not_read(daemon: Box, soon: 
         raise KeyboardInterrupt
     assert isinstance(told.exception(), KeyboardInterrupt)
     assert time.monotonic() - begun < PATIENCE / 2
+
+
+DIED = b"OCI runtime exec failed: exec failed: unable to start container process: "
+NEVER_BEGUN = DIED + b"waiting for init preliminary setup: read init-p: connection reset by peer: unknown"
+NO_PROGRAM = DIED + b'exec: "pg_basebackup": executable file not found in $PATH: unknown'
+
+
+class Dying:
+    """Docker's runtime, which dies so many times before it comes to the program: what it says then was seen of a real
+    one, once in many thousand commands."""
+
+    def __init__(self, times: int, said: bytes = NEVER_BEGUN) -> None:
+        self.left, self.said, self.told = times, said, 0
+
+    def __call__(self, connection: socket.socket) -> int:
+        connection.sendall(HEAD)
+        self.told += 1
+        self.left -= 1
+        connection.sendall(frame(STDOUT, self.said if self.left >= 0 else b"done\n"))
+        return 126 if self.left >= 0 else 0
+
+
+@pytest.mark.parametrize("ok", [(0,), range(256)])
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_command_that_docker_did_not_begin_is_begun_once_more(tmp_path: Path, times: int, ok: Sequence[int]) -> None:
+    """And is never taken for one that has ended badly."""
+    dying = Dying(times)
+    with served(tmp_path, dying) as box:
+        if times < 3:
+            assert box.run(["pg_basebackup"], ok=ok).stdout == "done\n"
+        else:
+            with pytest.raises(TestBroken, match="Docker did not start pg_basebackup, in 3 tries: OCI runtime"):
+                box.run(["pg_basebackup"], ok=ok)
+    assert dying.told == min(times + 1, 3)
+
+
+def test_a_program_that_is_not_there_is_looked_for_once(tmp_path: Path) -> None:
+    dying = Dying(1, NO_PROGRAM)
+    with served(tmp_path, dying) as box, pytest.raises(TestBroken, match="the image image cannot run pg_basebackup"):
+        box.run(["pg_basebackup"])
+    assert dying.told == 1

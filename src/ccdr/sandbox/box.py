@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import socket
 import struct
@@ -26,6 +27,10 @@ STDERR_KEPT = 4096
 KILLED = 137  # SIGKILL: of the command alone, or of the whole container
 DYING = 3.0  # seconds that Docker may take to tell that a container has ended
 NOT_STARTED = (126, 127)  # the shell's and Docker's word for a program that cannot be started
+# Docker's runtime has died before it came to the program (`exec: "NAME": …` would be about that one). It is rare, is no
+# fault of the image, and goes away by itself; nothing of the command has been done.
+RUNTIME = re.compile(r"OCI runtime exec failed: (?!.*exec: \")")
+TRIES = 3
 # A read-only root and tmpfs: what a full one says. It is the sandbox that was too small, not the backup bad.
 FULL = ("No space left on device", "could not resize shared memory", "Disk quota exceeded")
 OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -135,6 +140,37 @@ class Box:
         pulse: Pulse | None = None,
     ) -> Output:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
+        for _ in range(TRIES):
+            code, output = self._ran(argv, env, stdin, what, watch, pulse)
+            said = (output.stdout + output.stderr).strip()[-300:]
+            if code not in NOT_STARTED or not RUNTIME.match(said) or not self.running():
+                break
+        else:
+            hint = "see the Docker daemon's log (`journalctl -u docker`), then run it again"
+            raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries: {said}", hint=hint)
+        if code in NOT_STARTED and code not in ok:
+            if self._ended(code):
+                raise self._broken(f"it ended before: {what or argv[0]}")
+            raise TestBroken(
+                f"the image {self.image_name} cannot run {argv[0]}: {said}",
+                hint="name an image that holds it with `image:`",
+            )
+        if code not in ok or code == KILLED:
+            self._blame_sandbox(code, output.stderr, what or argv[0])
+        if code not in ok:
+            raise CommandFailed(argv, code, output.stderr[-STDERR_KEPT:], what=what)
+        return output
+
+    def _ran(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        stdin: str | None,
+        what: str | None,
+        watch: Path | None,
+        pulse: Pulse | None,
+    ) -> tuple[int, Output]:
+        """How it has ended, whether it was begun or not; CommandFailed where it made no progress."""
         with self._exec(argv, env) as (exec_id, frames):
             frames.send((stdin or "").encode("utf-8", "surrogateescape"), last=True)
             out, err = bytearray(), bytearray()
@@ -150,19 +186,7 @@ class Box:
                 if progress.stalled(seen, self.no_progress):
                     raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
         code = self._exit_code(exec_id, argv)
-        output = Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
-        if code in NOT_STARTED and code not in ok:
-            if self._ended(code):
-                raise self._broken(f"it ended before: {what or argv[0]}")
-            raise TestBroken(
-                f"the image {self.image_name} cannot run {argv[0]}: {(output.stdout + output.stderr).strip()[-300:]}",
-                hint="name an image that holds it with `image:`",
-            )
-        if code not in ok or code == KILLED:
-            self._blame_sandbox(code, output.stderr, what or argv[0])
-        if code not in ok:
-            raise CommandFailed(argv, code, _tail(err), what=what)
-        return output
+        return code, Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
