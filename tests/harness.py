@@ -212,6 +212,11 @@ class Site:
             new_repository(self.repo, PASSWORD)
         return self
 
+    @property
+    def log(self) -> Path:
+        """The repository of the log that is shipped: ccdr makes it with the first that it stores, if there is none."""
+        return self.repo / "log"
+
     def plan(self, assets: str, *, name: str = "p", repository: str | None = None, extra: str = "") -> None:
         """Write plans/<name>.yaml; `assets` is YAML, indented as it pleases."""
         url = repository or f"{{url: {self.repo}, password_file: key}}"
@@ -219,6 +224,8 @@ class Site:
         body = textwrap.indent(textwrap.dedent(assets).strip("\n"), "  ")
         if not repository and not self.bare and not any((self.root / "plans").glob("*.yaml")):
             self.with_repository()
+            if "log_shipping:" in body:
+                new_repository(self.log, PASSWORD)
         self.write(f"plans/{name}.yaml", f"{head}repository: {url}\n{extra}assets:\n{body}\n")
 
     def crm(self, source: Source, database: str, extra: str = "", checks: str = CRM_CHECKS, **kwargs: Any) -> None:
@@ -379,12 +386,13 @@ def containers() -> set[str]:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:
-    """Wait for a condition that something else brings about."""
+    """Wait for a condition that something else brings about, and leave the processor to that: one that takes long to
+    ask for is asked for less often."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (asked := time.monotonic()) < deadline:
         if condition():
             return True
-        time.sleep(0.05)
+        time.sleep(max(0.05, 2 * (time.monotonic() - asked)))
     return condition()
 
 

@@ -582,10 +582,10 @@ def test_log_that_ends_before_what_was_claimed_is_a_failure(shipped: Site, sourc
 
 def test_a_log_that_cannot_be_reached_proves_nothing(shipped: Site, source: Primary) -> None:
     ship_once(shipped)
-    (shipped.root / "repo/log/config").rename(shipped.root / "hidden")
+    (shipped.log / "config").rename(shipped.root / "hidden")
     done = recovered(shipped, "latest")
     assert done.json["verdict"] in ("INCONCLUSIVE", "FAIL") and done.code != 0, done
-    (shipped.root / "hidden").rename(shipped.root / "repo/log/config")
+    (shipped.root / "hidden").rename(shipped.log / "config")
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
@@ -749,7 +749,8 @@ def is_slept_through(site: Site) -> bool:
 
 
 def test_ccdr_run_sees_to_it_that_the_log_is_shipped(shipped: Site) -> None:
-    """Cron is enough; and what was killed is started again."""
+    """Cron is enough, also for a repository of the log; and what was killed is started again."""
+    shutil.rmtree(shipped.log)
     done = shipped.run("run")
     assert "started to ship the log of p/crm" in done.stderr
     try:
