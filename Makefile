@@ -45,5 +45,5 @@ lock: ## requirements.lock anew from pyproject.toml
 
 clean: ## remove .venv, .demo and caches; packages, images and the Docker daemon stay
 	@if [ -x .venv/bin/ccdr ] && [ -d .demo ]; then .venv/bin/ccdr demo --clean; fi
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .setup.lock .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

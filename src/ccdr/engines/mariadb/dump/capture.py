@@ -34,6 +34,7 @@ from ccdr.engines.mariadb.origin import lag_of
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
 from ccdr.interrupts import threads
+from ccdr.model import so_many
 
 ATTEMPTS = 3
 LOOK = 0.02  # seconds between two looks whether the clients have begun
@@ -391,8 +392,9 @@ def require_capturable(found: Objects, database: str, *, lock: bool) -> None:
         )
     if found.locked and not lock:
         named = ", ".join(f"{t.name} ({t.engine})" for t in found.locked[:5])
+        count = so_many(len(found.locked), "table is", "tables are")
         raise BackupFailed(
-            f"{len(found.locked)} tables are not transactional, and would be torn without a lock: {named}",
+            f"{count} not transactional, and would be torn without a lock: {named}",
             hint="`non_transactional: lock` locks them while they are dumped; or ALTER TABLE … ENGINE=InnoDB",
         )
 
@@ -434,7 +436,7 @@ def _binlog(session: Session) -> dict[str, Any] | None:
 def _notes(facts: dict[str, Any], objects: Objects, instant: Instant) -> list[str]:
     notes = []
     if objects.locked:
-        notes.append(f"{len(objects.locked)} tables are not transactional: they were locked while they were dumped")
+        notes.append(f"not transactional, and locked while dumped: {so_many(len(objects.locked), 'table')}")
     if instant.lag is not None:
         notes.append(f"taken from a replica, {instant.lag:g} s behind its primary")
     if facts["rounded"]:

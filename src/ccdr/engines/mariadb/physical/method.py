@@ -192,7 +192,9 @@ class Physical:
         wrong += [name for name, definer in inventory.definers.items() if there.definers.get(name) != definer]
         count = f"{so_many(len(inventory.tables), 'table')}, {so_many(len(inventory.objects), 'other object')}"
         empty = sum(engine == "MEMORY" for _, _, engine in _server_tables(box))
-        note = f"; {empty} MEMORY tables of the server come back empty: their rows are in no file" if empty else ""
+        note = (
+            f"; {so_many(empty, 'MEMORY table')} of the server, empty here: their rows are in no file" if empty else ""
+        )
         yield judged(
             f"objects of {inventory.database}", sorted(set(wrong)), count, f"{count}, all there{note}", lead="differs: "
         )
@@ -210,7 +212,7 @@ def _tables(objects: Objects, database: str) -> Look:
         said = f"{database} holds no table, and an empty database is no backup"
         return Look.fail("tables", said, "name the one that matters in `connection:`")
     if memory:
-        said = f"{len(memory)} tables of {database} are in memory alone: a copy of files lacks their rows"
+        said = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
         return Look.warn("tables", said, "if they matter, add an asset with `method: dump` for that database")
     return Look.ok("tables", so_many(len(objects.tables), "table"))
 
