@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ccdr.clock import SystemClock
 from ccdr.interfaces import Place
@@ -26,10 +26,12 @@ from ccdr.plans import LoadedPlan, load_named
 from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job, Services
 from ccdr.wiring import services
+from tests import warm
 from tests.inside import inside
 from tests.repositories import new_repository
 
 PASSWORD = "correct horse battery staple"
+CCDR = [sys.executable, "-m", "ccdr"]
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Site:
     env: dict[str, str] = field(default_factory=dict)
     bare: bool = False
     umask: int = -1
+    warm: ClassVar[bool] = True  # need `run` not start Python anew? Not so in tests/e2e
 
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
@@ -262,21 +265,25 @@ class Site:
 
     def argv(self, *args: str) -> list[str]:
         base = ["--plans", str(self.root / "plans"), "--restore-tests", str(self.root / "restore_tests")]
-        return [sys.executable, "-m", "ccdr", *base, "--state", str(self.state), *args]
+        return [*CCDR, *base, "--state", str(self.state), *args]
 
     def run(self, *args: str, env: dict[str, str] | None = None, timeout: float = 180) -> Ran:
         """Run `ccdr ARGS --json` to its end; never a traceback, whatever happens."""
-        done = subprocess.run(
-            [*self.argv(*args), "--json"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **self.env, **(env or {})},
-            timeout=timeout,
-            check=False,
-            umask=self.umask,
-        )
+        whole, argv = {**os.environ, **self.env, **(env or {})}, [*self.argv(*args), "--json"]
+        if Site.warm and argv[:3] == CCDR:
+            done = warm.run(argv[3:], env=whole, timeout=timeout, umask=self.umask)
+        else:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                env=whole,
+                timeout=timeout,
+                check=False,
+                umask=self.umask,
+            )
         assert "Traceback" not in done.stderr, done.stderr
         document = json.loads(done.stdout) if done.stdout.strip() else None
         return Ran(done.returncode, done.stdout, done.stderr, document)
