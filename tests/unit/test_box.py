@@ -244,3 +244,9 @@ def test_a_program_that_is_not_there_is_looked_for_once(tmp_path: Path) -> None:
     with served(tmp_path, dying) as box, pytest.raises(TestBroken, match="the image image cannot run pg_basebackup"):
         box.run(["pg_basebackup"])
     assert dying.told == 1
+
+
+def test_a_question_to_what_was_never_begun_is_answered_by_why(tmp_path: Path) -> None:
+    with served(tmp_path, Dying(1)) as box, box.session(["psql"]) as session:
+        with pytest.raises(CommandFailed, match="waiting for init preliminary setup"):
+            session.ask("select 1;\n", "end", timeout=5)

@@ -7,9 +7,10 @@ older snapshots still have to come back.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from pkgutil import resolve_name
+from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
@@ -67,12 +68,16 @@ class MethodsConfig(EngineConfig, Generic[M]):
     """An engine names its methods and states `method`; where it needs more of a method than `Method` has, it says so
     by a protocol of its own."""
 
-    def _methods(self) -> Mapping[str, Callable[[Any], M]]:
-        """By the name that plans and manifests have for it."""
+    def _methods(self) -> Mapping[str, str]:
+        """By the name that plans and manifests have for it: where the class lies, `module:Class`. It is read where it
+        is used: methods are most of what there is to an engine, and most commands ask for a plan's facts alone."""
         raise NotImplementedError
 
+    def _method(self, name: str) -> M:
+        return cast(M, resolve_name(self._methods()[name])(self))
+
     def _captures(self) -> M:
-        return self._methods()[str(getattr(self, "method", "?"))](self)
+        return self._method(str(getattr(self, "method", "?")))
 
     def _captured(self, manifest: Manifest) -> M:
         if manifest.method not in self._methods():
@@ -80,7 +85,7 @@ class MethodsConfig(EngineConfig, Generic[M]):
                 f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
                 hint="restore it with the ccdr that took it, or a newer one",
             )
-        return self._methods()[manifest.method](self)
+        return self._method(manifest.method)
 
     def _base(self, manifest: Manifest) -> LogBase:
         method = self._captured(manifest)

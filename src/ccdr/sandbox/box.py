@@ -351,7 +351,7 @@ class _BoxSession:
             for stream, data in self._frames.read(min(left, LOOK)):
                 (out if stream == STDOUT else err).extend(data)
             if self._frames.closed and not out.endswith(marker):
-                raise CommandFailed(self._argv, 1, _tail(err))
+                raise CommandFailed(self._argv, 1, _tail(err or out))  # Docker's own words come as the command's
         return bytes(out[: -len(marker)]).decode()
 
     def ended(self) -> str | None:

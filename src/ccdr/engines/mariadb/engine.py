@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
-from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
-from ccdr.engines.mariadb.dump import Dump
-from ccdr.engines.mariadb.dump.capture import client_version
-from ccdr.engines.mariadb.dump.target import Target
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
-from ccdr.engines.mariadb.physical import Physical
 from ccdr.engines.methods import MethodsConfig
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import (
@@ -75,7 +70,7 @@ class MariaDB(MethodsConfig[Method]):
             raise ValueError("has log_shipping with a dump of one database, and the log is of the whole server")
         return self
 
-    def _methods(self) -> Mapping[str, Callable[[Any], Method]]:
+    def _methods(self) -> Mapping[str, str]:
         return METHODS
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
@@ -118,11 +113,17 @@ class MariaDB(MethodsConfig[Method]):
         yield from self._captures().rights(source)
 
     def client_major(self, place: Place) -> str | None:
+        from ccdr.engines.mariadb.dump.capture import client_version
+
         version = client_version(place)
         return major_of(version) if version else None
 
     def log(self, name: str) -> ShippedLog | None:
-        return Binlog(self.connection, self.log_shipping, name) if self.log_shipping else None
+        if self.log_shipping is None:
+            return None
+        from ccdr.engines.mariadb.binlog import Binlog
+
+        return Binlog(self.connection, self.log_shipping, name)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -138,6 +139,8 @@ class MariaDB(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        from ccdr.engines.mariadb.dump.target import Target
+
         return Target.of(url, self, password_file, ca_file)
 
     def loading(self, connection: Connection) -> MariaDB:
@@ -159,4 +162,4 @@ def _database(manifest: Manifest) -> str:
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS: Mapping[str, Callable[[MariaDB], Method]] = {"dump": Dump, "physical": Physical}
+METHODS = {"dump": "ccdr.engines.mariadb.dump:Dump", "physical": "ccdr.engines.mariadb.physical:Physical"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,12 +13,8 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL, Connection, major_of
-from ccdr.engines.postgres.dump import Dump, Target
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
-from ccdr.engines.postgres.physical import BASE_FILE, Physical
-from ccdr.engines.postgres.stream import Stream
-from ccdr.engines.postgres.wal import Wal
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import (
     ClientNeed,
@@ -91,7 +87,7 @@ class Postgres(MethodsConfig[Method]):
             raise ValueError("has log_shipping with a dump, which is no base that a log goes on from")
         return self
 
-    def _methods(self) -> Mapping[str, Callable[[Any], Method]]:
+    def _methods(self) -> Mapping[str, str]:
         return METHODS
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
@@ -140,10 +136,18 @@ class Postgres(MethodsConfig[Method]):
 
     @property
     def base_file(self) -> str | None:
-        return BASE_FILE if self.incremental is not None else None
+        if self.incremental is None:
+            return None
+        from ccdr.engines.postgres.physical import BASE_FILE
+
+        return BASE_FILE
 
     def log(self, name: str) -> ShippedLog | None:
-        return Wal(self.connection, self.log_shipping, name) if self.log_shipping else None
+        if self.log_shipping is None:
+            return None
+        from ccdr.engines.postgres.wal import Wal
+
+        return Wal(self.connection, self.log_shipping, name)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -166,8 +170,14 @@ class Postgres(MethodsConfig[Method]):
     # --- a real server --------------------------------------------------------------------------------
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
+        from ccdr.engines.postgres.dump import Target
+
         return Target.of(url, self, password_file, ca_file)
 
 
 # One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS: Mapping[str, Callable[[Postgres], Method]] = {"dump": Dump, "stream": Stream, "physical": Physical}
+METHODS = {
+    "dump": "ccdr.engines.postgres.dump:Dump",
+    "stream": "ccdr.engines.postgres.stream:Stream",
+    "physical": "ccdr.engines.postgres.physical:Physical",
+}
