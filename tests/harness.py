@@ -403,6 +403,28 @@ def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:
     return condition()
 
 
+def killed(process: subprocess.Popen[str]) -> None:
+    """By SIGKILL, and all that it had started is gone too: the kernel ends that, and who reaps orphans may take seconds.
+    Until then restic takes the lock of a dead one for that of a living."""
+    started = _below(process.pid)
+    process.kill()
+    process.wait()
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 30)
+
+
+def _below(pid: int) -> set[int]:
+    """Its children, and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+    found, known = {pid}, 0
+    while len(found) > known:
+        known = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
 def in_background(function: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=function, daemon=True)
     thread.start()

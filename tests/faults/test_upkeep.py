@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.faulty_proxy import Mode, faulty_proxy
-from tests.harness import Quiet, ShiftedClock, Site, eventually
+from tests.harness import Quiet, ShiftedClock, Site, eventually, killed
 from tests.stored import (
     LIMITS,
     again,
@@ -254,7 +254,7 @@ def test_a_killed_prune_is_finished_by_the_next_one(site: Site, step: str) -> No
     """SIGKILL at each step: no snapshot is lost that was to stay, none is called vanished, and no lock stays."""
     last, slow = known(site)[-1], site.root / "slow"
     # `forgotten` and `pruning`: killed after restic has begun that step, before ccdr has noted anything.
-    hang = {"forgotten": 'case " $* " in *" forget "*) "$R" "$@"; touch "$S"; sleep 60;; esac',
+    hang = {"forgotten": 'case " $* " in *" forget "*) "$R" "$@"; touch "$S"; exec sleep 60;; esac',
             "pruning": 'case " $* " in *" prune "*) (sleep 0.3; touch "$S") & exec "$R" "$@";; esac'}.get(step, "")  # fmt: skip
     site.write("bin/restic", f'#!/bin/sh\nR={shutil.which("restic")} S={slow}\n{hang}\nexec "$R" "$@"\n', mode=0o755)
     process = site.start("upkeep", "p", "--prune", env={"PATH": f"{site.root}/bin:{os.environ['PATH']}"})
@@ -264,8 +264,7 @@ def test_a_killed_prune_is_finished_by_the_next_one(site: Site, step: str) -> No
     else:
         while step not in process.stderr.readline():
             assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed(process)
     if step in ("forgotten", "pruning"):
         assert there(site) == [last]
     tested = site.run("test", "p")
