@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import platform
 import re
 import struct
@@ -154,6 +155,7 @@ class Wal:
         self, source: Source, spool: Path, after: str | None, needed: str | None, *, stored: bool
     ) -> tuple[list[str], dict[str, str]]:
         self._begin_anew(source, spool, stored=stored)
+        _made_whole(spool)
         argv = ["pg_receivewal", "-w", "-D", source.place.path(spool), "--slot", self.slot]
         return [*argv, "--synchronous", "--no-loop"], {**self._env(source), "PGAPPNAME": self.receiving}
 
@@ -318,6 +320,15 @@ def segments_in(spool: Path) -> list[Segment]:
         if n.endswith(PARTIAL) and _SEGMENT.fullmatch(bare := n.removesuffix(PARTIAL)) and bare not in whole
     ]
     return sorted(found, key=lambda s: _order(s.name))
+
+
+def _made_whole(spool: Path) -> None:
+    """A receiver that was killed while it made room for a segment, with zeros, leaves a file that no later one takes:
+    "has 11100160 bytes, should be 0 or 16777216". It is received from its beginning in any case."""
+    for segment in segments_in(spool):
+        file = spool / segment.file
+        if not segment.whole and file.stat().st_size < SEGMENT_BYTES:
+            os.truncate(file, SEGMENT_BYTES)
 
 
 def _digest(data: bytes) -> str:
