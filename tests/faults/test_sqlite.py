@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,51 @@ def test_a_busy_writer_neither_tears_the_copy_nor_is_hindered(tmp_path: Path, mo
     assert ask_sqlite(path, "pragma integrity_check") == [("ok",)]
 
 
+UNHEARD = """
+import sqlite3, sys
+con = sqlite3.connect(f"file:{sys.argv[1]}?{sys.argv[2]}", uri=True, isolation_level=None, timeout=30)
+con.execute("pragma journal_mode = memory")
+print("ready", flush=True)
+n = 0
+while True:
+    n += 1
+    con.execute("begin immediate")
+    con.execute("update account set balance = balance - 1 where id = 1 + ? % 5000", (n * 7919,))
+    con.execute("update account set balance = balance + 1 where id = 5001 + ? % 5000", (n * 7907,))
+    con.execute("commit")
+"""
+
+
+@pytest.mark.parametrize("how", ["nolock=1", "vfs=unix-dotfile", "mode=rw"])
+def test_a_writer_whose_locks_nobody_sees_is_a_failed_backup(tmp_path: Path, how: str) -> None:
+    """As one on another machine is, or in a virtual one: its pages are of several instants, and each is sound. The
+    last one's are seen, and it waits."""
+    path = tmp_path / "busy.db"
+    ask_sqlite(path, "pragma synchronous = off; create table account (id integer primary key, balance int, name text);"
+               "insert into account with recursive n(g) as (select 1 union all select g + 1 from n where g < 10000)"
+               " select g, 1000, hex(randomblob(1500)) from n")  # fmt: skip
+    writer = child(UNHEARD, path, how)
+    try:
+        if how != "mode=rw":
+            error = refused(path, tmp_path / "into")
+            assert "by a program that no lock of this host keeps out" in str(error) and "nolock" in str(error.hint)
+            return
+        captured(path, tmp_path / "into", lock_wait=30)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert ask_sqlite(tmp_path / "into" / "busy.db", "select sum(balance) from account") == [(10_000_000,)]
+
+
+def test_a_database_that_is_replaced_while_it_is_copied_is_copied_as_it_was(database: Path) -> None:
+    ask_sqlite(database, "pragma journal_mode = delete")
+    with live.opened(str(database), time.monotonic() + 1, []) as (source, _):
+        shutil.copyfile(database, database.with_name("new"))
+        database.with_name("new").replace(database)
+        ask_sqlite(database, "delete from call")
+        assert source.execute("select count(*) from call").fetchone() == (3000,)
+
+
 HOLDER = """
 import sqlite3, sys
 con = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -254,6 +300,45 @@ def test_what_a_crash_left_half_done_is_rolled_back_as_by_any_reader(database: P
     for path in (database, tmp_path / "into" / "cdr.sqlite3"):
         assert ask_sqlite(path, "select sum(length(voice)), count(*) from call") == good
     assert beside(database).keys() == {"cdr.sqlite3"}
+
+
+def of_several(journal: Path, decides: Path | str) -> None:
+    """Make a journal that of a transaction over several databases: its end names the file that decides (SQLite's file
+    format, 3)."""
+    name = str(decides).encode()
+    with journal.open("ab") as file:
+        file.write(struct.pack(">I", 0x40000000 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)))
+        file.write(bytes.fromhex("d9d505f920a163d7"))
+
+
+@pytest.mark.parametrize("decided", ["not yet", "yes", "elsewhere"])
+def test_a_crash_amid_several_databases_is_for_who_can_tell_what_was_committed(
+    database: Path, tmp_path: Path, decided: str
+) -> None:
+    """Where the first of them goes by another name here (a container's directory), SQLite would take what is half
+    written for committed, and remove the journal for good."""
+    question = "select sum(length(voice)), count(*) from call"
+    good = ask_sqlite(database, f"pragma journal_mode = delete; {question}")
+    first = database.with_name("first.sqlite3")
+    ask_sqlite(first, "create table t (a)")
+    whole, journal = shutil.copyfile(database, tmp_path / "whole"), Path(f"{database}-journal")
+    crashed(database, "begin; update call set voice = zeroblob(5000)", "delete")
+    decides = Path(f"{'/data/first' if decided == 'elsewhere' else first}-mj1A2B3C901")
+    of_several(journal, decides)
+    before = beside(database)
+    if decided == "elsewhere":
+        error = refused(database, tmp_path / "into")
+        assert "in a transaction over several databases" in str(error) and "start its application" in str(error.hint)
+        assert beside(database) == before, "its application can still roll it back"
+        return
+    if decided == "yes":
+        ask_sqlite(whole, "update call set voice = zeroblob(5000)")
+        whole.replace(database)
+        good = [(15_000_000, 3000)]
+    else:
+        decides.write_bytes(f"{journal}\0".encode())
+    captured(database, tmp_path / "into")
+    assert ask_sqlite(tmp_path / "into" / "cdr.sqlite3", question) == good
 
 
 def test_a_copy_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
