@@ -141,12 +141,12 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     it. Pure."""
     newest: dict[tuple[datetime, str], Batch] = {}
     older = []
-    for batch in sorted(found, key=_held):
-        if _key(batch) in newest:
-            older.append(newest[_key(batch)])
-        newest[_key(batch)] = batch
+    for batch in sorted(found, key=held_of):
+        if key_of(batch) in newest:
+            older.append(newest[key_of(batch)])
+        newest[key_of(batch)] = batch
     batches: list[Batch] = []
-    for batch in sorted(newest.values(), key=lambda b: (_key(b)[0], rank(b.begins))):
+    for batch in sorted(newest.values(), key=lambda b: (key_of(b)[0], rank(b.begins))):
         before = batches[-1] if batches and batches[-1].anew == batch.anew else None
         if before is not None and _end(batch) < _end(before):  # all that it holds is in the one before it, and more
             older.append(batch)
@@ -157,9 +157,9 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     for batch, limit in zip(batches, limits, strict=True):
         told.append(_believed(batch, limit, point))
         point = told[-1].point
-    limit_of = {_key(batch): limit for batch, limit in zip(batches, limits, strict=True)}
+    limit_of = {key_of(batch): limit for batch, limit in zip(batches, limits, strict=True)}
     last = datetime.max.replace(tzinfo=UTC)
-    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(_key(batch), last), EARLIEST) for batch in older))
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older))
 
 
 def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
@@ -167,7 +167,7 @@ def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
     return batch if batch.point <= limit else replace(batch, point=point, told=batch.point, skew=None)
 
 
-def _key(batch: Batch) -> tuple[datetime, str]:
+def key_of(batch: Batch) -> tuple[datetime, str]:
     """What a batch is told apart by: names come again where the source went back."""
     return batch.anew or EARLIEST, batch.name
 
@@ -186,7 +186,7 @@ def _end(batch: Batch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
     return rank(batch.open or batch.last or ""), tuple(rank(part) for part in _PLACE.split(batch.position))
 
 
-def _held(batch: Batch) -> tuple[object, ...]:
+def held_of(batch: Batch) -> tuple[object, ...]:
     """How much of the log a snapshot of a batch holds."""
     return rank(batch.last or ""), *_end(batch), batch.point, batch.usable_at, batch.id
 
