@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from ccdr import chain, measure
 from ccdr.catalogue import (
+    ENDED,
     FUTURE,
     OURS,
     PRUNED,
@@ -116,7 +117,8 @@ class _Pruning:
             history = self._histories.get((self._plan, asset), AssetHistory())
             if engine.shipping is not None and history.log_failure is None:
                 self._progress.step(f"removing old log of {asset}")
-                kept = [d.snapshot for d in self._result.decisions[asset] if d.keep]
+                known = {s.id for s in self._services.catalogue.snapshots(self._plan, asset)}  # a failed one is no base
+                kept = [d.snapshot for d in self._result.decisions[asset] if d.keep and d.snapshot.id in known]
                 count += len(prune_log(Job(self._loaded, asset), self._services, kept))
         return count
 
@@ -294,11 +296,12 @@ class _Pruning:
         """Marks that say nothing any more: of prunes that a later one repeats, and of failed backups that a newer good
         one has made up for. A mark whose snapshot is still there stays: without it, that snapshot would count."""
         listed = self._repo.snapshots([OURS, f"plan={self._plan}"])
-        ids = {s.id for s in listed}
+        ids, stored = {s.id for s in listed}, {s.tag("run") for s in listed if s.tag("kind") == "backup"}
         marks = [s for s in listed if s.tag("kind") == PRUNED]
         old = [s.id for s in marks[:-1]]
         for s in listed:
-            if s.tag("kind") == "failed" and s.tag("void") not in ids and self._made_up_for(s):
+            needed = s.tag("void") in ids or (ENDED in s.tags and s.tag("run") in stored)
+            if s.tag("kind") == "failed" and not needed and self._made_up_for(s):
                 old.append(s.id)
         old += self._orphans(listed)
         if old:
