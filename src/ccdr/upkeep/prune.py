@@ -35,7 +35,7 @@ from ccdr.history import PRUNED as PRUNE_END
 from ccdr.interfaces import Progress
 from ccdr.model import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
-from ccdr.retention import Decision, Policy, Standing, decide, expired
+from ccdr.retention import Decision, Policy, Standing, decide, expired, leapt
 from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
@@ -184,7 +184,7 @@ class _Pruning:
             others={why: tuple(group) for why, group in places.items()},
             kept={"dated in the future": tuple(future)} if future else {},
             proven=frozenset(i for i, verdict in history.proven.items() if verdict == "PASS"),
-            open=tuple(self._open(asset, history, good, lost)),
+            open=tuple(self._open(asset, history, good, lost, policy)),
             held_since=self._held_since(),
         )
 
@@ -220,7 +220,7 @@ class _Pruning:
         ]
 
     def _open(
-        self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot]
+        self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot], policy: Policy
     ) -> Iterator[str]:
         """Findings that are open on an asset: while there is one, nothing of it goes."""
         if lost:
@@ -258,6 +258,8 @@ class _Pruning:
         exposed = measure.exposure(services.clock.now(), [measure.Point(s.consistent_point, s.usable_at) for s in good])
         if exposed > job.objectives.rpo:
             yield f"its newest good snapshot is {human_seconds(exposed)} old, more than its RPO"
+        if apart := leapt(good, policy, job.objectives.rpo):
+            yield f"its newest good snapshot is {human_seconds(apart)} newer than the one before: is the clock right?"
 
     def _held_since(self) -> dict[str, datetime]:
         """Since when snapshots are held, as the last prune has recorded it."""
