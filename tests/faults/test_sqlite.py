@@ -140,14 +140,16 @@ def test_a_busy_writer_neither_tears_the_copy_nor_is_hindered(tmp_path: Path, mo
 UNHEARD = """
 import sqlite3, sys
 con = sqlite3.connect(f"file:{sys.argv[1]}?{sys.argv[2]}", uri=True, isolation_level=None, timeout=30)
-con.execute("pragma journal_mode = memory")
+con.execute(f"pragma journal_mode = {sys.argv[3]}")
+con.execute("pragma cache_size = 20")
 print("ready", flush=True)
 n = 0
 while True:
-    n += 1
     con.execute("begin immediate")
-    con.execute("update account set balance = balance - 1 where id = 1 + ? % 5000", (n * 7919,))
-    con.execute("update account set balance = balance + 1 where id = 5001 + ? % 5000", (n * 7907,))
+    for _ in range(int(sys.argv[4])):
+        n += 1
+        con.execute("update account set balance = balance - 1 where id = 1 + ? % 5000", (n * 7919,))
+        con.execute("update account set balance = balance + 1 where id = 5001 + ? % 5000", (n * 7907,))
     con.execute("commit")
 """
 
@@ -160,7 +162,7 @@ def test_a_writer_whose_locks_nobody_sees_is_a_failed_backup(tmp_path: Path, how
     ask_sqlite(path, "pragma synchronous = off; create table account (id integer primary key, balance int, name text);"
                "insert into account with recursive n(g) as (select 1 union all select g + 1 from n where g < 10000)"
                " select g, 1000, hex(randomblob(1500)) from n")  # fmt: skip
-    writer = child(UNHEARD, path, how)
+    writer = child(UNHEARD, path, how, "memory", 1)
     try:
         if how != "mode=rw":
             error = refused(path, tmp_path / "into")
@@ -171,6 +173,26 @@ def test_a_writer_whose_locks_nobody_sees_is_a_failed_backup(tmp_path: Path, how
         writer.kill()
         writer.wait()
     assert ask_sqlite(tmp_path / "into" / "busy.db", "select sum(balance) from account") == [(10_000_000,)]
+
+
+def test_a_journal_that_is_written_is_no_crashs_whatever_lock_is_missing(tmp_path: Path) -> None:
+    """Rolled back under its writer, the database itself would be torn, and the copy with it."""
+    path = tmp_path / "busy.db"
+    ask_sqlite(path, "create table account (id integer primary key, balance int, name text);"
+               "insert into account with recursive n(g) as (select 1 union all select g + 1 from n where g < 10000)"
+               " select g, 1000, hex(randomblob(100)) from n")  # fmt: skip
+    writer, notes = child(UNHEARD, path, "nolock=1", "delete", 300), []
+    try:
+        for n in range(6):
+            with contextlib.suppress(BackupFailed):
+                notes += captured(path, tmp_path / f"into{n}", lock_wait=0.5).notes
+        assert writer.poll() is None, "it writes on"
+    finally:
+        writer.kill()
+        writer.wait()
+    assert notes == [], "nothing was rolled back"
+    assert ask_sqlite(path, "pragma integrity_check") == [("ok",)]
+    assert ask_sqlite(path, "select sum(balance) from account") == [(10_000_000,)]
 
 
 def test_a_database_that_is_replaced_while_it_is_copied_is_copied_as_it_was(database: Path) -> None:
@@ -437,13 +459,31 @@ def test_a_file_that_an_application_has_without_its_directory_is_refused(databas
             captured(database, tmp_path / to.replace("/", "-"))
 
 
+@root_only
+def test_a_database_in_a_containers_own_layer_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """There its application sees no lock of ours: what it has open would be taken for what a crash has left."""
+    made = "import sqlite3; sqlite3.connect('/var/tmp/cdr.db').execute('create table t (a)')"
+    with mounted(tmp_path, "/data") as name:
+        subprocess.run(["docker", "exec", name, "python3", "-c", made], check=True)
+        argv = ["docker", "inspect", "-f", "{{json .GraphDriver.Data}}", name]
+        layers = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout) or {}
+        if "UpperDir" not in layers:
+            pytest.skip("Docker keeps no overlay here")
+        path = Path(layers["UpperDir"], "var/tmp/cdr.db")
+        before = beside(path)
+        error = refused(path, tmp_path / "1")
+        assert f"mounted at {layers['MergedDir']}" in str(error) and "in a volume" in str(error.hint)
+        assert beside(path) == before
+        captured(Path(layers["MergedDir"], "var/tmp/cdr.db"), tmp_path / "2")
+
+
 @contextlib.contextmanager
-def mounted(source: Path, to: str) -> Iterator[None]:
+def mounted(source: Path, to: str) -> Iterator[str]:
     argv = ["docker", "run", "-d", "--rm", "--network", "none", "-v", f"{source}:{to}", "--entrypoint", "sleep"]
     argv += ["ccdr-sandbox/files:1", "300"]
     name = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     try:
-        yield
+        yield name
     finally:
         subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
 
