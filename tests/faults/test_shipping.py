@@ -548,6 +548,33 @@ def test_log_that_cannot_be_applied_does_not_disprove_its_base(shipped: Site, so
     assert (done.code, done.json["snapshot"]["verdict"]) == (0, "PASS"), done
 
 
+def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source: Primary) -> None:
+    """It says of itself that it holds all that was there; whoever ships next must not let that go from the spool."""
+    note(source, "first")
+    ship_once(shipped)
+    job, restic = Job(shipped.loaded(), "crm"), shutil.which("restic")
+    whole, before = shelf_of(job, log_repo(shipped)), standing(shipped)["point"]
+    note(source, "second")
+    source.psql("select pg_switch_wal()")
+    partly = f"*kind=log*last=*) {restic} --exclude='*/0000000100000000000000??' \"$@\"; exit 3;;"
+    shipped.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
+    done = shipped.run("ship", "p", "--once", env={"PATH": f"{shipped.root}/bin:{os.environ['PATH']}"})
+    assert done.code == 3 and "restic exit 3" in done.stderr, done
+    listed = log_repo(shipped).snapshots(["ccdr", "kind=log"])
+    assert len([s for s in listed if s.tag("void")]) == 3
+    after = shelf_of(job, log_repo(shipped))
+    assert all(b.last == whole.batches[-1].last for b in after.batches[-1:]) or after.batches[-1].last is None
+    assert standing(shipped)["point"] == before
+    ship_once(shipped)
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done.json["reason"]
+    assert back(done, "select count(*) from call where note in ('first', 'second')") == "2"
+    path = shipped.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
+    assert shipped.run("upkeep", "p", "--prune").json["prune"]["result"] == "DONE"
+    assert not [s for s in log_repo(shipped).snapshots(["ccdr", "kind=log"]) if s.tag("void")]
+
+
 def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """Somebody who can write to the repository stores the newest batch again, its log cut short."""
     note(source, "first")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
@@ -25,6 +26,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
+VOID = "void"  # the tag of a mark that names a snapshot which does not count
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 _PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
 
@@ -209,10 +211,39 @@ def log_repository(job: Job, services: Services) -> Restic:
 
 def shelf_of(job: Job, repo: Restic) -> Shelf:
     """Ask the repository; an empty shelf where nothing was ever stored."""
+    return _shelf(_listed(job, repo))
+
+
+def void_of(job: Job, repo: Restic) -> list[str]:
+    """Ids of snapshots that do not count, and of the marks that say so, where a newer one holds all that they claim:
+    whoever may write to the repository may write a mark."""
+    there = _listed(job, repo)
+    newest = {key_of(batch): batch for batch in _shelf(there).batches}
+    marks = {(s.tag(VOID), s.tag("run")): s.id for s in there if s.tag(VOID)}
+    found = []
+    for s in there:
+        mark, batch = marks.get((s.id, s.tag("run"))), _batch(s)
+        if mark and batch and key_of(batch) in newest and held_of(newest[key_of(batch)]) >= held_of(batch):
+            found += [s.id, mark]
+    return found
+
+
+def _shelf(there: Sequence[RepoSnapshot]) -> Shelf:
+    void = {(s.tag(VOID), s.tag("run")) for s in there}
+    return arranged(batch for s in there if (s.id, s.tag("run")) not in void and (batch := _batch(s)) is not None)
+
+
+def take_back(job: Job, run: str, repo: Restic, snapshot: str, beside: Path) -> None:
+    """Leave a mark that a snapshot does not count; `beside` is any file, for something has to be stored. Whoever ships
+    need not have the right to remove anything."""
+    labels = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"{VOID}={snapshot}"]
+    repo.backup([beside], tags=labels)
+
+
+def _listed(job: Job, repo: Restic) -> list[RepoSnapshot]:
     with contextlib.suppress(RepositoryMissing):
-        there = repo.snapshots([OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}"])
-        return arranged(batch for listed in there if (batch := _batch(listed)) is not None)
-    return Shelf()
+        return repo.snapshots([OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}"])
+    return []
 
 
 def tags(

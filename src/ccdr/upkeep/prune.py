@@ -172,9 +172,8 @@ class _Pruning:
                 places.setdefault(why, []).append(s)
             else:
                 good.append(s)
-        void = [
-            _of_listed(s, self._plan) for s in self._told.listed if s.id in self._told.void and s.tag("asset") == asset
-        ]
+        ids = self._told.void
+        void = [_of_listed(s, self._plan) for s in self._told.listed if s.id in ids and s.tag("asset") == asset]
         if stored := [s for s in void if s.id not in {k.id for k in known}]:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
