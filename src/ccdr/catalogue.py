@@ -71,6 +71,7 @@ class Attempt:
     run: str
     at: datetime
     void: str | None  # the snapshot it stored all the same, which does not count
+    ended: bool = False  # nothing that this run has stored counts
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,13 @@ class Synchronised:
 
     @property
     def void(self) -> frozenset[str]:
-        """Ids of what failed backups stored all the same."""
+        """Ids of what failed backups stored all the same; of a run that came to nothing also what it had stored before
+        it heard of it: restic is done a moment earlier."""
         runs = {s.id: s.tag("run") for s in self.listed}
         # A snapshot that is gone from the repository has no tags any more: then the mark alone does not explain it.
-        return frozenset(a.void for a in self.failed if a.void and runs.get(a.void) == a.run)
+        named = {a.void for a in self.failed if a.void and runs.get(a.void) == a.run}
+        ended = {a.run for a in self.failed if a.ended}
+        return frozenset(named | {s.id for s in self.listed if s.tag("kind") == "backup" and s.tag("run") in ended})
 
 
 Expired = Callable[[Sequence[Snapshot]], Collection[str]]  # ids that the plan's retention would let go by now
@@ -165,10 +169,7 @@ class Catalogue:
         """
         there = repo.snapshots([OURS, f"plan={plan}"])
         told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
-        # Of a run that came to nothing also what it had stored before it heard of it: restic is done a moment earlier.
-        ended = {s.tag("run") for s in there if s.tag("kind") == "failed" and ENDED in s.tags}
-        of_ended = {s.id for s in there if s.tag("kind") == "backup" and s.tag("run") in ended}
-        void = (told.void | of_ended) - set(stored_here)
+        void = told.void - set(stored_here)
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
@@ -318,7 +319,8 @@ def dated_in_future(snapshot: Snapshot, now: datetime) -> bool:
 
 
 def _attempt(listed: RepoSnapshot) -> Attempt:
-    return Attempt(listed.tag("asset") or "", listed.tag("run") or "", listed.time, listed.tag("void"))
+    run, ended = listed.tag("run") or "", ENDED in listed.tags
+    return Attempt(listed.tag("asset") or "", run, listed.time, listed.tag("void"), ended)
 
 
 def _head(path: Path) -> dict[str, Any]:

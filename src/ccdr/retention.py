@@ -154,6 +154,17 @@ def expired(snapshots: Sequence[Snapshot], policy: Policy, now: datetime, zone: 
     return frozenset(s.id for s in snapshots) - kept.keys()
 
 
+def leapt(good: Iterable[Snapshot], policy: Policy, rpo: float) -> float | None:
+    """Seconds from the newest good snapshot but one to the newest, where these lie so far apart that `keep_within`
+    would let go of all but that one, and much further than was meant (`rpo`, seconds): a clock that was set forward
+    looks like that, for one backup. None where they do not."""
+    points = sorted(s.consistent_point for s in good)
+    if policy.keep_within is None or len(points) < 2:
+        return None
+    apart = (points[-1] - points[-2]).total_seconds()
+    return apart if apart > max(policy.keep_within, 2 * rpo) else None
+
+
 def _age(snapshot: Snapshot) -> tuple[datetime, datetime, str]:
     return snapshot.consistent_point, snapshot.usable_at, snapshot.id
 

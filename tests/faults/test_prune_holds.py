@@ -4,16 +4,19 @@ its twin that is made good."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Site
+from tests.harness import Quiet, ShiftedClock, Site
 from tests.stored import again, other_host, pristine, retained
 
+from ccdr.backup import backup
 from ccdr.engines.base import LogShipping
 from ccdr.model import rfc3339
 from ccdr.plans import LoadedPlan
+from ccdr.services import Job
 from ccdr.upkeep import prune
 
 KEEP_ONE = "retention: {keep_last: 1}\n"
@@ -52,9 +55,11 @@ def judged(site: Site, number: int, verdict: str, own: str = "PASS", selected: s
     says(site, "restore_test.end", {"verdict": verdict, "snapshot": told, **more})
 
 
-def held(site: Site, loaded: LoadedPlan | None = None, asset: str = "recordings") -> str:
-    """Why the oldest snapshot does not go, as a prune now would say; empty where it goes."""
-    result = prune(loaded or site.loaded(), site.services(), Quiet(), dry_run=True)
+def held(
+    site: Site, loaded: LoadedPlan | None = None, asset: str = "recordings", ahead: timedelta = timedelta(0)
+) -> str:
+    """Why the oldest snapshot does not go, as a prune now would say; empty where it goes. The clock is `ahead`."""
+    result = prune(loaded or site.loaded(), site.services(ShiftedClock(ahead)), Quiet(), dry_run=True)
     oldest, *_, newest = result.decisions[asset]
     assert newest.keep
     return ", ".join(oldest.why) if oldest.keep else ""
@@ -88,6 +93,21 @@ def test_a_failure_that_an_older_snapshots_pass_does_not_take_back_holds_everyth
     assert "is FAIL, and no newer snapshot has passed" in why and "its last restore test" not in why
     judged(site, 2, "PASS")
     assert held(site) == ""
+
+
+def test_what_a_clock_set_forward_would_let_go_is_held_until_another_backup(site: Site) -> None:
+    """By a clock that is years ahead, one backup and its test later, all that was kept before is too old at once."""
+    plan = site.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("keep_last: 1", "keep_within: 35d"))
+    assert held(site) == "keep_within"
+    years = timedelta(days=730)
+    for later, why in ((timedelta(0), "is the clock right?"), (timedelta(hours=1), "")):
+        done = backup(Job(site.loaded(), "recordings"), site.services(ShiftedClock(years + later)), Quiet())
+        assert done.snapshot is not None
+        judged(site, -1, "PASS")
+        said = held(site, ahead=years + later)
+        assert why in said and bool(said) == bool(why)
+    assert held(site) == "keep_within", "the clock is right again, and nothing was lost"
 
 
 def shipping(site: Site) -> LoadedPlan:

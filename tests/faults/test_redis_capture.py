@@ -19,6 +19,9 @@ from tests.watching import watching
 
 from ccdr.backup import backup
 from ccdr.doctor.source import source as source_look
+from ccdr.engines.redis import capture, server
+from ccdr.engines.redis.description import Description
+from ccdr.engines.redis.server import Server
 from ccdr.model import utc
 from ccdr.services import Job
 
@@ -355,6 +358,46 @@ def test_killed_ccdr_leaves_no_server_on_the_host(site: Site, programs: Path) ->
         process.communicate(timeout=30)
         assert eventually(lambda: not servers_of_ours(), 30)
     assert not containers() & {f"ccdr-{r['run']}-client" for r in site.records("backup.start")}
+
+
+@pytest.mark.parametrize("at", ["its load", "its answers", "never"])
+def test_a_server_of_our_own_that_is_killed_loses_no_backup(
+    site: Site, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """It is the first to go where memory runs short; what it was to describe was sent whole. One that gives up by
+    itself has met something in the file."""
+    loaded, described, configured = Server.loaded, capture.describe, server.configuration
+
+    def kill(one: Server) -> None:
+        wait = 'until [ -s "$1"/pid ]; do sleep 0.01; done; kill -9 "$(cat "$1"/pid)"'
+        one.place.run(["sh", "-c", wait, "sh", one.run])
+
+    def load(one: Server) -> None:
+        kill(one)
+        loaded(one)
+
+    def describe(one: Server, since: int) -> Description:
+        kill(one)
+        return described(one, since)
+
+    if at == "its load":
+        monkeypatch.setattr(Server, "loaded", load)
+    elif at == "its answers":
+        monkeypatch.setattr(capture, "describe", describe)
+    else:
+        few = {"databases": 2}  # fewer than the file has
+        monkeypatch.setattr(server, "configuration", lambda *args, **more: configured(*args, **{**more, **few}))
+    with redis_server("redis") as source:
+        small(source)
+        queues(site, source)
+        done = backup(Job(site.loaded(), "queues"), site.services(), Quiet())
+    if at == "never":
+        assert (done.result, done.snapshot) == ("FAILED", None) and "databases" in str(done.reason), done.reason
+        return
+    assert done.result == "STORED", done.reason
+    assert any("it was killed" in note and "described by the restore test" in note for note in done.notes), done.notes
+    monkeypatch.undo()
+    passes(site)
 
 
 def test_image_for_the_other_server_is_opened_only_to_ask(site: Site) -> None:

@@ -21,16 +21,19 @@ from tests.cluster import Cluster
 from tests.conftest import _image
 from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
 from tests.primary import Primary, primary
-from tests.stored import left
+from tests.stored import left, other_host
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
 from ccdr.history import STOPPED
-from ccdr.model import rfc3339, utc
+from ccdr.interfaces import Target
+from ccdr.model import CheckResult, Verdict, rfc3339, utc
+from ccdr.restore_test import restore_test
 from ccdr.services import Job
 from ccdr.shipping import background
+from ccdr.shipping.recovery import Recovery
 from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
 from ccdr.storage import upkeep as storage
@@ -545,6 +548,33 @@ def test_log_that_cannot_be_applied_does_not_disprove_its_base(shipped: Site, so
     assert (done.code, done.json["snapshot"]["verdict"]) == (0, "PASS"), done
 
 
+def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source: Primary) -> None:
+    """It says of itself that it holds all that was there; whoever ships next must not let that go from the spool."""
+    note(source, "first")
+    ship_once(shipped)
+    job, restic = Job(shipped.loaded(), "crm"), shutil.which("restic")
+    whole, before = shelf_of(job, log_repo(shipped)), standing(shipped)["point"]
+    note(source, "second")
+    source.psql("select pg_switch_wal()")
+    partly = f"*kind=log*last=*) {restic} --exclude='*/0000000100000000000000??' \"$@\"; exit 3;;"
+    shipped.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
+    done = shipped.run("ship", "p", "--once", env={"PATH": f"{shipped.root}/bin:{os.environ['PATH']}"})
+    assert done.code == 3 and "restic exit 3" in done.stderr, done
+    listed = log_repo(shipped).snapshots(["ccdr", "kind=log"])
+    assert len([s for s in listed if s.tag("void")]) == 3
+    after = shelf_of(job, log_repo(shipped))
+    assert all(b.last == whole.batches[-1].last for b in after.batches[-1:]) or after.batches[-1].last is None
+    assert standing(shipped)["point"] == before
+    ship_once(shipped)
+    done = recovered(shipped, "latest", "--keep")
+    assert done.json["verdict"] == "PASS", done.json["reason"]
+    assert back(done, "select count(*) from call where note in ('first', 'second')") == "2"
+    path = shipped.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
+    assert shipped.run("upkeep", "p", "--prune").json["prune"]["result"] == "DONE"
+    assert not [s for s in log_repo(shipped).snapshots(["ccdr", "kind=log"]) if s.tag("void")]
+
+
 def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """Somebody who can write to the repository stores the newest batch again, its log cut short."""
     note(source, "first")
@@ -793,6 +823,29 @@ def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primar
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
+def test_what_a_failed_backup_has_stored_needs_no_log(shipped: Site, source: Primary) -> None:
+    """It stays as long as a good one of its age would, and is no base: nothing in it is known."""
+    note(source, "first")
+    source.psql("select pg_switch_wal()")
+    ship_once(shipped)
+    ship_once(shipped)
+    path, job = shipped.root / "plans/p.yaml", Job(shipped.loaded(), "crm")
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_within: 35d}\nassets:", 1))
+    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    repo = shipped.services().repository(job.loaded, job.limits)
+    labels = ["ccdr", "plan=p", "asset=crm", "run=broken"]
+    stored = repo.backup([path], tags=[*labels, "kind=backup"])
+    repo.backup([path], tags=[*labels, "kind=failed", f"void={stored.id}"])
+    before = shelf_of(job, log_repo(shipped))
+    assert before.spare
+    done = shipped.run("upkeep", "p", "--prune")
+    assert done.json["prune"]["result"] == "DONE", done
+    (stayed,) = [d for d in done.json["prune"]["decisions"] if "of a backup that failed" in d["why"]]
+    assert stayed["keep"]
+    after = shelf_of(job, log_repo(shipped))
+    assert after.batches == before.batches and not after.spare
+
+
 def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, source: Primary) -> None:
     """Of three bases the oldest goes first: what the two others lead on from stays, to the last moment of it."""
     moments = []
@@ -824,6 +877,38 @@ def test_log_goes_with_the_base_that_needed_it_and_not_before(shipped: Site, sou
         assert gone is None or gone.code == 2, gone
         at = moments[3 - keep]  # right behind the oldest kept base's own log
         assert recovered(shipped, at.isoformat()).json["verdict"] == "PASS", at
+
+
+@pytest.mark.parametrize("lost", ["nothing", "what was stored since"])
+def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
+    shipped: Site, source: Primary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A large base takes hours to fetch: by then what was chosen has been stored again, with more in it, and a prune
+    over there has taken the older snapshot away. But an older one in a newer one's place is log that is missing."""
+    path = shipped.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
+    for text in ("first", "second"):  # who begins to ship begins a batch, and goes on with one that is open alone
+        note(source, text)
+        ship_once(shipped)
+    there, job = other_host(shipped, tmp_path / "there"), Job(shipped.loaded(), "crm")
+    chosen = shelf_of(job, log_repo(shipped)).batches[-1]
+    really = Recovery.fetch
+
+    def fetch(self: Recovery, *args: Any) -> CheckResult:
+        if lost == "nothing":
+            note(source, "third")
+            ship_once(shipped)
+            assert shipped.run("upkeep", "p", "--prune").code in (0, 1)
+        else:
+            storage.forget(log_repo(shipped), [chosen.id])
+        after = shelf_of(job, log_repo(shipped))
+        assert chosen not in (*after.batches, *after.spare)
+        assert chosen.name == after.batches[-1].name, "of the same batch"
+        return really(self, *args)
+
+    monkeypatch.setattr(Recovery, "fetch", fetch)
+    done = restore_test(Job(there.loaded(), "crm"), "latest", there.services(), Quiet(), at=Target())
+    assert done.verdict is (Verdict.PASS if lost == "nothing" else Verdict.FAIL), done.reason
 
 
 def test_reading_all_of_the_data_reads_all_of_the_log_too(shipped: Site, source: Primary) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,73 @@ def test_a_busy_writer_neither_tears_the_copy_nor_is_hindered(tmp_path: Path, mo
     assert ask_sqlite(path, "pragma integrity_check") == [("ok",)]
 
 
+UNHEARD = """
+import sqlite3, sys
+con = sqlite3.connect(f"file:{sys.argv[1]}?{sys.argv[2]}", uri=True, isolation_level=None, timeout=30)
+con.execute(f"pragma journal_mode = {sys.argv[3]}")
+con.execute("pragma cache_size = 20")
+print("ready", flush=True)
+n = 0
+while True:
+    con.execute("begin immediate")
+    for _ in range(int(sys.argv[4])):
+        n += 1
+        con.execute("update account set balance = balance - 1 where id = 1 + ? % 5000", (n * 7919,))
+        con.execute("update account set balance = balance + 1 where id = 5001 + ? % 5000", (n * 7907,))
+    con.execute("commit")
+"""
+
+
+@pytest.mark.parametrize("how", ["nolock=1", "vfs=unix-dotfile", "mode=rw"])
+def test_a_writer_whose_locks_nobody_sees_is_a_failed_backup(tmp_path: Path, how: str) -> None:
+    """As one on another machine is, or in a virtual one: its pages are of several instants, and each is sound. The
+    last one's are seen, and it waits."""
+    path = tmp_path / "busy.db"
+    ask_sqlite(path, "pragma synchronous = off; create table account (id integer primary key, balance int, name text);"
+               "insert into account with recursive n(g) as (select 1 union all select g + 1 from n where g < 10000)"
+               " select g, 1000, hex(randomblob(1500)) from n")  # fmt: skip
+    writer = child(UNHEARD, path, how, "memory", 1)
+    try:
+        if how != "mode=rw":
+            error = refused(path, tmp_path / "into")
+            assert "by a program that no lock of this host keeps out" in str(error) and "nolock" in str(error.hint)
+            return
+        captured(path, tmp_path / "into", lock_wait=30)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert ask_sqlite(tmp_path / "into" / "busy.db", "select sum(balance) from account") == [(10_000_000,)]
+
+
+def test_a_journal_that_is_written_is_no_crashs_whatever_lock_is_missing(tmp_path: Path) -> None:
+    """Rolled back under its writer, the database itself would be torn, and the copy with it."""
+    path = tmp_path / "busy.db"
+    ask_sqlite(path, "create table account (id integer primary key, balance int, name text);"
+               "insert into account with recursive n(g) as (select 1 union all select g + 1 from n where g < 10000)"
+               " select g, 1000, hex(randomblob(100)) from n")  # fmt: skip
+    writer, notes = child(UNHEARD, path, "nolock=1", "delete", 300), []
+    try:
+        for n in range(6):
+            with contextlib.suppress(BackupFailed):
+                notes += captured(path, tmp_path / f"into{n}", lock_wait=0.5).notes
+        assert writer.poll() is None, "it writes on"
+    finally:
+        writer.kill()
+        writer.wait()
+    assert notes == [], "nothing was rolled back"
+    assert ask_sqlite(path, "pragma integrity_check") == [("ok",)]
+    assert ask_sqlite(path, "select sum(balance) from account") == [(10_000_000,)]
+
+
+def test_a_database_that_is_replaced_while_it_is_copied_is_copied_as_it_was(database: Path) -> None:
+    ask_sqlite(database, "pragma journal_mode = delete")
+    with live.opened(str(database), time.monotonic() + 1, []) as (source, _):
+        shutil.copyfile(database, database.with_name("new"))
+        database.with_name("new").replace(database)
+        ask_sqlite(database, "delete from call")
+        assert source.execute("select count(*) from call").fetchone() == (3000,)
+
+
 HOLDER = """
 import sqlite3, sys
 con = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -256,6 +324,45 @@ def test_what_a_crash_left_half_done_is_rolled_back_as_by_any_reader(database: P
     assert beside(database).keys() == {"cdr.sqlite3"}
 
 
+def of_several(journal: Path, decides: Path | str) -> None:
+    """Make a journal that of a transaction over several databases: its end names the file that decides (SQLite's file
+    format, 3)."""
+    name = str(decides).encode()
+    with journal.open("ab") as file:
+        file.write(struct.pack(">I", 0x40000000 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)))
+        file.write(bytes.fromhex("d9d505f920a163d7"))
+
+
+@pytest.mark.parametrize("decided", ["not yet", "yes", "elsewhere"])
+def test_a_crash_amid_several_databases_is_for_who_can_tell_what_was_committed(
+    database: Path, tmp_path: Path, decided: str
+) -> None:
+    """Where the first of them goes by another name here (a container's directory), SQLite would take what is half
+    written for committed, and remove the journal for good."""
+    question = "select sum(length(voice)), count(*) from call"
+    good = ask_sqlite(database, f"pragma journal_mode = delete; {question}")
+    first = database.with_name("first.sqlite3")
+    ask_sqlite(first, "create table t (a)")
+    whole, journal = shutil.copyfile(database, tmp_path / "whole"), Path(f"{database}-journal")
+    crashed(database, "begin; update call set voice = zeroblob(5000)", "delete")
+    decides = Path(f"{'/data/first' if decided == 'elsewhere' else first}-mj1A2B3C901")
+    of_several(journal, decides)
+    before = beside(database)
+    if decided == "elsewhere":
+        error = refused(database, tmp_path / "into")
+        assert "in a transaction over several databases" in str(error) and "start its application" in str(error.hint)
+        assert beside(database) == before, "its application can still roll it back"
+        return
+    if decided == "yes":
+        ask_sqlite(whole, "update call set voice = zeroblob(5000)")
+        whole.replace(database)
+        good = [(15_000_000, 3000)]
+    else:
+        decides.write_bytes(f"{journal}\0".encode())
+    captured(database, tmp_path / "into")
+    assert ask_sqlite(tmp_path / "into" / "cdr.sqlite3", question) == good
+
+
 def test_a_copy_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
     """ccdr is killed, and the kernel tells the program that copies: it still closes the database."""
     path, target = tmp_path / "big.db", tmp_path / "target"
@@ -352,13 +459,31 @@ def test_a_file_that_an_application_has_without_its_directory_is_refused(databas
             captured(database, tmp_path / to.replace("/", "-"))
 
 
+@root_only
+def test_a_database_in_a_containers_own_layer_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """There its application sees no lock of ours: what it has open would be taken for what a crash has left."""
+    made = "import sqlite3; sqlite3.connect('/var/tmp/cdr.db').execute('create table t (a)')"
+    with mounted(tmp_path, "/data") as name:
+        subprocess.run(["docker", "exec", name, "python3", "-c", made], check=True)
+        argv = ["docker", "inspect", "-f", "{{json .GraphDriver.Data}}", name]
+        layers = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout) or {}
+        if "UpperDir" not in layers:
+            pytest.skip("Docker keeps no overlay here")
+        path = Path(layers["UpperDir"], "var/tmp/cdr.db")
+        before = beside(path)
+        error = refused(path, tmp_path / "1")
+        assert f"mounted at {layers['MergedDir']}" in str(error) and "in a volume" in str(error.hint)
+        assert beside(path) == before
+        captured(Path(layers["MergedDir"], "var/tmp/cdr.db"), tmp_path / "2")
+
+
 @contextlib.contextmanager
-def mounted(source: Path, to: str) -> Iterator[None]:
+def mounted(source: Path, to: str) -> Iterator[str]:
     argv = ["docker", "run", "-d", "--rm", "--network", "none", "-v", f"{source}:{to}", "--entrypoint", "sleep"]
     argv += ["ccdr-sandbox/files:1", "300"]
     name = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     try:
-        yield
+        yield name
     finally:
         subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
 

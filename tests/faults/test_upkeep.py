@@ -194,6 +194,30 @@ def test_a_failed_backups_data_and_marks_go_once_a_newer_good_one_is_there(site:
     assert len(there(site, PRUNED)) == 1, "one mark holds what all prunes have removed"
 
 
+@pytest.mark.parametrize(("rules", "left"), [("keep_last: 1", 1), ("keep_within: 35d", 6)])
+def test_what_a_failed_run_stored_unheard_never_comes_to_count(
+    site: Site, elsewhere: Site, rules: str, left: int
+) -> None:
+    """restic stores what it could read, and is ended before it says so. Once a newer good one has made up for the
+    failure, that goes by the rules like any other; and as long as it stays its mark does."""
+    restic = shutil.which("restic")
+    stored = f"*kind=backup*) {restic} --exclude='*/call3.wav' \"$@\" >/dev/null; echo 'Fatal: killed' >&2; exit 1;;"
+    site.write("bin/restic", f'#!/bin/sh\ncase "$*" in {stored} esac\nexec {restic} "$@"\n', mode=0o755)
+    done = site.run("backup", "p", env={"PATH": f"{site.root}/bin:{os.environ['PATH']}"})
+    assert (done.code, done.json["result"]) == (1, "FAILED"), done
+    bad = there(site)[-1]
+    assert len(there(site)) == 5 and bad not in known(site)
+    site.backed_up()
+    assert site.run("test", "p").code == 0
+    retention(site, rules)
+    assert pruned(site).exit_code == 0
+    assert len(there(site)) == left and (bad in there(site)) == (left > 1)
+    assert len(there(site, "failed")) == (1 if bad in there(site) else 0)
+    for host in (site, elsewhere):
+        assert host.run("test", "p").code == 0
+        assert bad not in known(host)
+
+
 def test_nothing_goes_while_the_last_test_has_failed(site: Site) -> None:
     newest = known(site)[-1]
     entry = site.state / "catalogue" / "p" / "recordings" / f"{newest}.json"

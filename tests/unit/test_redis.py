@@ -14,7 +14,7 @@ from ccdr.discover.draft import Terms as Drafted
 from ccdr.discover.draft import draft
 from ccdr.discover.queues import QueueAddress, QueueAsset, engine_of
 from ccdr.engines.redis import Redis, client
-from ccdr.engines.redis.capture import Terms, consistent_point, memory_free, refuse
+from ccdr.engines.redis.capture import Taker, Terms, consistent_point, memory_free, refuse
 from ccdr.engines.redis.checked import Checked, Unsound, check
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, Group
@@ -193,6 +193,21 @@ def test_whatever_else_it_says_is_no_sound_file(code: int, said: str) -> None:
     with pytest.raises(Unsound) as error:
         checked(code, said)
     assert "tefan" not in str(error.value) and "customer" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "blamed"),
+    [
+        ("[offset 9] Can't handle RDB format version 13\n", "redis-check-rdb here is older than Redis 8.4.1"),
+        ("[offset 41] Unexpected EOF reading RDB file\n", "what the server sent is no sound RDB"),
+    ],
+)
+def test_a_program_too_old_for_a_file_is_not_the_server_s_fault(said: str, blamed: str) -> None:
+    place: Any = Says(1, f"--- RDB ERROR DETECTED ---\n{said}")
+    taker = Taker(client.Client(place, Connection(), Path(), REDIS), None, TERMS)  # type: ignore[arg-type]
+    with pytest.raises(BackupFailed, match=blamed) as error:
+        taker._checked(Path("dump.rdb"), Release(REDIS, "8.4.1"))
+    assert ("image:" in str(error.value.hint)) == ("older" in blamed)
 
 
 @pytest.mark.parametrize("said", ["", "[offset 0] Checking RDB file dump.rdb", "Cannot open file: dump.rdb", SOUND])

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ccdr.model import Snapshot
-from ccdr.retention import LAST_GOOD, LAST_PROVEN, Decision, Policy, Standing, decide, expired, kept_by_rules
+from ccdr.retention import LAST_GOOD, LAST_PROVEN, Decision, Policy, Standing, decide, expired, kept_by_rules, leapt
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86400.0
@@ -235,6 +235,17 @@ def test_with_counted_rules_a_hold_counts_from_when_it_was_first_seen() -> None:
         (NOW, False),
         (None, False),
     ]
+
+
+def test_all_that_stood_before_the_newest_does_not_go_by_one_leap_of_the_clock() -> None:
+    """But where backups are as far apart as they are meant to be, each goes when its time is up."""
+    history, policy = series(5, timedelta(days=1), ago(days=700)), Policy(keep_within=35 * DAY)
+    one, two = (a_snapshot(n, NOW - timedelta(hours=2 - n)) for n in (100, 101))
+    assert leapt([*history, one], policy, 3600) == pytest.approx(700 * DAY, rel=0.01)
+    assert leapt([*history, one, two], policy, 3600) is None
+    assert leapt(history, policy, 3600) is None and leapt([one], policy, 3600) is None and leapt([], policy, 1) is None
+    assert leapt([*history, one], policy, 365 * DAY) is None
+    assert leapt([*history, one], Policy(keep_daily=7), 3600) is None, "which counts from no clock"
 
 
 def test_last_proven_is_the_newest_that_has_passed() -> None:

@@ -45,7 +45,7 @@ from ccdr.model import FileDigest, Manifest, Snapshot
 from ccdr.services import Job, Services
 from ccdr.shipping import background
 from ccdr.shipping.filling import Filling, Held
-from ccdr.shipping.recovery import Recovery, choose, index_of, logged, target_of
+from ccdr.shipping.recovery import Recovery, choose, index_of, logged, stored_again, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
@@ -339,6 +339,20 @@ def test_to_the_end_means_what_was_stored_as_the_end() -> None:
         assert found.target == replace(target, position=batch(1, 3).position, skew=0.0), (
             "log that ends before it is cut off"
         )
+
+
+def test_what_was_stored_again_since_it_was_chosen_is_fetched_in_its_stead() -> None:
+    """Only where it holds no less: an older snapshot in a newer one's place is log that is missing."""
+    first, open_, more = batch(1, 2), batch(3, 3, 1), batch(3, 5, 2)
+    chosen = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, open_]), WAL, Target())
+    assert [b.id for b in chosen.batches] == [first.id, open_.id]
+    assert stored_again(chosen, arranged([first, open_, more])) is None, "it is all there, so it is bad"
+    newer = stored_again(chosen, arranged([first, more, batch(6, 6, 3)]))
+    assert newer is not None and newer.batches == (first, more)
+    assert newer.target.position == more.position and newer.base == chosen.base
+    less = choose([base(0, 1)[0]], [base(0, 1)[1]], arranged([first, more]), WAL, Target())
+    assert stored_again(less, arranged([first, open_])) is None
+    assert stored_again(chosen, arranged([open_])) is None and stored_again(chosen, Shelf()) is None
 
 
 @pytest.mark.parametrize(

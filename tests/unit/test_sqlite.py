@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -96,6 +96,14 @@ def test_a_file_without_its_directory_is_seen(mount: str, said: str | None) -> N
     source, point = map(Path, mount.split())
     here = point if point.suffix == ".db" else point / DATABASE.relative_to(source)
     assert mounts.torn(here, inside, []) == ("here" if point.suffix == ".db" else None)
+
+
+def test_a_file_in_a_layer_of_an_overlay_is_seen() -> None:
+    layers = "rw,lowerdir=/l/A:/l/B,upperdir=/var/lib/docker/overlay2/c1\\040x/diff,workdir=/var/lib/docker/work"
+    found = mounts.read(f"{HOST.strip()}\n46 42 0:39 / /merged rw,relatime - overlay overlay {layers},index=off")
+    assert mounts.over(Path("/var/lib/docker/overlay2/c1 x/diff/data/cdr.db"), found) == PurePosixPath("/merged")
+    for elsewhere in (DATABASE, "/merged/data/cdr.db", "/var/lib/docker/overlay2/c1 x/diff2/cdr.db"):
+        assert mounts.over(Path(elsewhere), found) is None
 
 
 def test_a_file_that_is_mounted_over_itself_keeps_its_directory() -> None:

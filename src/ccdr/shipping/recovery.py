@@ -19,8 +19,9 @@ from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, held_of, key_of, log_of, log_repository, shelf_of
 from ccdr.shipping.standing import read_standing
+from ccdr.state import remove_tree
 from ccdr.storage.restic import Restic
 
 # A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
@@ -110,9 +111,19 @@ class Recovery:
         return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
+        """What was chosen, as it is there now: whoever ships it has stored it again since, and a prune on another host
+        lets go of what a newer snapshot of the same batch holds."""
+        repo, into = self._repo.with_cache(cache), fetched / LOG
         with services.state.reading(self._repo.location), blaming_the_log():
-            repo = self._repo.with_cache(cache)
-            return fetch_log(self._job, repo, self.choice, self._needed, self._log, fetched / LOG, services.digest)
+            try:
+                return fetch_log(self._job, repo, self.choice, self._needed, self._log, into, services.digest)
+            except BackupBad:
+                if (newer := stored_again(self.choice, shelf_of(self._job, self._repo))) is None:
+                    raise
+            self.choice = newer
+            self.ahead = self.ahead or newer.batches[-1].dated_ahead(services.clock.now())
+            remove_tree(into)
+            return fetch_log(self._job, repo, newer, self._needed, self._log, into, services.digest)
 
     def carry_out(self, engine: Engine, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
         """Load the base and apply the log; the result says which point was reached."""
@@ -243,6 +254,19 @@ def choose(
         )
     told = shelf.skew_at(target.time, (base.consistent_point, manifests[before[-1]].clock_skew_s))
     return Choice(base, batches, replace(target, position=batches[-1].position, skew=told))
+
+
+def stored_again(choice: Choice, shelf: Shelf) -> Choice | None:
+    """The same by the newest snapshots of the same batches; None where what was chosen is all there still, or what has
+    gone is in no newer one. Pure."""
+    there = {batch.id for batch in (*shelf.batches, *shelf.spare)}
+    newest = {key_of(batch): batch for batch in shelf.batches}
+    found = tuple(newest.get(key_of(batch), batch) for batch in choice.batches)
+    pairs = list(zip(choice.batches, found, strict=True))
+    whole = all(new.id in there and held_of(new) >= held_of(old) for old, new in pairs)
+    if not whole or all(old.id in there for old, _ in pairs):
+        return None
+    return replace(choice, batches=found, target=replace(choice.target, position=found[-1].position))
 
 
 def fetch_log(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
@@ -25,6 +26,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
+VOID = "void"  # the tag of a mark that names a snapshot which does not count
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 _PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
 
@@ -141,12 +143,12 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     it. Pure."""
     newest: dict[tuple[datetime, str], Batch] = {}
     older = []
-    for batch in sorted(found, key=_held):
-        if _key(batch) in newest:
-            older.append(newest[_key(batch)])
-        newest[_key(batch)] = batch
+    for batch in sorted(found, key=held_of):
+        if key_of(batch) in newest:
+            older.append(newest[key_of(batch)])
+        newest[key_of(batch)] = batch
     batches: list[Batch] = []
-    for batch in sorted(newest.values(), key=lambda b: (_key(b)[0], rank(b.begins))):
+    for batch in sorted(newest.values(), key=lambda b: (key_of(b)[0], rank(b.begins))):
         before = batches[-1] if batches and batches[-1].anew == batch.anew else None
         if before is not None and _end(batch) < _end(before):  # all that it holds is in the one before it, and more
             older.append(batch)
@@ -157,9 +159,9 @@ def arranged(found: Iterable[Batch]) -> Shelf:
     for batch, limit in zip(batches, limits, strict=True):
         told.append(_believed(batch, limit, point))
         point = told[-1].point
-    limit_of = {_key(batch): limit for batch, limit in zip(batches, limits, strict=True)}
+    limit_of = {key_of(batch): limit for batch, limit in zip(batches, limits, strict=True)}
     last = datetime.max.replace(tzinfo=UTC)
-    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(_key(batch), last), EARLIEST) for batch in older))
+    return Shelf(tuple(told), tuple(_believed(batch, limit_of.get(key_of(batch), last), EARLIEST) for batch in older))
 
 
 def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
@@ -167,7 +169,7 @@ def _believed(batch: Batch, limit: datetime, point: datetime) -> Batch:
     return batch if batch.point <= limit else replace(batch, point=point, told=batch.point, skew=None)
 
 
-def _key(batch: Batch) -> tuple[datetime, str]:
+def key_of(batch: Batch) -> tuple[datetime, str]:
     """What a batch is told apart by: names come again where the source went back."""
     return batch.anew or EARLIEST, batch.name
 
@@ -186,7 +188,7 @@ def _end(batch: Batch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
     return rank(batch.open or batch.last or ""), tuple(rank(part) for part in _PLACE.split(batch.position))
 
 
-def _held(batch: Batch) -> tuple[object, ...]:
+def held_of(batch: Batch) -> tuple[object, ...]:
     """How much of the log a snapshot of a batch holds."""
     return rank(batch.last or ""), *_end(batch), batch.point, batch.usable_at, batch.id
 
@@ -209,10 +211,39 @@ def log_repository(job: Job, services: Services) -> Restic:
 
 def shelf_of(job: Job, repo: Restic) -> Shelf:
     """Ask the repository; an empty shelf where nothing was ever stored."""
+    return _shelf(_listed(job, repo))
+
+
+def void_of(job: Job, repo: Restic) -> list[str]:
+    """Ids of snapshots that do not count, and of the marks that say so, where a newer one holds all that they claim:
+    whoever may write to the repository may write a mark."""
+    there = _listed(job, repo)
+    newest = {key_of(batch): batch for batch in _shelf(there).batches}
+    marks = {(s.tag(VOID), s.tag("run")): s.id for s in there if s.tag(VOID)}
+    found = []
+    for s in there:
+        mark, batch = marks.get((s.id, s.tag("run"))), _batch(s)
+        if mark and batch and key_of(batch) in newest and held_of(newest[key_of(batch)]) >= held_of(batch):
+            found += [s.id, mark]
+    return found
+
+
+def _shelf(there: Sequence[RepoSnapshot]) -> Shelf:
+    void = {(s.tag(VOID), s.tag("run")) for s in there}
+    return arranged(batch for s in there if (s.id, s.tag("run")) not in void and (batch := _batch(s)) is not None)
+
+
+def take_back(job: Job, run: str, repo: Restic, snapshot: str, beside: Path) -> None:
+    """Leave a mark that a snapshot does not count; `beside` is any file, for something has to be stored. Whoever ships
+    need not have the right to remove anything."""
+    labels = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"{VOID}={snapshot}"]
+    repo.backup([beside], tags=labels)
+
+
+def _listed(job: Job, repo: Restic) -> list[RepoSnapshot]:
     with contextlib.suppress(RepositoryMissing):
-        there = repo.snapshots([OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}"])
-        return arranged(batch for listed in there if (batch := _batch(listed)) is not None)
-    return Shelf()
+        return repo.snapshots([OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}"])
+    return []
 
 
 def tags(

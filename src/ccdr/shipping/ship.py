@@ -34,7 +34,7 @@ from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
 from ccdr.shipping.filling import Filling, Held, WentBack
-from ccdr.shipping.shelf import Gap, log_of, log_repository, rank, shelf_of, tags
+from ccdr.shipping.shelf import INDEX, Gap, log_of, log_repository, rank, shelf_of, tags, take_back
 from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
 from ccdr.state import Run
 from ccdr.storage.restic import Restic, Stored
@@ -425,6 +425,7 @@ class _Shipping:
             stored = self._backed_up(self._batch.name, held, point, position or "")
             if stored.warning is None:
                 break
+            self._take_back(stored)
             if attempt == ATTEMPTS:
                 raise CommandFailed(["restic"], 3, stored.warning, what="storing the log")
         self._batch.stored = seen
@@ -450,6 +451,12 @@ class _Shipping:
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)
+
+    def _take_back(self, stored: Stored) -> None:
+        """What restic could not read whole never counts: by what it says of itself it holds all that was there, and
+        what is stored leaves the spool."""
+        with self._reading():
+            take_back(self._job, self._run.id, self._repo, stored.id, self._batch.directory / INDEX)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

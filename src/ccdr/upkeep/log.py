@@ -10,7 +10,7 @@ from ccdr.errors import Locked
 from ccdr.interfaces import ShippedLog
 from ccdr.model import Snapshot
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import Batch, let_go, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import Batch, let_go, log_of, log_repository, shelf_of, void_of
 from ccdr.storage import upkeep as storage
 
 PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
@@ -25,9 +25,9 @@ def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Ba
         try:
             with services.state.rewriting(repo.location):
                 needed, since = _needed(log, services, kept)
-                gone = let_go(shelf_of(job, repo), needed, log, since)
-                storage.forget(repo, [batch.id for batch in gone])
-                if gone:
+                gone, void = let_go(shelf_of(job, repo), needed, log, since), void_of(job, repo)
+                storage.forget(repo, [*(batch.id for batch in gone), *void])
+                if gone or void:
                     storage.prune(repo)
                 return gone
         except Locked:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from ccdr import chain, measure
 from ccdr.catalogue import (
+    ENDED,
     FUTURE,
     OURS,
     PRUNED,
@@ -34,7 +35,7 @@ from ccdr.history import PRUNED as PRUNE_END
 from ccdr.interfaces import Progress
 from ccdr.model import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
-from ccdr.retention import Decision, Policy, Standing, decide, expired
+from ccdr.retention import Decision, Policy, Standing, decide, expired, leapt
 from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
@@ -116,7 +117,8 @@ class _Pruning:
             history = self._histories.get((self._plan, asset), AssetHistory())
             if engine.shipping is not None and history.log_failure is None:
                 self._progress.step(f"removing old log of {asset}")
-                kept = [d.snapshot for d in self._result.decisions[asset] if d.keep]
+                known = {s.id for s in self._services.catalogue.snapshots(self._plan, asset)}  # a failed one is no base
+                kept = [d.snapshot for d in self._result.decisions[asset] if d.keep and d.snapshot.id in known]
                 count += len(prune_log(Job(self._loaded, asset), self._services, kept))
         return count
 
@@ -170,9 +172,8 @@ class _Pruning:
                 places.setdefault(why, []).append(s)
             else:
                 good.append(s)
-        void = [
-            _of_listed(s, self._plan) for s in self._told.listed if s.id in self._told.void and s.tag("asset") == asset
-        ]
+        ids = self._told.void
+        void = [_of_listed(s, self._plan) for s in self._told.listed if s.id in ids and s.tag("asset") == asset]
         if stored := [s for s in void if s.id not in {k.id for k in known}]:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
@@ -182,7 +183,7 @@ class _Pruning:
             others={why: tuple(group) for why, group in places.items()},
             kept={"dated in the future": tuple(future)} if future else {},
             proven=frozenset(i for i, verdict in history.proven.items() if verdict == "PASS"),
-            open=tuple(self._open(asset, history, good, lost)),
+            open=tuple(self._open(asset, history, good, lost, policy)),
             held_since=self._held_since(),
         )
 
@@ -218,7 +219,7 @@ class _Pruning:
         ]
 
     def _open(
-        self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot]
+        self, asset: str, history: AssetHistory, good: Sequence[Snapshot], lost: Sequence[Snapshot], policy: Policy
     ) -> Iterator[str]:
         """Findings that are open on an asset: while there is one, nothing of it goes."""
         if lost:
@@ -256,6 +257,8 @@ class _Pruning:
         exposed = measure.exposure(services.clock.now(), [measure.Point(s.consistent_point, s.usable_at) for s in good])
         if exposed > job.objectives.rpo:
             yield f"its newest good snapshot is {human_seconds(exposed)} old, more than its RPO"
+        if apart := leapt(good, policy, job.objectives.rpo):
+            yield f"its newest good snapshot is {human_seconds(apart)} newer than the one before: is the clock right?"
 
     def _held_since(self) -> dict[str, datetime]:
         """Since when snapshots are held, as the last prune has recorded it."""
@@ -294,11 +297,12 @@ class _Pruning:
         """Marks that say nothing any more: of prunes that a later one repeats, and of failed backups that a newer good
         one has made up for. A mark whose snapshot is still there stays: without it, that snapshot would count."""
         listed = self._repo.snapshots([OURS, f"plan={self._plan}"])
-        ids = {s.id for s in listed}
+        ids, stored = {s.id for s in listed}, {s.tag("run") for s in listed if s.tag("kind") == "backup"}
         marks = [s for s in listed if s.tag("kind") == PRUNED]
         old = [s.id for s in marks[:-1]]
         for s in listed:
-            if s.tag("kind") == "failed" and s.tag("void") not in ids and self._made_up_for(s):
+            needed = s.tag("void") in ids or (ENDED in s.tags and s.tag("run") in stored)
+            if s.tag("kind") == "failed" and not needed and self._made_up_for(s):
                 old.append(s.id)
         old += self._orphans(listed)
         if old:

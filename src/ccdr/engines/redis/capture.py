@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.checked import Checked, Unsound, check
+from ccdr.engines.redis.checked import TOO_NEW, Checked, Unsound, check
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import OLDEST, Release
@@ -83,7 +83,7 @@ class Taker:
         if client.info("server")["run_id"] != info["run_id"]:
             raise BackupFailed("another server answered while the backup was made", hint="back up again")
         rdb.chmod(0o600)
-        held = self._checked(rdb)
+        held = self._checked(rdb, release)
         if users is not None:  # digests of passwords are among it
             (into / USERS).touch(mode=0o600)
             (into / USERS).write_text("".join(f"{line}\n" for line in users), "utf-8", "surrogateescape")
@@ -115,11 +115,16 @@ class Taker:
             notes=[*notes, *_notes(contents)],
         )
 
-    def _checked(self, rdb: Path) -> Checked:
-        assert self.client.kind is not None
+    def _checked(self, rdb: Path, release: Release) -> Checked:
+        kind = release.kind
         try:
-            return check(self.client.place, self.client.kind, rdb)
+            return check(self.client.place, kind, rdb)
         except Unsound as error:
+            if newer := TOO_NEW.search(str(error)):  # a minor version may bring a new one
+                raise BackupFailed(
+                    f"{kind.check} here is older than {release}, and does not read its RDB, of format {newer[1]}",
+                    hint=f"name an image of {release} or newer with `image:`, or update {kind.title} on this host",
+                ) from None
             raise BackupFailed(
                 f"what the server sent is no sound RDB: {error}", hint="see the server's log, and back up again"
             ) from None

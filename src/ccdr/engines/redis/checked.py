@@ -16,6 +16,7 @@ _COUNT = re.compile(r"^\[info\] (\d+) (keys read|expires|already expired)$", re.
 # Of an error only where and what: the lines after it may name a key.
 _ERROR = re.compile(r"--- RDB ERROR DETECTED ---\s+\[offset (\d+)\] ([^\n]*)")
 SOUND = "RDB looks OK!"
+TOO_NEW = re.compile(r"Can't handle RDB format version (\d+)")  # as the server says it, too
 
 
 @dataclass(frozen=True)

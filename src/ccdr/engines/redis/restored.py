@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ccdr.engines.redis.capture import MODULE, RDB, USERS
-from ccdr.engines.redis.checked import Unsound, check
+from ccdr.engines.redis.checked import TOO_NEW, Unsound, check
 from ccdr.engines.redis.kinds import KINDS, Kind, Release
 from ccdr.engines.redis.server import Server, admin, configuration
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken
@@ -15,7 +15,6 @@ from ccdr.interfaces import Place
 from ccdr.model import Manifest
 
 RUN = "/ccdr/run"  # in the sandbox
-_TOO_NEW = re.compile(r"Can't handle RDB format version (\d+)")
 _USERS = re.compile(r"ACL errors?|error in user declaration|aclfile|/users:", re.IGNORECASE)
 
 _WRITTEN = """\
@@ -83,7 +82,7 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
             f"the image's server lacks the module {lacks[1]}{_versions(manifest)}",
             hint="name an image that has it with `image:`, and the module's file in it with `modules:`",
         )
-    if newer := _TOO_NEW.search(error.stderr):
+    if newer := TOO_NEW.search(error.stderr):
         return TestBroken(
             f"the image's server is too old for this RDB, of format {newer[1]}",
             hint=f"name an image with {server.kind.title} {manifest.contents['version']} or newer",

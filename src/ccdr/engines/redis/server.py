@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccdr.engines.redis.kinds import Kind
-from ccdr.errors import CommandFailed
+from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Place
 
 ADMIN = "ccdr.looks"  # our own user, whatever users a backup brings
@@ -40,6 +40,13 @@ _CONF = 'umask 077; mkdir -p "$1"; rm -f "$1"/pid "$1"/s; : >"$1"/out; : >"$1"/l
 _USERS = 'umask 077; cat >"$1"/users'
 _START = 'run=$1; shift; "$1" "$run"/conf </dev/null >"$run"/out 2>&1 & shift\n' + _WAIT
 _LOADED = "run=$1; shift\n" + _WAIT
+# Has it ended without a word of its own, or for want of memory? What it says where it gives up stands in its log.
+_KILLED = """\
+pid=$(cat "$1"/pid) && [ -n "$pid" ] || exit 1
+grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" 2>/dev/null && exit 1
+grep -qi 'out of memory' "$1"/log && exit
+! grep -qiE "fatal|exiting|terminating|can't load|can't handle|bug report" "$1"/log
+"""
 _HOLD = 'exec nice -n 10 "$2" "$1"/conf </dev/null >"$1"/out 2>&1'
 
 
@@ -84,6 +91,10 @@ class Server:
         """Wait until the file is loaded; CommandFailed, with the end of its log, where the server ended instead."""
         self.place.run(["sh", "-c", _LOADED, "sh", self.run, *self.cli], what=self.kind.server)
 
+    def killed(self) -> bool:
+        """Has somebody ended it, as the kernel does first of all where memory runs short?"""
+        return self.place.run(["sh", "-c", _KILLED, "sh", self.run], ok=(0, 1)).code == 0
+
     def stop(self) -> None:
         """It ends without a word; one that has ended already is as good."""
         with contextlib.suppress(CommandFailed):
@@ -94,7 +105,8 @@ class Server:
 def standing(
     place: Place, kind: Kind, directory: str, file: str, *, databases: int, extra: Sequence[str] = ()
 ) -> Iterator[Server]:
-    """A server on `file` in `directory` (both as named in `place`), while the context lasts; loaded."""
+    """A server on `file` in `directory` (both as named in `place`), while the context lasts; loaded. TestBroken where
+    it was killed meanwhile: that says nothing of the file."""
     run = place.run(["mktemp", "-d"], what="mktemp").stdout.strip()
     server = Server(place, kind, run)
     try:
@@ -103,6 +115,10 @@ def standing(
             try:
                 server.loaded()
                 yield server
+            except CommandFailed as error:
+                if error.stalled or not server.killed():
+                    raise
+                raise TestBroken("it was killed: does memory run short?", hint="see the kernel's log") from None
             finally:
                 server.stop()
     finally:

@@ -101,6 +101,12 @@ class Sqlite(EngineConfig):
                 hint="SQLite's log lies beside the name that its application opens: what is in that would be missed."
                 " Mount the directory of the database, and not the file",
             )
+        if overlay := mounts.layer(path):
+            raise BackupFailed(
+                f"{path} lies in a layer of the overlay that is mounted at {overlay}",
+                hint="whoever has it open there sees no lock of ours, and we see none of theirs: have its container"
+                " keep the database in a volume, and name it there",
+            )
         return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
 
     def _writer(self) -> str:

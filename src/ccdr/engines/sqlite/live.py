@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sqlite3
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ PATIENCE, BUDGET = 0.5, 5.0
 TABLES = 60  # so many are looked at closely
 TICK = 0.05  # seconds: what is written from then on bears another time
 PAUSE = 0.02  # seconds between two attempts to be let in
+STILL = 1.0  # seconds in which nobody touches what a crash has left
+# A journal of a transaction over several databases ends so: the name of the file that decides whether it was committed,
+# the name's length, its sum, and this (SQLite's file format, 3).
+JOURNAL_END = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 KINDS = {
     sqlite3.SQLITE_NOTADB: "not a database",
     sqlite3.SQLITE_CORRUPT: "damaged",
@@ -79,6 +84,65 @@ def state(path: str) -> tuple[object, ...]:
     return (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns, *beside)
 
 
+def written(path: str, before: os.stat_result) -> bool:
+    """Was that very file written to since? One that has taken its place meanwhile tells nothing of it."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    same = (found.st_dev, found.st_ino) == (before.st_dev, before.st_ino)
+    return same and (found.st_size, found.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+
+def stands_still(path: str) -> bool:
+    """Does nobody touch the database and its journal for a while?"""
+
+    def seen() -> "list[tuple[int, ...]]":
+        found = (os.stat(path + end) for end in ("", "-journal"))  # noqa: PTH116
+        return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
+
+    try:
+        before = seen()
+        time.sleep(STILL)
+        return seen() == before
+    except FileNotFoundError:  # its transaction has ended, or somebody else has rolled it back
+        return False
+
+
+def decided_elsewhere(path: str) -> bool:
+    """Does a journal belong to a transaction over several databases, of which the first one is not here under the name
+    that its application has for it (a container's, say)? Then nobody here can tell whether it was committed; SQLite
+    takes it for committed, and removes the journal."""
+    with contextlib.suppress(FileNotFoundError), open(path + "-journal", "rb") as file:  # noqa: PTH123
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 16))
+        length, _, end = struct.unpack(">II8s", file.read(16).rjust(16, b"\0"))
+        if end == JOURNAL_END and 0 < length <= size - 16:
+            file.seek(size - 16 - length)
+            decides = os.fsdecode(file.read(length))
+            return not os.path.lexists(decides.rpartition("-mj")[0])
+    return False
+
+
+def rolled_back(path: str, how: str, deadline: float, notes: list[str]) -> tuple[sqlite3.Connection, float]:
+    """As `reading`, what a crash has left half done rolled back first. A journal that somebody is at work on is none
+    that a crash has left, though no lock guards it: rolled back under its writer, the database itself would be torn."""
+    while True:
+        try:
+            return reading(path, how, deadline)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        if decided_elsewhere(path):
+            raise Refused("of several")
+        if stands_still(path):
+            found = reading(path, "mode=rw", deadline)
+            notes.append("what a crashed program had left half done was rolled back, as any reader must")
+            return found
+        if time.monotonic() >= deadline:
+            raise Refused("unlocked")
+
+
 @contextlib.contextmanager
 def undisturbed(path: str, deadline: float) -> Iterator[tuple[sqlite3.Connection, float]]:
     """Read without any lock, where a lock would need files beside the database that we may not make, or that its
@@ -107,18 +171,19 @@ def opened(path: str, deadline: float, notes: list[str]) -> Iterator[tuple[sqlit
     try:
         # Of readers that made -wal and -shm, only one that may write removes them; one that may not never touches
         # what a crash has left in them.
-        source, began = reading(path, "mode=rw" if idle else "mode=ro", deadline)
+        source, began = rolled_back(path, "mode=rw" if idle else "mode=ro", deadline, notes)
     except sqlite3.OperationalError as error:
-        if idle and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN:
-            with undisturbed(path, deadline) as found:
-                yield found
-            return
-        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+        if not idle or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
             raise
-        source, began = reading(path, "mode=rw", deadline)
-        notes.append("what a crashed program had left half done was rolled back, as any reader must")
+        with undisturbed(path, deadline) as found:
+            yield found
+        return
     with contextlib.closing(source):
+        before = os.stat(path)  # noqa: PTH116
         yield source, began
+        # In WAL mode others write meanwhile, and we see none of it; in any other our lock keeps out all who see it.
+        if not wal and written(path, before):
+            raise Refused("unlocked")
 
 
 # --- a survey, for whoever writes a first plan ------------------------------------------------------------------

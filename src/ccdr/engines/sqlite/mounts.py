@@ -1,6 +1,7 @@
 """Is a database file somewhere without its directory? SQLite's log lies beside the name that an application opens: of a
 file that is mounted by itself (`-v /srv/cdr.db:/data/cdr.db`) it lies in another directory, and whoever reads the file
-misses what the log holds."""
+misses what the log holds. And is it in the layer of a container? Whoever has it open there has it through an overlay,
+and neither sees the locks of the other."""
 
 from __future__ import annotations
 
@@ -14,19 +15,26 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of /proc/PID/mountinfo: `root` is what of the file system `device` is seen at `point`."""
+    """A line of /proc/PID/mountinfo: `root` is what of the file system `device` is seen at `point`; `upper` is the
+    directory in which an overlay keeps what is written to it."""
 
     device: str
     root: PurePosixPath
     point: PurePosixPath
     writable: bool
+    upper: PurePosixPath | None = None
+
+
+_UPPER = re.compile(r" - overlay .*\bupperdir=([^,]+)")
 
 
 def read(text: str) -> list[Mount]:
     found = []
     for line in text.splitlines():
         _, _, device, root, point, options, *_ = line.split(" ")
-        found.append(Mount(device, _path(root), _path(point), "rw" in options.split(",")))
+        upper = _UPPER.search(line)
+        writable = "rw" in options.split(",")
+        found.append(Mount(device, _path(root), _path(point), writable, _path(upper[1]) if upper else None))
     return found
 
 
@@ -48,6 +56,19 @@ def found(path: Path) -> str | None:
     """As `torn`, by what this user may see of other processes: as root, all."""
     own = Path("/proc/self/ns/mnt").readlink()
     return torn(Path(os.path.realpath(path)), read(Path("/proc/self/mountinfo").read_text("utf-8")), _others(own))
+
+
+def over(path: Path, mounts: Iterable[Mount]) -> PurePosixPath | None:
+    """Where the overlay is mounted whose layer `path` (without links) lies in; None where there is none. Pure."""
+    place = PurePosixPath(path)
+    return next((m.point for m in mounts if m.upper is not None and place.is_relative_to(m.upper)), None)
+
+
+def layer(path: Path) -> PurePosixPath | None:
+    """As `over`, by what this user may see of other processes."""
+    own = Path("/proc/self/ns/mnt").readlink()
+    seen = (read(Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")), *_others(own))
+    return next((point for mounts in seen if (point := over(Path(os.path.realpath(path)), mounts))), None)
 
 
 def _others(own: Path) -> Iterator[list[Mount]]:

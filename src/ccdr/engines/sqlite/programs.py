@@ -45,6 +45,16 @@ SENTENCES = {
         "was written to while it was copied, and this user may not keep writers out",
         "run ccdr as root or as the file's owner, who can read while others write",
     ),
+    "unlocked": (
+        "was written to while it was copied, by a program that no lock of this host keeps out",
+        "does another machine write to it, or an application with `nolock` or a locking of its own? back it up where"
+        " that runs, by the path that it opens, or have it write a copy",
+    ),
+    "of several": (
+        "was left half written by a program that crashed in a transaction over several databases, and the first of them"
+        " is not here under the name that the program has for it",
+        "start its application: only where that runs (in its container?) can it be told what was committed",
+    ),
     "full": ("cannot be copied: there is no room in scratch", "free space there, or name another place with --state"),
 }
 
