@@ -105,7 +105,9 @@ class Recovery:
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         with blaming_the_log():
-            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
+            shelf, standing = shelf_of(job, repo), read_standing(services.state, job.plan, job.asset)
+            anew = standing and standing.anew
+            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf, log, target, anew)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
@@ -202,10 +204,15 @@ class Choice:
 
 
 def choose(
-    bases: Sequence[Snapshot], manifests: Sequence[Manifest], shelf: Shelf, log: ShippedLog, target: Target
+    bases: Sequence[Snapshot],
+    manifests: Sequence[Manifest],
+    shelf: Shelf,
+    log: ShippedLog,
+    target: Target,
+    anew: datetime | None = None,
 ) -> Choice:
     """The newest base that lies before the target, and the log from there on. `bases` are good ones that a log can go
-    on from, oldest first, with their manifests.
+    on from, oldest first, with their manifests; `anew` is as this host wrote it down (`Standing`).
 
     BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
     is stored.
@@ -227,7 +234,13 @@ def choose(
             hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
-    batches = shelf.from_segment(needed, log, base.consistent_point)
+    if (back := shelf.torn_from(base.consistent_point, anew)) is not None:
+        raise BackupBad(
+            f"the source was found on {rfc3339(back)} to have gone back behind its own log, and no log that is stored "
+            f"leads on from the base of {rfc3339(base.consistent_point)}",
+            hint="where it is older, `ccdr backup PLAN` takes a new one; behind that, `ccdr ship PLAN` stores log",
+        )
+    batches = shelf.from_segment(needed, log, base.consistent_point, anew)
     if not batches:
         raise BackupBad(
             f"the base of {rfc3339(base.consistent_point)} needs {needed}, the log begins later: "
