@@ -425,10 +425,12 @@ class Evidence:
         asset = self.assets.get((str(record["plan"]), str(record["asset"])))
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
-            points = [
-                Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
-                for point, usable in (filter(_pair, listing(record.get("points"))) if since is not None else ())
-            ]
+            points: list[Point] = []
+            if since is not None:
+                points += (
+                    Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
+                    for point, usable in filter(_pair, listing(record.get("points")))
+                )
             # Told at once: its gap is the last one, and all points lie before it.
             anew = time if record.get("anew") is True else None
             if anew and len(gaps) == 1:

@@ -106,7 +106,7 @@ class Recovery:
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         with blaming_the_log():
             shelf, standing = shelf_of(job, repo), read_standing(services.state, job.plan, job.asset)
-            anew = standing and standing.anew
+            anew = standing.anew if standing else None
             choice = choose([s for s, _ in bases], [m for _, m in bases], shelf, log, target, anew)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
