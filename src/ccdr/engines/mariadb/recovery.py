@@ -14,6 +14,8 @@ from pathlib import Path
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, head, head_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
@@ -28,6 +30,7 @@ start=$1; stop=$2
 mapfile -t client <<< "$3"; shift 3
 mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[@]}"
 """
+_NOT_THERE = "ERROR 1051 "  # DROP TABLE is logged as done, though it ended in this, and then the others are gone
 LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
 HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
   WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
@@ -41,10 +44,17 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     _of_one_log(log, manifest)
     names = [segment.name for segment in segments_in(log)]
     names = names[names.index(first) :]
+    size = (log / first).stat().st_size
+    if len(names) > 1 and size < start:
+        raise BackupBad(
+            f"the log's {first} ends at {size}, and the base goes on from {start} in it",
+            hint="was the source put back to an earlier state? then back up again",
+        )
     skew = target.clock_skew(manifest)
     second = None if target.time is None else int(target.time.timestamp() + skew)
     _stop(target, skew)
-    held = span.read(box, log, names, start, second=second, gtids=target.name or "")
+    local = Inventory(manifest.contents).settings.get("system_time_zone") != "UTC"
+    held = span.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
     _require(held, names, manifest, target)
     stop = held.stop
     if stop is not None:
@@ -117,12 +127,23 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
 
 
 def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
-    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(login.client())]
+    client = login.client("--comments")  # those in a routine are a part of it
+    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(client)]
     try:
         box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        if LACKS.search(error.stderr):
+            raise TestBroken(
+                f"the image cannot apply the log: {error}",
+                hint="back up again: a base tells which plugins the source uses; or name an image that has them",
+            ) from None
+        if _NOT_THERE in error.stderr:
+            raise TestBroken(
+                f"the log drops a table that is not there: {error}",
+                hint="so does DROP TABLE of several, of which one was not there at the source either; back up again",
+            ) from None
         raise BackupBad(
             f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
         ) from None
