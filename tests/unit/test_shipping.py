@@ -798,6 +798,27 @@ def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_h
     assert let_go(arranged([*old, new]), segment(4), WAL, between[1].consistent_point) == []
 
 
+@pytest.mark.parametrize(
+    ("stored", "to", "host", "source", "refused"),
+    [
+        (10, 6, 0, 0, True),
+        (10, 3, 0, 0, False),  # the base's own segment, or one before it
+        (21, 6, 0, 0, False),  # it was taken first
+        (10, 6, 0, None, False),
+        (10, 6, -30, 30, True),  # the clock that it was stored by was behind: the source's tells
+        (40, 6, -30, 30, False),
+    ],
+)
+def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_another_history(
+    stored: int, to: int, host: int, source: int | None, *, refused: bool
+) -> None:
+    found = by_a_clock(batch(1, to, stored), timedelta(minutes=host))
+    shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
+    said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
+    with pytest.raises(BackupBad, match=said) if refused else nullcontext():
+        assert chosen(shelf, Target(), base(20, 4))[0] == "base20"
+
+
 def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
     """As a host stores it whose clock is ahead."""
     return replace(found, point=found.point + ahead, usable_at=found.usable_at + ahead)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, rank, shelf_of
 from ccdr.shipping.standing import read_standing
 from ccdr.storage.restic import Restic
 
@@ -247,6 +247,7 @@ def choose(
             f"with {shelf.batches[0].begins}",
             hint="back up again: recovery goes from that base on",
         )
+    _refuse_of_another_history(base, manifests[before[-1]], needed, batches)
     if target.time is not None:  # no further than to the first that surely holds it
         reach = next(n for n, batch in enumerate(batches) if batch.point >= target.time)
         batches = batches[: reach + 1]
@@ -256,6 +257,24 @@ def choose(
         )
     told = shelf.skew_at(target.time, (base.consistent_point, manifests[before[-1]].clock_skew_s))
     return Choice(base, batches, replace(target, position=batches[-1].position, skew=told))
+
+
+def _refuse_of_another_history(base: Snapshot, manifest: Manifest, needed: str, batches: Sequence[Batch]) -> None:
+    """BackupBad where log was stored before the base was taken that goes further than it: the source went back in
+    between. Nothing else may tell: after a clean start both histories may write records of the same length at the same
+    places. By both clocks, for one of them may have been wrong; who knows no skew says nothing."""
+    for batch in batches:
+        if batch.skew is None or manifest.clock_skew_s is None:
+            continue
+        later = base.consistent_point - batch.taken
+        by_the_source = later + timedelta(seconds=manifest.clock_skew_s - batch.skew)
+        ends = batch.open or batch.last or ""
+        if min(later, by_the_source) > timedelta(0) and rank(ends) > rank(needed):
+            raise BackupBad(
+                f"the source went back behind its own log: {ends} of it was stored by {rfc3339(batch.taken)}, and the "
+                f"base of {rfc3339(base.consistent_point)} goes on from {needed}",
+                hint="was its disk put back to an earlier state? `ccdr ship PLAN` sees that too; then back up again",
+            )
 
 
 def fetch_log(
