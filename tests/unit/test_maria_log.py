@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -448,6 +449,25 @@ def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
     ):
         recover(None, LOGIN, tmp_path, base, Target())  # type: ignore[arg-type]
     assert asked.get("local") == (local if position == 100 else None)
+
+
+@pytest.mark.parametrize("image", ["FULL", "NOBLOB", None])
+@pytest.mark.parametrize("versioned", ["crm.past\n", ""])
+def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
+    image: str | None, versioned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "binlog.000001").write_bytes(b"x" * 100)
+    base = manifest(file="binlog.000001", position=4, gtid="")
+    base.contents["settings"] = {"system_time_zone": "UTC"} | ({"binlog_row_image": image} if image else {})  # type: ignore[index]
+    monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
+
+    def run(*_: Any, stdin: str = "", **__: Any) -> Output:
+        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", "")
+
+    box: Any = SimpleNamespace(run=run, path=str)
+    lost = image == "NOBLOB" and versioned
+    with pytest.raises(TestBroken, match=r"crm\.past keeps its history") if lost else nullcontext():
+        assert recover(box, LOGIN, tmp_path, base, Target()).position == "binlog.000001:100"
 
 
 @pytest.mark.parametrize(("said", "error"), [
