@@ -378,18 +378,21 @@ def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snaps
         return
     running = services.state.held(job.plan, job.asset, SHIP)
     late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
+    now, anew = services.clock.now(), standing.anew
+    begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
+    since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
+    who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
         yield Problem(
             Trouble.LOG_LATE, f"its log is not shipped: {standing.trouble}", standing.troubled, verb=Verb.BACKUP
         )
-    elif standing.point is not None and standing.point > services.clock.now() + CLOCK_TOLERANCE:
+    elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = f"its log is stored up to {rfc3339(standing.point)}, which is yet to come: a clock is, or was, wrong"
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
-    elif standing.point is not None and services.clock.now() - standing.point > late:
-        who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
-        text = f"its log is stored up to {rfc3339(standing.point)} only: {who}"
-        yield Problem(Trouble.LOG_LATE, text, standing.point, verb=Verb.BACKUP)
-    stored = standing.newest is not None or standing.anew is not None  # anew: of it nothing may be stored yet
+    elif since is not None and now - since > late:
+        text = "no log is stored behind its new base" if begins else f"its log is stored up to {rfc3339(since)} only"
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
+    stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not logged(job, services, [newest]):
         text = standing.gap or "its newest backup is no base that the log goes on from"
         yield Problem(

@@ -141,6 +141,27 @@ def test_a_source_whose_disk_was_put_back_needs_a_new_base(tmp_path: Path, seen:
         assert "went back" not in site.run("status").stdout
 
 
+def test_log_is_not_applied_to_a_base_of_another_history_that_is_as_long(tmp_path: Path) -> None:
+    """From a clean start on the server does the same again, byte by byte: its log fits the base, and nothing but the
+    order of the two tells. Nobody has shipped since."""
+    with based(tmp_path) as (site, made):
+        made.stop()
+        made.run("cp", "-a", DATA, f"{DATA}.saved")
+        made.start(**KEPT)
+        site.backed_up()
+        made.psql("insert into call (id, note) values (101, 'taken back')", "postgres")
+        ship_once(site)
+        assert recovered(site, "latest").json["verdict"] == "PASS"
+        made.stop()
+        made.run("sh", "-c", f"rm -rf {DATA} && mv {DATA}.saved {DATA}")
+        made.start(**KEPT)
+        site.backed_up()
+        done = recovered(site, "latest")
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert "went back behind its own log" in done.json["reason"]
+        assert site.run("test", "p").json["verdict"] == "PASS", "the base itself is good"
+
+
 def test_a_source_that_was_only_restarted_goes_on(tmp_path: Path) -> None:
     """The twin: within a segment, orderly and by a crash; its segment is received once more, and begins as it did."""
     with based(tmp_path) as (site, made):

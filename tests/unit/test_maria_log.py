@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +22,9 @@ from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.origin import origin_of
 from ccdr.engines.mariadb.physical.capture import Course
 from ccdr.engines.mariadb.questions import check_tables
-from ccdr.engines.mariadb.recovery import require_the_same_again
+from ccdr.engines.mariadb.recovery import _apply, recover, require_the_same_again
 from ccdr.engines.mariadb.statements import doubt
-from ccdr.errors import BackupFailed, TestBroken
+from ccdr.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.interfaces import Output, Source, Target
 from ccdr.model import Manifest, Verdict, rfc3339
 
@@ -212,6 +213,10 @@ STATEMENTS = {"a statement": 1}
 FROM_QUERY = {"a CREATE TABLE … SELECT that is logged as one statement": 1}
 
 
+OF_WHOM = {"about the user who ran it (CURRENT_USER), whom the log does not tell": 1}
+NUMBERED = {"an ALTER TABLE that numbers rows in the order in which they lie": 1}
+
+
 def filled(by: str) -> dict[str, int]:
     return {f"an ALTER TABLE that adds a column whose default {by}": 1}
 
@@ -273,6 +278,22 @@ def test_what_is_logged_as_a_statement(text: str, tmp_path: Path) -> None:
         ("alter table t add a int default nextval(s)", filled("calls nextval()")),
         ("set statement lock_wait_timeout=9 for alter table t add u uuid default uuid()", filled("calls uuid()")),
         ("alter table t add a int comment 'it\\'s', add u uuid default uuid()", filled("calls uuid()")),
+        ("alter table t add id int auto_increment primary key", NUMBERED),
+        ("alter table t add column if not exists id bigint not null auto_increment first, add key (id)", NUMBERED),
+        ("alter table t modify id int auto_increment, auto_increment = 7", NUMBERED),
+        ("alter table t add id serial", NUMBERED),
+        (
+            "alter ignore table t add unique (a)",
+            {"an ALTER IGNORE TABLE that keeps of equal rows the one that lies first": 1},
+        ),
+        (
+            "alter online ignore table t add unique (a)",
+            {"an ALTER IGNORE TABLE that keeps of equal rows the one that lies first": 1},
+        ),
+        ("grant r to current_user()", OF_WHOM),
+        ("alter user current_user password expire never", OF_WHOM),
+        ("drop role if exists r, current_role", OF_WHOM),
+        ("alter table t import tablespace", {"an ALTER TABLE that takes its rows from files": 1}),
     ],
 )
 def test_definitions_that_may_not_do_the_same_again(text: str, doubts: dict[str, int], tmp_path: Path) -> None:
@@ -312,11 +333,17 @@ def test_definitions_that_may_not_do_the_same_again(text: str, doubts: dict[str,
         ("alter table t add a varchar(40) default 'uuid()' comment 'it\\'s rand()' /* uuid() */", "ddl"),
         ("alter table t add `default uuid()` int, add uuid uuid, add `user` int default 5", "ddl"),
         ("alter table t add a int -- default uuid()\n, add b int # default rand()\n", "ddl"),
+        ("alter table t auto_increment = 5, add `auto_increment` int, add serial varchar(40), add key (serial)", "ddl"),
+        ("alter table t auto_increment 5, rename column a to serial, drop `serial`", "ddl"),
+        ("create table t (id int auto_increment primary key, s serial)", "ddl"),
+        ("alter table `ignore` add `import` int, add ignored int, comment 'import tablespace'", "ddl"),
         ("create index version on t (version)", "ddl"),
         ("analyze table t", "ddl"),
         ("optimize local table t", "ddl"),
         ("grant select on *.* to a@b", "ddl"),
         ("SET PASSWORD FOR 'root'@'localhost'=''", "ddl"),
+        ("alter user `current_user`@h account lock", "ddl"),
+        ("drop table `current_role`", "ddl"),
         ("SET DEFAULT ROLE 'r1' FOR 'root'@'localhost'", "ddl"),
         ("set statement max_statement_time=9 for alter table t add s int", "ddl"),
     ],
@@ -342,6 +369,118 @@ def test_a_text_is_read_as_its_session_meant_it(tmp_path: Path) -> None:
     assert read("SET @@session.sql_mode=4", named) == filled("calls uuid()") and not read(as_usual, named)
     wide = "alter table t add a int comment 'é\\'', add b int"
     assert read("/*!\\C sjis *//*!*/;\nSET @@session.sql_mode=0", wide) == STATEMENTS and not read(as_usual, wide)
+
+
+LOCAL = "an ALTER TABLE that may turn times into others by the time zone of the source's system"
+OF_A_ZONE = {
+    "alter table t add at datetime default now()": True,
+    "alter table t add (a int, on_ date default (curdate()), b timestamp null)": True,
+    "alter table t add at timestamp default '2026-07-01 10:00:00'": True,
+    "alter table t add u bigint as (unix_timestamp(at)) stored": True,
+    "alter table t add u bigint as (unix_timestamp(at)) virtual, add stored int": False,
+    "alter table t modify at datetime(6) not null": True,
+    "alter table t change at told varchar(40), add b int": True,
+    "set statement lock_wait_timeout=9 for alter table t add at datetime default current_timestamp": True,
+    "alter table t add at timestamp(6) not null default current_timestamp(6) on update current_timestamp(6)": False,
+    "alter table t add a int default 5, add at timestamp null default null, add b datetime": False,
+    "alter table t alter at set default now(), add key (at), drop now": False,
+    "create table t (at datetime default now())": False,
+}
+
+
+@pytest.mark.parametrize("text", OF_A_ZONE)
+def test_times_are_not_told_again_by_another_time_zone(text: str, tmp_path: Path) -> None:
+    """That of the source's system is told as SYSTEM; it holds on until another is told."""
+
+    def read(zone: str, *, local: bool = True) -> Any:
+        log = group(1, 300, "261125  8:59:58", text, "ddl")
+        set_ = f"SET @@session.time_zone='{zone}'/*!*/;\nuse `a`/*!*/;"
+        return span_of(tmp_path, log.replace("use `a`/*!*/;", set_), local=local).doubts
+
+    assert read("SYSTEM") == ({LOCAL: 1} if OF_A_ZONE[text] else {})
+    assert not read("SYSTEM", local=False) and not read("+02:00") and not read("Europe/Berlin")
+
+
+@pytest.mark.parametrize(("phases", "many"), [
+    (("START ALTER", "COMMIT ALTER id= 1"), 1), (("COMMIT ALTER id= 77",), 1), (("START ALTER", "ROLLBACK ALTER id= 1"), 1),
+    ((), 0),
+])  # fmt: skip
+@pytest.mark.parametrize("last", [True, False])
+def test_an_alter_in_two_phases_is_not_told(phases: tuple[str, ...], many: int, tmp_path: Path, *, last: bool) -> None:
+    """Its text is printed in neither, so nobody can tell what it does."""
+    each = [group(n, 300 + 100 * n, "261125  8:59:58", "nothing", f"ddl {said}") for n, said in enumerate(phases, 1)]
+    log = "".join(text.partition("nothing\n")[0] for text in each)
+    log += "DELIMITER ;\n# End of log file\n" if last else group(9, 900, "261125  8:59:58")
+    kind = "an ALTER TABLE in two phases, whose text is not told (binlog_alter_two_phase)"
+    assert span_of(tmp_path, log).doubts == ({kind: many} if many else {})
+
+
+def test_a_statement_that_ended_in_an_error_ends_in_one_here_too(tmp_path: Path) -> None:
+    """What it had done by then is in the log with it."""
+    text = "DROP TABLE `t`,`missing`"
+    log = group(1, 300, "261125  8:59:58", text, "ddl") + group(2, 400, "261125  8:59:59")
+    for error, doubts in ((0, {}), (1051, {"a statement that ended in an error half-way": 1})):
+        told = log.replace("thread_id=5\nuse", f"thread_id=5\texec_time=0\terror_code={error}\txid=0\nuse")
+        assert span_of(tmp_path, told).doubts == doubts
+        assert not span_of(tmp_path, told, second=NINE - 2).doubts, "it is behind the point"
+
+
+@pytest.mark.parametrize(("zone", "local"), [("CEST", True), ("GMT", True), ("UTC", False)])
+@pytest.mark.parametrize("position", [100, 101])
+def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
+    position: int, zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, local: bool
+) -> None:
+    """One whose file ends before its base is of a source that was put back: what follows is of another history."""
+    for n in (1, 2):
+        (tmp_path / f"binlog.{n:06}").write_bytes(b"x" * 100)
+    base = manifest(file="binlog.000001", position=position, gtid="")
+    base.contents["settings"] = {"system_time_zone": zone}  # type: ignore[index]
+    asked: dict[str, Any] = {}
+
+    def read(*_: Any, **how: Any) -> span.Span:
+        asked.update(how)
+        raise TestBroken("read")
+
+    monkeypatch.setattr(span, "read", read)
+    with (
+        pytest.raises(BackupBad, match=r"ends at 100, .*goes on from 101")
+        if position > 100
+        else pytest.raises(TestBroken)
+    ):
+        recover(None, LOGIN, tmp_path, base, Target())  # type: ignore[arg-type]
+    assert asked.get("local") == (local if position == 100 else None)
+
+
+@pytest.mark.parametrize("image", ["FULL", "NOBLOB", None])
+@pytest.mark.parametrize("versioned", ["crm.past\n", ""])
+def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
+    image: str | None, versioned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "binlog.000001").write_bytes(b"x" * 100)
+    base = manifest(file="binlog.000001", position=4, gtid="")
+    base.contents["settings"] = {"system_time_zone": "UTC"} | ({"binlog_row_image": image} if image else {})  # type: ignore[index]
+    monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
+
+    def run(*_: Any, stdin: str = "", **__: Any) -> Output:
+        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", "")
+
+    box: Any = SimpleNamespace(run=run, path=str)
+    lost = image == "NOBLOB" and versioned
+    with pytest.raises(TestBroken, match=r"crm\.past keeps its history") if lost else nullcontext():
+        assert recover(box, LOGIN, tmp_path, base, Target()).position == "binlog.000001:100"
+
+
+@pytest.mark.parametrize(("said", "error"), [
+    ("ERROR 1286 (42000) at line 9: Unknown storage engine 'ARCHIVE'", TestBroken),
+    ("ERROR 1051 (42S02) at line 9: Unknown table 'crm.missing'", TestBroken),
+    ("ERROR 1146 (42S02) at line 9: Table 'crm.calls' doesn't exist", BackupBad),
+])  # fmt: skip
+def test_what_the_image_lacks_or_the_source_lacked_is_no_fault_of_the_log(said: str, error: type[CcdrError]) -> None:
+    def run(*_: Any, **__: Any) -> Output:
+        raise CommandFailed(["bash"], 1, said)
+
+    with pytest.raises(error):
+        _apply(SimpleNamespace(run=run, path=str), LOGIN, [], 4, "")  # type: ignore[arg-type]
 
 
 def test_texts_are_counted_and_not_quoted(tmp_path: Path) -> None:

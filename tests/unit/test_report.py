@@ -259,11 +259,12 @@ def shipped_hour(
     gaps: list[dict[str, str]] | None = None,
     trouble: str | None = None,
     vanished: bool = False,
+    anew: bool = False,
 ) -> None:
     """The record of an hour's log: a point each minute, usable three seconds later."""
     points = [[60.0 * n, 60.0 * n + 3] for n in range(60)]
     past.wrote(since + HOUR, "log.shipped", run=past.run_id(), since=rfc3339(since), points=points, snapshots=60,
-               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[], vanished=vanished)  # fmt: skip
+               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[], vanished=vanished, anew=anew)  # fmt: skip
 
 
 def test_a_shipped_log_is_what_the_rpo_is_achieved_by(past: Past) -> None:
@@ -375,6 +376,51 @@ def test_log_that_vanished_counts_no_more(past: Past, *, vanished: bool, behind:
     (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
     lost = HOUR + MINUTE if behind else 7 * HOUR if vanished else 4 * HOUR + MINUTE
     assert asset.rpo_now and asset.rpo_now.achieved_s == lost.total_seconds()
+
+
+BACK = [{"after": "f", "before": "c"}]
+
+
+@pytest.mark.parametrize(("anew", "at", "counts"), [
+    (False, "before", True), (True, "before", False), (True, "during", False), (True, "after", True),
+])  # fmt: skip
+def test_log_of_a_source_that_went_back_counts_from_bases_since_then_alone(
+    past: Past, *, anew: bool, at: str, counts: bool
+) -> None:
+    """Whatever their segment: names say nothing of which history a base is. What was stored up to then counts."""
+
+    def back() -> None:
+        shipped_hour(past, NOW - 5 * HOUR, gaps=BACK, anew=anew)
+
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 6 * HOUR)
+    if at == "after":
+        back()
+    taken = NOW - 4 * HOUR + (MINUTE if at == "after" else -MINUTE)
+    past.backup(taken, said={"needed_from": "d"}, during=back if at == "during" else lambda: None)
+    if at == "before":
+        back()
+    for hours in (3, 2, 1):
+        shipped_hour(past, NOW - hours * HOUR)
+    home = past.site.services(past.clock).state.directory("shipping", "p", "recordings")
+    point = NOW - MINUTE
+    write_standing(home, Standing(since="c", point=point, usable=point, pending=(Point(point, point),)))
+    (asset,) = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW)).assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s == (60.0 if counts else (NOW - taken).total_seconds())
+    if at == "after":
+        (asset,) = past.report(rfc3339(NOW - 5 * HOUR), rfc3339(taken + MINUTE)).assets
+        assert asset.completed.worst_s < 300
+
+
+def test_a_gap_that_was_told_with_it_is_none_of_the_log_behind_a_source_that_went_back(past: Past) -> None:
+    past.backup(NOW - 7 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 6 * HOUR, gaps=[{"after": "e", "before": "h"}, *BACK], anew=True)
+    past.backup(NOW - 4 * HOUR, said={"needed_from": "d"})
+    shipped_hour(past, NOW - HOUR)
+    report = past.report(rfc3339(NOW - 6 * HOUR), rfc3339(NOW))
+    (asset,) = report.assets
+    assert asset.rpo_now and asset.rpo_now.achieved_s == 60.0
+    assert asset.completed.worst_s == pytest.approx(3 * 3600, abs=120), "of its points nobody knows where they lie"
 
 
 def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins_before(past: Past) -> None:

@@ -41,10 +41,10 @@ from ccdr.errors import (
     UsageProblem,
 )
 from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
-from ccdr.model import FileDigest, Manifest, Snapshot
+from ccdr.model import FileDigest, Manifest, Snapshot, utc
 from ccdr.services import Job, Services
 from ccdr.shipping import background
-from ccdr.shipping.filling import Filling, Held
+from ccdr.shipping.filling import Filling, Held, WentBack
 from ccdr.shipping.recovery import Recovery, choose, index_of, logged, stored_again, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
@@ -775,7 +775,7 @@ def test_what_a_source_wrote_after_it_went_back_leads_on_from_bases_since_then_a
         shelf = arranged(found)
         assert [b.id for b in shelf.batches] == [b.id for b in (*old, *new)] and not shelf.spare
         assert len(shelf.gaps(WAL)) == 1 and [b.id for b in shelf.contiguous(WAL)] == [b.id for b in new]
-        before, since = anew - timedelta(seconds=1), anew + timedelta(seconds=1)
+        before, since = NOW + timedelta(minutes=9), anew + timedelta(seconds=1)
         assert shelf.from_segment(segment(5), WAL, before)[0].id == old[1].id
         assert [b.id for b in shelf.from_segment(segment(3), WAL, since)] == [b.id for b in new]
         assert shelf.from_segment(segment(2), WAL, since) == ()
@@ -783,6 +783,54 @@ def test_what_a_source_wrote_after_it_went_back_leads_on_from_bases_since_then_a
         assert [b.id for b in let_go(shelf, segment(4), WAL, since)] == [b.id for b in old]
     again = replace(old[0], anew=anew, id="again", point=NOW + timedelta(minutes=20))  # a batch of the same name
     assert {b.id for b in arranged([*old, again]).batches} == {old[0].id, old[1].id, "again"}
+
+
+def test_a_base_of_a_source_that_went_back_is_never_led_on_by_log_of_the_other_history() -> None:
+    """Its segment bears a name that is stored, too; nothing of its own may be, or it was taken before that was seen."""
+    old, anew = [batch(1, 3, 0), batch(4, 6, 10)], NOW + timedelta(minutes=15)
+    new = replace(batch(3, 5, 25), anew=anew, id="new")
+    first, between, behind = base(-1, 1), base(12, 4), base(20, 4)
+    on = "found on 2026-11-24T12:15:00Z to have gone back"
+    for target in (Target(), Target(name="here"), Target(time=NOW + timedelta(minutes=25))):
+        for latest in (between, behind):
+            shelf = arranged(old)
+            if target.time is None:
+                with pytest.raises(BackupBad, match=f"{on}.*leads on from the base of {latest[1].consistent_point:%F}"):
+                    choose([first[0], latest[0]], [first[1], latest[1]], shelf, WAL, target, anew)
+        with pytest.raises(BackupBad, match=on):
+            chosen(arranged([*old, new]), target, first, between)
+        assert chosen(arranged([*old, new]), target, first, between, behind) == ("base20", ["new"])
+    earlier = Target(time=NOW + timedelta(minutes=9))
+    for shelf in (arranged(old), arranged([*old, new])):
+        found = choose([first[0], between[0]], [first[1], between[1]], shelf, WAL, earlier, anew)
+        assert (found.base, [b.id for b in found.batches]) == (first[0], ["1-3-0", "4-6-10"]), "before it, all is well"
+    assert chosen(arranged(old), Target(), first, between)[0] == "base12", "as it is where no source went back"
+    again = anew + timedelta(minutes=15)
+    assert arranged([*old, new]).torn_from(behind[1].consistent_point, again) is None
+    assert arranged([*old, new]).torn_from(again, again) == again
+    assert Shelf().torn_from(NOW) is None and arranged([new]).torn_from(NOW) is None
+    assert let_go(arranged([*old, new]), segment(4), WAL, between[1].consistent_point) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "to", "host", "source", "refused"),
+    [
+        (10, 6, 0, 0, True),
+        (10, 3, 0, 0, False),  # the base's own segment, or one before it
+        (21, 6, 0, 0, False),  # it was taken first
+        (10, 6, 0, None, False),
+        (10, 6, -30, 30, True),  # the clock that it was stored by was behind: the source's tells
+        (40, 6, -30, 30, False),
+    ],
+)
+def test_log_that_goes_further_than_a_base_that_was_taken_behind_it_is_of_another_history(
+    stored: int, to: int, host: int, source: int | None, *, refused: bool
+) -> None:
+    found = by_a_clock(batch(1, to, stored), timedelta(minutes=host))
+    shelf = Shelf((replace(found, begun=found.point, skew=None if source is None else source * 60.0),))
+    said = r"went back behind its own log: .* was stored by .* and the base of 2026-11-24T12:20:00Z goes on from"
+    with pytest.raises(BackupBad, match=said) if refused else nullcontext():
+        assert chosen(shelf, Target(), base(20, 4))[0] == "base20"
 
 
 def by_a_clock(found: Batch, ahead: timedelta) -> Batch:
@@ -1002,6 +1050,39 @@ def test_a_spool_goes_on_while_the_repository_is_away_from_the_start(waiting: _S
         path.unlink()
     with pytest.raises(RepositoryUnavailable):
         waiting._start(once=False)
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_what_a_spool_holds_of_a_history_that_was_left_is_never_stored_for_the_new_one(
+    waiting: _Shipping, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    """Whoever began anew may be ended between its two steps. What was received since then is of the new history."""
+    before = spooled(waiting)
+
+    def started() -> _Shipping:
+        made = _Shipping(waiting._job, waiting._services, waiting._run, Quiet())
+        made._repo, made._answering = cast("Restic", Store(away=False)), "7312"
+        made._start(once=False)
+        return made
+
+    if anew:
+        waiting._answering = "7312"
+        with monkeypatch.context() as killed:
+            killed.setattr(waiting._batch, "begins_anew", lambda: None)
+            waiting._begin_anew(WentBack(segment(2), "it stands there"))
+        assert spooled(waiting) == before
+        walfile(waiting._spool / segment(1), 1, 20000)  # written to just now, as a page that is flushed late
+    going_on = started()
+    assert spooled(going_on) == ([] if anew else before)
+    if not anew:
+        return
+    walfile(going_on._spool / f"{segment(3)}.partial", 3, 20000)
+    going_on = started()
+    assert spooled(going_on) == [f"{segment(3)}.partial"], "not stored yet, and received since"
+    assert going_on._keep(MARK, once=False)
+    assert store_of(going_on).stored == [[f"{segment(3)}.open", INDEX]]
+    index = json.loads((going_on._batch.directory / INDEX).read_text())
+    assert utc(index["anew"]) == going_on._standing.anew and going_on._standing.point == MARK.at
 
 
 def test_whose_log_is_stored_is_asked_when_the_repository_is_back(

@@ -92,9 +92,10 @@ class LogFailure:
 @dataclass
 class Stretch:
     """Shipped log without a gap: its points, and the bases (ids) that it leads on from. Behind a gap it `begins` with
-    that segment."""
+    that segment; where the source went back, that was found out at `anew`."""
 
     begins: str | None = None
+    anew: datetime | None = None
     bases: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
@@ -157,8 +158,10 @@ class AssetEvidence:
                     self.sources[str(run.snapshot)] = source
                 if "needed_from" in said:
                     self.needed[str(run.snapshot)] = text(said["needed_from"])
-                if self._leads(str(run.snapshot), self.log[-1].begins):
-                    self.log[-1].bases.append(str(run.snapshot))
+                newest = self.log[-1]
+                of_it = newest.anew is None or newest.anew <= consistent  # else nobody knows of which history it is
+                if of_it and self._leads(str(run.snapshot), newest.begins):
+                    newest.bases.append(str(run.snapshot))
                 if upon := listing(said.get("upon")):
                     self.upon[str(run.snapshot)] = [str(one) for one in upon]
         elif verb == TEST:
@@ -193,10 +196,10 @@ class AssetEvidence:
         needed = self.needed.get(base, "")
         return needed == "" or (needed is not None and (begins is None or rank(begins) <= rank(needed)))
 
-    def torn(self, begins: str | None, *, vanished: bool = False, anew: bool = False) -> None:
+    def torn(self, begins: str | None, *, vanished: bool = False, anew: datetime | None = None) -> None:
         """There is a gap, behind which the log begins so: it leads on from bases that lie behind it, no others. Where
         log has `vanished` that was stored once, the newest base before the gap leads nowhere any more. Where the source
-        went back, and its log began `anew`, none of the bases so far leads on."""
+        went back, and its log began `anew`, no base from before then leads on."""
         before = self.log[-1]
         bases = [b for b in before.bases if begins is not None and b in self.needed and self._leads(b, begins)]
         if vanished:
@@ -209,13 +212,13 @@ class AssetEvidence:
                 or p.consistent <= last.consistent
                 or (first is not None and p.consistent >= first.consistent)
             ]
-        self.log.append(Stretch(begins, [] if anew else bases))
+        self.log.append(Stretch(begins, anew or before.anew, [] if anew else bases))
 
     def shipped(self, points: Iterable[Point], since: str | None = None) -> None:
         """`since`: all that is known of what the log begins with."""
         newest = self.log[-1]
         if since is not None:
-            newest = Stretch(since, [b for b in newest.bases if self._leads(b, since)])
+            newest = Stretch(since, newest.anew, [b for b in newest.bases if self._leads(b, since)])
             self.log.append(newest)
         if newest.bases:
             newest.points += points
@@ -406,7 +409,7 @@ class Evidence:
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
         elif kind == LOGS:
-            if not self._shipped(record) or time >= self.period.end:
+            if not self._shipped(record, time) or time >= self.period.end:
                 return
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record
@@ -416,20 +419,28 @@ class Evidence:
             plan.duties = {str(verb): before.get(str(verb), time) for verb in listing(record.get("verbs"))}
         self._conclude(run, record)
 
-    def _shipped(self, record: Record) -> bool:
+    def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
         counts from the first base on that lies there too."""
         asset = self.assets.get((str(record["plan"]), str(record["asset"])))
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
-            if gaps:
-                begins = max((text(mapping(gap).get("before")) or "" for gap in gaps), key=rank) or None
-                asset.torn(begins, vanished=record.get("vanished") is True, anew=record.get("anew") is True)
+            points: list[Point] = []
             if since is not None:
-                asset.shipped(
+                points += (
                     Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
                     for point, usable in filter(_pair, listing(record.get("points")))
                 )
+            # Told at once: its gap is the last one, and all points lie before it.
+            anew = time if record.get("anew") is True else None
+            if anew and len(gaps) == 1:
+                asset.shipped(points)
+                points = []
+            if gaps:
+                behind = [text(mapping(gap).get("before")) or "" for gap in gaps]
+                begins = (behind[-1] if anew else max(behind, key=rank)) or None
+                asset.torn(begins, vanished=record.get("vanished") is True, anew=anew)
+            asset.shipped(points)
         return bool(gaps) or record.get("trouble") not in (None, STOPPED)
 
     def _conclude(self, run: Run, record: Record | None) -> None:

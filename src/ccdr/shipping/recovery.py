@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, held_of, key_of, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, held_of, key_of, log_of, log_repository, rank, shelf_of
 from ccdr.shipping.standing import read_standing
 from ccdr.state import remove_tree
 from ccdr.storage.restic import Restic
@@ -106,7 +106,9 @@ class Recovery:
         known = [(s, services.catalogue.manifest(s)) for s in usable]
         bases = [(s, m) for s, m in known if log.goes_on_from(m)]
         with blaming_the_log():
-            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf_of(job, repo), log, target)
+            shelf, standing = shelf_of(job, repo), read_standing(services.state, job.plan, job.asset)
+            anew = standing.anew if standing else None
+            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf, log, target, anew)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
@@ -213,10 +215,15 @@ class Choice:
 
 
 def choose(
-    bases: Sequence[Snapshot], manifests: Sequence[Manifest], shelf: Shelf, log: ShippedLog, target: Target
+    bases: Sequence[Snapshot],
+    manifests: Sequence[Manifest],
+    shelf: Shelf,
+    log: ShippedLog,
+    target: Target,
+    anew: datetime | None = None,
 ) -> Choice:
     """The newest base that lies before the target, and the log from there on. `bases` are good ones that a log can go
-    on from, oldest first, with their manifests.
+    on from, oldest first, with their manifests; `anew` is as this host wrote it down (`Standing`).
 
     BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
     is stored.
@@ -238,13 +245,20 @@ def choose(
             hint="name a later time (a base holds what was written while it was taken); `method: physical` takes such",
         )
     base, needed = bases[before[-1]], log.needed_from(manifests[before[-1]])
-    batches = shelf.from_segment(needed, log, base.consistent_point)
+    if (back := shelf.torn_from(base.consistent_point, anew)) is not None:
+        raise BackupBad(
+            f"the source was found on {rfc3339(back)} to have gone back behind its own log, and no log that is stored "
+            f"leads on from the base of {rfc3339(base.consistent_point)}",
+            hint="where it is older, `ccdr backup PLAN` takes a new one; behind that, `ccdr ship PLAN` stores log",
+        )
+    batches = shelf.from_segment(needed, log, base.consistent_point, anew)
     if not batches:
         raise BackupBad(
             f"the base of {rfc3339(base.consistent_point)} needs {needed}, the log begins later: "
             f"with {shelf.batches[0].begins}",
             hint="back up again: recovery goes from that base on",
         )
+    _refuse_of_another_history(base, manifests[before[-1]], needed, batches)
     if target.time is not None:  # no further than to the first that surely holds it
         reach = next(n for n, batch in enumerate(batches) if batch.point >= target.time)
         batches = batches[: reach + 1]
@@ -267,6 +281,24 @@ def stored_again(choice: Choice, shelf: Shelf) -> Choice | None:
     if not whole or all(old.id in there for old, _ in pairs):
         return None
     return replace(choice, batches=found, target=replace(choice.target, position=found[-1].position))
+
+
+def _refuse_of_another_history(base: Snapshot, manifest: Manifest, needed: str, batches: Sequence[Batch]) -> None:
+    """BackupBad where log was stored before the base was taken that goes further than it: the source went back in
+    between. Nothing else may tell: after a clean start both histories may write records of the same length at the same
+    places. By both clocks, for one of them may have been wrong; who knows no skew says nothing."""
+    for batch in batches:
+        if batch.skew is None or manifest.clock_skew_s is None:
+            continue
+        later = base.consistent_point - batch.taken
+        by_the_source = later + timedelta(seconds=manifest.clock_skew_s - batch.skew)
+        ends = batch.open or batch.last or ""
+        if min(later, by_the_source) > timedelta(0) and rank(ends) > rank(needed):
+            raise BackupBad(
+                f"the source went back behind its own log: {ends} of it was stored by {rfc3339(batch.taken)}, and the "
+                f"base of {rfc3339(base.consistent_point)} goes on from {needed}",
+                hint="was its disk put back to an earlier state? `ccdr ship PLAN` sees that too; then back up again",
+            )
 
 
 def fetch_log(

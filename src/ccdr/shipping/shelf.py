@@ -119,13 +119,30 @@ class Shelf:
             kept.append(batch)
         return tuple(reversed(kept))
 
-    def from_segment(self, needed: str, log: ShippedLog, since: datetime | None = None) -> tuple[Batch, ...]:
+    def from_segment(
+        self, needed: str, log: ShippedLog, since: datetime | None = None, anew: datetime | None = None
+    ) -> tuple[Batch, ...]:
         """The batches that a recovery from segment `needed` asks for; empty where the log does not hold it. Where the
-        source went back, its segment is the one of the history in which the base was taken (`since`)."""
-        anew = [b.anew for b in self.batches if b.anew is not None and (since is None or b.anew <= since)]
-        mine = max(anew, default=None)
+        source went back (`anew`: as `torn_from` has it), its segment is the one of the history in which the base was
+        taken (`since`)."""
+        if since is not None and self.torn_from(since, anew) is not None:
+            return ()
+        found = [b.anew for b in self.batches if b.anew is not None and (since is None or b.anew <= since)]
+        mine = max(found, default=None)
         at = [n for n, b in enumerate(self.batches) if b.anew == mine and log.covers(b.begins, needed)]
         return self.batches[at[-1] :] if at else ()
+
+    def torn_from(self, base: datetime, anew: datetime | None = None) -> datetime | None:
+        """When the source was found to have gone back (`anew`: as its host wrote it down, for nothing of it may be
+        stored since), where no log leads on from a base of this moment: it lies behind all that was stored before, and
+        may be of either history; or it lies behind that, and nothing was stored since."""
+        ends = {batch.anew or EARLIEST: batch.point for batch in self.batches}
+        begun = sorted({*ends, anew or EARLIEST})
+        mine = max((moment for moment in begun if moment <= base), default=EARLIEST)
+        later = next((moment for moment in begun if moment > mine), None)
+        if mine not in ends:
+            return mine if mine > EARLIEST else None
+        return later if base > ends[mine] else None
 
 
 def let_go(shelf: Shelf, needed: str | None, log: ShippedLog, since: datetime | None = None) -> list[Batch]:

@@ -44,6 +44,7 @@ RECORDED = (
     "system_time_zone",
     "event_scheduler",
     "log_bin",
+    "binlog_row_image",
     "server_id",
     "hostname",
     "port",

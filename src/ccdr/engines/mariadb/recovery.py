@@ -13,7 +13,9 @@ from pathlib import Path
 
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, head, head_of, segments_in, started_at
-from ccdr.engines.mariadb.client import Login, lines
+from ccdr.engines.mariadb.client import Login, lines, rows_of
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
@@ -28,7 +30,12 @@ start=$1; stop=$2
 mapfile -t client <<< "$3"; shift 3
 mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[@]}"
 """
+_NOT_THERE = "ERROR 1051 "  # DROP TABLE is logged as done, though it ended in this, and then the others are gone
 LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
+_HISTORY = """SELECT CONCAT(t.table_schema, '.', t.table_name) FROM information_schema.tables t
+  WHERE t.table_type = 'SYSTEM VERSIONED' AND EXISTS (SELECT 1 FROM information_schema.columns c
+    WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.data_type REGEXP 'blob|text')
+  ORDER BY 1 LIMIT 1;"""
 HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
   WHERE table_schema = 'ccdr' AND table_name = 'heartbeat'), 0);"""
 BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
@@ -41,10 +48,18 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     _of_one_log(log, manifest)
     names = [segment.name for segment in segments_in(log)]
     names = names[names.index(first) :]
+    size = (log / first).stat().st_size
+    if len(names) > 1 and size < start:
+        raise BackupBad(
+            f"the log's {first} ends at {size}, and the base goes on from {start} in it",
+            hint="was the source put back to an earlier state? then back up again",
+        )
     skew = target.clock_skew(manifest)
     second = None if target.time is None else int(target.time.timestamp() + skew)
     _stop(target, skew)
-    held = span.read(box, log, names, start, second=second, gtids=target.name or "")
+    settings = Inventory(manifest.contents).settings
+    local = settings.get("system_time_zone") != "UTC"
+    held = span.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
     _require(held, names, manifest, target)
     stop = held.stop
     if stop is not None:
@@ -54,6 +69,8 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     if not at_base and (len(names) > 1 or end > start):  # else there is nothing to apply
         until = f"--stop-position={target.name or end}"
         _apply(box, login, [log / name for name in names], start, until)
+        if settings.get("binlog_row_image") == "NOBLOB":
+            _require_history(box, login)
     if second is not None:
         known = second if stop is None or stop.earliest is None else min(second, stop.earliest)
         return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None)
@@ -117,15 +134,37 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
 
 
 def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
-    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(login.client())]
+    client = login.client("--comments")  # those in a routine are a part of it
+    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(client)]
     try:
         box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
+        if LACKS.search(error.stderr):
+            raise TestBroken(
+                f"the image cannot apply the log: {error}",
+                hint="back up again: a base tells which plugins the source uses; or name an image that has them",
+            ) from None
+        if _NOT_THERE in error.stderr:
+            raise TestBroken(
+                f"the log drops a table that is not there: {error}",
+                hint="so does DROP TABLE of several, of which one was not there at the source either; back up again",
+            ) from None
         raise BackupBad(
             f"the log cannot be applied: {error}", hint="recover to an earlier time, and back up again"
         ) from None
+
+
+def _require_history(box: Place, login: Login) -> None:
+    """TestBroken where a row's history is made here of what the log leaves out."""
+    if found := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
+        name = "".join(found[0]).encode("unicode_escape").decode()
+        raise TestBroken(
+            f"the log leaves out texts and BLOBs that did not change (binlog_row_image is NOBLOB), and {name} keeps its"
+            " history: that lacks them here",
+            hint="set binlog_row_image to FULL at the source, and back up again",
+        )
 
 
 def by_hand(log: Path, manifest: Manifest, target: Target) -> str:

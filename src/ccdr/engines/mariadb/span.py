@@ -36,14 +36,14 @@ function over() {
   if (text ~ /^(BEGIN|COMMIT|ROLLBACK|START TRANSACTION|(SAVEPOINT|ROLLBACK TO) `[^`\n]+`)?$/) return
   if (text ~ /^XA [A-Z]+ [Xx0-9A-Fa-f', ]+(ONE PHASE)?$/) return
   gsub(/\n/, "\n ", text)
-  if (!((mode, charset, text) in number)) {
+  if (!((mode, charset, zone, text) in number)) {
     if ((size += length(text)) > MOST) { statements++; return }
-    number[mode, charset, text] = ++told; texts[told] = mode "\t" charset "\n " text
+    number[mode, charset, zone, text] = ++told; texts[told] = mode "\t" charset "\t" zone "\n " text
   }
-  times[number[mode, charset, text]]++
+  times[number[mode, charset, zone, text]]++
 }
 BEGIN { MOST = 64 * 1024 * 1024; n = split(named, names, ","); for (i = 1; i <= n; i++) missing[names[i]] = 1 }
-/^\001/ { over(); file = substr($0, 2); end = mode = gather = 0; charset = held = ""; next }
+/^\001/ { over(); file = substr($0, 2); end = mode = gather = 0; charset = zone = held = ""; next }
 open {
   ended = sub(/\/\*!\*\/;$/, "")
   if (!plain && length(text) > 1024 * 1024) { plain = 1; statements += !stop }
@@ -53,11 +53,13 @@ open {
 }
 gather && /^SET (@@[A-Za-z_.]+|TIMESTAMP)=[^()]*\/\*!\*\/;$/ {
   if (match($0, /sql_mode=[0-9]+/)) mode = substr($0, RSTART + 9, RLENGTH - 9)
+  if (/time_zone=/) zone = /time_zone='SYSTEM'/ ? "SYSTEM" : ""
   next
 }
 gather && /^\/\*!\\C [a-z0-9_]+ \*\/\/\*!\*\/;$/ { charset = $2; next }
 gather && /^use `.*`\/\*!\*\/;$/ { next }
 gather && held == "" && /^# at [0-9]+$/ { held = $0; at = $3; next }
+gather && silent && /^DELIMITER ;$/ { gather = 0; next }
 gather && !(held && /^#[0-9][0-9][0-9][0-9][0-9][0-9] +[0-9]+:[0-9][0-9]:[0-9][0-9] server id /) {
   gather = 0; text = (held ? held "\n" : "") $0; held = ""; open = !sub(/\/\*!\*\/;$/, "", text); head = text
   while (sub(/^[ \t(]*\/\*[^*!M][^*]*\*\/[ \t(]*/, "", head)) continue
@@ -73,9 +75,15 @@ gather && !(held && /^#[0-9][0-9][0-9][0-9][0-9][0-9] +[0-9]+:[0-9][0-9]:[0-9][0
   if ($7 > end) end = $7
   gather = kind ~ /^Query/; held = ""
   if (kind ~ /^Execute_load_query/ && !stop) statements++
+  if (gather && /error_code=[1-9]/ && !stop) halves++
   if (kind ~ /^GTID /) {
     split(kind, words, " "); gtid = words[2]; last = when
     delete missing[gtid]
+    silent = kind ~ / ALTER/
+    if (kind ~ /START ALTER/ && !stop) { phases++; split(gtid, parts, "-"); begun[parts[3]] = 1 }
+    if (match(kind, /COMMIT ALTER id= *[0-9]+/) && !stop) {
+      id = substr(kind, RSTART, RLENGTH); sub(/.* /, "", id); phases += !(id in begun)
+    }
     if (wanted != "" && !stop && when >= wanted) { stop = at; in_file = file; of = gtid }
     else if (stop && when < wanted) { if (low == "" || when < low) low = when; behind = gtid }
   }
@@ -84,7 +92,7 @@ END {
   over()
   left = ""
   for (name in missing) left = left " " name
-  print end + 0 "\t" last "\t" statements + 0 "\t" left
+  print end + 0 "\t" last "\t" statements + 0 "\t" phases + 0 "\t" halves + 0 "\t" left
   print (stop ? in_file "\t" stop "\t" of "\t" low "\t" behind : "")
   for (i = 1; i <= told; i++) print times[i] "\t" texts[i]
 }
@@ -118,41 +126,46 @@ class Span:
 
 
 def read(
-    box: Place, log: Path, names: Sequence[str], start: int, *, second: int | None = None, gtids: str = ""
+    box: Place,
+    log: Path,
+    names: Sequence[str],
+    start: int,
+    *,
+    second: int | None = None,
+    gtids: str = "",
+    local: bool = False,
 ) -> Span:
-    """`names` are files of the directory `log`; `second` is what is looked for, by the source's clock."""
+    """`names` are files of the directory `log`; `second` is what is looked for, by the source's clock. `local`: here
+    nobody knows the time zone of the source's system."""
     wanted = "" if second is None else datetime.fromtimestamp(second, UTC).strftime(_FORMAT)
     argv = ["bash", "-c", _READ, "read", str(start), wanted, gtids, _PROGRAM]
     argv += [box.path(log / name) for name in names]
     ended, stopped, *told = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.split("\n")
-    end, last, plain, missing = ended.split("\t")
+    end, last, plain, phases, halves, missing = ended.split("\t")
     stop = None
     if stopped:
         file, position, gtid, low, behind = stopped.split("\t")
         stop = Stop(Path(file).name, int(position), gtid, _seconds(low), behind)
     # A file of which nothing comes after `start` tells the end of its head alone.
     least = start if len(names) == 1 else 0
-    return Span(max(int(end), least), _seconds(last), _doubts(int(plain), told), tuple(missing.split()), stop)
-
-
-def _doubts(plain: int, told: Sequence[str]) -> Mapping[str, int]:
-    """`told` are the lines of texts: of each how often it is there, and how it is to be read, then its own lines."""
-    doubts = Counter({statements.STATEMENT: plain})
-    for times, sql_mode, charset, text in _texts(told):
-        if kind := statements.doubt(text, sql_mode, charset):
+    doubts = Counter({statements.STATEMENT: int(plain)})
+    doubts += Counter({statements.IN_PHASES: int(phases), statements.HALF_WAY: int(halves)})
+    for times, sql_mode, charset, zone, text in _texts(told):
+        if kind := statements.doubt(text, sql_mode, charset, local=local and zone == "SYSTEM"):
             doubts[kind] += times
-    return +doubts
+    return Span(max(int(end), least), _seconds(last), +doubts, tuple(missing.split()), stop)
 
 
-def _texts(told: Sequence[str]) -> Iterator[tuple[int, int, str, str]]:
+def _texts(told: Sequence[str]) -> Iterator[tuple[int, int, str, str, str]]:
+    """`told` are the lines of texts: of each how often it is there, and how it is to be read, then its own lines."""
     head: list[str] = []
     lines: list[str] = []
-    for line in [*told, "\t\t"]:
+    for line in [*told, "\t\t\t"]:
         if line.startswith(" "):
             lines.append(line[1:])
         elif line:
             if head:
-                yield int(head[0]), int(head[1]), head[2], "\n".join(lines)
+                yield int(head[0]), int(head[1]), head[2], head[3], "\n".join(lines)
             head, lines = line.split("\t"), []
 
 

@@ -1,17 +1,28 @@
 """What the log holds as a statement, and whether it does the same when it is run again.
 
-What is not known to be harmless is in doubt. Of the definitions of tables two kinds are: one that takes its rows from a
-query, and a column that is added with a default that depends on when, where or by whom it is computed (measured: a
-default that an existing column is given changes no row). The time is none of these: the log sets it.
+What is not known to be harmless is in doubt. Of the definitions of tables these are: one that takes its rows from a
+query or from files; a column that is added with a default that depends on when, where or by whom it is computed
+(measured: a default that an existing column is given changes no row; the time is none of these, the log sets it); and
+what depends on the order in which rows lie, since those of a table without a key lie in the order in which sessions
+wrote them, and the log has that of their commits.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise, takewhile
 
 STATEMENT = "a statement"
 _FROM_QUERY = "a CREATE TABLE … SELECT that is logged as one statement"
 _FILLS = "an ALTER TABLE that adds a column whose default {}"
+_NUMBERS = "an ALTER TABLE that numbers rows in the order in which they lie"
+_CHOOSES = "an ALTER IGNORE TABLE that keeps of equal rows the one that lies first"
+_IMPORTS = "an ALTER TABLE that takes its rows from files"
+_LOCAL = "an ALTER TABLE that may turn times into others by the time zone of the source's system"
+_OF_WHOM = "about the user who ran it (CURRENT_USER), whom the log does not tell"
+HALF_WAY = "a statement that ended in an error half-way"
+IN_PHASES = "an ALTER TABLE in two phases, whose text is not told (binlog_alter_two_phase)"
 
 _NO_BACKSLASH_ESCAPES, _ANSI_QUOTES = 1 << 20, 4  # of sql_mode, as the log tells it
 _WIDE = {"big5", "cp932", "gbk", "sjis"}  # a backslash may be the half of a character
@@ -33,16 +44,21 @@ _DEPENDING = (
 )
 _CALLS = frozenset(_DEPENDING.split())
 _BARE = {"CURRENT_ROLE", "CURRENT_USER"}  # need no brackets
+_NOW = {"NOW", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"}
+_OF_ZONE = {*_NOW, "CURDATE", "CURRENT_DATE", "CURTIME", "CURRENT_TIME", "FROM_UNIXTIME", "UNIX_TIMESTAMP"}
+_NAMING = "ADD COLUMN EXISTS MODIFY CHANGE ALTER DROP AFTER TO INDEX KEY UNIQUE CONSTRAINT BY ( , ."
+_BEFORE_NAMES = frozenset(_NAMING.split())
 
 
-def doubt(text: str, sql_mode: int = 0, charset: str = "") -> str | None:
-    """What it is, in words that quote nothing of it; None where it does the same again."""
+def doubt(text: str, sql_mode: int = 0, charset: str = "", *, local: bool = False) -> str | None:
+    """What it is, in words that quote nothing of it; None where it does the same again. `local`: its session may have
+    been in the time zone of the source's system, which nobody knows here."""
     if charset in _WIDE and re.search(r"[^\x00-\x7f]\\", text):
         return STATEMENT
     # What a comment for some servers holds is run by those alone: either way it has to be harmless.
     for run in (True, False):
         words = _words(text, sql_mode, run)
-        found = STATEMENT if words is None else _doubt(words)
+        found = STATEMENT if words is None else _doubt(words, local=local)
         if found:
             return found
     return None
@@ -91,13 +107,16 @@ def _words(text: str, sql_mode: int, run: bool) -> list[str] | None:
     return None if depth else words
 
 
-def _doubt(words: list[str]) -> str | None:
+def _doubt(words: list[str], *, local: bool) -> str | None:
     while words and words[-1] == ";":
         words.pop()
     if not words:
         return None
     if words[:2] == ["SET", "STATEMENT"] and "FOR" in words:
-        return _doubt(words[words.index("FOR") + 1 :]) if words[-1] != "FOR" else STATEMENT
+        rest = words[words.index("FOR") + 1 :]
+        return _doubt(rest, local=local) if rest else STATEMENT
+    if words[0] in ("GRANT", "REVOKE", "SET", "ALTER", "DROP") and _about_users(words) and not _BARE.isdisjoint(words):
+        return _OF_WHOM
     if _HARMLESS.fullmatch(" ".join(word[0] if word[0] == "`" else word for word in words)):
         return None
     kind = next((word for word in words if word in _KINDS), None)
@@ -106,34 +125,81 @@ def _doubt(words: list[str]) -> str | None:
     if kind != "TABLE":
         return None
     if words[0] == "ALTER":
-        why = _filled_by(words)
-        return _FILLS.format(why) if why else None
+        return _altered(words, local=local)
     keys = [word for before, word in zip(["", *words], words, strict=False) if before != "."]
     return _FROM_QUERY if "SELECT" in keys or re.search(r"\bVALUES \(", " ".join(keys)) else None
 
 
-def _filled_by(words: list[str]) -> str | None:
-    """What the default of a column that an ALTER TABLE adds depends on."""
+def _about_users(words: list[str]) -> bool:
+    return words[0] in ("GRANT", "REVOKE", "SET") or words[1:2] in (["USER"], ["ROLE"])
+
+
+def _altered(words: list[str], *, local: bool) -> str | None:
+    """An ALTER TABLE."""
+    if "IGNORE" in words[: words.index("TABLE")]:
+        return _CHOOSES
+    pairs = list(pairwise([*words, ""]))
+    if any(word == "IMPORT" and after in ("TABLESPACE", "PARTITION") for word, after in pairs):
+        return _IMPORTS
+    # Not the table's own AUTO_INCREMENT = 5, nor a column that is called serial.
+    if any(
+        (word == "AUTO_INCREMENT" and after != "=" and not after.isdigit())
+        or (after == "SERIAL" and word not in _BEFORE_NAMES)
+        for word, after in pairs
+    ):
+        return _NUMBERS
+    for clause, at in _defaults(words):
+        if clause not in ("CHANGE", "MODIFY") and (why := _depends_on(_own(words[at + 1 :]))):
+            return _FILLS.format(why)
+    return _LOCAL if local and _by_zone(words) else None
+
+
+def _defaults(words: list[str]) -> Iterator[tuple[str, int]]:
+    """Where an ALTER TABLE says of a column what its default is, and what it does to that column."""
+    for clause, at in _clauses(words):
+        if words[at] == "DEFAULT" and words[at - 1] not in (".", "SET"):
+            yield clause, at
+
+
+def _clauses(words: list[str]) -> Iterator[tuple[str, int]]:
+    """Each word's place, and what the clause does that it stands in."""
     depth, clause = 0, ""
     for at, word in enumerate(words):
         depth += (word == "(") - (word == ")")
-        before = words[at - 1] if at else ""
-        if depth == 0 and word in ("ADD", "ALTER", "CHANGE", "MODIFY") and at and (not clause or before == ","):
+        if depth == 0 and word in ("ADD", "ALTER", "CHANGE", "MODIFY") and at and (not clause or words[at - 1] == ","):
             clause = word
-        if word == "DEFAULT" and before not in (".", "SET") and clause not in ("CHANGE", "MODIFY"):
-            why = _depends_on(words[at:])
-            if why:
-                return why
-    return None
+        yield clause, at
 
 
-def _depends_on(words: list[str]) -> str | None:
-    """`words` begin with DEFAULT; what belongs to it ends with the column."""
+def _by_zone(words: list[str]) -> bool:
+    """May it turn a column's times into others, or fill one in? A TIMESTAMP of now is the same moment everywhere."""
+    for clause, at in _clauses(words):
+        stored = words[at] in ("STORED", "PERSISTENT") and words[at - 1] == ")"  # a generated column
+        if clause in ("CHANGE", "MODIFY") or (clause == "ADD" and stored):
+            return True
+    for _, at in _defaults(words):
+        own = _own(words[at + 1 :])
+        if "TIMESTAMP" in takewhile(lambda word: word not in (",", "ADD", "COLUMN"), reversed(words[:at])):
+            if own and own[0] not in (*_NOW, "NULL"):
+                return True
+        elif any(word in _OF_ZONE for word in own):
+            return True
+    return False
+
+
+def _own(words: list[str]) -> list[str]:
+    """What belongs to a default, which ends with its column."""
     depth = 0
-    for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False):
+    for at, word in enumerate(words):
         depth += (word == "(") - (word == ")")
         if depth < 0 or (depth == 0 and word == ","):
-            return None
+            return words[:at]
+    return words
+
+
+def _depends_on(own: list[str]) -> str | None:
+    """What a default depends on."""
+    for before, word, after in zip(["DEFAULT", *own], own, [*own[1:], ""], strict=False):
         name = word.removeprefix("`")
         if word == "@":
             return "reads a variable"
