@@ -345,12 +345,13 @@ class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
     None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
     that ends before it is cut off. `skew` is the source's clock's lead over this host's nearest to then; None where
-    only the base tells one."""
+    only the base tells one. A time may lie `beyond` what the log is known to hold: its commits tell whether it does."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
     skew: float | None = None
+    beyond: bool = False
 
     def clock_skew(self, base: Manifest) -> float:
         return (base.clock_skew_s or 0.0) if self.skew is None else self.skew
@@ -427,6 +428,11 @@ class ShippedLog(Protocol):
 
     def leads_to(self, manifest: Manifest, target: Target) -> bool:
         """Does this base hold nothing of what comes after the target? Pure."""
+
+    def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:
+        """Does recovery of this base meet a point of that name in these segments (names and files, in the log's order,
+        from the one on that the base asks for)? UsageProblem where nothing in such a log is called like that. Pure but
+        for a look at the files."""
 
     def needed_from(self, manifest: Manifest) -> str:
         """The first segment that recovery of this base asks for. Pure."""

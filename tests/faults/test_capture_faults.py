@@ -185,7 +185,7 @@ def test_source_that_is_down_is_a_failed_backup(crm: Site, source: Source, dbnam
     nobody = tmp_path / "nobody"
     crm.crm(Source(source.container, nobody), dbname, LIMITS)
     done = crm.run("backup", "p")
-    failed(done, crm, f"{nobody} is not on this host" if shutil.which("psql") is None else "asking the source")
+    failed(done, crm, f"{nobody} is not there" if shutil.which("psql") is None else "asking the source")
     assert "is the server running" in done.json["hint"] or shutil.which("psql")
     nobody.mkdir()
     failed(crm.run("backup", "p"), crm, "asking the source")

@@ -401,6 +401,20 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
         assert (done.code, done.json.get("verdict")) == (0, "PASS"), (at, done)
         assert back(done, rows) == expected, at
     assert done.json["recovery"]["reached"]["last_commit"]
+    # A point stays one behind a newer base, which holds more.
+    older = done.json["snapshot"]["id"]
+    shipped.backed_up()
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), "no log of the new base is stored yet"
+    note(source, "fourth")
+    ship_once(shipped)
+    done = recovered(shipped, "before-migration", "--keep")
+    assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", older), done
+    assert back(done, rows) == "first second"
+    for at in ("16:41:30", "before-lunch"):
+        argv = ["restore", "p", "--asset", "crm", "--at", at, "--to", str(shipped.root / "back"), "--dry-run"]
+        done = shipped.run(*argv)
+        assert done.code == 2 and f"no log that is stored has a point named '{at}'" in done.stdout + done.stderr, done
 
 
 def test_freshness_is_measured_from_the_point_that_was_reached(shipped: Site, source: Primary) -> None:

@@ -45,7 +45,7 @@ from ccdr.model import FileDigest, Manifest, Snapshot, utc
 from ccdr.services import Job, Services
 from ccdr.shipping import background
 from ccdr.shipping.filling import Filling, Held, WentBack
-from ccdr.shipping.recovery import Recovery, choose, index_of, logged, stored_again, target_of
+from ccdr.shipping.recovery import Choice, Recovery, _holding, choose, index_of, logged, stored_again, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
@@ -329,6 +329,61 @@ def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
     assert chosen(shelf, Target(time=at), *bases) == ("base0", ["1-3-10", "4-6-20"])
     assert chosen(shelf, Target(time=NOW + timedelta(minutes=16)), *bases) == ("base15", ["4-6-20"])
     assert chosen(shelf, Target(name="before-migration"), *bases)[0] == "base15"
+
+
+def test_a_base_that_the_log_has_not_come_to_yet_is_no_failure() -> None:
+    """Right after it was taken; but where this host knows of more log than there is, that has gone."""
+    shelf, (snapshot, manifest) = arranged([batch(1, 3, 10)]), base(15, 5)
+    with pytest.raises(TestBroken, match="none yet that leads on from it"):
+        choose([snapshot], [manifest], shelf, WAL, Target())
+    for known in (None, NOW, NOW + timedelta(minutes=10)):
+        with pytest.raises(TestBroken):
+            choose([snapshot], [manifest], shelf, WAL, Target(), None, known)
+    gone = choose([snapshot], [manifest], shelf, WAL, Target(), None, NOW + timedelta(minutes=11))
+    assert gone.batches == shelf.batches, "and is found to be missing by who fetches it"
+    reached = arranged([batch(1, 3, 10), replace(batch(4, 4, 11), open=segment(5))])
+    assert chosen(reached, Target(), (snapshot, manifest))[0] == "base15"
+
+
+def test_a_time_behind_what_is_proven_may_still_be_in_what_was_stored() -> None:
+    last = replace(batch(1, 3, 10), begun=NOW + timedelta(minutes=10, seconds=9))
+    snapshot, manifest = base(0, 1)
+    for seconds, beyond in ((0, False), (1, True), (9, True)):
+        at = NOW + timedelta(minutes=10, seconds=seconds)
+        found = choose([snapshot], [manifest], arranged([last]), WAL, Target(time=at))
+        assert (found.target.beyond, len(found.batches)) == (beyond, 1)
+    with pytest.raises(UsageProblem, match="the log is stored up to"):
+        choose([snapshot], [manifest], arranged([last]), WAL, Target(time=NOW + timedelta(minutes=10, seconds=10)))
+
+
+def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> None:
+    shelf = arranged([batch(1, 3, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    bases = [base(0, 1), base(15, 5), base(29, 8)]
+
+    def held(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+        return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, Target(name="p"))
+
+    def found(*behind: str) -> str:
+        return _holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
+
+    assert [found("base0", "base15", "base29"), found("base0", "base15"), found("base0")] == [
+        "base29",
+        "base15",
+        "base0",
+    ]
+    with pytest.raises(UsageProblem, match="no log that is stored has a point named 'p'"):
+        found()
+    bases.append(base(40, 12))  # of which no log is stored yet
+    assert found("base29") == "base29"
+    with pytest.raises(UsageProblem, match=r"no log that is stored .*none yet that leads on"):
+        found()
+    shelf = arranged([batch(1, 2, 10), batch(4, 6, 20), batch(7, 9, 30)])
+    with pytest.raises(UsageProblem, match=r"no log that is stored has .*log is missing between"):
+        found()  # a gap far behind makes no failure of a name that nobody gave
+    shelf = arranged([batch(7, 9, 30)])
+    bases[:] = [base(15, 5)]
+    with pytest.raises(BackupBad):
+        found("base15")
 
 
 def test_to_the_end_means_what_was_stored_as_the_end() -> None:

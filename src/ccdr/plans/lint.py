@@ -69,11 +69,11 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
         return
     rpo = plan.objectives_of(name).rpo
     if asset.shipping is not None:
-        if rpo < asset.shipping.interval:
+        if rpo <= asset.shipping.interval:
             yield (
                 ("log_shipping", "interval"),
-                f"stores the log every {human_seconds(asset.shipping.interval)}, so the RPO of {human_seconds(rpo)}"
-                " cannot be met: store it more often, or state an RPO that is true",
+                f"stores the log every {human_seconds(asset.shipping.interval)}, and storing it takes some seconds, so"
+                f" the RPO of {human_seconds(rpo)} cannot be met: store it twice as often, or state a true RPO",
             )
         return
     gap = widest_gap(asset.backup.schedule, plan.timezone)

@@ -128,7 +128,7 @@ class Restoring:
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
         found = candidates(job, services, synchronised)
-        recovery = self.recovery = self._recovery(found, history) if self.request.at is not None else None
+        recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
         snapshot = result.snapshot = chosen
         result.proven = history.proven.get(chosen.id)
@@ -216,7 +216,7 @@ class Restoring:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
 
-    def _recovery(self, found: Candidates, history: AssetHistory) -> Recovery:
+    def _recovery(self, found: Candidates, history: AssetHistory, progress: Progress) -> Recovery:
         """The newest good base before the point, and the log from there on."""
         assert self.request.at is not None
         if self.request.is_url:
@@ -228,7 +228,7 @@ class Restoring:
             said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
             self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")
         try:
-            return Recovery.prepared(self.job, self._services, usable, self.request.at)
+            return Recovery.prepared(self.job, self._services, usable, self.request.at, self._run, progress)
         except BackupBad as error:
             raise UsageProblem(str(error), hint=error.hint) from None
 

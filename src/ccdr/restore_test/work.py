@@ -170,7 +170,7 @@ class Work:
                 chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
             )
             raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
-        self._recovery = Recovery.prepared(job, services, usable, target)
+        self._recovery = Recovery.prepared(job, services, usable, target, self._run, self._progress)
         test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
         return self._recovery.choice.base
 

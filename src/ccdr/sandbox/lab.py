@@ -59,6 +59,12 @@ class Lab:
             if fitting is not None:
                 yield Source(fitting, credentials), facts
                 return
+        for path in need.mounts:
+            if not path.exists():
+                raise TestBroken(
+                    f"{path} is not there, and by it the source is reached",
+                    hint="is the server running, and is its socket where the plan's `connection:` says?",
+                )
         while True:
             with contextlib.ExitStack() as stack:
                 with _for_want_of(need, major):
@@ -83,12 +89,6 @@ class Lab:
         self, need: ClientNeed, image: Image, run: str, into: Path, credentials: Path, no_progress: float
     ) -> Iterator[Box]:
         """A container in which the source's client runs; BackupFailed where it is not gone afterwards."""
-        for path in need.mounts:
-            if not path.exists():
-                raise TestBroken(
-                    f"{path} is not on this host, and by it the source is reached",
-                    hint="is the server running, and is its socket where the plan's `connection:` says?",
-                )
         spec = BoxSpec(
             image=image,
             run=f"{run}-client",

@@ -14,14 +14,14 @@ from typing import Any
 
 from ccdr.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
 from ccdr.history import LATEST
-from ccdr.interfaces import Digester, Engine, Place, Reached, ShippedLog, Target
+from ccdr.interfaces import Digester, Engine, Place, Progress, Reached, ShippedLog, Target
 from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
 from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, held_of, key_of, log_of, log_repository, rank, shelf_of
 from ccdr.shipping.standing import read_standing
-from ccdr.state import remove_tree
+from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import Restic
 
 # A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
@@ -99,8 +99,11 @@ class Recovery:
         self._reached: Reached | None = None
 
     @classmethod
-    def prepared(cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target) -> Recovery:
-        """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log."""
+    def prepared(
+        cls, job: Job, services: Services, usable: Sequence[Snapshot], target: Target, run: Run, progress: Progress
+    ) -> Recovery:
+        """Raises as `choose`, LogBad where that raises BackupBad; UsageProblem where the asset ships no log, or none
+        that is stored has a point of that name: the log is fetched to look for it."""
         _, log = log_of(job)
         repo = log_repository(job, services)
         known = [(s, services.catalogue.manifest(s)) for s in usable]
@@ -108,7 +111,18 @@ class Recovery:
         with blaming_the_log():
             shelf, standing = shelf_of(job, repo), read_standing(services.state, job.plan, job.asset)
             anew = standing.anew if standing else None
-            choice = choose([s for s, _ in bases], [m for _, m in bases], shelf, log, target, anew)
+            point = standing.point if standing else None
+
+            def chosen(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+                return choose([s for s, _ in among], [m for _, m in among], shelf, log, target, anew, point)
+
+            if target.name is None:
+                choice = chosen(bases)
+            else:
+                progress.step(f"looking for {target.name} in the log")
+                with services.state.reading(repo.location):
+                    look = _Looking(job, repo.with_cache(run.directory("points-cache")), log, run.directory("points"))
+                    choice = _holding(target.name, bases, chosen, look.meets)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
 
@@ -165,7 +179,9 @@ class Recovery:
     def until(self) -> str:
         """Where the restored data ends once the log is applied."""
         target, point = self.choice.target, rfc3339(self.choice.batches[-1].point)
-        ends = rfc3339(target.time) if target.time else target.name or f"the end of the stored log, {point}"
+        ends = rfc3339(target.time) if target.time else target.name or f"the end of the stored log, {point} or later"
+        if target.beyond:
+            ends += f" (where the log reaches as far: it surely does to {point}; else the server stops, and says so)"
         return f"{ends}, once the log is applied to the base of {rfc3339(self.choice.base.consistent_point)}"
 
     def _wanted(self) -> str:
@@ -221,19 +237,20 @@ def choose(
     log: ShippedLog,
     target: Target,
     anew: datetime | None = None,
+    point: datetime | None = None,
 ) -> Choice:
     """The newest base that lies before the target, and the log from there on. `bases` are good ones that a log can go
-    on from, oldest first, with their manifests; `anew` is as this host wrote it down (`Standing`).
+    on from, oldest first, with their manifests; `anew` and `point` are as this host wrote them down (`Standing`).
 
     BackupBad where log is missing on the way, naming where; UsageProblem where the target lies outside of all that
-    is stored.
+    is stored; TestBroken where the log has not come as far as the newest base yet.
     """
     newest = shelf.newest
     if newest is None:
         raise BackupBad(
             "no log was ever stored", hint="`ccdr ship PLAN` ships it; `ccdr run` starts that in the background"
         )
-    if target.time is not None and target.time > newest.point:
+    if target.time is not None and target.time > max(newest.point, newest.taken):
         raise UsageProblem(
             f"the log is stored up to {rfc3339(newest.point)}", hint="name an earlier time, or `--at latest`"
         )
@@ -251,6 +268,13 @@ def choose(
             f"leads on from the base of {rfc3339(base.consistent_point)}",
             hint="where it is older, `ccdr backup PLAN` takes a new one; behind that, `ccdr ship PLAN` stores log",
         )
+    ends = newest.open or newest.last or newest.name
+    if rank(ends) < rank(needed) and (point is None or point <= newest.point):  # else it was there, and has gone
+        raise TestBroken(
+            f"the log is stored up to {rfc3339(newest.point)}, and that is before the base of "
+            f"{rfc3339(base.consistent_point)}: there is none yet that leads on from it",
+            hint="`ccdr ship PLAN --once` stores what there is now; if `ccdr ship` is at work, wait for its interval",
+        )
     batches = shelf.from_segment(needed, log, base.consistent_point, anew)
     if not batches:
         raise BackupBad(
@@ -260,7 +284,8 @@ def choose(
         )
     _refuse_of_another_history(base, manifests[before[-1]], needed, batches)
     if target.time is not None:  # no further than to the first that surely holds it
-        reach = next(n for n, batch in enumerate(batches) if batch.point >= target.time)
+        reach = next((n for n, batch in enumerate(batches) if batch.point >= target.time), len(batches))
+        target = replace(target, beyond=reach == len(batches))
         batches = batches[: reach + 1]
     if gaps := Shelf(batches).gaps(log):
         raise BackupBad(
@@ -268,6 +293,58 @@ def choose(
         )
     told = shelf.skew_at(target.time, (base.consistent_point, manifests[before[-1]].clock_skew_s))
     return Choice(base, batches, replace(target, position=batches[-1].position, skew=told))
+
+
+def _holding(
+    name: str,
+    bases: Sequence[tuple[Snapshot, Manifest]],
+    chosen: Callable[[Sequence[tuple[Snapshot, Manifest]]], Choice],
+    meets: Callable[[Choice, Manifest], bool],
+) -> Choice:
+    """By the newest base behind which the log holds the point: what a base holds already is not gone back from."""
+    left, why = list(bases), ""
+    while left:
+        try:
+            choice = chosen(left)
+        except (BackupBad, TestBroken) as error:
+            if len(left) == len(bases) and isinstance(error, BackupBad):
+                raise
+            why = f"; before its newest base: {error}"
+            left = left[:-1] if isinstance(error, TestBroken) else []
+            continue
+        except UsageProblem:
+            break
+        at = next(n for n, (base, _) in enumerate(left) if base == choice.base)
+        if meets(choice, left[at][1]):
+            return choice
+        left = left[:at]
+    raise UsageProblem(
+        f"no log that is stored has a point named {name!r}{why}",
+        hint='a time is written like "2026-11-24 14:05:00"; a point is named at the source, by what docs/logs.md tells',
+    )
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """For a point in the log: each batch is fetched once, into a directory of its own below `into`."""
+
+    job: Job
+    repo: Restic
+    log: ShippedLog
+    into: Path
+
+    def meets(self, choice: Choice, manifest: Manifest) -> bool:
+        needed, files = self.log.needed_from(manifest), []
+        for batch in choice.batches:
+            place = self.into / batch.id
+            if not place.exists():
+                _fetched(self.repo, batch, place)
+            index = index_of(self.job, place, batch)
+            files += [(name, place / name) for name in index["segments"]]
+            if index["open"] is not None and batch == choice.batches[-1]:
+                files.append((index["open"], place / f"{index['open']}{OPEN}"))
+        wanted = [(name, file) for name, file in files if self.log.covers(needed, name)]
+        return self.log.finds(wanted, str(choice.target.name), manifest)
 
 
 def stored_again(choice: Choice, shelf: Shelf) -> Choice | None:

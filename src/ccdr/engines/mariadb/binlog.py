@@ -8,10 +8,11 @@ has come: what was received of it already is kept beside it until there is as mu
 from __future__ import annotations
 
 import contextlib
+import mmap
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
-from ccdr.errors import BackupFailed, CommandFailed
+from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.interfaces import Clock, LogMark, Place, Segment, Source, Target
 from ccdr.model import Manifest, human_seconds, utc
 
@@ -32,6 +33,9 @@ KEPT_BESIDE = ".kept"  # what was received of a file before its receiver was sta
 _SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
 MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
+_EVENT = struct.Struct("<4xBII6x")  # an event begins with its kind, its server, its length
+TRANSACTION = 162  # the kind of the event that a transaction begins with
+_GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
 _BEGUN = re.compile(r"^#(?P<day>\d{6}) +(?P<time>[\d:]+) server id (?P<server>\d+) .*\bStart: binlog", re.MULTILINE)
 FACTS = "SELECT @@log_bin + 0, @@binlog_format, @@binlog_expire_logs_seconds, @@binlog_row_image;"
 CANARY = """\
@@ -185,6 +189,18 @@ class Binlog:
             GTID.fullmatch(gtid) and held.get(gtid.split("-")[0], 0) > int(gtid.split("-")[2]) for gtid in named
         )
 
+    def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:
+        missing = set(name.split(","))
+        if unlike := [gtid for gtid in missing if not GTID.fullmatch(gtid)]:
+            raise UsageProblem(
+                f"MariaDB's log has no point that is called {unlike[0]!r}",
+                hint='name a transaction by its GTID, like 0-1-4711, or a time, like "2026-11-24 14:05:00"',
+            )
+        missing -= {*gtids_of(manifest)}
+        for _, file in files:
+            missing -= {*transactions(file)}
+        return not missing
+
     def needed_from(self, manifest: Manifest) -> str:
         return started_at(manifest)[0]
 
@@ -248,6 +264,22 @@ def head_of(file: Path) -> str | None:
     if magic != MAGIC or kind != DESCRIPTION:
         return None
     return head(datetime.fromtimestamp(when, UTC), server)
+
+
+def transactions(file: Path) -> Iterator[str]:
+    """The GTIDs of a file, in order."""
+    if not file.stat().st_size:
+        return
+    with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        at = len(MAGIC)
+        while at + _EVENT.size + _GTID.size <= len(held):
+            kind, server, size = _EVENT.unpack_from(held, at)
+            if size < _EVENT.size:
+                return  # it has not come yet
+            if kind == TRANSACTION:
+                sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
+                yield f"{domain}-{server}-{sequence}"
+            at += size
 
 
 def head_at(place: Place, login: Login, name: str) -> str | None:

@@ -72,6 +72,14 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
         if settings.get("binlog_row_image") == "NOBLOB":
             _require_history(box, login)
     if second is not None:
+        if target.beyond and stop is None:
+            raise UsageProblem(
+                f"the log that is stored holds nothing after {rfc3339(target.time)}: whether it reaches to there, "
+                "nobody can tell"
+                if target.time
+                else "",
+                hint="`--at latest` brings all back that it holds",
+            )
         known = second if stop is None or stop.earliest is None else min(second, stop.earliest)
         return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None)
     if target.name is not None:

@@ -14,12 +14,13 @@ import os
 import platform
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
 from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres import points
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed
@@ -277,6 +278,11 @@ class Wal:
 
     def leads_to(self, manifest: Manifest, target: Target) -> bool:
         return target.time is None or manifest.consistent_point <= target.time
+
+    def finds(self, files: Sequence[tuple[str, Path]], name: str, manifest: Manifest) -> bool:
+        numbered = [(_number(match), file) for n, file in files if (match := _SEGMENT.fullmatch(n))]
+        begins = number(str(manifest.contents["stop_lsn"]))  # what lies before it the base holds already
+        return any(position >= begins for position in points.named(numbered, name, SEGMENT_BYTES))
 
     def needed_from(self, manifest: Manifest) -> str:
         timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])
