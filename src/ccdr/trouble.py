@@ -62,7 +62,10 @@ _NEXT = {
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
-    Trouble.LOG_FAILED: "ccdr backup {plan} --asset {asset}; ccdr test {plan} --asset {asset} --at latest   begin anew",
+    Trouble.LOG_FAILED: (
+        "ccdr backup {plan} --asset {asset}   begins anew; once more log is stored behind it, "
+        "ccdr test {plan} --asset {asset} --at latest"
+    ),
     Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
     Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
     Trouble.REPOSITORY_DAMAGED: (
@@ -75,7 +78,10 @@ _NEXT = {
     Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
     Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
     Trouble.TEST_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
-    Trouble.LOG_LATE: "ccdr ship {plan} --asset {asset}   on its host, and see what it says",
+    Trouble.LOG_LATE: (
+        "ccdr ship {plan} --asset {asset}   on its host, and see what it says; is the source gone? docs/logs.md, "
+        "Restoring to a point"
+    ),
     Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
     Trouble.FINDING: "ccdr status {plan}",
     Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",

@@ -88,6 +88,11 @@ def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
         search.tree(tree, now)
     if not search.items:
         raise UsageProblem("there is nothing to protect: " + "; ".join([*search.notes, *search.findings]))
+    if wanted.password_file and len(named.servers) > 1:
+        search.notes.append(
+            f"{wanted.password_file} is written down as the password of all these servers: where one has another, or"
+            " none, change its password_file: in the plan, or run `ccdr init` for each server"
+        )
     terms = _terms(name, wanted, services)
     _apart([services.state.root.absolute(), Path(terms.repository)], trees)
     drafted = draft(terms, search.items, now)

@@ -134,8 +134,11 @@ def look(address: MariaAddress, password_file: Path | None, services: Services, 
         if not listed and address.database:
             raise UsageProblem(
                 f"{server.account} sees no database {address.database}: it is not there, or the user may not see it",
-                hint="leave the database out of the URL, and all that there are will be found",
+                hint=f"if it is there, as an administrator: {survey.grant(server.account, address.database)}",
             )
+        if not listed:
+            sql = survey.grant(server.account, "DATABASE")
+            looked.findings.append(f"{server.account} sees no database; as an administrator, for each: {sql}")
         for one in listed:
             progress.step(f"looking at {one.name}")
             _database(address, engine, asked, one, looked)
