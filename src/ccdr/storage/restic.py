@@ -214,7 +214,7 @@ class Restic:
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {said or 'no summary'}",
-                hint="what was stored before still stands; mend what the message tells (is there room?), then run the backup again",
+                hint="what was stored before still stands; is there room? mend what it says, then run the backup again",
             )
         return Stored(
             id=str(summary["snapshot_id"]),
