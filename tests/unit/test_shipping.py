@@ -44,8 +44,9 @@ from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog
 from ccdr.model import FileDigest, Manifest, Snapshot, utc
 from ccdr.services import Job, Services
 from ccdr.shipping import background
+from ccdr.shipping.choice import Choice, choose, holding, stored_again
 from ccdr.shipping.filling import Filling, Held, WentBack
-from ccdr.shipping.recovery import Choice, Recovery, _holding, choose, index_of, logged, stored_again, target_of
+from ccdr.shipping.recovery import Recovery, index_of, logged, target_of
 from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.shipping.standing import Standing, read_standing, write_standing
@@ -364,7 +365,7 @@ def test_a_named_point_is_gone_to_from_the_newest_base_that_it_lies_behind() -> 
         return choose([s for s, _ in among], [m for _, m in among], shelf, WAL, Target(name="p"))
 
     def found(*behind: str) -> str:
-        return _holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
+        return holding("p", bases, held, lambda choice, _: choice.base.id in behind).base.id
 
     assert [found("base0", "base15", "base29"), found("base0", "base15"), found("base0")] == [
         "base29",
