@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ccdr.engines.mariadb.binlog import MAGIC, transactions
@@ -45,13 +45,14 @@ def place(offset: int) -> int:
         number += 1
 
 
+@example(before=4 * 8192 - 40 - 3 * 24 - 40, name="whole, and right at a segment's end"[:15])
 @given(
     before=st.integers(0, 2 * SEGMENT),
     name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=15),
 )
 def test_a_point_is_found_wherever_it_lies(tmp_path_factory: pytest.TempPathFactory, before: int, name: str) -> None:
     root = tmp_path_factory.mktemp("log")
-    stream = b"x" * before + RECORD + name.encode().ljust(64, b"\0") + b"y" * 100
+    stream = b"x" * before + RECORD + (name.encode() + b"\0").ljust(64, b"?") + b"y" * 100
     log = segments(stream, root)
     (at,) = named(log, name, SEGMENT)
     assert abs(at - place(before + len(RECORD))) <= 64 + 40 + len(RECORD), (

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-FIELD = 64  # bytes of a name, with zeros behind it
+FIELD = 64  # bytes that a name has, with the zero at its end
 DATA = bytes([255, 8 + FIELD])  # "short data", and its length
 BEFORE = len(DATA) + 8  # bytes of that and the time, before the name
 LONG, SHORT = 40, 24  # bytes of the header of a segment's first page, and of any other
@@ -23,7 +23,7 @@ def named(segments: Iterable[tuple[int, Path]], name: str, segment_bytes: int) -
     wanted = name.encode("utf-8", "surrogateescape")
     if len(wanted) >= FIELD:
         return
-    wanted = wanted.ljust(FIELD, b"\0")
+    wanted += b"\0"  # behind which stands whatever stood there
     tail, number = b"", -1
     for n, file in segments:
         raw = file.read_bytes()
@@ -35,7 +35,7 @@ def named(segments: Iterable[tuple[int, Path]], name: str, segment_bytes: int) -
         data, begun = held + b"".join(pages), len(held)
         found = data.find(wanted)
         while found >= 0:
-            if data[max(0, found - BEFORE) : found - 8] == DATA:
+            if found + len(wanted) > begun and data[max(0, found - BEFORE) : found - 8] == DATA:
                 yield n * segment_bytes + _place(max(0, found - begun), size)
             found = data.find(wanted, found + 1)
         tail, number = data[-(BEFORE + FIELD) :], n
