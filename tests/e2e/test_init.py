@@ -179,7 +179,7 @@ def test_commands_that_follow_name_the_directories_that_were_named(here: Path) -
 
 def without_size(text: str) -> str:
     """A server's databases grow while nobody writes to them."""
-    return re.sub(r"\([0-9.]+ [KMG]iB\)", "(…)", text)
+    return re.sub(r"\b[0-9.]+ [KMG]iB\b", "…", text)
 
 
 def test_dry_run_shows_the_texts_and_writes_nothing(here: Path, source: Source, database: str) -> None:
