@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, ShippedLog, Target
-from ccdr.model import FileDigest, Manifest
+from ccdr.model import FileDigest, Manifest, rfc3339
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
 
@@ -90,6 +90,16 @@ class LogShipping(Strict):
     interval: Duration = Field(60.0, description="how often what has come is stored")
     spool_limit: Size = Field(4 * 2**30, description="bytes that may wait here while the repository does not answer")
     canary: Canary | None = Field(None, description="write a heartbeat on the source; off unless stated")
+
+
+def not_reached(target: Target) -> UsageProblem:
+    """A time `beyond` what the log is known to hold, and nothing in it was written later."""
+    assert target.time is not None
+    return UsageProblem(
+        f"the log that is stored holds no commit after {rfc3339(target.time)}: whether it reaches to there, nobody can"
+        " tell",
+        hint="`--at latest` brings all back that it holds",
+    )
 
 
 class EngineConfig(Strict):

@@ -142,17 +142,17 @@ class Box:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
         for _ in range(TRIES):
             code, output = self._ran(argv, env, stdin, what, watch, pulse)
-            said = (output.stdout + output.stderr).strip()[-300:]
-            if code not in NOT_STARTED or not RUNTIME.match(said) or not self.running():
+            said = "" if code not in NOT_STARTED else (output.stdout + output.stderr).strip()
+            if not RUNTIME.match(said) or not self.running():
                 break
         else:
             hint = "see the Docker daemon's log (`journalctl -u docker`), then run it again"
-            raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries: {said}", hint=hint)
+            raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries: {said[-300:]}", hint=hint)
         if code in NOT_STARTED and code not in ok:
             if self._ended(code):
                 raise self._broken(f"it ended before: {what or argv[0]}")
             raise TestBroken(
-                f"the image {self.image_name} cannot run {argv[0]}: {said}",
+                f"the image {self.image_name} cannot run {argv[0]}: {said[-300:]}",
                 hint="name an image that holds it with `image:`",
             )
         if code not in ok or code == KILLED:

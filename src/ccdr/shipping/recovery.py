@@ -182,7 +182,7 @@ class Recovery:
         target, point = self.choice.target, rfc3339(self.choice.batches[-1].point)
         ends = rfc3339(target.time) if target.time else target.name or f"the end of the stored log, {point} or later"
         if target.beyond:
-            ends += f" (where the log reaches as far: it surely does to {point}; else the server stops, and says so)"
+            ends += f" (if the log reaches as far: it surely does to {point}, and `ccdr test --at` looks further)"
         return f"{ends}, once the log is applied to the base of {rfc3339(self.choice.base.consistent_point)}"
 
     def _wanted(self) -> str:

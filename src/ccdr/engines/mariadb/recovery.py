@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ccdr.engines.base import not_reached
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, head, head_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines, rows_of
@@ -73,13 +74,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
             _require_history(box, login)
     if second is not None:
         if target.beyond and stop is None:
-            raise UsageProblem(
-                f"the log that is stored holds nothing after {rfc3339(target.time)}: whether it reaches to there, "
-                "nobody can tell"
-                if target.time
-                else "",
-                hint="`--at latest` brings all back that it holds",
-            )
+            raise not_reached(target)
         known = second if stop is None or stop.earliest is None else min(second, stop.earliest)
         return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None)
     if target.name is not None:

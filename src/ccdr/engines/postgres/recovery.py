@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ccdr.engines.base import not_reached
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Reached, Target
-from ccdr.model import rfc3339
 
 Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
 
@@ -108,13 +108,7 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
                 f"the log has no point named {target.name!r}", hint="`select pg_create_restore_point('…')` makes one"
             )
         if target.beyond:
-            raise UsageProblem(
-                f"the log that is stored holds no commit after {rfc3339(target.time)}: whether it reaches to there, "
-                "nobody can tell"
-                if target.time
-                else "",
-                hint="`--at latest` brings all back that it holds",
-            )
+            raise not_reached(target)
         # Nothing was committed after that time: then all of the log lies before it.
         if target.time is None or not server.to(settings(log, Target(), skew, last)):
             raise BackupBad(
