@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ccdr.engines.mariadb.binlog import MAGIC, transactions
+from ccdr.engines.mariadb.logfile import MAGIC, transactions
 from ccdr.engines.postgres.points import named
 
 PAGE, SEGMENT = 8192, 4 * 8192

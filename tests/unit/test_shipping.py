@@ -26,8 +26,9 @@ from tests.harness import Quiet, ShiftedClock, Site
 from ccdr.catalogue import manifest_text, text_digest
 from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
-from ccdr.engines.mariadb.binlog import Binlog, head_of
+from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
+from ccdr.engines.mariadb.logfile import head_of
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name

@@ -8,9 +8,7 @@ has come: what was received of it already is kept beside it until there is as mu
 from __future__ import annotations
 
 import contextlib
-import mmap
 import re
-import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.mariadb.logfile import head, head_of, transactions
 from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
@@ -31,11 +30,6 @@ KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be
 GTID = re.compile(r"\d+-\d+-\d+")
 KEPT_BESIDE = ".kept"  # what was received of a file before its receiver was started again
 _SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
-MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
-_BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
-_EVENT = struct.Struct("<4xBII6x")  # an event begins with its kind, its server, its length
-TRANSACTION = 162  # the kind of the event that a transaction begins with
-_GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
 _BEGUN = re.compile(r"^#(?P<day>\d{6}) +(?P<time>[\d:]+) server id (?P<server>\d+) .*\bStart: binlog", re.MULTILINE)
 FACTS = "SELECT @@log_bin + 0, @@binlog_format, @@binlog_expire_logs_seconds, @@binlog_row_image;"
 CANARY = """\
@@ -251,37 +245,6 @@ def began(manifest: Manifest) -> str | None:
     return binlog.get("head")
 
 
-def head_of(file: Path) -> str | None:
-    """When it was begun, by the source's clock, and by which server: as its first event tells, to the second."""
-    try:
-        with file.open("rb") as log:
-            start = log.read(_BEGIN.size)
-    except FileNotFoundError:
-        return None
-    if len(start) < _BEGIN.size:
-        return None
-    magic, when, kind, server = _BEGIN.unpack(start)
-    if magic != MAGIC or kind != DESCRIPTION:
-        return None
-    return head(datetime.fromtimestamp(when, UTC), server)
-
-
-def transactions(file: Path) -> Iterator[str]:
-    """The GTIDs of a file, in order."""
-    if not file.stat().st_size:
-        return
-    with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        at = len(MAGIC)
-        while at + _EVENT.size + _GTID.size <= len(held):
-            kind, server, size = _EVENT.unpack_from(held, at)
-            if size < _EVENT.size:
-                return  # it has not come yet
-            if kind == TRANSACTION:
-                sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
-                yield f"{domain}-{server}-{sequence}"
-            at += size
-
-
 def head_at(place: Place, login: Login, name: str) -> str | None:
     """As `head_of`, of the source's own file. None where it cannot be read: whoever ships the log will say why."""
     argv = ["mariadb-binlog", *login.arguments, "--read-from-remote-server", "--base64-output=decode-rows"]
@@ -294,10 +257,6 @@ def head_at(place: Place, login: Login, name: str) -> str | None:
         return None
     when = datetime.strptime(f"{found['day']} {found['time']}", "%y%m%d %H:%M:%S").replace(tzinfo=UTC)
     return head(when, int(found["server"]))
-
-
-def head(when: datetime, server: int) -> str:
-    return f"{when:%Y%m%dT%H%M%SZ}-{server}"
 
 
 def gtids_of(manifest: Manifest) -> tuple[str, ...]:

@@ -1,0 +1,50 @@
+"""What a file of the binary log tells of itself: when it was begun, and which transactions it holds."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
+_BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
+_EVENT = struct.Struct("<4xBII6x")  # an event begins with its kind, its server, its length
+TRANSACTION = 162  # the kind of the event that a transaction begins with
+_GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
+
+
+def head_of(file: Path) -> str | None:
+    """When it was begun, by the source's clock, and by which server: as its first event tells, to the second."""
+    try:
+        with file.open("rb") as log:
+            start = log.read(_BEGIN.size)
+    except FileNotFoundError:
+        return None
+    if len(start) < _BEGIN.size:
+        return None
+    magic, when, kind, server = _BEGIN.unpack(start)
+    if magic != MAGIC or kind != DESCRIPTION:
+        return None
+    return head(datetime.fromtimestamp(when, UTC), server)
+
+
+def head(when: datetime, server: int) -> str:
+    return f"{when:%Y%m%dT%H%M%SZ}-{server}"
+
+
+def transactions(file: Path) -> Iterator[str]:
+    """The GTIDs of a file, in order."""
+    if not file.stat().st_size:
+        return
+    with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        at = len(MAGIC)
+        while at + _EVENT.size + _GTID.size <= len(held):
+            kind, server, size = _EVENT.unpack_from(held, at)
+            if size < _EVENT.size:
+                return  # it has not come yet
+            if kind == TRANSACTION:
+                sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
+                yield f"{domain}-{server}-{sequence}"
+            at += size
