@@ -25,6 +25,7 @@ import pytest
 from tests.harness import SQLITE_SMALL, Quiet, Site, ask_sqlite, containers, eventually, in_background
 from tests.stored import assert_clean, with_repository
 
+from ccdr.answers import NO_WORDS
 from ccdr.clock import SystemClock
 from ccdr.digests import Digest
 from ccdr.engines import Sqlite
@@ -884,7 +885,7 @@ class Scripted:
         return str(host)
 
     def run(self, argv: Sequence[str], **more: Any) -> Output:
-        return Output(0, json.dumps(self.told) + "\n", "")
+        return Output(0, json.dumps(self.told) + "\n", NO_WORDS)
 
 
 def test_an_image_whose_sqlite_is_too_old_proves_nothing(kept: tuple[Capture, Path]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdr.alongside import Alongside
+from ccdr.answers import NO_WORDS
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import Binlog
@@ -49,7 +50,7 @@ class Server:
         self.said["UNIX_TIMESTAMP"] = f"{status.splitlines()[1]}\n{NOW.timestamp()}\n"
 
     def run(self, argv: Any, *, stdin: str = "", **_: Any) -> Output:
-        return Output(0, next(said for word, said in self.said.items() if word in stdin), "")
+        return Output(0, next(said for word, said in self.said.items() if word in stdin), NO_WORDS)
 
 
 def manifest(**binlog: object) -> Manifest:
@@ -128,7 +129,7 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
 def test_a_table_may_have_any_name(name: str) -> None:
     def told(state: str) -> Any:
         written = name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        return SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", ""))
+        return SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", NO_WORDS))
 
     assert check_tables(told("OK"), LOGIN, "crm", [("crm", name)]).status is Verdict.PASS
     assert check_tables(told("Corrupt"), LOGIN, "crm", [("crm", name)]).status is Verdict.FAIL
@@ -137,7 +138,7 @@ def test_a_table_may_have_any_name(name: str) -> None:
 
 def test_nothing_is_compared_beside_a_point_of_which_nothing_tells_when_it_was() -> None:
     """A GTID is no time: the base's own would be that of another state."""
-    plan = SimpleNamespace(plan="p", assets={"recordings": SimpleNamespace(recordable=str)})
+    plan = SimpleNamespace(plan="p", assets={"recordings": SimpleNamespace()})
     job, check = SimpleNamespace(asset="crm", loaded=SimpleNamespace(plan=plan)), SimpleNamespace(beside="recordings")
     check.kind_name, check.label, check.needs_sandbox_beside = "reconcile", "every call has its file", False
     others = Alongside(job, None, None, None, None, None, None, point=None, recovered=True, latest=False)  # type: ignore[arg-type]
@@ -160,7 +161,7 @@ class Shell:
 
     def run(self, argv: list[str], *, env: dict[str, str], **_: Any) -> Output:
         done = subprocess.run(argv, env={**self._env, **env}, check=True, capture_output=True, text=True)
-        return Output(0, done.stdout, "")
+        return Output(0, done.stdout, NO_WORDS)
 
     def path(self, host: Path) -> str:
         return str(host)
@@ -462,7 +463,7 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
 
     def run(*_: Any, stdin: str = "", **__: Any) -> Output:
-        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", "")
+        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", NO_WORDS)
 
     box: Any = SimpleNamespace(run=run, path=str)
     lost = image == "NOBLOB" and versioned

@@ -102,5 +102,5 @@ def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> 
 
 def _recordable(error: CommandFailed) -> str:
     """What may stand in the ledger: a server's message may quote a row, its error code may not."""
-    state = _SQLSTATE.search(error.stderr)
+    state = error.stderr.search(_SQLSTATE)
     return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1] or state[2]}" if state else "")

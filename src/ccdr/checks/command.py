@@ -32,5 +32,5 @@ class Command(CheckConfig):
         where = bench.sandbox.path(bench.data)
         argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
         out = bench.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])
-        detail = (out.stdout[-2000:] + out.stderr[-2000:]).strip() or None
+        detail = (out.stdout[-2000:] + out.stderr.tail(2000).reveal()).strip() or None
         yield self.result(out.code == 0, "exit 0", f"exit {out.code}", detail)

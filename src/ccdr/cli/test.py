@@ -152,7 +152,7 @@ def tell(done: RestoreTest, turn: str = "") -> None:
     else:
         click.echo()
     if done.reason:
-        click.echo(f"  {done.detail or done.reason}")
+        click.echo(f"  {done.reason}")
     if done.hint:
         click.echo(f"  → {done.hint}")
     for said in done.findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit, for_plan, worst
 from ccdr.model import (
     PHASES,
@@ -34,7 +35,7 @@ class RestoreTest:
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
     damaged: bool = False  # FAIL for what the repository could not give back
     reason: str | None = None
-    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     hint: str | None = None
     repository: str | None = None  # missing, closed or unavailable, where that is why it broke
     snapshot: Snapshot | None = None

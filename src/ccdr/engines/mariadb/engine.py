@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.client import answers, quote_text
@@ -105,8 +106,8 @@ class MariaDB(MethodsConfig[Method]):
             )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
-    def refused(self, said: str) -> bool:
-        return _REFUSED.search(said) is not None
+    def refused(self, said: FreeText) -> bool:
+        return said.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)

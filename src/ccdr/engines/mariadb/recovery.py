@@ -145,7 +145,7 @@ def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) 
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-        if LACKS.search(error.stderr):
+        if error.stderr.search(LACKS):
             raise TestBroken(
                 f"the image cannot apply the log: {error}",
                 hint="back up again: a base tells which plugins the source uses; or name an image that has them",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
@@ -91,16 +92,18 @@ def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], versio
             what="mariadb-install-db and mariadbd",
         )
     except CommandFailed as error:
+        said = last_words(box)
         raise TestBroken(
-            f"the sandbox's server ({version}) did not start: {error}; {last_words(box)}",
+            f"the sandbox's server ({version}) did not start: {error}" + (f"; {said.answer}" if said.answer else ""),
             hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
+            words=said,
         ) from None
 
 
-def last_words(box: Place) -> str:
+def last_words(box: Place) -> FreeText:
     """What the server complained of last."""
     script = f"grep -E 'ERROR|Fatal|unknown' {LOG} | tail -n 5"
-    return box.run(["sh", "-c", script], ok=range(256)).stdout.strip()
+    return FreeText(box.run(["sh", "-c", script], ok=range(256)).stdout)
 
 
 def zone_sql(zone: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ccdr.answers import lacking
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.errors import CommandFailed, TestBroken
@@ -82,11 +83,11 @@ def amcheck(bench: Bench, env: Mapping[str, str], args: Sequence[str], pulse: Pu
     try:
         out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
     except CommandFailed as error:
-        if lacks := LACKS.search(error.stderr):
+        if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"
-            raise TestBroken(f"the image cannot check integrity: {lacks[0]}", hint=hint) from None
+            raise TestBroken(f"the image cannot check integrity: {lacking(error.stderr)}", hint=hint) from None
         raise
-    said = [line for line in (out.stdout + out.stderr).splitlines() if line.strip()]
+    said = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
     return (said or [f"exit {out.code}"]) if out.code else []
 
 

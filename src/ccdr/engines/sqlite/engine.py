@@ -233,8 +233,9 @@ class Sqlite(EngineConfig):
             return answer.told
         if answer.lacks:
             raise TestBroken(
-                f"the image's SQLite lacks something that the query needs: {answer.refused}",
+                f"the image's SQLite lacks something that the query needs: {answer.why}",
                 hint="name an image that has it with `image:`, or ask for something else",
+                words=answer.refused,
             )
         raise CommandFailed(["query"], 1, answer.refused, what="the query")
 

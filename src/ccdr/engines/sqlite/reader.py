@@ -174,7 +174,7 @@ def references(path: str) -> "dict[str, Any]":
                 key = f"{child} → {parent}"
                 broken[key] = broken.get(key, 0) + 1
         except sqlite3.OperationalError as error:
-            unchecked[table] = str(error)
+            unchecked[table] = str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))  # its text may quote a row
     return {"broken": broken, "unchecked": unchecked}
 
 

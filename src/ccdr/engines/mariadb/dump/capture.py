@@ -26,6 +26,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table
 from ccdr.engines.mariadb.dump import files
@@ -88,12 +89,12 @@ class Dumper:
                 self._definitions(into, before)
                 changed = self._objects().state ^ before.state
             except CommandFailed as error:
-                if table := _BY_TRANSACTION.search(error.stderr):
+                if table := error.stderr.search(_BY_TRANSACTION):
                     raise BackupFailed(
                         f"the history of table {table[1]} is by transaction, which a dump cannot hold",
                         hint="back up with `method: physical`, or have that table keep its history by time",
                     ) from None
-                if attempt == ATTEMPTS or error.stalled or not _UNDERFOOT.search(error.stderr):
+                if attempt == ATTEMPTS or error.stalled or not error.stderr.search(_UNDERFOOT):
                     raise
             else:
                 if not changed:
@@ -174,7 +175,7 @@ class Dumper:
         try:
             ask(session, "FLUSH TABLES WITH READ LOCK;", patience=wait + PATIENCE)
         except CommandFailed as error:
-            if error.stalled or _NO_LOCK.search(error.stderr):
+            if error.stalled or error.stderr.search(_NO_LOCK):
                 raise BackupFailed(
                     f"the read lock could not be had within {wait:g} s{self._in_the_way()}",
                     hint="back up at another time, end what is in the way, or use a longer `limits: lock_wait`",
@@ -262,8 +263,8 @@ class Dumper:
             by_table |= {tables[name.removeprefix(prefix)]: count for name, count in rows.items()}
             positions |= {position} if position else set()
         for log in work.glob("*.log"):
-            if said := files.troubles(log.read_text("utf-8", "replace")):
-                raise CommandFailed(["mariadb-dump"], 0, "\n".join(said[:5]))
+            if said := files.troubles(FreeText(log.read_text("utf-8", "replace"))):
+                raise CommandFailed(["mariadb-dump"], 0, said)
         return Rows(by_table, frozenset(positions))
 
     def _compare(self, rows: Rows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
@@ -289,7 +290,7 @@ class Dumper:
         for name, argv in calls:
             out = place.run(argv, watch=into, what=f"mariadb-dump of {name}")
             if said := files.troubles(out.stderr):
-                raise CommandFailed(["mariadb-dump"], 0, "\n".join(said[:5]))
+                raise CommandFailed(["mariadb-dump"], 0, said)
             files.check_whole(into / name, f"mariadb-dump of {name}")
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):

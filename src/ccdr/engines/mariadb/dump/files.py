@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Table
 from ccdr.errors import CommandFailed
@@ -151,9 +152,10 @@ def complete(path: Path) -> bool:
         return file.read() == TRAILER
 
 
-def troubles(said: str) -> list[str]:
-    """What the client complained of, though it may have exited with 0."""
-    return [line for line in said.splitlines() if line.strip() and not line.startswith("-- ")]
+def troubles(said: FreeText) -> FreeText:
+    """What the client complained of, though it may have exited with 0; false where it did not."""
+    lines = [line for line in said.reveal().splitlines() if line.strip() and not line.startswith("-- ")]
+    return FreeText("\n".join(lines[:5]))
 
 
 def check_whole(path: Path, what: str) -> None:

@@ -114,7 +114,7 @@ class Dump:
         try:
             self._load(box, restored, inventory, login)
         except CommandFailed as error:
-            raise unloadable(error, server.LACKS) from None
+            raise unloadable(error, server.LACKS, manifest) from None
 
     def _load(self, box: Place, restored: Path, inventory: Inventory, login: Login) -> None:
         """Triggers come after the rows, so that they do not act on them; views after the routines that they call."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import lacking
 from ccdr.engines.mariadb import accounts, address, newcomers
 from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection
@@ -170,11 +171,10 @@ class Target:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if lacks := LACKS.search(error.stderr):
-            return TestBroken(
-                f"{self.shown} lacks something that the backup needs: {lacks[0]}", hint="install it there"
-            )
-        if _NOT_THE_BACKUP.search(error.stderr):
+        if error.stderr.search(LACKS):
+            what = lacking(error.stderr)
+            return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
+        if error.stderr.search(_NOT_THE_BACKUP):
             return TestBroken(f"{self.shown} could not take it: {error}", hint="see that server's log and its disk")
         return BackupBad(f"the backup does not load: {error}", hint="restore an older snapshot")
 

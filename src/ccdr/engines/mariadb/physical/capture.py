@@ -76,12 +76,12 @@ class Copier:
         try:
             self.place.run(argv, watch=into, pulse=course.pulse(into), what="mariadb-backup")
         except CommandFailed as error:
-            if _UNREADABLE.search(error.stderr):
+            if error.stderr.search(_UNREADABLE):
                 raise BackupFailed(
                     f"the data directory {self.directory} cannot be read: {error}",
                     hint="`data_directory:` names it on the source's own host; ccdr runs there, as root or as mysql",
                 ) from None
-            if _DAMAGED.search(error.stderr) and not _SYSTEM.search(error.stderr):
+            if error.stderr.search(_DAMAGED) and not error.stderr.search(_SYSTEM):
                 raise BackupFailed(
                     "the source's own files are damaged: mariadb-backup found a page of an InnoDB table that is not as "
                     "its checksum says",
@@ -210,5 +210,5 @@ def _log_end(copy: Path) -> int:
 
 def _version(place: Place) -> str:
     said = place.run(["mariadb-backup", "--version"])
-    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
+    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr.reveal())
     return found[0] if found else "?"

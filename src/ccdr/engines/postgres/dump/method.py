@@ -79,9 +79,11 @@ class Dump:
                 what="initdb and pg_ctl",
             )
         except CommandFailed as error:
+            said = server.last_words(box)
             raise TestBroken(
-                f"the sandbox's server did not start: {error}; {server.last_words(box)}",
+                f"the sandbox's server did not start: {error}" + (f"; {said.answer}" if said.answer else ""),
                 hint="does the image hold what `server_settings:` asks for?",
+                words=said,
             ) from None
         return version
 
@@ -134,7 +136,7 @@ class Dump:
             for call in (first, then):
                 box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:
-            raise unloadable(error, questions.LACKS) from None
+            raise unloadable(error, questions.LACKS, manifest) from None
 
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:
