@@ -34,8 +34,8 @@ def rows(
     """As `Restored.query`, after the statements `first`."""
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
-    argv += [*(("-c", first) if first else ()), "-c", sql]
-    said = box.run(argv, env=env, what="the query", pulse=pulse).stdout
+    # On standard input: arguments are for everybody on the host to read. Its last line may be a comment.
+    said = box.run(argv, env=env, stdin=f"{first};\n{sql}\n;\n", what="the query", pulse=pulse).stdout
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
     return [[None if value == NULL else value for value in row or [""]] for row in found]
@@ -50,8 +50,8 @@ def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path
     }
     # A line of its own for what ends it: the query's last line may be a comment.
     copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to), "-c", READABLE, "-c", copy]
-    box.run(argv, env=env, what="the query", watch=to.parent)
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to)]
+    box.run(argv, env=env, stdin=f"{READABLE};\n{copy};\n", what="the query", watch=to.parent)
 
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:

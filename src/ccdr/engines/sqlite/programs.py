@@ -97,11 +97,13 @@ class Answer:
     told: dict[str, Any]
     refused: FreeText | None
     lacks: bool
+    table: str | None = None  # at which it stopped
 
     @property
     def why(self) -> str:
         """Of `refused`, what may be recorded."""
-        return (self.refused and self.refused.answer) or "it cannot be read"
+        answer = (self.refused and self.refused.answer) or "it cannot be read"
+        return answer if self.table is None else f"table {self.table}: {answer}"
 
 
 def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> Answer:
@@ -109,7 +111,8 @@ def ask(place: Place, python: str, database: str, questions: dict[str, list[str]
     argv = [python, "-I", "-c", _program("reader.py"), database]
     told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
     refused = told.get("refused")
-    return Answer(told["sqlite"], told, None if refused is None else FreeText(refused), bool(told.get("lacks")))
+    words = None if refused is None else FreeText(refused)
+    return Answer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
 
 
 def _program(name: str) -> str:
