@@ -276,9 +276,14 @@ class State:
                 path.touch(mode=0o600)
                 with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(f"{rfc3339(datetime.now(UTC).replace(microsecond=0))}\n{words.reveal().strip()}\n\n")
-        except OSError:
+        except (OSError, CcdrError):
             return None
         return path if path.exists() else None
+
+    def private_of(self, run_id: str) -> list[Path]:
+        """What is kept for people's eyes of a run: its programs' words, and what it found by name."""
+        found = (self.words_path(run_id), self.root / "private" / f"{run_id}.jsonl")
+        return [path for path in found if path.exists()]
 
     def words_path(self, run_id: str) -> Path:
         """Where what programs said in a run is kept, if anything was said."""
