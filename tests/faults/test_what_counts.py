@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Ran, Site
+from tests.harness import Quiet, Ran, ShiftedClock, Site
 from tests.stored import other_host, restic_of, settled_file
 
 import ccdr.backup
 from ccdr.backup import BackupResult, backup
 from ccdr.catalogue import MANIFEST
 from ccdr.interfaces import Capture, Place, Tools
-from ccdr.model import Needed, Snapshot
+from ccdr.model import Needed, Snapshot, Verdict, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.restore_test import restore_test
+from ccdr.restore_test import RestoreTest, restore_test
 from ccdr.services import Job
 from ccdr.storage.restic import Restic
 
@@ -135,25 +137,97 @@ def test_no_mark_in_the_repository_takes_back_what_this_host_saw_stored(twin: Si
     assert newest.id not in {s["id"] for s in found.json["snapshots"]}, found
 
 
+def test_no_other_runs_mark_takes_a_snapshot_back(twin: Site, tmp_path: Path) -> None:
+    """A run can say of what it has stored itself that it does not count, of nothing else."""
+    newest = snapshots(twin)[-1]
+    tags = f"ccdr,kind=failed,plan=p,asset=recordings,run=another,void={newest.id}"
+    restic_of(twin.root, "backup", "--tag", tags, str(settled_file(tmp_path / "mark", b"planted")))
+    there = other_host(twin, tmp_path / "there")
+    assert newest.id in {s["id"] for s in there.run("snapshots", "p").json["snapshots"]}
+
+
+# --- what stays red until a test has passed ----------------------------------------------------------------------
+
+
+def changed(target: Path) -> None:
+    """One of the recordings is another one, of the same length and age."""
+    path = next(target.rglob("call0.wav"))
+    found = path.stat()
+    path.write_bytes(bytes(found.st_size))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.mark.parametrize("bad", [True, False], ids=["bad", "good"])
+def test_a_bad_snapshot_is_not_made_good_by_the_backup_after_one_that_failed(twin: Site, bad: bool) -> None:
+    """A newer backup that failed is made up for by the next; that what was tested cannot be restored is not."""
+    shutil.move(twin.root / "tree", twin.root / "unmounted")
+    assert twin.run("backup", "p").code == 1
+    done = brought_back(twin, changed if bad else lambda at: None)
+    assert done.verdict is Verdict.FAIL and (done.own_verdict is Verdict.FAIL) == bad
+    shutil.move(twin.root / "unmounted", twin.root / "tree")
+    twin.backed_up()
+    (found,) = twin.run("status", "p").json["plans"][0]["assets"]
+    assert any("its last restore test is FAIL" in said for said in found["problems"]) == bad, found["problems"]
+
+
+def test_a_snapshot_that_vanished_is_not_made_good_by_the_next_backup(twin: Site) -> None:
+    restic_of(twin.root, "forget", snapshots(twin)[-1].id)
+    shutil.move(twin.root / "tree", twin.root / "unmounted")
+    assert twin.run("backup", "p").code == 1
+    assert twin.run("test", "p").json["verdict"] == "FAIL"
+    shutil.move(twin.root / "unmounted", twin.root / "tree")
+    twin.backed_up()
+    (found,) = twin.run("status", "p").json["plans"][0]["assets"]
+    assert any("its last restore test is FAIL" in said for said in found["problems"]), found["problems"]
+
+
+@pytest.mark.parametrize("bad", [True, False], ids=["bad", "good"])
+def test_the_rpo_that_a_test_tells_knows_of_its_own_verdict(twin: Site, bad: bool) -> None:
+    """What it has just disproved is no backup: the one before it is what there is, and that is hours old."""
+    older = snapshots(twin)[0]
+    path = twin.state / "catalogue" / "p" / "recordings" / f"{older.id}.json"
+    entry = json.loads(path.read_text())
+    ago = rfc3339(older.consistent_point - timedelta(hours=5))
+    dated = {**entry["snapshot"], "consistent_point": ago, "usable_at": ago}
+    path.write_text(json.dumps({**entry, "snapshot": dated}) + "\n")
+    done = brought_back(twin, changed if bad else lambda at: None)
+    assert done.verdict is (Verdict.FAIL if bad else Verdict.PASS)
+    assert done.rpo is not None and done.rpo.achieved_s is not None
+    assert (done.rpo.verdict.value, done.rpo.achieved_s > 5 * 3600) == (("BREACHED", True) if bad else ("MET", False))
+
+
+def test_a_random_test_never_takes_what_is_dated_in_the_future(twin: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the dice say: it would FAIL a good repository for somebody's clock."""
+    ahead = backup(job(twin), twin.services(ShiftedClock(timedelta(days=1))), Quiet()).snapshot
+    assert ahead is not None
+    chosen = set()
+    for seed in range(6):
+        monkeypatch.setattr(random.SystemRandom, "randrange", lambda self, *_, seed=seed: seed)
+        done = restore_test(job(twin), "random", twin.services(), Quiet())
+        assert done.verdict is Verdict.PASS and done.snapshot is not None, done.reason
+        chosen.add(done.snapshot.id)
+    assert chosen == {s.id for s in snapshots(twin)} - {ahead.id}
+
+
 # --- more than was captured --------------------------------------------------------------------------------------
+
+
+def brought_back(site: Site, harm: Callable[[Path], object]) -> RestoreTest:
+    """A restore test of the newest, with `harm` done to the directory into which restic has written it."""
+    really = Restic.restore
+
+    def restore(repo: Restic, snapshot: str, root: str, target: Path, **more: Any) -> None:
+        really(repo, snapshot, root, target, **more)
+        harm(target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Restic, "restore", restore)
+        return restore_test(job(site), "latest", site.services(), Quiet())
 
 
 def test_what_is_brought_back_beside_what_was_captured_fails(twin: Site) -> None:
     """By whoever may write to the repository: a file that nobody captured is restored along, and no check looks at it."""
-
-    def comes_with(harm: Callable[[Path], object]) -> tuple[str, str]:
-        really = Restic.restore
-
-        def restore(repo: Restic, snapshot: str, root: str, target: Path, **more: Any) -> None:
-            really(repo, snapshot, root, target, **more)
-            harm(next(target.rglob(MANIFEST)).parent)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Restic, "restore", restore)
-            done = restore_test(job(twin), "latest", twin.services(), Quiet())
-        return done.verdict.value, done.reason or ""
-
     for name in ("more", "of/its/own/more", "files.idx.more"):
-        verdict, reason = comes_with(lambda at, name=name: settled_file(at / name, b"more"))
-        assert verdict == "FAIL" and "what was not captured" in reason, (name, reason)
-    assert comes_with(lambda at: None) == ("PASS", "")
+        done = brought_back(twin, lambda at, name=name: settled_file(next(at.rglob(MANIFEST)).parent / name, b"more"))
+        assert done.verdict is Verdict.FAIL and "what was not captured" in (done.reason or ""), (name, done.reason)
+    assert brought_back(twin, lambda at: None).verdict is Verdict.PASS
