@@ -209,6 +209,66 @@ def test_the_last_proven_snapshot_that_vanished_is_told_until_a_newer_one_is_pro
     assert [s.id for s, _ in prune(site.loaded(), later, Quiet()).removed] == [lost.id]
 
 
+def test_where_no_snapshot_is_good_nothing_goes(site: Site) -> None:
+    for number in range(3):
+        judged(site, number, "FAIL", own="FAIL", reason="a file is missing")
+    assert "it has no good snapshot" in held(site)
+    judged(site, 2, "PASS")
+    assert "it has no good snapshot" not in held(site), "one has passed since"
+
+
+def test_that_a_snapshot_which_is_gone_has_passed_lets_nothing_go(site: Site, tmp_path: Path) -> None:
+    """Of what is there, none is proven."""
+    there = other_host(site, tmp_path / "there")
+    assert "no restore test of what is there has passed" in held(there)
+    gone = {**snapshot(there, 2, verdict="PASS", selected="latest"), "id": "f" * 64}
+    says(there, "restore_test.end", {"verdict": "PASS", "snapshot": gone})
+    assert held(there) == "no restore test of what is there has passed"
+    judged(there, 2, "PASS")
+    assert held(there) == ""
+
+
+def test_a_snapshot_from_the_future_holds_everything_and_takes_no_good_ones_place(site: Site) -> None:
+    """A clock was wrong when it was taken, or is wrong now: then whatever is too old may not be."""
+    ahead = backup(Job(site.loaded(), "recordings"), site.services(ShiftedClock(timedelta(days=1))), Quiet())
+    assert ahead.snapshot is not None
+    assert "future" in held(site)
+    result = prune(site.loaded(), site.services(), Quiet(), dry_run=True)
+    *_, last_good, future = result.decisions["recordings"]
+    assert future.snapshot.id == ahead.snapshot.id and last_good.why == ("keep_last",)
+
+
+def test_damage_that_was_read_well_since_holds_everything_until_the_newest_has_passed(site: Site) -> None:
+    """It may have been repaired by leaving out what was lost."""
+    for result in ("DAMAGED", "CLEAN"):
+        body = {"result": result, "part": 1, "parts": 1, "reason": None, "findings": []}
+        site.services().ledger.append("check.end", plan="p", asset=None, run=result, body=body)
+    assert "found the repository damaged, and no test of the newest snapshot has passed since" in held(site)
+    judged(site, 2, "PASS")
+    assert held(site) == ""
+
+
+def test_what_is_of_another_source_pushes_no_good_snapshot_out(site: Site) -> None:
+    """The plan named another tree for a while."""
+    settled_file(site.root / "elsewhere" / "call.wav", b"another")
+    path = site.root / "plans" / "p.yaml"
+    named = path.read_text()
+    path.write_text(named.replace(f"[{site.root}/tree]", f"[{site.root}/elsewhere]"))
+    site.backed_up()
+    path.write_text(named)
+    *_, good, other = prune(site.loaded(), site.services(), Quiet(), dry_run=True).decisions["recordings"]
+    assert good.why == ("keep_last",) and "something else than the plan now names" in other.why[0]
+
+
+def test_what_a_finding_holds_for_longer_than_the_plan_allows_is_a_finding_itself(site: Site) -> None:
+    """Counted rules have no date by which a snapshot should have gone: the first prune that held it has."""
+    says(site, "backup.end", {"result": "FAILED", "reason": "the source did not answer", "snapshot": None})
+    for days, overdue in ((0, 0), (80, 0), (100, 2)):
+        done = prune(site.loaded(), site.services(ShiftedClock(timedelta(days=days))), Quiet())
+        assert done.removed == [] and len(done.findings) == overdue, (days, done.findings)
+        assert all("should have gone on" in said for said in done.findings)
+
+
 def bases_of_the_log(site: Site, loaded: LoadedPlan, ahead: timedelta = timedelta(0)) -> list[set[str]] | None:
     """Which snapshots' log a prune now would keep; None where it lets go of none at all. What is removed of a log is
     for tests with a server."""
