@@ -92,6 +92,39 @@ def test_worst_exposure_bounds_exposure_at_any_moment(
     assert exposure(at(moment), points) <= worst_exposure(at(start), at(start + length), points)
 
 
+def slowly(start: datetime, end: datetime, points: list[Point]) -> float:
+    """The worst exposure, told again by asking at each moment that matters: just before a point counts, and at the end.
+    A point counts from the later of its two times: neither clock is believed before the other."""
+    counts = [(max(p), p.consistent) for p in points]
+    if not any(since <= start for since, _ in counts):
+        return math.inf
+    before = [since for since, _ in counts if start < since <= end]
+    lost = [moment - max(c for since, c in counts if since < moment) for moment in before]
+    lost.append(end - max(c for since, c in counts if since <= end))
+    return max(lost).total_seconds()
+
+
+@given(st.lists(any_point, max_size=8), moments, st.integers(1, 5000))
+def test_worst_exposure_is_the_worst_of_all_moments_and_no_worse(points: list[Point], start: int, length: int) -> None:
+    """What became usable late and is older than what is there takes nothing away, and what is dated after it became
+    usable counts no earlier than it is dated."""
+    period = at(start), at(start + length)
+    assert worst_exposure(*period, points) == slowly(*period, points)
+
+
+def test_an_older_backup_that_comes_late_takes_nothing_back() -> None:
+    """Another host's, whose upload took longer than the next one's."""
+    good = [point(0, 0), point(100, 110)]
+    late = point(50, 120)
+    assert worst_exposure(at(0), at(200), good) == worst_exposure(at(0), at(200), [*good, late]) == 110
+
+
+def test_a_backup_dated_after_it_became_usable_counts_from_its_date_only() -> None:
+    """Its clock was ahead: until its date comes, what was there before is what there is."""
+    assert worst_exposure(at(0), at(400), [point(0, 0), point(300, 10)]) == 300
+    assert worst_exposure(at(0), at(400), [point(0, 0), point(10, 300)]) == 390, "its twin, whose upload took long"
+
+
 def test_a_period_before_the_first_backup_is_infinite() -> None:
     assert worst_exposure(at(0), at(100), [point(40, 50)]) == math.inf
 
