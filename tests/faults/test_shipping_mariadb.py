@@ -484,7 +484,7 @@ def test_what_may_not_do_the_same_again_is_not_proven(shipped: Site, source: Mar
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     assert "the log drops a table that is not there" in done.json["reason"]
-    source.sql(AS_STATEMENT, comments=True)
+    source.sql(AS_STATEMENT)
     ship_once(shipped)
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
@@ -510,8 +510,7 @@ def test_definitions_that_do_the_same_again_are_proven(shipped: Site, source: Ma
         "set system_versioning_alter_history = keep; alter table past add c int default 5; delete from past where a = 2;"
         "create sequence numbers cache 5; create table numbered (n int default nextval(numbers), a int);"
         "insert into numbered (a) values (1), (2); select setval(numbers, 90); insert into numbered (a) values (3);"
-        "xa start 'open'; insert into numbered values (7, 7); xa end 'open'; xa prepare 'open'",
-        comments=True,
+        "xa start 'open'; insert into numbered values (7, 7); xa end 'open'; xa prepare 'open'"
     )
     for image in ("MINIMAL", "NOBLOB"):
         source.sql(

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ccdr.demo import dialler
 from ccdr.engines.connection import may_be_one
-from ccdr.engines.mariadb import address
+from ccdr.engines.mariadb import address, server
+from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import renamed
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
+from ccdr.engines.mariadb.physical import method as physical
 from ccdr.errors import TestBroken, UsageProblem
 
 
@@ -139,3 +142,12 @@ def test_definers_that_are_there_may_do_in_the_database_what_they_could() -> Non
 def test_a_socket_is_looked_for_where_the_url_says(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
     assert address.parse(f"mysql://u@/d?socket={tmp_path}/s").host == f"{tmp_path}/s"
+
+
+def test_the_client_keeps_comments_and_repeats_no_statement_that_failed() -> None:
+    """Whatever it is called for: a dump without its routines' comments is another one, and a statement may hold rows."""
+    login = Login(("--no-defaults",))
+    for argv in (login.client(), login.asking(), login.client("--xml", database="crm")):
+        assert {"--comments", "--loose-skip-print-query-on-error"} <= set(argv), argv
+    scripts = server._START + physical._START + dialler._START
+    assert scripts.count("mariadb --no-defaults") == scripts.count("--loose-skip-print-query-on-error") == 5

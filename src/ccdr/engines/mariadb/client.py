@@ -29,8 +29,10 @@ class Login:
 
     def client(self, *options: str, database: str | None = None) -> list[str]:
         """`mariadb`, reading statements from its standard input. It takes no commands of its own from them (a dump is
-        somebody else's text), and reads no files for the server."""
+        somebody else's text), and reads no files for the server. Comments are a part of what a routine's author wrote;
+        a statement that failed is repeated to nobody, since it may hold rows or a password's hash."""
         argv = ["mariadb", *self.arguments, "--default-character-set=utf8mb4", "--local-infile=0", "--binary-mode"]
+        argv += ["--comments", "--loose-skip-print-query-on-error"]  # loose: older clients repeat none, and know no such
         argv += ["--connect-timeout=15", "--max-allowed-packet=1G", *options]
         return [*argv, f"--database={database}"] if database is not None else argv
 

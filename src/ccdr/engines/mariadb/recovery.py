@@ -138,7 +138,7 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
 
 
 def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
-    client = login.client("--comments")  # those in a routine are a part of it
+    client = login.client()
     argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(client)]
     try:
         box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
