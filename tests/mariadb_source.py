@@ -78,7 +78,7 @@ class MariaSource:
     def _client(self) -> list[str]:
         argv = [*inside(self.container), "mariadb", "--no-defaults", "--socket=/sockets/mysqld.sock"]
         # As most tools keep what a routine's author has noted in it: this client drops comments unless told.
-        return [*argv, "--user=root", "--batch", "--skip-column-names", "--unbuffered", "--comments"]
+        return [*argv, "--user=root", "--batch", "--skip-column-names", "--unbuffered", "--comments", "--binary-mode"]
 
     def kill(self) -> None:
         subprocess.run(["docker", "kill", self.container], capture_output=True, check=True)
