@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from ccdr.answers import FreeText
 from ccdr.demo import dialler
 from ccdr.engines.connection import may_be_one
-from ccdr.engines.mariadb import address, server
+from ccdr.engines.mariadb import MariaDB, address, server
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, renamed
@@ -208,3 +209,10 @@ def test_an_archive_takes_its_numbers_from_its_rows(tmp_path: Path) -> None:
     rows = {"full": {"rows": 3}, "empty": {"rows": 0}, "other": {"rows": 3}}
     script = tables_of(tmp_path, Inventory({"tables": rows}))
     assert script == made[0].replace(" AUTO_INCREMENT=4", "") + made[1] + made[2]
+
+
+def test_a_copy_of_the_whole_server_leaves_no_view_out() -> None:
+    asset = {"engine": "mariadb", "connection": {"user": "u", "database": "crm"}, "leave_out": ["broken"]}
+    assert MariaDB.model_validate(asset).leave_out == ("broken",)
+    with pytest.raises(ValidationError, match="a copy of the whole server leaves nothing out"):
+        MariaDB.model_validate({**asset, "method": "physical"})
