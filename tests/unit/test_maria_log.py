@@ -20,7 +20,7 @@ from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.origin import origin_of
+from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.engines.mariadb.physical.capture import Course
 from ccdr.engines.mariadb.questions import check_tables
 from ccdr.engines.mariadb.recovery import _apply, recover, require_the_same_again
@@ -546,3 +546,12 @@ def test_comments_and_spaces_change_nothing(harmless: str, harmful: str, data: s
     assert doubt(spaced(harmful)) is not None
     assert doubt(f"/*!50000{spaced(harmful)}*/") is not None and doubt(f"/*M!{spaced(harmless)}*/") is None
     assert doubt(f"/*{harmful}*/{harmless}") is None
+
+
+def test_transactions_that_wait_for_a_word_from_elsewhere_are_told() -> None:
+    def place(said: str) -> Any:
+        return SimpleNamespace(run=lambda *_, **__: Output(0, said, NO_WORDS))
+
+    assert prepared_notes(place(""), LOGIN, "they are lost") == []
+    (note,) = prepared_notes(place("1\t4\t0\t'open'\n1\t5\t0\t'other'\n"), LOGIN, "they are lost")
+    assert note == "2 XA transactions prepared and not yet ended: they are lost"
