@@ -62,6 +62,7 @@ class BackupResult:
     tools: dict[str, str] = field(default_factory=dict)
     beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
     findings: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
@@ -98,6 +99,7 @@ class BackupResult:
             "tools": self.tools,
             "beside_source": self.beside,
             "notes": self.notes,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
             "left_behind": self.left_behind,
         }
@@ -263,7 +265,7 @@ class _Attempt:
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
             self._result.beside = job.beside
             self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
-            self._result.findings = capture.findings
+            self._result.findings, self._result.left_out = capture.findings, capture.left_out
             self._result.words += capture.words
             manifest = Manifest(
                 plan=job.plan,

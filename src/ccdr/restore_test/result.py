@@ -51,6 +51,7 @@ class RestoreTest:
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
@@ -99,6 +100,7 @@ class RestoreTest:
             "recovery": self.recovery,
             "others": self.others,
             "private": self.private,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
             "sandbox": self.sandbox,
             "disposal": self.disposal,

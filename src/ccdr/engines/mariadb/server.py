@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 
 from ccdr.answers import FreeText
@@ -18,7 +19,8 @@ TEMPORARY = f"{DATA}/sorting"
 SOCKET, LOG = "/ccdr/run/mariadbd.sock", "/tmp/ccdr-server.log"  # noqa: S108
 MEMORY = 2 * 2**30  # bytes that it gets beside its data
 REDO = 256 * 2**20  # bytes of its log, which are taken at once
-LOGIN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", f"--user={SANDBOX_USER}"))
+_BORN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", "--user=root"))  # until it has our name
+LOGIN = Login((*_BORN.arguments[:-1], f"--user={SANDBOX_USER}"))
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -128,12 +130,11 @@ mariadb-install-db --defaults-file={DATA}/ccdr.cnf --auth-root-authentication-me
   --skip-name-resolve > {LOG} 2>&1 || {{ code=$?; cat {LOG} >&2; exit $code; }}
 setsid mariadbd --defaults-file={DATA}/ccdr.cnf < /dev/null > {LOG} 2>&1 &
 server=$!
-sql() {{ mariadb --no-defaults --protocol=socket --socket={SOCKET} --user="$1" --batch --skip-column-names; }}
-until echo 'SELECT 1' | sql root > /dev/null 2>&1; do
+until echo 'SELECT 1' | {shlex.join(_BORN.asking())} > /dev/null 2>&1; do
   kill -0 $server
   sleep 0.05
 done
-sql root <<'END'
+{shlex.join(_BORN.asking())} <<'END'
 RENAME USER root@localhost TO {quote_name(SANDBOX_USER)}@localhost;
 DELIMITER //
 BEGIN NOT ATOMIC
@@ -143,5 +144,5 @@ BEGIN NOT ATOMIC
 END//
 END
 [ -z "$1" ] || mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
-  mariadb --no-defaults --protocol=socket --socket={SOCKET} --user={SANDBOX_USER} mysql
+  {shlex.join(LOGIN.client(database="mysql"))}
 """

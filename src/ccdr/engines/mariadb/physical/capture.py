@@ -16,7 +16,7 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
-from ccdr.engines.mariadb.origin import origin_of
+from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
 from ccdr.model import rfc3339
@@ -131,8 +131,12 @@ class Copier:
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"mariadb-backup": _version(self.place)},
-            notes=list(_notes(lost, course.lag, facts["log_lacks"])),
+            notes=[*_notes(lost, course.lag, facts["log_lacks"]), *self._waiting()],
         )
+
+    def _waiting(self) -> list[str]:
+        told = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
+        return prepared_notes(self.place, self.login, told)
 
 
 @dataclass

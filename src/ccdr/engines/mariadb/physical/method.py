@@ -6,6 +6,7 @@ on from. It carries along whatever damage the source's own files have, for `inte
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,7 @@ GRANT ALL PRIVILEGES ON *.* TO {quote_name(SANDBOX_USER)}@localhost WITH GRANT O
 END
 setsid mariadbd --defaults-file={CONF} < /dev/null > {server.LOG} 2>&1 &
 server=$!
-until echo 'SELECT 1' | mariadb --no-defaults --protocol=socket --socket={server.SOCKET} --user={SANDBOX_USER} \\
-  > /dev/null 2>&1; do
+until echo 'SELECT 1' | {shlex.join(server.LOGIN.asking())} > /dev/null 2>&1; do
   kill -0 $server
   sleep 0.05
 done
