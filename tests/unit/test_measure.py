@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -110,9 +111,9 @@ def test_the_worst_of_each_period_is_the_worst_moment_of_it(points: list[Point],
         return max([*before, end - max(c for m, c in known if m <= end)]).total_seconds()
 
     marks = [at(edge) for edge in edges]
-    expected = [slowly(start, end) for start, end in zip(marks, marks[1:], strict=False)]
+    expected = [slowly(start, end) for start, end in pairwise(marks)]
     assert worst_exposures(marks, points) == expected
-    assert [worst_exposure(*pair, points) for pair in zip(marks, marks[1:], strict=False)] == expected
+    assert [worst_exposure(*pair, points) for pair in pairwise(marks)] == expected
 
 
 def test_a_period_before_the_first_backup_is_infinite() -> None:
