@@ -92,7 +92,7 @@ def _module(
     if not asked.doubt:
         counted[EQUAL] = sum((file, *m.key) in equal for file, m in chosen)
         chosen = [(file, m) for file, m in chosen if (file, *m.key) not in equal]
-    tests = [f"tests/unit/{test}.py" for test in module["tests"]]
+    tests = [f"tests/{test}.py" for test in module["tests"]]
     book = _Book(name, [ROOT / test for test in tests], asked)
     began = time.monotonic()
     for file in module["files"]:
