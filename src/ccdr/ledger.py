@@ -3,8 +3,8 @@
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
-record's own keys. From version 2 on, all texts are of closed kinds (older.py keeps those of before from readers). Beside
-them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
+record's own keys. From version 2 on, all texts are of closed kinds (older.py keeps those of before from readers).
+Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
 seen an earlier head hash (a checkpoint, an anchor) can.
