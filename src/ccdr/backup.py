@@ -53,7 +53,7 @@ class BackupResult:
     detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
     recorded_hint: str | None = None  # the same without what a record may not hold
-    repository: str | None = None  # missing, closed or unavailable, where that is why it failed
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr import chain
-from ccdr.errors import BackupBad
+from ccdr.errors import BackupBad, RepositoryDamaged
 from ccdr.interrupts import threads
 from ccdr.model import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, utc
 from ccdr.state import write_durably
@@ -215,6 +215,8 @@ class Catalogue:
             manifest = parse_manifest(text)
             if (manifest.plan, manifest.asset) != (plan, listed.tag("asset")):
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
+        except RepositoryDamaged:  # which says nothing of this one alone
+            raise
         except BackupBad as error:
             return f"snapshot {listed.id[:8]} does not count: {error}"
         # restic's own date counts too: a snapshot from the future is not usable before then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from ccdr import interrupts
-from ccdr.errors import BackupBad, CcdrError, LogBad, UsageProblem, own_error
+from ccdr.errors import BackupBad, CcdrError, LogBad, RepositoryDamaged, UsageProblem, own_error
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
 from ccdr.model import Verdict
@@ -67,8 +67,8 @@ def restore_test(
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
                     else:
-                        test.own_verdict = Verdict.FAIL
-                        test.damaged = bench_work.fetching
+                        test.own_verdict, test.repository = Verdict.FAIL, error.repository
+                        test.damaged = bench_work.fetching or isinstance(error, RepositoryDamaged)
                     test.fail(str(error), bench_work.advised(error.hint))
             except (CcdrError, OSError) as error:
                 test.repository = getattr(error, "repository", None)
