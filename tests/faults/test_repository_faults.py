@@ -281,6 +281,28 @@ def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     assert fake not in ids(twin)
 
 
+@pytest.mark.parametrize("manifest", ["[" * 100_000, "{", None])
+def test_snapshot_whose_manifest_is_damaged_is_told_where_nothing_else_is_known(
+    twin: Site, manifest: str | None
+) -> None:
+    """With no state: there is one, and it cannot be read. Without any there is none."""
+    newest = ids(twin)[-1]
+    restic_of(twin.root, "forget", *ids(twin))
+    shutil.rmtree(twin.state)
+    if manifest is not None:
+        place = twin.root / "planted" / "ccdr-capture"
+        settled_file(place / "ccdr-manifest.json", manifest.encode())
+        newest = json.loads(
+            restic_of(twin.root, "backup", "--json", "--host", "ccdr", "--tag", TAGS, str(place)).splitlines()[-1]
+        )["snapshot_id"]
+    done = twin.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert ("1 snapshot of p/recordings that cannot be read" in done.json["reason"]) is (manifest is not None)
+    assert any(newest[:8] in said and "does not count" in said for said in done.json["findings"]) is (
+        manifest is not None
+    )
+
+
 def test_manifest_of_another_asset_does_not_count(twin: Site) -> None:
     fake, newest = planted(twin, lambda body: body.update(asset="crm")), ids(twin)[-1]
     done = twin.run("test", "p")

@@ -31,6 +31,7 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
+    so_many,
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
@@ -146,6 +147,13 @@ class Work:
         if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
+            if unread := [s for s in self._synchronised.unread if s.tag("asset") == job.asset]:
+                raise BackupBad(
+                    f"there is {so_many(len(unread), 'snapshot')} of {job.plan}/{job.asset} that cannot be read, the "
+                    f"newest of {rfc3339(unread[-1].time)}, and none that counts",
+                    hint=f"keep the repository as it is (docs/recover.md, A damaged repository), and run `ccdr backup "
+                    f"{job.plan}`",
+                )
             raise BackupBad(
                 f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
             )
