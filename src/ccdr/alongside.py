@@ -246,6 +246,7 @@ class Alongside:
             together=companion.together,
             work=self._run.directory(f"compared-{self._compared}"),
             note=self._note,
+            recovered=self._recovered,
         )
 
     def _note(self, reference: Mapping[str, object]) -> None:

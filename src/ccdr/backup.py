@@ -52,7 +52,7 @@ class BackupResult:
     reason: str | None = None
     hint: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    repository: str | None = None  # missing, closed or unavailable, where that is why it failed
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None

@@ -135,6 +135,12 @@ class RepositoryClosed(RepositoryUnavailable):
     repository = "closed"
 
 
+class RepositoryDamaged(BackupBad):
+    """Its data is there, and what opens it is gone or is not what was stored: nothing in it can be restored."""
+
+    repository = "damaged"
+
+
 class RepositoryLocked(RepositoryUnavailable):
     """Another program holds an exclusive lock on the repository."""
 

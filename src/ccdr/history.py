@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr import chain
-from ccdr.errors import CcdrError
+from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import Snapshot, Verb, utc
 from ccdr.state import write_durably
@@ -85,7 +85,8 @@ class AssetHistory:
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
     last_latest_pass: Record | None = None  # the newest test of `latest` that passed
-    # Of a plan: the newest check that found the repository damaged; of an asset: the newest test that did.
+    # Of a plan: the newest check that found the repository damaged, or whatever run found that it does not open for
+    # damage; of an asset: the newest test that found it damaged.
     last_damage: Record | None = None
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
@@ -204,7 +205,16 @@ class AssetHistory:
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
+        if self.closed_by_damage(plan):
+            return []
         return list(usable) if self.doubt(plan) is None else self.shown(usable)
+
+    def closed_by_damage(self, plan: AssetHistory) -> bool:
+        """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
+        damage, inside = self.doubt(plan), (self.last_good_backup, self.last_conclusive_test)
+        if damage is None or not does_not_open(damage):
+            return False
+        return not any(r and r["seq"] > damage["seq"] and not does_not_open(r) for r in inside)
 
     def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
         """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
@@ -347,9 +357,14 @@ _WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED
 def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
-    which = "check" if damage["kind"] == CHECKED else "restore test"
+    which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
     found = f"the {which} of {damage['time']} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
+
+
+def does_not_open(record: Record) -> bool:
+    """Did the run find that what opens the repository is damaged? Then no snapshot of any asset can be had."""
+    return record.get("repository") == RepositoryDamaged.repository
 
 
 def of_the_newest(test: Record) -> bool:
@@ -415,6 +430,8 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
             continue
         plan = record["plan"]
         history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
+        if does_not_open(record):
+            history.setdefault((plan, None), AssetHistory()).last_damage = record
         if record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((plan, gone["asset"]), AssetHistory()).forget(gone["id"])

@@ -290,6 +290,7 @@ class Beside:
     together: str | None  # the group's run that both are of
     work: Path
     note: Callable[[Mapping[str, object]], None]
+    recovered: bool = False  # the tested asset was recovered by its log, to a point that no backup of another's has
 
 
 class Digester(Protocol):

@@ -243,6 +243,8 @@ def judge_asset(
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
     tested += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
+    if ev.closed_by_damage(plan):
+        tested = []
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
@@ -292,7 +294,10 @@ def judge_asset(
 
 
 def _counting(good: Mapping[str, Point], ev: AssetEvidence, plan: PlanEvidence) -> Mapping[str, Point]:
-    """As `status` has it: in a damaged repository, those up to the newest that has itself passed."""
+    """As `status` has it: in a damaged repository, those up to the newest that has itself passed; none in one that does
+    not open for it."""
+    if ev.closed_by_damage(plan):
+        return {}
     if ev.doubt(plan) is None:
         return good
     passed = max((p.consistent for key, p in good.items() if ev.proven.get(key) == "PASS"), default=None)
@@ -392,6 +397,7 @@ _NO_REPOSITORY = {
     "missing": (Level.LOST, "it was not there"),
     "closed": (Level.LOST, "it did not open with the plan's password"),
     "unavailable": (Level.UNPROVEN, "it did not answer"),
+    "damaged": (Level.LOST, "it did not open, for what opens it is damaged"),
 }
 
 
@@ -480,7 +486,7 @@ def _standing(
                 Trouble.TEST_LATE,
             )
     if damage := ev.doubt(plan):
-        what = "a check" if damage.verb == CHECK else "a restore test"
+        what = {CHECK: "a check", BACKUP: "a backup"}.get(damage.verb, "a restore test")
         yield (
             Level.UNPROVEN,
             f"{what} found its repository damaged on {day(damage.started)}; its newest has not been restored since",

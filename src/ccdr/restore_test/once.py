@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ccdr import interrupts
 from ccdr.answers import FreeText, words_of
-from ccdr.errors import BackupBad, LogBad, UsageProblem, told
+from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
 from ccdr.model import Verdict
@@ -70,8 +70,8 @@ def restore_test(
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
                     else:
-                        test.own_verdict = Verdict.FAIL
-                        test.damaged = bench_work.fetching
+                        test.own_verdict, test.repository = Verdict.FAIL, error.repository
+                        test.damaged = bench_work.fetching or isinstance(error, RepositoryDamaged)
                     test.fail(str(error), bench_work.advised(error.hint))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
                 test.repository = getattr(error, "repository", None)

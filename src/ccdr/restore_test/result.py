@@ -37,7 +37,7 @@ class RestoreTest:
     reason: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     hint: str | None = None
-    repository: str | None = None  # missing, closed or unavailable, where that is why it broke
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))

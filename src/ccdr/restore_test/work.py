@@ -17,6 +17,7 @@ from ccdr.errors import (
     BackupBad,
     CcdrError,
     CommandFailed,
+    RepositoryDamaged,
     RepositoryMissing,
     TestBroken,
 )
@@ -30,6 +31,7 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
+    so_many,
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
@@ -146,6 +148,13 @@ class Work:
         if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
+            if unread := [s for s in self._synchronised.unread if s.tag("asset") == job.asset]:
+                raise BackupBad(
+                    f"there is {so_many(len(unread), 'snapshot')} of {job.plan}/{job.asset} that cannot be read, the "
+                    f"newest of {rfc3339(unread[-1].time)}, and none that counts",
+                    hint=f"keep the repository as it is (docs/recover.md, A damaged repository), and run `ccdr backup "
+                    f"{job.plan}`",
+                )
             raise BackupBad(
                 f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
             )
@@ -375,15 +384,17 @@ class Work:
         ours = [s for s in there if of_source(s, job.engine.source_name)]
         recorded = self._as_recorded()
         usable = chain.usable(ours, there, recorded.disproved)
-        if self._damage_is_open():
+        if closed := self._closed_by_damage():
+            usable = []
+        elif self._damage_is_open():
             usable = recorded.shown(usable)
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
         if self._at is None:
             points += self._logged(usable)
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
-        # No snapshot known and no repository that answers: that is not known to be infinite.
-        known = points or self._asked
+        # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
+        known = points or self._asked or closed
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
             test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
@@ -425,6 +436,11 @@ class Work:
             reached = self._recovery and self._recovery.moment
             return {"verdict": verdict, "until": reached and rfc3339(reached)}
         return {"verdict": verdict, "until": rfc3339(until)}
+
+    def _closed_by_damage(self) -> bool:
+        """Once this test is recorded: can nothing in the repository be restored, as far as anybody has found?"""
+        found = self._test.repository == RepositoryDamaged.repository
+        return found or (not self._asked and self._history.closed_by_damage(self._upkeep))
 
     def _damage_is_open(self) -> bool:
         """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""

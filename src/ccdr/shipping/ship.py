@@ -23,6 +23,7 @@ from ccdr.errors import (
     CcdrError,
     CommandFailed,
     Locked,
+    RepositoryDamaged,
     RepositoryMissing,
     RepositoryUnavailable,
     told,
@@ -51,7 +52,7 @@ ATTEMPTS = 3
 LOOK = 0.25  # seconds
 EARLY = 0.25  # of what may wait: that much is stored before its time
 # Why a repository may not have stored: for the source, and for what receives from it, that is no reason to stop.
-AWAY = (RepositoryMissing, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
+AWAY = (RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
 VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
 
 
