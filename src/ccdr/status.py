@@ -124,7 +124,7 @@ def upkeep_problems(
         known = history.get((name, None), AssetHistory())
         first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
         late = () if running else _upkeep_late(loaded, known, first, now)
-        found[name] = (*_upkeep(known, running=running), *late, *_secrets(loaded))
+        found[name] = (*_upkeep(known), *late, *_secrets(loaded))
     return found
 
 
@@ -222,15 +222,14 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
     if newest is None and history.last_good_backup is None:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
-    running = services.state.held(job.plan, job.asset, "backup")
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
     known = newest.id if newest else None
-    if failed := history.failed_since(since, running=running, snapshot=known, unmended=True):
+    # That the last that was stored does not count any more has reasons of its own.
+    if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
         yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
-    if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
+    if crashed := history.crashed_test:
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
-    restoring = services.state.held(job.plan, job.asset, "restore")
-    if begun := history.crashed_restore(services.clock.now(), running=restoring):
+    if begun := history.crashed_restore(services.clock.now()):
         into = (begun.get("target") or {}).get("name")
         where = f" into {into}" if into else ""
         text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
@@ -285,12 +284,11 @@ def _failed(test: Record) -> Trouble:
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
-def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
-    """`running`: a prune or a check is under way."""
+def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
     yield from _not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
     crashed = history.crashed_upkeep()
-    if crashed is not None and not running:
+    if crashed is not None:
         what = Verb(crashed["kind"].removesuffix(".start"))
         text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
         trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE

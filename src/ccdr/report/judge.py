@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from bisect import bisect_right
 from collections import Counter
@@ -381,8 +382,19 @@ def _made_good(ev: AssetEvidence, good: Mapping[str, Point], elsewhere: Mapping[
     failed, stored = ev.failure, ev.last_good.get(BACKUP)
     if failed is None or (failed.body or {}).get("newer_failed") is not True or failed.ended is None:
         return False
-    here = stored is not None and stored.snapshot in good and (stored.end_seq or 0) > (failed.end_seq or 0)
-    return here or any(key in good and point.usable > failed.ended for key, point in elsewhere.items())
+    newer = mapping((failed.body or {}).get("newer"))  # an older record has none: as of when the test ended
+    seq, at = newer.get("seq", failed.end_seq), _moment(newer.get("at")) or failed.ended
+    if stored is not None and (point := good.get(stored.snapshot or "")):
+        here = point.usable > at
+        if here if seq is None else (stored.end_seq or 0) > seq:
+            return True
+    return any(key in good and point.usable > at for key, point in elsewhere.items())
+
+
+def _moment(text: object) -> datetime | None:
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return utc(text)  # type: ignore[arg-type]
+    return None
 
 
 # By how records call it: how bad that is, and in words.

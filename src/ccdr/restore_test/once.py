@@ -61,8 +61,8 @@ def restore_test(
                 services.ledger.append(TEST_END, **where, body=test.body())
                 raise
             except BackupBad as error:
-                if pruned := bench_work.pruned_meanwhile():
-                    test.broke(f"{error}; but {pruned}", "run the test again")
+                if why := bench_work.pruned_meanwhile() or bench_work.taken_back():
+                    test.broke(f"{error}; but {why}", "run the test again")
                 else:
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
@@ -77,11 +77,11 @@ def restore_test(
                 test.broke(*own_error(error))
             # What was found out is recorded; somebody who stops us waits for that.
             undisturbed.enter_context(interrupts.deferred())
-        # The run's scratch is gone now, or it is not: the record says which.
-        bench_work.conclude(run)
-        if test.reason is not None:
-            test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
-        test.record = services.ledger.append(TEST_END, **where, body=test.body())
-        if interrupted is not None:
-            raise interrupted
+            run.clear()  # its scratch is gone now, or it is not: the record says which
+            bench_work.conclude(run)
+            if test.reason is not None:
+                test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
+            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            if interrupted is not None:
+                raise interrupted
     return test

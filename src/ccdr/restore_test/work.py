@@ -20,7 +20,7 @@ from ccdr.errors import (
     RepositoryMissing,
     TestBroken,
 )
-from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
+from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since, taken_back
 from ccdr.history import LATEST, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
@@ -103,6 +103,8 @@ class Work:
         began = services.clock.monotonic()
         own, compared, elapsed = self._restore_and_check(snapshot, manifest, needs, image, began)
         test.checks = [*own, *compared]
+        if verdict_of(test.checks) is Verdict.FAIL and (why := self.taken_back()):
+            raise TestBroken(why, hint="run the test again")
         test.verdict = verdict_of(test.checks)
         self._judge(own)
         if test.verdict is Verdict.PASS:
@@ -290,6 +292,13 @@ class Work:
             return None
         return pruned_since(self._repo, self._job.plan, {s.id for s in self._synchronised.listed})
 
+    def taken_back(self) -> str | None:
+        """Was what is tested never to count? Only the repository tells what another host's backup has come to."""
+        tested = self._test.snapshot
+        if tested is None or tested.id in self._history.stored:
+            return None
+        return taken_back(self._job, tested, self._repo)
+
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []
         opened = self._engine.in_sandbox
@@ -356,13 +365,15 @@ class Work:
         but = f"this snapshot is {'good, and can be restored' if good else 'bad'}, but "
         again = f"ccdr backup {job.plan} --asset {job.asset}"
         meanwhile = f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
-        running = self._services.state.held(job.plan, job.asset, "backup")
-        alone = test.verdict is Verdict.PASS
-        found = list(newer_attempts(job, snapshot, self._history, self._synchronised, running=running))
+        alone, stored = test.verdict is Verdict.PASS, self._history.last_stored
+        found = list(newer_attempts(job, snapshot, self._services, self._repo, self._synchronised, stored=stored))
         for attempt in found:
             step = attempt.failed.step(job.plan, job.asset) if attempt.failed else f"`{again}` takes a new one"
             test.fail(f"{but}{attempt.text}", f"{step}{meanwhile}")
-        test.newer_failed = alone and bool(found) and not any(attempt.vanished for attempt in found)
+        if alone and found and not any(attempt.vanished for attempt in found):
+            own = found[0].failed if len(found) == 1 else None
+            test.newer_failed = True
+            test.newer = {"seq": own.seq if own else None, "at": rfc3339(max(attempt.at for attempt in found))}
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""
