@@ -326,6 +326,14 @@ class AssetHistory:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
         return self.duties is None or verb in self.duties
 
+    def backs_up(self, plan: AssetHistory, *, known: bool) -> bool:
+        """Is taking this asset's backups this host's to do? By what its runs were asked for; where none ever was, it
+        is unless backups are `known` here of which none was begun here. `plan` is the history of the plan's upkeep."""
+        if plan.duties is not None:
+            return plan.answers_for(Verb.BACKUP)
+        begun = self.last_backup is not None or any(r["kind"] == BACKUP_START for r in self.open_runs.values())
+        return begun or not known
+
     def upkeep_tried(self, verb: Verb) -> str | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
         ends = (self.newest.get(f"{verb}.end"), self.newest.get(f"{NOT_BEGUN}.{verb}"))

@@ -946,6 +946,35 @@ def test_what_a_test_failed_for_besides_a_newer_backup_is_not_over_with_the_next
     assert past.report().answer.level is Level.LATE
 
 
+def other_hosts(past: Past, when: datetime) -> str:
+    """A snapshot that another host took; the repository told of it."""
+    key = sha256(when.isoformat().encode()).hexdigest()
+    manifest = Manifest("p", "recordings", key[:6], "files", "scan", "other", when, 0.0, {},
+                        {"source": str(past.site.root / "spool")}, {"files.jsonl": FileDigest(1, "a" * 64)})  # fmt: skip
+    catalogue, text = past.site.services(past.clock).catalogue, manifest_text(manifest)
+    catalogue.add(snapshot_of(manifest, text, key, "/r", when), text)
+    return key
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_another_host_may_have_backed_up_since_is_no_breach_here(past: Past, asked: bool) -> None:
+    """It tests once a week, and last found backups of each half hour."""
+    if asked:
+        past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["test"], gained=[], lost=[], reason="-")
+    keys = [other_hosts(past, NOW - 5 * DAY + half * 30 * MINUTE) for half in range(48)]
+    past.test(NOW - 4 * DAY, keys[-1])
+    (asset,) = past.report((NOW - 5 * DAY).isoformat()).assets
+    assert asset.rpo and asset.rpo_now and {asset.rpo.verdict, asset.rpo_now.verdict} == {"NOT_KNOWN_HERE"}
+    assert asset.level is Level.FINE, asset.findings
+
+
+def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past) -> None:
+    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR))
+    (asset,) = past.report((NOW - DAY).isoformat()).assets
+    assert asset.rpo_now and asset.rpo_now.verdict == "BREACHED" and asset.level is Level.LATE
+    assert any(str(f.step).startswith("on the host that backs it up: ccdr backup") for f in asset.findings)
+
+
 def test_a_breach_in_the_period_is_a_finding_though_all_is_well_now(past: Past) -> None:
     past.backup(NOW - 3 * DAY)
     past.fine()

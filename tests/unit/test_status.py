@@ -16,6 +16,7 @@ from tests.harness import Site
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.ledger import Ledger
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.notify.concerns import breaches
 from ccdr.services import Services
@@ -29,8 +30,11 @@ IDS = {n: f"{n:064x}" for n in range(9)}
 
 
 class FixedClock:
+    def __init__(self, at: datetime = NOW) -> None:
+        self._at = at
+
     def now(self) -> datetime:
-        return NOW
+        return self._at
 
     def monotonic(self) -> float:
         return 0.0
@@ -375,6 +379,8 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
 def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
     """Hourly at a quarter past; it is noon."""
     world.tested("PASS")
+    body = {"verbs": ["backup", "test"], "gained": [], "lost": [], "reason": "-"}
+    world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
     world.snapshot(1, ago(hours=2, minutes=44))
     (late,) = (p for p in world.now.wrong if p.trouble is Trouble.BACKUP_LATE)
     assert "2026-11-24T09:16:00Z" in late.text
@@ -741,3 +747,76 @@ def test_upkeep_is_overdue_only_where_it_is_to_be_done(world: World) -> None:
         "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "prune"]}
     )
     assert late(world.site, 40) == [] and late(world.site, 60) == [Trouble.PRUNE_LATE], "counts from when it began"
+
+
+# --- where another host backs up -----------------------------------------------------------------------------------
+
+
+def elsewhere(world: World, asked: bool) -> None:
+    """This host only tests: by what its runs were asked for, or since nobody has ever backed up here."""
+    if asked:
+        body = {"verbs": ["test"], "gained": [], "lost": [], "reason": "-"}
+        world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
+
+
+def looked(world: World, achieved: float | None, verdict: str = "MET", when: datetime = NOW) -> None:
+    body = {
+        "verdict": "PASS", "reason": None, "findings": [], "snapshot": {"id": IDS[1], "verdict": "PASS"},
+        "rto": {"achieved_s": 5.0, "basis": "throwaway"},
+        "rpo": {"objective_s": 3600, "achieved_s": achieved, "verdict": verdict},
+    }  # fmt: skip
+    ledger = Ledger(world.services.state.ledger, FixedClock(when))
+    ledger.append("restore_test.end", plan="p", asset="recordings", run="t", body=body)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_another_host_may_have_backed_up_since_is_not_known_here(world: World, asked: bool) -> None:
+    """Its last test was two hours ago, and found the newest half an hour old."""
+    world.snapshot(1, ago(hours=2.5))
+    elsewhere(world, asked)
+    looked(world, 1800.0, when=ago(hours=2))
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 9000.0, "verdict": "NOT_KNOWN_HERE"}
+    assert found.problems == () and exit_code([found]) == 0 and not list(breaches(found, NOW))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_known_to_be_there_meets_the_objective_whoever_stored_it(world: World, asked: bool) -> None:
+    """Seconds after its test of the log's end: the base alone is older than the objective."""
+    world.snapshot(1, ago(hours=20))
+    elsewhere(world, asked)
+    looked(world, 3.0)
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 3.0, "verdict": "MET"}
+    assert exit_code([found]) == 0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_breach_that_the_last_look_found_stands(world: World, asked: bool) -> None:
+    world.snapshot(1, ago(hours=20))
+    elsewhere(world, asked)
+    looked(world, 72000.0, "BREACHED")
+    found = world.now
+    assert found.rpo.verdict == "BREACHED" and exit_code([found]) == 1
+    (said,) = breaches(found, NOW)
+    assert str(said.step).startswith("on the host that backs it up: ccdr backup p"), said
+    world.snapshot(2, ago(minutes=5))
+    world.services.ledger.append("prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": []})
+    assert world.now.rpo.verdict == "MET", "a prune has looked since"
+
+
+def test_who_backs_up_here_knows_that_it_did_not(world: World) -> None:
+    """The same with a backup of its own, or asked for one."""
+    world.snapshot(1, ago(hours=20))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    looked(world, 3.0)
+    found = world.now
+    assert found.rpo.verdict == "BREACHED"
+    assert not any(str(c.step).startswith("on the host") for c in breaches(found, NOW))
+    assert not any(str(p.step).startswith("on the host") for p in found.wrong)
+
+
+def test_a_host_that_never_looked_does_not_know_that_there_is_no_backup(world: World) -> None:
+    elsewhere(world, asked=True)
+    found = world.now
+    assert found.rpo.verdict == "NOT_KNOWN_HERE" and [p.trouble for p in found.wrong] == [Trouble.NEVER_TESTED]

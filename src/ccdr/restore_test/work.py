@@ -37,10 +37,11 @@ from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
-from ccdr.shipping import log_repository, shelf_of
+from ccdr.shipping import log_repository, read_standing, shelf_of
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.trouble import where_it_can_be_done
 
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
@@ -394,6 +395,9 @@ class Work:
             points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite.
         known = points or self._asked
+        if test.hint is not None:
+            backs_up = self._history.backs_up(self._upkeep, known=bool(there))
+            test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
             test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
@@ -414,15 +418,17 @@ class Work:
         vanished since."""
         job, services, disproved = self._job, self._services, self._history.log_disproved
         claimed = logged(job, services, usable, disproved)
-        if not claimed or not self._asked:
+        elsewhere = job.engine.shipping is not None and read_standing(services.state, job.plan, job.asset) is None
+        if not (claimed or elsewhere) or not self._asked:
             return claimed
         repo = log_repository(job, services).impatient(PROBE_WAIT)
         try:
             there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
         except (CcdrError, OSError) as error:
-            self._test.findings.append(f"its log could not be asked for: {error}")
+            if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
+                self._test.findings.append(f"its log could not be asked for: {error}")
             return []
-        if not there or there[0].consistent < claimed[0].consistent:
+        if claimed and (not there or there[0].consistent < claimed[0].consistent):
             up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"
             told = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
             self._test.findings.append(f"{told}; back up again, and find out who removed it")
