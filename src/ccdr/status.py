@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
+    RESTORE_END,
     STOPPED,
     AssetHistory,
     Histories,
@@ -33,6 +34,7 @@ from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
+from ccdr.state import State
 from ccdr.trouble import Problem, Trouble, next_step, where_it_can_be_done
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
@@ -61,6 +63,7 @@ class AssetStatus:
     by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     backs_up: bool = True  # is that this host's to do?
+    private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,6 +102,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
+            "private": list(self.private),
         }
 
 
@@ -199,6 +203,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         by_rule=_by_rule(job, history),
         group=_together(job, services),
         backs_up=ours_to_do,
+        private=private_of((history.last_backup, history.last_test, history.newest.get(RESTORE_END)), services.state),
     )
 
 
@@ -223,6 +228,12 @@ def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point],
     if any(p.usable > at for p in known):  # something else has looked since
         seen = 0.0
     return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
+
+
+def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
+    """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
+    runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
+    return tuple(str(path) for run in runs for path in state.private_of(run))
 
 
 def _together(job: Job, services: Services) -> Together | None:

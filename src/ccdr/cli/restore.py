@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, tell_checks, verb
+from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, show_words, tell_checks, verb
 from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -224,6 +224,7 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  note: {said}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
+    show_words(result.words, result.run)
     click.echo()
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""
