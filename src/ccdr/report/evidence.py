@@ -344,11 +344,12 @@ class Evidence:
         found = self._kinds[kind] = (TEST if verb == _TEST_KIND else verb, edge)
         return found
 
-    def close(self, running: Callable[[str], bool]) -> None:
-        """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
+    def close(self, running: Callable[[str, datetime], bool]) -> None:
+        """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
         for key in list(self._open):
             run = key[3]
-            self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
+            begun = self._open[key][1]
+            self._crashed(key, RUNNING if run is not None and running(run, begun) else CRASHED)
         self.runs.sort(key=lambda run: run.seq)
 
     def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:

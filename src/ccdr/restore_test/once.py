@@ -64,8 +64,8 @@ def restore_test(
                 raise
             except BackupBad as error:
                 test.words += words_of(error)
-                if pruned := bench_work.pruned_meanwhile():
-                    test.broke(f"{error}; but {pruned}", "run the test again")
+                if why := bench_work.pruned_meanwhile() or bench_work.taken_back():
+                    test.broke(f"{error}; but {why}", "run the test again")
                 else:
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
@@ -80,12 +80,12 @@ def restore_test(
                 test.broke(broken.reason, broken.hint)
             # What was found out is recorded; somebody who stops us waits for that.
             undisturbed.enter_context(interrupts.deferred())
-        # The run's scratch is gone now, or it is not: the record says which.
-        bench_work.conclude(run)
-        services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
-        test.record = services.ledger.append(TEST_END, **where, body=test.body())
-        if interrupted is not None:
-            raise interrupted
+            run.clear()  # its scratch is gone now, or it is not: the record says which
+            bench_work.conclude(run)
+            services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
+            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            if interrupted is not None:
+                raise interrupted
     return test
 
 

@@ -21,7 +21,7 @@ from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_man
 from ccdr.services import Job, Services
 from ccdr.shipping.choice import Choice, choose, holding, stored_again
 from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
-from ccdr.shipping.standing import read_standing
+from ccdr.shipping.standing import Standing, read_standing
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import Restic
 
@@ -72,10 +72,14 @@ def logged(
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
     and the log from there on is not `disproved`. With a `shelf`, no more than what is there: it is asked after what
-    was written down was read, for it may grow meanwhile."""
+    was written down was read, for it may grow meanwhile. Where another host ships it, the shelf alone tells."""
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
-    if standing is not None and log is not None and standing.newest is not None and shelf is not None:
+    if standing is None and log is not None and shelf is not None:  # another host ships it
+        batches = shelf().contiguous(log)
+        if batches:
+            standing = Standing(since=batches[0].begins, point=batches[-1].point, usable=batches[-1].usable_at)
+    elif standing is not None and log is not None and standing.newest is not None and shelf is not None:
         there = shelf().contiguous(log)
         since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
         standing = replace(standing, since=standing.since and since, point=point)

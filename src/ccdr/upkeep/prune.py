@@ -236,8 +236,7 @@ class _Pruning:
             return  # nobody backs it up or tests it any more: its last good snapshot stays
         job, services = Job(self._loaded, asset), self._services
         newest = max(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
-        running = services.state.held(job.plan, asset, "backup")
-        if failed := history.failed_since(newest.usable_at, running=running, snapshot=newest.id):
+        if failed := history.failed_since(newest.usable_at, snapshot=newest.id):
             yield failed.text
         if elsewhere := [a for a in self._told.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
