@@ -34,6 +34,15 @@ def head(when: datetime, server: int) -> str:
     return f"{when:%Y%m%dT%H%M%SZ}-{server}"
 
 
+def begun(head: str) -> datetime:
+    """When the file was begun that has this head."""
+    return datetime.strptime(head.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def same_server(head: str, other: str) -> bool:
+    return head.partition("-")[2] == other.partition("-")[2]
+
+
 def transactions(file: Path) -> Iterator[str]:
     """The GTIDs of a file, in order."""
     if not file.stat().st_size:
@@ -48,3 +57,18 @@ def transactions(file: Path) -> Iterator[str]:
                 sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
                 yield f"{domain}-{server}-{sequence}"
             at += size
+
+
+def cut_short(file: Path) -> str | None:
+    """What is wrong with a file that is written to no more: its events must fill it to its end. None where they do."""
+    size = file.stat().st_size
+    if size < len(MAGIC):
+        return f"{file.name} has {size} bytes"
+    with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        at = len(MAGIC)
+        while at + _EVENT.size <= size:
+            length = _EVENT.unpack_from(held, at)[2]
+            if length < _EVENT.size or at + length > size:
+                break
+            at += length
+    return None if at == size else f"{file.name} ends at {size}, within an event that begins at {at}"
