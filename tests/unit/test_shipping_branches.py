@@ -9,25 +9,29 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_shipping import NOW, WAL, base, batch, segment
+from tests.harness import Quiet, ShiftedClock
+from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
 from ccdr.engines.mariadb.logfile import cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.wal import SEGMENT_BYTES
-from ccdr.errors import BackupBad, TestBroken, UsageProblem
-from ccdr.interfaces import Fork, Target
+from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal
+from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem
+from ccdr.interfaces import Fork, Source, Target
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.services import Job
 from ccdr.shipping.branches import contradicts, joins, line_to, merged, read, written
 from ccdr.shipping.choice import Choice, choose
+from ccdr.shipping.filling import Filling, WentBack
 from ccdr.shipping.recovery import fetch_log
-from ccdr.shipping.shelf import INDEX, arranged, let_go
+from ccdr.shipping.shelf import INDEX, Batch, arranged, let_go
+from ccdr.shipping.ship import _Shipping
+from ccdr.shipping.standing import Standing
 from ccdr.storage.restic import Restic
 from ccdr.upkeep.log import _needed
 
@@ -170,6 +174,15 @@ def test_each_place_of_a_way_is_of_one_branch(data: st.DataObject) -> None:
     missing = data.draw(st.integers(1, len(names) - 2))
     with pytest.raises(BackupBad, match="missing between"):
         line.stretch([*names[:missing], *names[missing + 1 :]], segment(0))
+
+
+def test_a_branch_joins_what_leads_to_where_it_began() -> None:
+    forks = (FORK, Fork(3, 1, lsn((2 << 24) + 8)))
+    assert joins(WAL, segment(6), segment(4, 2), forks), "whatever the one before it has behind that place"
+    assert joins(WAL, segment(3), segment(4, 2), forks) and not joins(WAL, segment(2), segment(4, 2), forks)
+    assert not joins(WAL, segment(6), segment(5, 2), forks) and not joins(WAL, segment(6), segment(3, 2), forks)
+    assert joins(WAL, segment(5, 2), segment(2, 3), forks), "received in this order, and neither leads to the other"
+    assert not joins(WAL, segment(5, 2), segment(3, 3), forks)
 
 
 def test_what_a_tag_tells_of_branches_is_read_as_it_was_written() -> None:
@@ -340,3 +353,103 @@ def test_a_binary_log_that_ends_within_an_event_is_told(tmp_path: Path) -> None:
     assert cut_short(file) == "binlog.000001 ends at 163, within an event that begins at 124"
     file.write_bytes(b"\xfebi")
     assert cut_short(file) is not None
+
+
+# --- who ships ------------------------------------------------------------------------------------------------
+
+
+def filling(tmp_path: Path, chain: Sequence[Batch] = ()) -> Filling:
+    (tmp_path / "spool").mkdir(parents=True)
+    made = Filling(WAL, tmp_path / "spool", tmp_path / "batch", undigested, ShiftedClock())
+    if chain:
+        made.goes_on(chain[-1], chain)
+    return made
+
+
+def spooled(spool: Path, *names: str, written: int = 0) -> None:
+    """Segments of which so many bytes have come."""
+    for name in names:
+        with (spool / name).open("wb") as file:
+            file.write(bytes([1]) * written)
+            file.truncate(SEGMENT_BYTES)
+    (spool / "00000002.history").write_text(f"1\t{FORK.position}\tx\n")
+
+
+def test_each_branch_has_batches_of_its_own(tmp_path: Path) -> None:
+    """What is there of the one before it is stored as its own; what was stored of it before, and is received once more
+    up to where it was left, does not take the place of that."""
+    held = filling(tmp_path)
+    spooled(held.spool, segment(3), f"{segment(4)}.partial", f"{segment(4, 2)}.partial")
+    first = held.gather()
+    assert (first.whole, first.open, first.torn, first.gaps) == ([segment(3)], segment(4), True, ())
+    held.close(first)
+    second = held.gather()
+    assert (second.whole, second.open, second.torn, second.gaps) == ([], segment(4, 2), False, ())
+    begun = filling(tmp_path / "again", [batch(1, 3, 5)])
+    spooled(begun.spool, f"{segment(4)}.partial", f"{segment(4, 2)}.partial")
+    assert begun.gather().open == segment(4, 2)
+    alone = filling(tmp_path / "alone", [batch(1, 3, 5)])
+    spooled(alone.spool, f"{segment(4)}.partial")
+    assert alone.gather().open == segment(4), "the twin: nothing has left it"
+
+
+class Led(Wal):
+    """A source that says by which timeline it goes on."""
+
+    led: ClassVar[tuple[int, tuple[Fork, ...]]]
+
+    def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
+        return self.led
+
+    def went_back(self, *_: Any) -> str | None:
+        return None
+
+
+def looked_back(tmp_path: Path, led: tuple[int, tuple[Fork, ...]], standing: Standing, *, stored: bool = True) -> bool:
+    """Is what was received stored for good, and out of the receiver's way? It is of timeline 1, up to in segment 6,
+    unless a file in the spool tells more."""
+    held = filling(tmp_path, [replace(FORMER[1], heads={})])
+    spooled(held.spool, f"{segment(6)}.partial", written=SEGMENT_BYTES // 2)
+    (held.spool / "00000002.history").unlink()
+    shipping = object.__new__(_Shipping)
+    type.__setattr__(Led, "led", led)
+    shipping._log = held.log = Led(WAL.connection, WAL.shipping, WAL.name)
+    shipping._batch, shipping._spool, shipping._standing, shipping._home = held, held.spool, standing, tmp_path
+    shipping._job = cast(Job, type("J", (), {"asset": "crm", "plan": "p"}))
+    shipping._progress = Quiet()
+    shipping._record = lambda _: None  # type: ignore[method-assign]
+    shipping._led_on = lambda _: None  # type: ignore[method-assign]
+    shipping._look_back(cast(Source, None), stored=stored)
+    return not WAL.segments(held.spool)
+
+
+SHIPPED = Standing(position=lsn((6 << 24) + 4096), branch=1, point=NOW)
+
+
+@pytest.mark.parametrize(
+    ("place", "rest", "leaves"), [(4, 4096, True), (6, 4096, True), (6, SEGMENT_BYTES // 2, False), (7, 0, False)]
+)
+def test_a_source_that_goes_on_from_before_the_end_of_what_was_received_begins_another_branch(
+    tmp_path: Path, place: int, rest: int, leaves: bool
+) -> None:
+    """What was received waits to be stored first; where it ends at the very place, or before it, it only goes on."""
+    led = (2, (Fork(2, 1, lsn((place << 24) + rest)),))
+    assert looked_back(tmp_path, led, SHIPPED) is leaves
+    if leaves:
+        with pytest.raises(CcdrError, match="waits to be stored first"):
+            looked_back(tmp_path / "waiting", led, SHIPPED, stored=False)
+        assert WAL.segments(tmp_path / "waiting" / "spool")
+
+
+@pytest.mark.parametrize(
+    ("led", "known"),
+    [
+        ((2, (replace(FORK, position="0/1000000"),)), (FORK,)),
+        ((3, (Fork(3, 2, "0/9000000"), replace(FORK, position="0/1000000"))), (FORK,)),
+    ],
+)
+def test_a_number_that_was_taken_twice_is_another_history(
+    tmp_path: Path, led: tuple[int, tuple[Fork, ...]], known: tuple[Fork, ...]
+) -> None:
+    with pytest.raises(WentBack, match="began elsewhere"):
+        looked_back(tmp_path, led, replace(SHIPPED, forks=known))

@@ -90,9 +90,10 @@ def joins(log: ShippedLog, earlier: str, later: str, forks: Iterable[Fork]) -> b
     first = log.place_of(known[branch].position)
     line = line_to(log, known.values(), branch)
     part = next((p for p in line.parts if p.branch == mine), None)
-    if part is None or log.place(later) != first:
+    if log.place(later) != first:
         return False
-    return part.first <= first and log.place(earlier) >= first - 1
+    # What leads to where a branch began that does not go through this one lies further back.
+    return part is None or (part.first <= first and log.place(earlier) >= first - 1)
 
 
 def covers(log: ShippedLog, first: str, needed: str) -> bool:

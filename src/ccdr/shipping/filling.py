@@ -61,6 +61,7 @@ class Filling:
     began: datetime = field(init=False)
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
+    left: str | None = None  # the segment that was open when the newest snapshot was stored by another process
     stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
     heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
     base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
@@ -74,6 +75,7 @@ class Filling:
     def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+        self.left = newest.open
         self.heads = {name: head for batch in chain[-2:] for name, head in batch.heads.items()}
         self._drop_stored()
 
@@ -106,6 +108,7 @@ class Filling:
             if not segment.beside:
                 self._recognise(segment)
         mine = [s for s in segments if s.beside or self.closed is None or rank(s.name) > rank(self.closed)]
+        mine = [s for s in mine if not self._stored_longer(s, segments)]
         chain = [s for s in mine if not s.beside]
         if self.name is not None and self.name not in [s.name for s in chain]:
             self._empty()  # the receiver had to begin behind it
@@ -124,6 +127,11 @@ class Filling:
         opened = [s.name for s in chain if not s.whole]
         whole = [s.name for s in chain if s.whole]
         return Held(whole, opened[-1] if opened else None, until is not None, gaps)
+
+    def _stored_longer(self, segment: Segment, among: Sequence[Segment]) -> bool:
+        """Was it left by a later branch, and received once more up to there? What is stored of it goes further."""
+        later = any(self.log.branch(s.name) > self.log.branch(segment.name) for s in among if not s.beside)
+        return later and segment.name == self.left and not segment.whole and not segment.beside
 
     def _parts(self, earlier: str, later: str) -> bool:
         """Is the second one for another batch? Each branch of the log has batches of its own."""

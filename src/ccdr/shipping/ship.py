@@ -230,7 +230,9 @@ class _Shipping:
         if place != first:
             return place > first
         files = [s.file for s in self._log.segments(self._spool) if s.name == last]
-        return not self._is_on(line) or any(self._log.holds_behind(self._spool / f, part.until) for f in files)
+        if not files or not self._is_on(line):
+            return True
+        return any(self._log.holds_behind(self._spool / file, part.until) for file in files)
 
     def _branch_off(self, branch: int, forks: Sequence[Fork], last: str, *, stored: bool) -> None:
         """The source was recovered to a moment, or promoted, behind which there is more of its log than it knows of.

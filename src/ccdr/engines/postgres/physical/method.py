@@ -140,9 +140,10 @@ class Physical:
             else ""
         )
         if target.time:
+            conf_of = f"{log.parent / CLUSTER}/postgresql.auto.conf"
             then += (
                 '; if it ends with "recovery ended before configured recovery target was reached", no commit came'
-                f" after that time: take recovery_target_time out of {log.parent / CLUSTER}/postgresql.auto.conf, and start it"
+                f" after that time: take recovery_target_time out of {conf_of}, and start it"
             )
         return (
             f"give {log.parent} to the server's user, and start a server on {log.parent / CLUSTER}: it applies the "
