@@ -761,11 +761,11 @@ def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: P
     batch.close(batch.gather())
     assert batch.gather().open == "binlog.000002"
     logfile(spool, 1, 2000)  # closed, and let go all but in the spool
-    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000001"):
+    with pytest.raises(WentBack, match=r"binlog\.000001 begins otherwise"):
         batch.gather()
     logfile(spool, 1, 1000)
     logfile(spool, 2, 2001)
-    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000002"):
+    with pytest.raises(WentBack, match=r"binlog\.000002 begins otherwise"):
         batch.gather()
 
 

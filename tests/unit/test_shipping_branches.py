@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.harness import Quiet, ShiftedClock
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
-from ccdr.engines.mariadb.logfile import cut_short
+from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal
@@ -353,6 +353,27 @@ def test_a_binary_log_that_ends_within_an_event_is_told(tmp_path: Path) -> None:
     assert cut_short(file) == "binlog.000001 ends at 163, within an event that begins at 124"
     file.write_bytes(b"\xfebi")
     assert cut_short(file) is not None
+
+
+def logged(file: Path, before: Sequence[tuple[int, int, int]], *transactions: tuple[int, int, int]) -> None:
+    """A file of a binary log: what it says of what came before, and its own transactions (domain, server, number)."""
+    body = struct.pack("<I", len(before)) + b"".join(struct.pack("<IIQ", *entry) for entry in before)
+    raw = b"\xfebin" + struct.pack("<IBIII2x", 1, 15, 1, 40, 0) + bytes(21)
+    raw += struct.pack("<IBIII2x", 1, 163, 1, 19 + len(body), 0) + body
+    for domain, server, n in transactions:
+        raw += struct.pack("<IBIII2x", 1, 162, server, 19 + 13, 0) + struct.pack("<QIB", n, domain, 0)
+    file.write_bytes(raw)
+
+
+def test_a_binary_log_that_ends_with_an_event_and_too_early_is_told_by_the_file_behind_it(tmp_path: Path) -> None:
+    one, other = tmp_path / "binlog.000001", tmp_path / "binlog.000002"
+    logged(one, [(0, 1, 4), (7, 2, 9)], (0, 1, 5), (0, 1, 6), (3, 1, 1))
+    logged(other, [(0, 1, 6), (7, 2, 9), (3, 1, 1)], (0, 1, 7))
+    assert cut_short(one) is None and breaks_off(one, other) is None
+    logged(one, [(0, 1, 4), (7, 2, 9)], (0, 1, 5))
+    assert cut_short(one) is None and breaks_off(one, other) == "0-1-6"
+    logged(other, [])
+    assert breaks_off(one, other) is None, "an older server lists nothing"
 
 
 # --- who ships ------------------------------------------------------------------------------------------------

@@ -12,6 +12,10 @@ MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of 
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
 _EVENT = struct.Struct("<4xBII6x")  # an event begins with its kind, its server, its length
 TRANSACTION = 162  # the kind of the event that a transaction begins with
+_LIST = 163  # the kind of the event that lists what came before
+_COUNT, _COUNTED = struct.Struct("<I"), 2**28 - 1  # how many it lists, and flags above them
+_ENTRY = struct.Struct("<IIQ")  # a domain, a server, and its last number there
+_HEAD = 2**16  # bytes in which that list stands, behind the first event
 _GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
 
 
@@ -57,6 +61,34 @@ def transactions(file: Path) -> Iterator[str]:
                 sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
                 yield f"{domain}-{server}-{sequence}"
             at += size
+
+
+def state_before(file: Path) -> dict[str, str]:
+    """The last transaction before a file by each domain and server, as its own list at its beginning has it; nothing
+    where there is no such list."""
+    with file.open("rb") as log:
+        begin = log.read(_HEAD)
+    at = len(MAGIC)
+    while at + _EVENT.size + _COUNT.size <= len(begin):
+        kind, _, size = _EVENT.unpack_from(begin, at)
+        if kind == _LIST:
+            (count,) = _COUNT.unpack_from(begin, at + _EVENT.size)
+            first = at + _EVENT.size + _COUNT.size
+            places = range(first, first + (count & _COUNTED) * _ENTRY.size, _ENTRY.size)
+            told = [_ENTRY.unpack_from(begin, place) for place in places if place + _ENTRY.size <= len(begin)]
+            return {f"{domain}-{server}": f"{domain}-{server}-{sequence}" for domain, server, sequence in told}
+        if size < _EVENT.size:
+            break
+        at += size
+    return {}
+
+
+def breaks_off(file: Path, behind: Path) -> str | None:
+    """The transaction that a file lacks at its end, by what the one behind it says of what came before."""
+    state = state_before(file)
+    for gtid in transactions(file):
+        state[gtid.rpartition("-")[0]] = gtid
+    return next((gtid for whose, gtid in state_before(behind).items() if state.get(whose) != gtid), None)
 
 
 def cut_short(file: Path) -> str | None:
