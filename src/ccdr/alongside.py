@@ -267,5 +267,5 @@ class Alongside:
 
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
-    said = f"{other.asset} could not be compared: {other.engine.recordable(why)}"
+    said = f"{other.asset} could not be compared: {why}"
     return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", said, why)

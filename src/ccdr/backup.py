@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__, interrupts
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.credentials import without_copies
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, own_error
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, told
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
@@ -50,9 +50,8 @@ class BackupResult:
     run: str
     result: str = FAILED
     reason: str | None = None
-    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
-    recorded_hint: str | None = None  # the same without what a record may not hold
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     repository: str | None = None  # missing, closed or unavailable, where that is why it failed
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
@@ -63,6 +62,7 @@ class BackupResult:
     tools: dict[str, str] = field(default_factory=dict)
     beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
     findings: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
@@ -89,7 +89,7 @@ class BackupResult:
         return {
             "result": self.result,
             "reason": self.reason,
-            "hint": self.recorded_hint,
+            "hint": self.hint,
             **({"repository": self.repository} if self.repository else {}),
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
@@ -99,6 +99,7 @@ class BackupResult:
             "tools": self.tools,
             "beside_source": self.beside,
             "notes": self.notes,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
             "left_behind": self.left_behind,
         }
@@ -141,22 +142,15 @@ def backup(
             interrupted = error
             if result.result != STORED:
                 result.reason = INTERRUPTED
-        except (CcdrError, OSError) as error:
+        except Exception as error:  # a run always has an end
             result.repository = getattr(error, "repository", None)
-            result.reason, result.hint = (
-                without_copies(str(error), job.engine.secret(), credentials),
-                getattr(error, "hint", None),
-            )
+            failed = told(error)
+            result.reason, result.hint = failed.reason, for_plan(failed.hint, job.plan)
+            result.words += failed.words
             if isinstance(error, CommandFailed) and result.hint is None:
                 result.hint = (
                     f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
                 )
-        except Exception as error:  # a run always has an end
-            result.reason, result.hint = own_error(error)
-        if result.reason is not None:
-            result.hint = for_plan(result.hint, job.plan)
-            result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
-            result.recorded_hint = result.hint and job.engine.recordable(result.hint)
         with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
@@ -164,6 +158,7 @@ def backup(
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
                 attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
+            services.state.keep_words(run.id, result.words)
             result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
@@ -222,7 +217,9 @@ class _Attempt:
                 why = stored.warning or f"{so_many(len(changed), 'file')} changed while being read"
                 if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
-                        why, hint="find out who writes there; a longer `settle:` leaves more files alone"
+                        why,
+                        hint="find out who writes there; a longer `settle:` leaves more files alone",
+                        words=stored.words,
                     )
                 self.mark_failed()
 
@@ -268,7 +265,8 @@ class _Attempt:
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
             self._result.beside = job.beside
             self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
-            self._result.findings = capture.findings
+            self._result.findings, self._result.left_out = capture.findings, capture.left_out
+            self._result.words += capture.words
             manifest = Manifest(
                 plan=job.plan,
                 asset=job.asset,

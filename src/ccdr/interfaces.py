@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit
 from ccdr.model import CheckResult, FileDigest, Look, Manifest, Needed, Snapshot
 from ccdr.schema import WithPassword
@@ -49,11 +50,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished command said. Small answers only; bulk bytes go through files."""
+    """What a finished command answered. Small answers only; bulk bytes go through files. Standard output is parsed into
+    values; put into no sentence, whether it is recorded or not."""
 
     code: int
     stdout: str
-    stderr: str
+    stderr: FreeText
 
 
 class Session(Protocol):
@@ -65,8 +67,8 @@ class Session(Protocol):
         Raises CommandFailed when the program ends first, or does not answer in `timeout` seconds.
         """
 
-    def ended(self) -> str | None:
-        """None while the program runs; else how it ended and what it said last."""
+    def ended(self) -> FreeText | None:
+        """None while the program runs; else what it said last, or how it ended where it said nothing."""
 
 
 Pulse = Callable[[], object]
@@ -208,8 +210,10 @@ class Capture:
     paths: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
+    left_out: list[str] = field(default_factory=list)  # what is not in it since the plan says so: `view answered`
     findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
     upon: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
+    words: FreeText = NO_WORDS  # what its programs said of a good capture
 
 
 @dataclass(frozen=True)
@@ -551,10 +555,7 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
-    def recordable(self, said: str) -> str:
-        """A message without what a record may not hold: the names of files are a customer's data too."""
-
-    def refused(self, said: str) -> bool:
+    def refused(self, said: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 
     def rights(self, source: Source) -> Iterator[Look]:

@@ -12,7 +12,7 @@ retired.json for how many days runs have not seen what no plan names; when lost,
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
-private/     what restore tests found, by name: for people, and for a week
+private/     what restore tests found, by name, and what programs said: for people's eyes, and for a week
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -32,6 +32,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import FreeText
 from ccdr.errors import CcdrError, Locked
 from ccdr.model import rfc3339, utc
 
@@ -47,6 +48,7 @@ PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache"
 # `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 PRIVATE_KEPT, PRIVATE_MOST = timedelta(days=7), 100  # of notes by name: how long, and of how many runs
+WORDS_MOST = 2**20  # bytes of what programs said in one run
 CACHE_KEPT, CACHE_NAME = timedelta(days=30), 64  # a cache's name is its repository's id
 CREATED_WITHIN = 6000  # glances, which is two minutes
 
@@ -264,9 +266,32 @@ class State:
         notes.replace(kept)
         return kept
 
+    def keep_words(self, run_id: str, words: FreeText) -> Path | None:
+        """Keep what programs said while a run was at work, out of every record: mode 0600, for `PRIVATE_KEPT`, no more
+        than `WORDS_MOST`. None where nothing was said, or cannot be kept: it is no reason to fail."""
+        path = self.words_path(run_id)
+        try:
+            if words and (not path.exists() or path.stat().st_size < WORDS_MOST):
+                self.directory("private")
+                path.touch(mode=0o600)
+                with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(f"{rfc3339(datetime.now(UTC).replace(microsecond=0))}\n{words.reveal().strip()}\n\n")
+        except (OSError, CcdrError):
+            return None
+        return path if path.exists() else None
+
+    def private_of(self, run_id: str) -> list[Path]:
+        """What is kept for people's eyes of a run: its programs' words, and what it found by name."""
+        found = (self.words_path(run_id), self.root / "private" / f"{run_id}.jsonl")
+        return [path for path in found if path.exists()]
+
+    def words_path(self, run_id: str) -> Path:
+        """Where what programs said in a run is kept, if anything was said."""
+        return self.root / "private" / f"{run_id}.txt"
+
     def forget_private(self, now: datetime) -> None:
         """Remove what has been kept for long enough, or is more than should be there."""
-        kept = sorted((self.root / "private").glob("*.jsonl"), key=lambda path: path.name, reverse=True)
+        kept = sorted((self.root / "private").glob("*.*"), key=lambda path: path.name, reverse=True)
         for number, path in enumerate(kept):
             with contextlib.suppress(OSError):
                 written = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -4,7 +4,7 @@ so that it answers at once and when the repository does not."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
+    RESTORE_END,
     STOPPED,
     AssetHistory,
     Histories,
@@ -32,6 +33,7 @@ from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
+from ccdr.state import State
 from ccdr.trouble import Problem, Trouble
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
@@ -59,6 +61,7 @@ class AssetStatus:
     # that has had none.
     by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
+    private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -97,6 +100,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
+            "private": list(self.private),
         }
 
 
@@ -191,7 +195,14 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         wrong=tuple(wrong),
         by_rule=_by_rule(job, history),
         group=_together(job, services),
+        private=private_of((history.last_backup, history.last_test, history.newest.get(RESTORE_END)), services.state),
     )
+
+
+def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
+    """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
+    runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
+    return tuple(str(path) for run in runs for path in state.private_of(run))
 
 
 def _together(job: Job, services: Services) -> Together | None:

@@ -102,7 +102,7 @@ def heals(site: Site) -> None:
 def test_failing_dump_is_a_failed_backup(crm: Site, source: Source, dbname: str) -> None:
     """Another session holds a lock on a table, for longer than `lock_wait`."""
     with source.session(LOCKING, dbname):
-        failed(crm.run("backup", "p"), crm, "LOCK TABLE", "timeout")
+        failed(crm.run("backup", "p"), crm, "SQLSTATE 57014", "timeout")
     yesterdays_stands(crm)
     heals(crm)
 
@@ -271,7 +271,7 @@ def test_unreadable_file_is_a_failed_backup(ordinary: Site) -> None:
     heals(ordinary)
     hidden = ordinary.root / "tree" / "agent0" / "call0.wav"
     hidden.chmod(0)
-    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    failed(ordinary.run("backup", "p"), ordinary, "permission denied")
     hidden.chmod(0o600)
     heals(ordinary)
 
@@ -279,7 +279,7 @@ def test_unreadable_file_is_a_failed_backup(ordinary: Site) -> None:
 def test_unreadable_directory_is_a_failed_backup(ordinary: Site) -> None:
     hidden = ordinary.root / "tree" / "agent0"
     hidden.chmod(0)
-    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    failed(ordinary.run("backup", "p"), ordinary, "permission denied")
     hidden.chmod(0o700)
     heals(ordinary)
 

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness import Quiet, ShiftedClock, Site
 
+from ccdr.answers import NO_WORDS
 from ccdr.catalogue import manifest_text, text_digest
 from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
@@ -204,7 +205,7 @@ class Answering:
     said: str
 
     def run(self, argv: Sequence[str], **_: object) -> Output:
-        return Output(0, self.said + "\n", "")
+        return Output(0, self.said + "\n", NO_WORDS)
 
 
 def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.harness import Site
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.notify.concerns import breaches
 from ccdr.services import Services
@@ -275,6 +276,31 @@ def test_throwaway_and_durable_are_never_mixed(world: World) -> None:
     assert world.now.rto.verdict == "NOT_MEASURED"
 
 
+def test_what_was_never_measured_as_the_plan_wants_it_is_a_finding_though_nothing_is_wrong(world: World) -> None:
+    """It was measured with the other settings: nobody knows how long a recovery takes."""
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("PASS", basis="durable")
+    found = world.now
+    assert found.problems == () and found.finding and exit_code([found]) == 1 and not found.proven
+    world.tested("PASS")
+    assert not world.now.finding and world.now.proven
+
+
+def test_what_passed_is_proven_only_while_nothing_is_wrong_and_no_objective_is_breached(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.tested("PASS")
+    assert world.now.proven
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    found = world.now
+    assert found.coverage == "tested" and found.rpo.verdict == "MET" and not found.proven, "a backup has failed"
+    world.snapshot(2, ago(minutes=4))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
+    assert world.now.proven
+    assert not replace(world.now, rpo=judge(3600, 7200.0)).proven
+
+
 def test_a_failed_backup_since_the_last_good_one_is_a_problem(world: World) -> None:
     world.snapshot(1, ago(minutes=30))
     world.tested("PASS")
@@ -385,6 +411,24 @@ def test_a_backup_that_was_tried_is_not_overdue(world: World) -> None:
     world.snapshot(1, ago(hours=5))
     world.wrote("backup.end", result="FAILED", reason="disk full")
     assert {p.trouble for p in world.now.wrong} == {Trouble.BACKUP_FAILED, Trouble.NEVER_TESTED}
+
+
+def test_a_backup_that_another_host_has_taken_since_is_not_overdue(world: World) -> None:
+    """This one has tried it last half a day ago."""
+    world.services.ledger.append(
+        "backup.end", plan="p", asset="recordings", run="r", body={"result": "STORED", "snapshot": {"id": IDS[1]}}
+    )
+
+    class Midnight(FixedClock):
+        def now(self) -> datetime:
+            return NOW + timedelta(hours=12)
+
+    later = World(world.site)
+    later.services = world.site.services(Midnight())
+    later.snapshot(1, ago(minutes=5))
+    assert any(p.trouble is Trouble.BACKUP_LATE for p in later.now.wrong)
+    later.snapshot(2, NOW + timedelta(hours=11, minutes=50))
+    assert not any(p.trouble is Trouble.BACKUP_LATE for p in later.now.wrong)
 
 
 def test_the_same_finding_stays_the_same_while_its_numbers_change(world: World) -> None:

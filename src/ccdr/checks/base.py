@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -13,9 +12,6 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Beside, Engine, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
-
-# As psql says it, with VERBOSITY=verbose; and as mariadb does.
-_SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):|^ERROR \d+ \(([0-9A-Z]{5})\)", re.MULTILINE)
 
 
 class CheckConfig(Strict):
@@ -96,11 +92,5 @@ def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> 
             ) from None
         if "No space left on device" in error.stderr:
             raise TestBroken(f"the check {check.label!r} ran out of disk space: {error}") from None
-        return [check.result(False, "an answer", _recordable(error), str(error))]
+        return [check.result(False, "an answer", str(error), error.stderr.reveal() or None)]
     return results or [check.result(False, "an answer", "the check found nothing to look at")]
-
-
-def _recordable(error: CommandFailed) -> str:
-    """What may stand in the ledger: a server's message may quote a row, its error code may not."""
-    state = _SQLSTATE.search(error.stderr)
-    return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1] or state[2]}" if state else "")

@@ -17,6 +17,7 @@ from ccdr.cli.shell import (
     print_json,
     progress,
     settings,
+    show_words,
     tell_checks,
     timeline_option,
     verb,
@@ -237,6 +238,7 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  note: {said}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
+    show_words(result.words, result.run)
     click.echo()
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""

@@ -172,9 +172,11 @@ def tell(done: RestoreTest, turn: str = "") -> None:
     else:
         click.echo()
     if done.reason:
-        click.echo(f"  {done.detail or done.reason}")
+        click.echo(f"  {done.reason}")
     if done.hint:
         click.echo(f"  → {done.hint}")
+    if done.left_out:
+        click.echo(f"  left out, as the plan says: {', '.join(done.left_out)}")
     for said in done.findings:
         click.echo(f"  finding: {said}")
     if done.checks:

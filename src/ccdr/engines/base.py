@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from ccdr.answers import FreeText
 from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
 from ccdr.interfaces import Place, Reached, ShippedLog, Target
@@ -184,11 +184,7 @@ class EngineConfig(Strict):
         host = getattr(getattr(self, "connection", None), "host", None)
         return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
 
-    def recordable(self, said: str) -> str:
-        """Of what we captured ourselves, a file's name alone says enough."""
-        return re.sub(r"[^\s:]*/ccdr-capture/", "", said)
-
-    def refused(self, said: str) -> bool:
+    def refused(self, said: FreeText) -> bool:
         """Whatever can refuse says so in words of its own."""
         return False
 

@@ -75,6 +75,7 @@ class Run:
     findings: int = 0
     body: Record | None = None
     beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
+    left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
 
     @property
     def good(self) -> bool:
@@ -389,7 +390,7 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")),
+            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
         )  # fmt: skip
         self._conclude(run, record)
 

@@ -139,6 +139,7 @@ class AssetReport:
     last_conclusive: Run | None
     by_rule: Mapping[str, Run]
     kept: int  # snapshots that are there, as far as the records tell
+    left_out: tuple[str, ...]  # of its newest good backup, as its plan says: nothing of that comes back
     untested: tuple[
         tuple[str, datetime], ...
     ]  # of those, the ones never restored: id and consistent point, newest first
@@ -283,6 +284,7 @@ def judge_asset(
         last_conclusive=ev.last_conclusive,
         by_rule=ev.by_rule,
         kept=len(kept),
+        left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
         untested=tuple((key, moment) for moment, key in untested),
         removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),

@@ -93,6 +93,7 @@ class Work:
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
         manifest = services.catalogue.manifest(snapshot)
+        test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
         self._bases = bases_of(snapshot, candidates(job, services, self._synchronised).there, services.catalogue)
         if not job.checks:
             raise TestBroken(
@@ -442,3 +443,7 @@ class Work:
             proven.pop(tested.id, None)
             proven[tested.id] = verdict.value
         return replace(self._history, proven=proven)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

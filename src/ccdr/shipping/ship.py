@@ -25,7 +25,7 @@ from ccdr.errors import (
     Locked,
     RepositoryMissing,
     RepositoryUnavailable,
-    own_error,
+    told,
 )
 from ccdr.history import LOGS, STOPPED
 from ccdr.interfaces import Fork, LogMark, Progress, Session, Source
@@ -135,12 +135,10 @@ class _Shipping:
                     self._begin_anew(error)
                     if once:
                         raise
-                except (CcdrError, OSError) as error:
-                    self._troubled(str(error))
-                    if once:
-                        raise
                 except Exception as error:  # what we did not foresee must not end what runs for years
-                    self._troubled(own_error(error)[0])
+                    self._troubled(error)
+                    if once and isinstance(error, CcdrError | OSError):
+                        raise
                 with contextlib.suppress(CcdrError, OSError):
                     self._store(None)  # what has come all the same
                 self._wait(self._rest)
@@ -255,7 +253,7 @@ class _Shipping:
         except AWAY as error:
             if once or self._server is None or self._spooled() is None:
                 raise
-            self._troubled(str(error))
+            self._troubled(error)
 
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
@@ -409,7 +407,7 @@ class _Shipping:
             if once:
                 raise
             self._refuse_too_much(str(error))
-            self._troubled(str(error))
+            self._troubled(error)
             return False
         return True
 
@@ -596,8 +594,11 @@ class _Shipping:
         self._standing = replace(self._standing, **changes)  # type: ignore[arg-type]
         write_standing(self._home, self._standing)
 
-    def _troubled(self, why: str) -> None:
-        why = " ".join(self._job.engine.recordable(why).split())
+    def _troubled(self, error: Exception) -> None:
+        found = told(error)
+        why = " ".join(found.reason.split())
+        if why != self._standing.trouble:
+            self._services.state.keep_words(self._run.id, found.words)
         if self._standing.trouble is None:
             self._set(trouble=why, troubled=self._services.clock.now())
             self._record(why)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from ccdr.answers import FreeText
 from ccdr.engines.files.attributes import attributes_of
 from ccdr.engines.files.listing import DEVICES, Entry, as_before
 from ccdr.errors import CommandFailed
@@ -71,7 +72,7 @@ def _names(directory: str, shown: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise CommandFailed(["scan"], 1, f"{shown}: {error.strerror}") from None
+        raise CommandFailed(["scan"], 1, FreeText(f"{shown}: {error.strerror}")) from None
 
 
 def still_there(listed: Entry) -> bool:

@@ -77,7 +77,7 @@ class Binlog:
             if "denied" not in error.stderr:
                 raise
             raise BackupFailed(
-                f"the canary cannot be kept: {error.stderr.strip()}; {canary_grant(self.connection.user)}",
+                f"the canary cannot be kept: {error}; {canary_grant(self.connection.user)}",
                 hint="or leave `canary:` out of `log_shipping:`",
             ) from None
 

@@ -4,7 +4,7 @@ restored, by the same SQL."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -130,6 +130,7 @@ class Objects:
     named: Mapping[str, str]  # `trigger stamp` and its like: what else is to be told of it
     definers: Mapping[str, str]  # by the same names
     state: frozenset[tuple[object, ...]]
+    left_out: tuple[str, ...] = ()  # `view answered`
 
     @property
     def with_rows(self) -> tuple[Table, ...]:
@@ -153,6 +154,18 @@ class Objects:
     @property
     def histories(self) -> bool:
         return any(t.type == "SYSTEM VERSIONED" for t in self.tables)
+
+    def without(self, views: Collection[str]) -> Objects:
+        """All but these views."""
+        gone = {f"view {name}" for name in views}
+        return Objects(
+            self.tables,
+            tuple(name for name in self.views if name not in views),
+            {name: told for name, told in self.named.items() if name not in gone},
+            {name: definer for name, definer in self.definers.items() if name not in gone},
+            frozenset(part for part in self.state if part[0] != "view" or part[1] not in views),
+            tuple(sorted(gone & self.named.keys())),
+        )
 
 
 def read_objects(rows: Iterable[Any]) -> Objects:
@@ -187,6 +200,15 @@ def read_objects(rows: Iterable[Any]) -> Objects:
 
 def objects_of(place: Place, login: Login, database: str) -> Objects:
     return read_objects(answers(place, login, objects_sql(database), "listing what there is"))
+
+
+def broken_views(place: Place, login: Login, database: str) -> list[str]:
+    """Views that do not work: of one whose tables or columns are gone, or that the user may not read through, the
+    server tells no column."""
+    db = quote_text(database)
+    sql = f"""SELECT JSON_QUOTE(table_name) FROM information_schema.views WHERE table_schema = {db}
+      AND table_name NOT IN (SELECT table_name FROM information_schema.columns WHERE table_schema = {db}) ORDER BY 1;"""
+    return [str(name) for name in answers(place, login, sql, "looking for views that do not work")]
 
 
 def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
@@ -279,6 +301,11 @@ class Inventory:
     def orphans(self) -> list[str]:
         """Those of them whose definer did not exist at the source either."""
         return [str(name) for name in self.facts["orphans"]]
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the plan leaves out of the dump (`view answered`); older snapshots do not tell, and had all."""
+        return [str(name) for name in self.facts.get("left_out", ())]
 
     @property
     def zone(self) -> str:

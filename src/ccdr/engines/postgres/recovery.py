@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import left_behind, not_reached
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
@@ -75,7 +76,7 @@ class Server:
     begin: Start
     judged: Callable[[CommandFailed], CcdrError]
     data: str
-    said: Callable[[], str]
+    said: Callable[[], FreeText]
     env: Mapping[str, str]
 
     def to(self, settings: Mapping[str, str]) -> bool:
@@ -94,8 +95,9 @@ class Server:
                 raise
             if _NOT_REACHED in (said := self.said()):
                 return False
+            why = f": {said.answer}" if said.answer else ""
             raise BackupBad(
-                f"recovery broke off: {said}", hint="recover to an earlier time, and back up again"
+                f"recovery broke off{why}", hint="recover to an earlier time, and back up again", words=said
             ) from None
         return True
 

@@ -146,7 +146,7 @@ class Wal:
                 raise
             c = self.connection
             raise BackupFailed(
-                f"the canary cannot be kept: {error.stderr.strip()}; as a superuser: {canary_grant(c)}",
+                f"the canary cannot be kept: {error}; as a superuser: {canary_grant(c)}",
                 hint="or leave `canary:` out of `log_shipping:`",
             ) from None
 

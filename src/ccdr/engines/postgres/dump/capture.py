@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import identity
 from ccdr.engines.postgres.inventory import (
@@ -47,7 +48,7 @@ class Dumped:
     standby: bool
     inventory: Inventory
     rewritten: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[FreeText, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Dumper:
             try:
                 dumped = self._dump(into / "dump")
             except CommandFailed as error:
-                if attempt == ATTEMPTS or error.stalled or not _UNDERFOOT.search(error.stderr):
+                if attempt == ATTEMPTS or error.stalled or not error.stderr.search(_UNDERFOOT):
                     raise
             else:
                 if not dumped.rewritten:
@@ -112,7 +113,7 @@ class Dumper:
             out = self._written(argv, dump)
             rewritten = tuple(_ask(session, REWRITTEN).split("\n")[:-1])
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        warnings = tuple(_WARNING.findall(out.stderr))
+        warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, skew)
         return Dumped(point, skew, standby == "t", inventory, rewritten, warnings)
 
@@ -157,6 +158,7 @@ class Dumper:
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": version},
             notes=_notes(dumped),
+            words=sum(dumped.warnings, NO_WORDS),
         )
 
     def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
@@ -196,7 +198,7 @@ def _replayed(now: datetime, replayed: str, skew: float) -> datetime:
 
 
 def _notes(dumped: Dumped) -> list[str]:
-    notes = [f"pg_dump warns: {warning}" for warning in dumped.warnings]
+    notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
     if not dumped.inventory.superuser:
