@@ -186,7 +186,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         text = f"{count} not count until one has passed a test: the repository was found damaged"
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
     wrong += [p for p in _late(job, history, services, newest, coverage) if ours_to_do or p.verb is not Verb.BACKUP]
-    wrong += _shipping(job, history, services, newest)
+    wrong += _shipping(job, history, services, usable)
     wrong += _incomplete(job, upkeep)
     wrong = [_where(p, job, backs_up=ours_to_do) for p in wrong]
     return AssetStatus(
@@ -406,8 +406,9 @@ def _late(
         yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
 
 
-def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
+def _shipping(job: Job, history: AssetHistory, services: Services, usable: Sequence[Snapshot]) -> Iterator[Problem]:
     """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
+    newest = usable[-1] if usable else None
     settings, standing = job.engine.shipping, read_standing(services.state, job.plan, job.asset)
     if settings is None:
         return
@@ -438,9 +439,11 @@ def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snaps
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not logged(job, services, [newest]):
         text = standing.gap or "its newest backup is no base that the log goes on from"
-        yield Problem(
-            Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only", verb=Verb.BACKUP
-        )
+        meanwhile = "until then it can be restored as of its backups only"
+        if standing.forks and logged(job, services, usable):
+            text = "the source was recovered to before its newest backup: a new base backup is needed"
+            meanwhile = "until then its log leads on from an older one"
+        yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
     yield from _findings({"findings": standing.findings}, Verb.BACKUP)
 
 

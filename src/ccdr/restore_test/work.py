@@ -449,6 +449,8 @@ class Work:
     def _log_judged(self, target: Target) -> dict[str, object]:
         """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
         verdict, until = self._test.log_verdict, target.time or self._began
+        if self._recovery is not None and (former := self._recovery.former) is not None:
+            return {"verdict": verdict, "until": rfc3339(former) if verdict is Verdict.FAIL else None}
         if target.name is not None and verdict is not Verdict.FAIL:
             reached = self._recovery and self._recovery.moment
             return {"verdict": verdict, "until": reached and rfc3339(reached)}
