@@ -1324,7 +1324,7 @@ def test_what_is_at_stake_for_a_prune_is_counted_by_the_log_that_is_there(
     snapshot, services = replace(base(0, 7)[0], manifest_sha256=text_digest(text)), site.services()
     services.catalogue.add(snapshot, text)
     shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
-    monkeypatch.setattr("ccdr.shipping.recovery.shelf_of", lambda *_: shelf)
+    monkeypatch.setattr(sys.modules[_Pruning.__module__], "shelf_of", lambda *_: shelf)
     rpo = timedelta(seconds=job.objectives.rpo)
     assert snapshot.consistent_point + rpo < NOW + timedelta(minutes=10) + rpo
 
