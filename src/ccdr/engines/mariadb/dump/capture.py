@@ -287,7 +287,8 @@ class Dumper:
             if rows.by_table[name] != counts[name]:
                 raise BackupFailed(
                     f"the dump holds {rows.by_table[name]} rows of {name}, where the server counts {counts[name]}",
-                    hint="CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
+                    hint="is `sql_select_limit` set for everybody there (SELECT @@global.sql_select_limit)? mariadb-dump "
+                    "obeys it; else CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
                 )
 
     # --- the rest -------------------------------------------------------------------------------------
