@@ -11,14 +11,14 @@ import pytest
 
 from ccdr.measure import Point
 from ccdr.report import judge
-from ccdr.report.evidence import AssetEvidence, LogFailure, PlanEvidence, Run
+from ccdr.report.evidence import TEST, AssetEvidence, LogFailure, PlanEvidence, Run
 from ccdr.report.judge import Finding, Level, Restores, Timing
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def a_run(seq: int, verb: str = "restore_test", **changed: Any) -> Run:
+def a_run(seq: int, verb: str = TEST, **changed: Any) -> Run:
     at = NOW + seq * HOUR
     made = Run(seq, verb, "p", "crm", f"r{seq}", "h", "me", at, at.isoformat(), ended=at, end_seq=seq)
     return replace(made, **changed)
@@ -79,14 +79,14 @@ def test_no_backup_makes_good_what_failed_for_another_reason(failed: Run | None)
 def test_who_could_not_be_reached_last_is_not_reached_until_somebody_reads_it(why: str) -> None:
     away = a_run(5, "backup", body={"repository": why})
     before = a_run(4, body={})
-    found = evidence(last={"backup": away, "restore_test": before})
+    found = evidence(last={"backup": away, TEST: before})
     assert judge._unreached(found, PlanEvidence()) == away
     assert judge._unreached(found, PlanEvidence(last_conclusive_check=a_run(4, "check"))) == away
     assert judge._unreached(found, PlanEvidence(last_conclusive_check=a_run(5, "check"))) == away
     assert judge._unreached(found, PlanEvidence(last_conclusive_check=a_run(6, "check"))) is None
-    since = evidence(last={"backup": away, "restore_test": a_run(6, body={})})
+    since = evidence(last={"backup": away, TEST: a_run(6, body={})})
     assert judge._unreached(since, PlanEvidence()) is None
-    crashed = evidence(last={"backup": away, "restore_test": a_run(6, body={}, end_seq=None)})
+    crashed = evidence(last={"backup": away, TEST: a_run(6, body={}, end_seq=None)})
     assert judge._unreached(crashed, PlanEvidence()) == away, "a crash tells nothing of it"
     assert judge._unreached(evidence(), PlanEvidence()) is None
     assert judge._unreached(evidence(last={"backup": a_run(5, "backup", body=None)}), PlanEvidence()) is None
