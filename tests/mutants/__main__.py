@@ -175,7 +175,7 @@ class _Book:
 
     @staticmethod
     def _key(path: Path, mutant: Mutant) -> tuple[str, ...]:
-        return (path.name, *mutant.key, str(mutant.number))
+        return (path.name, *mutant.key, str(mutant.nth))
 
 
 def _digest(paths: Iterable[Path]) -> str:
