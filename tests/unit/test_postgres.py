@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.dump import archive, locks, references, roles
+from ccdr.engines.postgres.dump import archive, capture, locks, references, roles
 from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.inventory import Inventory
 from ccdr.errors import BackupBad, CommandFailed
 
 ROLES = r"""--
@@ -161,7 +162,7 @@ FOREIGN = (
 @pytest.mark.parametrize(
     ("text", "held", "said"),
     [
-        (FOREIGN, {"call_fk of public.call": 3}, "the source itself held 3 rows that break the foreign key call_fk of"),
+        (FOREIGN, {"call_fk of public.call": 3}, "the source itself held 3 rows against the foreign key call_fk of"),
         (FOREIGN, {"call_fk of public.call": 1000}, "1000 rows or more"),
         (FOREIGN, {"other of public.call": 3}, "rows in it break the foreign key constraint call_fk"),
         (FOREIGN, {}, "rows in it break the foreign key constraint call_fk"),
@@ -180,6 +181,16 @@ def test_rows_that_break_a_rule_are_told_by_its_name(text: str, held: dict[str, 
 
 def test_another_failure_is_not_blamed_on_rows() -> None:
     assert references.to_blame(failing('ERROR:  role "x" does not exist'), {"broken_keys": {"a of b": 1}}) is None
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "superuser", "told"), [(["s"], False, True), (["s"], True, False), ([], False, False)]
+)
+def test_a_subscription_that_its_role_may_not_dump_is_told(
+    subscriptions: list[str], superuser: bool, told: bool
+) -> None:
+    found = list(capture._left_out(Inventory({"subscriptions": subscriptions, "superuser": superuser})))
+    assert bool(found) == told
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -138,7 +138,8 @@ class Dumper:
             after = clock.now()
             source_clock, standby, replayed = said.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
-            argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}"]
+            # In the database's own encoding, whatever client_encoding it or the role has set.
+            argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
@@ -226,7 +227,7 @@ class Dumper:
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": self.version},
             notes=_notes(dumped),
-            findings=list(dumped.broken.findings()),
+            findings=[*dumped.broken.findings(), *_left_out(dumped.inventory)],
             words=sum(dumped.warnings, NO_WORDS),
         )
 
@@ -266,6 +267,15 @@ def _replayed(now: datetime, replayed: str, skew: float) -> datetime:
             hint="back it up once a commit has been replayed since its start, or use the primary",
         )
     return now + timedelta(seconds=min(0.0, float(replayed) - skew - now.timestamp()))
+
+
+def _left_out(inventory: Inventory) -> Iterator[str]:
+    subscriptions = inventory.facts.get("subscriptions") or []
+    if subscriptions and not inventory.superuser:
+        yield (
+            f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
+            "pg_dump takes them for a superuser alone"
+        )
 
 
 def _notes(dumped: Dumped) -> list[str]:

@@ -174,7 +174,8 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     its name on a real server: there it has another one than the source's, and roles that were there before."""
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {DUMP_OPTIONS}"}
-    argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
+    encoding = f"--encoding={bench.manifest.contents['encoding']}"
+    argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", encoding, "-f", box.path(again)]
     if bench.manifest.contents.get("standby"):
         argv.append("--no-unlogged-table-data")  # as it was captured
     again.mkdir()
@@ -454,7 +455,8 @@ def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path, working: str 
         box.run(argv, env=again, what="loading the definitions once more")
         reference.mkdir()
         reference.chmod(0o777)
-        argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", "-f", box.path(reference)]
+        encoding = f"--encoding={bench.manifest.contents['encoding']}"
+        argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", encoding, "-f", box.path(reference)]
         box.run(argv, env=again, what="dumping the definitions once more")
         return schema(box, reference, whole=False).statements()
     finally:

@@ -67,7 +67,7 @@ class Broken:
     def findings(self) -> Iterator[str]:
         for name, count in sorted(self.rows.items()):
             yield (
-                f"the source itself holds {_so_many(count)} that break the foreign key {name}: until they are mended"
+                f"the source itself holds {_so_many(count)} against the foreign key {name}: until that is mended"
                 " there, no backup of it can be loaded"
             )
 
@@ -127,7 +127,7 @@ def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad 
     held = cast("dict[str, Any]", contents.get("broken_keys") or {})
     of_source = sorted(key for key in held if key.startswith(f"{name} of "))
     if kind == "foreign key" and of_source:
-        many = " and ".join(f"{_so_many(int(held[key]))} that break the foreign key {key}" for key in of_source)
+        many = " and ".join(f"{_so_many(int(held[key]))} against the foreign key {key}" for key in of_source)
         return BackupBad(
             f"the backup does not load: the source itself held {many}",
             hint="mend those rows at the source and back up again; the files of this snapshot can be loaded by hand"
