@@ -770,6 +770,30 @@ def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: P
         batch.gather()
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_source_that_begins_anew_right_after_a_batch_was_closed_is_refused(tmp_path: Path, number: int) -> None:
+    """Nobody has looked at the spool since: how its segments began is known from what was stored."""
+    spool, batch = tmp_path / "spool", filling(tmp_path)
+    logfile(spool, 1, 1000)
+    logfile(spool, 2, 1001)
+    batch.close(batch.gather())
+    logfile(spool, number, 2000)
+    with pytest.raises(CcdrError, match=rf"begun anew: binlog\.00000{number}"):
+        batch.gather()
+
+
+def test_a_gap_in_the_log_is_told_once(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    stored = replace(batch(1, 1), name="binlog.000001", first="binlog.000001", last="binlog.000001")
+    logfile(spool, 3, 1002)
+    going = filling(tmp_path, [stored])
+    assert going.gather().gaps == (Gap("binlog.000001", "binlog.000003"),)
+    logfile(spool, 3, 1002, b"more has come")
+    assert going.gather().gaps == ()
+    logfile(spool, 4, 1003)
+    assert going.gather().gaps == (), "nor when it is whole"
+
+
 def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None:
     heads = {"binlog.000001": "19700101T001640Z-7", "binlog.000002": "19700101T001641Z-7"}
     stored = replace(
