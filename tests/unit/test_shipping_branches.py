@@ -14,9 +14,10 @@ from typing import Any, ClassVar, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Quiet, ShiftedClock
+from tests.harness import Quiet, ShiftedClock, Site
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
+from ccdr.catalogue import manifest_text, text_digest
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
@@ -29,9 +30,10 @@ from ccdr.shipping.branches import contradicts, joins, line_to, merged, read, wr
 from ccdr.shipping.choice import Choice, choose
 from ccdr.shipping.filling import Filling, WentBack
 from ccdr.shipping.recovery import fetch_log
+from ccdr.shipping.recovery import logged as logged_up_to
 from ccdr.shipping.shelf import INDEX, Batch, arranged, let_go
 from ccdr.shipping.ship import _Shipping
-from ccdr.shipping.standing import Standing
+from ccdr.shipping.standing import Standing, write_standing
 from ccdr.storage.restic import Restic
 from ccdr.upkeep.log import _needed
 
@@ -474,3 +476,25 @@ def test_a_number_that_was_taken_twice_is_another_history(
 ) -> None:
     with pytest.raises(WentBack, match="began elsewhere"):
         looked_back(tmp_path, led, replace(SHIPPED, forks=known))
+
+
+def test_log_counts_by_an_older_base_where_the_source_was_recovered_to_before_its_newest(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.plan(
+        "crm:\n  engine: postgres\n  method: physical\n  log_shipping: {interval: 60s}\n"
+        "  connection: {host: /nowhere, user: postgres, database: postgres}"
+    )
+    services, job, known = site.services(), Job(site.loaded(), "crm"), []
+    for snapshot, manifest in (OLD, base(8, 5)):
+        text = manifest_text(manifest)
+        known.append(replace(snapshot, manifest_sha256=text_digest(text)))
+        services.catalogue.add(known[-1], text)
+    stands = Standing(since=segment(1), point=LATER.point, usable=LATER.point, position=LATER.position, branch=2)
+    home = services.state.directory("shipping", "p", "crm")
+    write_standing(home, replace(stands, forks=(FORK,)))
+    assert [p.consistent for p in logged_up_to(job, services, known)] == [LATER.point]
+    assert logged_up_to(job, services, known[1:]) == [], "the newest leads to the former branch only"
+    assert [p.consistent for p in logged_up_to(job, services, known, shelf=lambda: SHELF)] == [LATER.point]
+    assert logged_up_to(job, services, known[1:], shelf=lambda: SHELF) == []
+    write_standing(home, replace(stands, branch=1))
+    assert [p.consistent for p in logged_up_to(job, services, known[1:])] == [LATER.point], "the twin"
