@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,11 +31,9 @@ class Digest:
         for name in names:
             try:
                 sizes[name] = os.stat(f"{root}/{name}").st_size  # noqa: PTH116 - there may be many
-            except FileNotFoundError:
-                if not vanishing:
-                    raise CommandFailed(
-                        ["sha256sum"], 1, FreeText(f"{root / name}: {os.strerror(errno.ENOENT)}")
-                    ) from None
+            except OSError as error:
+                if not (vanishing and isinstance(error, FileNotFoundError)):
+                    raise CommandFailed(["sha256sum"], 1, FreeText(f"{root / name}: {error.strerror}")) from None
         shares = [share for names in dealt(sizes, WORKERS) for share in _batches(names)]
         with threads(WORKERS) as pool:
             hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)

@@ -201,7 +201,7 @@ _REFUSED = {
 def own_error(error: Exception) -> tuple[str, str]:
     """A sentence and a next step for what nobody foresaw: the system's refusal, or a defect of ccdr itself."""
     if isinstance(error, OSError) and (hint := _REFUSED.get(error.errno or 0)):
-        file, why = _file_of(error), error.strerror or os.strerror(error.errno or 0)
+        file, why = _ours(_file_of(error)), error.strerror or os.strerror(error.errno or 0)
         return f"{file}: {why}" if file else why, hint
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
@@ -235,6 +235,19 @@ def _file_of(error: OSError) -> str | None:
         return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     asked = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((str(path) for path in reversed(asked) if isinstance(path, Path)), None)
+
+
+# Below these are a customer's own names: what was fetched, captured, or made ready beside a restore's target.
+_THEIRS = re.compile(r"fetched|ccdr-capture|\..*\.ccdr-restore-.*|\.ccdr-restore-.*")
+
+
+def _ours(file: str | None) -> str | None:
+    """Of a file's path, what we have named ourselves."""
+    parts = Path(file).parts if file is not None else ()
+    for number, part in enumerate(parts):
+        if _THEIRS.fullmatch(part):
+            return str(Path(*parts[: number + 1]))
+    return file
 
 
 def _how(code: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import ClassVar
 
 from pydantic import Field
@@ -12,6 +14,18 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Beside, Engine, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
+
+_OBJECT = re.compile(r"""(?:[\w$]+|"[^"]+"|`[^`]+`)(?:\.(?:[\w$]+|"[^"]+"|`[^`]+`))*""")
+
+
+def known_by(text: str) -> str:
+    """A short digest: what a plan asks with may quote somebody, and a record must tell one query from another."""
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def object_or_digest(text: str) -> str:
+    """An object's name as it is; any more than that (a condition, say) may quote somebody."""
+    return text if _OBJECT.fullmatch(text) else f"query {known_by(text)}"
 
 
 class CheckConfig(Strict):

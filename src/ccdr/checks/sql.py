@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from hashlib import sha256
 from typing import ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from ccdr.checks.base import CheckConfig
+from ccdr.checks.base import CheckConfig, known_by
 from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult, so_many
 from ccdr.schema import Text
@@ -33,7 +32,7 @@ class Sql(CheckConfig):
 
     def default_name(self) -> str:
         """Its query may quote somebody: told by a digest."""
-        return f"query {sha256(self.query.encode()).hexdigest()[:8]}"
+        return f"query {known_by(self.query)}"
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, self.query)

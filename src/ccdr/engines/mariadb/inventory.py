@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
@@ -146,7 +148,7 @@ class Objects:
         """Tables that cannot be captured, and why."""
         known = (*TRANSACTIONAL, *LOCKABLE, *WITHOUT_ROWS)
         return tuple(
-            f"{t.name} cannot be opened ({t.comment})" if t.engine is None else f"{t.name} is of the engine {t.engine}"
+            _unopened(t.name, FreeText(t.comment)) if t.engine is None else f"{t.name} is of the engine {t.engine}"
             for t in self.tables
             if t.engine not in known
         )
@@ -200,6 +202,27 @@ def read_objects(rows: Iterable[Any]) -> Objects:
 
 def objects_of(place: Place, login: Login, database: str) -> Objects:
     return read_objects(answers(place, login, objects_sql(database), "listing what there is"))
+
+
+def _unopened(table: str, words: FreeText) -> str:
+    """In place of its comment the server tells why."""
+    return f"{table} cannot be opened" + (f" ({words.answer})" if words.answer else "")
+
+
+def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest holds of them: the database's comment is anybody's words, so a digest stands for it."""
+    return {
+        **{name: fact for name, fact in facts.items() if name != "comment"},
+        "comment_sha256": comment_digest(facts),
+    }
+
+
+def comment_digest(facts: Mapping[str, Any]) -> str:
+    """Of what a server tells, and of a manifest: an older one holds the comment itself."""
+    kept = facts.get("comment_sha256")
+    return (
+        str(kept) if kept is not None else sha256(str(facts["comment"]).encode("utf-8", "surrogateescape")).hexdigest()
+    )
 
 
 def broken_views(place: Place, login: Login, database: str) -> list[str]:

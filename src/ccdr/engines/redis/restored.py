@@ -95,7 +95,7 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
     try:
         check(server.place, server.kind, rdb)
     except Unsound as damage:
-        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot")
+        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot", words=damage.words)
     except CommandFailed as unread:
         return TestBroken(f"the RDB cannot be read in the sandbox: {unread}", hint="run the test with --keep, and look")
     return TestBroken(f"the sandbox's server did not load a sound RDB: {error}", hint="see what its log says")

@@ -31,7 +31,7 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table, text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
-from ccdr.engines.mariadb.inventory import Objects, Table, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import Objects, Table, as_recorded, facts_of, objects_of
 from ccdr.engines.mariadb.origin import lag_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
@@ -315,7 +315,7 @@ class Dumper:
         named = files.file_names(t.name for t in objects.with_rows)
         digests = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*.sql"))])
         contents = {
-            **facts,
+            **as_recorded(facts),
             "source": self.database,
             "tables": {
                 t.name: {

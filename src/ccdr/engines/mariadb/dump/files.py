@@ -203,6 +203,16 @@ def missing_code(script: str, named: Iterable[str]) -> list[str]:
     return [name for name in named if not name.startswith("view ") and name not in made]
 
 
+def database_of(restored: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """With its comment, which no manifest holds any more: it stands in the statement that makes the database."""
+    if "comment" in facts:
+        return dict(facts)
+    made = (restored / DATABASE).read_text("utf-8", "surrogateescape")
+    without = create_database({**facts, "comment": ""}).removesuffix(";\n")
+    quoted = made.removeprefix(without).removesuffix(";\n").removeprefix(" COMMENT ")
+    return {**facts, "comment": quoted[1:-1].replace("''", "'").replace("\\\\", "\\")}
+
+
 def create_database(facts: Mapping[str, Any]) -> str:
     """An empty database like the captured."""
     comment = f" COMMENT {quote_text(facts['comment'])}" if facts["comment"] else ""

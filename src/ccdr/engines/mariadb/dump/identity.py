@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ccdr.engines.compared import NAMED, equal, judged
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import Login, quote_name, text_of
 from ccdr.engines.mariadb.dump import beyond, files, renamed
-from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, comment_digest, facts_of, objects_of
 from ccdr.interfaces import Bench
 from ccdr.interrupts import threads
 from ccdr.model import CheckResult, FileDigest, Verdict, so_many
@@ -76,8 +77,7 @@ def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None
     yield _objects(kinds, named, objects.named, inventory.left_out)
     yield equal("definers", definers, objects.definers, len(definers))
     facts = facts_of(box, login, database)
-    kept = ("charset", "collation", "comment")
-    yield equal("the database itself", {k: inventory.facts[k] for k in kept}, {k: facts[k] for k in kept}, len(kept))
+    yield equal("the database itself", _database(inventory.facts), _database(facts), len(_database(facts)))
     if working:
         return
     yield _accounts(bench, login, inventory)
@@ -86,6 +86,10 @@ def compare(bench: Bench, login: Login, jobs: int, *, working: str | None = None
     yield equal(
         "server settings", {k: inventory.settings[k] for k in same}, {k: now.get(k, "") for k in same}, len(same)
     )
+
+
+def _database(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {"charset": facts["charset"], "collation": facts["collation"], "comment": comment_digest(facts)}
 
 
 # --- rows ---------------------------------------------------------------------------------------------

@@ -151,7 +151,11 @@ class Target:
         assert self.new is not None
         place, was, here = source.place, inventory.database, self.working
         on_all, on_objects = newcomers.rights_in(self.new.rights, here)
-        self._run(source, files.create_database({**inventory.facts, "database": here}), "making the database")
+        self._run(
+            source,
+            files.create_database({**files.database_of(restored, inventory.facts), "database": here}),
+            "making the database",
+        )
         tables = renamed.called(tables_of(restored, inventory), was, here)
         self._run(source, tables, "making the tables", here)
         if other := beyond.merged_lacking(place, self._login(source), tables, here):
@@ -224,7 +228,7 @@ class Target:
         self._require_all(source, events=False)
         said = self._run(source, renamed.telling(events), "making events", self.name, "--show-warnings")
         self._require_all(source, events=True, late=len(_LATE.findall(said)))
-        comment = quote_text(str(inventory.facts["comment"]))
+        comment = quote_text(files.database_of(restored, inventory.facts)["comment"])
         self._run(source, f"ALTER DATABASE {name} COMMENT {comment};\n", "naming it")
 
     def _renaming(self, source: Source, here: str, there: str) -> str:

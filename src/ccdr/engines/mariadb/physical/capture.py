@@ -15,7 +15,7 @@ from typing import Any
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
-from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import Objects, as_recorded, facts_of, objects_of
 from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
@@ -112,7 +112,7 @@ class Copier:
         lost = [t.name for t in after.with_rows if t.engine == "MEMORY"]
         steady = before.state & after.state
         contents = {
-            **facts,
+            **as_recorded(facts),
             "source": self.source,
             "binlog": binlog and {**binlog, "until": rfc3339(until)},
             "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
