@@ -79,8 +79,8 @@ class Attempt:
 @dataclass(frozen=True)
 class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
-    another host), and findings. `listed` is everything of the plan's that is there, `unread` what of it bears a
-    backup's tags, oldest first, and has no manifest that counts."""
+    another host), and findings. `listed` is everything of the plan's that is there, `unread` are those with a
+    backup's tags, oldest first, that have no manifest that counts."""
 
     failed: tuple[Attempt, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
