@@ -6,10 +6,10 @@ import contextlib
 import errno
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr import __version__, interrupts
@@ -196,6 +196,7 @@ class _Attempt:
         self._stored: Stored | None = None
         self._probe: Future[None] | None = None
         self._reachable = False
+        self._apart = False  # the tree goes before its listing, which is then made true of what was stored
 
     def carry_out(self) -> None:
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -223,6 +224,8 @@ class _Attempt:
                         words=stored.words,
                     )
                 self.mark_failed()
+                self._result.notes = []  # of what does not count
+                self._apart = bool(self._job.engine.source_paths) and self._job.engine.index_file is not None
 
     def without_room(self, error: Exception) -> Exception:
         """Where it is this host's own disk that is full: which, what is free there, and what the last capture took."""
@@ -275,6 +278,8 @@ class _Attempt:
             if job.engine.shipping is not None:  # first: the log is to lead on from here
                 self._result.notes += log_of(job)[1].ready(source)
             capture = job.engine.capture(source, self.into, tools)
+            if self._apart:
+                capture = self._store_apart(capture, tools)
             self._result.skew = capture.clock_skew_s
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
             self._result.beside = job.beside
@@ -351,15 +356,28 @@ class _Attempt:
                 raise
             self._repo.init()
 
+    def _store_apart(self, capture: Capture, tools: Tools) -> Capture:
+        """A tree that did not stand still: it is stored by itself, and what restic then tells of it is what is listed.
+        That restic warns of what went away meanwhile is no harm: that is not listed any more."""
+        self._ready()
+        stored = self._upload(capture, capture.paths, self._tags(STREAM))
+        found = self._job.engine.as_stored(capture, self.into, self._repo.nodes(stored.id), tools)
+        contents = {**found.contents, "stream": {"snapshot": stored.id}, "apart": True}
+        return replace(found, contents=contents, paths=(), excluded=())
+
     def _store(self, capture: Capture, manifest: Manifest) -> Stored:
+        tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
+        return self._upload(capture, [*capture.paths, self.into], tags)
+
+    def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:
         self._progress.step(f"storing {self._job.asset}")
         exclude_file = self._run.scratch / "exclude"
         named = [str(path) for path in capture.excluded]
         lines = "".join(f"{_pattern(name)}\n" for name in named if "\n" not in name)
         exclude_file.write_text(lines, "utf-8", "surrogateescape")
         stored = self._repo.backup(
-            [*capture.paths, self.into],
-            tags=[*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)],
+            paths,
+            tags=tags,
             exclude_file=exclude_file if lines else None,
             exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
             on_bytes=lambda done: self._progress.amount(done, capture.bytes),

@@ -156,7 +156,9 @@ def fetch(
     repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
     if stream := stream_of(manifest):
-        repo.restore(stream, "/", restored, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+        # A dump goes beside its manifest; a tree is where it was.
+        to = into if manifest.contents.get("apart") else restored
+        repo.restore(stream, "/", to, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     try:
         text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
     except OSError as error:

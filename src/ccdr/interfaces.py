@@ -217,6 +217,18 @@ class Capture:
 
 
 @dataclass(frozen=True)
+class StoredNode:
+    """One entry of a stored tree, as restic tells it. Times are nanoseconds; a byte that is no UTF-8 is U+FFFD."""
+
+    path: str
+    kind: str  # restic's word: file, dir, symlink, fifo, dev, chardev, socket
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+
+@dataclass(frozen=True)
 class SandboxNeeds:
     """What a sandbox for one snapshot must offer.
 
@@ -571,6 +583,10 @@ class Engine(Restored, Protocol):
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         """After the upload: source paths that changed while they were read, so that the manifest is not true
         of them. Empty for engines that capture a copy of their own."""
+
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        """Of a tree that does not stand still, stored by itself before what is in `into`: the capture as it is true of
+        that. BackupFailed where what is there was not stored."""
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
 

@@ -151,6 +151,47 @@ def test_tree_whose_settled_files_never_rest_gives_no_false_verdict(site: Site, 
     assert_clean(site)
 
 
+def test_recordings_that_are_moved_and_deleted_all_the_time_are_backed_up_and_pass(site: Site, tree: Path) -> None:
+    """What moved while it was read is in one place or the other, or told; what stands still is proven, all of it."""
+    for n in range(3000):
+        settled_file(tree / f"day{n % 10}" / f"call{n}.wav", f"call {n}".encode(), LONG_AGO + n)
+    stop, moved, deleted = threading.Event(), set(range(0, 3000, 7)), set(range(3, 3000, 11))
+
+    def work() -> None:
+        for n in sorted(moved | deleted):
+            if stop.wait(0.02):
+                return
+            path = tree / f"day{n % 10}" / f"call{n}.wav"
+            if n in deleted:
+                path.unlink()
+            else:
+                path.rename(tree / f"day{(n + 5) % 10}" / f"moved{n}.wav")
+
+    thread = in_background(work)
+    try:
+        done = site.run("backup", "p")
+    finally:
+        stop.set()
+        thread.join(10)
+    assert (done.code, done.json["result"]) == (0, "STORED"), done
+    passes(site)
+    names = {Path(path).name for path in listing(site)}
+    at_rest = {f"call{n}.wav" for n in range(3000) if n not in moved | deleted}
+    assert at_rest <= names
+    site.backed_up()
+    passes(site)
+    assert_clean(site)
+
+
+def test_sockets_that_are_left_out_are_told(site: Site, tree: Path) -> None:
+    settled_file(tree / "call.wav", b"a voice")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tree / "control"))
+        done = site.backed_up()
+        assert "sockets that are left out, as only their program can make them: 1" in done.json["notes"]
+        passes(site)
+
+
 def test_file_rewritten_with_size_and_time_restored_is_hashed_again(site: Site, tree: Path) -> None:
     quiet, sly = settled_file(tree / "quiet.wav", b"1" * 100), settled_file(tree / "sly.wav", b"2" * 100)
     site.backed_up()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from ccdr.answers import FreeText
 from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
-from ccdr.interfaces import Place, Reached, ShippedLog, Target
+from ccdr.interfaces import Capture, Place, Reached, ShippedLog, StoredNode, Target, Tools
 from ccdr.model import FileDigest, Manifest, rfc3339
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
@@ -167,6 +167,9 @@ class EngineConfig(Strict):
     def base_file(self) -> str | None:
         """Most engines capture all there is each time: restic stores what is new."""
         return None
+
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        return capture  # a copy of its own is what it was
 
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
         raise TestBroken(

@@ -30,6 +30,7 @@ from ccdr.errors import (
     RepositoryUnavailable,
     TestBroken,
 )
+from ccdr.interfaces import StoredNode
 from ccdr.model import utc
 from ccdr.proc import Host
 from ccdr.storage.remains import damage, store_at
@@ -264,6 +265,16 @@ class Restic:
             raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {type(error).__name__}") from None
         return sorted(found, key=lambda s: s.time)
 
+    def nodes(self, snapshot: str) -> Iterator[StoredNode]:
+        """Every entry that a snapshot holds, its paths' parents included."""
+        for line in self._run(["ls", "--json", "--no-lock", snapshot], what="listing a snapshot").splitlines():
+            node = json.loads(line)
+            if node.get("struct_type") == "node":
+                times = (0, 0, 0)  # what has no time that can be read is like nothing that was listed
+                with contextlib.suppress(ValueError):
+                    times = (_nanoseconds(node["mtime"]), _nanoseconds(node["ctime"]), int(node.get("inode", 0)))
+                yield StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times)
+
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
         try:
@@ -437,6 +448,16 @@ class Restic:
                     hint="check the address, the network and the store itself",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
+
+
+def _nanoseconds(said: str) -> int:
+    """RFC 3339 with up to nine digits of a second, since the epoch."""
+    moment, _, rest = said.partition(".")
+    digits = re.match(r"\d*", rest)
+    zone = rest[len(digits[0]) :] if digits and rest else moment[19:]
+    whole = datetime.fromisoformat(f"{moment[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
+    seconds = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))
 
 
 def readable(stderr: FreeText) -> FreeText:

@@ -15,7 +15,17 @@ from pathlib import Path
 
 from ccdr.engines.files.attributes import Keeps, compared, keeps, kind
 from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import DEVICES, LISTING, RESTIC_TIMES, Entry, as_before, entries, paired
+from ccdr.engines.files.listing import (
+    DEVICES,
+    LISTING,
+    RESTIC_TIMES,
+    WAITING,
+    Entry,
+    as_before,
+    entries,
+    paired,
+    read_listing,
+)
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest, Verdict, so_many
@@ -33,7 +43,8 @@ def identical(bench: Bench) -> Iterator[CheckResult]:
         yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
         return
     comparison = _Comparison(bench)
-    comparison.run(entries(listing))
+    with listing.open(encoding="ascii") as lines:
+        comparison.run(read_listing(lines))
     yield from comparison.results()
 
 
@@ -117,7 +128,8 @@ class _Comparison:
         self._links, self._attributes = _Links(), _Attributes(bench.out)
         self._timeless = 0
         self._unlike = 0  # pipes and devices that the listing does not tell apart
-        self.equal = self.missing = self.changed = self.extra = 0
+        self.equal = self.missing = self.changed = self.extra = self.unproven = 0
+        self._exact = bool(contents.get("exact"))  # else it does not tell what came while it was taken
         self.named: list[str] = []
 
     def run(self, listed: Iterator[Entry]) -> None:
@@ -135,7 +147,11 @@ class _Comparison:
 
     def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
-            self.extra += now is not None and now.type == "f"
+            if now is not None:
+                self.extra += 1
+                self._name("never captured", now.path)
+        elif was.type == WAITING:
+            self.unproven += now is not None
         elif now is None:
             self.missing += 1
             self._name("missing", was.path)
@@ -177,12 +193,14 @@ class _Comparison:
 
     def results(self) -> Iterator[CheckResult]:
         contents = self._contents
-        bad = self.missing or self.changed
-        if bad:
+        bad = self.missing or self.changed or (self._exact and self.extra)
+        if self.missing or self.changed:
             actual = f"{self.missing} missing, {self.changed} changed, {self.equal} equal"
         else:
             actual = f"{so_many(self.equal, 'file')} equal by SHA-256"
-        if self.extra:
+        if self._exact and self.extra:
+            actual += f", {self.extra} that were never captured"
+        elif self.extra:
             actual += f", {self.extra} that came while the backup ran"
         if left_out := list(self._left_out()):
             actual += f"; not compared: {', '.join(left_out)}"
@@ -196,6 +214,8 @@ class _Comparison:
 
     def _left_out(self) -> Iterator[str]:
         """What this comparison does not tell, though there is something to compare."""
+        if self.unproven:
+            yield f"{self.unproven} that came or changed while the backup ran"
         if not self._complete:
             yield "extended attributes and hard links, which the ccdr that took this backup did not list"
         if self._timeless:

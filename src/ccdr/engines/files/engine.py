@@ -12,10 +12,21 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import comparison
-from ccdr.engines.files.capture import capture, changed_since
+from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.listing import LISTING
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.interfaces import (
+    Bench,
+    Capture,
+    ClientNeed,
+    Place,
+    SandboxNeeds,
+    ServerTarget,
+    Source,
+    SourceFacts,
+    StoredNode,
+    Tools,
+)
 from ccdr.model import CheckResult, Look, Manifest
 from ccdr.schema import AbsolutePath, Wait, WithPassword
 
@@ -98,7 +109,12 @@ class Files(EngineConfig):
         return " ".join(sorted(map(str, self.paths)))
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return tuple(changed_since(into / LISTING))
+        if not capture.paths:  # it was made true of what was stored
+            return ()
+        return tuple(changed_since(into / LISTING, capture.consistent_point.timestamp()))
+
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        return as_stored(capture, into, nodes, tools)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
         if a.path == b.path:
             yield a, b
             a, b = next(one, None), next(other, None)
-        elif _position(a.path) < _position(b.path):
+        elif position(a.path) < position(b.path):
             yield a, None
             a = next(one, None)
         else:
@@ -125,6 +125,6 @@ def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
         b = next(other, None)
 
 
-def _position(path: str) -> str:
+def position(path: str) -> str:
     """Sorts like a walk: a directory, then what is in it, then its next sibling, whatever its name begins with."""
     return path.replace("/", "\0")

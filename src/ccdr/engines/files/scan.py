@@ -44,10 +44,10 @@ def look(path: str, shown_as: str) -> Entry:
     )
 
 
-def walk(real: str, shown: str) -> Iterator[Entry]:
+def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[Entry]:
     """Every entry at and below `real`, named as if it stood at `shown`; sorted as a listing is. What vanishes while
-    we look is left out, and so are sockets, which only their program can make; a directory that may not be read is
-    an error. However deep it is, and however many entries a directory has: only names are held."""
+    we look is left out, and so are sockets, which only their program can make, unless they are asked for; a directory
+    that may not be read is an error. However deep it is, and however many entries it has: only names are held."""
     above: list[tuple[str, str, Iterator[str]]] = [(real, shown, iter(("",)))]
     while above:
         real, shown, names = above[-1]
@@ -59,7 +59,7 @@ def walk(real: str, shown: str) -> Iterator[Entry]:
                 continue
             except OSError as error:
                 raise _refused(shown + name, error) from None
-            if entry.type != "s":
+            if entry.type != "s" or sockets:
                 yield entry
             if below is not None:
                 above.append((f"{real}{name}/", f"{shown}{name}/", iter(below)))
