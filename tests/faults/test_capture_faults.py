@@ -397,7 +397,9 @@ def test_a_state_directory_without_room_says_which_and_how_much(twin: Site) -> N
         assert (done.code, done.json["result"]) == (1, "FAILED"), done
         reason = str(done.json["reason"])
         assert "Errno" not in reason and str(twin.state) in reason, reason
-        assert re.search(r"has [\d.]+ (B|KiB) free, the capture needs more than that: the last one took [\d.]+ KiB", reason)
+        assert re.search(
+            r"has [\d.]+ (B|KiB) free, the capture needs more than that: the last one took [\d.]+ KiB", reason
+        )
         assert "make room" in done.json["hint"]
         (twin.state / "filler").unlink()
         heals(twin)
