@@ -482,7 +482,7 @@ class _Shipping:
         for attempt in range(1, ATTEMPTS + 1):
             held, there = self._gather(), self._waits()
             if mark is None or held.torn:  # what the mark says is only true of what lies behind the gap
-                point, position = self._standing.point or point, self._proven_position() or position
+                point, position = self._told_of(held, point, position)
             else:
                 self._batch.expect(position or "", held)
             if position and not held.torn and not self._log.reaches(self._spool, position):
@@ -514,6 +514,16 @@ class _Shipping:
         if held.torn:
             self._store(mark)
         self._kept = min(there, self._waits())
+
+    def _told_of(self, held: Held, point: datetime, position: str | None) -> tuple[datetime, str | None]:
+        """What is true of a batch behind which another one begins. Where nothing was proven of a branch before it was
+        left, that is where it was left, and when."""
+        mine = None if held.last is None else self._log.branch(held.last)
+        fork = next((fork for fork in self._known() if fork.parent == mine), None)
+        if self._standing.point is not None or fork is None:
+            return self._standing.point or point, self._proven_position() or position
+        when = point if fork.at is None else min(point, fork.at - timedelta(seconds=self._skew or 0.0))
+        return when, fork.position
 
     def _proven_position(self) -> str | None:
         """Up to where the spool is proven. Of a branch of which nothing is yet: up to where it began."""

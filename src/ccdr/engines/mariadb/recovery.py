@@ -181,7 +181,6 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     """What a person does with a base and its log, as one sentence of commands."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
-    _whole(log, first)
     base = log.parent / "data"
     stop = _stop(target, target.clock_skew(manifest))
     read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
