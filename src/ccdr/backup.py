@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,10 +16,10 @@ from ccdr import __version__, interrupts
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, told
+from ccdr.errors import ROOM, BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, told
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
-from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
+from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import BY_HAND, Job, Services, Trigger
@@ -52,7 +53,7 @@ class BackupResult:
     reason: str | None = None
     hint: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    repository: str | None = None  # missing, closed or unavailable, where that is why it failed
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
@@ -144,7 +145,7 @@ def backup(
                 result.reason = INTERRUPTED
         except Exception as error:  # a run always has an end
             result.repository = getattr(error, "repository", None)
-            failed = told(error)
+            failed = told(attempt.without_room(error))
             result.reason, result.hint = failed.reason, for_plan(failed.hint, job.plan)
             result.words += failed.words
             if isinstance(error, CommandFailed) and result.hint is None:
@@ -222,6 +223,19 @@ class _Attempt:
                         words=stored.words,
                     )
                 self.mark_failed()
+
+    def without_room(self, error: Exception) -> Exception:
+        """Where it is this host's own disk that is full: which, what is free there, and what the last capture took."""
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        job, place = self._job, self._services.state.root.absolute()
+        took = None
+        with contextlib.suppress(CcdrError, OSError, IndexError):
+            last = self._services.catalogue.snapshots(job.plan, job.asset)[-1]
+            took = sum(file.bytes for file in self._services.catalogue.manifest(last).files.values())
+        needs = "more than that" if took is None else f"more than that: the last one took {human_bytes(took)}"
+        free = human_bytes(shutil.disk_usage(place).free)
+        return BackupFailed(f"{place} has {free} free, the capture needs {needs}", hint=ROOM)
 
     def _leave(self, place: ExitStack) -> None:
         try:

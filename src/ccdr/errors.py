@@ -135,6 +135,12 @@ class RepositoryClosed(RepositoryUnavailable):
     repository = "closed"
 
 
+class RepositoryDamaged(BackupBad):
+    """Its data is there, and what opens it is gone or is not what was stored: nothing in it can be restored."""
+
+    repository = "damaged"
+
+
 class RepositoryLocked(RepositoryUnavailable):
     """Another program holds an exclusive lock on the repository."""
 
@@ -177,11 +183,11 @@ def for_plan(hint: str | None, plan: str) -> str | None:
 
 
 # What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.
-_ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
+ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
 _RIGHTS = "see its owner and mode with `ls -ld`, and run ccdr as a user who may"
 _REFUSED = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
     errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,

@@ -2,9 +2,9 @@
 
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
-the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, then the record's own
-keys, and `version`: from 2 on, all texts are of closed kinds (older.py keeps those of before from readers). Beside
-them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
+the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
+record's own keys. From version 2 on, all texts are of closed kinds (older.py keeps those of before from readers).
+Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
 seen an earlier head hash (a checkpoint, an anchor) can.
@@ -132,7 +132,7 @@ class Ledger:
         """
         if taken := (_ENVELOPE | {"version"}) & body.keys():
             raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
-        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, **body}
+        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": CLOSED, **body}
         _record(self._line(_NOTHING, fields))  # never write what verify would refuse
         with _telling("written", self.directory), self._locked():
             last, torn = _end_of(_segments(self.directory))
@@ -239,8 +239,7 @@ class Ledger:
     def _line(self, last: RecordRef, fields: dict[str, object]) -> bytes:
         time = self.clock.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         chain = {"seq": last.seq + 1, "prev": last.hash, "time": time, "host": self.host, "actor": self.actor}
-        whole = chain | fields | {"version": CLOSED}
-        text = json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(chain | fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         # A file name that is not UTF-8 comes as lone surrogates: escaped they are JSON, and nothing is lost.
         return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -262,7 +261,7 @@ class Ledger:
             segment.truncate(offset)
             os.fsync(segment.fileno())
         about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
-        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, **about}
+        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, "version": CLOSED, **about}
 
 
 def whoami() -> str:

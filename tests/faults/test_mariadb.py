@@ -519,13 +519,15 @@ def test_the_password_is_never_seen(centre: Site) -> None:
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
-def test_times_are_those_of_the_source_whatever_its_zone(site: Site) -> None:
-    """A DATETIME has no zone: it is read in the source's, by the offset that it had."""
+def test_times_are_those_of_the_source_whatever_its_zone_and_its_sql(site: Site) -> None:
+    """A DATETIME has no zone: it is read in the source's, by the offset that it had. The sandbox's server is set up
+    as the source is, which may read programs as Oracle does."""
     with (
         mariadb_server("--skip-log-bin", "--default-time-zone=+05:30") as source,
         small_database(source, "crm") as name,
     ):
         source.sql("create table z (a datetime, b timestamp); insert into z values (now(), now());", name)
+        source.sql("set global sql_mode = 'ORACLE'")
         fresh = "  - {{kind: freshness, query: select max({}) from z, within: 10m}}\n"
         crm(with_repository(site), source, name, checks=IDENTICAL + fresh.format("a") + fresh.format("b"))
         site.backed_up()

@@ -492,9 +492,9 @@ def test_no_ping_while_data_may_be_lost_or_nobody_looks_whatever_was_due(world: 
     assert world.tell().pinged == ["p"]
 
 
-def ended(world: World, result: RunResult, **more: Any) -> Telling:
+def ended(world: World, result: RunResult) -> Telling:
     """The end of a run that did this."""
-    telling = conclude([world.site.loaded()], world.services, result, seconds=1.0, **more).telling
+    telling = conclude([world.site.loaded()], world.services, result, seconds=1.0).telling
     assert telling is not None
     return telling
 
@@ -534,19 +534,6 @@ def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: W
     done = ended(world, RunResult(missed=[Passed(task, Missed(now, now, 1))]))
     thread.join()
     assert not done.busy and [s for s in mailbox.subjects if "MISSED" in s] == mailbox.subjects != []
-
-
-def test_what_a_broken_ledger_says_goes_into_no_metric(world: World, tmp_path: Path) -> None:
-    """What is there grows old, and whoever watches it hears of that; numbers of nothing would look well."""
-    textfile = tmp_path / "ccdr.prom"
-    ended(world, RunResult(), textfile=textfile)
-    before = textfile.read_text()
-    assert 'asset="recordings"' in before
-    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
-    segment.write_text("{}\n" + segment.read_text())
-    (world.site.state / "history.json").unlink(missing_ok=True)
-    ended(world, RunResult(), textfile=textfile)
-    assert textfile.read_text() == before
 
 
 def test_not_pinged_while_somebody_could_not_be_told(world: World, web: Web) -> None:

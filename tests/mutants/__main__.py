@@ -12,7 +12,6 @@ import hashlib
 import json
 import random
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -94,7 +93,6 @@ def _module(
         chosen = [(file, m) for file, m in chosen if (file, *m.key) not in equal]
     tests = [f"tests/{test}.py" for test in module["tests"]]
     book = _Book(name, [ROOT / test for test in tests], asked)
-    began = time.monotonic()
     for file in module["files"]:
         path = ROOT / "src/ccdr" / file
         left = []
@@ -104,7 +102,7 @@ def _module(
                 left.append(mutant)
             else:
                 _count(counted, survivors, equal, file, mutant, known)
-        _progress(name, file, len(left), began)
+        print(f"{name}: {file}: {len(left)} to try", file=sys.stderr, flush=True)
 
         def told(mutant: Mutant, verdict: str, file: str = file, path: Path = path) -> None:
             book.write(path, mutant, verdict)
@@ -131,10 +129,6 @@ def _count(
     counted[verdict] += 1
     if verdict == SURVIVED:
         survivors.append((file, mutant))
-
-
-def _progress(name: str, file: str, left: int, began: float) -> None:
-    print(f"{name}: {file}: {left} to try", file=sys.stderr, flush=True)
 
 
 def _equals() -> dict[Key, str]:
@@ -175,7 +169,7 @@ class _Book:
 
     @staticmethod
     def _key(path: Path, mutant: Mutant) -> tuple[str, ...]:
-        return (path.name, *mutant.key, str(mutant.number))
+        return (path.name, *mutant.key, str(mutant.nth))
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _ORDER: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -47,6 +48,7 @@ class Mutant:
     number: int
     lines: range
     inner: bool  # inside a function, so that what is imported already can be changed
+    nth: int = 0  # of those that say the same
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -60,6 +62,10 @@ def mutants(text: str) -> list[Mutant]:
         mutant, _ = _made(text, number)
         if mutant.old != mutant.new:
             found.setdefault((*mutant.key, mutant.lines.start), mutant)
+    alike: Counter[tuple[str, str, str]] = Counter()
+    for place, mutant in found.items():
+        found[place] = replace(mutant, nth=alike[mutant.key])
+        alike[mutant.key] += 1
     return list(found.values())
 
 

@@ -98,9 +98,9 @@ class _InPlace:
         imported = frozenset(self.reached.now)
         ((lines, took, failed),) = _forked(lambda tell: tell(self.reached.by(session)))
         if failed:
-            print(f"without a mutant these fail already: {failed}", file=sys.stderr)
-            return True
-        by_quickness = sorted((i for i in session.items if took[i.nodeid] < QUICK), key=lambda i: took[i.nodeid])
+            print(f"left out, for these fail without a mutant: {', '.join(failed)}", file=sys.stderr)
+        asked = [i for i in session.items if took[i.nodeid] < QUICK and i.nodeid not in failed]
+        by_quickness = sorted(asked, key=lambda i: took[i.nodeid])
         text = self.path.read_text()
         originals = _functions(compile(ast.parse(text), str(self.path), "exec"))
         # Collected objects are never looked at again: a child that touched all of them would copy all of the memory.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ccdr
 from ccdr.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, told
 
@@ -80,3 +84,16 @@ def test_what_a_library_says_is_anybody_s() -> None:
         why = told(error)
     assert "0722000001" not in why.reason and "ValueError" in why.reason
     assert "0722000001x" in why.words
+
+
+def test_no_sentence_is_made_of_words() -> None:
+    """They would stand there as three dots, and whoever searches that would find nothing."""
+    wrong = []
+    for path in Path(ccdr.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FormattedValue):
+                value = node.value.func if isinstance(node.value, ast.Call) else node.value
+                name = getattr(value, "attr", getattr(value, "id", ""))
+                if name in ("stderr", "words", "words_of", "readable", "last_words"):
+                    wrong.append(f"{path.name}:{node.lineno}: {ast.unparse(node.value)}")
+    assert not wrong, wrong

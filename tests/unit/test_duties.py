@@ -182,9 +182,9 @@ def test_objectives_are_judged_only_by_the_host_that_does_the_work(host: Host) -
     host.services.ledger.append("restore_test.end", plan="p", asset="a", run="r", body=body)
     assert said() == ("BREACHED", "BREACHED")
     host.cron("backups", every=HOUR, times=30)
-    assert said() == ("BREACHED", "NOT_MEASURED")
+    assert said() == ("BREACHED", "NOT_KNOWN_HERE")
     host.cron("tests", every=HOUR, times=60)
-    assert said() == ("NOT_MEASURED", "BREACHED")
+    assert said() == ("NOT_KNOWN_HERE", "BREACHED")
 
 
 def test_a_change_is_told_once_and_what_moved_away_is_not_called_fixed(host: Host) -> None:

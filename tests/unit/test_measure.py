@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.measure import NEVER, Point, exposure, full_in, growth, judge, worst_exposure, worst_exposures
+from ccdr.measure import (
+    NEVER,
+    Point,
+    exposure,
+    full_in,
+    growth,
+    judge,
+    judge_elsewhere,
+    worst_exposure,
+    worst_exposures,
+)
 from ccdr.model import ObjectiveVerdict
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
@@ -141,6 +151,23 @@ def test_what_was_not_measured_is_never_met(objective: float, achieved: float | 
         assert judged.verdict is ObjectiveVerdict.NOT_MEASURED
     elif achieved > objective:
         assert judged.verdict is ObjectiveVerdict.BREACHED
+
+
+@pytest.mark.parametrize(
+    ("achieved", "seen", "verdict"),
+    [
+        (60.0, 999.0, ObjectiveVerdict.MET),
+        (61.0, 60.0, ObjectiveVerdict.NOT_KNOWN_HERE),
+        (math.inf, 0.0, ObjectiveVerdict.NOT_KNOWN_HERE),
+        (61.0, 61.0, ObjectiveVerdict.BREACHED),
+        (math.inf, math.inf, ObjectiveVerdict.BREACHED),
+    ],
+)
+def test_what_another_host_backs_up_is_breached_only_by_what_was_seen(
+    achieved: float, seen: float, verdict: ObjectiveVerdict
+) -> None:
+    judged = judge_elsewhere(60, achieved, seen)
+    assert (judged.objective_s, judged.achieved_s, judged.verdict) == (60, achieved, verdict)
 
 
 def test_infinite_is_null_and_breached() -> None:

@@ -94,7 +94,7 @@ def test_last_good_and_last_proven_stay_and_all_have_a_reason(
     everything = [*standing.good, *(s for g in (*standing.others.values(), *standing.kept.values()) for s in g)]
     assert sorted(d.snapshot.id for d in decisions) == sorted(s.id for s in everything), "each one once"
     assert all(d.why for d in decisions)
-    assert all(d.keep for d in decisions if d.held_since is not None)
+    assert all(d.keep and d.held_since <= NOW for d in decisions if d.held_since is not None), "its time was up"
 
 
 @given(standings(), policies, zones)

@@ -416,6 +416,11 @@ def asset_option(function: F) -> F:
     return click.option("--asset", metavar="A", help="Only this asset of the plan.")(function)
 
 
+def timeline_option(function: F) -> F:
+    told = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=told)(function)
+
+
 def dry_run_option(function: F) -> F:
     return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
 

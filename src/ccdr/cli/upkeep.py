@@ -120,7 +120,7 @@ def _tell_check(done: Check, dry_run: bool) -> None:
     _tell_findings(done.findings, done.left_behind)
     if done.result == "DAMAGED":
         each = f"`ccdr test {done.plan} --asset A --snapshot ID` tells of each"
-        click.echo(f"  snapshots that need it cannot be restored whole, all others can; {each}")
+        click.echo(f"  snapshots that need the damaged bytes cannot be restored whole; {each}")
     click.echo(f"  {_covered(done)}")
     _tell_capacity(done.capacity)
     if done.hint:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.engines import Postgres
-from ccdr.engines.postgres import survey
+from ccdr.engines.postgres import grants, survey
 from ccdr.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.interfaces import Place, Progress
 from ccdr.services import Services
@@ -30,7 +30,7 @@ _REFUSED = (
     (r"Peer authentication failed|Ident authentication failed", "name the user in the URL: postgresql://USER@host/"),
     (r'role "[^"]*" does not exist', "name a user that the server knows: postgresql://USER@host/"),
     (r'database "[^"]*" does not exist', "leave the database out of the URL, and all that there are will be found"),
-    (r"permission denied for database", "as a superuser: GRANT CONNECT ON DATABASE … TO the user"),
+    (r"permission denied for database", "as a superuser: {connect}"),
     (r"no pg_hba\.conf entry", "let this host and user in by a line in the server's pg_hba.conf"),
     (
         r"certificate|does not support SSL|root\.crt|SSL error",
@@ -96,5 +96,5 @@ def explained(error: CommandFailed, engine: Postgres) -> CcdrError:
     message = f"{c.host}, port {c.port}, as {c.user}: {error.stderr.answer or error}"
     for pattern, hint in _REFUSED:
         if error.stderr.search(pattern):
-            return UsageProblem(message, hint=hint)
+            return UsageProblem(message, hint=hint.format(connect=grants.connect(c.database, c.user)))
     return CcdrError(message, hint="does a PostgreSQL server answer there, and can this host reach it?")

@@ -50,7 +50,7 @@ def older_texts(ledger: Ledger) -> Iterator[Look]:
     """How many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
     if count := sum(1 for record in ledger.records() if withholds(record)):
         said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
-        yield Look.ok("older records", f"{said}; the lines stay as they are, and go into `ccdr ledger export`")
+        yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
 
 
 def read_past(ledger: Ledger) -> Past:

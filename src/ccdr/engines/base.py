@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -99,6 +100,29 @@ def not_reached(target: Target) -> UsageProblem:
         f"the log that is stored holds no commit after {rfc3339(target.time)}: whether it reaches to there, nobody can"
         " tell",
         hint="`--at latest` brings all back that it holds",
+    )
+
+
+def two_branches(time: datetime, why: str, branches: tuple[int, int]) -> TestBroken:
+    """A time that may mean either of two branches of the log."""
+    one, other = branches
+    return TestBroken(
+        f"{rfc3339(time)} may mean timeline {one} or timeline {other} of the log: {why}; `--timeline {one}` or "
+        f"`--timeline {other}` chooses",
+        hint=f"`--at latest --timeline {one}` brings all back that is stored of timeline {one}",
+    )
+
+
+def left_behind(target: Target) -> TestBroken:
+    """A time behind all that is stored of a branch, and before the next one began: what the first wrote behind the
+    place where that left it may have gone on until then."""
+    assert target.time is not None and target.left is not None
+    mine, fork = target.left.parent, target.left
+    return two_branches(
+        target.time,
+        f"what is stored of timeline {mine} holds no commit after that, and whether it goes as far nobody can tell; "
+        f"timeline {fork.branch} goes on from {fork.position} and lacks what {mine} holds behind that",
+        (mine, fork.branch),
     )
 
 

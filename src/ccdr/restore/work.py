@@ -58,10 +58,14 @@ def restoring(
     UsageProblem. UsageProblem and Locked mean that nothing was done; a refusal is recorded all the same, unless it is
     a `dry_run`. The record is written when the context ends."""
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "restore"), services.state.reading(repo.location):
+    with (
+        services.state.lock(job.plan, job.asset, "restore"),
+        services.state.reading(repo.location),
+        services.state.run(services.clock) as run,
+    ):
         one: Restoring | None = None
         try:
-            with services.state.run(services.clock) as run, contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as stack:
                 one = Restoring(job, request, services, repo, run, stack)
                 one.look(progress)
                 yield one
@@ -79,6 +83,7 @@ def restoring(
                 one.result.failed("interrupted", Exit.NOT_CARRIED_OUT)
             raise
         finally:
+            run.clear()
             if one is not None and not dry_run:
                 with interrupts.deferred():
                     one.conclude()

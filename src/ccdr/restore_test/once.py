@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ccdr import interrupts
 from ccdr.answers import FreeText, words_of
-from ccdr.errors import BackupBad, LogBad, UsageProblem, told
+from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
 from ccdr.model import Verdict
@@ -64,14 +64,14 @@ def restore_test(
                 raise
             except BackupBad as error:
                 test.words += words_of(error)
-                if pruned := bench_work.pruned_meanwhile():
-                    test.broke(f"{error}; but {pruned}", "run the test again")
+                if why := bench_work.pruned_meanwhile() or bench_work.taken_back():
+                    test.broke(f"{error}; but {why}", "run the test again")
                 else:
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
                     else:
-                        test.own_verdict = Verdict.FAIL
-                        test.damaged = bench_work.fetching
+                        test.own_verdict, test.repository = Verdict.FAIL, error.repository
+                        test.damaged = bench_work.fetching or isinstance(error, RepositoryDamaged)
                     test.fail(str(error), bench_work.advised(error.hint))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
                 test.repository = getattr(error, "repository", None)
@@ -80,12 +80,12 @@ def restore_test(
                 test.broke(broken.reason, broken.hint)
             # What was found out is recorded; somebody who stops us waits for that.
             undisturbed.enter_context(interrupts.deferred())
-        # The run's scratch is gone now, or it is not: the record says which.
-        bench_work.conclude(run)
-        services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
-        test.record = services.ledger.append(TEST_END, **where, body=test.body())
-        if interrupted is not None:
-            raise interrupted
+            run.clear()  # its scratch is gone now, or it is not: the record says which
+            bench_work.conclude(run)
+            services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
+            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            if interrupted is not None:
+                raise interrupted
     return test
 
 

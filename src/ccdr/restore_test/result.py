@@ -33,11 +33,14 @@ class RestoreTest:
     own_verdict: Verdict | None = None
     log_verdict: Verdict | None = None
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
+    newer: dict[str, object] | None = (
+        None  # where the ledger tells of that one, if it is this host's, and when it failed
+    )
     damaged: bool = False  # FAIL for what the repository could not give back
     reason: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     hint: str | None = None
-    repository: str | None = None  # missing, closed or unavailable, where that is why it broke
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -85,6 +88,7 @@ class RestoreTest:
             "reason": self.reason,
             **({"repository": self.repository} if self.repository else {}),
             "newer_failed": self.newer_failed,
+            **({"newer": self.newer} if self.newer else {}),
             "damaged": self.damaged,
             "snapshot": shown,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},

@@ -24,6 +24,7 @@ from ccdr.errors import (
     CcdrError,
     CommandFailed,
     RepositoryClosed,
+    RepositoryDamaged,
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
@@ -31,6 +32,7 @@ from ccdr.errors import (
 )
 from ccdr.model import utc
 from ccdr.proc import Host
+from ccdr.storage.remains import damage, store_at
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
@@ -54,6 +56,12 @@ _DAMAGE = re.compile(
     r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
     re.IGNORECASE,
 )
+# What it says, with the exit code of anything else, where a key or the config could not be read …
+_NOT_OPENED = re.compile(
+    r"LoadRaw\(<key/|config or key \w+ is damaged|config cannot be loaded|config file has zero size"
+)
+# … and where a key did open, and what is encrypted with it is not what it was.
+_UNDECIPHERABLE = re.compile(r"config or key \w+ is damaged: ciphertext|config cannot be loaded: nonce is invalid")
 # What restic says after the error that matters.
 _FOLLOW_UP = re.compile(r"lchown |UtimesNano|There were \d+ errors")
 # What the file system that is restored to, or the user who restores, does not allow. The repository has no part in it.
@@ -117,7 +125,7 @@ class Restic:
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
 
     def probe(self) -> None:
-        """Does it answer and decrypt? RepositoryMissing, RepositoryUnavailable, or nothing."""
+        """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
         self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
 
     def init(self) -> None:
@@ -294,6 +302,8 @@ class Restic:
             return TestBroken(said, hint="the repository was not reachable throughout; try again")
         try:
             self.probe()
+        except RepositoryDamaged as damaged:
+            return damaged
         except CcdrError as unreachable:
             return TestBroken(f"{said}; and then {unreachable}", hint=unreachable.hint)
         if holder := self.rewritten_by():
@@ -383,6 +393,17 @@ class Restic:
             return f"backups of {self.plan} were stored there: {look} No backup makes a new one in its place"
         return f"the first `ccdr backup {self.plan}` makes it; if there was one: {look}"
 
+    def _destroyed(self, error: CommandFailed) -> str | None:
+        """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
+        a place where there never was one."""
+        said = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
+        unreadable = error.code == 1 and said.search(_NOT_OPENED)
+        if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
+            return None
+        if (store := store_at(self.location, self.env)) is None:
+            return None
+        return damage(store, undecipherable=bool(unreadable and said.search(_UNDECIPHERABLE)))
+
     @contextlib.contextmanager
     def _as_repository_error(self) -> Iterator[None]:
         try:
@@ -390,6 +411,12 @@ class Restic:
         except CommandFailed as error:
             said = readable(error.stderr)
             why = f": {said.answer}" if said.answer else ""
+            if destroyed := self._destroyed(error):
+                raise RepositoryDamaged(
+                    f"the repository at {self.location} is damaged: {destroyed}",
+                    hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
+                    "older versions: docs/recover.md, A damaged repository",
+                ) from None
             if error.code == NO_REPOSITORY or (error.stalled and said.search(_NO_BUCKET)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}{why}", hint=self._where_is_it()

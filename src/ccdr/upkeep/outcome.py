@@ -131,6 +131,7 @@ class Check:
     capacity: Capacity = field(default_factory=Capacity)
     left_behind: list[str] = field(default_factory=list)
     failure: Exit = Exit.NOT_CARRIED_OUT
+    repository: str | None = None  # damaged, where it does not open for that
     record: RecordRef | None = None
 
     @property
@@ -145,6 +146,7 @@ class Check:
         return {
             "result": self.result,
             "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
             "part": self.part,
             "parts": self.parts,
             "all_data": self.all_data,

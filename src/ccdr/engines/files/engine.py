@@ -17,7 +17,7 @@ from ccdr.engines.files.listing import LISTING
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
 from ccdr.model import CheckResult, Look, Manifest
-from ccdr.schema import AbsolutePath, Duration, WithPassword
+from ccdr.schema import AbsolutePath, Wait, WithPassword
 
 NOBODY = "65534:65534"
 LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured
@@ -31,7 +31,7 @@ class Files(EngineConfig):
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
     paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
-    settle: Duration = Field(60.0, description="files changed within this time are left for the next backup")
+    settle: Wait = Field(60.0, description="files changed within this time are left for the next backup; 0s: none are")
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return ("ccdr-sandbox/files:1",)
@@ -114,7 +114,13 @@ class Files(EngineConfig):
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Every listed entry is there with its type and size. A backup that was killed before it had looked at
         what restic left out has no other mark; contents are the business of `identical`."""
-        there, missing = comparison.whole(fetched, restored / LISTING)
+        try:
+            there, missing = comparison.whole(fetched, restored / LISTING)
+        except (ValueError, TypeError, RecursionError):
+            raise BackupBad(
+                "the listing of what was captured cannot be read",
+                hint="restore an older snapshot meanwhile, and back up again",
+            ) from None
         if missing:
             raise BackupBad(
                 f"the restore is incomplete: {missing} of {there + missing} entries are missing, or not as listed",

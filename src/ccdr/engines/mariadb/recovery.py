@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from ccdr.engines.base import not_reached
@@ -16,7 +17,7 @@ from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.engines.mariadb.logfile import head, head_of
+from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
@@ -48,8 +49,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     UsageProblem where the target is none; TestBroken where the log does not tell what it takes."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
-    names = [segment.name for segment in segments_in(log)]
-    names = names[names.index(first) :]
+    names = _whole(log, first)
     size = (log / first).stat().st_size
     if len(names) > 1 and size < start:
         raise BackupBad(
@@ -181,6 +181,7 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     """What a person does with a base and its log, as one sentence of commands."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
+    _whole(log, first)
     base = log.parent / "data"
     stop = _stop(target, target.clock_skew(manifest))
     read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
@@ -189,6 +190,20 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
         f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
         f"{base}; then, with TZ=UTC: {' '.join(apply.split())}"
     )
+
+
+def _whole(log: Path, first: str) -> list[str]:
+    """Its files from the first that is needed on; BackupBad where one ends before the next goes on, which its sum does
+    not tell if it was taken of what is there."""
+    names = [segment.name for segment in segments_in(log)]
+    names = names[names.index(first) :]
+    for one, other in pairwise(names):
+        if (gtid := breaks_off(log / one, log / other)) is not None:
+            raise BackupBad(
+                f"the log's {one} ends before GTID {gtid}, behind which {other} goes on",
+                hint="recover to an earlier time, and back up again",
+            )
+    return names
 
 
 def _of_one_log(log: Path, manifest: Manifest) -> None:

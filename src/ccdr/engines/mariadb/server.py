@@ -121,6 +121,7 @@ def _option(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"' if value else ""
 
 
+_PLAIN = "--init-command=SET SESSION sql_mode=''"  # the source's may be ORACLE, which reads programs otherwise
 # One command, since each costs 60 ms; the settings come on its standard input. The accounts that it is born with are
 # not the source's: its administrator gets a name of our own, so that the source's root has room.
 _START = f"""set -e
@@ -135,6 +136,7 @@ until echo 'SELECT 1' | {shlex.join(_BORN.asking())} > /dev/null 2>&1; do
   sleep 0.05
 done
 {shlex.join(_BORN.asking())} <<'END'
+SET SESSION sql_mode='';
 RENAME USER root@localhost TO {quote_name(SANDBOX_USER)}@localhost;
 DELIMITER //
 BEGIN NOT ATOMIC
@@ -144,5 +146,5 @@ BEGIN NOT ATOMIC
 END//
 END
 [ -z "$1" ] || mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
-  {shlex.join(LOGIN.client(database="mysql"))}
+  {shlex.join(LOGIN.client(_PLAIN, database="mysql"))}
 """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ccdr.answers import FreeText
-from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of
+from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Place
 
@@ -63,7 +63,7 @@ def last_words(box: Place) -> FreeText:
 
 def environment(user: str, database: str, version: str) -> Mapping[str, str]:
     """libpq's variables for the sandbox's server, of this version."""
-    options = OWN_OPTIONS
+    options = OWN_OPTIONS + untimed(version)
     if int(major_of(version).split(".")[0]) >= 17:
         options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
     return {"PGHOST": SOCKETS, "PGUSER": user, "PGDATABASE": database, "PGAPPNAME": "ccdr", "PGOPTIONS": options}

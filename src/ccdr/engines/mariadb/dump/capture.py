@@ -287,7 +287,8 @@ class Dumper:
             if rows.by_table[name] != counts[name]:
                 raise BackupFailed(
                     f"the dump holds {rows.by_table[name]} rows of {name}, where the server counts {counts[name]}",
-                    hint="CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
+                    hint="mariadb-dump obeys a limit that is set for everybody (SELECT @@global.sql_select_limit); "
+                    "where none is, CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
                 )
 
     # --- the rest -------------------------------------------------------------------------------------
