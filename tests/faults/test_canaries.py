@@ -63,6 +63,10 @@ alter table callback alter note set default '{SECRET}';
 insert into customer values (1, {ROW}, '1970-01-01'), (2, 'x', 'y', 'z', '', '1980-01-01');
 insert into callback values (1, 1, 'call {NAME}'), (2, 2, '{SECRET}');
 """
+PG_SETTINGS = f"""
+alter database {{database}} set app.key = '{SECRET}';
+comment on database {{database}} is '{CARD}';
+"""
 # What is true at the source, and not where it is restored: functions may say anything.
 ELSEWHERE = "(select system_identifier::text from pg_control_system()) <> '{system}'"
 PG_BROKEN = {
@@ -130,10 +134,7 @@ def databases(source: Source) -> Iterator[dict[str, str]]:
         source.psql(f"create database {made[what]} template template0")
         for key, value in words.items():
             sql = sql.replace(f"{{{key}}}", value)
-        source.psql(PG_SCHEMA + sql, made[what])
-        source.psql(
-            f"alter database {made[what]} set app.key = '{SECRET}'; comment on database {made[what]} is '{CARD}'"
-        )
+        source.psql(PG_SCHEMA + sql + PG_SETTINGS.format(database=made[what]), made[what])
     yield made
     for name in made.values():
         source.psql(f"drop database {name} with (force)")
@@ -277,7 +278,7 @@ def whole(told: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
     root.chmod(0o755)
     with cluster(root / "server") as made:
         made.renamed("crm")
-        made.psql(PG_SCHEMA, "crm")
+        made.psql(PG_SCHEMA + PG_SETTINGS.format(database="crm"), "crm")
         site = Site(tmp_path_factory.mktemp("canaries-physical"))
         checks(site, "asked", [line.replace("DB", "crm") for line in PG_ASKED])
         assets = asset("good", postgres(made, "crm", "method: physical"))
