@@ -1,5 +1,5 @@
-"""What a manifest holds of an inventory: a setting's value may be a secret (`ALTER DATABASE … SET app.key`), so a digest
-stands for it."""
+"""What a manifest holds of an inventory: a setting's value may be a secret (`ALTER DATABASE … SET app.key`), so that a
+digest stands for it."""
 
 from __future__ import annotations
 
