@@ -21,8 +21,8 @@ from tests.harness import Quiet, Ran, Site
 from tests.listeners import Web
 from tests.watching import Watch
 
-NAME, PHONE, CARD = "Zamfirescu-Iolanda", "0722911847", "4929384756102938"
-ADDRESS, SECRET = "Strada-Pieptanari-117", "hush-hush-9c1f7e"
+NAME, PHONE, CARD = "Zamfirescu_Iolanda", "0722911847", "4929384756102938"
+ADDRESS, SECRET = "Strada_Pieptanari_117", "hush_hush_9c1f7e"
 # As MariaDB keeps a password: by ed25519, and by the way of old.
 HASH, NATIVE = "hMarc8UoVZyqJyVKBTVFY7KMJ9UzJ2Vs1IS5rVfLTGw", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
 CANARIES = {"name": NAME, "phone": PHONE, "card": CARD, "address": ADDRESS, "secret": SECRET}
@@ -112,6 +112,7 @@ def _found(watched: Watched, seen: Watch | None, *, listed: bool) -> Iterator[st
         yield from _in(path.read_bytes().decode("utf-8", "replace"), f"STATE/{below}", besides=names)
         yield from _in(str(below), "names in STATE")
     if seen is not None:
+        assert len(seen.lines) > 1, "nobody watched"
         for line in seen.lines:
             yield from _in(line.replace("\0", " "), "argument list")
         for text in seen.containers.values():

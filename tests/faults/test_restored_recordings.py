@@ -346,7 +346,7 @@ def test_good_audio_passes_with_every_check(good: Site) -> None:
 def test_fewer_recordings_than_there_must_be_fails(good: Site) -> None:
     done = carried_out(with_checks(good, "kind: decodable, at_least: 4", "kind: decodable, match: ['*.mp3']"))
     assert (done.json["verdict"], done.code) == ("FAIL", 1)
-    assert [c["actual"][:15] for c in done.json["checks"]] == ["3 files match *", "0 files match *"]
+    assert [c["actual"] for c in done.json["checks"]] == ["3 files match its patterns", "0 files match its patterns"]
 
 
 def test_a_command_that_fails_is_a_failed_check(good: Site) -> None:

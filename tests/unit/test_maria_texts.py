@@ -13,9 +13,9 @@ from ccdr.engines.connection import may_be_one
 from ccdr.engines.mariadb import MariaDB, address, server
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.dump import beyond, renamed
+from ccdr.engines.mariadb.dump import beyond, files, renamed
 from ccdr.engines.mariadb.dump.load import tables_of
-from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
 from ccdr.engines.mariadb.physical import method as physical
 from ccdr.errors import CommandFailed, TestBroken, UsageProblem
@@ -216,3 +216,22 @@ def test_a_copy_of_the_whole_server_leaves_no_view_out() -> None:
     assert MariaDB.model_validate(asset).leave_out == ("broken",)
     with pytest.raises(ValidationError, match="a copy of the whole server leaves nothing out"):
         MariaDB.model_validate({**asset, "method": "physical"})
+
+
+@pytest.mark.parametrize(
+    "comment", ["", "ask Ionescu, 0722000001", "it's \\ \\' '' \\\\ ; COMMENT 'x'", "line\nline ș"]
+)
+def test_a_databases_comment_is_in_no_manifest_and_comes_back_from_the_dump(comment: str, tmp_path: Path) -> None:
+    facts = {"database": "it`s; COMMENT 'x'", "charset": "utf8mb4", "collation": "utf8mb4_bin", "comment": comment}
+    (tmp_path / files.DATABASE).write_text(files.create_database(facts), "utf-8")
+    recorded = as_recorded(facts)
+    assert "comment" not in recorded and (not comment or comment not in str(recorded))
+    assert files.database_of(tmp_path, recorded) == {**recorded, "comment": comment}
+    assert comment_digest(recorded) == comment_digest(facts)
+    assert files.database_of(tmp_path, facts) == facts, "an older manifest holds it"
+
+
+def test_why_a_table_cannot_be_opened_is_told_by_its_number_alone() -> None:
+    said = "Got error 0722000001 'Ionescu' from storage engine; errno: 145"
+    found = Objects((Table("call", "BASE TABLE", None, 0, said),), (), {}, {}, frozenset())
+    assert found.unreadable == ("call cannot be opened (error 145)",)

@@ -254,7 +254,7 @@ class Reconcile(CheckConfig):
         expected = f"without a row {limit}, in flight only after {_shown(instants.without_row)}"
         actual = f"{without} of {total} files without a row, in flight {found.files.get(File.IN_FLIGHT, 0)}"
         if not total:  # a pattern with a slip in it must not look like a check
-            actual = f"no file matches {' '.join(self.match)}"
+            actual = "no file matches its patterns"
         return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
 
     def _note(self, book: Book, beside: Beside) -> None:

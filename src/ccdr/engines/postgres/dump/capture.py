@@ -21,6 +21,7 @@ from pathlib import Path
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import identity, locks, references
+from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import (
     CLOCK,
     INVENTORY,
@@ -210,7 +211,7 @@ class Dumper:
                 hint="is it the right database, and may the user see its tables?",
             )
         contents = {
-            **dumped.inventory.facts,
+            **as_recorded(dumped.inventory.facts),
             "source": self.database,
             "standby": dumped.standby,
             "role_passwords": dumped.inventory.superuser,

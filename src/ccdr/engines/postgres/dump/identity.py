@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from ccdr.engines.compared import equal, judged, named
 from ccdr.engines.postgres.dump import archive, roles
+from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, FileDigest, Manifest, so_many
@@ -200,10 +201,11 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     path = f" -c search_path={path}" if (path := bench.manifest.contents.get("search_path")) == "pg_catalog" else ""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
     said = read_inventory(box.run(psql, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
+    captured, there = as_recorded(bench.manifest.contents), as_recorded(said)
     if working is not None:
-        yield _roles_there(bench.manifest.contents, said)
+        yield _roles_there(captured, there)
     keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
-    of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
+    of_source, restored = ({key: facts.get(key) for key in keys} for facts in (captured, there))
     of_source["extension_objects"], restored["extension_objects"] = _fewer(bench.manifest.contents, said)
     for facts in (of_source, restored):
         if statements_of_all := cast("list[str]", facts.get("role_all_settings")):
