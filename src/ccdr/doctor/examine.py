@@ -81,7 +81,8 @@ class _Task:
         except CcdrError as error:
             seen.append(Look.unknown(self.what, str(error), error.hint or "see the message, and look again"))
         except OSError as error:
-            seen.append(Look.unknown(self.what, f"{error}", "run ccdr as a user who may look there"))
+            said = error.strerror or type(error).__name__  # without the file, which may be a recording
+            seen.append(Look.unknown(self.what, said, "run ccdr as a user who may look there"))
         except Exception as error:
             seen.append(Look.unknown(self.what, *own_error(error)))
         return seen
