@@ -32,7 +32,8 @@ def rows(
     box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = None, *, first: str = ""
 ) -> list[list[str | None]]:
     """As `Restored.query`, after the statements `first`."""
-    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on"}
+    # The encoding is what we read: a database may have one of its own set for whoever asks.
+    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
     # On standard input: arguments are for everybody on the host to read. Its last line may be a comment.
     said = box.run(argv, env=env, stdin=f"{first};\n{sql}\n;\n", what="the query", pulse=pulse).stdout
