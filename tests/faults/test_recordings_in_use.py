@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site, in_background
-from tests.stored import LONG_AGO, assert_clean, settled_file, with_repository
+from tests.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
 from ccdr.engines.files.listing import Entry, entries
 
@@ -205,16 +205,14 @@ def test_file_rewritten_with_size_and_time_restored_is_hashed_again(site: Site, 
 
 
 def test_digests_of_unchanged_files_carry_over(site: Site, tree: Path) -> None:
-    """Counted by a `sha256sum` that writes down what it is asked, and then asks the real one."""
+    """Counted by a hasher that writes down what it is asked, and then asks the real one."""
     log = site.root / "hashed"
-    script = f'#!/bin/sh\nfor a in "$@"; do echo "$a" >> {log}; done\nexec {shutil.which("sha256sum")} "$@"\n'
-    site.write("bin/sha256sum", script, mode=0o755)
-    env = {"PATH": f"{site.root / 'bin'}:{os.environ['PATH']}"}
+    env = hashing_by(site, f'tee -a {log} | "$@"; exit')
 
     def hashed() -> set[str]:
         log.write_text("")
         site.backed_up(env=env)
-        return {Path(line).name for line in log.read_text().splitlines() if line.endswith(".wav")}
+        return {Path(name).name for name in log.read_text().split("\0") if name.endswith(".wav")}
 
     names = {f"call{n}.wav" for n in range(50)}
     for name in names:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.harness import Site
+from tests.stored import hashing_by
 
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.state import PRIVATE_KEPT, WORDS_MOST, State
@@ -57,10 +58,8 @@ def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path) -> N
     (tmp_path / "tree" / "0722000001.wav").write_bytes(b"a voice")
     site.plan(f"recordings:\n  engine: files\n  paths: [{tmp_path / 'tree'}]\n  settle: 1s")
     os.utime(tmp_path / "tree" / "0722000001.wav", (1, 1))
-    site.write(
-        "bin/sha256sum", '#!/bin/sh\necho "sha256sum: 0722000001.wav: Permission denied" >&2\nexit 1\n', mode=0o755
-    )
-    failed = site.run("backup", "p", env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    refused = hashing_by(site, "echo '0722000001.wav: Permission denied' >&2; exit 1")
+    failed = site.run("backup", "p", env=refused)
     assert failed.code == 1 and "permission denied" in failed.json["reason"], failed
     kept = site.state / "private" / f"{failed.json['run']}.txt"
     assert "0722000001.wav" in kept.read_text()
