@@ -89,6 +89,11 @@ class Synchronised:
     listed: tuple[RepoSnapshot, ...] = ()
     unread: tuple[RepoSnapshot, ...] = ()
 
+    @classmethod
+    def of(cls, there: Sequence[RepoSnapshot]) -> Synchronised:
+        """What the list of what is there tells by itself."""
+        return cls(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
+
     @property
     def void(self) -> frozenset[str]:
         """Ids of what failed backups stored all the same; of a run that came to nothing also what it had stored before
@@ -164,15 +169,19 @@ class Catalogue:
         now: datetime,
         stored_here: Collection[str] = (),
         expired: Expired | None = None,
+        at_work: Callable[[str], bool] = lambda _: False,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
 
         `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
-        retention; without it, whatever is gone has vanished.
+        retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
+        what it has stored does not count before it says so itself.
         """
+        # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
+        before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
         there = repo.snapshots([OURS, f"plan={plan}"])
-        told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
+        told = Synchronised.of(there)
         void = told.void - set(stored_here)
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
@@ -184,13 +193,16 @@ class Catalogue:
                 self.remove(known.pop(snapshot_id))
             listed = {s.id: s for s in whole if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
+            if new := [s for s in new if not at_work(s.tag("run") or "")]:
+                known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
+                new = [s for s in new if s.id not in known]
             with threads(2) as pool:
                 for listing, said in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
                     if said:
                         findings.append((asset, said))
                         unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
-            gone = [s for s in known.values() if s.id not in listed]
+            gone = [s for s in known.values() if s.id not in listed and s.id in before]
             explained = _let_go(repo, there, gone, list(learned.values()), expired, now) if gone and expired else set()
             for snapshot in gone:
                 if snapshot.id in explained:

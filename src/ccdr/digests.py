@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.answers import FreeText
 from ccdr.errors import CommandFailed
 from ccdr.interrupts import threads
 from ccdr.model import FileDigest
@@ -30,9 +31,9 @@ class Digest:
         for name in names:
             try:
                 sizes[name] = os.stat(f"{root}/{name}").st_size  # noqa: PTH116 - there may be many
-            except FileNotFoundError:
-                if not vanishing:
-                    raise CommandFailed(["sha256sum"], 1, f"{root / name} is not there") from None
+            except OSError as error:
+                if not (vanishing and isinstance(error, FileNotFoundError)):
+                    raise CommandFailed(["sha256sum"], 1, FreeText(f"{root / name}: {error.strerror}")) from None
         shares = [share for names in dealt(sizes, WORKERS) for share in _batches(names)]
         with threads(WORKERS) as pool:
             hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)

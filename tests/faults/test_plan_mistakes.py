@@ -211,6 +211,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("8333", "83333", [f"7: repository.url: is not an address, {URLS}"]),
     ("s3:http://127.0.0.1:8333/ccdr-outbound", "'s3:'", [f"7: repository.url: names no place after s3:, {URLS}"]),
     # -- engines
+    ("database: crm", "database: template1", ["13: assets.crm: names the database template1, which belongs to the server itself: name the one that holds the data, or use `method: physical` for the whole server"]),
+    ("database: crm", "database: template0", ["13: assets.crm: names the database template0, which belongs to the server itself: name the one that holds the data"]),
     ("engine: files", "engine: file", ["20: assets.recordings.engine: is not a known engine, did you mean files? expected one of …"]),
     ("engine: files", "engine: 5", ["20: assets.recordings.engine: is not a known engine, expected one of …"]),
     ("    engine: files\n", "", ["19: assets.recordings.engine: is missing, expected one of …"]),

@@ -655,5 +655,5 @@ def test_bucket_that_is_not_there_is_made_once_and_never_again(site: Site, store
             client.delete_object(Bucket=bucket, Key=found["Key"])
     client.delete_bucket(Bucket=bucket)
     done = site.run("backup", "p")
-    assert done.code == 1 and "bucket does not exist" in done.json["reason"], done
+    assert done.code == 1 and "no such bucket" in done.json["reason"], done
     assert site.run("test", "p").json["verdict"] == "INCONCLUSIVE", "as with a disk that is not mounted"

@@ -50,7 +50,8 @@ def captured(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "create table mono_rite as select g, 'rite ' || g v from generate_series(1, 9) g;"
             'create table "odd name; Type: X FROM stdin;" ("a\nb" text); create table nothing ();'
             r"""insert into "odd name; Type: X FROM stdin;" values (E'\\.'), (null), (E'-- x\nCOPY y FROM stdin;');"""
-            "select lo_create(424242) \\g /dev/null",
+            "select lo_create(424242) \\g /dev/null\n"
+            r"comment on large object 424242 is E'it''s\nCOPY t (a) FROM stdin;\nSELECT pg_catalog.lo_open(''7'', 131072);'",
             name,
         )
         site = Site(tmp_path_factory.mktemp(name))
@@ -186,13 +187,13 @@ def ends_half_way(crm: Site, source: Source, dbname: str, fault: Callable[[Site,
 def test_source_that_hangs_is_told_apart_from_one_that_answers(crm: Site, source: Source, dbname: str) -> None:
     crm.crm(source, dbname, "method: stream\nlimits: {lock_wait: 10m, no_progress: 3s}")
     with source.session("begin; lock table call in access exclusive mode;", dbname):
-        failed(crm.run("backup", "p"), crm, "no progress")
+        failed(crm.run("backup", "p"), crm, "no progress", "role postgres")
     heals(crm)
 
 
 def test_lock_that_is_not_given_is_told_by_the_source(crm: Site, source: Source, dbname: str) -> None:
     with source.session("begin; lock table call in access exclusive mode;", dbname):
-        failed(crm.run("backup", "p"), crm, "LOCK TABLE", "timeout")
+        failed(crm.run("backup", "p"), crm, "waited for", "public.call", "role postgres")
     assert len(streams(crm)) == 1
     heals(crm)
 

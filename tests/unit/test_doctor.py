@@ -266,6 +266,9 @@ def test_certificate_is_no_secret(site: Site) -> None:
 
 READER: dict[str, Any] = {
     "superuser": False,
+    "role": "ccdr",
+    "inherits": True,
+    "major": 17,
     "makes": False,
     "tables": 4,
     "unreadable": [],
@@ -299,7 +302,7 @@ def test_many_unreadable_tables_are_one_short_line() -> None:
 
 
 WHOLE: dict[str, Any] = {
-    "replication": True, "superuser": False, "reads_roles": True, "reads_settings": True, "creates": False,
+    "replication": True, "superuser": False, "role": "ccdr", "inherits": True, "reads_roles": True, "reads_settings": True, "creates": False,
     "senders": 10, "wal_level": "replica", "data_checksums": True, "unlogged": 0, "tables": 4, "databases": 3,
     "major": 17, "summarizes_wal": True, "slot_keeps": 2**30, "slots": [],
 }  # fmt: skip

@@ -15,7 +15,7 @@ from ccdr.discover.queues import QueueAddress
 from ccdr.engines import Postgres, Sqlite
 from ccdr.engines.filetree import TreeFound
 from ccdr.engines.found import DatabaseFound
-from ccdr.engines.postgres import survey
+from ccdr.engines.postgres import grants, survey
 from ccdr.engines.sqlite.survey import FileFound, look
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed, UsageProblem
 from ccdr.interfaces import Progress, Source
@@ -71,7 +71,8 @@ class Search:
             self.findings.append(f"the database {name!a} is left out: its name cannot stand in a plan")
             return
         if not listed.connect or listed.bytes is None:
-            sql = f"GRANT CONNECT ON DATABASE {_quoted(name)} TO {_quoted(asked.server.user)};"
+            sql = grants.connect(name, asked.server.user)
+            sql += f" {asked.server.to_read}" if asked.server.to_read else ""
             self.findings.append(f"the database {name} is left out: {asked.server.user} may not connect to it: {sql}")
             return
         self.progress.step(f"looking at {name}")
@@ -161,7 +162,3 @@ def _described(found: DatabaseFound, size: int) -> str:
     if found.extensions:
         text += f", extensions {', '.join(found.extensions)}"
     return text
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -76,6 +76,7 @@ class Run:
     findings: int = 0
     body: Record | None = None
     beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
+    left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
 
     @property
     def good(self) -> bool:
@@ -343,11 +344,12 @@ class Evidence:
         found = self._kinds[kind] = (TEST if verb == _TEST_KIND else verb, edge)
         return found
 
-    def close(self, running: Callable[[str], bool]) -> None:
-        """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
+    def close(self, running: Callable[[str, datetime], bool]) -> None:
+        """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
         for key in list(self._open):
             run = key[3]
-            self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
+            begun = self._open[key][1]
+            self._crashed(key, RUNNING if run is not None and running(run, begun) else CRASHED)
         self.runs.sort(key=lambda run: run.seq)
 
     def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
@@ -397,7 +399,7 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")),
+            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
         )  # fmt: skip
         self._conclude(run, record)
 

@@ -72,6 +72,7 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         result.result = CLEAN
     else:
         result.result, result.reason = DAMAGED, damage.said
+        result.words += damage.words
         result.hint = (
             f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
             "repository before anything repairs it, and go on by docs/recover.md, A damaged repository"

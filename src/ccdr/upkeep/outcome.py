@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr import measure
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit, worst
 from ccdr.history import (
     DAMAGED,
@@ -53,6 +54,7 @@ class Prune:
     run: str | None = None
     result: str = FAILED
     reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     removed: list[tuple[Snapshot, str]] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Check:
     run: str | None = None
     result: str = INCONCLUSIVE
     reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
     part: int = 1
     parts: int = 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -124,12 +123,6 @@ class Files(EngineConfig):
 
     def start(self, box: Place, manifest: Manifest) -> str:
         return "1"
-
-    def recordable(self, said: str) -> str:
-        """Nothing below the roots is named."""
-        for root in map(str, self.paths):
-            said = re.sub(rf"{re.escape(root)}/.*?(?=: |; |, |$)", f"{root}/…", said, flags=re.MULTILINE)
-        return super().recordable(said)
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return {"files": int(str(manifest.contents["files"]))}

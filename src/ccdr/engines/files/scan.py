@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from ccdr.answers import FreeText
 from ccdr.engines.files.attributes import attributes_of
 from ccdr.engines.files.listing import DEVICES, Entry, as_before
 from ccdr.errors import CommandFailed
@@ -56,6 +57,8 @@ def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[Entry]:
                 below = _names(real + name, shown + name) if entry.type == "d" else None
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise _refused(shown + name, error) from None
             if entry.type != "s" or sockets:
                 yield entry
             if below is not None:
@@ -71,7 +74,12 @@ def _names(directory: str, shown: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise CommandFailed(["scan"], 1, f"{shown}: {error.strerror}") from None
+        raise _refused(shown, error) from None
+
+
+def _refused(shown: str, error: OSError) -> CommandFailed:
+    """A file's name is its owner's: it is told to a person alone."""
+    return CommandFailed(["scan"], 1, FreeText(f"{shown}: {error.strerror}"))
 
 
 def still_there(listed: Entry) -> bool:

@@ -14,9 +14,14 @@ PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
 # What a role or database may have set does not hold for our own commands. Where array_nulls is off, a NULL in a dumped
 # array would be loaded as a word.
 OWN_OPTIONS = (
-    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 "
     "-c default_transaction_read_only=off -c role=none -c array_nulls=on"
 )
+
+
+def untimed(version: str) -> str:
+    """Options for a server of this version: versions before 17 refuse a session that names this one."""
+    return " -c transaction_timeout=0" if int(major_of(version).split(".")[0]) >= 17 else ""
 
 
 class Connection(ServerConnection):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.connection import PSQL, Connection, major_of
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.errors import CommandFailed
@@ -25,8 +26,10 @@ from ccdr.interfaces import (
     SourceFacts,
 )
 from ccdr.model import FileDigest, Look, Manifest
-from ccdr.schema import Duration, Name, Size, Strict, Text, WithPassword
+from ccdr.schema import Duration, Size, Strict, Text, WithPassword
 
+# As PostgreSQL has them: an extension's begin with its name, as in `pg_stat_statements.max`.
+Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$", max_length=126)]
 SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 # The server answered, and does not let this role in.
 _REFUSED = re.compile(
@@ -70,7 +73,7 @@ class Postgres(MethodsConfig[Method]):
     incremental: Incremental | None = Field(
         None, description="`physical`: increments between full bases; the source needs `summarize_wal = on`"
     )
-    server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
+    server_settings: dict[Setting, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="`dump`, `stream`: SQL run in the sandbox before the restore")
 
     @model_validator(mode="after")
@@ -79,6 +82,17 @@ class Postgres(MethodsConfig[Method]):
             for field in ("checkpoint", "max_rate", "incremental"):
                 if getattr(self, field) != type(self).model_fields[field].default:  # which `plan show` prints
                     raise ValueError(f"has {field}, which is of `method: physical` alone")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_database(self) -> Self:
+        """Templates are part of any new server: one cannot be made beside that of a sandbox, or of a real server."""
+        database = self.connection.database
+        if database == "template0" or (database == "template1" and self.method != "physical"):
+            raise ValueError(
+                f"names the database {database}, which belongs to the server itself: name the one that holds the data"
+                + (", or use `method: physical` for the whole server" if database == "template1" else "")
+            )
         return self
 
     @model_validator(mode="after")
@@ -113,14 +127,13 @@ class Postgres(MethodsConfig[Method]):
 
     def probe(self, source: Source) -> SourceFacts:
         sql = f"select current_setting('server_version'), {self._captures().size_sql}"
-        said = source.place.run(
-            [*PSQL, "-c", sql], env=self.connection.environment(source.credentials), what="asking the source"
-        )
+        env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
+        said = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
         version, _, size = said.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
 
-    def refused(self, said: str) -> bool:
-        return _REFUSED.search(said) is not None
+    def refused(self, said: FreeText) -> bool:
+        return said.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccdr.engines.postgres import grants
 from ccdr.errors import CommandFailed
 from ccdr.model import Look, so_many
 
@@ -14,6 +15,9 @@ from ccdr.model import Look, so_many
 RIGHTS = """\
 select jsonb_build_object(
   'superuser', r.rolsuper,
+  'role', quote_ident(current_user),
+  'inherits', r.rolinherit,
+  'major', current_setting('server_version_num')::int / 10000,
   'makes', r.rolcreaterole or r.rolcreatedb,
   'tables', (select count(*) from dumped),
   'unreadable', (select coalesce(jsonb_agg(name order by name), '[]') from dumped where not readable),
@@ -47,23 +51,24 @@ def read_rights(answer: str) -> Mapping[str, Any]:
         facts: dict[str, Any] = json.loads(answer)
         return facts
     except ValueError as error:
-        raise CommandFailed(["psql"], 0, f"its answer tells no rights: {error}") from None
+        raise CommandFailed(["psql"], 0, f"its answer tells no rights: {type(error).__name__}") from None
 
 
 def judged(facts: Mapping[str, Any], user: str) -> Iterator[Look]:
-    what, short = "rights to read", False
+    what, short, role = "rights to read", False, facts["role"]
     if unreadable := facts["unreadable"]:
         short = True
         said = f"{user} may not read {_named(unreadable)}, of {facts['tables']} tables and sequences"
-        yield Look.fail(what, said, f"as a superuser: GRANT pg_read_all_data TO {user};")
+        grant = grants.member("pg_read_all_data", role, inherits=facts["inherits"], major=facts["major"])
+        yield Look.fail(what, said, f"as a superuser: {grant}")
     if hidden := facts["hidden_rows"]:
         short = True
         said = f"row-level security hides rows of {_named(hidden)} from {user}, and pg_dump refuses such a table"
-        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {user} BYPASSRLS;")
+        yield Look.fail(what, said, f"as a superuser: {grants.past_policies(role)}")
     if facts["large_objects"]:
         short = True
         said = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
-        yield Look.fail(what, said, f"as a superuser, for each: GRANT SELECT ON LARGE OBJECT … TO {user};")
+        yield Look.fail(what, said, f"as a superuser, by psql: {grants.large_objects(role)}")
     if not facts["tables"]:
         short = True
         yield Look.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")

@@ -21,15 +21,18 @@ from ccdr.model import FileDigest
 PIPES = "pipes"  # in the captured directory, and gone before that is stored
 # Each reader of the stream is waited for: a pipeline's status does not tell of one that failed beside it. Of the last
 # tee, two readers end as soon as they have seen the table of contents; of the first one, none may. 141: nobody read on.
+# pg_dump begins at once, and has locked what it dumps by the time that the repository begins to read.
 _WRITE = f"""\
-cd "$1" && pipe=$2 verdict=$3 program=$4 && shift 4 && mkfifo listed defined rows hashed || exit
+cd "$1" && pipe=$2 verdict=$3 program=$4 && shift 4 && mkfifo listed defined rows hashed dumped || exit
 pg_restore -l < listed > toc & toc=$!
 pg_restore -s -C --no-tablespaces -f - < defined > schema & schema=$!
 ( set -o pipefail; {archive.FROM_INPUT} ) < rows > contents & contents=$!
 sha256sum < hashed > whole & whole=$!
+( "$@" | tee rows hashed > dumped; echo "${{PIPESTATUS[*]}}" > statuses ) & dumping=$!
 exec 9> "$pipe"
-"$@" | tee rows hashed | tee -p listed defined >&9
-ended="${{PIPESTATUS[*]}}"
+tee -p listed defined < dumped >&9
+ended=$?
+wait $dumping; ended="$(cat statuses) $ended"
 case "$ended" in *" 141 "*) echo "nobody reads the dump any more" >&2; exit 141 ;; esac
 for reader in $toc $schema $contents $whole; do wait $reader || ended="$ended, a reader $?"; done
 if [ "$ended" != "0 0 0" ]; then echo "pg_dump, tee and tee ended with $ended" >&2; exit 1; fi
@@ -50,7 +53,7 @@ class Streamer(Dumper):
 
     went: _Went = field(default_factory=_Went)
 
-    def _written(self, argv: Sequence[str], dump: Path) -> Output:
+    def _written(self, argv: Sequence[str], dump: Path, env: Mapping[str, str]) -> Output:
         pipes = dump.parent / PIPES
         said: list[Output] = []
         shutil.rmtree(pipes, ignore_errors=True)
@@ -60,7 +63,7 @@ class Streamer(Dumper):
             path = self.place.path
             words = ["bash", "-c", _WRITE, "write", path(pipes), path(pipe), path(verdict), archive.HASHED]
             words += ["pg_dump", "-Fc", *argv]
-            said.append(self.place.run(words, env=self._dump_env(), what="pg_dump", pulse=pulse))
+            said.append(self.place.run(words, env=env, what="pg_dump", pulse=pulse))
 
         assert self.tools.stream is not None
         self.went.stored = self.tools.stream(pipes, write)

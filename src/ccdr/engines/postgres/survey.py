@@ -23,6 +23,7 @@ from ccdr.engines.found import (
     best_of_each_table,
     gap,
 )
+from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
@@ -41,6 +42,10 @@ select json_build_object(
   'identity', extract(epoch from pg_postmaster_start_time()) || ' ' || current_setting('port'),
   'user', current_user,
   'superuser', current_setting('is_superuser') = 'on',
+  'role', quote_ident(current_user),
+  'inherits', (select rolinherit from pg_roles where rolname = current_user),
+  'major', current_setting('server_version_num')::int / 10000,
+  'reads_all', pg_has_role('pg_read_all_data', 'usage'),
   'databases', (
     select json_agg(json_build_object(
              'name', datname, 'connect', has_database_privilege(oid, 'connect'),
@@ -95,9 +100,11 @@ select json_build_object(
 """
 # What pg_dump would be refused, by kind.
 LACKS = """\
-with me as (select rolsuper, rolbypassrls from pg_roles where rolname = current_user)
+with me as (select rolsuper, rolbypassrls, rolinherit from pg_roles where rolname = current_user)
 select json_build_object(
   'role', quote_ident(current_user),
+  'inherits', (select rolinherit from me),
+  'major', current_setting('server_version_num')::int / 10000,
   'tables', (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where c.relkind in ('r', 'p', 'm', 'S') and c.relpersistence <> 't'
                and c.oid >= 16384 and n.nspname !~ '^pg_'
@@ -129,20 +136,26 @@ class ListedDatabase:
 
 @dataclass(frozen=True)
 class ServerFound:
-    """`identity` tells one running server from another, however it is reached."""
+    """`identity` tells one running server from another, however it is reached. `to_read` has the role read every table
+    of any database; None where it may already."""
 
     version: str
     identity: str
     user: str
     superuser: bool
     databases: tuple[ListedDatabase, ...]
+    to_read: str | None = None
 
 
 def server(place: Place, env: Mapping[str, str]) -> ServerFound:
     """The server that `env` (libpq's) names, and its databases, templates left out."""
     said = _ask(place, env, SERVER)
     databases = tuple(ListedDatabase(d["name"], d["bytes"], d["connect"]) for d in said["databases"] or ())
-    return ServerFound(str(said["version"]).split()[0], said["identity"], said["user"], said["superuser"], databases)
+    to_read = None
+    if not (said["superuser"] or said["reads_all"]):
+        to_read = grants.member("pg_read_all_data", said["role"], inherits=said["inherits"], major=said["major"])
+    version = str(said["version"]).split()[0]
+    return ServerFound(version, said["identity"], said["user"], said["superuser"], databases, to_read)
 
 
 def count_tables(place: Place, env: Mapping[str, str]) -> int:
@@ -215,15 +228,15 @@ def _lacks(said: Mapping[str, Any]) -> Iterator[Lack]:
     if n := said["tables"]:
         yield Lack(
             f"{role} may not read {_so_many(n, 'table or sequence', 'tables and sequences')}",
-            f"GRANT pg_read_all_data TO {role};",
+            grants.member("pg_read_all_data", role, inherits=said["inherits"], major=said["major"]),
         )
     if n := said["hidden"]:
         what = f"row-level security would hide rows of {_so_many(n, 'table', 'tables')} from {role}"
-        yield Lack(what, f"ALTER ROLE {role} BYPASSRLS;")
+        yield Lack(what, grants.past_policies(role))
     if n := said["large"]:
         yield Lack(
             f"{role} may not read {_so_many(n, 'large object', 'large objects')}",
-            f"SELECT format('GRANT SELECT ON LARGE OBJECT %s TO {role}', oid) FROM pg_largeobject_metadata \\gexec",
+            grants.large_objects(role),
         )
 
 
@@ -256,4 +269,4 @@ def _parsed(answer: str) -> Any:
     try:
         return json.loads(answer)
     except ValueError as error:
-        raise CommandFailed(["psql"], 0, f"its answer is not what was asked for: {error}") from None
+        raise CommandFailed(["psql"], 0, f"its answer is not what was asked for: {type(error).__name__}") from None

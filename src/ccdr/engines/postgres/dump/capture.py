@@ -2,25 +2,31 @@
 
 A session is held open beside pg_dump, which uses its exported snapshot. TRUNCATE and ALTERs that rewrite a table do
 not respect snapshots: one that commits before pg_dump has locked the table leaves it empty in the dump, though it
-was never empty for anybody. The session sees it afterwards, and the capture is made again.
+was never empty for anybody. The session sees it, and the capture is made again; what waits for pg_dump's locks, and is
+done as soon as they go, is none of that (`locks.py`).
 """
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
-from ccdr.engines.postgres.connection import PSQL
-from ccdr.engines.postgres.dump import identity
+from ccdr.answers import NO_WORDS, FreeText
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
+from ccdr.engines.postgres.dump import identity, locks, references
 from ccdr.engines.postgres.inventory import (
     CLOCK,
     INVENTORY,
     NO_TIMEOUTS,
     OPEN_SNAPSHOT,
+    PINNED,
     REWRITTEN,
     Inventory,
     conninfo,
@@ -32,10 +38,20 @@ from ccdr.interrupts import threads
 from ccdr.model import FileDigest
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
-ATTEMPTS = 3
+ATTEMPTS = 6
+UTF8 = {"PGCLIENTENCODING": "UTF8"}
 # A partition that was dropped while the dump began.
 _UNDERFOOT = re.compile(r"does not exist|could not open relation|cache lookup failed")
+# Of several connections each locks what it dumps once more, and does not wait: not behind one who waits to truncate it.
+_WANTED_MEANWHILE = re.compile(r"could not obtain lock on relation")
 _WARNING = re.compile(r"^pg_dump: warning: (.*)$", re.MULTILINE)
+
+
+class _Rewritten(Exception):
+    """Tables that were other ones before pg_dump had locked them."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        self.tables = tables
 
 
 @dataclass(frozen=True)
@@ -46,8 +62,8 @@ class Dumped:
     skew: float
     standby: bool
     inventory: Inventory
-    rewritten: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[FreeText, ...]
+    broken: references.Broken
 
 
 @dataclass(frozen=True)
@@ -71,66 +87,119 @@ class Dumper:
 
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`; BackupFailed where no attempt gave a true copy."""
+        dumper = self
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                dumped = self._dump(into / "dump")
-            except CommandFailed as error:
-                if attempt == ATTEMPTS or error.stalled or not _UNDERFOOT.search(error.stderr):
-                    raise
-            else:
-                if not dumped.rewritten:
-                    return self._described(dumped, into)
+                dumped = dumper._dump(into / "dump")
+            except _Rewritten as error:
                 if attempt == ATTEMPTS:
                     raise BackupFailed(
-                        f"tables were truncated or rewritten while the dump began: {', '.join(dumped.rewritten[:5])}",
-                        hint="back up at another time, or use a longer `limits: lock_wait`",
-                    )
+                        f"tables were truncated or rewritten while the dump began: {', '.join(error.tables[:5])}",
+                        hint="they are rewritten more often than a dump can begin: back up at another time",
+                    ) from None
+            except CommandFailed as error:
+                if attempt == ATTEMPTS or error.stalled:
+                    raise
+                if error.stderr.search(_WANTED_MEANWHILE):
+                    dumper = replace(dumper, jobs=1)
+                elif not error.stderr.search(_UNDERFOOT):
+                    raise
+            else:
+                return self._described(dumped, into)
             shutil.rmtree(into / "dump", ignore_errors=True)
         raise AssertionError("the last attempt returns or raises")
 
-    def _options(self) -> str:
+    @cached_property
+    def version(self) -> str:
+        """The client's, whose major version is the server's."""
+        said = self.place.run(["pg_dump", "--version"]).stdout
+        return said.split("\n")[0].split(")")[1].split()[0]
+
+    def _env(self, more: str) -> dict[str, str]:
+        """libpq's variables, with these options beside those of every session of ours."""
         wait = int(self.tools.lock_wait * 1000)
-        return (
-            f"-c lock_timeout={wait} -c statement_timeout=0 -c client_min_messages=warning -c role=none "
-            "-c client_connection_check_interval=2s"  # a dump that was stopped must not go on waiting for a lock
+        options = (
+            f"{OWN_OPTIONS}{untimed(self.version)} -c lock_timeout={wait} -c client_min_messages=warning "
+            "-c client_connection_check_interval=2s "  # a dump that was stopped must not go on waiting for a lock
         )
+        return {**self.env, "PGOPTIONS": options + more}  # a dump keeps its database's encoding
 
     def _dump(self, dump: Path) -> Dumped:
         clock, place = self.tools.clock, self.place
-        env = {**self.env, "PGOPTIONS": self._options(), "PGCLIENTENCODING": "UTF8"}
-        with place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session:
-            _ask(session, NO_TIMEOUTS)
+        env, other = ({**self._env(pinned), **UTF8} for pinned in (PINNED, references.OPTIONS))
+        with (
+            place.session([*PSQL, "-v", "ON_ERROR_ROLLBACK=on"], env=other) as beside,
+            place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session,
+        ):
+            for one in (beside, session):  # both are there: from the snapshot on, the less time passes the better
+                _ask(one, NO_TIMEOUTS)
             before = clock.now()
             snapshot, said = _ask(session, OPEN_SNAPSHOT).strip(), _ask(session, CLOCK).strip()
             after = clock.now()
             source_clock, standby, replayed = said.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
-            argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}"]
+            # In the database's own encoding, whatever client_encoding it or the role has set.
+            argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
-            out = self._written(argv, dump)
-            rewritten = tuple(_ask(session, REWRITTEN).split("\n")[:-1])
+            out, broken, held = self._beside(session, beside, snapshot, argv, dump)
+            self._refuse_rewritten(session, lambda oid: oid not in held.safe)
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        warnings = tuple(_WARNING.findall(out.stderr))
+        warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, skew)
-        return Dumped(point, skew, standby == "t", inventory, rewritten, warnings)
+        return Dumped(point, skew, standby == "t", inventory, warnings, broken)
 
-    def _written(self, argv: Sequence[str], dump: Path) -> Output:
+    def _beside(
+        self, session: Session, beside: Session, snapshot: str, argv: Sequence[str], dump: Path
+    ) -> tuple[Output, references.Broken, locks.Locks]:
+        """Have pg_dump run, and look meanwhile at what its locks keep, and at the source's foreign keys."""
+        app = f"ccdr-dump-{secrets.token_hex(6)}"
+
+        def cancel(pid: int) -> object:
+            return _ask(session, f"select pg_cancel_backend({pid});")
+
+        held = locks.Locks()
+        with references.looked_at(beside, snapshot, cancel) as broken:
+            try:
+                with locks.watched(held, lambda sql: _ask(session, sql), app):
+                    out = self._written(argv, dump, {**self._dump_env(), "PGAPPNAME": app})
+            except (BackupFailed, CommandFailed) as error:
+                self._refuse_rewritten(session, held.rewritten.__contains__)
+                if held.holder is not None:
+                    raise self._kept_out(held.holder, error) from None
+                raise
+        return out, broken, held
+
+    @staticmethod
+    def _refuse_rewritten(session: Session, counts: Callable[[int], bool]) -> None:
+        changed = json.loads(_ask(session, REWRITTEN))
+        if tables := [str(name) for oid, name in changed.items() if counts(int(oid))]:
+            raise _Rewritten(tables)
+
+    def _kept_out(self, holder: locks.Holder, error: BackupFailed | CommandFailed) -> BackupFailed:
+        in_time = isinstance(error, CommandFailed) and not error.stalled
+        waited = f"for {self.tools.lock_wait:g} s" if in_time else "and made no progress,"
+        return BackupFailed(
+            f"pg_dump waited {waited} for its lock on {holder.table}, which {holder} keeps from it",
+            hint="have that one end its transaction, back up at another time, or wait longer: `limits: {lock_wait: …}`",
+        )
+
+    def _written(self, argv: Sequence[str], dump: Path, env: Mapping[str, str]) -> Output:
         """Have pg_dump write it, with these options and the form's own."""
         form = ["-Fd", f"-j{self.jobs}", "-f", self.place.path(dump)]
-        return self.place.run(["pg_dump", *form, *argv], env=self._dump_env(), watch=dump.parent, what="pg_dump")
+        return self.place.run(["pg_dump", *form, *argv], env=env, watch=dump.parent, what="pg_dump")
 
     def _dump_env(self) -> dict[str, str]:
-        return {**self.env, "PGOPTIONS": f"{self._options()} {identity.DUMP_OPTIONS}"}
+        return self._env(identity.DUMP_OPTIONS)
 
     def _described(self, dumped: Dumped, into: Path) -> Capture:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with threads(1) as pool:
             # What the client tells in small answers, while the data is hashed.
-            told = pool.submit(lambda: (self._describe(into, dumped.inventory), *self._defined(into)))
+            told = pool.submit(self._told, into, dumped.inventory)
             files = self.tools.digest(into, data, lines=True)
-            version, toc, schema = told.result()
+            toc, schema = told.result()
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
@@ -147,6 +216,7 @@ class Dumper:
             "role_passwords": dumped.inventory.superuser,
             "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in read.tables.items()},
             "schema_sha256": schema.sha256,
+            "broken_keys": dumped.broken.rows,
             **read.more,
         }
         return Capture(
@@ -155,9 +225,15 @@ class Dumper:
             contents=contents,
             files=files,
             bytes=sum(d.bytes for d in files.values()),
-            tools={"pg_dump": version},
+            tools={"pg_dump": self.version},
             notes=_notes(dumped),
+            findings=[*dumped.broken.findings(), *_left_out(dumped.inventory)],
+            words=sum(dumped.warnings, NO_WORDS),
         )
+
+    def _told(self, into: Path, inventory: Inventory) -> tuple[identity.Toc, identity.Schema]:
+        self._describe(into, inventory)
+        return self._defined(into)
 
     def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
         return identity.read_toc(self.place, into / "dump"), identity.schema(self.place, into / "dump")
@@ -166,10 +242,10 @@ class Dumper:
         """What the dump holds, by its table of contents and the digests of its files."""
         return Read(identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()}))
 
-    def _describe(self, into: Path, inventory: Inventory) -> str:
-        """What goes beside the dump; the client's version. `globals.sql` is for people who restore a whole server;
+    def _describe(self, into: Path, inventory: Inventory) -> None:
+        """What goes beside the dump. `globals.sql` is for people who restore a whole server;
         `roles.sql` is what the sandbox loads."""
-        place, env = self.place, {**self._dump_env(), "PGCLIENTENCODING": "UTF8"}
+        place, env = self.place, {**self._dump_env(), **UTF8}
         for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
             argv = ["pg_dumpall", "-w", flag, "-l", conninfo(self.database), "-f", place.path(into / name)]
             if not inventory.superuser:
@@ -177,8 +253,6 @@ class Dumper:
             place.run(argv, env=env, what=f"pg_dumpall {flag}")
             with (into / name).open("a", encoding="utf-8") as file:  # pg_dumpall leaves these out
                 file.writelines(f"{statement}\n" for statement in inventory.role_all_settings)
-        said = place.run(["pg_dump", "--version"]).stdout
-        return said.split("\n")[0].split(")")[1].split()[0]
 
 
 def _ask(session: Session, sql: str) -> str:
@@ -195,8 +269,17 @@ def _replayed(now: datetime, replayed: str, skew: float) -> datetime:
     return now + timedelta(seconds=min(0.0, float(replayed) - skew - now.timestamp()))
 
 
+def _left_out(inventory: Inventory) -> Iterator[str]:
+    subscriptions = inventory.facts.get("subscriptions") or []
+    if subscriptions and not inventory.superuser:
+        yield (
+            f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
+            "pg_dump takes them for a superuser alone"
+        )
+
+
 def _notes(dumped: Dumped) -> list[str]:
-    notes = [f"pg_dump warns: {warning}" for warning in dumped.warnings]
+    notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
     if not dumped.inventory.superuser:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from ccdr.engines.compared import equal, judged, named
-from ccdr.engines.postgres.dump import archive
+from ccdr.engines.postgres.dump import archive, roles
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, FileDigest, Manifest, so_many
@@ -174,7 +174,8 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     its name on a real server: there it has another one than the source's, and roles that were there before."""
     box, dump, again = bench.sandbox, bench.restored / "dump", bench.out / "again"
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} {DUMP_OPTIONS}"}
-    argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", "-f", box.path(again)]
+    encoding = f"--encoding={bench.manifest.contents['encoding']}"
+    argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", encoding, "-f", box.path(again)]
     if bench.manifest.contents.get("standby"):
         argv.append("--no-unlogged-table-data")  # as it was captured
     again.mkdir()
@@ -195,13 +196,18 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     if working is None:
         yield _roles(bench, env)
     psql = ["psql", "-X", "-w", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-    utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
+    # Names are told as the source told them; older manifests do not say by which search_path.
+    path = f" -c search_path={path}" if (path := bench.manifest.contents.get("search_path")) == "pg_catalog" else ""
+    utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
     said = read_inventory(box.run(psql, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
     if working is not None:
         yield _roles_there(bench.manifest.contents, said)
     keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
     of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
     of_source["extension_objects"], restored["extension_objects"] = _fewer(bench.manifest.contents, said)
+    for facts in (of_source, restored):
+        if statements_of_all := cast("list[str]", facts.get("role_all_settings")):
+            facts["role_all_settings"] = sorted(map(roles.setting_of_all, statements_of_all))
     compared = equal("database settings, and what a dump leaves out", of_source, restored, len(of_source))
     versions = _versions(bench.manifest.contents["extensions"], said["extensions"])
     yield replace(compared, actual=compared.actual + versions)
@@ -234,13 +240,10 @@ def _roles(bench: Bench, env: Mapping[str, str]) -> CheckResult:
         argv.append("--no-role-passwords")
     utf8 = {**env, "PGCLIENTENCODING": "UTF8"}
     restored = bench.sandbox.run(argv, env=utf8, what="dumping the restored roles").stdout
-    # pg_dumpall leaves out what holds for all roles; the inventory compares it.
-    own = {str(s) for s in cast("list[str]", bench.manifest.contents["role_all_settings"])}
-    text = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
-    captured = "\n".join(line for line in text.split("\n") if line not in own)
-    before = Counter(line for line in _stable(captured).split("\n") if line)
-    after = Counter(line for line in _stable(restored).split("\n") if line)
-    wrong = sorted({" ".join(line.split()[:3]) for line in [*(before - after), *(after - before)]})
+    captured = (bench.restored / "roles.sql").read_text("utf-8", "surrogateescape")
+    # What holds for all roles, the inventory compares.
+    before, after = Counter(roles.own(captured)), Counter(roles.own(restored))
+    wrong = sorted({" ".join(statement.split()[:3]) for statement in [*(before - after), *(after - before)]})
     return judged(
         "roles", wrong, f"{before.total()} statements", f"{after.total()} statements, equal", lead="differs: "
     )
@@ -452,7 +455,8 @@ def _loaded_once(bench: Bench, env: Mapping[str, str], dump: Path, working: str 
         box.run(argv, env=again, what="loading the definitions once more")
         reference.mkdir()
         reference.chmod(0o777)
-        argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", "-f", box.path(reference)]
+        encoding = f"--encoding={bench.manifest.contents['encoding']}"
+        argv = ["pg_dump", "-w", "-s", "-Fd", "-Z0", "--no-sync", encoding, "-f", box.path(reference)]
         box.run(argv, env=again, what="dumping the definitions once more")
         return schema(box, reference, whole=False).statements()
     finally:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import lacking
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
-from ccdr.engines.postgres.dump import identity
+from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
-from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo, quote_ident
+from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
@@ -79,9 +80,11 @@ class Dump:
                 what="initdb and pg_ctl",
             )
         except CommandFailed as error:
+            said = server.last_words(box)
             raise TestBroken(
-                f"the sandbox's server did not start: {error}; {server.last_words(box)}",
+                f"the sandbox's server did not start: {error}; {lacking(said, self.asset.server_settings)}",
                 hint="does the image hold what `server_settings:` asks for?",
+                words=said,
             ) from None
         return version
 
@@ -116,25 +119,27 @@ class Dump:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         for sql in self.asset.prepare_sql:
             try:
-                box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=admin, what="prepare_sql")
+                box.run([*PSQL, "-v", "ON_ERROR_STOP=1"], env=admin, stdin=f"{sql}\n;\n", what="prepare_sql")
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         if inventory.database == "postgres":
             box.run([*PSQL, "-c", "drop database postgres"], env=admin)
-        roles = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
+        script = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         # The sandbox's own first superuser bears the source's name; it is there already.
-        own = f"CREATE ROLE {quote_ident(inventory.bootstrap)};"
-        roles = "\n".join(line for line in roles.split("\n") if line != own)
+        wanted = "\n".join(roles.without(script, inventory.bootstrap))
         argv = ["pg_restore", "-w", f"-j{self.asset.jobs}", "--exit-on-error", "--no-tablespaces"]
         # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
         first = [*argv, "--section=pre-data", "--section=data", "-C", "-d", "template1"]
         then = [*argv, "--section=post-data", "-d", conninfo(inventory.database)]
         try:
-            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=roles, env=admin, what="loading roles")
+            utf8 = {**admin, "PGCLIENTENCODING": "UTF8"}
+            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=wanted, env=utf8, what="loading roles")
             for call in (first, then):
                 box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:
-            raise unloadable(error, questions.LACKS) from None
+            raise references.to_blame(error, manifest.contents) or unloadable(
+                error, questions.LACKS, manifest
+            ) from None
 
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:

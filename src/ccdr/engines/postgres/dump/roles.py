@@ -5,28 +5,50 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
+from ccdr.errors import BackupBad
+
 # One statement: up to a semicolon outside of quotes. pg_dumpall doubles quotes and backslashes inside of them.
-_STATEMENT = re.compile(r"""(?:[^;'"]|'(?:[^']|'')*'|"(?:[^"]|"")*")*;""")
-_COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n|\s*\\[^\n]*\n|\s)*")
+_STATEMENT = re.compile(r"""(?:[^;'"]++|'[^']*+'|"[^"]*+")*+;""")
+_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n|\s*\\[^\n]*\n|\s)*")
 _NAME = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
 _OF_ROLE = re.compile(
     rf"(?:CREATE ROLE|ALTER ROLE|COMMENT ON ROLE|SECURITY LABEL FOR {_NAME} ON ROLE) (?P<role>{_NAME})(?=[ ;])"
 )
+_CREATES = re.compile(rf"CREATE ROLE (?P<role>{_NAME});")
+_OF_ALL = re.compile(r"ALTER ROLE ALL SET ")
+_ALL_SETTING = re.compile(rf"ALTER ROLE ALL SET (?P<name>{_NAME}(?:\.{_NAME})*) TO (?P<value>.*);", re.DOTALL)
 _MEMBER = re.compile(rf"GRANT (?P<role>{_NAME}) TO (?P<member>{_NAME})(?=[ ;])")
 _PARAMETER = re.compile(rf"GRANT [A-Z, ]+ ON PARAMETER (?P<name>[^;]+) TO (?P<role>{_NAME})(?=[ ;])")
 _GRANTOR = re.compile(rf" GRANTED BY (?P<role>{_NAME})(?=;\Z)")
 
 
 def statements(script: str) -> Iterator[str]:
-    """The script's statements, without comments and psql's own commands."""
-    rest = script
+    """The script's statements, without comments and psql's own commands; BackupBad where it ends within one."""
+    at = 0
     while True:
-        rest = rest[cut.end() :] if (cut := _COMMENTS.match(rest)) else rest
-        found = _STATEMENT.match(rest)
+        at = cut.end() if (cut := _COMMENTS.match(script, at)) else at
+        found = _STATEMENT.match(script, at)
         if found is None:
-            return
+            break
         yield found[0]
-        rest = rest[found.end() :]
+        at = found.end()
+    if at < len(script):
+        raise BackupBad("roles.sql ends within a statement", hint="restore an older snapshot")
+
+
+def own(script: str) -> list[str]:
+    """All statements but those for all roles (`ALTER ROLE ALL`), which pg_dumpall leaves out and we add."""
+    return [statement for statement in statements(script) if not _OF_ALL.match(statement)]
+
+
+def without(script: str, name: str) -> list[str]:
+    """All statements but the creation of this role."""
+    found = []
+    for statement in statements(script):
+        creates = _CREATES.fullmatch(statement)
+        if creates is None or unquoted(creates["role"]) != name:
+            found.append(statement)
+    return found
 
 
 def needed(script: str, missing: Collection[str], bootstrap: str) -> list[str]:
@@ -55,6 +77,12 @@ def undoing(made: Collection[str]) -> list[str]:
     ]
     created = [match["role"] for s in made if s.startswith("CREATE ROLE") and (match := _OF_ROLE.match(s))]
     return [*found, f"DROP ROLE {', '.join(created)};"] if created else found
+
+
+def setting_of_all(statement: str) -> tuple[str, str]:
+    """Name and value of an `ALTER ROLE ALL SET`: a name is quoted here and not there, as the source was set."""
+    found = _ALL_SETTING.fullmatch(statement)
+    return (unquoted(found["name"]), found["value"]) if found else (statement, "")
 
 
 def unquoted(name: str) -> str:

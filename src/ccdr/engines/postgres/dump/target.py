@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from ccdr.answers import lacking
 from ccdr.engines.connection import may_be_one
 from ccdr.engines.postgres import address, questions
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
-from ccdr.engines.postgres.dump import identity, roles
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, untimed
+from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, KnownSource, Place, Progress, Restored, Source, TargetLook
@@ -91,6 +92,7 @@ class Target:
     missing: list[str] = field(default_factory=list)  # roles that are to be made
     made: list[str] = field(default_factory=list)  # the statements that made them
     began: bool = False
+    version: str = "0"  # the server's, once it was looked at
     event_triggers: bool = False  # whether the server can be told to leave event triggers alone
     notes: list[str] = field(default_factory=list)
 
@@ -141,6 +143,7 @@ class Target:
         self._refuse_sources(facts, sources, onto_source_server=onto_source_server)
         self._refuse_unfit(facts, inventory)
         look = TargetLook(facts["version"])
+        self.version = facts["version"]
         self.exists = self.name in facts["databases"]
         if self.exists:
             self._refuse_unless_empty(source)
@@ -242,7 +245,7 @@ class Target:
                 if "locale" not in error.stderr and "collation" not in error.stderr:
                     raise
                 raise UsageProblem(
-                    f"{self.shown} lacks the {kind} locale of the database, {facts['collate']}: {error.stderr.strip()}",
+                    f"{self.shown} lacks the {kind} locale of the database, {facts['collate']}",
                     hint="install it on that server (Debian: locales-all) and restart the server, then restore again",
                 ) from None
 
@@ -288,19 +291,20 @@ class Target:
             analyze = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"]
             place.run(analyze, env=loaded.env, what="analyze", pulse=loaded.pulse)
         except CommandFailed as error:
-            raise self._judged(error) from None
+            raise self._judged(error, manifest.contents) from None
         return loaded
 
-    def _judged(self, error: CommandFailed) -> CcdrError:
+    def _judged(self, error: CommandFailed, contents: Mapping[str, object]) -> CcdrError:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if lacks := questions.LACKS.search(error.stderr):
-            return TestBroken(
-                f"{self.shown} lacks something that the backup needs: {lacks[0]}", hint="install it there"
-            )
-        if _NOT_THE_BACKUP.search(error.stderr):
+        if error.stderr.search(questions.LACKS):
+            what = lacking(error.stderr)
+            return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
+        if error.stderr.search(_NOT_THE_BACKUP):
             return TestBroken(f"{self.shown} could not take it: {error}", hint="see that server's log and its disk")
+        if blamed := references.to_blame(error, contents):
+            return blamed
         return BackupBad(f"the backup does not load: {error}", hint="restore an older snapshot")
 
     def _make_roles(self, source: Source, restored: Path, inventory: Inventory) -> None:
@@ -369,8 +373,8 @@ class Target:
 
     def _env(self, source: Source, database: str, *, looking: bool = False) -> dict[str, str]:
         options = OWN_OPTIONS
-        if not looking:  # these are a superuser's to set
-            options += " -c lc_messages=C"
+        if not looking:  # these are a superuser's to set, and the version is known
+            options += f" -c lc_messages=C{untimed(self.version)}"
             if self.event_triggers:
                 options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
         env = self.connection.environment(source.credentials)

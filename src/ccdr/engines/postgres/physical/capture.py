@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, upon
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
@@ -69,7 +69,8 @@ class BaseBackup:
         asking = self._asking()
 
         def ask(name: str) -> dict[str, str] | None:
-            env = {**asking, "PGDATABASE": name, "PGOPTIONS": f"{asking['PGOPTIONS']} {facts.UTC}"}
+            options = f"{asking['PGOPTIONS']} {facts.UTC}{untimed(cluster['version'])}"
+            env = {**asking, "PGDATABASE": name, "PGOPTIONS": options}
             try:
                 return facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
             except CommandFailed:

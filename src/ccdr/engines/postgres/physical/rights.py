@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
@@ -19,6 +20,8 @@ RIGHTS = """\
 select jsonb_build_object(
   'replication', rolreplication or rolsuper,
   'superuser', rolsuper,
+  'role', quote_ident(current_user),
+  'inherits', rolinherit,
   'reads_roles', has_table_privilege('pg_authid', 'select'),
   'reads_settings', rolsuper or pg_has_role('pg_read_all_settings', 'usage'),
   'creates', has_database_privilege(current_database(), 'create'),
@@ -52,7 +55,7 @@ def looks(
         try:
             source.place.run(replication, env=env, what="connecting for replication")
         except CommandFailed as error:
-            refusal = error.stderr.strip()
+            refusal = str(error)
     yield from judged(facts, connection, refusal)
     if increments:
         yield _increments(facts)
@@ -63,11 +66,11 @@ def looks(
 
 
 def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
-    """`refusal`: what the server said to a connection for replication."""
+    """`refusal`: how a connection for replication ended."""
     what, user = "rights to read", connection.user
     if not facts["replication"]:
         said = f"{user} may not take a base backup: it lacks REPLICATION"
-        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {user} REPLICATION;")
+        yield Look.fail(what, said, f"as a superuser: ALTER ROLE {facts['role']} REPLICATION;")
     elif refusal is not None:
         where = "local" if connection.socket else "hostssl" if connection.verified_tls else "host"
         line = f"{where} replication {user} " + ("" if connection.socket else "ADDRESS ") + "scram-sha-256"
@@ -161,7 +164,8 @@ def _beyond(facts: Mapping[str, Any], user: str) -> Look:
         return Look.warn(
             what,
             f"{user} may change nothing, and sees less than its copy holds: not all can be compared later",
-            f"as a superuser: GRANT {', '.join(lacks)} TO {user};",
+            "as a superuser: "
+            + grants.member(", ".join(lacks), facts["role"], inherits=facts["inherits"], major=facts["major"]),
         )
     if facts["creates"]:
         return Look.ok(

@@ -1,0 +1,132 @@
+"""What pg_dump's locks keep, and what keeps pg_dump from them: asked while it runs, in the session beside it.
+
+TRUNCATE, and whatever rewrites a table, waits for pg_dump's lock and commits as soon as that goes. So a table that is
+another one after the dump tells nothing. One that was found locked, and then still the one that the snapshot knows, was
+dumped as it was: that can be asked only before pg_dump ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ccdr.errors import CommandFailed
+from ccdr.interrupts import threads
+
+SOON, OFTEN, GROWTH = 0.02, 0.5, 1.4  # seconds between two looks: at first, in the end, and how they grow
+# First who holds locks, then what the tables are: the other way round a table could change in between. The list is
+# asked for only where it has grown; a session's view of the others is its first one, unless it is thrown away.
+HELD = """\
+select pg_stat_clear_snapshot() \\g /dev/null
+select count(*) as held, count(*) <> {known} as grown, coalesce(array_agg(l.relation), '{{}}') as tables
+from pg_locks l join pg_stat_activity a using (pid)
+where a.application_name = '{app}' and l.granted and l.locktype = 'relation' and l.mode = 'AccessShareLock'
+  and l.relation >= 16384 and l.database = (select oid from pg_database where datname = current_database()) \\gset
+\\echo :held
+\\if :grown
+select oid, relfilenode is distinct from pg_relation_filenode(oid) from pg_class
+where oid = any (:'tables'::oid[]) and relkind = 'r';
+\\endif
+"""
+# There is no need to go on with a dump that lacks rows.
+ENOUGH = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = '{app}';"
+# Whoever waits behind another one who waits is blocked by both: first those that wait for nobody.
+WAITING = """\
+select jsonb_build_object('table', w.relation::regclass, 'holder', h.pid, 'role', h.usename,
+         'application', h.application_name, 'since', extract(epoch from h.xact_start), 'kind', h.backend_type)
+from (select a.pid, l.relation, unnest(pg_blocking_pids(a.pid)) as by
+      from pg_stat_activity a join pg_locks l on l.pid = a.pid and not l.granted and l.locktype = 'relation'
+      where a.application_name = '{app}' and a.wait_event_type = 'Lock') w left join pg_stat_activity h on h.pid = w.by
+order by h.wait_event_type is not distinct from 'Lock', h.xact_start limit 1;
+"""
+# An application gives itself its name: what reads like one is repeated, what could be a person or a number is not.
+_NAME = re.compile(r"(?!.*\d{5})[A-Za-z][\w .:/+()-]{0,39}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who keeps pg_dump waiting; what that one asks is nobody's business."""
+
+    table: str
+    pid: int | None
+    role: str | None
+    application: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "a prepared transaction (see pg_prepared_xacts)"
+        who = [f"role {self.role}"] if self.role else []
+        if self.application:
+            who.append(self.application if _NAME.fullmatch(self.application) else "an application of an odd name")
+        told = f" ({', '.join(who)})" if who else ""
+        since = f", in a transaction since {self.since:%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
+        return f"process {self.pid}{told}{since}"
+
+
+def holder_of(answer: Mapping[str, Any]) -> Holder:
+    """One row of WAITING."""
+    kind = answer["kind"]
+    since = answer["since"]
+    return Holder(
+        table=str(answer["table"]),
+        pid=answer["holder"],
+        role=answer["role"] or (None if kind == "client backend" else kind),
+        application=answer["application"] or "",
+        since=None if since is None else datetime.fromtimestamp(float(since), UTC),
+    )
+
+
+@dataclass
+class Locks:
+    """`safe`: tables (by OID) that were dumped as the snapshot has them. `rewritten`: those that were not, since they
+    were other ones before pg_dump locked them; then it is stopped. `holder`: who kept pg_dump waiting last, unless it
+    had its lock in the end."""
+
+    safe: set[int] = field(default_factory=set)
+    rewritten: set[int] = field(default_factory=set)
+    holder: Holder | None = None
+    _held: int = 0
+
+    def look(self, ask: Callable[[str], str], app: str) -> None:
+        """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
+        held, *tables = ask(HELD.format(known=self._held, app=app)).split()
+        self._held = int(held)
+        for oid, _, changed in (table.partition("|") for table in tables):
+            (self.rewritten if changed == "t" else self.safe).add(int(oid))
+        if self.rewritten:
+            ask(ENOUGH.format(app=app))
+        if waiting := ask(WAITING.format(app=app)).strip():
+            self.holder = holder_of(json.loads(waiting))
+        elif self._held:  # it has what it waited for; holding nothing, it may have given up
+            self.holder = None
+
+
+@contextlib.contextmanager
+def watched(found: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
+    """Look again and again until the block is left; nobody else may use the session meanwhile."""
+    over = threading.Event()
+
+    def looking() -> None:
+        pause = SOON
+        with contextlib.suppress(CommandFailed, ValueError):  # whoever asks next is told what is wrong with the session
+            while not over.wait(pause):
+                began = time.monotonic()
+                found.look(ask, app)
+                pause = max(min(pause * GROWTH, OFTEN), 5 * (time.monotonic() - began))
+
+    with threads(1) as pool:
+        doing: Future[None] = pool.submit(looking)
+        try:
+            yield
+        finally:
+            over.set()
+            doing.result()

@@ -1,0 +1,140 @@
+"""Do the source's own rows keep its foreign keys? Rows that were written past them (`session_replication_role`, a
+subscription's worker, a constraint marked valid by hand) are dumped as they are, and a load refuses them.
+
+Looked at beside the dump, in its snapshot, small tables first, for as long as the dump takes and a little longer: what
+is then left is not looked at, and a restore test tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ccdr.errors import BackupBad, CommandFailed
+from ccdr.interfaces import Session
+from ccdr.interrupts import threads
+from ccdr.model import so_many
+
+GRACE = 5.0  # seconds beyond the dump's end
+AGAIN = 0.5  # seconds until a question that does not end is cancelled once more: it may just have begun
+PATIENCE = 7 * 86400.0  # seconds: the dump's end is what ends a question
+REFUSED = 20  # questions that the server refuses, until no more are asked
+MOST = 1000  # rows that are counted
+OPTIONS = "-c search_path=pg_catalog -c row_security=off -c quote_all_identifiers=off"
+# As PostgreSQL itself asks when a constraint is validated. Operators of somebody's own are not called: they would run
+# with what our role may do. Nor are keys of kinds that newer versions have: over periods, and not enforced.
+KEYS = f"""\
+select coalesce(jsonb_agg(jsonb_build_array(
+    format('%s of %s', conname, conrelid::regclass),
+    format('select count(*) from (select from %s %s c where (%s)
+        and not exists (select from %s %s p where %s) limit %s) x',
+      case f.relkind when 'r' then 'only' end, conrelid::regclass, there,
+      case r.relkind when 'r' then 'only' end, confrelid::regclass, equal, {MOST}))
+  order by pg_table_size(conrelid) + pg_table_size(confrelid), conname), '[]')
+from pg_constraint c join pg_class f on f.oid = conrelid join pg_class r on r.oid = confrelid,
+lateral (
+  select string_agg(format('p.%I operator(pg_catalog.%s) c.%I', pa.attname, o.oprname, fa.attname), ' and ') as equal,
+    string_agg(format('c.%I is not null', fa.attname),
+               case confmatchtype when 'f' then ' or ' else ' and ' end) as there,
+    bool_and(o.oid < 16384) as known
+  from unnest(confkey, conkey, conpfeqop) k (pk, fk, op)
+  join pg_attribute pa on pa.attrelid = confrelid and pa.attnum = k.pk
+  join pg_attribute fa on fa.attrelid = conrelid and fa.attnum = k.fk join pg_operator o on o.oid = k.op) k
+where contype = 'f' and convalidated and conparentid = 0 and known
+  and not coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)
+  and coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+"""
+# What a load says of rows that keep no rule; names alone are taken from it.
+_RULE = re.compile(
+    r'violates (?P<kind>foreign key|check|unique|exclusion) constraint "(?P<name>(?:[^"]|"")+)"'
+    r'|could not create (?P<index>unique) index "(?P<of>(?:[^"]|"")+)"'
+)
+
+
+@dataclass
+class Broken:
+    """How many rows break each foreign key of the source, by `KEY of TABLE`; MOST is that many or more."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def findings(self) -> Iterator[str]:
+        for name, count in sorted(self.rows.items()):
+            yield (
+                f"the source itself holds {_so_many(count)} against the foreign key {name}: until that is mended"
+                " there, no backup of it can be loaded"
+            )
+
+
+def _so_many(count: int) -> str:
+    return so_many(count, "row") if count < MOST else f"{count} rows or more"
+
+
+@contextlib.contextmanager
+def looked_at(session: Session, snapshot: str, cancel: Callable[[int], object]) -> Iterator[Broken]:
+    """Look while the block is carried out; what is found stands once it is left. `cancel` ends what a session of this
+    process number is asked."""
+    found, over = Broken(), threading.Event()
+    with threads(1) as pool:
+        begin = f"begin transaction isolation level repeatable read read only;\nset transaction snapshot '{snapshot}'"
+        pid = int(_ask(session, f"{begin};\nselect pg_backend_pid()"))
+        doing: Future[None] = pool.submit(_look, session, found, over)
+        try:
+            yield found
+            with contextlib.suppress(NotYet):
+                doing.result(GRACE)
+        finally:
+            over.set()
+            with contextlib.suppress(CommandFailed):  # then it ends with its session
+                _end(doing, lambda: cancel(pid))
+
+
+def _look(session: Session, found: Broken, over: threading.Event) -> None:
+    refused = 0
+    with contextlib.suppress(CommandFailed, ValueError, OSError):  # a session that is gone, or was closed
+        for name, sql in json.loads(_ask(session, KEYS)):
+            if over.is_set() or refused > REFUSED:
+                return
+            answer = _ask(session, sql).strip()
+            if answer.isdigit() and int(answer):
+                found.rows[name] = int(answer)
+            refused += not answer
+
+
+def _end(doing: Future[None], cancel: Callable[[], object]) -> None:
+    while not doing.done():
+        cancel()
+        with contextlib.suppress(NotYet):
+            doing.result(AGAIN)
+
+
+def _ask(session: Session, sql: str) -> str:
+    return session.ask(f"{sql};\n\\echo answered\n", "answered", timeout=PATIENCE)
+
+
+def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
+    """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
+    rule = error.stderr.search(_RULE)
+    if rule is None:
+        return None
+    kind, name = rule["kind"] or rule["index"], rule["name"] or rule["of"]
+    held = cast("dict[str, Any]", contents.get("broken_keys") or {})
+    of_source = sorted(key for key in held if key.startswith(f"{name} of "))
+    if kind == "foreign key" and of_source:
+        many = " and ".join(f"{_so_many(int(held[key]))} against the foreign key {key}" for key in of_source)
+        return BackupBad(
+            f"the backup does not load: the source itself held {many}",
+            hint="mend those rows at the source and back up again; the files of this snapshot can be loaded by hand"
+            " (`ccdr restore --to DIRECTORY`, pg_restore without --exit-on-error), all but that constraint",
+        )
+    return BackupBad(
+        f"the backup does not load: rows in it break the {kind} constraint {name}",
+        hint="see whether the source holds them, or the constraint depends on something that is loaded later; "
+        "an older snapshot may load",
+    )

@@ -1,0 +1,231 @@
+"""PostgreSQL servers as people run them: somebody truncates, refreshes, locks, sets odd settings, writes past the rules.
+A healthy one is backed up and passes; what it holds amiss is told with its name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster import cluster
+from tests.harness import Ran, Site, Source, small_database
+from tests.inside import inside
+from tests.stored import LIMITS, again, pristine
+
+IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
+BIG = 20_000  # rows, some kilobyte each: a dump takes long enough to be waited for
+
+
+@pytest.fixture(scope="module")
+def used(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path, str]]:
+    with small_database(source, "used") as name:
+        source.psql(
+            f"create table big as select g, repeat(md5(g::text), 32) v from generate_series(1, {BIG}) g;"
+            "create table staging as select generate_series(1, 7) g;"
+            "create materialized view busy as select count(*) from call",
+            name,
+        )
+        site = Site(tmp_path_factory.mktemp(name))
+        site.crm(source, name, LIMITS, checks=IDENTICAL)
+        yield site, pristine(site), name
+
+
+@pytest.fixture
+def crm(used: tuple[Site, Path, str]) -> Site:
+    site, kept, _ = used
+    return again(site, kept)
+
+
+@pytest.fixture
+def dbname(used: tuple[Site, Path, str]) -> str:
+    return used[2]
+
+
+def manifest(site: Site) -> dict[str, Any]:
+    catalogue = site.services().catalogue
+    return dict(catalogue.manifest(catalogue.snapshots("p", "crm")[-1]).contents)
+
+
+def checked(site: Site) -> Ran:
+    """A backup and its test, which must both be good."""
+    site.backed_up()
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.json["checks"])
+    return done
+
+
+# --- who works there meanwhile ------------------------------------------------------------------------------------
+
+# As soon as a dump has its lock on the table, somebody wants to truncate it, and waits for the dump to end; again
+# and again.
+WAITS = """
+do $$ begin
+  while not exists (select from pg_locks where relation = 'staging'::regclass and mode = 'AccessShareLock'
+                      and pid <> pg_backend_pid()) loop
+    perform pg_sleep(0.002);
+  end loop;
+end $$;
+refresh materialized view busy;
+begin; truncate staging; insert into staging select generate_series(1, 7); commit;
+"""
+
+
+@contextlib.contextmanager
+def truncating(source: Source, database: str) -> Iterator[None]:
+    argv = [*inside(source.container), "psql", "-XqAt", "-h", "/sockets", "-U", "postgres", "-d", database, "-f", "-"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin
+        process.stdin.write("set application_name = truncating;" + WAITS * 9)
+        process.stdin.flush()
+        try:
+            yield
+        finally:
+            left = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'truncating'"
+            source.psql(left)
+            process.kill()
+
+
+@pytest.mark.parametrize("method", ["dump", "stream"])
+def test_who_waits_for_the_dump_to_end_does_not_spoil_it(crm: Site, source: Source, dbname: str, method: str) -> None:
+    """TRUNCATE commits as soon as the dump's locks go, a REFRESH at any time: the dump holds what it should. A worker of
+    a parallel dump is not given its lock behind one who waits: then one connection alone dumps all."""
+    crm.crm(source, dbname, f"method: {method}\n{LIMITS}", checks=IDENTICAL)
+    with truncating(source, dbname):
+        crm.backed_up()
+    tables: Any = manifest(crm)["tables"]
+    assert tables["public staging postgres"]["rows"] == 7
+
+
+def test_who_keeps_a_lock_is_named_and_what_it_asks_is_not(crm: Site, source: Source, dbname: str) -> None:
+    asks = "select 'Ionescu 0722000001' from customer"
+    with source.session(f"set application_name = 'night job'; begin; lock table call; {asks};", dbname):
+        done = crm.run("backup", "p")
+    assert (done.code, done.json["result"]) == (1, "FAILED"), done
+    said = done.json["reason"]
+    assert "public.call" in said and "role postgres, night job" in said and "since 20" in said and "process " in said
+    assert "Ionescu" not in json.dumps(crm.records()) + done.stdout
+
+
+# --- how it is set -----------------------------------------------------------------------------------------------
+
+
+def test_settings_names_and_comments_that_look_like_something_else(crm: Site, source: Source, dbname: str) -> None:
+    """Names are compared, not lines; nobody's time limits hold for us. The sandbox takes an extension's settings."""
+    settings = {
+        "statement_timeout": 1,
+        "idle_session_timeout": 1,
+        "quote_all_identifiers": "on",
+        "client_encoding": "latin1",
+    }
+    for name, value in settings.items():  # not all names of its customers are Latin-1
+        source.psql(f"alter database {dbname} set {name} = {value}")
+    source.psql(
+        "alter role all set work_mem = '8MB'; alter role all set ccdr.tenant = 'x y';"
+        "create role commented; comment on role commented is "
+        """E'a\nCREATE ROLE postgres;\nALTER ROLE ALL SET "work_mem" TO ''8MB'';\nit''s'"""
+    )
+    try:
+        more = '\nserver_settings: {pg_stat_statements.max: "1000"}'
+        crm.crm(source, dbname, LIMITS + more, checks=IDENTICAL)
+        checked(crm)
+    finally:
+        source.psql(f"alter role all reset all; drop role commented; alter database {dbname} reset all")
+
+
+def test_first_superuser_that_is_named_by_a_keyword(tmp_path: Path) -> None:
+    """As `POSTGRES_USER=user` makes it: pg_dumpall quotes that name, quote_ident does not."""
+    with cluster(tmp_path / "server") as server:
+        server.psql(
+            "create role other superuser login; create table t as select 1 a; grant select on t to other", "postgres"
+        )
+        server.run(
+            "psql", "-X", "-q", "-h", "/sockets", "-U", "other", "-d", "postgres", "-c", 'alter role postgres rename to "user"'
+        )  # fmt: skip
+        site = Site(tmp_path)
+        site.crm(server, "postgres", LIMITS, checks=IDENTICAL)
+        plan = site.root / "plans" / "p.yaml"
+        plan.write_text(plan.read_text().replace("user: postgres", "user: user"))
+        checked(site)
+
+
+# --- who backs it up ----------------------------------------------------------------------------------------------
+
+OWNERS = """
+create role used_owner; create role used_backup login noinherit;
+create schema hidden authorization used_owner; revoke all on schema public from public;
+set role used_owner;
+create table hidden.secret (id serial primary key, v text); insert into hidden.secret (v) values ('x'), ('y');
+alter table hidden.secret enable row level security; alter table hidden.secret force row level security;
+create policy nobody on hidden.secret using (false);
+select lo_from_bytea(4711, 'voice') \\g /dev/null
+reset role;
+"""
+
+
+def test_what_init_prints_is_enough_at_once(site: Site, source: Source, database: str) -> None:
+    """For a role that inherits nothing by itself, and a database of several owners."""
+    source.psql(OWNERS, database)
+    try:
+        url = f"postgresql://used_backup@/{database}?host={source.sockets}"
+        made = site.run("init", url, "--repository", str(site.repo), "--name", "p")
+        assert made.code == 1 and len(made.json["findings"]) == 3, made
+        for said in made.json["findings"]:
+            source.psql(said.partition("as a superuser in that database: ")[2], database)
+        done = site.run("backup", "p")
+        assert done.code == 0, done
+        done = site.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.json["checks"])
+        again = site.run("init", url, "--repository", str(site.repo), "--name", "p", "--force")
+        assert (again.code, again.json["findings"]) == (0, []), again
+    finally:
+        source.psql("drop owned by used_owner, used_backup cascade", database)
+        source.psql("drop role used_owner, used_backup")
+
+
+# --- what it holds amiss -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["dump", "stream"])
+def test_rows_that_break_a_foreign_key_at_the_source(crm: Site, source: Source, dbname: str, method: str) -> None:
+    """Told when they are backed up, and the test that cannot load them says whose they are. Mended, all is well."""
+    crm.crm(source, dbname, f"method: {method}\n{LIMITS}", checks=IDENTICAL)
+    source.psql(
+        "set session_replication_role = replica;"
+        "insert into call (id, customer_id, state, started_at) values (-1, 777, 'lost', now()), (-2, 888, 'lost', now())",
+        dbname,
+    )
+    try:
+        done = crm.run("backup", "p")
+        assert (done.code, done.json["result"]) == (1, "STORED"), done
+        (said,) = done.json["findings"]
+        assert "the source itself holds 2 rows" in said and "call_customer_id_fkey of public.call" in said
+        done = crm.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+        assert "the source itself held 2 rows" in done.json["reason"] and "call_customer_id_fkey" in done.json["reason"]
+        assert "777" not in json.dumps(crm.records()), "a row's values are nobody's business"
+    finally:
+        source.psql("delete from call where id < 0", dbname)
+    if method == "dump":
+        checked(crm)
+
+
+def test_rows_that_a_constraint_does_not_vouch_for_are_none_that_break_it(
+    crm: Site, source: Source, dbname: str
+) -> None:
+    """NOT VALID says so itself, and comes back so; marked valid by hand it does not load."""
+    source.psql(
+        "create table old (customer_id int); insert into old values (777), (null), (1);"
+        "alter table old add constraint old_customer foreign key (customer_id) references customer not valid",
+        dbname,
+    )
+    try:
+        crm.backed_up()
+        source.psql("update pg_constraint set convalidated = true where conname = 'old_customer'", dbname)
+        done = crm.run("backup", "p")
+        assert done.code == 1 and "1 row against the foreign key old_customer of" in done.json["findings"][0], done
+    finally:
+        source.psql("drop table old", dbname)

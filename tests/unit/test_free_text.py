@@ -1,0 +1,37 @@
+"""What a program said is revealed where it is parsed into values of ours, kept, or shown: in no other room."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import ccdr
+
+SOURCE = Path(ccdr.__file__).parent
+# How often each does, and what becomes of it. Whoever adds to this list says so, and plants a canary.
+REVEALS = {
+    "answers.py": 3,  # names of objects that a manifest lists; words put together with words
+    "checks/base.py": 1,  # a check's detail, which no record holds
+    "checks/command.py": 1,  # likewise
+    "cli/shell.py": 1,  # a person's terminal
+    "engines/mariadb/dump/files.py": 1,  # into FreeText again, without the client's own remarks
+    "engines/mariadb/physical/capture.py": 1,  # a version's number
+    "engines/postgres/dump/capture.py": 1,  # into FreeText again, line by line
+    "engines/postgres/physical/cluster.py": 1,  # how many lines of findings; the lines are a detail
+    "engines/postgres/questions.py": 1,  # likewise
+    "engines/redis/checked.py": 1,  # numbers of keys, the file's own remarks
+    "engines/sqlite/comparison.py": 2,  # details
+    "sandbox/box.py": 1,  # is it Docker that speaks? and then into FreeText again
+    "state.py": 1,  # the private file
+    "storage/restic.py": 2,  # what kind of damage; into FreeText again, as sentences
+    "storage/upkeep.py": 2,  # names of packs; into FreeText again
+}
+
+
+def test_only_these_rooms_reveal_what_a_program_said() -> None:
+    found: Counter[str] = Counter()
+    for path in SOURCE.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        found[str(path.relative_to(SOURCE))] = sum(isinstance(n, ast.Attribute) and n.attr == "reveal" for n in nodes)
+    assert +found == REVEALS
