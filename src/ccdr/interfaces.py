@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit
@@ -216,8 +216,7 @@ class Capture:
     words: FreeText = NO_WORDS  # what its programs said of a good capture
 
 
-@dataclass(frozen=True)
-class StoredNode:
+class StoredNode(NamedTuple):
     """One entry of a stored tree, as restic tells it. Times are nanoseconds; a byte that is no UTF-8 is U+FFFD."""
 
     path: str

@@ -583,13 +583,17 @@ create index some on anything (v) where v is not null;
 create index by_expression on made (abs(a));
 analyze
 """
+WIDEST = f"create table widest ({', '.join(f'c{n}' for n in range(2000))}); insert into widest (c1999) values (1)"
 
 
 @pytest.fixture(params=["UTF-8", "UTF-16le", "UTF-16be"])
 def zoo(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "zoo.db"
     pages = {"UTF-8": 4096, "UTF-16le": 512, "UTF-16be": 65536}[request.param]
-    ask_sqlite(path, f"pragma encoding = '{request.param}'; pragma page_size = {pages}; pragma auto_vacuum = 2; {ZOO}")
+    ask_sqlite(
+        path,
+        f"pragma encoding = '{request.param}'; pragma page_size = {pages}; pragma auto_vacuum = 2; {ZOO}; {WIDEST}",
+    )
     return path
 
 

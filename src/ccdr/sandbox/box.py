@@ -155,8 +155,9 @@ class Box:
             if self._ended(code):
                 raise self._broken(f"it ended before: {what or argv[0]}")
             words = FreeText(told)
+            program = repr(what) if what is not None and argv[0] == "sh" else argv[0]  # of a script: what it is for
             raise TestBroken(
-                f"the image {self.image_name} cannot run {argv[0]}" + (f": {words.answer}" if words.answer else ""),
+                f"the image {self.image_name} cannot run {program}" + (f": {words.answer}" if words.answer else ""),
                 hint="name an image that holds it with `image:`",
                 words=words,
             )

@@ -267,13 +267,20 @@ class Restic:
 
     def nodes(self, snapshot: str) -> Iterator[StoredNode]:
         """Every entry that a snapshot holds, its paths' parents included."""
-        for line in self._run(["ls", "--json", "--no-lock", snapshot], what="listing a snapshot").splitlines():
-            node = json.loads(line)
+        found: list[StoredNode] = []
+
+        def line(text: str) -> None:
+            node = json.loads(text)
             if node.get("struct_type") == "node":
                 times = (0, 0, 0)  # what has no time that can be read is like nothing that was listed
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, KeyError):
                     times = (_nanoseconds(node["mtime"]), _nanoseconds(node["ctime"]), int(node.get("inode", 0)))
-                yield StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times)
+                found.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
+
+        argv = self._argv(["ls", "--json", "--no-lock", snapshot])
+        with self._as_repository_error():
+            self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
+        return iter(found)
 
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""

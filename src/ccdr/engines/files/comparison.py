@@ -19,9 +19,11 @@ from ccdr.engines.files.listing import (
     DEVICES,
     LISTING,
     RESTIC_TIMES,
+    UNREADABLE,
     WAITING,
     Entry,
     as_before,
+    as_restic_says,
     entries,
     paired,
     read_listing,
@@ -130,6 +132,7 @@ class _Comparison:
         self._unlike = 0  # pipes and devices that the listing does not tell apart
         self.equal = self.missing = self.changed = self.extra = self.unproven = 0
         self._exact = bool(contents.get("exact"))  # else it does not tell what came while it was taken
+        self._came, self._waiting = Counter[str](), Counter[str]()  # as restic tells their names, which are no UTF-8
         self.named: list[str] = []
 
     def run(self, listed: Iterator[Entry]) -> None:
@@ -141,6 +144,10 @@ class _Comparison:
         for batch, hashed in hashed_ahead(paired(listed, found), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)
+        self.unproven += (self._came & self._waiting).total()
+        for path, count in (self._came - self._waiting).items():
+            self.extra += count
+            self._name("never captured", path)
 
     def _digest(self, names: list[str]) -> Mapping[str, FileDigest]:
         return self._bench.digest(self._bench.fetched, names)
@@ -148,10 +155,11 @@ class _Comparison:
     def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
             if now is not None:
-                self.extra += 1
-                self._name("never captured", now.path)
+                self._unlisted(now.path)
         elif was.type == WAITING:
             self.unproven += now is not None
+            if now is None and UNREADABLE in was.path:
+                self._waiting[was.path] += 1
         elif now is None:
             self.missing += 1
             self._name("missing", was.path)
@@ -160,6 +168,14 @@ class _Comparison:
             self._name(why, was.path)
         else:
             self.equal += was.type == "f"
+
+    def _unlisted(self, path: str) -> None:
+        """A name that is no UTF-8 may be listed as restic tells it; in a listing's order that comes later."""
+        if (said := as_restic_says(path)) != path:
+            self._came[said] += 1
+        else:
+            self.extra += 1
+            self._name("never captured", path)
 
     def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
         if as_before(now.type, was):

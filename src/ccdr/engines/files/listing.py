@@ -16,6 +16,7 @@ LISTING = "files.jsonl"
 WAITING = "w"
 RESTIC_TIMES = range(-(2**63), 2**63)  # nanoseconds since the epoch: 1677 to 2262
 DEVICES = "cb"
+UNREADABLE = "\ufffd"
 OTHER = "o"  # a pipe or a device, as older listings have it
 
 _decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searches for white space
@@ -128,3 +129,8 @@ def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
 def position(path: str) -> str:
     """Sorts like a walk: a directory, then what is in it, then its next sibling, whatever its name begins with."""
     return path.replace("/", "\0")
+
+
+def as_restic_says(path: str) -> str:
+    """Its JSON has U+FFFD for each byte that is no UTF-8."""
+    return "".join(UNREADABLE if "\udc80" <= c <= "\udcff" else c for c in path)

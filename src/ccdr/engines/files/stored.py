@@ -7,16 +7,41 @@ what went before restic came to it is not listed any more; what came or changed 
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.files.listing import LISTING, WAITING, Entry, position, read_listing
+from ccdr.engines.files.listing import LISTING, UNREADABLE, WAITING, Entry, as_restic_says, position, read_listing
 from ccdr.engines.files.scan import still_there
 from ccdr.interfaces import StoredNode, Tools
 
+RESTED = 60.0  # seconds since it was last written to: whoever takes a file away then has done with it
 KINDS = {"f": "file", "d": "dir", "l": "symlink", "p": "fifo", "c": "chardev", "b": "dev"}
+
+
+class _There:
+    """What was stored, by path, until it is taken. Names that are no UTF-8 may look alike: then the inode tells."""
+
+    def __init__(self, nodes: Iterator[StoredNode]) -> None:
+        self._nodes: dict[str, StoredNode] = {}
+        self._odd: dict[tuple[str, int], list[StoredNode]] = {}
+        for node in nodes:
+            if UNREADABLE in node.path:
+                self._odd.setdefault((node.path, node.inode), []).append(node)
+            else:
+                self._nodes[node.path] = node
+
+    def take(self, entry: Entry) -> StoredNode | None:
+        said = as_restic_says(entry.path)
+        if UNREADABLE not in said:
+            return self._nodes.pop(said, None)
+        alike = self._odd.get((said, entry.inode))
+        return alike.pop() if alike else None
+
+    def left(self) -> Iterator[StoredNode]:
+        return itertools.chain(self._nodes.values(), *self._odd.values())
 
 
 @dataclass
@@ -32,7 +57,7 @@ class Amended:
 
 def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tools) -> Amended:
     """Write the listing in `into` anew. Holds every node in memory: this is done only where a tree has changed."""
-    there = {node.path: node for node in nodes if node.kind != "socket" and _below(node.path, roots)}
+    there = _There(node for node in nodes if node.kind != "socket" and _below(node.path, roots))
     done, lost = Amended(), dict[tuple[int, int, int], Entry]()
     now = tools.clock.now().timestamp()
     old, new = into / LISTING, into / f"{LISTING}.new"
@@ -41,10 +66,10 @@ def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tool
         first = into / f"{LISTING}.kept"
         with first.open("w", encoding="ascii") as held:
             held.writelines(entry.line() for entry in kept)
-        before = {n.path: e for n in there.values() if (e := lost.get((n.inode, n.size, n.mtime))) and e.type == "f"}
+        before = {n.path: e for n in there.left() if (e := lost.get((n.inode, n.size, n.mtime))) and e.type == "f"}
         hashed = tools.digest(Path("/"), list(before), vanishing=True) if before else {}
         same = {path: before[path] for path, found in hashed.items() if found.sha256 == before[path].sha256}
-        more = sorted((_came(node, same.get(node.path), done, now) for node in there.values()), key=_place)
+        more = sorted((_came(node, same.get(node.path), done, now) for node in there.left()), key=_place)
         with first.open(encoding="ascii") as held:
             out.writelines(entry.line() for entry in heapq.merge(read_listing(held), more, key=_place))
         first.unlink()
@@ -58,13 +83,13 @@ def _place(entry: Entry) -> str:
 
 def _kept(
     listed: Iterator[Entry],
-    there: dict[str, StoredNode],
+    there: _There,
     done: Amended,
     lost: dict[tuple[int, int, int], Entry],
     now: float,
 ) -> Iterator[Entry]:
     for entry in listed:
-        node = there.pop(_as_restic_says(entry.path), None)
+        node = there.take(entry)
         if entry.type == WAITING:
             yield entry
         elif node is None:
@@ -72,24 +97,26 @@ def _kept(
                 done.refused.append(entry.path)
             done.gone += 1
             lost[entry.inode, entry.size, entry.mtime] = entry
-        elif _as_listed(entry, node):
+        elif _as_listed(entry, node, now):
             yield entry
         else:
             done.doubtful += 1
             yield entry.waiting(now)
 
 
-def _as_listed(entry: Entry, node: StoredNode) -> bool:
+def _as_listed(entry: Entry, node: StoredNode, now: float) -> bool:
     """Is what was stored what was listed, and did nobody write to it while it was read?"""
     if node.kind != KINDS.get(entry.type):
         return False
     if entry.type == "f" and _times(node) != (entry.size, entry.mtime, entry.ctime, entry.inode):
         return False
+    if still_there(entry):
+        return True
     try:
-        s = os.lstat(entry.path)
+        went = entry.type == "f" and os.lstat(entry.path).st_ino != entry.inode  # another one has its name since
     except OSError:
-        return True  # it went after that
-    return still_there(entry) or (entry.type == "f" and s.st_ino != entry.inode)  # another one has its name since
+        went = True
+    return went and entry.mtime < (now - RESTED) * 1e9  # else somebody may have written on while it was read
 
 
 def _came(node: StoredNode, before: Entry | None, done: Amended, now: float) -> Entry:
@@ -107,9 +134,4 @@ def _times(node: StoredNode) -> tuple[int, int, int, int]:
 
 
 def _below(path: str, roots: list[str]) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in map(_as_restic_says, roots))
-
-
-def _as_restic_says(path: str) -> str:
-    """Its JSON has U+FFFD for each byte that is no UTF-8."""
-    return "".join("\ufffd" if "\udc80" <= c <= "\udcff" else c for c in path)
+    return any(path == root or path.startswith(f"{root}/") for root in map(as_restic_says, roots))

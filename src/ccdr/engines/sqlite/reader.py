@@ -33,6 +33,7 @@ LACKS = re.compile(
 )
 
 
+MOST_COLUMNS = 2000  # of a table, and of what is asked of one, where SQLite was built as it comes
 READ_ONLY, WRITABLE = "mode=ro&immutable=1", "mode=rw"
 
 
@@ -132,7 +133,7 @@ def scanned(path: str, table: str, collations: "set[str]") -> "tuple[int, str, i
     number = next((alias for alias in ("rowid", "_rowid_", "oid") if alias not in lowered), None)
     wanted = [quoted(name) for name in columns]
     rows_of = f"from {quoted(table)} not indexed"
-    if number is not None and runs(con, f"select {number} {rows_of} limit 0"):
+    if number is not None and len(wanted) < MOST_COLUMNS and runs(con, f"select {number} {rows_of} limit 0"):
         wanted.append(number)
     sql = f"select {', '.join(wanted)} {rows_of}"
     con.text_factory = str  # inside C; and where that will not do, slower
