@@ -163,7 +163,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     points += logged(job, services, counting, history.log_disproved)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
-    ours_to_do = history.backs_up(upkeep, known=bool(known))
+    ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
         rpo = _elsewhere(job, history, points, now)

@@ -408,7 +408,7 @@ class Work:
         # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
         known = points or self._asked or closed
         if test.hint is not None:
-            backs_up = self._history.backs_up(self._upkeep, known=bool(there))
+            backs_up = self._history.backs_up(self._upkeep, known=bool(ours))
             test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
