@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -199,6 +199,14 @@ def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
     return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}
 
 
+@pytest.fixture(autouse=True)
+def private() -> Iterator[None]:
+    """Whatever our umask: the sandbox's user is not ours."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def restored(tmp_path: Path) -> Restored:
     (tmp_path / "restored/rows").mkdir(parents=True)
@@ -276,6 +284,13 @@ def test_a_table_that_is_gone_or_new_is_named(restored: Restored) -> None:
     results = restored.results()
     assert failed(results) == {"tables": "planted: not in the backup; seat: missing"}
     assert results["tables"].expected == "2 tables, 5 rows"
+
+
+def test_many_tables_that_are_gone_are_named_in_order_and_in_part(restored: Restored) -> None:
+    for n in range(9):
+        restored.contents["tables"][f"a{n}"] = restored.contents["tables"]["seat"]
+    named = "; ".join(f"a{n}: missing" for n in range(6))
+    assert failed(restored.results()) == {"tables": f"{named} and 3 more"}
 
 
 def test_a_table_of_which_no_rows_came_is_missing_though_it_is_there(restored: Restored) -> None:
@@ -420,6 +435,15 @@ def test_a_definition_that_stands_twice_is_one_too_many(restored: Restored) -> N
     assert failed(restored.results()) == {"definitions": "missing: Table structure for table `seat`"}
 
 
+def test_the_first_byte_of_a_script_counts(restored: Restored) -> None:
+    for name in TEXTS:
+        restored.file(name, f"#{TEXTS[name]}")
+        restored.server.texts[name] = f";{TEXTS[name]}"
+    said = "what code.sql begins with", "what tables.sql begins with", "what views.sql begins with"
+    both = [*(f"missing: {one}" for one in said), *(f"not in the backup: {one}" for one in said)]
+    assert failed(restored.results()) == {"definitions": "; ".join(both)}
+
+
 def test_a_package_is_a_part_of_its_own(restored: Restored) -> None:
     """As MariaDB writes packages, one of which is called like a table."""
     made = "".join(
@@ -502,6 +526,12 @@ def test_a_next_number_of_one_may_be_lacking(restored: Restored) -> None:
     restored.file("tables.sql", TEXTS["tables.sql"].replace("AUTO_INCREMENT=43", "AUTO_INCREMENT=1"))
     restored.server.texts["tables.sql"] = TEXTS["tables.sql"].replace(" AUTO_INCREMENT=43", "")
     assert failed(restored.results()) == {}
+
+
+def test_a_next_number_of_two_may_not_be_lacking(restored: Restored) -> None:
+    restored.file("tables.sql", TEXTS["tables.sql"].replace("AUTO_INCREMENT=43", "AUTO_INCREMENT=2"))
+    restored.server.texts["tables.sql"] = TEXTS["tables.sql"].replace(" AUTO_INCREMENT=43", "")
+    assert failed(restored.results()) == {"auto-increments": "call: 2 captured, 1 restored"}
 
 
 def test_an_archive_says_that_its_numbers_come_from_its_rows(restored: Restored) -> None:
