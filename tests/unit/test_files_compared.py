@@ -21,7 +21,12 @@ from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-FILES = {"/srv/spool/a.wav": b"RIFF a", "/srv/spool/b.wav": b"RIFF b", "/srv/spool/day/c.wav": b"RIFF cc", "/srv/voice": b"RIFF"}
+FILES = {
+    "/srv/spool/a.wav": b"RIFF a",
+    "/srv/spool/b.wav": b"RIFF b",
+    "/srv/spool/day/c.wav": b"RIFF cc",
+    "/srv/voice": b"RIFF",
+}
 EARLIER = 1_700_000_000_000_000_000
 
 
@@ -125,9 +130,7 @@ def test_a_tree_that_came_back_as_it_was_passes_and_says_so(tree: Tree) -> None:
 
 def test_another_listing_than_the_captured_fails_before_anything_else_is_looked_at(tree: Tree) -> None:
     tree.contents["listing_sha256"] = "0" * 64
-    assert tree.one() == CheckResult(
-        "identical", "listing", Verdict.FAIL, "the captured listing", "another listing"
-    )
+    assert tree.one() == CheckResult("identical", "listing", Verdict.FAIL, "the captured listing", "another listing")
     assert tree.hashed == [LISTING]
 
 
@@ -440,15 +443,15 @@ def test_an_attribute_that_differs_fails_by_its_name(
     one = tree.one()
     assert one.status is Verdict.FAIL and one.detail == f"extended attribute {differing} differs: {PATH}"
     lacking = differing not in now
-    assert asked == ([(tree.top / "out", differing)] if lacking else []), "what can be kept is tried where it is missing"
+    assert asked == ([(tree.top / "out", differing)] if lacking else []), (
+        "what can be kept is tried where it is missing"
+    )
     tree.attributes[PATH] = was
     assert tree.one().status is Verdict.PASS
 
 
 @pytest.mark.parametrize("can", list(Keeps))
-def test_an_attribute_that_cannot_be_kept_is_no_damage(
-    tree: Tree, can: Keeps, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attribute_that_cannot_be_kept_is_no_damage(tree: Tree, can: Keeps, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def keeps(directory: Path, name: str) -> Keeps:

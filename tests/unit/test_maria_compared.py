@@ -26,7 +26,10 @@ from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LOGIN = Login(("--socket=/s",))
-TEXTS = {name: (Path(__file__).parent / "dumps/mariadb" / name).read_text() for name in ("tables.sql", "code.sql", "views.sql")}
+TEXTS = {
+    name: (Path(__file__).parent / "dumps/mariadb" / name).read_text()
+    for name in ("tables.sql", "code.sql", "views.sql")
+}
 STREAM = (Path(__file__).parent / "dumps/mariadb/rows.sql").read_text()
 SETTINGS = {"sql_mode": "STRICT_TRANS_TABLES", "div_precision_increment": "4"}
 OBJECTS: list[list[Any]] = [
@@ -157,7 +160,9 @@ def captured_rows() -> dict[str, str]:
     found = {}
     for table, part in parts.items():
         body = [line for line in part.split("\n") if line and not line.startswith("--")]
-        found[table] = f"-- Dumping data for table `{table}`\n{kept}" + "".join(f"{b}\n" for b in body) + "-- Dump completed\n"
+        found[table] = (
+            f"-- Dumping data for table `{table}`\n{kept}" + "".join(f"{b}\n" for b in body) + "-- Dump completed\n"
+        )
     return found
 
 
@@ -175,7 +180,9 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / "out"
         host = Sorting()
-        bench = Bench(manifest, self.top, restored, out, cast("Any", self.server), cast("Any", host), cast("Any", digest))
+        bench = Bench(
+            manifest, self.top, restored, out, cast("Any", self.server), cast("Any", host), cast("Any", digest)
+        )
         results = list(compare(bench, LOGIN, jobs, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
@@ -224,7 +231,12 @@ def restored(tmp_path: Path) -> Restored:
     for table, text in captured_rows().items():
         found.file(f"rows/{table}.sql", text)
         rows = sum(line.startswith("(") for line in text.split("\n"))
-        tables[table] = {"rows": rows, "sha256": sha256(text.encode()).hexdigest(), "file": f"rows/{table}.sql", "engine": "InnoDB"}
+        tables[table] = {
+            "rows": rows,
+            "sha256": sha256(text.encode()).hexdigest(),
+            "file": f"rows/{table}.sql",
+            "engine": "InnoDB",
+        }
     contents["tables"] = tables
     return found
 
@@ -498,7 +510,10 @@ def test_where_a_tables_files_lie_and_its_next_number_are_no_part_of_its_definit
     restored.server.texts["tables.sql"] = (
         TEXTS["tables.sql"]
         .replace("AUTO_INCREMENT=43", "AUTO_INCREMENT=44")
-        .replace("COLLATE=utf8mb4_unicode_ci;", "COLLATE=utf8mb4_unicode_ci DATA DIRECTORY='/it''s' INDEX DIRECTORY='/a\\'b';")
+        .replace(
+            "COLLATE=utf8mb4_unicode_ci;",
+            "COLLATE=utf8mb4_unicode_ci DATA DIRECTORY='/it''s' INDEX DIRECTORY='/a\\'b';",
+        )
     )
     assert failed(restored.results()) == {}
 
@@ -545,7 +560,9 @@ def test_an_archive_says_that_its_numbers_come_from_its_rows(restored: Restored)
 
 
 def test_many_archives_are_named_in_part_and_a_table_without_rows_is_none(restored: Restored) -> None:
-    part = "-- Table structure for table `a{}`\n\nCREATE TABLE `a{}` (\n  `id` int\n) ENGINE=ARCHIVE AUTO_INCREMENT=5;\n"
+    part = (
+        "-- Table structure for table `a{}`\n\nCREATE TABLE `a{}` (\n  `id` int\n) ENGINE=ARCHIVE AUTO_INCREMENT=5;\n"
+    )
     text = "".join(part.format(n, n) for n in range(8)) + part.format("merged", "merged")
     restored.file("tables.sql", text)
     restored.server.texts["tables.sql"] = text
@@ -653,9 +670,15 @@ def under_its_working_name(restored: Restored) -> None:
     code = TEXTS["code.sql"].replace("`crm`.", f"`{WORKING}`.")
     begin, end = code.index("--\n-- Dumping events for"), code.index("--\n-- Dumping routines for")
     events = f"--\n-- Dumping events for database '{WORKING}'\n--\n\n"
-    server.texts["code.sql"] = (code[:begin] + events + code[end:]).replace("for database 'crm'", f"for database '{WORKING}'")
+    server.texts["code.sql"] = (code[:begin] + events + code[end:]).replace(
+        "for database 'crm'", f"for database '{WORKING}'"
+    )
     server.texts["tables.sql"] = TEXTS["tables.sql"].replace("`crm`.", f"`{WORKING}`.")
-    server.settings, server.accounts, server.users = {"version": "12", "sql_mode": "ANSI"}, {"create": "", "grants": ""}, []
+    server.settings, server.accounts, server.users = (
+        {"version": "12", "sql_mode": "ANSI"},
+        {"create": "", "grants": ""},
+        [],
+    )
     for name in ("tables.sql", "code.sql", "views.sql"):
         server.texts[name] = server.texts[name].replace("Database: crm", f"Database: {WORKING}")
 

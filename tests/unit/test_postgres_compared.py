@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -85,7 +85,9 @@ class Dump:
 
 def once_more(text: str) -> str:
     """As another pg_dump prints it, of the same database on another server, with other numbers."""
-    text = re.sub(r"^(\d+); (\d+) (\d+) ", lambda m: f"{int(m[1]) + 10}; {m[2]} {int(m[3]) and int(m[3]) + 7} ", text, flags=re.M)
+    text = re.sub(
+        r"^(\d+); (\d+) (\d+) ", lambda m: f"{int(m[1]) + 10}; {m[2]} {int(m[3]) and int(m[3]) + 7} ", text, flags=re.M
+    )
     text = text.replace("17.12 (Debian 17.12-0+deb13u1)", "17.13").replace("08:26:32", "09:00:00")
     return re.sub(r"^\\(un)?restrict \w+$", r"\\\1restrict other", text, flags=re.M)
 
@@ -175,7 +177,11 @@ class Server:
         """What is read out of a dump in one file: the rows of one table, or the digests of large objects."""
         if len(argv) > 6:
             assert argv[4].endswith("/restored/dump") and entries.endswith("\n")
-            (key,) = (k for k, n in toc_of(self.captured.texts["contents.txt"]).of(TABLE_DATA).items() if entries.startswith(f"{n}; "))
+            (key,) = (
+                k
+                for k, n in toc_of(self.captured.texts["contents.txt"]).of(TABLE_DATA).items()
+                if entries.startswith(f"{n}; ")
+            )
             Path(argv[6].removeprefix("/box")).write_text(self.captured.rows[key] + END)
             return ""
         assert argv[4].endswith("/out/again") and " BLOBS - " in entries
@@ -214,7 +220,9 @@ class Restored:
         manifest = Manifest("p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
         restored, out = self.top / "restored", self.top / f"out{len(self.server.calls)}/out"
         out.mkdir(parents=True)
-        bench = Bench(manifest, self.top, restored, out, cast("Any", self.server), cast("Any", Sorting()), cast("Any", digest))
+        bench = Bench(
+            manifest, self.top, restored, out, cast("Any", self.server), cast("Any", Sorting()), cast("Any", digest)
+        )
         results = list(compare(bench, self.env, 3, working=working))
         assert all(one.kind == "identical" and one.detail is None for one in results)
         return {one.name: one for one in results}
@@ -233,7 +241,10 @@ def restored(tmp_path: Path) -> Restored:
     server = Server(tmp_path)
     server.again.texts = {name: once_more(text) for name, text in TEXTS.items()}
     contents = copy.deepcopy(FACTS)
-    contents |= {"role_passwords": True, "tables": {k: {"rows": r.count("\n"), "sha256": sha(r + END)} for k, r in ROWS.items()}}
+    contents |= {
+        "role_passwords": True,
+        "tables": {k: {"rows": r.count("\n"), "sha256": sha(r + END)} for k, r in ROWS.items()},
+    }
     (tmp_path / "restored/dump").mkdir(parents=True)
     small: dict[str, str | bytes] = {"roles.sql": TEXTS["roles.sql"], "globals.sql": "", "toc.list": "list"}
     kept = {f"dump/{name}": content for name, content in server.captured.files.items()} | small
@@ -288,7 +299,9 @@ def test_a_database_that_came_back_as_it_was_passes_each_and_says_so(restored: R
     roles = restored.call("pg_dumpall")
     assert roles.env == {**dumping.env, "PGCLIENTENCODING": "UTF8"} and "-w" in roles.argv
     assert roles.argv[3:5] == ["-l", "dbname='crm'"] and "--no-role-passwords" not in roles.argv
-    assert all("--no-tablespaces" in c.argv for c in restored.server.calls if c.argv[0] == "pg_restore" and "-s" in c.argv)
+    assert all(
+        "--no-tablespaces" in c.argv for c in restored.server.calls if c.argv[0] == "pg_restore" and "-s" in c.argv
+    )
 
 
 def test_a_dump_in_one_file_that_came_back_as_it_was_passes_each(streamed: Restored) -> None:
@@ -301,7 +314,9 @@ def test_a_database_without_large_objects_or_sequences_passes(kind: str, request
     for dump in (found.server.captured, found.again):
         text = dump.texts["contents.txt"]
         gone = ("BLOB", "LARGE OBJECT", "SEQUENCE SET")
-        dump.texts["contents.txt"] = "".join(f"{line}\n" for line in text.split("\n") if not any(w in line for w in gone))
+        dump.texts["contents.txt"] = "".join(
+            f"{line}\n" for line in text.split("\n") if not any(w in line for w in gone)
+        )
         dump.mail = {}
     found.contents["large_objects"] = {}
     found.files.pop("dump/blob_4242.dat", None)
@@ -365,11 +380,17 @@ def test_rows_are_compared_only_with_a_file_that_is_the_captured_one(restored: R
     assert restored.failed() == {"tables": f"{SEAT}: 2 rows captured, 2 restored, contents differ"}
 
 
-def test_the_same_rows_in_another_number_than_the_manifest_has_fail(restored: Restored) -> None:
-    restored.contents["tables"][SEAT]["rows"] = 7
-    one = restored.results()["tables"]
-    assert one.status is Verdict.PASS or "contents differ" in one.actual
-    assert one.expected == "2 tables, 8 rows"
+def test_the_same_rows_in_another_number_than_the_manifest_has_fail(streamed: Restored) -> None:
+    streamed.contents["tables"][SEAT]["rows"] = 7
+    one = streamed.results()["tables"]
+    assert (one.status, one.expected) == (Verdict.FAIL, "2 tables, 8 rows")
+    assert one.actual == f"{SEAT}: 7 rows captured, 2 restored, contents differ"
+
+
+def test_many_tables_that_are_gone_are_named_in_order_and_in_part(restored: Restored) -> None:
+    for n in range(9):
+        restored.contents["tables"][f"a{n}"] = {"rows": 1, "sha256": "0" * 64}
+    assert restored.failed() == {"tables": "; ".join(f"a{n}: missing" for n in range(6)) + " and 3 more"}
 
 
 @pytest.mark.parametrize("kind", ["restored", "streamed"])
@@ -391,6 +412,17 @@ def test_a_table_that_the_dump_does_not_hold_is_missing_from_it(streamed: Restor
         text = dump.texts["contents.txt"]
         dump.texts["contents.txt"] = "".join(f"{s}\n" for s in text.split("\n") if "DATA public seat" not in s)
     assert streamed.failed() == {"tables": f"{SEAT}: missing"}
+
+
+@pytest.mark.parametrize("kind", ["restored", "streamed"])
+def test_a_table_that_the_dump_does_not_hold_came_from_elsewhere(kind: str, request: pytest.FixtureRequest) -> None:
+    """Its rows are those that the manifest tells of, and the dump has none."""
+    found: Restored = request.getfixturevalue(kind)
+    text = found.server.captured.texts["contents.txt"]
+    found.server.captured.texts["contents.txt"] = "".join(
+        f"{s}\n" for s in text.split("\n") if "DATA public seat" not in s
+    )
+    assert found.failed() == {"tables": f"{SEAT}: not in the backup"}
 
 
 @pytest.mark.parametrize("kind", ["restored", "streamed"])
@@ -480,8 +512,8 @@ def test_a_definition_that_differs_is_named_and_was_loaded_once_more(restored: R
     dumping = restored.call("pg_dump", "-s")
     assert {"-w", "-Fd", "-Z0", "--no-sync", "--encoding=UTF8"} <= {*dumping.argv} and dumping.what
     assert dumping.env == {"PGDATABASE": "ccdr_reference", "PGOPTIONS": f"-c a=b {identity.DUMP_OPTIONS}"}
-    making = restored.call("psql", "-c")
-    assert {"-X", "-w", "-q", "ON_ERROR_STOP=1"} <= {*making.argv} and making.env["PGDATABASE"] == "crm"
+    for making in (c for c in restored.server.calls if c.argv[0] == "psql" and "-c" in c.argv):
+        assert {"-X", "-w", "-q", "ON_ERROR_STOP=1"} <= {*making.argv} and making.env["PGDATABASE"] == "crm"
 
 
 def test_what_is_printed_otherwise_after_a_load_is_equal_and_told(restored: Restored) -> None:
@@ -531,6 +563,53 @@ def test_what_is_the_databases_own_is_compared_as_it_was_captured(
     assert restored.server.made == [], "it stands in no dump that could be loaded to see"
 
 
+def test_what_is_the_databases_own_is_seen_beside_what_is_printed_otherwise(restored: Restored) -> None:
+    """A load of the definitions alone could not tell."""
+    restored.again.change(
+        "COMMENT ON DATABASE crm IS 'centre'", "COMMENT ON DATABASE crm IS 'other'", "definitions.sql"
+    )
+    for dump in (loaded_once(restored), restored.again):
+        dump.change(CHECK, REPRINTED)
+    both = "{0}: COMMENT -.DATABASE crm; {0}: TABLE public.call"
+    assert restored.failed() == {OBJECTS: f"{both.format('missing')}; {both.format('not in the backup')}"}
+
+
+def test_what_a_script_begins_with_is_compared(restored: Restored) -> None:
+    restored.again.change(
+        "SET standard_conforming_strings = on", "SET standard_conforming_strings = off", "definitions.sql"
+    )
+    parts = "DATABASE -.crm", "DATABASE PROPERTIES -.crm", "preamble"
+    both = [*(f"missing: {part}" for part in parts), *(f"not in the backup: {part}" for part in parts)]
+    assert restored.failed() == {OBJECTS: "; ".join(both)}
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_a_definition_that_only_one_of_them_has_is_looked_at_once_more(restored: Restored, planted: bool) -> None:
+    grant = "--\n-- Name: TABLE call; Type: ACL; Schema: public; Owner: postgres\n--\n\nGRANT SELECT ON TABLE public.call TO app_reader;\n\n\n"
+    dumps = [restored.server.captured] if planted else [restored.again]
+    for dump in dumps:
+        dump.change(grant, "")
+    loaded = loaded_once(restored)
+    if planted:
+        loaded.change(grant, "")
+    said = "not in the backup" if planted else "missing"
+    assert restored.failed() == {OBJECTS: f"{said}: ACL public.TABLE call"}
+    assert len(restored.server.made) == 2
+
+
+def test_a_table_that_is_called_like_a_database_is_none(restored: Restored) -> None:
+    table = '--\n-- Name: DATABASE crm; Type: TABLE; Schema: public; Owner: postgres\n--\n\nCREATE TABLE public."DATABASE crm" (n {0});\n\n\n'
+    mark = "--\n-- Name: TABLE call; Type: ACL;"
+    for dump in (restored.server.captured, restored.again, loaded_once(restored)):
+        other = "bigint" if dump is restored.again else "integer"
+        dump.change(mark, table.format(other) + mark)
+    said = "TABLE public.DATABASE crm"
+    assert restored.failed() == {OBJECTS: f"missing: {said}; not in the backup: {said}"}
+    assert len(restored.server.made) == 2
+    found = database_properties(place(restored.server.captured.texts["definitions.sql"], []), Path("/d"), "new")
+    assert "CREATE" not in found and "COMMENT ON DATABASE new" in found
+
+
 def test_a_definition_that_is_gone_or_planted_is_named(restored: Restored) -> None:
     part = "--\n-- Name: answered; Type: VIEW; Schema: public; Owner: postgres\n--\n\nCREATE VIEW public.answered"
     loaded_once(restored)
@@ -559,9 +638,16 @@ def test_roles_that_differ_are_told_by_their_first_words(restored: Restored, old
     assert results["roles"].expected == "11 statements" and "md5" not in str(results) and "Ionescu" not in str(results)
 
 
+def test_many_roles_that_differ_are_named_in_order(restored: Restored) -> None:
+    restored.server.roles = restored.server.roles.replace("CREATE ROLE app_reader;\n", "".join(
+        f"CREATE ROLE {name};\n" for name in ("app_reader", "z", "b", "x", "a", "y", "c")
+    ))  # fmt: skip
+    assert restored.failed() == {"roles": "differs: " + "; ".join(f"CREATE ROLE {name};" for name in "abcxyz")}
+
+
 def test_what_holds_for_all_roles_is_compared_by_the_inventory_alone(restored: Restored) -> None:
     restored.server.roles += "ALTER ROLE ALL SET work_mem TO '9MB';\n"
-    restored.server.facts["role_all_settings"] = ['ALTER ROLE ALL SET "work_mem" TO \'8MB\';']
+    restored.server.facts["role_all_settings"] = ["ALTER ROLE ALL SET \"work_mem\" TO '8MB';"]
     assert restored.failed() == {}, "a name is quoted here and not there"
     restored.server.facts["role_all_settings"] = ["ALTER ROLE ALL SET work_mem TO '9MB';"]
     assert restored.failed() == {SETTINGS: "differs: role_all_settings"}
@@ -586,6 +672,12 @@ def test_what_an_older_manifest_does_not_tell_is_not_asked_for(restored: Restore
     assert restored.failed() == {}
     restored.contents["extension_objects"] = {"hstore": 5}
     del restored.server.facts["extension_objects"]
+    assert restored.failed() == {SETTINGS: "differs: extension_objects"}
+
+
+def test_an_extension_of_one_object_that_is_gone_is_told(restored: Restored) -> None:
+    restored.contents["extension_objects"]["hstore"] = 1
+    restored.server.facts["extension_objects"] = {"plpgsql": 4}
     assert restored.failed() == {SETTINGS: "differs: extension_objects"}
 
 
@@ -694,6 +786,8 @@ def test_roles_of_the_server_are_left_as_they_are_and_none_is_lacking(restored: 
     del roles["boss"], roles["app_reader"]
     one = restored.results(WORKING)["roles"]
     assert (one.status, one.expected, one.actual) == (Verdict.FAIL, "3 roles", "missing: app_reader; boss")
+    restored.contents["roles"] |= dict.fromkeys(("r6", "r2", "r9", "r4"), [False])
+    assert restored.failed(WORKING) == {"roles": "missing: app_reader; boss; r2; r4; r6; r9"}
 
 
 # --- texts of pg_restore ----------------------------------------------------------------------------------------------
@@ -750,7 +844,9 @@ def test_a_database_like_the_captured_is_made_by_its_provider(provider: str, end
 
 def test_two_entries_that_print_alike_are_still_two() -> None:
     line = "; 0 16393 TABLE DATA public seat postgres\n"
-    toc = toc_of(f"; Archive created\n1{line}2{line}3{line}12; 0 0 TABLE DATA public b a\n4; 0 0 SEQUENCE SET public s o\nno entry\n")
+    toc = toc_of(
+        f"; Archive created\n1{line}2{line}3{line}12; 0 0 TABLE DATA public b a\n4; 0 0 SEQUENCE SET public s o\nno entry\n"
+    )
     assert toc.of(TABLE_DATA) == {SEAT: "1", f"{SEAT} (again)": "2", f"{SEAT} (again) (again)": "3", "public b a": "12"}
     assert toc.of("TABLE") == {"DATA public seat postgres": "1", "DATA public seat postgres (again)": "2",
         "DATA public seat postgres (again) (again)": "3", "DATA public b a": "12"}  # fmt: skip
@@ -771,7 +867,10 @@ def test_only_what_a_dump_says_of_itself_is_left_out_of_its_definitions() -> Non
     """A function's body may hold lines that look the same."""
     one = TEXTS["definitions_alone.sql"]
     body = "$$select\n-- Dumped by one\n\\restrict word\n\n--\n-- PostgreSQL database dump complete\n--\n\n 1$$"
-    assert schema_of(one).text == schema_of(once_more(one)).text and schema_of(one).sha256 == schema_of(once_more(one)).sha256
+    assert (
+        schema_of(one).text == schema_of(once_more(one)).text
+        and schema_of(one).sha256 == schema_of(once_more(one)).sha256
+    )
     assert "restrict" not in schema_of(one).text and "Dumped" not in schema_of(one).text
     own = one.replace("$$select 1$$", body)
     assert body in schema_of(own).text
