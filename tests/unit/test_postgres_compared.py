@@ -786,7 +786,7 @@ def test_roles_of_the_server_are_left_as_they_are_and_none_is_lacking(restored: 
     del roles["boss"], roles["app_reader"]
     one = restored.results(WORKING)["roles"]
     assert (one.status, one.expected, one.actual) == (Verdict.FAIL, "3 roles", "missing: app_reader; boss")
-    restored.contents["roles"] |= dict.fromkeys(("r6", "r2", "r9", "r4"), [False])
+    restored.contents["roles"] |= {name: [False] for name in ("r6", "r2", "r9", "r4")}
     assert restored.failed(WORKING) == {"roles": "missing: app_reader; boss; r2; r4; r6; r9"}
 
 
