@@ -199,7 +199,7 @@ def _definitions(restored: Path, again: Path, working: str | None, database: str
     )
 
 
-def _parts(path: Path, *, events: bool = True, was: str | None = None, called: str = "") -> Counter[tuple[str, str]]:
+def _parts(path: Path, *, events: bool, was: str | None = None, called: str = "") -> Counter[tuple[str, str]]:
     """A script's parts, each with what it is about, as a multiset: without what the client's version decides, the next
     number of a table, and the place of its files. What `was` a database's name is read as what it is `called`."""
     if not path.is_file():

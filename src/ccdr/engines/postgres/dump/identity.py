@@ -25,6 +25,7 @@ from ccdr.model import CheckResult, FileDigest, Manifest, so_many
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
 _BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
+_DATA = re.compile(r"dump/(\d+|blob_\d+)\.dat")  # and not toc.dat, which holds every definition
 _DUMPED = re.compile(r"^-- Dumped (from|by) .*\n", re.MULTILINE)
 _RESTRICT = re.compile(r"^\\restrict (\S+)\n", re.MULTILINE)
 _COMPLETE = re.compile(r"\n+--\n-- PostgreSQL database (cluster )?dump complete\n--\n+\Z")
@@ -263,7 +264,7 @@ def _roles_there(captured: Mapping[str, object], there: Mapping[str, object]) ->
 def _captured_files(bench: Bench) -> CheckResult:
     """The small files say what belongs where: they must be the captured ones. The data itself is compared
     after its way through a server, so it is not hashed twice."""
-    small = [n for n in bench.manifest.files if not n.endswith(".dat")]
+    small = [n for n in bench.manifest.files if not _DATA.fullmatch(n)]
     present = [n for n in small if (bench.restored / n).is_file()]
     found = bench.digest(bench.restored, present)
     captured = {n: bench.manifest.files[n].sha256 for n in small}
