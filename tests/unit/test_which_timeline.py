@@ -157,7 +157,7 @@ def test_what_was_stored_of_another_history_belongs_to_no_time_of_this_one() -> 
     both = (*STORED, *since)
     assert by(None, both, anew=anew).branch == 1 and by(24, both, anew=anew).branch == 1
     assert by(24, both) == by(24) and by(15, both) == by(15)
-    with pytest.raises(UsageProblem, match="there is 1$"):
+    with pytest.raises(UsageProblem, match=r"there is 1$"):
         Written(Shelf(both), WAL, anew).by(Target(branch=3), 1)
 
 
@@ -286,7 +286,7 @@ def test_no_base_is_asked_for_a_name_before_which_there_is_none() -> None:
     def refuses(_: object) -> Choice:
         raise UsageProblem("there is none", hint="")
 
-    with pytest.raises(UsageProblem, match="no log that is stored has a point named 'x'$"):
+    with pytest.raises(UsageProblem, match=r"no log that is stored has a point named 'x'$"):
         holding("x", [base(0, 1), base(5, 3)], refuses, lambda *_: True)
 
 
