@@ -79,6 +79,9 @@ def tested(hours: float, outcome: str = "PASS", took: float | None = 60, basis: 
 STORED, PASSED = ran(-0.5, BACKUP, "STORED", snapshot="new"), tested(-4)
 
 
+OTHER = {"source_sha256": source_digest("/elsewhere"), "verdict": "PASS"}
+
+
 def well(**changed: Any) -> AssetEvidence:
     """Backed up half an hour ago, and tested this night."""
     given: dict[str, Any] = {
@@ -129,7 +132,8 @@ def test_what_is_backed_up_and_tested_has_no_findings_and_its_numbers(jobs: dict
 
 
 def test_what_no_plan_names_any_more_is_shown_and_not_judged() -> None:
-    report = judged(None, well(recovered=[(point(-0.1), {})], last={BACKUP: ran(-1, BACKUP, "FAILED")}))
+    reached = [(point(-0.1), {"snapshot": OTHER})]  # of whatever it was
+    report = judged(None, well(recovered=reached, last={BACKUP: ran(-1, BACKUP, "FAILED")}))
     assert report.findings == () and report.state == "retired" and not report.in_plan
     for said in (
         report.rpo,
@@ -142,12 +146,13 @@ def test_what_no_plan_names_any_more_is_shown_and_not_judged() -> None:
     ):
         assert said is None
     assert report.kept == 2 and report.completed.worst_s == 1800 and report.tested.worst_s == 3240
+    others = judged(None, well(points={"old": point(-1)}, recovered=reached, last={}))  # which another host backed up
+    assert others.completed.worst_s == 3240 and others.rpo is None and others.findings == ()
     assert judged(None, None).kept == 0 and judged(None, None).completed.worst_s == math.inf
 
 
 # --- can it be brought back? ----------------------------------------------------------------------------------
 
-OTHER = {"source_sha256": source_digest("/elsewhere"), "verdict": "PASS"}
 NEWER_FAILED = tested(-2, "FAIL", snapshot={"verdict": "PASS"}, newer_failed=True)
 LOG_FAILED = {"time": "2026-11-24T09:00:00Z", "reason": "log is missing"}
 NO_LOOK = "ccdr doctor p   looks at the repository; then ccdr test p"
@@ -225,13 +230,19 @@ def test_whether_it_can_be_brought_back(
         {"failure": replace(NEWER_FAILED, seq=1, end_seq=1, ended=at(-9))},  # a good backup was stored since
         by(replace(NEWER_FAILED, end_seq=1, seq=1), failure=NEWER_FAILED)
         | {"failure": None, "last_conclusive": PASSED},
-        {"points": {"old": point(-1), "new": point(-0.5), "edge": point(-0.4, 0)}},
+        {"points": {"edge": point(-0.4, 0)}},
         {"damaged": ran(-30, TEST, "FAIL"), "last_latest_pass": PASSED},
         {"log_failure": LOG_FAILED},  # and its plan ships no log any more
     ],
 )
 def test_what_is_over_is_no_finding(jobs: dict[str, Job], changed: dict[str, Any]) -> None:
     assert [f for f in found(judged(jobs["crm"], well(**changed))) if f[0] > Level.NOTE] == []
+
+
+def test_a_failure_that_came_last_is_told_once(jobs: dict[str, Job]) -> None:
+    failed = tested(-2, "FAIL")
+    (lost,) = [text for level, text, _ in found(judged(jobs["crm"], well(**by(failed, failure=failed)))) if level > 1]
+    assert lost == "its last conclusive restore test, on 2026-11-24 10:00, is FAIL: so it was"
 
 
 def test_a_failure_for_a_newer_backup_is_over_once_one_was_stored(jobs: dict[str, Job]) -> None:
@@ -338,6 +349,9 @@ def test_nothing_that_never_was_is_measured(jobs: dict[str, Job]) -> None:
     assert set(report.completed.parts) == {math.inf} and len(report.completed.parts) == len(report.completed.edges) - 1
     assert not [text for _, text, _ in found(report) if "RPO" in text]
     assert report.rpo_now and report.rpo_now.as_json()["verdict"] == "BREACHED"
+    never = judged(jobs["crm"], None)
+    assert never.rpo and never.rpo.verdict == "BREACHED", "where nobody ever backed up, it is for this host to do"
+    assert found(never)[0][1] == "it has never been backed up"
 
 
 def test_what_a_damaged_repository_holds_of_newer_backups_asks_for_no_other_backup(jobs: dict[str, Job]) -> None:
@@ -442,15 +456,22 @@ def test_what_was_removed_or_never_restored_is_counted(jobs: dict[str, Job]) -> 
         ([-3], None, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
         ([], None, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
         ([], -2.5, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
+        ([(-3, -3), (-0.2, 0.5)], -1.5, ("BREACHED", "BREACHED")),  # what is not usable yet has seen nothing
+        ([(-3, -3), (-0.2, 0.5)], None, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
+        ([(-3, -3), (0, 0)], -1.5, ("BREACHED", "MET")),
+        ([(-3, -3), (0, 0)], None, ("NOT_KNOWN_HERE", "MET")),
+        ([(-1.8, -1.8), (-1.7, -0.5)], None, ("BREACHED", "BREACHED")),  # seen when that one became usable
+        ([(-3, -0.5)], None, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
         ([-6, -3], -5.5, ("BREACHED", "NOT_KNOWN_HERE")),  # what came since was seen by something else
     ],
 )
 def test_what_another_host_may_have_done_since_this_one_looked_is_not_known(
-    jobs: dict[str, Job], hours: Sequence[float], looked: float | None, verdicts: tuple[str, str]
+    jobs: dict[str, Job], hours: Sequence[Any], looked: float | None, verdicts: tuple[str, str]
 ) -> None:
     last = {} if looked is None else {TEST: tested(looked)}
     ev = well(points={}, proven={}, last=last, last_good={}, tests=[])
-    report = judged(jobs["crm"], ev, PlanEvidence(duties={}), **{f"s{n}": point(h) for n, h in enumerate(hours)})
+    points = {f"s{n}": point(*h) if isinstance(h, tuple) else point(h) for n, h in enumerate(hours)}
+    report = judged(jobs["crm"], ev, PlanEvidence(duties={}), **points)
     assert report.rpo and report.rpo_now
     assert (report.rpo.verdict, report.rpo_now.verdict) == verdicts
     ours = judged(jobs["crm"], ev, PlanEvidence(duties={BACKUP: at(-300)}), **{"s": point(-3)})
@@ -648,7 +669,7 @@ def test_damage_that_was_not_read_again_is_not_mended_with_the_rest() -> None:
     def check(hours: float, outcome: str, part: int = 1) -> Run:
         return ran(hours, CHECK, outcome, body={"part": part, "parts": 2})
 
-    runs = [check(1, "DAMAGED"), check(2, "INCONCLUSIVE", 2), check(3, "CLEAN", 2)]
+    runs = [check(1, "DAMAGED"), check(2, "INCONCLUSIVE"), check(3, "CLEAN", 2)]
     assert [(i.runs, i.mended) for i in interruptions(runs)] == [((runs[0],), None), ((runs[1],), runs[2])]
     again = [*runs, check(4, "CLEAN")]
     assert [(i.runs, i.mended) for i in interruptions(again)] == [((runs[0],), again[3]), ((runs[1],), runs[2])]
