@@ -337,6 +337,10 @@ def test_a_backup_of_before_the_period_is_measured_from_its_start(jobs: dict[str
     report = judged(jobs["crm"], well(points={"a": point(-241), "b": point(-240), "c": point(-0.5)}, proven={}))
     assert report.completed.since is None and report.completed.worst_s == 239.5 * 3600
     assert report.completed.parts[-1] == report.completed.worst_s and report.completed.parts[0] == 12 * 3600
+    edge = judged(jobs["crm"], well(points={"b": point(-240)}, proven={})).completed
+    assert edge.since is None and edge.parts[0] == 12 * 3600, "nor one of its very start"
+    midnight = judged(jobs["crm"], well(points={"b": point(-12)}, proven={})).completed
+    assert midnight.parts == (*[math.inf] * 10, 12 * 3600), "and a part that begins with it is measured whole"
     later = judged(jobs["crm"], well(points={"a": point(-50), "b": point(-0.5)}, proven={})).completed
     assert later.since == at(-50) and later.worst_s == 49.5 * 3600
     assert [math.isinf(part) for part in later.parts] == [edge <= at(-50) for edge in later.edges[1:]]
