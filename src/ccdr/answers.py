@@ -56,6 +56,47 @@ _POSTGRES = (
     ("cache lookup failed", "internal_error", "XX000"),
     ("syntax error at", "syntax_error", "42601"),
 )
+# Names of numbers that people meet; appendix A of PostgreSQL's manual, and MariaDB's list of error codes, have all.
+_STATES = {state: name for _, name, state in _POSTGRES} | {
+    "22003": "numeric_value_out_of_range",
+    "22007": "invalid_datetime_format",
+    "22P02": "invalid_text_representation",
+    "25006": "read_only_sql_transaction",
+    "42501": "insufficient_privilege",
+    "42601": "syntax_error",
+    "42703": "undefined_column",
+    "42883": "undefined_function",
+    "42P01": "undefined_table",
+    "42704": "undefined_object",
+    "57014": "query_canceled",
+    "P0001": "raise_exception",
+}
+_NUMBERS = {
+    "1044": "access denied to the database",
+    "1045": "access denied",
+    "1049": "unknown database",
+    "1054": "unknown column",
+    "1062": "duplicate entry",
+    "1064": "syntax error",
+    "1142": "access denied to a table",
+    "1146": "no such table",
+    "1205": "lock wait timeout",
+    "1213": "deadlock",
+    "1227": "access denied: a privilege is missing",
+    "1305": "no such routine",
+    "1356": "a view refers to what is not there",
+    "1366": "incorrect value",
+    "1406": "data too long",
+    "1451": "a foreign key is violated",
+    "1452": "a foreign key is violated",
+    "1644": "a trigger or routine raised an error",
+    "1698": "access denied",
+    "2002": "cannot connect by the socket",
+    "2003": "cannot connect",
+    "2006": "the server has gone away",
+    "2013": "the connection was lost",
+    "4025": "a CHECK is violated",
+}
 # What is missing, or is there already: the kind of object alone.
 _KINDS = r"\b(role|database|schema|extension|collation|tablespace|relation|type|function)\b[^\n]* "
 _WITH_NAMES = (
@@ -63,7 +104,11 @@ _WITH_NAMES = (
     (re.compile(f"{_KINDS}already exists"), "{} already exists"),
 )
 
-_QUOTED = re.compile(r"""\"([^"\n]{1,128})\"|'([^'\n]{1,128})'|`([^`\n]{1,128})`""")
+_QUOTED = re.compile(
+    r"""\"([^"\n]{1,128})\"|'([^'\n]{1,128})'|`([^`\n]{1,128})`|\b(?:TABLE|VIEW|TRIGGER|FUNCTION|INDEX) ([\w.$]{1,128})"""
+)
+# What a terminal takes for a command: a caller's name may hold it.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # Words of programs written in Go (restic, Docker), of shells, of TLS, and of those below that name no number.
 _OTHERS = (
@@ -108,6 +153,9 @@ _OTHERS = (
     ("backup manifest", "the manifest is not taken"),
     ("upload manifest", "the manifest is not taken"),
     ("circular foreign-key", "foreign keys form a circle"),
+    ("REFRESH MATERIALIZED VIEW", "a materialised view cannot be refreshed"),
+    ("COPY failed for table", "rows do not load"),
+    ("malformed JSON", "the JSON is malformed"),
     ("appears to be invalid", "an owner is not there"),
     ("connection refused", "connection refused"),
     ("no such host", "no such host"),
@@ -197,6 +245,11 @@ class FreeText:
         return self._text
 
     @property
+    def shown(self) -> str:
+        """For a terminal, or a file that somebody will look at in one: control characters as `\\x1b`."""
+        return visible(self._text)
+
+    @property
     def answer(self) -> str | None:
         """What of it may be recorded: error numbers, and words of ours for what it says; None where none are known."""
         return "; ".join(dict.fromkeys(_answers(self._text))) or None
@@ -205,14 +258,22 @@ class FreeText:
 NO_WORDS = FreeText()
 
 
+def visible(text: str) -> str:
+    """The text, with nothing in it that a terminal would carry out."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+
+
 def _answers(text: str) -> Iterator[str]:
     """The first of each kind that is told: the number that a database gives, else what it begins with."""
     state = _SQLSTATE.search(text)
     number = _MARIADB.search(text)
     if number is not None:
-        yield f"error {number[1] or number[2] or number[3]}"
+        told = str(number[1] or number[2] or number[3])
+        yield f"{_NUMBERS[told]} (error {told})" if told in _NUMBERS else f"error {told}"
     if state is not None:
-        yield f"SQLSTATE {state[1] or state[2]}"
+        told = str(state[1] or state[2])
+        name = _STATES.get(told) if number is None else None
+        yield f"{name} (SQLSTATE {told})" if name else f"SQLSTATE {told}"
     if state is None and number is None:
         yield from _postgres(text)
     lowered = text.lower()
@@ -246,7 +307,8 @@ def at(words: FreeText, names: Iterable[str]) -> str:
 def named(words: FreeText, names: Iterable[str], most: int = 3) -> list[str]:
     """Those of the `names` that the words quote. Only what is known to be an object's name is taken from them."""
     known = set(names)
-    quoted = (name for match in _QUOTED.finditer(words.reveal()) for name in match.groups() if name)
+    quoted = (part for match in _QUOTED.finditer(words.reveal()) for name in match.groups() if name for part in
+              (name, name.rpartition(".")[2]))  # fmt: skip
     return [name for name in dict.fromkeys(quoted) if name in known][:most]
 
 
@@ -254,7 +316,7 @@ def names_in(contents: object) -> Iterator[str]:
     """The names in a manifest's contents: of tables, columns, roles, settings and files. It holds no row."""
     if isinstance(contents, str):
         yield contents
-        for part in contents.split("."):
+        for part in re.split(r"[. ]", contents):
             yield part.strip('"`')
     elif isinstance(contents, Mapping):
         for key, value in contents.items():

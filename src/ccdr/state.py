@@ -296,7 +296,7 @@ class State:
                 self.directory("private")
                 path.touch(mode=0o600)
                 with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.write(f"{rfc3339(datetime.now(UTC).replace(microsecond=0))}\n{words.reveal().strip()}\n\n")
+                    file.write(f"{rfc3339(datetime.now(UTC).replace(microsecond=0))}\n{words.shown.strip()}\n\n")
         except (OSError, CcdrError):
             return None
         return path if path.exists() else None

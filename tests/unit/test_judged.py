@@ -72,6 +72,39 @@ def test_no_backup_makes_good_what_failed_for_another_reason(failed: Run | None)
     assert judge._made_good(found, {"s": point(6)}, {"s": point(6)}) is False
 
 
+@pytest.mark.parametrize(
+    ("newer", "stored", "usable", "over"),
+    [
+        ({"seq": 3}, 4, 0, True),  # stored since the newer one failed, though before the test had ended
+        ({"seq": 4}, 4, 99, False),
+        ({"seq": 6}, 6, 99, False),  # it failed while the test went on
+        ({"seq": 6}, 7, 0, True),
+        ({"seq": None, "at": "2026-11-24T14:00:00Z"}, 1, 2.01, True),  # by another host: its clock tells
+        ({"seq": None, "at": "2026-11-24T14:00:00Z"}, 99, 2, False),
+        ({"seq": None, "at": "2026-11-24T14:00:00Z"}, None, 2.01, False),
+        ({"seq": None, "at": "some day"}, 1, 5, False),  # as of when the test ended
+        ({"seq": None, "at": "some day"}, 1, 5.01, True),
+        ({"seq": None}, 1, 5.01, True),
+        ("x", 6, 0, True),
+        ("x", 5, 99, False),
+        (None, 5, 99, False),
+    ],
+)
+def test_it_is_made_good_by_what_was_stored_after_the_newer_one_had_failed(
+    newer: object, stored: int | None, usable: float, over: bool
+) -> None:
+    failed = replace(FAILED, body={"newer_failed": True, "newer": newer})
+    last = {} if stored is None else {"backup": a_run(1, "backup", snapshot="s", end_seq=stored)}
+    assert judge._made_good(evidence(failure=failed, last_good=last), {"s": point(usable)}, {}) is over
+
+
+@pytest.mark.parametrize(("at", "over"), [(1.99, True), (2, False), (2.01, False)])
+def test_so_is_it_by_what_another_host_stored_after_that(at: float, over: bool) -> None:
+    said = (NOW + at * HOUR).isoformat().replace("+00:00", "Z")
+    failed = replace(FAILED, body={"newer_failed": True, "newer": {"seq": 1, "at": said}})
+    assert judge._made_good(evidence(failure=failed), {"s": point(2)}, {"s": point(2)}) is over
+
+
 # --- a repository that was not to be had ----------------------------------------------------------------------------
 
 

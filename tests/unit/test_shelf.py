@@ -14,7 +14,9 @@ from tests.harness import Site
 from tests.unit.test_shipping import NOW, WAL, batch, segment
 
 from ccdr.catalogue import CLOCK_TOLERANCE
+from ccdr.engines.postgres.position import lsn
 from ccdr.errors import RepositoryMissing, UsageProblem
+from ccdr.interfaces import Fork
 from ccdr.model import rfc3339
 from ccdr.services import Job
 from ccdr.shipping.shelf import (
@@ -302,3 +304,73 @@ def test_the_skew_is_that_which_was_read_nearest() -> None:
     assert found.skew_at(NOW + 29 * MINUTE, nobody) == 1.0 and found.skew_at(NOW + 31 * MINUTE, nobody) == 2.0
     assert found.skew_at(None, nobody) == 2.0 and Shelf().skew_at(NOW, nobody) is Shelf().skew_at(None, nobody) is None
     assert Shelf().skew_at(NOW, (NOW, 9.0)) == 9.0
+
+
+def test_where_its_branches_began_is_tagged_and_read_back(job: Job, repo: Repository) -> None:
+    forks = (Fork(2, 1, "0/4001000", NOW), Fork(3, 2, "0/9000000"))
+    repo.put("x", said(job, 1, forks=forks))
+    (found,) = shelf(job, repo).batches
+    assert found.forks == forks
+
+
+def test_a_batch_begins_and_ends_with_what_it_holds() -> None:
+    whole = batch(2, 4)
+    assert (whole.begins, whole.ends) == (segment(2), segment(5))
+    assert replace(whole, open=None).ends == segment(4)
+    nothing = replace(whole, name=segment(9), first=None, last=None)
+    assert (nothing.begins, nothing.ends) == (segment(9), segment(5))
+    assert replace(nothing, open=None).ends == segment(9)
+    assert replace(whole, name=segment(9)).begins == segment(2), "by what is whole of it, whatever it was called"
+
+
+def test_a_branch_that_began_in_a_segment_that_was_open_goes_on_from_there() -> None:
+    """Of the one before it as much is stored as leads there, though that segment never became whole."""
+    fork = Fork(2, 1, lsn(5 << 24))
+    one, other = batch(1, 3), replace(batch(5, 6, 5, timeline=2), forks=(fork,))
+    assert one.ends == segment(4) and one.leads_to(other, WAL, (fork,))
+    assert not replace(one, open=None).leads_to(other, WAL, (fork,)), "nothing of segment 4 is there"
+    assert not one.leads_to(batch(5, 6, 5), WAL), "nor does it lead on in its own branch"
+
+
+def test_each_history_has_branches_of_its_own_which_any_snapshot_may_tell() -> None:
+    first, since = Fork(2, 1, lsn(4 << 24)), Fork(2, 1, lsn(9 << 24))
+    one, told = batch(1, 2), replace(batch(3, 4), forks=(first,), id="spare")
+    new = replace(batch(9, 9, 50), anew=NOW + 40 * MINUTE, forks=(since,))
+    found = Shelf((one, new), (told,))
+    assert found.forks(None) == (first,) and found.forks(new.anew) == (since,)
+    assert Shelf((one, new)).forks(None) == ()
+
+
+def test_where_nothing_is_stored_nothing_is_missing() -> None:
+    assert Shelf().gaps(WAL) == [] and Shelf().contiguous(WAL) == () and Shelf().newest is None
+
+
+def test_on_the_way_to_a_branch_lies_all_of_what_was_found_out_to_be_another_history_since() -> None:
+    """So that whoever goes there sees that it breaks off; of what was before nothing is on it."""
+    first, second, third = (
+        replace(batch(1, 5, at), anew=anew, id=str(at))
+        for at, anew in ((0, None), (10, NOW + 5 * MINUTE), (20, NOW + 15 * MINUTE))
+    )
+    shelf = Shelf((first, second, third))
+    for since, wanted in ((-1, ["0", "10", "20"]), (5, ["10", "20"]), (15, ["20"])):
+        found = shelf.from_segment(segment(2), WAL, NOW + since * MINUTE, None, 1)
+        assert [b.id for b in found] == wanted, since
+
+
+def test_whatever_history_a_batch_is_of_one_that_another_of_it_holds_all_of_is_spare() -> None:
+    anew = NOW + 15 * MINUTE
+    held, within = replace(batch(2, 5, 20), anew=anew), replace(batch(3, 3, 18), anew=anew)
+    assert arranged([batch(1, 9, 0), held, within]).spare == (within,)
+    assert arranged([batch(1, 9, 0), replace(held, anew=None)]).batches == (batch(1, 9, 0),)
+
+
+def test_each_that_claims_too_much_is_believed_as_far_as_the_one_right_before_it() -> None:
+    one, two, three, four = batch(1, 2, 0), batch(3, 4, 10), batch(5, 6, 90), batch(7, 8, 20)
+    assert [b.point for b in arranged([one, two, three, four]).batches] == [one.point, two.point, two.point, four.point]
+
+
+def test_of_two_that_end_in_the_same_segment_the_one_in_which_it_is_whole_holds_more() -> None:
+    closed, open_ = replace(batch(1, 3, 0), open=None), replace(batch(1, 2, 5), position=batch(1, 3).position)
+    for stored in ([closed, open_], [open_, closed]):
+        found = arranged(stored)
+        assert (found.batches, [b.id for b in found.spare]) == ((closed,), [open_.id])

@@ -3,6 +3,7 @@ go. The list is in memory: restic's own is read in `test_repository_answers`, an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from ccdr.catalogue import (
     Catalogue,
     Removal,
     Synchronised,
+    dated_in_future,
     manifest_text,
     of_source,
     parse_manifest,
@@ -436,3 +438,59 @@ def test_a_snapshot_is_of_the_source_that_the_plan_names() -> None:
     assert of_source(snapshot, "db") and not of_source(snapshot, "db2")
     assert stream_of(made) is None
     assert stream_of(replace(made, contents={"stream": {"snapshot": an_id(3)}})) == an_id(3)
+
+
+def test_what_a_run_here_is_at_work_on_is_learned_once_it_has_said_so(catalogue: Catalogue, repo: Repository) -> None:
+    """It may come to nothing yet. What others store is."""
+    repo.backup(1, NOW - HOUR)
+    repo.backup(2, NOW - HOUR / 2)
+    repo.put(3, "kind=backup", "asset=crm", at=NOW)  # which names no run
+    asked: list[str] = []
+
+    def at_work(run: str) -> bool:
+        asked.append(run)
+        return run == "r2"
+
+    told = synchronised(catalogue, repo, at_work=at_work)
+    assert known(catalogue) == [an_id(1)] and sorted(asked) == ["", "r1", "r2"]
+    assert [s.id for s in told.unread] == [an_id(3)] and an_id(2) not in repo.reads
+    synchronised(catalogue, repo)
+    assert known(catalogue) == [an_id(1), an_id(2)]
+    asked.clear()
+    synchronised(catalogue, repo, at_work=at_work)
+    assert asked == [""], "of what is known nobody is asked"
+
+
+def test_all_assets_are_those_of_backups_and_come_in_order(catalogue: Catalogue, repo: Repository) -> None:
+    """A prune's mark, or the log's, names none."""
+    for number, asset in enumerate(("queues", "crm", "switchboard", "archive", "dialler")):
+        repo.backup(number, NOW - HOUR, asset)
+    repo.put(9, "kind=log", "asset=other")
+    assert catalogue._all_assets("p", cast("Any", repo.there)) == sorted(
+        ["queues", "crm", "switchboard", "archive", "dialler"]
+    )
+    synchronised(catalogue, repo, None)
+    assert catalogue.assets("p") == ["archive", "crm", "dialler", "queues", "switchboard"]
+    (catalogue.directory / "p" / "lost+found.txt").touch()
+    assert "lost+found.txt" not in catalogue.assets("p")
+
+
+def test_an_entry_says_nothing_of_what_there_is_none_of(catalogue: Catalogue, repo: Repository) -> None:
+    """So that an older ccdr reads it."""
+    first = repo.backup(1, NOW - HOUR)
+    text = repo.files[first.id, PurePosixPath(ROOT) / MANIFEST]
+    repo.backup(2, group=GroupRun("calls", "g1", ("crm",)), upon=(Needed(first.id, text_digest(text)),))
+    synchronised(catalogue, repo)
+    bare, full = (
+        json.loads((catalogue.directory / "p" / "crm" / f"{an_id(n)}.json").read_text())["snapshot"] for n in (1, 2)
+    )
+    assert full.keys() - bare.keys() == {"group", "upon"}
+
+
+def test_either_date_may_lie_in_the_future() -> None:
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {"source": "db"}, {})
+    snapshot = snapshot_of(made, "", an_id(1), ROOT, NOW)
+    for changed in ({"usable_at": NOW + 3 * HOUR}, {"consistent_point": NOW + 3 * HOUR}):
+        one = replace(snapshot, **changed)
+        assert dated_in_future(one, NOW) and not dated_in_future(one, NOW + 3 * HOUR - CLOCK_TOLERANCE)
+        assert dated_in_future(one, NOW + 3 * HOUR - CLOCK_TOLERANCE - timedelta(seconds=1))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from ccdr import interrupts
-from ccdr.answers import NO_WORDS, FreeText, words_of
+from ccdr.answers import NO_WORDS, FreeText, visible, words_of
 from ccdr.cli.streams import open_streams, written
 from ccdr.errors import CcdrError, Exit, Locked, told, worst
 from ccdr.model import CheckResult, Verdict, human_bytes
@@ -205,10 +205,8 @@ def tell_error(error: CcdrError, *, in_json: bool) -> None:
 def show_words(words: FreeText, run: str | None = None) -> None:
     """What programs said, for a person at a terminal: they may quote a customer's row, and cron would mail it. With
     `run`, where it is kept for a while."""
-    if not words:
-        return
-    if sys.stderr.isatty():
-        for line in words.reveal().strip().splitlines():
+    if words and sys.stderr.isatty():
+        for line in words.shown.strip().splitlines():
             click.echo(click.style(f"  | {line}", dim=True), err=True)
     if run is not None and (kept := _state().words_path(run)).exists():
         click.echo(f"  what programs said of it, for your eyes and for a week: {kept}", err=True)
@@ -288,7 +286,7 @@ def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) 
             check.detail and check.status in detailed and sys.stderr.isatty()
         ):  # it may quote a row: never for cron's mail
             click.echo(f"\n  {check.name}:", err=True)
-            for line in check.detail.splitlines():
+            for line in visible(check.detail).splitlines():
                 click.echo(f"    {line}", err=True)
 
 

@@ -93,17 +93,22 @@ def status(names: tuple[str, ...]) -> Exit:
     for s in found:
         _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
         for path in s.private:
-            click.echo(f"{s.plan}/{s.asset}: for your eyes, for a week: {path}")
+            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
-            click.echo(f"{name}: for your eyes, for a week: {path}")
+            click.echo(f"{name}: {_kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
     _ledger(verified)
     return code
+
+
+def _kept(path: str) -> str:
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
 
 
 def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:

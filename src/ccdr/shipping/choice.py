@@ -168,12 +168,18 @@ class Written:
         if mine == known[-1]:
             return target
         fork = forks[known[known.index(mine) + 1]]
-        parts = self.shelf.line(self.log, self.newest, self.anew).parts
-        until = next((part.until for part in parts if part.branch == mine), None)
+        until = self._left_at(mine, self.newest)
         if until is not None and not self._goes_on_behind(mine, until):
             return target
-        left = None if time <= self._point(mine) else replace(fork, parent=mine, position=until or fork.position)
+        left = None
+        if time > self._point(mine):  # as it was left by then; it may have been left again, further back
+            left = replace(fork, parent=mine, position=self._left_at(mine, fork.branch) or fork.position)
         return replace(target, branch=mine, left=left)
+
+    def _left_at(self, branch: int, way: int) -> str | None:
+        """Where the way to another branch leaves this one; None where it does not go through it."""
+        parts = self.shelf.line(self.log, way, self.anew).parts
+        return next((part.until for part in parts if part.branch == branch), None)
 
     def _began(self, fork: Fork) -> datetime | None:
         """By this host's clock; at the latest when it was first stored. None where it was there from the start."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def rows(
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
     # On standard input: arguments are for everybody on the host to read. Its last line may be a comment.
     said = box.run(argv, env=env, stdin=f"{first};\n{sql}\n;\n", what="the query", pulse=pulse).stdout
+    csv.field_size_limit(sys.maxsize)  # a value may be as long as the server lets it be
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
     return [[None if value == NULL else value for value in row or [""]] for row in found]
