@@ -105,7 +105,8 @@ _WITH_NAMES = (
 )
 
 _QUOTED = re.compile(
-    r"""\"([^"\n]{1,128})\"|'([^'\n]{1,128})'|`([^`\n]{1,128})`|\b(?:TABLE|VIEW|TRIGGER|FUNCTION|INDEX) ([\w.$]{1,128})"""
+    r"""\"([^"\n]{1,128})\"|'([^'\n]{1,128})'|`([^`\n]{1,128})`|"""
+    r"""\b(?:TABLE|VIEW|TRIGGER|FUNCTION|INDEX) ([\w.$]{1,128})"""
 )
 # What a terminal takes for a command: a caller's name may hold it.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -18,6 +18,7 @@ from tests.harness import Site, in_background
 from tests.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
 from ccdr.engines.files.listing import Entry, entries
+from ccdr.state import remove_tree
 
 ROUNDS = 5
 
@@ -349,6 +350,26 @@ def test_kinds_of_entries_come_back_as_they_were(site: Site, tree: Path) -> None
     passes(site)
     assert_clean(site)
     readonly.parent.chmod(0o700)
+
+
+def test_a_tree_of_a_thousand_directories_in_each_other_passes_and_leaves_nothing(site: Site, tree: Path) -> None:
+    tree.mkdir()
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(tree)
+        for _ in range(1050):
+            Path("d").mkdir()
+            os.chdir("d")
+        settled_file(Path("deep.wav"), b"deep down")
+        os.fchdir(here)
+        assert "all of it may be read" in site.run("doctor", "p").stdout
+        site.backed_up()
+        passes(site)
+        assert_clean(site)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        assert remove_tree(tree) == []
 
 
 def test_damage_to_a_file_is_seen_while_its_twin_passes(site: Site, tree: Path) -> None:

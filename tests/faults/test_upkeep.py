@@ -521,9 +521,8 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     words = said(site, "upkeep", "p", "--check", "--all-data")
     assert words.startswith("DAMAGED  p  all of the data was read in ") and ", and some of it is damaged\n" in words
     assert "0 of 4" not in words and "no part counts as clean until all of the data is read and found clean" in words
-    assert "snapshots that need the damaged bytes cannot be restored whole" in words and damaged.name[:8] in words, (
-        words
-    )
+    assert "snapshots that need the damaged bytes cannot be restored whole" in words, words
+    assert damaged.name[:8] in words, words
     steps = [line for line in said(site, "status", "p").splitlines() if line.startswith("  → ")]
     assert steps and not any("--all-data" in line for line in steps), "that would say the same again"
     assert all("ccdr test p" in line and "docs/recover.md, A damaged repository" in line for line in steps), steps

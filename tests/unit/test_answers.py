@@ -20,11 +20,11 @@ ROW = "Failing row contains (1, Ionescu, 0722000001)."
     ("said", "answer"),
     [
         (f'ERROR:  23514: new row for relation "customer" violates check constraint "c"\nDETAIL:  {ROW}',
-         "SQLSTATE 23514"),
+         "check_violation (SQLSTATE 23514)"),
         ('pg_restore: error: COPY failed for table "customer": ERROR:  duplicate key value violates unique constraint'
-         ' "customer_phone"\nDETAIL:  Key (phone)=(0722000001) already exists.', "unique_violation (SQLSTATE 23505)"),
-        ("ERROR 1062 (23000) at line 4: Duplicate entry '0722000001' for key 'phone'", "error 1062; SQLSTATE 23000"),
-        ("mariadb-dump: Got error: 1356: \"View 'crm.v' references invalid\" when using LOCK TABLES", "error 1356"),
+         ' "customer_phone"\nDETAIL:  Key (phone)=(0722000001) already exists.', "unique_violation (SQLSTATE 23505); rows do not load"),
+        ("ERROR 1062 (23000) at line 4: Duplicate entry '0722000001' for key 'phone'", "duplicate entry (error 1062); SQLSTATE 23000"),
+        ("mariadb-dump: Got error: 1356: \"View 'crm.v' references invalid\" when using LOCK TABLES", "a view refers to what is not there (error 1356)"),
         ("Fatal: unable to open config file: Head \"http://127.0.0.1:1\": dial tcp: connect: connection refused",
          "connection refused"),
         ("cp: cannot stat '/var/spool/0722000001.wav': No such file or directory", "no such file or directory"),

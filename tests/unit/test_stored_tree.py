@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_a_name_that_is_no_utf8_and_came_meanwhile_is_told_as_unproven(tree: Tre
     came = tree.file(b"caf\xe9.wav")
     done, entries = tree.amended(tree.stored())
     assert (done.doubtful, entries[as_restic_says(str(came))].type) == (1, WAITING)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_was_moved_is_proven_under_its_next_name(tree: Tree, *, twice: bool) -> None:
+    """Before restic came to it, or between its names."""
+    path = tree.file(b"call.wav")
+    tree.file(b"stays.wav")
+    tree.listed()
+    before = [node for node in tree.stored() if node.path == str(path)]
+    path.rename(path.with_name("moved.wav"))
+    done, entries = tree.amended(tree.stored() + (before if twice else []))
+    assert (done.gone, done.moved, done.doubtful) == ((0, 0, 0) if twice else (1, 1, 0))
+    assert entries[str(path.with_name("moved.wav"))].sha256 == sha256(b"call.wav").hexdigest()
+    assert (str(path) in entries) is twice
 
 
 def taken_away(path: Path) -> None:

@@ -435,6 +435,11 @@ class Restic:
                     hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
                     "older versions: docs/recover.md, A damaged repository",
                 ) from None
+            if said.search(_DISK_FULL):
+                raise RepositoryUnavailable(
+                    f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
+                    hint="see which of the two is full (`df -h`), and make room there",
+                ) from None
             if error.code == NO_REPOSITORY or (error.stalled and said.search(_NO_BUCKET)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}{why}", hint=self._where_is_it()

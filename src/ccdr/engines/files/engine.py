@@ -164,8 +164,12 @@ class Files(EngineConfig):
 
 def _anyhow(root: Path) -> Iterator[Path]:
     """A tree's entries in no order, links left out; what may not be listed is an entry without what is in it."""
-    yield root
-    if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
-        for entry in root.iterdir():
-            if not entry.is_symlink():
-                yield from _anyhow(entry)
+    waiting = [root]
+    while waiting:
+        entry = waiting.pop()
+        try:
+            below = list(entry.iterdir()) if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK) else []
+            waiting += [one for one in below if not one.is_symlink()]
+        except OSError:  # it went, or its path is too long for any program: the backup tells
+            continue
+        yield entry

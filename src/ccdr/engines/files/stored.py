@@ -47,12 +47,14 @@ class _There:
 @dataclass
 class Amended:
     """`gone` were listed and are not stored; `doubtful` are stored, and nobody can say as what; `moved` were found
-    again under another name; `refused` are as they were listed, and restic has not stored them all the same."""
+    again under another name; `refused` are as they were listed, and restic has not stored them all the same. What went
+    after it was stored may be stored `twice`, under its next name too."""
 
     gone: int = 0
     doubtful: int = 0
     moved: int = 0
     refused: list[str] = field(default_factory=list)
+    twice: set[str] = field(default_factory=set)
 
 
 def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tools) -> Amended:
@@ -97,33 +99,38 @@ def _kept(
                 done.refused.append(entry.path)
             done.gone += 1
             lost[entry.inode, entry.size, entry.mtime] = entry
-        elif _as_listed(entry, node, now):
+        elif _as_listed(entry, node) and still_there(entry):
+            yield entry
+        elif _as_listed(entry, node) and _went(entry, now):
+            done.twice.add(entry.path)
+            lost[entry.inode, entry.size, entry.mtime] = entry
             yield entry
         else:
             done.doubtful += 1
             yield entry.waiting(now)
 
 
-def _as_listed(entry: Entry, node: StoredNode, now: float) -> bool:
-    """Is what was stored what was listed, and did nobody write to it while it was read?"""
-    if node.kind != KINDS.get(entry.type):
-        return False
-    if entry.type == "f" and _times(node) != (entry.size, entry.mtime, entry.ctime, entry.inode):
-        return False
-    if still_there(entry):
-        return True
+def _as_listed(entry: Entry, node: StoredNode) -> bool:
+    """Is what restic came to what was listed?"""
+    listed = entry.size, entry.mtime, entry.ctime, entry.inode
+    return node.kind == KINDS.get(entry.type) and (entry.type != "f" or _times(node) == listed)
+
+
+def _went(entry: Entry, now: float) -> bool:
+    """Was it taken away, or was another put in its place, by somebody who had done with it? Else somebody may have
+    written on while it was read."""
     try:
-        went = entry.type == "f" and os.lstat(entry.path).st_ino != entry.inode  # another one has its name since
+        went = entry.type == "f" and os.lstat(entry.path).st_ino != entry.inode
     except OSError:
         went = True
-    return went and entry.mtime < (now - RESTED) * 1e9  # else somebody may have written on while it was read
+    return went and entry.mtime < (now - RESTED) * 1e9
 
 
 def _came(node: StoredNode, before: Entry | None, done: Amended, now: float) -> Entry:
     """A node that no entry was listed for. A file that was only moved has the contents that were listed (`before`), and
     nobody has written to it since restic read it."""
     if before is not None and still_there(moved := before._replace(path=node.path, ctime=node.ctime)):
-        done.moved += 1
+        done.moved += before.path not in done.twice
         return moved
     done.doubtful += 1
     return Entry(node.path, WAITING, 0, 0, 0, 0, node.mtime, int(now * 1e9), 0)
