@@ -97,3 +97,19 @@ def test_no_sentence_is_made_of_words() -> None:
                 if name in ("stderr", "words", "words_of", "readable", "last_words"):
                     wrong.append(f"{path.name}:{node.lineno}: {ast.unparse(node.value)}")
     assert not wrong, wrong
+
+
+def test_nothing_that_was_said_is_carried_out_by_a_terminal() -> None:
+    """A caller's name may clear the screen, or write a line of its own over ours."""
+    words = FreeText("Failing row contains (\x1b]0;PWNED\x07\x1b[2J, \x9b2J, \rPASS).\r\nnext\tline\n")
+    assert words.shown == "Failing row contains (\\x1b]0;PWNED\\x07\\x1b[2J, \\x9b2J, \\x0dPASS).\nnext\tline\n"
+    assert words.reveal().count("\x1b") == 2, "who parses it gets it as it was"
+
+
+def test_what_does_not_load_is_named_where_the_manifest_lists_it() -> None:
+    words = FreeText(
+        "pg_restore: error: could not execute query: ERROR:  0722000001\nCONTEXT:  PL/pgSQL function f()\n"
+        "Command was: REFRESH MATERIALIZED VIEW public.mv;\n"
+    )
+    held = {"tables": {"public mv postgres": {"rows": 3}}}
+    assert words.answer == "a materialised view cannot be refreshed" and at(words, names_in(held)) == ", at mv"

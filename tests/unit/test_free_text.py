@@ -18,7 +18,6 @@ REVEALS = {
     "answers.py": 3,  # names of objects that a manifest lists; words put together with words
     "checks/base.py": 1,  # a check's detail, which no record holds
     "checks/command.py": 1,  # likewise
-    "cli/shell.py": 1,  # a person's terminal
     "engines/mariadb/dump/files.py": 1,  # into FreeText again, without the client's own remarks
     "engines/mariadb/physical/capture.py": 1,  # a version's number
     "engines/postgres/dump/capture.py": 1,  # into FreeText again, line by line
@@ -27,7 +26,6 @@ REVEALS = {
     "engines/redis/checked.py": 1,  # numbers of keys, the file's own remarks
     "engines/sqlite/comparison.py": 2,  # details
     "sandbox/box.py": 1,  # is it Docker that speaks? and then into FreeText again
-    "state.py": 1,  # the private file
     "storage/restic.py": 2,  # what kind of damage; into FreeText again, as sentences
     "storage/upkeep.py": 2,  # names of packs; into FreeText again
 }

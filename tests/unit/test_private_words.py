@@ -66,6 +66,6 @@ def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path) -> N
     done = site.run("status", "p")
     assert done.json["plans"][0]["assets"][0]["private"] == [str(kept)], done
     said, _ = site.start("status", "p").communicate()
-    assert f"p/recordings: for your eyes, for a week: {kept}" in said
+    assert f"p/recordings: what programs said, for your eyes and for a week: {kept}" in said
     for text in (failed.stdout, failed.stderr, done.stdout, said, *map(str, site.records())):
         assert "0722000001" not in text
