@@ -502,6 +502,7 @@ def test_steps_are_filled_in() -> None:
     assert next_step(Trouble.REPOSITORY_DAMAGED, "p", "a").startswith("ccdr test p --asset a --snapshot latest ")  # type: ignore[union-attr]
     assert next_step(Trouble.REPOSITORY_DAMAGED, "p", None).startswith("ccdr test p --snapshot latest ")  # type: ignore[union-attr]
     assert next_step(Trouble.BREACH_RPO, "p", None) == "ccdr backup p --asset ASSET   takes one now"
+    assert next_step(Trouble.BREACH_RPO, "p", "a") == "ccdr backup p --asset a   takes one now"
     assert next_step(Trouble.MISSED, "p", "a") is None
     for trouble in Trouble:
         step = next_step(trouble, "p", "a")
