@@ -440,10 +440,10 @@ def test_log_through_which_a_recovery_failed_does_not_count(jobs: dict[str, Job]
 
 
 def test_what_was_removed_or_never_restored_is_counted(jobs: dict[str, Job]) -> None:
-    points = {name: point(-n) for n, name in enumerate("abcd", 1)}
-    ev = well(points=points, removed={"a", "b", "gone"}, proven={"a": "PASS", "d": "FAIL"})
+    points = {name: point(-n) for n, name in enumerate("abcde", 1)}
+    ev = well(points=points, removed={"a", "b", "e", "gone"}, proven={"a": "PASS", "d": "FAIL"})
     report = judged(jobs["crm"], ev, z=point(-0.3))
-    assert (report.kept, report.removed_untested) == (3, 1)
+    assert (report.kept, report.removed_untested) == (3, 2)
     assert report.untested == (("z", at(-0.3)), ("c", at(-3))), "newest first"
 
 
@@ -465,6 +465,7 @@ def test_what_was_removed_or_never_restored_is_counted(jobs: dict[str, Job]) -> 
         ([(-3, -3), (0, 0)], -1.5, ("BREACHED", "MET")),
         ([(-3, -3), (0, 0)], None, ("NOT_KNOWN_HERE", "MET")),
         ([(-1.8, -1.8), (-1.7, -0.5)], None, ("BREACHED", "BREACHED")),  # seen when that one became usable
+        ([(-1.8, -1.8), (-1.7, -0.5)], -1, ("BREACHED", "BREACHED")),
         ([(-3, -0.5)], None, ("NOT_KNOWN_HERE", "NOT_KNOWN_HERE")),
         ([-6, -3], -5.5, ("BREACHED", "NOT_KNOWN_HERE")),  # what came since was seen by something else
     ],
@@ -498,10 +499,15 @@ def test_a_step_that_needs_the_source_is_for_the_host_that_has_it(jobs: dict[str
         assert step == f"{where}{next_step(Trouble.NEWER_FAILED, 'p', 'crm')}"
 
 
+def test_findings_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
+    assert [level.name for level in sorted(Level)] == ["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
+
+
 def test_steps_are_filled_in() -> None:
     assert next_step(Trouble.REPOSITORY_DAMAGED, "p", "a").startswith("ccdr test p --asset a --snapshot latest ")  # type: ignore[union-attr]
     assert next_step(Trouble.REPOSITORY_DAMAGED, "p", None).startswith("ccdr test p --snapshot latest ")  # type: ignore[union-attr]
     assert next_step(Trouble.BREACH_RPO, "p", None) == "ccdr backup p --asset ASSET   takes one now"
+    assert next_step(Trouble.BREACH_RPO, "p", "a") == "ccdr backup p --asset a   takes one now"
     assert next_step(Trouble.MISSED, "p", "a") is None
     for trouble in Trouble:
         step = next_step(trouble, "p", "a")

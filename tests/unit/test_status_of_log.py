@@ -15,7 +15,7 @@ from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
 from ccdr.interfaces import Fork
-from ccdr.model import Manifest, Verb
+from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status
@@ -181,3 +181,51 @@ def test_a_failed_test_says_what_it_is_that_failed(
         how = "none that goes as far has passed" if recovery else "no newer snapshot has passed"
         what = "recovery by the log" if recovery else "restore test"
         assert found[1].text == f"its {what} of 2026-11-24T12:00:00.000000Z is FAIL, and {how}: so it was"
+
+
+# --- snapshots that do not count, and the line itself ---------------------------------------------------------
+
+
+def stored(shipping: Shipping, number: int, when: datetime, note: str | None = None, **changed: Any) -> None:
+    source = changed.pop("source", shipping.site.loaded().plan.assets["crm"].source_name)
+    contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": source}
+    usable = changed.pop("usable", when)
+    manifest = Manifest("p", "crm", f"b{number}", "postgres", "physical", "h", when, 0.0, {}, contents, **changed)
+    text = manifest_text(manifest)
+    shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
+
+
+def test_newer_snapshots_that_do_not_count_are_named_with_why(shipping: Shipping) -> None:
+    """An older one that a good one has made up for is not, nor is one of another source."""
+    stored(shipping, 2, ago(hours=4), "older")
+    stored(shipping, 3, ago(hours=2), "a file was gone")
+    assert [p.text for p in shipping.wrong(SHIPPED)] == [
+        "1 newer snapshot does not count: 00000000, which restic stored with a warning: a file was gone"
+    ]
+    stored(shipping, 4, ago(minutes=5), usable=NOW + timedelta(hours=2))
+    stored(shipping, 5, ago(minutes=4), upon=(Needed(IDS[8], "0" * 64),))
+    (problem,) = [p for p in shipping.wrong() if p.about == "newer"]
+    assert problem.text.startswith("3 newer snapshots do not count: 00000000, without what it needs: ")
+    assert problem.text.endswith("; 00000000, which bears a future date, 2026-11-24T14:00:00Z; and 1 more")
+
+
+def test_a_newest_snapshot_of_another_source_is_told_as_that(shipping: Shipping) -> None:
+    stored(shipping, 2, ago(hours=2), source="elsewhere")
+    assert [(p.about, p.text) for p in shipping.wrong(SHIPPED)] == [
+        ("source", "its newest snapshot is of something else than the plan now names")
+    ]
+    stored(shipping, 3, ago(hours=1))
+    assert shipping.wrong() == []
+
+
+def test_by_which_rule_it_was_tested_last_is_part_of_its_line(shipping: Shipping) -> None:
+    shipping.wrote(
+        "restore_test.end", verdict="PASS", reason=None, findings=[], rto=None,
+        snapshot={"id": IDS[1], "verdict": "PASS", "selected": "oldest"}, selection="oldest",
+    )  # fmt: skip
+    line = shipping.now(SHIPPED).as_json()
+    assert line["tested_by_rule"] == {"oldest": {"time": "2026-11-24T12:00:00.000000Z", "verdict": "PASS"}}
+    assert line["last_good_backup"] == {
+        "time": "2026-11-24T09:00:00Z",
+        "snapshot": {"id": IDS[1], "consistent_point": "2026-11-24T09:00:00Z"},
+    }
