@@ -22,14 +22,15 @@ ARGUMENTS = 96 * 1024  # bytes of names in one command line, below every system'
 HASHING = "hashing files"
 # The bytes go from the kernel into OpenSSL, a mebibyte at a time; Python looks at none of them.
 _HASHER = """\
-import hashlib, os, sys
+import contextlib, hashlib, os, sys
 room = memoryview(bytearray(1 << 20))
 bad = 0
 for name in sys.stdin.buffer.read().split(b"\\0")[:-1]:
     digest = hashlib.sha256()
     try:
         with open(name, "rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            with contextlib.suppress(OSError):  # a pipe in a file's place
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             while count := file.readinto(room):
                 digest.update(room[:count])
     except OSError as error:

@@ -11,6 +11,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -116,8 +117,9 @@ def test_file_system_without_attributes_hides_no_other_damage(site: Site, tree: 
 
 
 @root_only
-def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path) -> None:
+def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As another user restic leaves it out without a word. As root the same loss is damage."""
+    monkeypatch.setattr(sys, "executable", shutil.which("python3", path="/usr/bin"))  # which that user may run, too
     site.backed_up()
     bench = fetched(site, Path(tempfile.mkdtemp()))
     above = bench.fetched.parent

@@ -47,7 +47,7 @@ FACTS: dict[str, Any] = {
     "role_all_settings": ["ALTER ROLE ALL SET work_mem TO '8MB';"], "not_dumped": [], "extension_rows": {},
     "disabled_constraints": [], "subscriptions": [], "user_mappings": {},
     "extensions": {"hstore": "1.8", "plpgsql": "1.0"}, "extension_objects": {"hstore": 5, "plpgsql": 4},
-    "roles": {"app_reader": [False], "boss": [True], "postgres": [True]},
+    "roles": {"app_reader": [False, None], "boss": [True, None], "postgres": [True, ["work_mem=8MB"]]},
 }  # fmt: skip
 SETTINGS = "database settings, and what a dump leaves out"
 OBJECTS = "objects (definitions, owners, grants, comments)"
@@ -661,7 +661,7 @@ def test_settings_of_all_roles_are_compared_in_any_order(restored: Restored) -> 
 
 @pytest.mark.parametrize("key", identity.COMPARED)
 def test_what_a_dump_leaves_out_is_compared(restored: Restored, key: str) -> None:
-    restored.server.facts[key] = ["another"]
+    restored.server.facts[key] = {"": ["TimeZone=another"]} if key == "database_settings" else ["another"]
     assert restored.failed() == {SETTINGS: f"differs: {key}"}
 
 
@@ -779,14 +779,14 @@ def test_definitions_are_loaded_once_more_beside_it_on_a_server_of_peoples(resto
 def test_roles_of_the_server_are_left_as_they_are_and_none_is_lacking(restored: Restored) -> None:
     under_its_working_name(restored)
     roles = restored.server.facts["roles"]
-    roles |= {"postgres": [False], "boss": [False], "theirs": [True]}
+    roles |= {"postgres": [False, None], "boss": [False, None], "theirs": [True, None]}
     one = restored.results(WORKING)["roles"]
     assert one.status is Verdict.PASS
     assert one.actual == "3 roles; attributes of the server's own, left as they are: boss; postgres"
     del roles["boss"], roles["app_reader"]
     one = restored.results(WORKING)["roles"]
     assert (one.status, one.expected, one.actual) == (Verdict.FAIL, "3 roles", "missing: app_reader; boss")
-    restored.contents["roles"] |= {name: [False] for name in ("r6", "r2", "r9", "r4")}
+    restored.contents["roles"] |= {name: [False, None] for name in ("r6", "r2", "r9", "r4")}
     assert restored.failed(WORKING) == {"roles": "missing: app_reader; boss; r2; r4; r6; r9"}
 
 

@@ -3,9 +3,9 @@ digest stands for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from ccdr.engines.postgres.dump import roles
 
@@ -17,14 +17,14 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts, with no setting's value in them; those of a manifest that holds none already, as they are."""
     if facts.get(DIGESTED):
         return dict(facts)
-    of_databases = cast("Mapping[str, list[str]]", facts["database_settings"])
-    return {
-        **facts,
-        "database_settings": {role: _settings(found) for role, found in of_databases.items()},
-        "role_all_settings": [_of_all(statement) for statement in facts["role_all_settings"]],
-        "roles": {name: _role(attributes) for name, attributes in facts["roles"].items()},
-        DIGESTED: True,
+    digested: dict[str, Callable[[Any], Any]] = {
+        "database_settings": lambda found: {role: _settings(of_role) for role, of_role in found.items()},
+        "role_all_settings": lambda found: [_of_all(statement) for statement in found],
+        "roles": lambda found: {name: _role(attributes) for name, attributes in found.items()},
     }
+    # An older manifest may not tell of all of them.
+    told = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
+    return {**facts, **told, DIGESTED: True}
 
 
 def _role(attributes: list[Any]) -> list[Any]:
