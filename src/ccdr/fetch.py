@@ -78,7 +78,7 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: int
 ) -> Iterator[Attempt]:
-    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository
+    """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by the repository
     as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's last good backup
     was the record `stored`: one that was stored since has made up for what failed before it."""
     history = services.history(job)
@@ -90,6 +90,10 @@ def newer_attempts(
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
             yield Attempt(text, lost.consistent_point, vanished=True)
+    for unread in synchronised.unread:  # by its tags a backup, and nobody can tell what it holds
+        if unread.tag("asset") == job.asset and unread.time > snapshot.usable_at:
+            text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
+            yield Attempt(text, unread.time, vanished=True)
 
 
 def _failed_by_the_repository(

@@ -20,6 +20,7 @@ cache/       restic's cache
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -188,9 +189,11 @@ class State:
         """Does anybody hold that lock? Makes nothing, and two that look at once do not take each other for a holder."""
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no run of ours bears such a name
             return False
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return False
             raise CcdrError(f"the lock {path} cannot be looked at: {error.strerror}") from None
         try:
             return not _free(handle, 1, fcntl.LOCK_SH)

@@ -119,7 +119,6 @@ def test_file_system_without_attributes_hides_no_other_damage(site: Site, tree: 
 @root_only
 def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As another user restic leaves it out without a word. As root the same loss is damage."""
-    monkeypatch.setattr(sys, "executable", shutil.which("python3", path="/usr/bin"))  # which that user may run, too
     site.backed_up()
     bench = fetched(site, Path(tempfile.mkdtemp()))
     above = bench.fetched.parent
@@ -128,6 +127,7 @@ def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path, monkeyp
     assert lost.status is Verdict.FAIL and "security.capability" in str(lost.detail)
     subprocess.run(["chown", "-hR", str(NOBODY), above], check=True)
     engine = site.loaded().plan.assets["recordings"]
+    monkeypatch.setattr(sys, "executable", shutil.which("python3", path="/usr/bin"))  # which that user may run, too
     os.seteuid(NOBODY)
     try:
         (told,) = engine.identical(bench)
