@@ -78,9 +78,9 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: int
 ) -> Iterator[Attempt]:
-    """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by the repository
-    as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's last good backup
-    was the record `stored`: one that was stored since has made up for what failed before it."""
+    """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
+    the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
+    last good backup was the record `stored`: one that was stored since has made up for what failed before it."""
     history = services.history(job)
     mended = history.last_stored if history.last_stored > stored else 0
     if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):

@@ -114,6 +114,7 @@ ERRORS = {
     "a cast that quotes a row": ("select name::int from customer limit 1", "22P02"),
     "a table that is not there": ("select count(*) from no_such_table", "42P01"),
     "no sql at all": ("selekt 1", "42601"),
+    "a command of psql's": ("select 0;\n\\q\nselect 1 / 0", "42601"),
     "a division by zero": ("select 1 / (count(*) - count(*)) from call", "22012"),
     "a write": ("with gone as (delete from call returning 1) select count(*) from gone", "25006"),
     "a function that writes": ("select setval('call_id_seq', 1)", "25006"),
@@ -237,6 +238,8 @@ ROWS: dict[str, tuple[str, bool, str]] = {
     "a view": ("table: answered, at_least: 1", True, "1000"),
     "quoted": ("""table: '"call"', at_least: 1""", True, "3000"),
     "not there": ("table: nothing, at_least: 0", False, "SQLSTATE 42P01"),
+    "more than a table": ("""table: "call group by customer_id", at_least: 0""", False, "expected one count"),
+    "no row of it": ("table: call limit 0, at_least: 0", False, "0 rows, expected one count"),
 }
 
 

@@ -278,6 +278,11 @@ def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     done = twin.run("test", "p")
     assert done.code == 1 and done.json["snapshot"]["id"] == newest, done
     assert any(fake[:8] in f and "does not count" in f for f in done.json["findings"])
+    assert done.json["verdict"] == "FAIL" and f"the newer snapshot {fake[:8]}" in done.json["reason"], (
+        "it is what is wanted"
+    )
+    assert done.json["snapshot"]["verdict"] == "PASS" and not done.json["newer_failed"]
+    assert twin.run("test", "p", "--snapshot", newest).json["verdict"] == "PASS", "which is judged by itself alone"
     assert fake not in ids(twin)
 
 

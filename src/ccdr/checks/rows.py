@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from ccdr.checks.base import CheckConfig, object_or_digest
 from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
+from ccdr.model import CheckResult, so_many
 from ccdr.schema import Text
 
 
@@ -34,8 +34,12 @@ class Rows(CheckConfig):
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, f"select count(*) from {self.table}")
-        count = int(rows[0][0] or 0)
         expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
         expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
+        if [len(row) for row in rows] != [1] or not str(rows[0][0]).isdigit():  # more than a table stands there
+            found = f"{so_many(len(rows), 'row')}, expected one count"
+            yield self.result(False, " and ".join(expected), found)
+            return
+        count = int(str(rows[0][0]))
         enough = (self.at_least is None or count >= self.at_least) and (self.at_most is None or count <= self.at_most)
         yield self.result(enough, " and ".join(expected), str(count))

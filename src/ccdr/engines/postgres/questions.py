@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def rows(
     # The encoding is what we read: a database may have one of its own set for whoever asks.
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
-    # On standard input: arguments are for everybody on the host to read. Its last line may be a comment.
-    said = box.run(argv, env=env, stdin=f"{first};\n{sql}\n;\n", what="the query", pulse=pulse).stdout
+    # On standard input: arguments are for everybody on the host to read. And as a value, which goes to the server as it
+    # is: psql would carry out what looks like a command of its own.
+    value = b64encode(sql.encode("utf-8", "surrogateescape")).decode()
+    asked = f"{first};\nselect convert_from(decode('{value}', 'base64'), 'UTF8') \\gexec\n"
+    said = box.run(argv, env=env, stdin=asked, what="the query", pulse=pulse).stdout
     csv.field_size_limit(sys.maxsize)  # a value may be as long as the server lets it be
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
