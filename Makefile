@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test soak check bench lock clean
+.PHONY: help setup system images venv demo test soak mutants check bench lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -31,6 +31,10 @@ test: ## the tests, real servers included; ARGS="-k name" selects
 soak: setup ## 500 random SIGKILLs over `ccdr run`; KILLS=n, SEED=n
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py $(ARGS)
 
+mutants: ## would the unit tests notice a careless change? MODULE="retention ledger", SAMPLE=n, SEED=n, ARGS=--anew
+	@deploy/setup/setup venv
+	@$(PYTHON) -m tests.mutants $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 check: venv ## formatting, lint, types, layers
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -45,5 +49,5 @@ lock: ## requirements.lock anew from pyproject.toml
 
 clean: ## remove .venv, .demo and caches; packages, images and the Docker daemon stay
 	@if [ -x .venv/bin/ccdr ] && [ -d .demo ]; then .venv/bin/ccdr demo --clean; fi
-	rm -rf .venv .setup.lock .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .setup.lock .demo .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

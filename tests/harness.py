@@ -305,6 +305,10 @@ class Site:
         assert done.code == 0, done
         return done
 
+    def words(self) -> str:
+        """What programs said, where it is kept for a person's eyes."""
+        return "".join(path.read_text("utf-8") for path in sorted((self.state / "private").glob("*.txt")))
+
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         found = [dict(r) for r in Ledger(self.state / "ledger", SystemClock()).records()]
         return [r for r in found if kind in (None, r["kind"])]

@@ -50,9 +50,9 @@ class MariaSource:
     container: str
     sockets: Path
 
-    def sql(self, sql: str, database: str = "", *, check: bool = True, comments: bool = False) -> str:
-        """As its administrator. Values are apart by tabs. The client drops comments unless told."""
-        argv = [*self._client(), *(["--comments"] if comments else []), *([database] if database else [])]
+    def sql(self, sql: str, database: str = "", *, check: bool = True) -> str:
+        """As its administrator. Values are apart by tabs."""
+        argv = [*self._client(), *([database] if database else [])]
         done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             raise AssertionError(done.stderr)
@@ -77,7 +77,8 @@ class MariaSource:
 
     def _client(self) -> list[str]:
         argv = [*inside(self.container), "mariadb", "--no-defaults", "--socket=/sockets/mysqld.sock"]
-        return [*argv, "--user=root", "--batch", "--skip-column-names", "--unbuffered"]
+        # As most tools keep what a routine's author has noted in it: this client drops comments unless told.
+        return [*argv, "--user=root", "--batch", "--skip-column-names", "--unbuffered", "--comments", "--binary-mode"]
 
     def kill(self) -> None:
         subprocess.run(["docker", "kill", self.container], capture_output=True, check=True)
@@ -176,11 +177,16 @@ create sequence ticket start with 100 increment by 5;
 delimiter //
 create function minutes_of(s int) returns int deterministic begin
 -- Dumping data for table `customer`
-return s div 60; end//
+# it's "half" a `quote; and a delimiter's twin ;; and the end // of it
+return /* whole; 'minutes */ s div 60; end//
 create procedure forget(c int) modifies sql data begin delete from customer where id = c; end//
-create trigger stamp before insert on customer for each row set new.note = coalesce(new.note, '-')//
+create trigger stamp before insert on customer for each row
+  -- nobody's note; is a dash
+  set new.note = coalesce(new.note, '-')//
 create trigger second before insert on customer for each row follows stamp set new.note = concat(new.note, '.')//
-create event tick on schedule every 1 hour do insert into agent_log (event) values ('tick')//
+create event tick on schedule every 1 hour do begin
+  -- a sign of life; hourly
+  insert into agent_log (event) values ('tick'); end//
 delimiter ;
 create view answered as select c.*, minutes_of(seconds) as whole from `call` c where state = 'answered';
 create view a_last as select max(id) as id from answered;

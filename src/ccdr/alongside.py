@@ -22,7 +22,6 @@ from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.errors import BackupBad, CcdrError, TestBroken
 from ccdr.fetch import candidates, fetch, newer_attempts, pruned_since, verify
 from ccdr.groups import counterpart
-from ccdr.history import AssetHistory
 from ccdr.interfaces import Bench, Beside, Engine, Progress
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
 from ccdr.sandbox.docker import Disposal
@@ -44,6 +43,7 @@ class Companion:
     skew: float
     together: str | None  # the group's run that both snapshots are of
     bench: Bench
+    stored: int  # the record of the last good backup of it when it was chosen
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     sandbox: dict[str, object] | None = None
 
@@ -164,7 +164,7 @@ class Alongside:
 
     def _restored(self, other: Job) -> Companion:
         services, run = self._services, self._run
-        snapshot = self._chosen(other)
+        snapshot, stored = self._chosen(other)
         manifest = services.catalogue.manifest(snapshot)
         room_for(run.scratch, int(snapshot.bytes * 1.05) + 2**24)
         home = run.directory(f"beside-{other.asset}")
@@ -174,7 +174,8 @@ class Alongside:
         bench = Bench(manifest, fetched, Path(f"{fetched}{snapshot.root}"), out, None, services.host, services.digest)
         skew = abs((snapshot.consistent_point - self._point).total_seconds())
         shared = snapshot.group if snapshot.group == self._own.group and not self._recovered else None
-        companion = Companion(other, snapshot, manifest, skew, shared.run if shared else None, bench)
+        together = shared.run if shared else None
+        companion = Companion(other, snapshot, manifest, skew, together, bench, stored)
         with self._phase(companion, "fetch", f"fetching {snapshot.short} of {other.asset}"):
             repo = self._repo.with_cache(cache)
             restored = fetch(repo, other.engine, snapshot, manifest, fetched, self._progress)
@@ -182,25 +183,23 @@ class Alongside:
             verify(other.engine, restored, manifest, services.digest)
         return companion
 
-    def _chosen(self, other: Job) -> Snapshot:
-        point, history = self._point, self._history(other)
+    def _chosen(self, other: Job) -> tuple[Snapshot, int]:
+        """And the record of the last good backup of it by then."""
+        point, history = self._point, self._services.history(other)
         found = candidates(other, self._services, self._synchronised)
         good = chain.usable(found.good, found.there, history.disproved)
         chosen = counterpart(self._own, point, good, recovered=self._recovered)
         if chosen is None:
             raise BackupBad(f"there is no snapshot of {other.plan}/{other.asset} that counts")
-        return chosen
-
-    def _history(self, other: Job) -> AssetHistory:
-        return self._services.history(other)
+        return chosen, history.last_stored
 
     def _passed_over(self, check: CheckConfig, companion: Companion) -> Iterator[CheckResult]:
         """With `latest`, an older snapshot of the other asset because a newer backup of it failed: FAIL, and named."""
         other, snapshot = companion.job, companion.snapshot
         if not self._latest or companion.together or snapshot.consistent_point >= self._point:
             return
-        running = self._services.state.held(other.plan, other.asset, "backup")
-        for said in newer_attempts(other, snapshot, self._history(other), self._synchronised, running=running):
+        stored, told = companion.stored, self._synchronised
+        for said in newer_attempts(other, snapshot, self._services, self._repo, told, stored=stored):
             name = f"{check.label}: newest snapshot"
             expected = f"no newer backup of {other.asset} failed"
             yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, said.text)
@@ -246,6 +245,7 @@ class Alongside:
             together=companion.together,
             work=self._run.directory(f"compared-{self._compared}"),
             note=self._note,
+            recovered=self._recovered,
         )
 
     def _note(self, reference: Mapping[str, object]) -> None:
@@ -267,5 +267,5 @@ class Alongside:
 
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
-    said = f"{other.asset} could not be compared: {other.engine.recordable(why)}"
+    said = f"{other.asset} could not be compared: {why}"
     return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", said, why)

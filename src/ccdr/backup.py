@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr import __version__, interrupts
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.credentials import without_copies
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, own_error
+from ccdr.errors import ROOM, BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, told
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
-from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, rfc3339, so_many, source_digest
+from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import BY_HAND, Job, Services, Trigger
@@ -50,10 +51,9 @@ class BackupResult:
     run: str
     result: str = FAILED
     reason: str | None = None
-    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
     hint: str | None = None
-    recorded_hint: str | None = None  # the same without what a record may not hold
-    repository: str | None = None  # missing, closed or unavailable, where that is why it failed
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
@@ -63,6 +63,7 @@ class BackupResult:
     tools: dict[str, str] = field(default_factory=dict)
     beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
     findings: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
@@ -89,7 +90,7 @@ class BackupResult:
         return {
             "result": self.result,
             "reason": self.reason,
-            "hint": self.recorded_hint,
+            "hint": self.hint,
             **({"repository": self.repository} if self.repository else {}),
             "snapshot": shown,
             "group": self.group and {"name": self.group.name, "run": self.group.run},
@@ -99,6 +100,7 @@ class BackupResult:
             "tools": self.tools,
             "beside_source": self.beside,
             "notes": self.notes,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
             "left_behind": self.left_behind,
         }
@@ -141,22 +143,15 @@ def backup(
             interrupted = error
             if result.result != STORED:
                 result.reason = INTERRUPTED
-        except (CcdrError, OSError) as error:
+        except Exception as error:  # a run always has an end
             result.repository = getattr(error, "repository", None)
-            result.reason, result.hint = (
-                without_copies(str(error), job.engine.secret(), credentials),
-                getattr(error, "hint", None),
-            )
+            failed = told(attempt.without_room(error))
+            result.reason, result.hint = failed.reason, for_plan(failed.hint, job.plan)
+            result.words += failed.words
             if isinstance(error, CommandFailed) and result.hint is None:
                 result.hint = (
                     f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
                 )
-        except Exception as error:  # a run always has an end
-            result.reason, result.hint = own_error(error)
-        if result.reason is not None:
-            result.hint = for_plan(result.hint, job.plan)
-            result.detail, result.reason = result.reason, job.engine.recordable(result.reason)
-            result.recorded_hint = result.hint and job.engine.recordable(result.hint)
         with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
@@ -164,6 +159,7 @@ def backup(
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
                 attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
+            services.state.keep_words(run.id, result.words)
             result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
         if interrupted is not None:
             raise interrupted
@@ -200,6 +196,7 @@ class _Attempt:
         self._stored: Stored | None = None
         self._probe: Future[None] | None = None
         self._reachable = False
+        self._apart = False  # the tree goes before its listing, which is then made true of what was stored
 
     def carry_out(self) -> None:
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -222,9 +219,26 @@ class _Attempt:
                 why = stored.warning or f"{so_many(len(changed), 'file')} changed while being read"
                 if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
                     raise BackupFailed(
-                        why, hint="find out who writes there; a longer `settle:` leaves more files alone"
+                        why,
+                        hint="find out who writes there; a longer `settle:` leaves more files alone",
+                        words=stored.words,
                     )
                 self.mark_failed()
+                self._result.notes = []  # of what does not count
+                self._apart = bool(self._job.engine.source_paths) and self._job.engine.index_file is not None
+
+    def without_room(self, error: Exception) -> Exception:
+        """Where it is this host's own disk that is full: which, what is free there, and what the last capture took."""
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        job, place = self._job, self._services.state.root.absolute()
+        took = None
+        with contextlib.suppress(CcdrError, OSError, IndexError):
+            last = self._services.catalogue.snapshots(job.plan, job.asset)[-1]
+            took = sum(file.bytes for file in self._services.catalogue.manifest(last).files.values())
+        needs = "more than that" if took is None else f"more than that: the last one took {human_bytes(took)}"
+        free = human_bytes(shutil.disk_usage(place).free)
+        return BackupFailed(f"{place} has {free} free, the capture needs {needs}", hint=ROOM)
 
     def _leave(self, place: ExitStack) -> None:
         try:
@@ -264,11 +278,14 @@ class _Attempt:
             if job.engine.shipping is not None:  # first: the log is to lead on from here
                 self._result.notes += log_of(job)[1].ready(source)
             capture = job.engine.capture(source, self.into, tools)
+            if self._apart:
+                capture = self._store_apart(capture, tools)
             self._result.skew = capture.clock_skew_s
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
             self._result.beside = job.beside
             self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
-            self._result.findings = capture.findings
+            self._result.findings, self._result.left_out = capture.findings, capture.left_out
+            self._result.words += capture.words
             manifest = Manifest(
                 plan=job.plan,
                 asset=job.asset,
@@ -339,15 +356,28 @@ class _Attempt:
                 raise
             self._repo.init()
 
+    def _store_apart(self, capture: Capture, tools: Tools) -> Capture:
+        """A tree that did not stand still: it is stored by itself, and what restic then tells of it is what is listed.
+        That restic warns of what went away meanwhile is no harm: that is not listed any more."""
+        self._ready()
+        stored = self._upload(capture, capture.paths, self._tags(STREAM))
+        found = self._job.engine.as_stored(capture, self.into, self._repo.nodes(stored.id), tools)
+        contents = {**found.contents, "stream": {"snapshot": stored.id}, "apart": True}
+        return replace(found, contents=contents, paths=(), excluded=())
+
     def _store(self, capture: Capture, manifest: Manifest) -> Stored:
+        tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
+        return self._upload(capture, [*capture.paths, self.into], tags)
+
+    def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:
         self._progress.step(f"storing {self._job.asset}")
         exclude_file = self._run.scratch / "exclude"
         named = [str(path) for path in capture.excluded]
         lines = "".join(f"{_pattern(name)}\n" for name in named if "\n" not in name)
         exclude_file.write_text(lines, "utf-8", "surrogateescape")
         stored = self._repo.backup(
-            [*capture.paths, self.into],
-            tags=[*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)],
+            paths,
+            tags=tags,
             exclude_file=exclude_file if lines else None,
             exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
             on_bytes=lambda done: self._progress.amount(done, capture.bytes),

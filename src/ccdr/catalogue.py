@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr import chain
-from ccdr.errors import BackupBad
+from ccdr.errors import BackupBad, RepositoryDamaged
 from ccdr.interrupts import threads
 from ccdr.model import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, utc
 from ccdr.state import write_durably
@@ -55,6 +55,8 @@ def parse_manifest(text: str) -> Manifest:
         body["group"] = _group(body.get("group"))
         body["upon"] = _upon(body.get("upon"))
         return Manifest(**body)
+    except RecursionError:
+        raise BackupBad("its manifest cannot be read: it is nested without end") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
 
@@ -77,13 +79,20 @@ class Attempt:
 @dataclass(frozen=True)
 class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
-    another host), and findings. `listed` is everything of the plan's that is there."""
+    another host), and findings. `listed` is everything of the plan's that is there, `unread` are those with a
+    backup's tags, oldest first, that have no manifest that counts."""
 
     failed: tuple[Attempt, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
     findings: tuple[tuple[str, str], ...] = ()  # asset, sentence
     pruned: tuple[Snapshot, ...] = ()
     listed: tuple[RepoSnapshot, ...] = ()
+    unread: tuple[RepoSnapshot, ...] = ()
+
+    @classmethod
+    def of(cls, there: Sequence[RepoSnapshot]) -> Synchronised:
+        """What the list of what is there tells by itself."""
+        return cls(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
 
     @property
     def void(self) -> frozenset[str]:
@@ -160,30 +169,40 @@ class Catalogue:
         now: datetime,
         stored_here: Collection[str] = (),
         expired: Expired | None = None,
+        at_work: Callable[[str], bool] = lambda _: False,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
 
         `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
-        retention; without it, whatever is gone has vanished.
+        retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
+        what it has stored does not count before it says so itself.
         """
+        # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
+        before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
         there = repo.snapshots([OURS, f"plan={plan}"])
-        told = Synchronised(tuple(_attempt(s) for s in there if s.tag("kind") == "failed"), listed=tuple(there))
+        told = Synchronised.of(there)
         void = told.void - set(stored_here)
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
-        findings, vanished, pruned = [], [], []
+        findings, vanished, pruned, unread = [], [], [], []
         for asset in self._all_assets(plan, there) if assets is None else assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
             for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
                 self.remove(known.pop(snapshot_id))
             listed = {s.id: s for s in whole if s.tag("asset") == asset and s.tag("kind") == "backup"}
             new = [s for s in listed.values() if s.id not in known and s.id not in void]
+            if new := [s for s in new if not at_work(s.tag("run") or "")]:
+                known = {s.id: s for s in self.snapshots(plan, asset)}  # it may have said so since
+                new = [s for s in new if s.id not in known]
             with threads(2) as pool:
-                findings += [(asset, said) for said in pool.map(lambda s: self._learn(repo, plan, s), new) if said]
+                for listing, said in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
+                    if said:
+                        findings.append((asset, said))
+                        unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
-            gone = [s for s in known.values() if s.id not in listed]
+            gone = [s for s in known.values() if s.id not in listed and s.id in before]
             explained = _let_go(repo, there, gone, list(learned.values()), expired, now) if gone and expired else set()
             for snapshot in gone:
                 if snapshot.id in explained:
@@ -199,7 +218,13 @@ class Catalogue:
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
                 if date > now + CLOCK_TOLERANCE:
                     findings.append((asset, f"snapshot {s.id[:8]} {FUTURE}, {rfc3339(date)}; it is not used"))
-        return replace(told, vanished=tuple(vanished), findings=tuple(findings), pruned=tuple(pruned))
+        return replace(
+            told,
+            vanished=tuple(vanished),
+            findings=tuple(findings),
+            pruned=tuple(pruned),
+            unread=tuple(sorted(unread, key=lambda s: s.time)),
+        )
 
     def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:
         tagged = {s.tag("asset") for s in there if s.tag("kind") in ("backup", "failed")}
@@ -215,6 +240,8 @@ class Catalogue:
             manifest = parse_manifest(text)
             if (manifest.plan, manifest.asset) != (plan, listed.tag("asset")):
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
+        except RepositoryDamaged:  # which says nothing of this one alone
+            raise
         except BackupBad as error:
             return f"snapshot {listed.id[:8]} does not count: {error}"
         # restic's own date counts too: a snapshot from the future is not usable before then.

@@ -34,7 +34,7 @@ from ccdr.run import RunResult
 from ccdr.services import Job, Services
 from ccdr.shipping.ship import SHIP
 from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status, upkeep_problems
-from ccdr.trouble import Problem
+from ccdr.trouble import Problem, Trouble
 from ccdr.verification import DIFFERS, HOLDS, Finding, daily
 from ccdr.wake import Log, said_of
 
@@ -188,15 +188,18 @@ def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
 
     def own(found: AssetStatus) -> AssetStatus:
         history = histories.get((found.plan, None), AssetHistory())
-        rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_measured(found.rpo)
-        rto = found.rto if history.answers_for(Verb.TEST) else _not_measured(found.rto)
+        rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_known_here(found.rpo)
+        rto = found.rto if history.answers_for(Verb.TEST) else _not_known_here(found.rto)
         return replace(found, wrong=ours(found.plan, found.wrong), rpo=rpo, rto=rto)
 
     our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, found) for plan, found in upkeep.items()}
     told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep, now)}
     all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep, now)}
+    # What nobody can tell here is not over either.
+    unknown = (Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE, Trouble.BREACH_RPO)
+    all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if not s.backs_up for kind in unknown}
     return OurOwn(our_assets, our_upkeep, frozenset(all_of_it - told))
 
 
-def _not_measured(found: Achieved) -> Achieved:
-    return Achieved(found.objective_s, None, ObjectiveVerdict.NOT_MEASURED)
+def _not_known_here(found: Achieved) -> Achieved:
+    return Achieved(found.objective_s, None, ObjectiveVerdict.NOT_KNOWN_HERE)

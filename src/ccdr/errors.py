@@ -1,6 +1,7 @@
 """Errors that a person can act on. Each owns its exit code and says what to do next.
 
-House rule for texts: what was tried, what the program answered, what to do.
+House rule for texts: what was tried, what the program answered, what to do. A message may be recorded and mailed, so it
+holds no program's own words: they are `words`, of a type that has no text in a sentence (answers.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import ClassVar
+
+from ccdr.answers import FreeText, words_of
 
 
 class Exit(IntEnum):
@@ -38,14 +41,14 @@ def worst(codes: Sequence[Exit]) -> Exit:
 
 
 class CcdrError(Exception):
-    """Something that a person should read. `hint` is the next step."""
+    """Something that a person should read. `hint` is the next step, `words` a program's own, for a person's eyes."""
 
     exit_code: Exit = Exit.NOT_CARRIED_OUT
     repository: ClassVar[str | None] = None  # for records: how it stood with the repository, where that was the trouble
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, words: FreeText | None = None) -> None:
         super().__init__(message)
-        self.hint = hint
+        self.hint, self.words = hint, words
 
 
 class UsageProblem(CcdrError):
@@ -132,6 +135,12 @@ class RepositoryClosed(RepositoryUnavailable):
     repository = "closed"
 
 
+class RepositoryDamaged(BackupBad):
+    """Its data is there, and what opens it is gone or is not what was stored: nothing in it can be restored."""
+
+    repository = "damaged"
+
+
 class RepositoryLocked(RepositoryUnavailable):
     """Another program holds an exclusive lock on the repository."""
 
@@ -147,18 +156,21 @@ class LedgerBroken(CcdrError):
 class CommandFailed(CcdrError):
     """A program ended otherwise than it should have.
 
-    `code` is its exit status (negative: the signal that ended it), `stderr` the tail of what it said,
-    secrets masked. `stalled` is true where our no-progress watchdog ended it.
+    `code` is its exit status (negative: the signal that ended it), `said` why: a sentence of ours, or the tail of what
+    the program said, secrets masked, of which the message holds the closed `answer` alone. `stderr` is either, to be
+    searched. `stalled` is true where our no-progress watchdog ended it.
     """
 
     def __init__(
-        self, argv: Sequence[str], code: int, stderr: str, *, stalled: bool = False, what: str | None = None
+        self, argv: Sequence[str], code: int, said: str | FreeText, *, stalled: bool = False, what: str | None = None
     ) -> None:
         program = what or argv[0]
         how = "made no progress and was stopped" if stalled else _how(code)
-        said = stderr.strip()
-        super().__init__(f"{program} {how}" + (f": {said}" if said else ""))
-        self.argv, self.code, self.stderr, self.stalled = tuple(argv), code, stderr, stalled
+        ours = isinstance(said, str)
+        why = said.strip() if isinstance(said, str) else said.answer
+        self.stderr = FreeText(said) if isinstance(said, str) else said
+        super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
+        self.argv, self.code, self.stalled = tuple(argv), code, stalled
         self.what = program
 
 
@@ -171,11 +183,11 @@ def for_plan(hint: str | None, plan: str) -> str | None:
 
 
 # What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.
-_ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
+ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
 _RIGHTS = "see its owner and mode with `ls -ld`, and run ccdr as a user who may"
 _REFUSED = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
     errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
@@ -189,14 +201,32 @@ _REFUSED = {
 def own_error(error: Exception) -> tuple[str, str]:
     """A sentence and a next step for what nobody foresaw: the system's refusal, or a defect of ccdr itself."""
     if isinstance(error, OSError) and (hint := _REFUSED.get(error.errno or 0)):
-        file, why = _file_of(error), error.strerror or os.strerror(error.errno or 0)
+        file, why = _ours(_file_of(error)), error.strerror or os.strerror(error.errno or 0)
         return f"{file}: {why}" if file else why, hint
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
-    return (
-        f"an error of ccdr's own, at {place}: {type(error).__name__}: {error}",
+    return (  # its kind alone: what it says may quote whatever was read
+        f"an error of ccdr's own, at {place}: {type(error).__name__}",
         "run it again with -v and report what it prints",
     )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of an attempt: a sentence and a next step, which may be recorded, and what programs said on the way,
+    which may not."""
+
+    reason: str
+    hint: str | None
+    words: FreeText
+
+
+def told(error: Exception) -> Told:
+    """Of whatever has ended an attempt."""
+    if isinstance(error, CcdrError):
+        return Told(str(error), error.hint, words_of(error))
+    reason, hint = own_error(error)
+    return Told(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
 
 
 def _file_of(error: OSError) -> str | None:
@@ -205,6 +235,19 @@ def _file_of(error: OSError) -> str | None:
         return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
     asked = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((str(path) for path in reversed(asked) if isinstance(path, Path)), None)
+
+
+# Below these are a customer's own names: what was fetched, captured, or made ready beside a restore's target.
+_THEIRS = re.compile(r"fetched|ccdr-capture|\..*\.ccdr-restore-.*|\.ccdr-restore-.*")
+
+
+def _ours(file: str | None) -> str | None:
+    """Of a file's path, what we have named ourselves."""
+    parts = Path(file).parts if file is not None else ()
+    for number, part in enumerate(parts):
+        if _THEIRS.fullmatch(part):
+            return str(Path(*parts[: number + 1]))
+    return file
 
 
 def _how(code: int) -> str:

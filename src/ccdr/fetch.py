@@ -6,13 +6,16 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr import chain
 from ccdr.catalogue import (
+    CLOCK_TOLERANCE,
     MANIFEST,
     OURS,
     PRUNED,
+    STREAM,
     Catalogue,
     Synchronised,
     dated_in_future,
@@ -20,21 +23,25 @@ from ccdr.catalogue import (
     stream_of,
     text_digest,
 )
+from ccdr.catalogue import Attempt as Failed
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
-from ccdr.history import AssetHistory, FailedBackup
+from ccdr.history import FailedBackup
 from ccdr.interfaces import UPON, WHOLE, Digester, Engine, Progress
 from ccdr.model import Manifest, Snapshot, rfc3339
+from ccdr.schedule import second_due
 from ccdr.services import Job, Services
 from ccdr.storage.restic import Restic
 
+A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A newer backup that cannot be restored, in a sentence: it failed, or what it stored `vanished`."""
+    """A newer backup that cannot be restored, in a sentence and of when: it failed, or what it stored `vanished`."""
 
     text: str
+    at: datetime
     vanished: bool = False
     failed: FailedBackup | None = None  # where this host has tried it
 
@@ -69,19 +76,69 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
 
 
 def newer_attempts(
-    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, running: bool
+    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: int
 ) -> Iterator[Attempt]:
-    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository.
-    `running`: a backup is under way."""
-    if failed := history.failed_since(snapshot.usable_at, running=running, snapshot=snapshot.id):
-        yield Attempt(failed.text, failed=failed)
-    for attempt in synchronised.failed:
-        if attempt.asset == job.asset and attempt.at > snapshot.usable_at and attempt.run != snapshot.run:
-            yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed")
+    """Backups of the asset newer than `snapshot` that failed or vanished, by this host's ledger and by the repository
+    as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's last good backup
+    was the record `stored`: one that was stored since has made up for what failed before it."""
+    history = services.history(job)
+    mended = history.last_stored if history.last_stored > stored else 0
+    if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):
+        yield Attempt(failed.text, failed.at, failed=failed)
+    yield from _failed_by_the_repository(job, snapshot, services, repo, synchronised)
     for lost in synchronised.vanished:
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
-            yield Attempt(text, vanished=True)
+            yield Attempt(text, lost.consistent_point, vanished=True)
+
+
+def _failed_by_the_repository(
+    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised
+) -> Iterator[Attempt]:
+    """By the marks that failed backups leave there. It is asked again only where it told of one."""
+
+    def newer(told: Synchronised) -> list[Failed]:
+        ours = [a for a in told.failed if a.asset == job.asset and a.run != snapshot.run]
+        return [a for a in ours if a.at > snapshot.usable_at]
+
+    if not newer(synchronised):
+        return
+    now = synchronised
+    with contextlib.suppress(CcdrError):  # a store that has gone away since: it stays with what it said
+        now = Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"]))
+    ids, void, before = {s.id for s in now.listed}, now.void, {s.id for s in synchronised.listed}
+    whole = [
+        s
+        for s in now.listed
+        if (s.tag("kind"), s.tag("asset")) == ("backup", job.asset)
+        and s.id not in void
+        and (s.tag(STREAM) is None or s.tag(STREAM) in ids)
+    ]
+    runs, since = {s.tag("run") for s in whole}, [s for s in whole if s.id not in before]
+    for attempt in newer(now):
+        if any(s.time > attempt.at for s in since) or _goes_on(attempt, runs, job, services.clock.now()):
+            continue
+        yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
+
+
+def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
+    """Of a backup that has said of one of its tries that it came to nothing, and not that it has ended: has another try
+    been stored, or may it be under way? A host that stores nothing until the next but one is due does not go on."""
+    if attempt.ended or attempt.at > now + CLOCK_TOLERANCE:
+        return False
+    planned = job.engine.backup
+    if planned is None:
+        return attempt.run in runs or now - attempt.at < A_DAY
+    return attempt.run in runs or second_due(planned.schedule, job.loaded.plan.timezone, attempt.at, now) is None
+
+
+def taken_back(job: Job, snapshot: Snapshot, repo: Restic) -> str | None:
+    """Has its own backup, which had not ended when another host chose it, found since that it does not count? One
+    sentence."""
+    with contextlib.suppress(CcdrError):
+        if snapshot.id in Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"])).void:
+            return f"its own backup, run {snapshot.run}, had not ended when it was chosen, and has taken it back since"
+    return None
 
 
 def fetch(
@@ -99,7 +156,9 @@ def fetch(
     repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
     if stream := stream_of(manifest):
-        repo.restore(stream, "/", restored, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+        # A dump goes beside its manifest; a tree is where it was.
+        to = into if manifest.contents.get("apart") else restored
+        repo.restore(stream, "/", to, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
     try:
         text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
     except OSError as error:

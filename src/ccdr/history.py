@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr import chain
-from ccdr.errors import CcdrError
+from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import Snapshot, Verb, utc
 from ccdr.state import write_durably
@@ -30,7 +30,7 @@ STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 12  # of the summary that is kept beside the ledger
+FORMAT = 13  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -44,9 +44,12 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FailedBackup:
-    """A backup that stored nothing: a sentence, the next step that it gave itself, and whether somebody stopped it."""
+    """A backup that stored nothing: a sentence, where and when the ledger tells of it, the next step that it gave
+    itself, and whether somebody stopped it."""
 
     text: str
+    seq: int
+    at: datetime
     hint: str | None = None
     interrupted: bool = False
 
@@ -83,9 +86,13 @@ class AssetHistory:
     stored: dict[str, int] = field(default_factory=dict)
     failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
-    open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order
+    open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order …
+    at_work: list[str] = field(
+        default_factory=list
+    )  # … and those of these that have not crashed; empty in what is kept
     last_latest_pass: Record | None = None  # the newest test of `latest` that passed
-    # Of a plan: the newest check that found the repository damaged; of an asset: the newest test that did.
+    # Of a plan: the newest check that found the repository damaged, or whatever run found that it does not open for
+    # damage; of an asset: the newest test that found it damaged.
     last_damage: Record | None = None
     parts: int = 0  # of a plan: into how many parts its checks divide the data …
     read: dict[str, list[str]] = field(default_factory=dict)  # … and when each was last read, and what it was then
@@ -204,7 +211,16 @@ class AssetHistory:
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
+        if self.closed_by_damage(plan):
+            return []
         return list(usable) if self.doubt(plan) is None else self.shown(usable)
+
+    def closed_by_damage(self, plan: AssetHistory) -> bool:
+        """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
+        damage, inside = self.doubt(plan), (self.last_good_backup, self.last_conclusive_test)
+        if damage is None or not does_not_open(damage):
+            return False
+        return not any(r and r["seq"] > damage["seq"] and not does_not_open(r) for r in inside)
 
     def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
         """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
@@ -231,17 +247,18 @@ class AssetHistory:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
         return frozenset(self.stored)
 
-    def failed_since(
-        self, moment: datetime, *, running: bool, snapshot: str | None = None, unmended: bool = False
-    ) -> FailedBackup | None:
-        """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. `unmended`: and
-        after the last that was stored, which may not count any more for reasons of its own.
+    @property
+    def last_stored(self) -> int:
+        """Where in the ledger the last good backup stands; 0 where there is none."""
+        return int(self.last_good_backup["seq"]) if self.last_good_backup else 0
+
+    def failed_since(self, moment: datetime, *, snapshot: str | None = None, mended: int = 0) -> FailedBackup | None:
+        """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. What did so before
+        the record number `mended` has been made up for.
 
         By the ledger's own order, whatever a clock said, where it has seen the snapshot stored; else (another host
-        took it) after `moment`. `running`: a backup is under way, and the newest open start is its.
+        took it) after `moment`.
         """
-
-        mended = self.last_good_backup["seq"] if unmended and self.last_good_backup else 0
 
         def newer(record: Record) -> bool:
             if record["seq"] <= mended:
@@ -252,35 +269,43 @@ class AssetHistory:
 
         failed = self.last_failed_backup
         if failed is not None and newer(failed):
+            when = failed["seq"], utc(failed["time"])
             if failed.get("reason") == INTERRUPTED:
-                return FailedBackup(f"the backup of {failed['time']} was interrupted, and stored nothing", None, True)
-            return FailedBackup(f"the backup of {failed['time']} failed: {failed.get('reason')}", failed.get("hint"))
-        for record in self._crashed(BACKUP_START, running=running):
+                text = f"the backup of {failed['time']} was interrupted, and stored nothing"
+                return FailedBackup(text, *when, interrupted=True)
+            return FailedBackup(
+                f"the backup of {failed['time']} failed: {failed.get('reason')}", *when, failed.get("hint")
+            )
+        for record in self._crashed(BACKUP_START):
             if newer(record):
-                return FailedBackup(f"the backup of {record['time']} crashed: its run {record['run']} has no end")
+                text = f"the backup of {record['time']} crashed: its run {record['run']} has no end"
+                return FailedBackup(text, record["seq"], utc(record["time"]))
         return None
 
-    def crashed_test(self, *, running: bool) -> str | None:
+    @property
+    def crashed_test(self) -> str | None:
         """A restore test newer than the last one that has an end, and that has none itself: one sentence."""
         last = self.last_test["seq"] if self.last_test else 0
-        for record in self._crashed(TEST_START, running=running):
+        for record in self._crashed(TEST_START):
             if record["seq"] > last:
                 return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
         return None
 
     def made_good(self, test: Record, newest: Snapshot | None) -> bool:
         """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
-        By the ledger's own order where it has seen that, as in `failed_since`."""
+        By the ledger's own order where it has seen that, as in `failed_since`; else by the clock of who left its mark.
+        """
         if newest is None or test.get("newer_failed") is not True:
             return False
-        if newest.id in self.stored:
-            return bool(self.stored[newest.id] > test["seq"])
-        return newest.usable_at > utc(test["time"])
+        newer = test.get("newer") or {"seq": test["seq"], "at": test["time"]}  # of an older record: when the test ended
+        if newest.id in self.stored and newer["seq"] is not None:
+            return bool(self.stored[newest.id] > newer["seq"])
+        return newest.usable_at > utc(newer["at"])
 
-    def crashed_restore(self, now: datetime, *, running: bool) -> Record | None:
+    def crashed_restore(self, now: datetime) -> Record | None:
         """A restore for real of the last days that has no end, and none begun later has one: its start."""
         end = self.newest.get(RESTORE_END)
-        for record in self._crashed(RESTORE_START, running=running):
+        for record in self._crashed(RESTORE_START):
             if (end is None or record["seq"] > end["seq"]) and now - utc(record["time"]) < RESTORE_TOLD:
                 return record
         return None
@@ -311,6 +336,14 @@ class AssetHistory:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
         return self.duties is None or verb in self.duties
 
+    def backs_up(self, plan: AssetHistory, *, known: bool) -> bool:
+        """Is taking this asset's backups this host's to do? By what its runs were asked for; where none ever was, it
+        is unless backups are `known` here of which none was begun here. `plan` is the history of the plan's upkeep."""
+        if plan.duties is not None:
+            return plan.answers_for(Verb.BACKUP)
+        begun = self.last_backup is not None or any(r["kind"] == BACKUP_START for r in self.open_runs.values())
+        return begun or not known
+
     def upkeep_tried(self, verb: Verb) -> str | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
         ends = (self.newest.get(f"{verb}.end"), self.newest.get(f"{NOT_BEGUN}.{verb}"))
@@ -320,16 +353,16 @@ class AssetHistory:
 
     def crashed_upkeep(self) -> Record | None:
         """The newest prune or check, if it has no end."""
-        for record in self._crashed(PRUNE_START, running=False) + self._crashed(CHECK_START, running=False):
+        for record in self._crashed(PRUNE_START) + self._crashed(CHECK_START):
             end = self.newest.get(record["kind"].replace(".start", ".end"))
             if end is None or record["seq"] > end["seq"]:
                 return record
         return None
 
-    def _crashed(self, kind: str, *, running: bool) -> list[Record]:
-        """Starts without an end, newest first; the newest of all is that of the run under way, if there is one."""
-        found = [r for r in self.open_runs.values() if r["kind"] == kind]
-        return found[::-1][1 if running else 0 :]
+    def _crashed(self, kind: str) -> list[Record]:
+        """Starts without an end of runs that are not at work, newest first."""
+        found = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
+        return found[::-1]
 
     def disproved(self, snapshot: Snapshot) -> bool:
         """By a restore test of it, or of what it builds upon."""
@@ -347,9 +380,14 @@ _WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED
 def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
-    which = "check" if damage["kind"] == CHECKED else "restore test"
+    which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
     found = f"the {which} of {damage['time']} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
+
+
+def does_not_open(record: Record) -> bool:
+    """Did the run find that what opens the repository is damaged? Then no snapshot of any asset can be had."""
+    return record.get("repository") == RepositoryDamaged.repository
 
 
 def of_the_newest(test: Record) -> bool:
@@ -415,16 +453,22 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
             continue
         plan = record["plan"]
         history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
+        if does_not_open(record):
+            history.setdefault((plan, None), AssetHistory()).last_damage = record
         if record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((plan, gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
 
 
-def histories(ledger: Ledger, kept: Path, *, doubted: bool = False) -> Histories:
+def histories(
+    ledger: Ledger, kept: Path, *, doubted: bool = False, at_work: Callable[[str], bool] | None = None
+) -> Histories:
     """The same of a whole ledger. What earlier calls have read is summarised in the file `kept`, so that years of
     records cost nothing; a summary that is damaged, or not of this ledger, is made anew. One that is `doubted` is also
     compared with the ledger's newest records; then what is refused stays as it is, for the daily verification to tell.
+
+    `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
     mark, known = _read(kept)
     refused = doubted and mark != BEGINNING and not _stands(ledger, mark, known)
@@ -437,7 +481,20 @@ def histories(ledger: Ledger, kept: Path, *, doubted: bool = False) -> Histories
     if read >= WORTH_KEEPING and not refused:
         with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
             _write(kept, mark, known)
+    if at_work is not None:
+        _follow_the_open(ledger, mark, known, at_work)
     return known
+
+
+def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Callable[[str], bool]) -> None:
+    """Which starts without an end are of runs at work. A run is held from before its start is recorded until its end
+    is: so whoever was not held, and has no end in what is read of the ledger *after* that was looked at, has crashed;
+    and nobody who ended between the two looks is taken for it. What has begun since is at work."""
+    crashed = {run for history in known.values() for run in history.open_runs if not at_work(run)}
+    if crashed:
+        read_history((record for _, record in ledger.after(mark)), known)
+    for history in known.values():
+        history.at_work = [run for run in history.open_runs if run not in crashed]
 
 
 def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:

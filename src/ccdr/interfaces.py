@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit
 from ccdr.model import CheckResult, FileDigest, Look, Manifest, Needed, Snapshot
 from ccdr.schema import WithPassword
@@ -49,11 +50,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished command said. Small answers only; bulk bytes go through files."""
+    """What a finished command answered. Small answers only; bulk bytes go through files. Standard output is parsed into
+    values; put into no sentence, whether it is recorded or not."""
 
     code: int
     stdout: str
-    stderr: str
+    stderr: FreeText
 
 
 class Session(Protocol):
@@ -65,8 +67,8 @@ class Session(Protocol):
         Raises CommandFailed when the program ends first, or does not answer in `timeout` seconds.
         """
 
-    def ended(self) -> str | None:
-        """None while the program runs; else how it ended and what it said last."""
+    def ended(self) -> FreeText | None:
+        """None while the program runs; else what it said last, or how it ended where it said nothing."""
 
 
 Pulse = Callable[[], object]
@@ -208,8 +210,21 @@ class Capture:
     paths: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
+    left_out: list[str] = field(default_factory=list)  # what is not in it since the plan says so: `view answered`
     findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
     upon: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
+    words: FreeText = NO_WORDS  # what its programs said of a good capture
+
+
+class StoredNode(NamedTuple):
+    """One entry of a stored tree, as restic tells it. Times are nanoseconds; a byte that is no UTF-8 is U+FFFD."""
+
+    path: str
+    kind: str  # restic's word: file, dir, symlink, fifo, dev, chardev, socket
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
 
 
 @dataclass(frozen=True)
@@ -286,6 +301,7 @@ class Beside:
     together: str | None  # the group's run that both are of
     work: Path
     note: Callable[[Mapping[str, object]], None]
+    recovered: bool = False  # the tested asset was recovered by its log, to a point that no backup of another's has
 
 
 class Digester(Protocol):
@@ -341,17 +357,33 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Fork:
+    """Where a branch of a log (PostgreSQL: a timeline) left its `parent`, and when by the source's clock; None where
+    nothing tells."""
+
+    branch: int
+    parent: int
+    position: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Target:
     """How far recovery is to go: to a time (this host's clock), to a point that somebody named in the log, or (both
     None) to the end of what was shipped. Whichever it is, the log that was fetched for it must reach `position`: one
     that ends before it is cut off. `skew` is the source's clock's lead over this host's nearest to then; None where
-    only the base tells one. A time may lie `beyond` what the log is known to hold: its commits tell whether it does."""
+    only the base tells one. A time may lie `beyond` what the log is known to hold: its commits tell whether it does.
+
+    `branch` is the one of the log to go by; None: the newest, or the one that was written at that time. Where a time
+    lies behind what is known of that branch and before the next began, `left` is where that one left it."""
 
     time: datetime | None = None
     name: str | None = None
     position: str | None = None
     skew: float | None = None
     beyond: bool = False
+    branch: int | None = None
+    left: Fork | None = None
 
     def clock_skew(self, base: Manifest) -> float:
         return (base.clock_skew_s or 0.0) if self.skew is None else self.skew
@@ -410,10 +442,57 @@ class ShippedLog(Protocol):
     def segments(self, spool: Path) -> list[Segment]:
         """What the spool holds, in the log's order. It may let go of what the spool holds twice."""
 
-    def went_back(self, source: Source, last: str, whole: str | None, position: str | None) -> str | None:
+    def went_back(
+        self, source: Source, last: str, whole: str | None, position: str | None, head: str | None
+    ) -> str | None:
         """In which segment the source's log stands, if that is behind what was received of it: the segments up to
-        `last`, all up to the end of `whole`, all up to `position`. Its disk was put back then, and from somewhere
-        before there its log is another one under the same names. None where it goes on."""
+        `last`, which began so (`head`), all up to the end of `whole`, all up to `position`. Its disk was put back then,
+        or its log begun anew, and from somewhere before there it is another one under the same names. None where it
+        goes on."""
+
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
+        """Is this base of a log that was begun after that moment, and that the source writes now?"""
+
+    def same_source(self, head: str, other: str) -> bool:
+        """Are segments that begin so of one and the same server? Pure."""
+
+    def branch(self, segment: str) -> int:
+        """Which branch of the log it is of: a later one has a greater number. Pure."""
+
+    def place(self, segment: str) -> int:
+        """Where it stands among the segments of its branch, and of those that the branch goes on from. Pure."""
+
+    def place_of(self, position: str) -> int:
+        """Where the segment stands in which the log goes on from this position. Pure."""
+
+    def forks(self, files: Path) -> tuple[Fork, ...]:
+        """What the files in a directory tell of where branches began. Pure but for a look at the files."""
+
+    def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
+        """Which branch the source writes now, and where those that lead to it began."""
+
+    def holds_behind(self, file: Path, position: str) -> bool:
+        """Does this segment, in which the position lies, hold anything behind it? Pure but for a look at the file."""
+
+    def reached_before(self, position: str, other: str) -> bool:
+        """Does the first of these positions lie no further than the other? Pure."""
+
+    def lies_before(self, manifest: Manifest, position: str) -> bool:
+        """Does this base hold nothing of what comes behind the position? Pure."""
+
+    def fill_up(self, file: Path) -> None:
+        """Have a segment that was still written to when it was stored be as long as recovery wants it."""
+
+    def flaw(self, file: Path) -> str | None:
+        """Why this file cannot be what a source has written: a whole segment, or what stands beside them. None where
+        nothing is wrong with its shape. Pure but for a look at the file."""
+
+    def lacks(self, files: Path, branch: int) -> str | None:
+        """Which file a recovery on this branch asks for beside the segments, that is not there. None where none is."""
+
+    def reserve(self, files: Path, forks: Sequence[Fork]) -> None:
+        """Have a directory of log, by which a server is recovered, tell of these branches too: what goes on from there
+        must not take the number of one of them."""
 
     def head(self, file: Path) -> str | None:
         """How a segment begins, in a word without a space, comma or colon: segments of one name and with other heads
@@ -488,10 +567,7 @@ class Engine(Restored, Protocol):
     def probe(self, source: Source) -> SourceFacts:
         """A short look at the source: it answers, and this is its version."""
 
-    def recordable(self, said: str) -> str:
-        """A message without what a record may not hold: the names of files are a customer's data too."""
-
-    def refused(self, said: str) -> bool:
+    def refused(self, said: FreeText) -> bool:
         """A failed probe said this: did the source answer, and say no?"""
 
     def rights(self, source: Source) -> Iterator[Look]:
@@ -506,6 +582,10 @@ class Engine(Restored, Protocol):
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
         """After the upload: source paths that changed while they were read, so that the manifest is not true
         of them. Empty for engines that capture a copy of their own."""
+
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        """Of a tree that does not stand still, stored by itself before what is in `into`: the capture as it is true of
+        that. BackupFailed where what is there was not stored."""
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
 

@@ -2,8 +2,9 @@
 
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
-the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, then the record's own
-keys. Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
+the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
+record's own keys. From version 2 on, all texts are of closed kinds (older.py keeps those of before from readers).
+Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
 seen an earlier head hash (a checkpoint, an anchor) can.
@@ -32,6 +33,7 @@ import orjson
 from ccdr.errors import CcdrError, LedgerBroken
 from ccdr.interfaces import Clock
 from ccdr.model import RecordRef, utc
+from ccdr.older import CLOSED, closed
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
@@ -128,9 +130,9 @@ class Ledger:
         LedgerBroken where the ledger's end cannot be read, CcdrError where the disk refuses; then nothing of
         the record is kept.
         """
-        if taken := _ENVELOPE & body.keys():
+        if taken := (_ENVELOPE | {"version"}) & body.keys():
             raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
-        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, **body}
+        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": CLOSED, **body}
         _record(self._line(_NOTHING, fields))  # never write what verify would refuse
         with _telling("written", self.directory), self._locked():
             last, torn = _end_of(_segments(self.directory))
@@ -259,7 +261,7 @@ class Ledger:
             segment.truncate(offset)
             os.fsync(segment.fileno())
         about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
-        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, **about}
+        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, "version": CLOSED, **about}
 
 
 def whoami() -> str:
@@ -461,7 +463,7 @@ def _dated(line: bytes) -> tuple[dict[str, Any], datetime]:
     if not right or not {type(plan), type(asset), type(run)} <= _TEXT_OR_NULL:
         raise ValueError("not a record: something in its envelope has the wrong type")
     try:
-        return record, utc(time)
+        return closed(record), utc(time)
     except (ValueError, OverflowError):
         raise ValueError("not a record: its time is none") from None
 

@@ -72,6 +72,15 @@ def judge(objective_s: float, achieved_s: float | None) -> Achieved:
     return Achieved(objective_s, achieved_s, ObjectiveVerdict.MET if met else ObjectiveVerdict.BREACHED)
 
 
+def judge_elsewhere(objective_s: float, achieved_s: float, seen_s: float) -> Achieved:
+    """The same of what another host answers for. It may have backed up since this one last looked, when `seen_s` was
+    the exposure: a breach by then is one; that nothing newer is known here is none."""
+    found = judge(objective_s, achieved_s)
+    if found.verdict is ObjectiveVerdict.BREACHED and seen_s <= objective_s:
+        return Achieved(objective_s, achieved_s, ObjectiveVerdict.NOT_KNOWN_HERE)
+    return found
+
+
 NEVER = math.inf
 DAY = 86400.0  # seconds
 

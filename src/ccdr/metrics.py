@@ -151,7 +151,7 @@ class _Board:
 
 def _asset(board: _Board, status: AssetStatus) -> None:
     where = (status.plan, status.asset)
-    if status.rpo.verdict is not ObjectiveVerdict.NOT_MEASURED:
+    if status.rpo.verdict not in (ObjectiveVerdict.NOT_MEASURED, ObjectiveVerdict.NOT_KNOWN_HERE):
         achieved = status.rpo.achieved_s
         board.set("ccdr_asset_rpo_achieved_seconds", math.inf if achieved is None else achieved, *where)
     board.set("ccdr_asset_rpo_objective_seconds", status.rpo.objective_s, *where)

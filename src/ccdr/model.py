@@ -42,6 +42,7 @@ class ObjectiveVerdict(StrEnum):
     NOT_MEASURED = "NOT_MEASURED"
     ESTIMATED = "ESTIMATED"  # extrapolated; never MET
     MET_PARTIAL = "MET_PARTIAL"  # a phase was assumed, not timed
+    NOT_KNOWN_HERE = "NOT_KNOWN_HERE"  # another host answers for it, and may know better
 
 
 class Health(StrEnum):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from ccdr.answers import FreeText
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
@@ -106,9 +107,9 @@ class Host:
                     stalled = True
                     break
             code = _end(process) if stalled else process.wait()
-        output = Output(code, pump.stdout, self._masked(pump.stderr))
+        output = Output(code, pump.stdout, FreeText(self._masked(pump.stderr)))
         if stalled or code not in ok:
-            raise CommandFailed(argv, code, output.stderr[-STDERR_KEPT:], stalled=stalled, what=what)
+            raise CommandFailed(argv, code, output.stderr.tail(STDERR_KEPT), stalled=stalled, what=what)
         return output
 
     @contextlib.contextmanager
@@ -328,12 +329,13 @@ class PipeSession:
         self._buffer.clear()
         return answer
 
-    def ended(self) -> str | None:
+    def ended(self) -> FreeText | None:
         code = self._process.poll()
-        return None if code is None else f"exit {code}: {self._said().strip() or 'it said nothing'}"
+        return None if code is None else self._said() or FreeText(f"exit {code}")
 
-    def _said(self) -> str:
+    def _said(self) -> FreeText:
         assert self._process.stderr
         with contextlib.suppress(OSError):
-            return self._masked(self._process.stderr.read1(STDERR_KEPT).decode("utf-8", "replace"))  # type: ignore[attr-defined]
-        return ""
+            said = self._process.stderr.read1(STDERR_KEPT)  # type: ignore[attr-defined]
+            return FreeText(self._masked(said.decode("utf-8", "replace")))
+        return FreeText()

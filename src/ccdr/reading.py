@@ -22,6 +22,7 @@ import orjson
 
 from ccdr.ledger import Extent, Verification, extent_of, verify
 from ccdr.model import utc
+from ccdr.older import closed
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
@@ -97,7 +98,7 @@ def _fold(directory: Path, extent: Extent, take: Take) -> tuple[int, str] | None
                     if left <= 0 or not line.endswith(b"\n"):
                         break  # written meanwhile, or torn
                     left -= len(line)
-                    record = orjson.loads(line)
+                    record = closed(orjson.loads(line))
                     take(record, utc(record["time"]))
                     count, last = count + 1, line
     except Exception:  # whatever it was: reading by one process meets it again, and says so

@@ -119,7 +119,7 @@ def _held(
 ) -> Decision:
     since = held_since.get(snapshot.id, now)
     if policy.keep_within is not None and not policy.counts:  # then its end does not depend on others
-        since = min(now, snapshot.consistent_point + timedelta(seconds=policy.keep_within))
+        since = snapshot.consistent_point + timedelta(seconds=policy.keep_within)
     overdue = now - since > timedelta(seconds=policy.longest_hold)
     return Decision(snapshot, True, why, since, overdue)
 

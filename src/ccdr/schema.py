@@ -45,6 +45,11 @@ def parse_duration(value: object) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
+def parse_wait(value: object) -> float:
+    """The same, or `0s`: no wait at all."""
+    return 0.0 if value == "0s" else parse_duration(value)
+
+
 def parse_size(value: object) -> int:
     """`512MiB`, `4GiB` as bytes; ValueError for anything else."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -73,6 +78,12 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["90s", "15m", "4h"]}),
+]
+Wait = Annotated[
+    float,
+    BeforeValidator(parse_wait),
+    PlainSerializer(format_duration, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^(0s|{_DURATION.pattern})$", "examples": ["0s", "60s", "15m"]}),
 ]
 Size = Annotated[
     int,

@@ -13,6 +13,7 @@ from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
+from ccdr.errors import CcdrError
 from ccdr.history import AT, LATEST, AssetHistory, Histories, histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
@@ -156,11 +157,18 @@ class Services:
         def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
             return expired(snapshots, policy, later, zone) if policy else ()
 
-        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, let_go if policy else None)
+        expiry = let_go if policy else None
+        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
 
     def histories(self, *, doubted: bool = False) -> Histories:
         """What the ledger says of each asset; `doubted`: whatever the summary of it says."""
-        return histories(self.ledger, self.state.summary, doubted=doubted)
+        return histories(self.ledger, self.state.summary, doubted=doubted, at_work=self._at_work)
+
+    def _at_work(self, run: str) -> bool:
+        try:
+            return self.state.at_work(run)
+        except CcdrError:  # who may only read the state cannot tell
+            return False
 
     def history(self, job: Job) -> AssetHistory:
         """What the ledger says of this asset."""

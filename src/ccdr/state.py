@@ -12,7 +12,7 @@ retired.json for how many days runs have not seen what no plan names; when lost,
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
-private/     what restore tests found, by name: for people, and for a week
+private/     what restore tests found, by name, and what programs said: for people's eyes, and for a week
 scratch/     captures and fetched snapshots; a run's own part goes with the run
 cache/       restic's cache
 """
@@ -32,6 +32,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import FreeText
 from ccdr.errors import CcdrError, Locked
 from ccdr.model import rfc3339, utc
 
@@ -44,9 +45,10 @@ FORMAT = 1
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 
-# `held` and `alive` take a lock for a moment to see whether it is free; whoever wants it tries again.
+# `held` and `at_work` take a lock for a moment to see whether it is free; whoever wants it tries again.
 GLANCES = 5
 PRIVATE_KEPT, PRIVATE_MOST = timedelta(days=7), 100  # of notes by name: how long, and of how many runs
+WORDS_MOST = 2**20  # bytes of what programs said in one run
 CACHE_KEPT, CACHE_NAME = timedelta(days=30), 64  # a cache's name is its repository's id
 CREATED_WITHIN = 6000  # glances, which is two minutes
 
@@ -65,6 +67,12 @@ class Run:
         path = self.scratch / name
         path.mkdir(mode=0o700)
         return path
+
+    def clear(self) -> None:
+        """Remove its scratch, unless that is kept. Whoever records the run's end does it before, and ends the run only
+        then: for all others a run without an end that nobody holds any more has crashed."""
+        if self.kept_until is None and self.scratch.exists():
+            self.problems = remove_tree(self.scratch)
 
 
 @dataclass(frozen=True)
@@ -173,11 +181,21 @@ class State:
 
     def held(self, plan: str, asset: str, verb: str) -> bool:
         """Is such a run under way?"""
-        path = self._lock_path(plan, asset, verb)
-        if not path.exists():
+        return self._taken(self._lock_path(plan, asset, verb))
+
+    @staticmethod
+    def _taken(path: Path) -> bool:
+        """Does anybody hold that lock? Makes nothing, and two that look at once do not take each other for a holder."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        with self._flock(path) as got:
-            return not got
+        except OSError as error:
+            raise CcdrError(f"the lock {path} cannot be looked at: {error.strerror}") from None
+        try:
+            return not _free(handle, 1, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
 
     def _lock_path(self, plan: str, asset: str, verb: str) -> Path:
         return self.root / "locks" / f"{plan}.{asset}.{verb}.lock"
@@ -219,31 +237,36 @@ class State:
                 if run.kept_until is not None:
                     self._alive_path(run_id).write_text(f"{rfc3339(run.kept_until)}\n", "ascii")
                 else:
-                    run.problems += remove_tree(scratch)
+                    run.clear()
                     self._alive_path(run_id).unlink(missing_ok=True)
 
     def _alive_path(self, run_id: str) -> Path:
         return self.root / "scratch" / f"run-{run_id}.alive"
 
+    def at_work(self, run_id: str) -> bool:
+        """Does a process hold this run? From before its start is recorded until after its end is. False for other
+        installations' runs."""
+        return self._taken(self._alive_path(run_id))
+
+    def runs_at_work(self) -> frozenset[str]:
+        """All that a process holds now."""
+        ids = (path.stem.removeprefix("run-") for path in (self.root / "scratch").glob("run-*.alive"))
+        return frozenset(run_id for run_id in ids if self.at_work(run_id))
+
     def alive(self, run_id: str, now: datetime) -> bool:
         """Does a process still hold this run, or is it kept until later? False for other installations' runs."""
-        path = self._alive_path(run_id)
-        if not path.exists():
-            return False
-        with self._flock(path) as got:
-            if not got:
-                return True
+        if self.at_work(run_id):
+            return True
         with contextlib.suppress(OSError, ValueError):
-            return now < utc(path.read_text("ascii").strip())
+            return now < utc(self._alive_path(run_id).read_text("ascii").strip())
         return False
 
     def kept_runs(self, now: datetime) -> list[Path]:
         """Scratch directories of runs that have ended and are kept until later, for a person's look."""
         found = []
         for path in sorted((self.root / "scratch").glob("run-*.alive")):
-            with self._flock(path) as free:
-                ended = free
-            if ended and self.alive(path.stem.removeprefix("run-"), now):
+            run_id = path.stem.removeprefix("run-")
+            if not self.at_work(run_id) and self.alive(run_id, now):
                 found.append(path.with_suffix(""))
         return found
 
@@ -264,9 +287,32 @@ class State:
         notes.replace(kept)
         return kept
 
+    def keep_words(self, run_id: str, words: FreeText) -> Path | None:
+        """Keep what programs said while a run was at work, out of every record: mode 0600, for `PRIVATE_KEPT`, no more
+        than `WORDS_MOST`. None where nothing was said, or cannot be kept: it is no reason to fail."""
+        path = self.words_path(run_id)
+        try:
+            if words and (not path.exists() or path.stat().st_size < WORDS_MOST):
+                self.directory("private")
+                path.touch(mode=0o600)
+                with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(f"{rfc3339(datetime.now(UTC).replace(microsecond=0))}\n{words.shown.strip()}\n\n")
+        except (OSError, CcdrError):
+            return None
+        return path if path.exists() else None
+
+    def private_of(self, run_id: str) -> list[Path]:
+        """What is kept for people's eyes of a run: its programs' words, and what it found by name."""
+        found = (self.words_path(run_id), self.root / "private" / f"{run_id}.jsonl")
+        return [path for path in found if path.exists()]
+
+    def words_path(self, run_id: str) -> Path:
+        """Where what programs said in a run is kept, if anything was said."""
+        return self.root / "private" / f"{run_id}.txt"
+
     def forget_private(self, now: datetime) -> None:
         """Remove what has been kept for long enough, or is more than should be there."""
-        kept = sorted((self.root / "private").glob("*.jsonl"), key=lambda path: path.name, reverse=True)
+        kept = sorted((self.root / "private").glob("*.*"), key=lambda path: path.name, reverse=True)
         for number, path in enumerate(kept):
             with contextlib.suppress(OSError):
                 written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -348,8 +394,27 @@ def remove_tree(path: Path) -> list[str]:
             shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink(missing_ok=True)
 
     if path.exists():
-        _rmtree(path, again)
+        try:
+            _rmtree(path, again)
+        except RecursionError:  # a thousand directories in each other
+            with contextlib.suppress(OSError):
+                _remove_deep(path)
     return [f"{path} is still there"] if path.exists() else []
+
+
+def _remove_deep(path: Path) -> None:
+    open_: list[Path] = [path]
+    while open_:
+        open_[-1].chmod(0o700)
+        below = []
+        for entry in open_[-1].iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                below.append(entry)
+            else:
+                entry.unlink()
+        if not below:
+            open_.pop().rmdir()
+        open_ += below
 
 
 def _rmtree(path: Path, again: object) -> None:

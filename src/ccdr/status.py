@@ -3,9 +3,10 @@ so that it answers at once and when the repository does not."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
@@ -17,6 +18,7 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
+    RESTORE_END,
     STOPPED,
     AssetHistory,
     Histories,
@@ -32,7 +34,8 @@ from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
-from ccdr.trouble import Problem, Trouble
+from ccdr.state import State
+from ccdr.trouble import Problem, Trouble, next_step, where_it_can_be_done
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
@@ -59,6 +62,8 @@ class AssetStatus:
     # that has had none.
     by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
+    backs_up: bool = True  # is that this host's to do?
+    private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -97,6 +102,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
+            "private": list(self.private),
         }
 
 
@@ -124,7 +130,7 @@ def upkeep_problems(
         known = history.get((name, None), AssetHistory())
         first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
         late = () if running else _upkeep_late(loaded, known, first, now)
-        found[name] = (*_upkeep(known, running=running), *late, *_secrets(loaded))
+        found[name] = (*_upkeep(known), *late, *_secrets(loaded))
     return found
 
 
@@ -157,7 +163,11 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     points += logged(job, services, counting, history.log_disproved)
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
-    wrong = list(_problems(job, history, services, newest))
+    ours_to_do = history.backs_up(upkeep, known=bool(ours))
+    rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
+    if not ours_to_do:
+        rpo = _elsewhere(job, history, points, now)
+    wrong = list(_problems(job, history, services, newest, ours_to_do=ours_to_do))
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
@@ -175,13 +185,14 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         count = so_many(doubted, "newer snapshot does", "newer snapshots do")
         text = f"{count} not count until one has passed a test: the repository was found damaged"
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
-    wrong += _late(job, history, services, newest, coverage)
-    wrong += _shipping(job, history, services, newest)
+    wrong += [p for p in _late(job, history, services, newest, coverage) if ours_to_do or p.verb is not Verb.BACKUP]
+    wrong += _shipping(job, history, services, usable)
     wrong += _incomplete(job, upkeep)
+    wrong = [_where(p, job, backs_up=ours_to_do) for p in wrong]
     return AssetStatus(
         plan=job.plan,
         asset=job.asset,
-        rpo=measure.judge(job.objectives.rpo, measure.exposure(now, points)),
+        rpo=rpo,
         rto=_rto(job, history),
         last_backup=history.last_backup,
         good=counting[-1] if counting else None,
@@ -191,7 +202,38 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         wrong=tuple(wrong),
         by_rule=_by_rule(job, history),
         group=_together(job, services),
+        backs_up=ours_to_do,
+        private=private_of((history.last_backup, history.last_test, history.newest.get(RESTORE_END)), services.state),
     )
+
+
+def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
+    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
+    if step is None or backs_up:
+        return problem
+    return replace(problem, step=where_it_can_be_done(step, backs_up=backs_up))
+
+
+def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
+    """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
+    that measured counts, too. A breach that it saw stands while nothing newer is known."""
+    last, known = history.last_test or {}, list(points)
+    rpo = last.get("rpo") or {}
+    if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
+        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
+    at, achieved = utc(last["time"]), rpo.get("achieved_s")
+    seen = math.inf if achieved is None else float(achieved)
+    if math.isfinite(seen):
+        known.append(measure.Point(at - timedelta(seconds=seen), at))
+    if any(p.usable > at for p in known):  # something else has looked since
+        seen = 0.0
+    return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
+
+
+def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
+    """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
+    runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
+    return tuple(str(path) for run in runs for path in state.private_of(run))
 
 
 def _together(job: Job, services: Services) -> Together | None:
@@ -219,18 +261,20 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
     return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
 
 
-def _problems(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
-    if newest is None and history.last_good_backup is None:
+def _problems(
+    job: Job, history: AssetHistory, services: Services, newest: Snapshot | None, *, ours_to_do: bool
+) -> Iterator[Problem]:
+    looked = ours_to_do or history.last_test is not None
+    if newest is None and history.last_good_backup is None and looked:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
-    running = services.state.held(job.plan, job.asset, "backup")
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
     known = newest.id if newest else None
-    if failed := history.failed_since(since, running=running, snapshot=known, unmended=True):
+    # That the last that was stored does not count any more has reasons of its own.
+    if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
         yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
-    if crashed := history.crashed_test(running=services.state.held(job.plan, job.asset, "test")):
+    if crashed := history.crashed_test:
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
-    restoring = services.state.held(job.plan, job.asset, "restore")
-    if begun := history.crashed_restore(services.clock.now(), running=restoring):
+    if begun := history.crashed_restore(services.clock.now()):
         into = (begun.get("target") or {}).get("name")
         where = f" into {into}" if into else ""
         text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
@@ -285,12 +329,11 @@ def _failed(test: Record) -> Trouble:
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
-def _upkeep(history: AssetHistory, *, running: bool) -> Iterator[Problem]:
-    """`running`: a prune or a check is under way."""
+def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
     yield from _not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
     crashed = history.crashed_upkeep()
-    if crashed is not None and not running:
+    if crashed is not None:
         what = Verb(crashed["kind"].removesuffix(".start"))
         text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
         trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
@@ -363,8 +406,9 @@ def _late(
         yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
 
 
-def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snapshot | None) -> Iterator[Problem]:
+def _shipping(job: Job, history: AssetHistory, services: Services, usable: Sequence[Snapshot]) -> Iterator[Problem]:
     """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
+    newest = usable[-1] if usable else None
     settings, standing = job.engine.shipping, read_standing(services.state, job.plan, job.asset)
     if settings is None:
         return
@@ -395,9 +439,11 @@ def _shipping(job: Job, history: AssetHistory, services: Services, newest: Snaps
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not logged(job, services, [newest]):
         text = standing.gap or "its newest backup is no base that the log goes on from"
-        yield Problem(
-            Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only", verb=Verb.BACKUP
-        )
+        meanwhile = "until then it can be restored as of its backups only"
+        if standing.forks and logged(job, services, usable):
+            text = "the source was recovered to before its newest backup: a new base backup is needed"
+            meanwhile = "until then its log leads on from an older one"
+        yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
     yield from _findings({"findings": standing.findings}, Verb.BACKUP)
 
 

@@ -82,9 +82,10 @@ def _first(error: BaseException, storing: Future[Stored]) -> BaseException:
     if isinstance(reading, CcdrError):
         return reading
     if error.stalled:
-        said = error.stderr.strip() or "nothing was said"
+        said = error.stderr.answer
         return BackupFailed(
-            f"no progress: no byte went from {error.what} into the repository, and it was stopped ({said})",
+            f"no progress: no byte went from {error.what} into the repository, and it was stopped"
+            + (f" ({said})" if said else ""),
             hint="see who holds a lock at the source, and whether the repository answers",
         )
     return error

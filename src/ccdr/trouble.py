@@ -97,6 +97,11 @@ _NEXT = {
 }
 
 
+def where_it_can_be_done(step: str, *, backs_up: bool) -> str:
+    """The same on a host that takes no backups, nor could: it has no sources, and no credentials for them."""
+    return step if backs_up or "ccdr backup" not in step else f"on the host that backs it up: {step}"
+
+
 def next_step(trouble: Trouble, plan: str, asset: str | None) -> str | None:
     step = _NEXT.get(trouble)
     of_asset = f" --asset {asset}" if asset else ""

@@ -29,6 +29,7 @@ from tests.mariadb_source import data_directory, maria_damage, mariadb_server, w
 from tests.mariadb_source import small_database as small_maria
 from tests.redis_source import queues, redis_damage, redis_server, small
 
+from ccdr.answers import FreeText
 from ccdr.backup import backup
 from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
 from ccdr.checks.reconcile.rows import read_rows
@@ -472,7 +473,7 @@ def test_a_look_at_the_source_finds_that_it_can_be_backed_up(subject: Subject) -
     found = looked_at(subject)
     assert {"source", "rights to read"} <= {look.what for look in found}
     assert {look.state for look in found} <= {Health.OK, Health.WARN}
-    assert not subject.job.engine.refused("connection refused")
+    assert not subject.job.engine.refused(FreeText("connection refused"))
 
 
 def test_zz_empty_source_is_a_failed_backup(subject: Subject) -> None:

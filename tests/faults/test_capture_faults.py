@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -271,7 +272,7 @@ def test_unreadable_file_is_a_failed_backup(ordinary: Site) -> None:
     heals(ordinary)
     hidden = ordinary.root / "tree" / "agent0" / "call0.wav"
     hidden.chmod(0)
-    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    failed(ordinary.run("backup", "p"), ordinary, "permission denied")
     hidden.chmod(0o600)
     heals(ordinary)
 
@@ -279,7 +280,7 @@ def test_unreadable_file_is_a_failed_backup(ordinary: Site) -> None:
 def test_unreadable_directory_is_a_failed_backup(ordinary: Site) -> None:
     hidden = ordinary.root / "tree" / "agent0"
     hidden.chmod(0)
-    failed(ordinary.run("backup", "p"), ordinary, "Permission denied")
+    failed(ordinary.run("backup", "p"), ordinary, "permission denied")
     hidden.chmod(0o700)
     heals(ordinary)
 
@@ -374,10 +375,33 @@ def test_full_disk_below_the_state_directory(twin: Site) -> None:
             assert done.code in (1, 3), done
             if done.code == 1 and verb == "backup":  # there was room to say so
                 assert done.json["result"] == "FAILED"
-            assert "pace" in done.stdout + done.stderr
+            assert "pace" in done.stdout + done.stderr or "B free" in done.stdout, done
         (twin.state / "filler").unlink()
         assert len(twin.services().catalogue.snapshots("p", "recordings")) == 2
         assert len(restic_of(twin.root, "list", "snapshots").split()) <= len(before.split()) + 1, "a mark at most"
+        heals(twin)
+
+
+def test_a_state_directory_without_room_says_which_and_how_much(twin: Site) -> None:
+    """Room to record it, and none for the listing of the tree: what is free and what it needs is told."""
+    for number in range(4000):
+        settled_file(twin.root / "tree" / "many" / f"{number:05}.wav", b"x")
+    twin.backed_up()
+    kept = twin.root / "kept"
+    shutil.move(twin.state, kept)
+    with small_disk(twin.state, "64m"):
+        shutil.copytree(kept, twin.state, dirs_exist_ok=True)
+        free = shutil.disk_usage(twin.state).free
+        (twin.state / "filler").write_bytes(bytes(free - 200_000))
+        done = twin.run("backup", "p")
+        assert (done.code, done.json["result"]) == (1, "FAILED"), done
+        reason = str(done.json["reason"])
+        assert "Errno" not in reason and str(twin.state) in reason, reason
+        assert re.search(
+            r"has [\d.]+ (B|KiB) free, the capture needs more than that: the last one took [\d.]+ KiB", reason
+        )
+        assert "make room" in done.json["hint"]
+        (twin.state / "filler").unlink()
         heals(twin)
 
 

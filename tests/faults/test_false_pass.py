@@ -7,9 +7,10 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.harness import Site, Source, sql_damage
+from tests.harness import Quiet, Site, Source, sql_damage
 
 from ccdr.checks.decoder import ends_early
 from ccdr.clock import SystemClock
@@ -17,6 +18,9 @@ from ccdr.engines.files import WAITING, Entry
 from ccdr.history import read_history
 from ccdr.ledger import Ledger
 from ccdr.model import Verdict
+from ccdr.restore_test import restore_test
+from ccdr.restore_test.work import Work
+from ccdr.services import Job
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 
@@ -204,9 +208,10 @@ def test_crashed_backup_shows_while_another_runs(site: Site, tree: Path) -> None
     for run in ("crashed", "running"):
         ledger.append("backup.start", plan="p", asset="recordings", run=run, body={})
     history = read_history(site.records())[("p", "recordings")]
+    history.at_work = ["running"]
     stored = site.records("backup.end")[0]["snapshot"]["id"]
     now = datetime.now(UTC)
-    assert "crashed" in str(history.failed_since(now, running=True, snapshot=stored))
+    assert "its run crashed has no end" in str(history.failed_since(now, snapshot=stored))
 
 
 def test_crashed_restore_test_shows_in_status(site: Site, tree: Path) -> None:
@@ -249,3 +254,17 @@ class _Earlier:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+@pytest.mark.parametrize("found", [[], None], ids=["nothing", "all of it"])
+def test_a_test_whose_checks_show_nothing_passes_nothing(
+    site: Site, tree: Path, monkeypatch: pytest.MonkeyPatch, found: list[Any] | None
+) -> None:
+    """Whoever loses the results on the way: no evidence, no pass."""
+    site.recordings(tree)
+    site.backed_up()
+    if found is not None:
+        monkeypatch.setattr(Work, "_check", lambda *_: found)
+    done = restore_test(Job(site.loaded(), "recordings"), "latest", site.services(), Quiet())
+    assert (done.verdict is Verdict.PASS) == (found is None), done
+    assert (site.run("status").json["plans"][0]["assets"][0]["last_test"]["verdict"] == "PASS") == (found is None)

@@ -273,7 +273,7 @@ def test_a_write_cut_short_leaves_no_torn_line(tmp_path: Path, size_limit: int) 
     ledger = make(tmp_path / "ledger")
     with pytest.raises(CcdrError, match="could not be written: File too large") as caught:
         for number in range(100):
-            add(ledger, n=number, text="x" * 997)
+            add(ledger, n=number, text="x" * 980)
     assert caught.value.hint and "make room" in caught.value.hint
     found = verify(ledger.directory)
     assert (found.ok, found.torn_bytes) == (True, 0)

@@ -3,20 +3,24 @@ its twin that is made good."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.harness import Quiet, ShiftedClock, Site
-from tests.stored import again, other_host, pristine, retained
+from tests.stored import again, other_host, pristine, restic_of, retained, settled_file
 
 from ccdr.backup import backup
 from ccdr.engines.base import LogShipping
-from ccdr.model import rfc3339
+from ccdr.model import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.services import Job
+from ccdr.services import Job, Services
+from ccdr.shipping.shelf import Batch
 from ccdr.upkeep import prune
 
 KEEP_ONE = "retention: {keep_last: 1}\n"
@@ -123,6 +127,192 @@ def shipping(site: Site) -> LoadedPlan:
     shipped = Shipped.model_construct(**{name: getattr(engine, name) for name in type(engine).model_fields})
     plan = loaded.plan.model_copy(update={"assets": {"recordings": shipped}})
     return LoadedPlan(plan, loaded.path, loaded.sha256, loaded.checks, loaded.restore_tests, None)
+
+
+def retention(site: Site, rules: str) -> None:
+    path = site.root / "plans" / "p.yaml"
+    path.write_text(path.read_text().replace("keep_last: 1", rules))
+
+
+def test_what_a_test_has_disproved_pushes_no_good_snapshot_out(site: Site) -> None:
+    """Two are to be kept: the two that can be restored, whatever bad one was taken between them."""
+    retention(site, "keep_last: 2")
+    judged(site, 1, "FAIL", own="FAIL", selected="random", reason="a file is missing")
+    judged(site, 2, "PASS")
+    assert held(site) == "keep_last"
+    judged(site, 1, "PASS", selected="random")
+    judged(site, 2, "PASS")
+    assert held(site) == "", "its twin is good: then the oldest is one too many"
+
+
+@pytest.mark.parametrize("how", ["disproved", "with a warning"])
+def test_the_last_good_snapshot_stays_whatever_bad_ones_were_taken_since(site: Site, how: str) -> None:
+    newer = site.services().catalogue.snapshots("p", "recordings")[1:]
+    for number, s in enumerate(newer, 1):
+        if how == "disproved":
+            judged(site, number, "FAIL", own="FAIL", reason="a file is missing")
+        else:
+            entry = site.state / "catalogue" / "p" / "recordings" / f"{s.id}.json"
+            body = json.loads(entry.read_text())
+            entry.write_text(json.dumps({**body, "snapshot": {**body["snapshot"], "note": "exit 3"}}) + "\n")
+    result = prune(site.loaded(), site.services(), Quiet(), dry_run=True)
+    first, *others = result.decisions["recordings"]
+    assert first.keep and first.why == ("keep_last",)
+    assert all(how in d.why[0] for d in others)
+
+
+def test_a_newer_backup_that_failed_on_another_host_holds_everything(site: Site, tmp_path: Path) -> None:
+    """This host's ledger knows nothing of it: the repository's mark does."""
+    there = other_host(site, tmp_path / "there")
+    shutil.move(site.root / "tree", site.root / "unmounted")
+    failed = there.run("backup", "p")
+    assert failed.code == 1
+    why = held(site)
+    assert failed.json["run"] in why and "failed" in why
+    shutil.move(site.root / "unmounted", site.root / "tree")
+    there.backed_up()
+    assert "a newer backup" not in held(site), "a good one has made up for it"
+    judged(site, -1, "PASS")
+    assert held(site) == ""
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_the_newest_snapshot_that_vanished_is_told_until_a_newer_one_is_there(site: Site, newer: bool) -> None:
+    """Its time may be up: as long as nothing has taken its place, the newest data are gone."""
+    retention(site, "keep_within: 10d")
+    settled_file(site.root / "tree" / "untested.wav", b"untested")
+    site.backed_up()
+    lost = site.services().catalogue.snapshots("p", "recordings")[-1]
+    restic_of(site.root, "forget", lost.id)
+    later = site.services(ShiftedClock(timedelta(days=11)))
+    if newer:
+        assert backup(Job(site.loaded(), "recordings"), later, Quiet()).result == "STORED"
+    for _ in range(2):
+        done = prune(site.loaded(), later, Quiet())
+        assert (lost.id in {s.id for s, _ in done.removed}) == newer
+        assert any(f"{lost.short} of" in said and "vanished" in said for said in done.findings)
+        if newer:
+            break
+    assert (lost.id in {s.id for s in site.services().catalogue.snapshots("p", "recordings")}) != newer
+
+
+def test_the_last_proven_snapshot_that_vanished_is_told_until_a_newer_one_is_proven(site: Site) -> None:
+    """It was to stay for having been proven, whatever its age."""
+    retention(site, "keep_within: 10d")
+    lost = site.services().catalogue.snapshots("p", "recordings")[-1]
+    settled_file(site.root / "tree" / "untested.wav", b"untested")
+    site.backed_up()
+    restic_of(site.root, "forget", lost.id)
+    later = site.services(ShiftedClock(timedelta(days=11)))
+    assert prune(site.loaded(), later, Quiet()).removed == []
+    judged(site, -1, "PASS")
+    assert [s.id for s, _ in prune(site.loaded(), later, Quiet()).removed] == [lost.id]
+
+
+def test_where_no_snapshot_is_good_nothing_goes(site: Site) -> None:
+    for number in range(3):
+        judged(site, number, "FAIL", own="FAIL", reason="a file is missing")
+    assert "it has no good snapshot" in held(site)
+    judged(site, 2, "PASS")
+    assert "it has no good snapshot" not in held(site), "one has passed since"
+
+
+def test_that_a_snapshot_which_is_gone_has_passed_lets_nothing_go(site: Site, tmp_path: Path) -> None:
+    """Of what is there, none is proven."""
+    there = other_host(site, tmp_path / "there")
+    assert "no restore test of what is there has passed" in held(there)
+    gone = {**snapshot(there, 2, verdict="PASS", selected="latest"), "id": "f" * 64}
+    says(there, "restore_test.end", {"verdict": "PASS", "snapshot": gone})
+    assert held(there) == "no restore test of what is there has passed"
+    judged(there, 2, "PASS")
+    assert held(there) == ""
+
+
+def test_a_snapshot_from_the_future_holds_everything_and_takes_no_good_ones_place(site: Site) -> None:
+    """A clock was wrong when it was taken, or is wrong now: then whatever is too old may not be."""
+    ahead = backup(Job(site.loaded(), "recordings"), site.services(ShiftedClock(timedelta(days=1))), Quiet())
+    assert ahead.snapshot is not None
+    assert "future" in held(site)
+    result = prune(site.loaded(), site.services(), Quiet(), dry_run=True)
+    *_, last_good, future = result.decisions["recordings"]
+    assert future.snapshot.id == ahead.snapshot.id and last_good.why == ("keep_last",)
+
+
+def test_damage_that_was_read_well_since_holds_everything_until_the_newest_has_passed(site: Site) -> None:
+    """It may have been repaired by leaving out what was lost."""
+    for result in ("DAMAGED", "CLEAN"):
+        body = {"result": result, "part": 1, "parts": 1, "reason": None, "findings": []}
+        site.services().ledger.append("check.end", plan="p", asset=None, run=result, body=body)
+    assert "found the repository damaged, and no test of the newest snapshot has passed since" in held(site)
+    judged(site, 2, "PASS")
+    assert held(site) == ""
+
+
+def test_what_is_of_another_source_pushes_no_good_snapshot_out(site: Site) -> None:
+    """The plan named another tree for a while."""
+    settled_file(site.root / "elsewhere" / "call.wav", b"another")
+    path = site.root / "plans" / "p.yaml"
+    named = path.read_text()
+    path.write_text(named.replace(f"[{site.root}/tree]", f"[{site.root}/elsewhere]"))
+    site.backed_up()
+    path.write_text(named)
+    *_, good, other = prune(site.loaded(), site.services(), Quiet(), dry_run=True).decisions["recordings"]
+    assert good.why == ("keep_last",) and "something else than the plan now names" in other.why[0]
+
+
+def test_what_a_finding_holds_for_longer_than_the_plan_allows_is_a_finding_itself(site: Site) -> None:
+    """Counted rules have no date by which a snapshot should have gone: the first prune that held it has."""
+    says(site, "backup.end", {"result": "FAILED", "reason": "the source did not answer", "snapshot": None})
+    for days, overdue in ((0, 0), (80, 0), (100, 2)):
+        done = prune(site.loaded(), site.services(ShiftedClock(timedelta(days=days))), Quiet())
+        assert done.removed == [] and len(done.findings) == overdue, (days, done.findings)
+        assert all("should have gone on" in said for said in done.findings)
+
+
+def bases_of_the_log(site: Site, loaded: LoadedPlan, ahead: timedelta = timedelta(0)) -> list[set[str]] | None:
+    """Which snapshots' log a prune now would keep; None where it lets go of none at all. What is removed of a log is
+    for tests with a server."""
+    asked: list[set[str]] = []
+
+    def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[Batch]:
+        asked.append({s.id for s in kept})
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("ccdr.upkeep.prune"), "prune_log", prune_log)
+        prune(loaded, site.services(ShiftedClock(ahead)), Quiet())
+    return asked or None
+
+
+def test_while_its_backup_has_failed_no_log_goes_that_an_older_base_leads_on_from(site: Site) -> None:
+    """No rule keeps these bases, and yet they are held: so is their log."""
+    every = {s.id for s in site.services().catalogue.snapshots("p", "recordings")}
+    loaded = shipping(site)
+    says(site, "backup.end", {"result": "FAILED", "reason": "the source did not answer", "snapshot": None})
+    assert "failed" in held(site, loaded)
+    assert bases_of_the_log(site, loaded) == [every]
+    says(site, "backup.end", {"result": "STORED", "snapshot": snapshot(site, 2)})
+    assert bases_of_the_log(site, loaded) == [{snapshot(site, 0)["id"]}]
+
+
+def test_of_a_log_that_failed_its_recovery_nothing_goes(site: Site) -> None:
+    loaded, late = shipping(site), "2026-11-24T02:00:00Z"
+    bad = {"recovery": {"target": "latest", "verdict": "FAIL", "until": late}}
+    judged(site, 2, "FAIL", reason="log is missing", **bad)
+    assert bases_of_the_log(site, loaded) is None
+    judged(site, 2, "PASS", selected="at", recovery={"target": late, "verdict": "PASS", "until": late})
+    assert bases_of_the_log(site, loaded) is not None
+
+
+def test_what_a_failed_backup_stored_all_the_same_is_no_base_of_the_log(site: Site) -> None:
+    """It is held until its time is up, and has no manifest that tells from where on it would need log."""
+    loaded, before = shipping(site), snapshot(site, 2)["id"]
+    tags = "ccdr,kind=backup,plan=p,asset=recordings,run=bad"
+    restic_of(site.root, "backup", "--tag", tags, str(site.root / "tree"))
+    mark = "ccdr,kind=failed,plan=p,asset=recordings,run=bad,ended=failed"
+    restic_of(site.root, "backup", "--tag", mark, str(site.root / "plans"))
+    assert bases_of_the_log(site, loaded) == [{s.id for s in site.services().catalogue.snapshots("p", "recordings")}]
+    assert before in {s.id for s in site.services().catalogue.snapshots("p", "recordings")}
 
 
 def test_a_log_that_failed_holds_everything_though_its_base_passes(site: Site) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site, in_background
-from tests.stored import LONG_AGO, assert_clean, settled_file, with_repository
+from tests.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
 from ccdr.engines.files.listing import Entry, entries
+from ccdr.state import remove_tree
 
 ROUNDS = 5
 
@@ -151,6 +152,82 @@ def test_tree_whose_settled_files_never_rest_gives_no_false_verdict(site: Site, 
     assert_clean(site)
 
 
+def test_recordings_that_are_moved_and_deleted_all_the_time_are_backed_up_and_pass(site: Site, tree: Path) -> None:
+    """What moved while it was read is in one place or the other, or told; what stands still is proven, all of it. Some
+    names are no UTF-8, and look alike where restic tells them."""
+
+    def called(n: int, prefix: bytes = b"call") -> str:
+        return os.fsdecode(prefix + (b"%d.wav" if n % 5 else b"%d\xe8.wav") % n)
+
+    for n in range(3000):
+        path = settled_file(tree / f"day{n % 10}" / called(n), f"call {n}".encode(), LONG_AGO + n)
+        if n % 50 == 0:
+            settled_file(path.with_name(called(n).replace("\udce8", "\udce9")), b"looks alike", LONG_AGO)
+    stop, moved, deleted = threading.Event(), set(range(0, 3000, 7)), set(range(3, 3000, 11))
+
+    def work() -> None:
+        for n in sorted(moved | deleted):
+            if stop.wait(0.02):
+                return
+            path = tree / f"day{n % 10}" / called(n)
+            if n in deleted:
+                path.unlink()
+            else:
+                path.rename(tree / f"day{(n + 5) % 10}" / called(n, b"moved"))
+
+    thread = in_background(work)
+    try:
+        done = site.run("backup", "p")
+    finally:
+        stop.set()
+        thread.join(10)
+    assert (done.code, done.json["result"]) == (0, "STORED"), done
+    passes(site)
+    names = {Path(path).name for path in listing(site)}
+    at_rest = {called(n) for n in range(3000) if n not in moved | deleted}
+    assert at_rest <= names
+    assert sum("\udce9" in name for name in names) == 3000 // 50
+    site.backed_up()
+    passes(site)
+    assert_clean(site)
+
+
+def test_with_no_time_to_settle_the_newest_is_stored_too_and_what_grows_is_told(site: Site, tree: Path) -> None:
+    plan = site.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("settle: 1s", "settle: 0s"))
+    fresh = settled_file(tree / "fresh.wav", b"just now", time.time())
+    site.backed_up()
+    assert str(fresh) in listing(site)
+    passes(site)
+    stop = threading.Event()
+
+    def grow() -> None:
+        while not stop.wait(0.01):
+            with (tree / "growing.wav").open("ab") as voice:
+                voice.write(b"a voice")
+
+    thread = in_background(grow)
+    try:
+        done = site.backed_up()
+        told = [note for note in done.json["notes"] if "left for the next backup" in note or "not proven" in note]
+        assert told, done.json["notes"]
+    finally:
+        stop.set()
+        thread.join(10)
+    assert str(tree / "growing.wav") not in listing(site)
+    assert "1 file equal by SHA-256" in str(passes(site)["checks"])
+    assert_clean(site)
+
+
+def test_sockets_that_are_left_out_are_told(site: Site, tree: Path) -> None:
+    settled_file(tree / "call.wav", b"a voice")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tree / "control"))
+        done = site.backed_up()
+        assert "sockets that are left out, as only their program can make them: 1" in done.json["notes"]
+        passes(site)
+
+
 def test_file_rewritten_with_size_and_time_restored_is_hashed_again(site: Site, tree: Path) -> None:
     quiet, sly = settled_file(tree / "quiet.wav", b"1" * 100), settled_file(tree / "sly.wav", b"2" * 100)
     site.backed_up()
@@ -164,16 +241,14 @@ def test_file_rewritten_with_size_and_time_restored_is_hashed_again(site: Site, 
 
 
 def test_digests_of_unchanged_files_carry_over(site: Site, tree: Path) -> None:
-    """Counted by a `sha256sum` that writes down what it is asked, and then asks the real one."""
+    """Counted by a hasher that writes down what it is asked, and then asks the real one."""
     log = site.root / "hashed"
-    script = f'#!/bin/sh\nfor a in "$@"; do echo "$a" >> {log}; done\nexec {shutil.which("sha256sum")} "$@"\n'
-    site.write("bin/sha256sum", script, mode=0o755)
-    env = {"PATH": f"{site.root / 'bin'}:{os.environ['PATH']}"}
+    env = hashing_by(site, f'tee -a {log} | "$@"; exit')
 
     def hashed() -> set[str]:
         log.write_text("")
         site.backed_up(env=env)
-        return {Path(line).name for line in log.read_text().splitlines() if line.endswith(".wav")}
+        return {Path(name).name for name in log.read_text().split("\0") if name.endswith(".wav")}
 
     names = {f"call{n}.wav" for n in range(50)}
     for name in names:
@@ -275,6 +350,26 @@ def test_kinds_of_entries_come_back_as_they_were(site: Site, tree: Path) -> None
     passes(site)
     assert_clean(site)
     readonly.parent.chmod(0o700)
+
+
+def test_a_tree_of_a_thousand_directories_in_each_other_passes_and_leaves_nothing(site: Site, tree: Path) -> None:
+    tree.mkdir()
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(tree)
+        for _ in range(1050):
+            Path("d").mkdir()
+            os.chdir("d")
+        settled_file(Path("deep.wav"), b"deep down")
+        os.fchdir(here)
+        assert "all of it may be read" in site.run("doctor", "p").stdout
+        site.backed_up()
+        passes(site)
+        assert_clean(site)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        assert remove_tree(tree) == []
 
 
 def test_damage_to_a_file_is_seen_while_its_twin_passes(site: Site, tree: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.harness import PASSWORD, Ran, Site
+from tests.repositories import new_repository
 from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, restic_of, settled_file
 
 from ccdr.demo.store import Store
@@ -117,6 +118,77 @@ def test_removed_index_fails(twin: Site) -> None:
     assert_clean(twin)
 
 
+def key(site: Site) -> Path:
+    return next((site.repo / "keys").iterdir())
+
+
+def another_key(site: Site) -> None:
+    """It opens with the same password, and is of another repository."""
+    other = new_repository(site.root / "other", PASSWORD)
+    key(site).unlink()
+    shutil.copy(next((other / "keys").iterdir()), site.repo / "keys")
+
+
+OPENING = {
+    "config gone": lambda site: (site.repo / "config").unlink(),
+    "config flipped": lambda site: flip(site.repo / "config"),
+    "config cut": lambda site: truncate(site.repo / "config"),
+    "config empty": lambda site: empty(site.repo / "config"),
+    "keys gone": lambda site: key(site).unlink(),
+    "folder of keys gone": lambda site: shutil.rmtree(site.repo / "keys"),
+    "key flipped": lambda site: flip(key(site)),
+    "key empty": lambda site: empty(key(site)),
+    "key of another repository": another_key,
+    "config and keys gone": lambda site: [(site.repo / "config").unlink(), key(site).unlink()],
+}
+
+
+@pytest.mark.parametrize("damage", OPENING)
+def test_what_opens_the_repository_is_destroyed_and_its_data_is_there(twin: Site, damage: str) -> None:
+    OPENING[damage](twin)
+    done = twin.run("test", "p")
+    assert (done.code, done.json["verdict"], done.json.get("repository")) == (1, "FAIL", "damaged"), done
+    assert done.json["rpo"] == {**done.json["rpo"], "achieved_s": None, "verdict": "BREACHED"}
+    assert twin.run("status").json["plans"][0]["assets"][0]["rpo"]["verdict"] == "BREACHED"
+    assert_clean(twin)
+
+
+@pytest.mark.parametrize("first", ["backup", "upkeep"])
+def test_no_objective_is_met_from_a_repository_that_a_backup_or_a_check_found_destroyed(twin: Site, first: str) -> None:
+    assert twin.run("test", "p").json["rpo"]["verdict"] == "MET"
+    kept = (twin.repo / "config").read_bytes()
+    (twin.repo / "config").unlink()
+    found = twin.run("backup", "p") if first == "backup" else twin.run("upkeep", "p", "--check")
+    assert found.code == 1 and "its config is gone" in str(found.json), found
+    assert not (twin.repo / "config").exists(), "no new repository is made around its data"
+    asset = twin.run("status").json["plans"][0]["assets"][0]
+    assert asset["rpo"] == {**asset["rpo"], "achieved_s": None, "verdict": "BREACHED"}
+    assert any("found the repository damaged" in said for said in asset["problems"])
+    said = twin.run("report", "--json").json["assets"][0]
+    assert said["rpo_now"]["verdict"] == "BREACHED"
+    (twin.repo / "config").write_bytes(kept)
+    twin.backed_up()
+    done = twin.run("test", "p")
+    assert (done.code, done.json["verdict"], done.json["rpo"]["verdict"]) == (0, "PASS", "MET"), "it was brought back"
+    assert twin.run("status").json["plans"][0]["assets"][0]["rpo"]["verdict"] == "MET"
+
+
+def test_place_that_only_looks_like_what_is_left_of_a_repository_proves_nothing(twin: Site) -> None:
+    """A wrong path, with data of somebody else's in it; a new repository, without any; and one whose keys are whole."""
+    elsewhere = twin.root / "elsewhere"
+    settled_file(elsewhere / "data" / "ab" / "notes.txt", b"not ours")
+    settled_file(elsewhere / "data" / "ab" / ("0" * 64), b"not by restic's naming: it begins otherwise")
+    (twin.repo / "config").rename(twin.root / "config")
+    for place in (elsewhere, new_repository(twin.root / "new", PASSWORD)):
+        (place / "config").unlink(missing_ok=True)
+        plan = twin.root / "plans" / "p.yaml"
+        plan.write_text(plan.read_text().replace(f"url: {twin.repo},", f"url: {place},"))
+        done = twin.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+        assert done.json["rpo"]["verdict"] == "MET", "nothing was shown of the backups"
+        plan.write_text(plan.read_text().replace(f"url: {place},", f"url: {twin.repo},"))
+
+
 def test_flipped_snapshot_file_never_passes(twin: Site) -> None:
     flip(twin.repo / "snapshots" / ids(twin)[-1])
     done = twin.run("test", "p")
@@ -207,6 +279,28 @@ def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     assert done.code == 1 and done.json["snapshot"]["id"] == newest, done
     assert any(fake[:8] in f and "does not count" in f for f in done.json["findings"])
     assert fake not in ids(twin)
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, "{", None])
+def test_snapshot_whose_manifest_is_damaged_is_told_where_nothing_else_is_known(
+    twin: Site, manifest: str | None
+) -> None:
+    """With no state: there is one, and it cannot be read. Without any there is none."""
+    newest = ids(twin)[-1]
+    restic_of(twin.root, "forget", *ids(twin))
+    shutil.rmtree(twin.state)
+    if manifest is not None:
+        place = twin.root / "planted" / "ccdr-capture"
+        settled_file(place / "ccdr-manifest.json", manifest.encode())
+        newest = json.loads(
+            restic_of(twin.root, "backup", "--json", "--host", "ccdr", "--tag", TAGS, str(place)).splitlines()[-1]
+        )["snapshot_id"]
+    done = twin.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert ("1 snapshot of p/recordings that cannot be read" in done.json["reason"]) is (manifest is not None)
+    assert any(newest[:8] in said and "does not count" in said for said in done.json["findings"]) is (
+        manifest is not None
+    )
 
 
 def test_manifest_of_another_asset_does_not_count(twin: Site) -> None:
@@ -426,6 +520,32 @@ def test_s3_round_trip_with_env_file(proxied: tuple[Site, FaultyProxy]) -> None:
     assert_clean(site)
 
 
+def test_s3_bucket_tells_what_was_destroyed_from_what_is_elsewhere(
+    good: Site, kept: Path, store: Store, tmp_path: Path
+) -> None:
+    again(good, kept)
+    site, bucket = copy_of(good, tmp_path), "ccdr-destroyed"
+    opened = key(site).name
+    on_store(site, store, bucket)
+    client = store.bucket(bucket)._client(timeout=5)
+
+    def tested() -> tuple[int, str, str]:
+        done = site.run("test", "p")
+        return done.code, done.json["verdict"], done.json["rpo"]["verdict"]
+
+    for name in ("r/config", f"r/keys/{opened}"):
+        contents = client.get_object(Bucket=bucket, Key=name)["Body"].read()
+        client.delete_object(Bucket=bucket, Key=name)
+        assert tested() == (1, "FAIL", "BREACHED"), name
+        client.put_object(Bucket=bucket, Key=name, Body=contents[::-1])
+        assert tested() == (1, "FAIL", "BREACHED"), name
+        client.put_object(Bucket=bucket, Key=name, Body=contents)
+        assert tested() == (0, "PASS", "MET"), name
+    plan = site.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace(f"/{bucket}/r'", f"/{bucket}/other'"))
+    assert tested() == (3, "INCONCLUSIVE", "MET"), "a wrong prefix"
+
+
 @pytest.mark.parametrize("mode", ["5xx", "reset"])
 def test_s3_short_trouble_is_survived(proxied: tuple[Site, FaultyProxy], mode: str) -> None:
     site, proxy = proxied
@@ -535,5 +655,5 @@ def test_bucket_that_is_not_there_is_made_once_and_never_again(site: Site, store
             client.delete_object(Bucket=bucket, Key=found["Key"])
     client.delete_bucket(Bucket=bucket)
     done = site.run("backup", "p")
-    assert done.code == 1 and "bucket does not exist" in done.json["reason"], done
+    assert done.code == 1 and "no such bucket" in done.json["reason"], done
     assert site.run("test", "p").json["verdict"] == "INCONCLUSIVE", "as with a disk that is not mounted"

@@ -21,6 +21,7 @@ from tests.harness import Quiet, Ran, Site, eventually
 from tests.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
 from tests.sites import copy_of
 from tests.stored import assert_clean, with_repository
+from tests.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.target import Target as Restoration
@@ -44,6 +45,8 @@ insert into part1 values (1); insert into part2 values (2);
 create table both_parts (id int) engine=merge union=(part1, part2);
 create user restored_admin@'%' identified by 'x'; grant all privileges on *.* to restored_admin@'%' with grant option;
 create definer=restored_admin@'%' view admins as select id from customer;
+create table debt (id int primary key, paid int check (paid >= 0));
+set session check_constraint_checks = 0; insert into debt values (1, -5); set session check_constraint_checks = 1;
 create table slow (id int, filler varchar(2000));
 insert into slow select seq, repeat('x', 2000) from seq_1_to_2000;
 """
@@ -81,6 +84,7 @@ def clean(target: MariaSource) -> Iterator[None]:
 def stored(maria: MariaSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with small_database(maria, "restored") as name:
         maria.sql(MORE, name)
+        maria.sql("create procedure by_another() select 1\r\n/* written\r\nelsewhere */;", name)
         site = with_repository(Site(tmp_path_factory.mktemp(name)))
         crm(site, maria, name)
         site.backed_up()
@@ -122,7 +126,7 @@ select count(*), sum(crc32(concat_ws('|', id, name, hex(voice), settings, token,
 select * from live_agent order by 1; select count(*) from agent_log_archive; select * from `odd ``name``; 'ș'`;
 select *, row_start < row_end from rule for system_time all order by 1, 2;
 select count(*) from both_parts; select count(*), sum(m) from named; select count(*) from across;
-select * from a_last; select * from yesterdays; select count(*) from admins;
+select * from a_last; select * from yesterdays; select count(*) from admins; select * from debt;
 select table_name, engine, table_collation, table_comment from information_schema.tables
   where table_schema = database() order by 1;
 select event_name, definer, status, event_definition, interval_value from information_schema.events
@@ -173,6 +177,26 @@ def test_restored_database_is_the_source(site: Site, maria: MariaSource, target:
     text = "".join(p.read_text("utf-8", "replace") for p in (site.state / "ledger").glob("*.jsonl"))
     assert PASSWORD not in text and "app secret" not in text
     assert_clean(site)
+
+
+def test_a_view_on_another_database_needs_that_there(
+    stored: Site, maria: MariaSource, target: MariaSource, tmp_path: Path
+) -> None:
+    own = crm(with_own_repository(stored, tmp_path / "own"), maria, "restored")
+    own.write("pw", f"{PASSWORD}\n", mode=0o600)
+    maria.sql("create database tariffs; create table tariffs.rate (id int)")
+    try:
+        maria.sql("create view rated as select c.id from `call` c join tariffs.rate using (id)", "restored")
+        own.backed_up()
+        maria.sql("drop view rated", "restored")
+    finally:
+        maria.sql("drop database tariffs")
+    done = go(own, url(target, "restored"))
+    assert done.code == 3 and "view rated reads the database tariffs, and" in done.json["reason"], done
+    untouched(target)
+    target.sql("create database tariffs; create table tariffs.rate (id int)")
+    done = go(own, url(target, "restored"))
+    assert done.code == 0 and databases(target) == {"restored", "tariffs"}, done
 
 
 def test_under_another_name_in_place_of_an_empty_database(site: Site, target: MariaSource) -> None:

@@ -179,7 +179,28 @@ def test_role_that_the_captured_globals_lack_fails(site: Site, source: Source, m
     monkeypatch.setattr(Postgres, "load", without_role)
     done = in_process(site, source)
     assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1)
-    assert 'role "sandboxed_reader" does not exist' in str(done.reason)
+    assert "role does not exist, at sandboxed_reader" in str(done.reason)
+
+
+def test_definitions_that_were_damaged_in_the_captured_dump_fail(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They load, and are dumped again as they were loaded: only the file's own digest tells."""
+    load = Postgres.load
+
+    def damaged(self: Postgres, box: Place, restored: Path, manifest: Manifest) -> None:
+        toc = restored / "dump" / "toc.dat"
+        before = toc.read_bytes()
+        assert before.count(b"coalesce(new.note, '-')") == 1
+        toc.write_bytes(before.replace(b"coalesce(new.note, '-')", b"coalesce(new.note, '+')"))
+        load(self, box, restored, manifest)
+
+    monkeypatch.setattr(Postgres, "load", damaged)
+    done = in_process(site, source)
+    assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1)
+    assert [(c.name, c.actual) for c in done.checks if c.status is Verdict.FAIL] == [
+        ("table of contents and roles", "differs: dump/toc.dat")
+    ]
 
 
 # --- what happens to it -------------------------------------------------------------------------------------
@@ -356,7 +377,7 @@ SPEAKS_FIRST = "head -c 5000000 /dev/zero; wc -c >&2"
 @pytest.mark.parametrize("said", ["one line\n", LIST])
 def test_a_long_list_is_read_by_a_command_that_speaks_first(box: Box, said: str) -> None:
     done = box.run(["sh", "-c", SPEAKS_FIRST], stdin=said)
-    assert (len(done.stdout), done.stderr.strip()) == (5_000_000, str(len(said)))
+    assert (len(done.stdout), done.stderr.reveal().strip()) == (5_000_000, str(len(said)))
 
 
 @pytest.mark.parametrize("said", ["one line\n", LIST])

@@ -36,6 +36,7 @@ from ccdr.shipping import background
 from ccdr.shipping.recovery import Recovery
 from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
 from ccdr.shipping.ship import ship
+from ccdr.status import status
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 
@@ -927,6 +928,28 @@ def test_log_that_another_host_lets_go_while_it_is_fetched_is_fetched_anew(
     monkeypatch.setattr(Recovery, "fetch", fetch)
     done = restore_test(Job(there.loaded(), "crm"), "latest", there.services(), Quiet(), at=Target())
     assert done.verdict is (Verdict.PASS if lost == "nothing" else Verdict.FAIL), done.reason
+
+
+def test_another_host_counts_the_log_that_it_does_not_ship(shipped: Site, source: Primary, tmp_path: Path) -> None:
+    """Its test asks how far the log is stored, and seconds later its status knows that still."""
+    time.sleep(1.0)
+    there = other_host(shipped, tmp_path / "there")
+    job = Job(there.loaded(), "crm")
+    alone = restore_test(job, "latest", there.services(), Quiet())
+    base = there.services().catalogue.snapshots("p", "crm")[-1]
+    assert alone.verdict is Verdict.PASS and alone.findings == [], "nothing is shipped yet, which is no finding"
+    assert alone.rpo and alone.rpo.achieved_s and alone.rpo.achieved_s > 1.0
+    note(source, "shipped")
+    source.psql("select pg_switch_wal()")
+    ship_once(shipped)
+    stored = shelf_of(job, log_repo(shipped)).batches[-1].point
+    done = restore_test(job, "latest", there.services(), Quiet())
+    assert done.rpo and done.rpo.achieved_s is not None
+    now = there.services().clock.now()
+    assert done.rpo.achieved_s <= (now - stored).total_seconds() < (now - base.consistent_point).total_seconds() - 1
+    (found,) = status([there.loaded()], there.services())
+    assert found.rpo.verdict == "MET" and found.rpo.achieved_s is not None
+    assert found.rpo.achieved_s < (datetime.now(now.tzinfo) - base.consistent_point).total_seconds() - 1
 
 
 def test_reading_all_of_the_data_reads_all_of_the_log_too(shipped: Site, source: Primary) -> None:

@@ -239,7 +239,8 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
     (said,) = [note for note in done.json["notes"] if "mariadb-binlog" in note]
     prepare, _, rest = said.partition(";")
-    apply = rest.partition("TZ=UTC: ")[2].replace(" …the files after it", "").removesuffix("mariadb")
+    client = "mariadb --no-defaults -S /tmp/s"
+    apply = rest.partition("TZ=UTC: ")[2].replace(" …the files after it", "").replace("mariadb --", f"{client} --")
     start = f"""set -e
     {prepare} 2>/dev/null
     chown -R mysql {target}
@@ -250,8 +251,8 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
       sleep 0.1
     done
     export TZ=UTC
-    {apply} mariadb --no-defaults -S /tmp/s
-    mariadb --no-defaults -S /tmp/s -BN -e "select note from crm.calls where id > 100"
+    {apply}
+    {client} -BN -e "select note from crm.calls where id > 100"
     """
     run = image_on(target)
     box = [*run, image_of("11.8")]
@@ -281,20 +282,38 @@ def test_log_that_the_source_let_go_is_a_gap(shipped: Site, source: MariaSource)
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
-def test_a_log_that_was_begun_anew_is_not_taken_for_the_old_one(shipped: Site, source: MariaSource) -> None:
-    source.sql("flush binary logs; flush binary logs")
+NOTES = "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+
+
+@pytest.mark.parametrize("seen_first", [True, False], ids=["shipped before the new base", "backed up first"])
+def test_a_source_whose_log_was_begun_anew_is_shipped_on_behind_a_new_base(
+    shipped: Site, source: MariaSource, seen_first: bool
+) -> None:
+    """As that of a server that was recovered is: lower numbers, and soon the same names, of another history. What was
+    received of the old one is stored first, and can be gone back to."""
+    source.sql("flush binary logs; insert into crm.calls (note) values ('first'); flush binary logs")
     ship_once(shipped)
-    source.sql("reset master; insert into crm.calls (note) values ('unseen')")
+    last = standing(shipped)["point"]
+    time.sleep(1.1)  # a log tells the second in which it was begun
+    source.sql("reset master; insert into crm.calls (note) values ('anew')")
+    if not seen_first:
+        shipped.backed_up()
     done = shipped.run("ship", "p", "--once")
-    assert done.code != 0 and "begun anew" in done.stdout + done.stderr, done
-    assert shipped.run("status").code == 1
-    assert (
-        recovered(
-            shipped,
-            "latest",
-        ).json["verdict"]
-        == "PASS"
-    )  # up to where it was known
+    assert done.code != 0 and "its log begun anew" in done.stdout + done.stderr, done
+    if seen_first:
+        found = shipped.run("status")
+        assert found.code == 1 and "a new base backup is needed: run `ccdr backup p`" in " ".join(found.stdout.split())
+        shipped.backed_up()
+    for text in ("behind", "the same names"):
+        source.sql(f"insert into crm.calls (note) values ('{text}'); flush binary logs")
+        ship_once(shipped)
+    assert "its log" not in shipped.run("status").stdout
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, NOTES) == "first anew behind the same names"
+    done = recovered(shipped, last, "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert back(done, NOTES) == "first"
 
 
 def test_a_log_that_was_begun_anew_under_the_same_name_is_not_taken_for_the_old_one(
@@ -303,17 +322,19 @@ def test_a_log_that_was_begun_anew_under_the_same_name_is_not_taken_for_the_old_
     """The first file of either history has the same name."""
     source.sql("insert into crm.calls (note) values ('first')")
     ship_once(shipped)
+    last = standing(shipped)["point"]
     time.sleep(1.1)  # a log tells the second in which it was begun
     source.sql("use crm; reset master; insert into calls (note) select 'unseen' from seq_1_to_50")
     done = shipped.run("ship", "p", "--once")
-    assert done.code != 0 and "begun anew" in done.stdout + done.stderr, done
+    assert done.code != 0 and "its log begun anew" in done.stdout + done.stderr, done
     assert shipped.run("status").code == 1
-    sql = "select group_concat(note) from crm.calls where id > 100"
-    done = recovered(shipped, "latest", "--keep")  # up to where it was known
-    assert done.json["verdict"] == "PASS" and back(done, sql) == "first", done
     shipped.backed_up()
     done = recovered(shipped, "latest")  # a base of the new history, and log of the old one
-    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "begun anew" in done.json["reason"], done
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and "gone back behind its own log" in done.json["reason"], (
+        done
+    )
+    done = recovered(shipped, last, "--keep")  # up to where it was known
+    assert done.json["verdict"] == "PASS" and back(done, NOTES) == "first", done
 
 
 def test_a_log_that_was_begun_anew_behind_its_base_asks_for_a_new_one(shipped: Site, source: MariaSource) -> None:
@@ -344,6 +365,22 @@ def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, 
         done = recovered(shipped, at)
         assert (done.code, done.json["verdict"]) == (1, "FAIL") and "the log ends at" in done.json["reason"], done
         assert batch.position in done.json["reason"]
+
+
+def test_a_change_that_is_damaged_in_the_sources_own_log_fails(shipped: Site, source: MariaSource, data: Path) -> None:
+    """By its checksum: the receiver passes it on, and it would be applied as if it were whole. Before it all is well."""
+    source.sql("insert into crm.calls (note) values ('before')")
+    time.sleep(1.1)  # the log tells whole seconds
+    moment = f"{source.sql('select utc_timestamp()')}+00:00"
+    source.sql("insert into crm.calls (note) values ('spoilt'); flush logs; insert into crm.calls (note) values ('b')")
+    (log,) = [f for f in (data / DATA).glob("binlog.0*") if b"spoilt" in f.read_bytes()]
+    log.write_bytes(log.read_bytes().replace(b"spoilt", b"spoile"))
+    ship_once(shipped)
+    done = recovered(shipped, moment)
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert f"the log's {log.name} is damaged: an event in it" in done.json["reason"]
 
 
 def test_a_copy_that_was_changed_is_a_failure_before_a_server_runs_on_it(
@@ -484,7 +521,7 @@ def test_what_may_not_do_the_same_again_is_not_proven(shipped: Site, source: Mar
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     assert "the log drops a table that is not there" in done.json["reason"]
-    source.sql(AS_STATEMENT, comments=True)
+    source.sql(AS_STATEMENT)
     ship_once(shipped)
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
@@ -510,8 +547,7 @@ def test_definitions_that_do_the_same_again_are_proven(shipped: Site, source: Ma
         "set system_versioning_alter_history = keep; alter table past add c int default 5; delete from past where a = 2;"
         "create sequence numbers cache 5; create table numbered (n int default nextval(numbers), a int);"
         "insert into numbered (a) values (1), (2); select setval(numbers, 90); insert into numbered (a) values (3);"
-        "xa start 'open'; insert into numbered values (7, 7); xa end 'open'; xa prepare 'open'",
-        comments=True,
+        "xa start 'open'; insert into numbered values (7, 7); xa end 'open'; xa prepare 'open'"
     )
     for image in ("MINIMAL", "NOBLOB"):
         source.sql(

@@ -36,6 +36,12 @@ recordings:
 """
 CHECKS = "restore_test: c\nchecks:\n  - {kind: identical}\n  - {kind: command, name: there, argv: ['true']}\n"
 CRON = f"{(datetime.now(UTC) - timedelta(minutes=10)).minute} * * * *"
+# What is to change does so when it has been hashed, and right before restic reads it.
+RESTIC = """\
+#!/bin/sh
+case "$*" in *kind=backup*) if [ -e {root}/change ]; then mv {root}/change {root}/tree/newest.wav; fi;; esac
+exec {restic} "$@"
+"""
 EXTRA = f"retention: {{keep_last: {KEPT}}}\nupkeep: {{prune: '{CRON}', check: '{CRON}', parts: 2}}\n"
 
 
@@ -44,6 +50,8 @@ def site(tmp_path: Path) -> Site:
     made = with_repository(Site(tmp_path))
     made.write("restore_tests/c.yaml", CHECKS)
     made.plan(PLAN.format(tree=tmp_path / "tree", cron=CRON), extra=EXTRA)
+    made.write("bin/restic", RESTIC.format(root=tmp_path, restic=shutil.which("restic")), mode=0o755)
+    made.env["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     return made
 
 
@@ -53,6 +61,7 @@ class Tree:
 
     site: Site
     since: list[datetime] = field(default_factory=list)  # when each version was there in full
+    changed: set[int] = field(default_factory=set)  # versions whose newest file was written anew while it was read
 
     def grow(self) -> None:
         version = len(self.since)
@@ -62,15 +71,23 @@ class Tree:
             new.replace(self.site.root / "tree" / name)
         self.since.append(datetime.now(UTC))
 
-    def digests_at(self, moment: datetime) -> dict[str, str]:
-        """By name, the SHA-256 of everything that was there then."""
+    def changes_while_it_is_read(self) -> None:
+        """The newest file is written anew, of the same size and time, once the next backup has its digest."""
+        version = len(self.since) - 1
+        self.changed.add(version)
+        settled_file(self.site.root / "change", self._contents(version, "changed"), 1_700_000_000 + version)
+
+    def were_there(self, digests: Mapping[str, str], moment: datetime) -> bool:
+        """Is that, by name the SHA-256, everything that was there then? The newest file may be as it was, or became."""
         version = max(n for n, since in enumerate(self.since) if since <= moment)
-        names = {f"{n:05}.wav": n for n in range(version + 1)} | {"newest.wav": version}
-        return {name: sha256(self._contents(n)).hexdigest() for name, n in names.items()}
+        there = {f"{n:05}.wav": sha256(self._contents(n)).hexdigest() for n in range(version + 1)}
+        words = ("version", "changed") if version in self.changed else ("version",)
+        newest = {sha256(self._contents(version, word)).hexdigest() for word in words}
+        return digests == {**there, "newest.wav": digests.get("newest.wav")} and digests["newest.wav"] in newest
 
     @staticmethod
-    def _contents(version: int) -> bytes:
-        return f"version {version:05}\n".encode() * 200
+    def _contents(version: int, word: str = "version") -> bytes:
+        return f"{word} {version:05}\n".encode() * 200
 
 
 def make_due(site: Site, verbs: Collection[str] = VERBS) -> None:
@@ -135,11 +152,14 @@ def nothing_promised_is_gone(site: Site, before: Known) -> None:
         assert newest_id in held, f"the last {what} snapshot {newest_id} is gone"
 
 
-def goes_on(site: Site) -> Ran:
-    """The run after a kill does all that is due, finds all in order, and leaves nothing of either of them."""
+def goes_on(site: Site, tree: Tree) -> Ran:
+    """The run after a kill does all that is due, finds all in order, and leaves nothing of either of them. What changes
+    while it is backed up is backed up as it is then, and never half of each."""
     time.sleep(1)  # what the kernel told to end has ended
     make_due(site)
+    tree.changes_while_it_is_read()
     done = site.run("run")
+    assert not (site.root / "change").exists(), "else nothing has changed"
     verbs = {d["verb"]: d for d in done.json["did"]}
     assert set(verbs) == set(VERBS) and all(d["done"] for d in verbs.values()), done
     # A crash before this run's own backup may still be told, never the other way round.
@@ -164,7 +184,7 @@ def passes_are_true(site: Site, tree: Tree) -> None:
         restic_of(site.root, "--no-lock", "restore", id_, "--target", str(into))
         found = {p.name: sha256(p.read_bytes()).hexdigest() for p in into.rglob("*.wav")}
         shutil.rmtree(into)
-        assert found == tree.digests_at(moment), f"{id_} of {moment} is not what was there"
+        assert tree.were_there(found, moment), f"{id_} of {moment} is not what was there"
 
 
 @pytest.mark.timeout(60 + 30 * KILLS)
@@ -186,8 +206,8 @@ def test_random_kills_over_run(site: Site) -> None:
         site.ledger_holds()
         if number in looked_at:
             passes_are_true(site, tree)
-            goes_on(site)
-    last = goes_on(site)
+            goes_on(site, tree)
+    last = goes_on(site, tree)
     restic_of(site.root, "check", "--read-data")
     assert {s["id"] for s in json.loads(restic_of(site.root, "--no-lock", "snapshots", "--json"))} == there(site)
     passes_are_true(site, tree)

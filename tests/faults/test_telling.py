@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
+from tests.harness import Site, in_background
 from tests.listeners import Mailbox, Web, free_port, mail_server, refuse_logins, web_server
 
 from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.errors import CcdrError
-from ccdr.model import FileDigest, Manifest
+from ccdr.conclude import conclude
+from ccdr.errors import CcdrError, Exit
+from ccdr.model import FileDigest, Manifest, Verb
 from ccdr.notify import Attempt, Telling, after_run, ledger_broken, missed, untold
+from ccdr.notify.concerns import Concern
+from ccdr.run import Did, Passed, RunResult, Task
+from ccdr.schedule import Missed
 from ccdr.services import Services
 from ccdr.status import status, upkeep_problems
+from ccdr.trouble import Trouble
 
 NOW = datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -456,6 +463,77 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
     assert len(web.asked) == 1
     world.stored()
     assert world.tell().pinged == ["p"]
+
+
+# What may be so while a run goes well: it is told, and the run that finds it out is not pinged.
+PINGED_ALL_THE_SAME = {
+    Trouble.FINDING,
+    Trouble.GROUP_INCOMPLETE,
+    Trouble.TEST_INCONCLUSIVE,
+    Trouble.NEVER_TESTED,
+    Trouble.RESTORE_CRASHED,
+    Trouble.CHECK_INCONCLUSIVE,
+    Trouble.DUTIES,
+    Trouble.MISSED,
+    Trouble.UNTOLD,
+}
+
+
+def test_no_ping_while_data_may_be_lost_or_nobody_looks_whatever_was_due(world: World, web: Web) -> None:
+    """A dead-man's switch is for whoever reads no mail: for each kind of trouble it is said which it is."""
+    world.notify(ping=web.url("ping", "http"))
+    pinged = set()
+    for trouble in Trouble:
+        world.told_file.unlink(missing_ok=True)
+        if world.tell(timedelta(0), extra=[Concern("p", "recordings", trouble, "something is wrong")]).pinged:
+            pinged.add(trouble)
+    assert pinged == PINGED_ALL_THE_SAME
+    world.told_file.unlink()
+    assert world.tell().pinged == ["p"]
+
+
+def ended(world: World, result: RunResult) -> Telling:
+    """The end of a run that did this."""
+    telling = conclude([world.site.loaded()], world.services, result, seconds=1.0).telling
+    assert telling is not None
+    return telling
+
+
+@pytest.mark.parametrize("what", ["failed", "missed"])
+def test_a_run_whose_work_failed_or_came_too_late_is_not_pinged(world: World, web: Web, what: str) -> None:
+    """Though nothing is wrong any more by what status says."""
+    world.notify(ping=web.url("ping", "http"))
+    now = world.clock.time
+    task = Task(world.site.loaded(), Verb.TEST, "recordings", "0 3 * * 0")
+    well = RunResult(did=[Did(task, now, None, True, Exit.OK)])
+    assert ended(world, well).pinged == ["p"]
+    late = Passed(task, Missed(now, now, 1))
+    bad = (
+        RunResult(did=[Did(task, now, None, True, Exit.NOT_CARRIED_OUT)])
+        if what == "failed"
+        else RunResult(missed=[late])
+    )
+    assert ended(world, bad).pinged == []
+    assert ended(world, well).pinged == ["p"] and len(web.asked) == 2
+
+
+def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: World, mailbox: Mailbox) -> None:
+    """That it was missed is told by the run that found it, or never."""
+    world.notify(mailbox.url())
+    telling, now = threading.Event(), world.clock.time
+
+    def another() -> None:
+        with world.services.state.turn("told") as mine:
+            assert mine
+            telling.set()
+            time.sleep(0.5)
+
+    thread = in_background(another)
+    assert telling.wait(10)
+    task = Task(world.site.loaded(), Verb.TEST, "recordings", "0 3 * * 0")
+    done = ended(world, RunResult(missed=[Passed(task, Missed(now, now, 1))]))
+    thread.join()
+    assert not done.busy and [s for s in mailbox.subjects if "MISSED" in s] == mailbox.subjects != []
 
 
 def test_not_pinged_while_somebody_could_not_be_told(world: World, web: Web) -> None:

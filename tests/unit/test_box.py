@@ -101,7 +101,7 @@ SAID = frame(STDOUT, b"one\n") + frame(STDERR, b"two\n") + frame(STDOUT, b"three
 @pytest.mark.parametrize("daemon", [saying(SAID[:n], SAID[n:]) for n in range(len(SAID) + 1)], indirect=True)
 def test_words_that_come_with_the_headers_are_not_lost(daemon: Box) -> None:
     said = daemon.run(["true"])
-    assert (said.stdout, said.stderr) == ("one\nthree\n", "two\n")
+    assert (said.stdout, said.stderr.reveal()) == ("one\nthree\n", "two\n")
 
 
 @pytest.mark.parametrize("daemon", [saying(b""), saying(b"", SAID)], indirect=True)
@@ -234,7 +234,7 @@ def test_a_command_that_docker_did_not_begin_is_begun_once_more(tmp_path: Path, 
         if times < 3:
             assert box.run(["pg_basebackup"], ok=ok).stdout == "done\n"
         else:
-            with pytest.raises(TestBroken, match="Docker did not start pg_basebackup, in 3 tries: OCI runtime"):
+            with pytest.raises(TestBroken, match=r"Docker did not start pg_basebackup, in 3 tries$"):
                 box.run(["pg_basebackup"], ok=ok)
     assert dying.told == min(times + 1, 3)
 
@@ -248,5 +248,6 @@ def test_a_program_that_is_not_there_is_looked_for_once(tmp_path: Path) -> None:
 
 def test_a_question_to_what_was_never_begun_is_answered_by_why(tmp_path: Path) -> None:
     with served(tmp_path, Dying(1)) as box, box.session(["psql"]) as session:
-        with pytest.raises(CommandFailed, match="waiting for init preliminary setup"):
+        with pytest.raises(CommandFailed) as raised:
             session.ask("select 1;\n", "end", timeout=5)
+        assert "waiting for init preliminary setup" in raised.value.stderr

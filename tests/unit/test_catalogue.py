@@ -104,6 +104,12 @@ def test_what_is_no_manifest_of_ours_is_a_bad_backup(text: str) -> None:
         parse_manifest(text)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format":1,"contents":' * 50_000])
+def test_a_manifest_that_is_nested_without_end_is_a_bad_backup(text: str) -> None:
+    with pytest.raises(BackupBad, match="cannot be read"):
+        parse_manifest(text)
+
+
 @given(st.text())
 def test_any_text_is_a_manifest_or_a_bad_backup(text: str) -> None:
     with contextlib.suppress(BackupBad):

@@ -45,7 +45,7 @@ def test_whatever_is_lost_is_named_by_all_that_follow(lost: int) -> None:
     made = a_chain(4)
     left = [s for s in made if s is not made[lost]]
     assert [s for s in left if chain.lacks(s, left)] == made[lost + 1 :]
-    assert all(made[lost].short in (chain.lacks(s, left) or "") for s in made[lost + 1 :])
+    assert all(f" {made[lost].short}, which is not there" in (chain.lacks(s, left) or "") for s in made[lost + 1 :])
 
 
 def test_another_one_under_the_same_id_is_no_base() -> None:
@@ -79,6 +79,22 @@ def test_what_restic_stored_with_a_warning_is_no_base_to_count_on() -> None:
     assert chain.usable([full, *rest], [full, *rest], lambda s: False) == [full, *rest]
 
 
+def test_what_is_disproved_or_lacks_a_base_cannot_be_counted_on() -> None:
+    made = a_chain(3)
+    bad = made[1]
+    assert chain.usable(made, made, lambda s: s == bad) == [made[0], made[2]], (
+        "who passed since is asked by `disproved`"
+    )
+    assert chain.usable(made[1:], made[1:], lambda s: False) == []
+    assert chain.usable(made[:1], made, lambda s: False) == made[:1]
+
+
+def test_of_all_that_build_upon_one_the_newest_is_named() -> None:
+    made = a_chain(4)
+    needed = chain.needed_by([made[3], *made[:3]])
+    assert needed == {s.id: made[3] for s in made[:3]}
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(1, 9), st.integers(0, 20))
 def test_retention_lets_go_of_nothing_that_a_kept_increment_needs(lengths: list[int], last: int, within: int) -> None:
     made: list[Snapshot] = []
@@ -103,6 +119,15 @@ def test_what_is_kept_for_an_increment_alone_is_held_and_not_for_ever() -> None:
     held = decisions[0]
     assert held.keep and held.overdue and held.held_since == NOW - DAY * 95
     assert held.why == (f"snapshot {increment.short} builds upon it",)
+
+
+def test_what_an_increment_needs_says_so_beside_its_own_reasons() -> None:
+    full, increment = a_chain(2)
+    why = f"snapshot {increment.short} builds upon it"
+    kept, _ = decide(Standing((full, increment)), Policy(keep_last=2), NOW, UTC)
+    assert kept.why == ("keep_last", why) and kept.held_since is None
+    held, _ = decide(Standing((increment,), {"disproved": (full,)}), Policy(keep_last=1), NOW, UTC)
+    assert held.keep and held.why == ("disproved", why)
 
 
 def test_a_manifest_says_what_it_builds_upon() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from docker.errors import APIError
 
+from ccdr.answers import words_of
 from ccdr.clock import SystemClock
 from ccdr.errors import TestBroken
 from ccdr.interfaces import ClientNeed
@@ -19,7 +20,7 @@ from ccdr.proc import Host
 from ccdr.sandbox import docker as room
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
-from ccdr.sandbox.words import UNANSWERED, denied, told
+from ccdr.sandbox.words import UNANSWERED, UNKNOWN, denied, told, words
 
 PYTHONIC = ("Error(", "Exception", "HTTPConnection", "errno", "Errno", "('", "Traceback")
 
@@ -83,7 +84,8 @@ def test_one_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_that_is_no_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(b"HTTP/1.1 500 Oops\r\nContent-Length: 17\r\n\r\nout of everything") as address:
-        assert "out of everything" in str(refused(address, monkeypatch))
+        error = refused(address, monkeypatch)
+        assert "out of everything" in words_of(error) and "out of everything" not in str(error)
 
 
 def test_a_socket_that_is_not_for_this_user() -> None:
@@ -93,8 +95,11 @@ def test_a_socket_that_is_not_for_this_user() -> None:
 
 
 def test_the_daemons_own_explanation_comes_first() -> None:
-    assert told(APIError("409 Client Error for http+docker://localhost", explanation="it is busy")) == "it is busy"
-    assert told(ValueError("odd")) == "odd" and told(ValueError()) == "ValueError"
+    busy = APIError("409 Client Error for http+docker://localhost", explanation="it is busy")
+    assert words(busy).reveal() == "it is busy" and told(busy) == UNKNOWN
+    missing = APIError("404", explanation="No such image: postgres:17")
+    assert told(missing) == "no such image", "what it says itself may be anything, and stands in no sentence"
+    assert told(ValueError("odd")) == UNKNOWN and told(ValueError()) == UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -129,4 +134,4 @@ def test_a_client_that_only_docker_could_run_says_so(tmp_path: Path, monkeypatch
 def test_every_layer_is_looked_at_once(tmp_path: Path) -> None:
     one, other = ValueError("a"), ValueError("b")
     one.__cause__, other.__cause__ = other, one
-    assert told(one) == "a" and os.path.isdir(tmp_path)
+    assert told(one) == UNKNOWN and os.path.isdir(tmp_path)

@@ -170,6 +170,23 @@ def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:
     assert Trouble.NEVER_TESTED in host.blamed(), "what it still does, it still answers for"
 
 
+def test_objectives_are_judged_only_by_the_host_that_does_the_work(host: Host) -> None:
+    """What another one has done since is not known here: neither its backups nor how long its tests took."""
+
+    def said() -> tuple[str, str]:
+        (asset,) = our_own(host.plans, host.services).assets
+        return asset.rpo.verdict.value, asset.rto.verdict.value
+
+    slow = {"achieved_s": 7200.0, "basis": "throwaway"}
+    body = {"verdict": "PASS", "reason": None, "findings": [], "snapshot": None, "rto": slow}
+    host.services.ledger.append("restore_test.end", plan="p", asset="a", run="r", body=body)
+    assert said() == ("BREACHED", "BREACHED")
+    host.cron("backups", every=HOUR, times=30)
+    assert said() == ("BREACHED", "NOT_KNOWN_HERE")
+    host.cron("tests", every=HOUR, times=60)
+    assert said() == ("NOT_KNOWN_HERE", "BREACHED")
+
+
 def test_a_change_is_told_once_and_what_moved_away_is_not_called_fixed(host: Host) -> None:
     with mail_server() as mailbox:
         host.site.write("plans/urls", f"{mailbox.url()}\n", mode=0o600)

@@ -44,3 +44,17 @@ def test_a_next_step_names_the_plan() -> None:
     )
     assert for_plan("the PLAN's `ccdr doctor other`", "crm") == "the PLAN's `ccdr doctor other`"
     assert for_plan(None, "crm") is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("/s/scratch/run-1/fetched", "var/spool/0722000001-Ionescu.wav"),
+        ("/s/scratch/capture/p/crm/ccdr-capture", "0722000001.wav"),
+        ("/srv/.back.ccdr-restore-7", "tree/var/spool/0722000001.wav"),
+        ("/mnt/back/.ccdr-restore-7", "tree/0722000001.wav"),
+    ],
+)
+def test_a_customers_file_is_not_named_by_what_the_system_refuses(ours: str, theirs: str) -> None:
+    said, hint = own_error(PermissionError(errno.EACCES, "Permission denied", f"{ours}/{theirs}"))
+    assert said == f"{ours}: Permission denied" and "ls -ld" in hint

@@ -15,7 +15,7 @@ from tests.harness import Site
 from ccdr import interrupts
 from ccdr.catalogue import manifest_text, parse_manifest
 from ccdr.errors import PlanInvalid
-from ccdr.groups import captured_together
+from ccdr.groups import captured_together, counterpart
 from ccdr.measure import apart
 from ccdr.model import GroupRun, Manifest, Snapshot
 from ccdr.together import Rendezvous
@@ -93,6 +93,51 @@ def test_snapshots_are_told_by_the_run_they_have_in_common() -> None:
     first, second = captured_together(reversed(ours))
     assert (first.group.run, first.skew, first.missing) == ("g1", 2.0, [])
     assert (second.group.run, second.skew, second.missing) == ("g2", None, ["rec"])
+
+
+def test_a_group_lies_where_its_newest_does_and_says_what_it_has() -> None:
+    """Two runs that overlap are told by what is newest of each."""
+    one, two = GroupRun("calls", "g1", ("crm", "rec", "queue")), GroupRun("calls", "g2", ("crm", "rec"))
+    ours = [
+        a_snapshot("crm", NOW, one),
+        a_snapshot("rec", NOW + timedelta(seconds=90.12345), one),
+        a_snapshot("crm", NOW + timedelta(seconds=30), two),
+        a_snapshot("rec", NOW + timedelta(seconds=60), two),
+    ]
+    second, first = captured_together(ours)
+    assert (second.group, first.group) == (two, one)
+    assert first.as_json() == {
+        "name": "calls",
+        "run": "g1",
+        "consistent_points": {"crm": "2026-11-24T12:00:00Z", "rec": "2026-11-24T12:01:30.123450Z"},
+        "skew_s": 90.123,
+        "missing": ["queue"],
+    }
+    (alone,) = captured_together(ours[:1])
+    assert alone.as_json()["skew_s"] is None
+
+
+def test_who_was_captured_together_goes_together_though_another_one_is_nearer() -> None:
+    """Not where its own log has carried it elsewhere, and not where that one is not good."""
+    run, later = GroupRun("calls", "g1", ("crm", "rec")), GroupRun("calls", "g2", ("crm", "rec"))
+    own = a_snapshot("crm", NOW, run)
+    first, again = (a_snapshot("rec", NOW + timedelta(seconds=s), run) for s in (40, 50))
+    near, other = a_snapshot("rec", NOW, None), a_snapshot("rec", NOW + timedelta(seconds=1), later)
+    assert counterpart(own, NOW, [first, again, near, other], recovered=False) == again
+    assert counterpart(own, NOW, [first, again, near, other], recovered=True) == near
+    assert counterpart(own, NOW, [other, near], recovered=False) == near
+    alone = replace(own, group=None)
+    assert counterpart(alone, NOW + timedelta(seconds=45), [first, near], recovered=False) == first
+    assert counterpart(own, NOW, [], recovered=False) is counterpart(alone, NOW, [], recovered=False) is None
+
+
+@given(st.integers(-50, 50), st.lists(st.integers(-50, 50), max_size=6), st.booleans())
+def test_else_the_nearest_and_of_two_as_near_the_newer(point: int, others: list[int], recovered: bool) -> None:
+    own, good = a_snapshot("crm", NOW, None), [a_snapshot("rec", NOW + timedelta(seconds=s), None) for s in others]
+    found = counterpart(own, NOW + timedelta(seconds=point), good, recovered=recovered)
+    apart = min((abs(s - point) for s in others), default=None)
+    expected = max((s for s in others if abs(s - point) == apart), default=None)
+    assert (found and found.consistent_point) == (None if expected is None else NOW + timedelta(seconds=expected))
 
 
 @given(st.none() | st.builds(GroupRun, st.text(), st.text(), st.lists(st.text(), max_size=3).map(tuple)))

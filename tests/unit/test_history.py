@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ccdr import history
 from ccdr.clock import SystemClock
-from ccdr.history import Histories, histories, read_history
+from ccdr.history import AssetHistory, Histories, histories, read_history
 from ccdr.ledger import BEGINNING, Ledger
-from ccdr.model import Snapshot, rfc3339
+from ccdr.model import Needed, Snapshot, rfc3339
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
 
@@ -367,3 +367,24 @@ def test_a_summary_that_tells_another_turn_than_the_ledger_is_refused(
     assert right in kept.read_text()
     kept.write_text(kept.read_text().replace(right, wrong, 1))
     assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)
+
+
+def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_though_that_had_passed_before() -> None:
+    """It is the newest verdict of each that counts, and when that was given."""
+    base, increment = "b" * 64, "c" * 64
+    now = datetime.now(UTC)
+    upon = Snapshot(increment, "p", "a", "r", "postgres", "physical", now, now, 1, "/", "0" * 64,
+                    upon=(Needed(base, "0" * 64),))  # fmt: skip
+
+    def after(*verdicts: tuple[str, str]) -> AssetHistory:
+        records = [
+            {"seq": n, "time": "2026-11-24T12:00:00Z", "kind": "restore_test.end", "plan": "p", "asset": "a", "run": f"t{n}",
+             "verdict": verdict, "snapshot": {"id": of, "verdict": verdict}}
+            for n, (of, verdict) in enumerate(verdicts, 1)
+        ]  # fmt: skip
+        return read_history(records)["p", "a"]
+
+    passed = ((base, "PASS"), (increment, "PASS"))
+    assert not after(*passed).disproved(upon)
+    assert after(*passed, (base, "FAIL")).disproved(upon)
+    assert not after((increment, "FAIL"), *passed, (base, "FAIL"), (increment, "PASS")).disproved(upon), "and again"

@@ -91,7 +91,7 @@ def test_a_line_is_what_the_contract_says(tmp_path: Path) -> None:
     assert one.decode() == (
         '{"seq":1,"prev":"' + "0" * 64 + '","time":"2026-11-24T02:30:02.000000Z","host":"db1",'
         '"actor":"alice as root","kind":"backup.start","plan":"outbound","asset":"crm","run":"r1",'
-        '"name":"Zoë","n":1}\n'
+        '"version":2,"name":"Zoë","n":1}\n'
     )
     assert json.loads(two)["prev"] == sha256(one).hexdigest() == first.hash
     assert second == RecordRef(2, sha256(two).hexdigest())

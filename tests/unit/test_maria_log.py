@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdr.alongside import Alongside
+from ccdr.answers import NO_WORDS
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.origin import origin_of
+from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.engines.mariadb.physical.capture import Course
 from ccdr.engines.mariadb.questions import check_tables
 from ccdr.engines.mariadb.recovery import _apply, recover, require_the_same_again
@@ -49,7 +50,7 @@ class Server:
         self.said["UNIX_TIMESTAMP"] = f"{status.splitlines()[1]}\n{NOW.timestamp()}\n"
 
     def run(self, argv: Any, *, stdin: str = "", **_: Any) -> Output:
-        return Output(0, next(said for word, said in self.said.items() if word in stdin), "")
+        return Output(0, next(said for word, said in self.said.items() if word in stdin), NO_WORDS)
 
 
 def manifest(**binlog: object) -> Manifest:
@@ -128,7 +129,7 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
 def test_a_table_may_have_any_name(name: str) -> None:
     def told(state: str) -> Any:
         written = name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        return SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", ""))
+        return SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", NO_WORDS))
 
     assert check_tables(told("OK"), LOGIN, "crm", [("crm", name)]).status is Verdict.PASS
     assert check_tables(told("Corrupt"), LOGIN, "crm", [("crm", name)]).status is Verdict.FAIL
@@ -137,7 +138,7 @@ def test_a_table_may_have_any_name(name: str) -> None:
 
 def test_nothing_is_compared_beside_a_point_of_which_nothing_tells_when_it_was() -> None:
     """A GTID is no time: the base's own would be that of another state."""
-    plan = SimpleNamespace(plan="p", assets={"recordings": SimpleNamespace(recordable=str)})
+    plan = SimpleNamespace(plan="p", assets={"recordings": SimpleNamespace()})
     job, check = SimpleNamespace(asset="crm", loaded=SimpleNamespace(plan=plan)), SimpleNamespace(beside="recordings")
     check.kind_name, check.label, check.needs_sandbox_beside = "reconcile", "every call has its file", False
     others = Alongside(job, None, None, None, None, None, None, point=None, recovered=True, latest=False)  # type: ignore[arg-type]
@@ -154,13 +155,13 @@ class Shell:
     def __init__(self, tmp_path: Path) -> None:
         program = tmp_path / "bin/mariadb-binlog"
         program.parent.mkdir(exist_ok=True)
-        program.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last"\n')
+        program.write_text('#!/bin/sh\nfor last; do :; done\ncat "$last"; ! grep -q TORN "$last"\n')
         program.chmod(0o755)
         self._env = {"PATH": f"{program.parent}:/usr/bin:/bin"}
 
     def run(self, argv: list[str], *, env: dict[str, str], **_: Any) -> Output:
         done = subprocess.run(argv, env={**self._env, **env}, check=True, capture_output=True, text=True)
-        return Output(0, done.stdout, "")
+        return Output(0, done.stdout, NO_WORDS)
 
     def path(self, host: Path) -> str:
         return str(host)
@@ -203,6 +204,29 @@ def test_what_claims_to_be_later_and_what_comes_after_it(tmp_path: Path) -> None
     log = group(1, 300, "261125 10:00:00") + group(2, 400, "261125  8:59:50") + group(3, 500, "261125  8:59:58")
     found = span_of(tmp_path, log, second=NINE)
     assert found.stop == span.Stop("binlog.000001", 300, "0-7-1", NINE - 10, "0-7-3")
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_named(tmp_path: Path) -> None:
+    """And what comes after it is read all the same: a time that lies before the damage can be gone back to."""
+    torn = group(1, 300, "261125  8:59:58") + "# at 400\nTORN"
+    found = span_of(tmp_path, torn, group(3, 300, "261125  9:00:00"), second=NINE)
+    assert found.broken == ("binlog.000001",) and found.stop == span.Stop("binlog.000002", 300, "0-7-3", None, "")
+    assert span_of(tmp_path, group(1, 300, "261125  8:59:58")).broken == ()
+
+
+@pytest.mark.parametrize(("stop", "bad"), [("binlog.000002", False), ("binlog.000003", True), (None, True)])
+def test_damage_counts_where_the_log_leads_over_it(
+    stop: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, bad: bool
+) -> None:
+    for n in (1, 2, 3):
+        (tmp_path / f"binlog.{n:06}").write_bytes(b"x" * 100)
+    base = manifest(file="binlog.000001", position=4, gtid="")
+    base.contents["settings"] = {"system_time_zone": "UTC"}  # type: ignore[index]
+    at = span.Stop(stop, 50, "0-7-3", None, "") if stop else None
+    monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), at, ("binlog.000002",)))
+    box: Any = SimpleNamespace(run=lambda *_, **__: Output(0, "0\n", ""), path=str)
+    with pytest.raises(BackupBad, match=r"binlog\.000002 is damaged") if bad else nullcontext():
+        recover(box, LOGIN, tmp_path, base, Target(time=datetime(2026, 11, 25, 9, tzinfo=UTC)))
 
 
 def test_gtids_that_a_log_does_not_hold(tmp_path: Path) -> None:
@@ -462,7 +486,7 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
 
     def run(*_: Any, stdin: str = "", **__: Any) -> Output:
-        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", "")
+        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", NO_WORDS)
 
     box: Any = SimpleNamespace(run=run, path=str)
     lost = image == "NOBLOB" and versioned
@@ -522,3 +546,12 @@ def test_comments_and_spaces_change_nothing(harmless: str, harmful: str, data: s
     assert doubt(spaced(harmful)) is not None
     assert doubt(f"/*!50000{spaced(harmful)}*/") is not None and doubt(f"/*M!{spaced(harmless)}*/") is None
     assert doubt(f"/*{harmful}*/{harmless}") is None
+
+
+def test_transactions_that_wait_for_a_word_from_elsewhere_are_told() -> None:
+    def place(said: str) -> Any:
+        return SimpleNamespace(run=lambda *_, **__: Output(0, said, NO_WORDS))
+
+    assert prepared_notes(place(""), LOGIN, "they are lost") == []
+    (note,) = prepared_notes(place("1\t4\t0\t'open'\n1\t5\t0\t'other'\n"), LOGIN, "they are lost")
+    assert note == "2 XA transactions prepared and not yet ended: they are lost"

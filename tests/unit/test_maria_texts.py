@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from ccdr.answers import FreeText
+from ccdr.demo import dialler
 from ccdr.engines.connection import may_be_one
-from ccdr.engines.mariadb import address
+from ccdr.engines.mariadb import MariaDB, address, server
+from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.dump import renamed
+from ccdr.engines.mariadb.dump import beyond, files, renamed
+from ccdr.engines.mariadb.dump.load import tables_of
+from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
-from ccdr.errors import TestBroken, UsageProblem
+from ccdr.engines.mariadb.physical import method as physical
+from ccdr.errors import CommandFailed, TestBroken, UsageProblem
 
 
 @pytest.mark.parametrize(
@@ -139,3 +146,92 @@ def test_definers_that_are_there_may_do_in_the_database_what_they_could() -> Non
 def test_a_socket_is_looked_for_where_the_url_says(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
     assert address.parse(f"mysql://u@/d?socket={tmp_path}/s").host == f"{tmp_path}/s"
+
+
+def test_the_client_keeps_comments_and_repeats_no_statement_that_failed() -> None:
+    """Whatever it is called for: a dump without its routines' comments is another one, and a statement may hold rows."""
+    login = Login(("--no-defaults",))
+    for argv in (login.client(), login.asking(), login.client("--xml", database="crm")):
+        assert {"--comments", "--loose-skip-print-query-on-error"} <= set(argv), argv
+    scripts = server._START + physical._START + dialler._START
+    assert scripts.count("mariadb --no-defaults") == scripts.count("--loose-skip-print-query-on-error") == 5
+
+
+ELSEWHERE = {
+    "ERROR 1146 (42S02) at line 43: Table 'other.x' doesn't exist\n": "other",
+    "ERROR 1305 (42000) at line 1: FUNCTION other.f does not exist\n": "other",
+    "ERROR 1049 (42000) at line 1: Unknown database 'other'\n": "other",
+    "ERROR 1146 (42S02) at line 43: Table 'crm.x' doesn't exist\n": None,  # then the dump lacks it
+    "ERROR 1305 (42000) at line 1: FUNCTION crm.f does not exist\n": None,
+    "ERROR 1064 (42000) at line 1: You have an error … near 'ERROR 1049: Unknown database 'other''\n": None,
+}
+
+
+@pytest.mark.parametrize("said", ELSEWHERE)
+def test_what_is_lacking_of_another_database_is_not_the_dumps_fault(said: str, tmp_path: Path) -> None:
+    (tmp_path / "views.sql").write_text(
+        "-- Final view structure for view `v`\nVIEW `v` AS select `other`.`x`.`id` from `other`.`x`, `crm`.`x`\n"
+    )
+    error = CommandFailed(["mariadb"], 1, FreeText(f"{said}in v.sql\n"))
+    assert beyond.database_lacking(error, tmp_path, "crm") == ELSEWHERE[said]
+
+
+def test_who_reads_another_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tables.sql").write_text(
+        "-- Table structure for table `plain`\n\nCREATE TABLE `plain` (`other` int);\n"
+        "-- Table structure for table `odd``\n-- one`\n\nCREATE TABLE `odd` (`n` int DEFAULT nextval(`other`.`s`));\n"
+    )
+    (tmp_path / "views.sql").write_text(
+        "-- Temporary table structure for view `v`\n\nVIEW `v`\n-- Final view structure for view `v`\n\n"
+        "VIEW `v` AS select `other`.`x`.`id` from `other`.`x`\n-- Final view structure for view `w`\n\nVIEW `w` AS select 1\n"
+    )
+    assert beyond.readers(tmp_path, "other") == ["table odd` one", "view v"]
+
+
+def test_rows_that_their_own_table_forbids_name_it_and_quote_nothing() -> None:
+    tables = {"call": {"file": "rows/call.sql", "rows": 2}}
+    inventory = Inventory({"tables": tables, "rounded": []})
+    said = "ERROR 1062 (23000) at line 14: Duplicate entry '0722000001' for key 'phone'\nin call.sql\nxargs: aborting\n"
+    found = beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(said)), inventory)
+    assert found is not None and "the source itself holds rows of call" in str(found) and "0722" not in str(found)
+    assert "FLOAT" not in str(found.hint)
+    rounded = Inventory({"tables": tables, "rounded": ["call.cost"]})
+    found = beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(said)), rounded)
+    assert found is not None and "FLOAT" in str(found.hint)
+    lost = "ERROR 2013 (HY000) at line 14: Lost connection to server during query\nin call.sql\n"
+    assert beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(lost)), inventory) is None
+
+
+def test_an_archive_takes_its_numbers_from_its_rows(tmp_path: Path) -> None:
+    table = "CREATE TABLE `{}` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  PRIMARY KEY (`id`)\n) ENGINE={} AUTO_INCREMENT=4;\n"
+    made = [table.format(*of) for of in (("full", "ARCHIVE"), ("empty", "ARCHIVE"), ("other", "InnoDB"))]
+    (tmp_path / "tables.sql").write_text("".join(made))
+    rows = {"full": {"rows": 3}, "empty": {"rows": 0}, "other": {"rows": 3}}
+    script = tables_of(tmp_path, Inventory({"tables": rows}))
+    assert script == made[0].replace(" AUTO_INCREMENT=4", "") + made[1] + made[2]
+
+
+def test_a_copy_of_the_whole_server_leaves_no_view_out() -> None:
+    asset = {"engine": "mariadb", "connection": {"user": "u", "database": "crm"}, "leave_out": ["broken"]}
+    assert MariaDB.model_validate(asset).leave_out == ("broken",)
+    with pytest.raises(ValidationError, match="a copy of the whole server leaves nothing out"):
+        MariaDB.model_validate({**asset, "method": "physical"})
+
+
+@pytest.mark.parametrize(
+    "comment", ["", "ask Ionescu, 0722000001", "it's \\ \\' '' \\\\ ; COMMENT 'x'", "line\nline ș"]
+)
+def test_a_databases_comment_is_in_no_manifest_and_comes_back_from_the_dump(comment: str, tmp_path: Path) -> None:
+    facts = {"database": "it`s; COMMENT 'x'", "charset": "utf8mb4", "collation": "utf8mb4_bin", "comment": comment}
+    (tmp_path / files.DATABASE).write_text(files.create_database(facts), "utf-8")
+    recorded = as_recorded(facts)
+    assert "comment" not in recorded and (not comment or comment not in str(recorded))
+    assert files.database_of(tmp_path, recorded) == {**recorded, "comment": comment}
+    assert comment_digest(recorded) == comment_digest(facts)
+    assert files.database_of(tmp_path, facts) == facts, "an older manifest holds it"
+
+
+def test_why_a_table_cannot_be_opened_is_told_by_its_number_alone() -> None:
+    said = "Got error 0722000001 'Ionescu' from storage engine; errno: 145"
+    found = Objects((Table("call", "BASE TABLE", None, 0, said),), (), {}, {}, frozenset())
+    assert found.unreadable == ("call cannot be opened (error 145)",)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.measure import NEVER, Point, exposure, full_in, growth, judge, worst_exposure
+from ccdr.measure import (
+    NEVER,
+    Point,
+    exposure,
+    full_in,
+    growth,
+    judge,
+    judge_elsewhere,
+    worst_exposure,
+    worst_exposures,
+)
 from ccdr.model import ObjectiveVerdict
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
@@ -92,6 +103,42 @@ def test_worst_exposure_bounds_exposure_at_any_moment(
     assert exposure(at(moment), points) <= worst_exposure(at(start), at(start + length), points)
 
 
+close = st.integers(-60, 60)  # seconds that often coincide
+
+
+@given(st.lists(st.builds(point, close, close), max_size=8), st.lists(close, min_size=2, max_size=5).map(sorted))
+def test_the_worst_of_each_period_is_the_worst_moment_of_it(points: list[Point], edges: list[int]) -> None:
+    """Told again, slowly, from the contract's words, in whatever order the backups are given: what lay far apart
+    before a period is not of it, and neither clock is believed before the other."""
+
+    def slowly(start: datetime, end: datetime) -> float:
+        known = [(max(p), p.consistent) for p in points]
+        if not any(moment <= start for moment, _ in known):
+            return math.inf
+        before = [
+            moment - max(c for m, c in known if m < moment) for moment, _ in known if start < moment <= end
+        ]  # fmt: skip
+        return max([*before, end - max(c for m, c in known if m <= end)]).total_seconds()
+
+    marks = [at(edge) for edge in edges]
+    expected = [slowly(start, end) for start, end in pairwise(marks)]
+    assert worst_exposures(marks, points) == expected
+    assert [worst_exposure(*pair, points) for pair in pairwise(marks)] == expected
+
+
+def test_an_older_backup_that_comes_late_takes_nothing_back() -> None:
+    """Another host's, whose upload took longer than the next one's."""
+    good = [point(0, 0), point(100, 110)]
+    late = point(50, 120)
+    assert worst_exposure(at(0), at(200), good) == worst_exposure(at(0), at(200), [*good, late]) == 110
+
+
+def test_a_backup_dated_after_it_became_usable_counts_from_its_date_only() -> None:
+    """Its clock was ahead: until its date comes, what was there before is what there is."""
+    assert worst_exposure(at(0), at(400), [point(0, 0), point(300, 10)]) == 300
+    assert worst_exposure(at(0), at(400), [point(0, 0), point(10, 300)]) == 390, "its twin, whose upload took long"
+
+
 def test_a_period_before_the_first_backup_is_infinite() -> None:
     assert worst_exposure(at(0), at(100), [point(40, 50)]) == math.inf
 
@@ -104,6 +151,23 @@ def test_what_was_not_measured_is_never_met(objective: float, achieved: float | 
         assert judged.verdict is ObjectiveVerdict.NOT_MEASURED
     elif achieved > objective:
         assert judged.verdict is ObjectiveVerdict.BREACHED
+
+
+@pytest.mark.parametrize(
+    ("achieved", "seen", "verdict"),
+    [
+        (60.0, 999.0, ObjectiveVerdict.MET),
+        (61.0, 60.0, ObjectiveVerdict.NOT_KNOWN_HERE),
+        (math.inf, 0.0, ObjectiveVerdict.NOT_KNOWN_HERE),
+        (61.0, 61.0, ObjectiveVerdict.BREACHED),
+        (math.inf, math.inf, ObjectiveVerdict.BREACHED),
+    ],
+)
+def test_what_another_host_backs_up_is_breached_only_by_what_was_seen(
+    achieved: float, seen: float, verdict: ObjectiveVerdict
+) -> None:
+    judged = judge_elsewhere(60, achieved, seen)
+    assert (judged.objective_s, judged.achieved_s, judged.verdict) == (60, achieved, verdict)
 
 
 def test_infinite_is_null_and_breached() -> None:
@@ -133,5 +197,6 @@ def test_growth_needs_two_days_and_takes_the_trend_over_a_prune() -> None:
 
 def test_a_disk_is_full_when_what_is_free_is_taken() -> None:
     assert full_in(1000, 100.0) == 10 * 86400
+    assert full_in(1000, 0.5) == 2000 * 86400, "however slowly it grows"
     assert full_in(1000, 0.0) == full_in(1000, -5.0) == NEVER
     assert full_in(None, 100.0) is None and full_in(1000, None) is None

@@ -433,3 +433,10 @@ def test_the_schema_is_plain_json_and_knows_every_engine() -> None:
     (engines,) = schema["properties"]["assets"]["patternProperties"].values()
     assert {"files", "postgres"} <= set(engines["discriminator"]["mapping"])
     assert len(engines["oneOf"]) == len(engines["discriminator"]["mapping"])
+
+
+@pytest.mark.parametrize(("settle", "seconds"), [("0s", 0.0), ("1s", 1.0)])
+def test_files_need_not_settle(room: Path, settle: str, seconds: float) -> None:
+    """Of a tree that nobody writes to, or where whole files are moved in."""
+    plan = load(room, OUTBOUND.replace("engine: files\n", f"engine: files\n    settle: {settle}\n", 1)).plan
+    assert getattr(plan.assets["recordings"], "settle") == seconds  # noqa: B009 - of one engine

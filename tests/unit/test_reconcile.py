@@ -15,13 +15,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.harness import Site
 
+from ccdr.checks.reconcile.check import Reconcile
 from ccdr.checks.reconcile.instants import Instants, moment
 from ccdr.checks.reconcile.match import Book, File, FileFact, Found, Reference, Row, RowFact, Wanted
 from ccdr.checks.reconcile.paths import follow, resolve
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.errors import PlanInvalid
 from ccdr.groups import counterpart
-from ccdr.model import GroupRun, Snapshot
+from ccdr.model import GroupRun, Snapshot, Verdict
 from ccdr.state import PRIVATE_MOST, State
 
 VALUE = st.none() | st.binary(max_size=12) | st.sampled_from([b"\\N", b"\\", b"\t", b"\n", b"\r\n", b"\xff", b""])
@@ -321,6 +322,42 @@ def test_what_can_be_compared_is_none(tmp_path: Path, root: str | None) -> None:
     assert (
         problems(tmp_path, reconcile(root=root, columns=["sha256", "path"], allow={"files_without_row": "any"})) == []
     )
+
+
+class FarApart:
+    """Of `Beside`, what the skew is told by: two points 8 minutes apart."""
+
+    asset, together = "recordings", None
+    snapshot = type("Snapshot", (), {"short": "0123abcd"})()
+
+    def __init__(self, *, recovered: bool) -> None:
+        self.recovered = recovered
+
+
+@pytest.mark.parametrize(("recovered", "status"), [(True, Verdict.PASS), (False, Verdict.FAIL)])
+def test_how_far_apart_the_points_lie_is_only_told_where_the_log_led_to_one_of_them(
+    recovered: bool, status: Verdict
+) -> None:
+    check = Reconcile.model_validate({"kind": "reconcile", "with": "recordings", "query": "select 1"})
+    instants = Instants(rows=480.0, files=0.0, settle=0.0, apart=60.0, clocks=1.0)
+    found = check._skew(instants, FarApart(recovered=recovered))  # type: ignore[arg-type]
+    assert (found.status, "8m" in found.actual) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "together", "told"),
+    [("0 * * * *", False, True), ("*/5 * * * *", False, False), ("0 * * * *", True, False)],
+)
+def test_schedules_that_cannot_meet_within_are_told(tmp_path: Path, schedule: str, together: bool, told: bool) -> None:
+    site = Site(tmp_path)
+    site.write("restore_tests/c.yaml", f"restore_test: c\nchecks:\n  - {reconcile()}\n")
+    plan = PLAN.replace("engine: files,", f'engine: files, backup: {{schedule: "{schedule}"}},')
+    if together:
+        same = f'engine: postgres\n  group: g\n  backup: {{schedule: "{schedule}"}}\n'
+        plan = plan.replace("engine: postgres\n", same, 1)
+        plan = plan.replace("engine: files,", "engine: files, group: g,")
+    site.plan(plan)
+    assert any("widen `within:`" in str(p) for p in site.loaded().lint) is told
 
 
 def test_only_rows_can_be_the_reference(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -28,7 +29,7 @@ from ccdr.errors import UsageProblem
 from ccdr.ledger import Ledger
 from ccdr.measure import Point, worst_exposure, worst_exposures
 from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_digest
-from ccdr.report import Period, Report, csv_text, html, json_lines, make_report, period_of
+from ccdr.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
 from ccdr.report.judge import Level
@@ -640,6 +641,45 @@ def test_a_run_that_is_at_work_is_no_crash(past: Past) -> None:
     assert [r["outcome"] for r in rows_of(past.report())[:-1]] == ["CRASHED"]
 
 
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "crashes"])
+def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
+    past: Past, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    services, really = past.site.services(past.clock), build.read_verified
+    with contextlib.ExitStack() as going:
+        run = going.enter_context(services.state.run(past.clock))
+        past.wrote(NOW - MINUTE, "backup.start", run=run.id)
+        if not ends:
+            going.close()  # it was dead before anybody looked
+
+        def read(*args: Any) -> Any:
+            found = really(*args)
+            if ends:
+                past.wrote(NOW, "backup.end", run=run.id, result="STORED", reason=None, snapshot=None)
+                going.close()
+            return found
+
+        monkeypatch.setattr(build, "read_verified", read)
+        (row, *_) = rows_of(past.report())
+    assert row["outcome"] == ("RUNNING" if ends else "CRASHED")
+
+
+def test_what_failed_elsewhere_is_made_good_by_what_was_stored_after_it_whenever_the_test_ended(past: Past) -> None:
+    """The test's record comes after the backup that made up for it: it had looked by then."""
+    snapshot = past.fine()
+    seq = past.wrote(NOW - 24 * MINUTE, "backup.end", result="FAILED", reason="disk full", snapshot=None)
+    past.backup(NOW - 20 * MINUTE)
+    newer = {"seq": seq, "at": rfc3339(NOW - 24 * MINUTE)}
+    past.test(NOW - 18 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True, newer=newer)
+    assert past.report().answer.word == "Yes"
+    past.test(NOW - 17 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True, newer={**newer, "seq": seq + 9})
+    assert past.report().answer.level is Level.LATE, "its twin failed after what was stored"
+    for at, word in ((21, "Yes"), (18, "Yes, but not as promised")):  # elsewhere: by the clock of who left the mark
+        said = {"seq": None, "at": rfc3339(NOW - at * MINUTE)}
+        past.test(NOW - 16 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True, newer=said)
+        assert past.report().answer.word == word, at
+
+
 def test_a_failure_stays_and_what_mended_it_is_linked(past: Past) -> None:
     past.backup(NOW - 3 * HOUR, failed="one")
     past.backup(NOW - 2 * HOUR, failed="two")
@@ -774,7 +814,7 @@ def taken(records: list[tuple[dict[str, Any], datetime]], start: datetime, end: 
     evidence = Evidence(Period(start, end, False))
     for record, when in records:
         evidence.take(record, when)
-    evidence.close(lambda _: False)
+    evidence.close(lambda *_: False)
     return evidence
 
 
@@ -904,6 +944,35 @@ def test_what_a_test_failed_for_besides_a_newer_backup_is_not_over_with_the_next
     past.test(NOW - 20 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=False)
     past.backup(NOW - 5 * MINUTE)
     assert past.report().answer.level is Level.LATE
+
+
+def other_hosts(past: Past, when: datetime) -> str:
+    """A snapshot that another host took; the repository told of it."""
+    key = sha256(when.isoformat().encode()).hexdigest()
+    manifest = Manifest("p", "recordings", key[:6], "files", "scan", "other", when, 0.0, {},
+                        {"source": str(past.site.root / "spool")}, {"files.jsonl": FileDigest(1, "a" * 64)})  # fmt: skip
+    catalogue, text = past.site.services(past.clock).catalogue, manifest_text(manifest)
+    catalogue.add(snapshot_of(manifest, text, key, "/r", when), text)
+    return key
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_another_host_may_have_backed_up_since_is_no_breach_here(past: Past, asked: bool) -> None:
+    """It tests once a week, and last found backups of each half hour."""
+    if asked:
+        past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["test"], gained=[], lost=[], reason="-")
+    keys = [other_hosts(past, NOW - 5 * DAY + half * 30 * MINUTE) for half in range(48)]
+    past.test(NOW - 4 * DAY, keys[-1])
+    (asset,) = past.report((NOW - 5 * DAY).isoformat()).assets
+    assert asset.rpo and asset.rpo_now and {asset.rpo.verdict, asset.rpo_now.verdict} == {"NOT_KNOWN_HERE"}
+    assert asset.level is Level.FINE, asset.findings
+
+
+def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past) -> None:
+    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR))
+    (asset,) = past.report((NOW - DAY).isoformat()).assets
+    assert asset.rpo_now and asset.rpo_now.verdict == "BREACHED" and asset.level is Level.LATE
+    assert any(str(f.step).startswith("on the host that backs it up: ccdr backup") for f in asset.findings)
 
 
 def test_a_breach_in_the_period_is_a_finding_though_all_is_well_now(past: Past) -> None:

@@ -36,7 +36,9 @@ def test_a_store_that_listed_no_key_for_once_is_asked_again(tmp_path: Path) -> N
 
 
 def test_a_wrong_password_is_told_and_not_tried_for_ever(tmp_path: Path) -> None:
-    with pytest.raises(RepositoryClosed, match=r"does not open with the plan's password.*no key found"):
+    with pytest.raises(
+        RepositoryClosed, match=r"does not open with the plan's password: no key opens with that password"
+    ):
         answering(tmp_path, closed=99).probe()
     assert asked(tmp_path) == 2
 

@@ -398,7 +398,7 @@ def test_targets_that_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for name, said in {
-        "full": "not empty: it holds x",
+        "full": "not empty: it holds 1 entry",
         "file": "not a directory",
         "dangling": "is a link",
         "no/parent": "is not there",

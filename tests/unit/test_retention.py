@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -93,7 +94,7 @@ def test_last_good_and_last_proven_stay_and_all_have_a_reason(
     everything = [*standing.good, *(s for g in (*standing.others.values(), *standing.kept.values()) for s in g)]
     assert sorted(d.snapshot.id for d in decisions) == sorted(s.id for s in everything), "each one once"
     assert all(d.why for d in decisions)
-    assert all(d.keep for d in decisions if d.held_since is not None)
+    assert all(d.keep and d.held_since <= NOW for d in decisions if d.held_since is not None), "its time was up"
 
 
 @given(standings(), policies, zones)
@@ -260,3 +261,94 @@ def test_last_proven_is_the_newest_that_has_passed() -> None:
 @given(policies)
 def test_no_snapshots_no_decisions(policy: Policy) -> None:
     assert decide(Standing(), policy, NOW, UTC) == []
+
+
+COUNTED = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"]
+
+
+@pytest.mark.parametrize("rule", COUNTED)
+def test_a_rule_that_counts_others_leaves_the_end_open_whatever_else_is_stated(rule: str) -> None:
+    """When its time was up is known beforehand by `keep_within` alone; else it is when it was first held."""
+    old, *_ = history = series(30, timedelta(days=31))
+    held = Standing(history, open=("a finding",), held_since={old.id: ago(days=3)})
+    alone, counted = Policy(keep_within=35 * DAY), Policy(keep_within=35 * DAY, **{rule: 1})
+    assert decide(held, alone, NOW, UTC)[0].held_since == old.consistent_point + timedelta(days=35)
+    assert decide(held, counted, NOW, UTC)[0].held_since == ago(days=3)
+    assert decide(held, Policy(**{rule: 1}), NOW, UTC)[0].held_since == ago(days=3)
+    assert decide(held, Policy(), NOW, UTC)[0].held_since == ago(days=3), "nor does a plan that states none know it"
+
+
+def test_a_hold_is_too_long_after_ninety_days_where_the_plan_says_nothing() -> None:
+    history = series(2, timedelta(days=1), ago(days=100))
+    for held_for, overdue in ((timedelta(days=90), False), (timedelta(days=90, seconds=1), True)):
+        held = Standing(history, open=("a finding",), held_since={history[0].id: NOW - held_for})
+        assert decide(held, Policy(keep_last=1), NOW, UTC)[0].overdue is overdue
+
+
+def test_what_does_not_count_is_not_kept_in_the_place_of_one_that_does() -> None:
+    """It stays as long as a good one of its age, and its reason says that it does not count."""
+    history = series(4, timedelta(days=1))
+    by_age = {
+        n: decide(Standing(history[n + 1 :], {"disproved": (history[n],)}), Policy(keep_last=2), NOW, UTC)
+        for n in (1, 2)
+    }
+    assert next((d.keep, d.why) for d in by_age[1]) == (False, ("disproved", "no rule keeps it"))
+    assert next((d.keep, d.why) for d in by_age[2]) == (True, ("disproved", "keep_last"))
+    held = decide(
+        Standing(history[1:], {"disproved": (history[0],)}, open=("a finding",)), Policy(keep_last=2), NOW, UTC
+    )
+    assert held[0].keep and held[0].why == ("disproved", "a finding")
+
+
+@given(standings(), policies, zones, st.randoms())
+def test_in_whatever_order_snapshots_are_given(
+    standing: Standing, policy: Policy, zone: ZoneInfo, random: Random
+) -> None:
+    found = decide(standing, policy, NOW, zone)
+    points = [(d.snapshot.consistent_point, d.snapshot.id) for d in found]
+    assert points == sorted(points), "told oldest first"
+    mixed = random.sample(standing.good, len(standing.good))
+    assert decide(replace(standing, good=tuple(mixed)), policy, NOW, zone) == found
+
+
+def test_one_that_is_the_last_good_and_the_last_proven_is_said_to_be_both() -> None:
+    history = series(3, timedelta(days=1), ago(days=50))
+    proven = frozenset({history[0].id, history[2].id})
+    newest = decide(Standing(history, proven=proven), Policy(keep_within=DAY), NOW, UTC)[-1]
+    assert newest.keep and newest.why == (LAST_GOOD, LAST_PROVEN)
+
+
+def test_keep_within_keeps_for_exactly_as_long_as_it_says() -> None:
+    on_time, late = a_snapshot(1, ago(days=35)), a_snapshot(2, ago(days=35, seconds=1))
+    kept = kept_by_rules([on_time, late], Policy(keep_within=35 * DAY), NOW, UTC)
+    assert kept == {on_time.id: ("keep_within",)}
+
+
+def test_a_week_is_from_monday_to_sunday_whatever_the_year() -> None:
+    """28 December 2026 is a Monday, and 3 January 2027 its Sunday."""
+    sunday, *week, monday = (
+        a_snapshot(n, datetime(2026, 12, 27, 12, tzinfo=UTC) + n * timedelta(days=1)) for n in range(9)
+    )
+    kept = kept_by_rules([sunday, *week, monday], Policy(keep_weekly=3), NOW, UTC, oldest=False)
+    assert kept.keys() == {sunday.id, week[-1].id, monday.id}
+    years = kept_by_rules([sunday, *week, monday], Policy(keep_yearly=3, keep_monthly=3), NOW, UTC, oldest=False)
+    assert years.keys() == {week[3].id, monday.id}, "the last of 2026, and the newest"
+
+
+def test_who_has_not_seen_all_does_not_take_its_oldest_for_the_oldest() -> None:
+    first, second = a_snapshot(1, ago(hours=2)), a_snapshot(2, ago(hours=1))
+    assert expired([first, second], Policy(keep_daily=2), NOW, UTC) == {first.id}
+    assert kept_by_rules([first, second], Policy(keep_daily=2), NOW, UTC).keys() == {first.id, second.id}
+
+
+def test_a_leap_is_further_than_the_rules_and_twice_the_objective_reach() -> None:
+    """To the second: what is kept still by the newest one's clock has not been leapt over."""
+    week, far = Policy(keep_within=7 * DAY), timedelta(days=7)
+    for apart, rpo, leap in (
+        (far, 3600, False),
+        (far + timedelta(seconds=1), 3600, True),
+        (timedelta(days=20), 10 * DAY, False),
+        (timedelta(days=20, seconds=1), 10 * DAY, True),
+    ):
+        two = [a_snapshot(1, NOW), a_snapshot(2, NOW - apart)]
+        assert leapt(two, week, rpo) == (apart.total_seconds() if leap else None)

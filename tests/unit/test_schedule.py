@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences
+from ccdr.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences, second_due
 
 ZONE = "Europe/Bucharest"
 HALF_HOURLY = "*/30 * * * *"
@@ -125,10 +125,76 @@ def test_a_clock_set_back_under_failed_work_has_it_tried_again(back: timedelta) 
 def test_a_clock_corrected_by_seconds_runs_nothing_twice() -> None:
     due = at("2026-11-24T12:30:00Z")
     done = look(seen(), HALF_HOURLY, "UTC", due)[0].begun(due).done()
-    for back in (1, 2, 60, 200):
+    for back in (1, 2, 60, 200, 300):
         slot, missed = look(done, HALF_HOURLY, "UTC", due - seconds(seconds=back))
         assert (slot, missed) == (done, None)
+        assert slot.wakes(due - seconds(seconds=back)) == due + seconds(minutes=30), "and nobody comes to look for it"
     assert look(done, HALF_HOURLY, "UTC", due + seconds(seconds=1)) == (done, None)
+
+
+def test_work_that_is_pending_stays_so_while_a_clock_is_corrected() -> None:
+    """And what failed waits for its time still."""
+    due = at("2026-11-24T12:30:00Z")
+    pending = look(seen(), HALF_HOURLY, "UTC", due)[0]
+    failed = pending.begun(due).failed(due)
+    for back in (1, 200, 300):
+        now = due - seconds(seconds=back)
+        assert look(pending, HALF_HOURLY, "UTC", now) == (pending, None) and pending.ready(now)
+        assert look(failed, HALF_HOURLY, "UTC", now) == (failed, None) and not failed.ready(now)
+        assert failed.wakes(now) == due + seconds(minutes=5)
+    slot, _ = look(pending, HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))
+    assert slot.pending == due - seconds(minutes=5, seconds=1), "that was no correction: a clock was wrong"
+    settled = look(pending.begun(due).done(), HALF_HOURLY, "UTC", due - seconds(minutes=5, seconds=1))[0].settled
+    assert settled == due - seconds(minutes=5, seconds=1)
+
+
+def test_what_failed_by_a_clock_that_was_ahead_is_tried_now() -> None:
+    """Once a month: nothing else would come due for weeks."""
+    monthly, due = "0 3 1 * *", at("2026-12-01T03:00:00Z")
+    failed = look(seen(monthly), monthly, "UTC", due)[0].begun(due).failed(due)
+    now = due - seconds(days=3)
+    slot, missed = look(failed, monthly, "UTC", now)
+    assert missed is None and slot.ready(now) and slot.wakes(now) == now
+
+
+def test_the_longest_wait_is_waited_for() -> None:
+    """A wait that has just begun is no stamp of a clock that was ahead."""
+    now = at("2026-11-24T12:30:00Z")
+    slot = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    for _ in range(12):
+        slot = slot.begun(now).failed(now)
+    assert look(slot, "30 12 * * *", "UTC", now) == (slot, None)
+    assert slot.wakes(now) == now + seconds(hours=6)
+
+
+def test_who_looks_again_comes_at_the_next_due_time_or_when_a_failed_one_may_be_tried() -> None:
+    now = at("2026-11-24T12:30:00Z")
+    pending = look(seen(), HALF_HOURLY, "UTC", now)[0]
+    assert pending.wakes(now) == now
+    slot = pending
+    for failures, wake in enumerate(["12:35", "12:40", "12:50", "13:00"], start=1):
+        slot = slot.begun(now).failed(now)
+        assert slot.tries == slot.failures == failures
+        assert slot.wakes(now) == at(f"2026-11-24T{wake}:00Z")
+
+
+def test_work_that_crashes_again_and_again_waits_as_long_as_work_that_fails() -> None:
+    now = at("2026-11-24T12:30:00Z")
+    slot = crashed = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]
+    assert slot.tries == 0
+    for _ in range(30):
+        slot, crashed = slot.begun(now).failed(now), crashed.begun(now)
+        assert slot == crashed
+
+
+def test_what_came_due_twice_is_overdue_from_the_second_time_on() -> None:
+    since, second = at("2026-11-24T12:10:00Z"), at("2026-11-24T13:00:00Z")
+    assert second_due(HALF_HOURLY, "UTC", since, second - seconds(seconds=1)) is None
+    assert second_due(HALF_HOURLY, "UTC", since, second) is None, "it is only just due"
+    assert second_due(HALF_HOURLY, "UTC", since, second + seconds(seconds=1)) == second
+    assert second_due(HALF_HOURLY, "UTC", since, second + seconds(days=9)) == second
+    assert second_due("0 12 * * *", ZONE, since, at("2026-11-26T09:59:00Z")) is None, "noon in its own zone"
+    assert second_due("0 12 * * *", ZONE, since, at("2026-11-26T10:01:00Z")) == at("2026-11-26T10:00:00Z")
 
 
 def test_a_changed_schedule_counts_from_now() -> None:

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness import Quiet, ShiftedClock, Site
 
+from ccdr.answers import NO_WORDS
 from ccdr.catalogue import manifest_text, text_digest
 from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
@@ -54,6 +55,7 @@ from ccdr.shipping.standing import Standing, read_standing, write_standing
 from ccdr.state import Run, State
 from ccdr.storage.restic import RepoSnapshot, Restic, Stored
 from ccdr.upkeep.log import _needed
+from ccdr.upkeep.prune import _Pruning
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -203,7 +205,7 @@ class Answering:
     said: str
 
     def run(self, argv: Sequence[str], **_: object) -> Output:
-        return Output(0, self.said + "\n", "")
+        return Output(0, self.said + "\n", NO_WORDS)
 
 
 def test_only_our_own_receivers_progress_counts(tmp_path: Path) -> None:
@@ -393,7 +395,7 @@ def test_to_the_end_means_what_was_stored_as_the_end() -> None:
     snapshot, manifest = base(0, 1)
     for target in (Target(), Target(time=NOW + timedelta(minutes=9)), Target(name="before-migration")):
         found = choose([snapshot], [manifest], shelf, WAL, target)
-        assert found.target == replace(target, position=batch(1, 3).position, skew=0.0), (
+        assert found.target == replace(target, position=batch(1, 3).position, skew=0.0, branch=1), (
             "log that ends before it is cut off"
         )
 
@@ -564,8 +566,16 @@ def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
         chosen(shelf, Target(time=NOW + timedelta(minutes=4)), base(5, 1))
     with pytest.raises(UsageProblem, match="there is none"):
         chosen(shelf, Target())
-    with pytest.raises(BackupBad, match="no log was ever stored"):
-        chosen(Shelf(), Target(), base(0, 1))
+
+
+def test_log_that_was_never_stored_proves_nothing_and_what_was_and_is_gone_is_a_failure() -> None:
+    """A first test may come before the first of the log is stored; what is told then is what to do."""
+    (snapshot, manifest) = base(0, 1)
+    with pytest.raises(TestBroken, match="nothing is shipped yet") as first:
+        choose([snapshot], [manifest], Shelf(), WAL, Target())
+    assert "ccdr ship PLAN --once" in str(first.value.hint)
+    with pytest.raises(BackupBad, match="no log is there, and it was stored up to 2026-11-24T12:00:00Z"):
+        choose([snapshot], [manifest], Shelf(), WAL, Target(), None, NOW)
 
 
 def test_a_gap_is_a_failure_that_names_where_it_is() -> None:
@@ -752,12 +762,36 @@ def test_a_segment_of_the_same_name_that_begins_otherwise_is_refused(tmp_path: P
     batch.close(batch.gather())
     assert batch.gather().open == "binlog.000002"
     logfile(spool, 1, 2000)  # closed, and let go all but in the spool
-    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000001"):
+    with pytest.raises(WentBack, match=r"binlog\.000001 begins otherwise"):
         batch.gather()
     logfile(spool, 1, 1000)
     logfile(spool, 2, 2001)
-    with pytest.raises(CcdrError, match=r"begun anew: binlog\.000002"):
+    with pytest.raises(WentBack, match=r"binlog\.000002 begins otherwise"):
         batch.gather()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_source_that_begins_anew_right_after_a_batch_was_closed_is_refused(tmp_path: Path, number: int) -> None:
+    """Nobody has looked at the spool since: how its segments began is known from what was stored."""
+    spool, batch = tmp_path / "spool", filling(tmp_path)
+    logfile(spool, 1, 1000)
+    logfile(spool, 2, 1001)
+    batch.close(batch.gather())
+    logfile(spool, number, 2000)
+    with pytest.raises(CcdrError, match=rf"begun anew.*: binlog\.00000{number} begins otherwise"):
+        batch.gather()
+
+
+def test_a_gap_in_the_log_is_told_once(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    stored = replace(batch(1, 1), name="binlog.000001", first="binlog.000001", last="binlog.000001")
+    logfile(spool, 3, 1002)
+    going = filling(tmp_path, [stored])
+    assert going.gather().gaps == (Gap("binlog.000001", "binlog.000003"),)
+    logfile(spool, 3, 1002, b"more has come")
+    assert going.gather().gaps == ()
+    logfile(spool, 4, 1003)
+    assert going.gather().gaps == (), "nor when it is whole"
 
 
 def test_how_segments_begin_is_known_from_what_is_stored(tmp_path: Path) -> None:
@@ -1300,3 +1334,36 @@ def test_log_in_which_nothing_is_written_counts_up_to_when_it_was_stored_last(jo
     home = services.state.directory("shipping", "p", "crm")
     write_standing(home, Standing(since=segment(5), point=idle.point, usable=idle.point, position=idle.position))
     assert [p.consistent for p in logged(job, services, [snapshot], shelf=lambda: shelf)] == [idle.point]
+
+
+@pytest.mark.parametrize(
+    ("there", "counts"), [((5, 8, 9, 10), True), ((), False), ((9, 10), False)], ids=["whole", "nothing", "a hole"]
+)
+def test_what_is_at_stake_for_a_prune_is_counted_by_the_log_that_is_there(
+    job: Job, site: Site, monkeypatch: pytest.MonkeyPatch, there: tuple[int, ...], counts: bool
+) -> None:
+    """A base each night and an RPO of minutes go together, where log leads on from it; else all is held. A host that
+    ships nothing itself asks the repository."""
+    text = manifest_text(base(0, 7)[1])
+    snapshot, services = replace(base(0, 7)[0], manifest_sha256=text_digest(text)), site.services()
+    services.catalogue.add(snapshot, text)
+    shelf = Shelf(tuple(batch(first, last, last) for first, last in zip(there[::2], there[1::2], strict=True)))
+    monkeypatch.setattr(sys.modules[_Pruning.__module__], "shelf_of", lambda *_: shelf)
+    rpo = timedelta(seconds=job.objectives.rpo)
+    assert snapshot.consistent_point + rpo < NOW + timedelta(minutes=10) + rpo
+
+    def held(after: timedelta, *, failed: bool = False) -> list[str]:
+        work = object.__new__(_Pruning)
+        work._services = cast("Services", SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW + rpo + after),
+                              catalogue=services.catalogue, state=services.state, repository=services.repository))  # fmt: skip
+        history: Any = SimpleNamespace(log_disproved=lambda _: failed)
+        return list(work._exposed(job, [snapshot], history))
+
+    assert held(timedelta(minutes=-1)) == [], "the base alone is young enough"
+    assert (held(timedelta(minutes=5)) == []) is counts
+    assert held(timedelta(minutes=5), failed=True), "log that failed its test counts for nothing"
+    (said,) = held(timedelta(minutes=11))
+    assert said.startswith(
+        "its log is stored up to a point" if counts else "no log counts, and its newest good snapshot"
+    )
+    assert said.endswith("more than its RPO")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,13 @@ from tests.harness import Site
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.ledger import Ledger
+from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.notify.concerns import breaches
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
+from ccdr.state import State
 from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
 from ccdr.trouble import next_step
 
@@ -27,8 +31,11 @@ IDS = {n: f"{n:064x}" for n in range(9)}
 
 
 class FixedClock:
+    def __init__(self, at: datetime = NOW) -> None:
+        self._at = at
+
     def now(self) -> datetime:
-        return NOW
+        return self._at
 
     def monotonic(self) -> float:
         return 0.0
@@ -88,21 +95,22 @@ def test_a_test_that_failed_for_a_newer_backup_does_not_disprove_the_older_snaps
 def test_a_failed_backup_counts_from_its_moment() -> None:
     failed = record("backup.end", ago(hours=1), "b1", result="FAILED", reason="disk full")
     history = folded(record("backup.start", ago(hours=1), "b1"), failed)
-    assert "disk full" in str(history.failed_since(ago(hours=2), running=False))
-    assert history.failed_since(ago(minutes=30), running=False) is None
+    assert "disk full" in str(history.failed_since(ago(hours=2)))
+    assert history.failed_since(ago(minutes=30)) is None
     assert history.last_good_backup is None
 
 
 def test_a_start_without_an_end_is_a_crash_unless_it_is_running() -> None:
     history = folded(record("backup.start", ago(minutes=5), "b1"))
-    assert "crashed" in str(history.failed_since(ago(hours=1), running=False))
-    assert history.failed_since(ago(hours=1), running=True) is None
-    assert history.failed_since(NOW, running=False) is None
+    assert "crashed" in str(history.failed_since(ago(hours=1)))
+    assert history.failed_since(NOW) is None
+    history.at_work = ["b1"]
+    assert history.failed_since(ago(hours=1)) is None
 
 
 def test_a_crashed_test_is_no_failed_backup() -> None:
     history = folded(record("restore_test.start", ago(minutes=5), "t1"))
-    assert history.failed_since(ago(hours=1), running=False) is None and set(history.open_runs) == {"t1"}
+    assert history.failed_since(ago(hours=1)) is None and set(history.open_runs) == {"t1"}
 
 
 runs = st.lists(st.tuples(st.sampled_from(["backup", "restore_test"]), st.booleans()), max_size=8)
@@ -275,6 +283,31 @@ def test_throwaway_and_durable_are_never_mixed(world: World) -> None:
     assert world.now.rto.verdict == "NOT_MEASURED"
 
 
+def test_what_was_never_measured_as_the_plan_wants_it_is_a_finding_though_nothing_is_wrong(world: World) -> None:
+    """It was measured with the other settings: nobody knows how long a recovery takes."""
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("PASS", basis="durable")
+    found = world.now
+    assert found.problems == () and found.finding and exit_code([found]) == 1 and not found.proven
+    world.tested("PASS")
+    assert not world.now.finding and world.now.proven
+
+
+def test_what_passed_is_proven_only_while_nothing_is_wrong_and_no_objective_is_breached(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.tested("PASS")
+    assert world.now.proven
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    found = world.now
+    assert found.coverage == "tested" and found.rpo.verdict == "MET" and not found.proven, "a backup has failed"
+    world.snapshot(2, ago(minutes=4))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
+    assert world.now.proven
+    assert not replace(world.now, rpo=judge(3600, 7200.0)).proven
+
+
 def test_a_failed_backup_since_the_last_good_one_is_a_problem(world: World) -> None:
     world.snapshot(1, ago(minutes=30))
     world.tested("PASS")
@@ -372,6 +405,8 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
 def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
     """Hourly at a quarter past; it is noon."""
     world.tested("PASS")
+    body = {"verbs": ["backup", "test"], "gained": [], "lost": [], "reason": "-"}
+    world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
     world.snapshot(1, ago(hours=2, minutes=44))
     (late,) = (p for p in world.now.wrong if p.trouble is Trouble.BACKUP_LATE)
     assert "2026-11-24T09:16:00Z" in late.text
@@ -385,6 +420,24 @@ def test_a_backup_that_was_tried_is_not_overdue(world: World) -> None:
     world.snapshot(1, ago(hours=5))
     world.wrote("backup.end", result="FAILED", reason="disk full")
     assert {p.trouble for p in world.now.wrong} == {Trouble.BACKUP_FAILED, Trouble.NEVER_TESTED}
+
+
+def test_a_backup_that_another_host_has_taken_since_is_not_overdue(world: World) -> None:
+    """This one has tried it last half a day ago."""
+    world.services.ledger.append(
+        "backup.end", plan="p", asset="recordings", run="r", body={"result": "STORED", "snapshot": {"id": IDS[1]}}
+    )
+
+    class Midnight(FixedClock):
+        def now(self) -> datetime:
+            return NOW + timedelta(hours=12)
+
+    later = World(world.site)
+    later.services = world.site.services(Midnight())
+    later.snapshot(1, ago(minutes=5))
+    assert any(p.trouble is Trouble.BACKUP_LATE for p in later.now.wrong)
+    later.snapshot(2, NOW + timedelta(hours=11, minutes=50))
+    assert not any(p.trouble is Trouble.BACKUP_LATE for p in later.now.wrong)
 
 
 def test_the_same_finding_stays_the_same_while_its_numbers_change(world: World) -> None:
@@ -490,21 +543,69 @@ def test_a_restore_that_was_killed_is_told_until_a_later_one_has_ended(world: Wo
     world.wrote("restore.start", run="r1", target=target)
     world.wrote("restore.end", run="r1", result="RESTORED", target=target)
     assert told() == []
-    world.wrote("restore.start", run="r2", target=target)
-    with world.services.state.lock("p", "recordings", "restore"):
+    with world.services.state.run(world.services.clock) as run:
+        world.wrote("restore.start", run=run.id, target=target)
         assert told() == [], "it is at work"
     (said,) = told()
-    assert "into /srv/back crashed: its run r2 has no end" in said
+    assert f"into /srv/back crashed: its run {run.id} has no end" in said
     assert exit_code([world.now]) == 1
     world.wrote("restore.start", run="r3", target=target)
     world.wrote("restore.end", run="r3", result="FAILED", target=target)
     assert told() == []
 
 
+STARTED = ("backup.start", "restore_test.start", "restore.start")
+
+
+@pytest.mark.parametrize("kind", STARTED)
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "crashes"])
+def test_a_run_that_ends_between_two_looks_has_not_crashed(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, ends: bool
+) -> None:
+    """Its start is read, and by the time that anybody asks whether it goes on it has ended."""
+    stored(world, 1, minutes=20)
+    world.tested("PASS")
+    good = {"result": "STORED", "reason": None, "snapshot": {"id": IDS[1]}, "verdict": "INCONCLUSIVE", "findings": []}
+    world.wrote(kind, run="quick")
+    at_work, looks = State.at_work, list[str]()
+
+    def look(state: State, run: str) -> bool:
+        looks.append(run)
+        if ends and len(looks) == 1:
+            world.wrote(kind.replace("start", "end"), run="quick", **good)
+        return at_work(state, run)
+
+    monkeypatch.setattr(State, "at_work", look)
+    assert any("crashed" in said for said in world.now.problems) is not ends and looks == ["quick"]
+
+
+@pytest.mark.parametrize("kind", STARTED)
+def test_a_run_has_crashed_though_another_is_at_work(world: World, kind: str) -> None:
+    stored(world, 1, minutes=20)
+    world.tested("PASS")
+    world.wrote(kind, run="dead")
+    with world.services.state.run(world.services.clock) as run:
+        world.wrote(kind, run=run.id)
+        told = [said for said in world.now.problems if "crashed" in said]
+    assert len(told) == 1 and "run dead has no end" in told[0]
+
+
+def test_whoever_looks_at_once_takes_no_dead_run_for_one_at_work(world: World) -> None:
+    state = world.services.state
+    path = state.directory("scratch") / "run-dead.alive"
+    path.touch()
+    with path.open() as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        assert not state.at_work("dead")
+        fcntl.flock(another, fcntl.LOCK_EX)
+        assert state.at_work("dead") and state.runs_at_work() == {"dead"}
+    assert not state.at_work("never") and not (path.parent / "run-never.alive").exists()
+
+
 def test_a_restore_that_was_killed_is_not_told_for_ever() -> None:
     history = folded(record("restore.start", ago(days=6), "r1"))
-    assert history.crashed_restore(NOW, running=False)
-    assert history.crashed_restore(NOW + timedelta(days=2), running=False) is None
+    assert history.crashed_restore(NOW)
+    assert history.crashed_restore(NOW + timedelta(days=2)) is None
 
 
 LOGGED = """\
@@ -690,3 +791,76 @@ def test_upkeep_is_overdue_only_where_it_is_to_be_done(world: World) -> None:
         "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "prune"]}
     )
     assert late(world.site, 40) == [] and late(world.site, 60) == [Trouble.PRUNE_LATE], "counts from when it began"
+
+
+# --- where another host backs up -----------------------------------------------------------------------------------
+
+
+def elsewhere(world: World, asked: bool) -> None:
+    """This host only tests: by what its runs were asked for, or since nobody has ever backed up here."""
+    if asked:
+        body = {"verbs": ["test"], "gained": [], "lost": [], "reason": "-"}
+        world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
+
+
+def looked(world: World, achieved: float | None, verdict: str = "MET", when: datetime = NOW) -> None:
+    body = {
+        "verdict": "PASS", "reason": None, "findings": [], "snapshot": {"id": IDS[1], "verdict": "PASS"},
+        "rto": {"achieved_s": 5.0, "basis": "throwaway"},
+        "rpo": {"objective_s": 3600, "achieved_s": achieved, "verdict": verdict},
+    }  # fmt: skip
+    ledger = Ledger(world.services.state.ledger, FixedClock(when))
+    ledger.append("restore_test.end", plan="p", asset="recordings", run="t", body=body)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_another_host_may_have_backed_up_since_is_not_known_here(world: World, asked: bool) -> None:
+    """Its last test was two hours ago, and found the newest half an hour old."""
+    world.snapshot(1, ago(hours=2.5))
+    elsewhere(world, asked)
+    looked(world, 1800.0, when=ago(hours=2))
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 9000.0, "verdict": "NOT_KNOWN_HERE"}
+    assert found.problems == () and exit_code([found]) == 0 and not list(breaches(found, NOW))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_known_to_be_there_meets_the_objective_whoever_stored_it(world: World, asked: bool) -> None:
+    """Seconds after its test of the log's end: the base alone is older than the objective."""
+    world.snapshot(1, ago(hours=20))
+    elsewhere(world, asked)
+    looked(world, 3.0)
+    found = world.now
+    assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 3.0, "verdict": "MET"}
+    assert exit_code([found]) == 0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_breach_that_the_last_look_found_stands(world: World, asked: bool) -> None:
+    world.snapshot(1, ago(hours=20))
+    elsewhere(world, asked)
+    looked(world, 72000.0, "BREACHED")
+    found = world.now
+    assert found.rpo.verdict == "BREACHED" and exit_code([found]) == 1
+    (said,) = breaches(found, NOW)
+    assert str(said.step).startswith("on the host that backs it up: ccdr backup p"), said
+    world.snapshot(2, ago(minutes=5))
+    world.services.ledger.append("prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": []})
+    assert world.now.rpo.verdict == "MET", "a prune has looked since"
+
+
+def test_who_backs_up_here_knows_that_it_did_not(world: World) -> None:
+    """The same with a backup of its own, or asked for one."""
+    world.snapshot(1, ago(hours=20))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    looked(world, 3.0)
+    found = world.now
+    assert found.rpo.verdict == "BREACHED"
+    assert not any(str(c.step).startswith("on the host") for c in breaches(found, NOW))
+    assert not any(str(p.step).startswith("on the host") for p in found.wrong)
+
+
+def test_a_host_that_never_looked_does_not_know_that_there_is_no_backup(world: World) -> None:
+    elsewhere(world, asked=True)
+    found = world.now
+    assert found.rpo.verdict == "NOT_KNOWN_HERE" and [p.trouble for p in found.wrong] == [Trouble.NEVER_TESTED]

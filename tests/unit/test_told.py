@@ -194,6 +194,28 @@ def test_one_that_was_down_all_the_while_still_hears_of_it() -> None:
     assert people.run() == []
 
 
+def test_what_happened_while_an_address_was_down_is_told_to_it_later() -> None:
+    """It is never over, and so nothing else would ever tell of it."""
+    people = People("mail", "chat")
+    people.down = {"chat"}
+    missed = Concern("p", "crm", Trouble.MISSED, "missed", about="backup 1", passing=True)
+    people.run(missed)
+    people.run()
+    people.down = set()
+    people.run()
+    told = [one for one in people.told if one[2] == "missed"]
+    assert told == [("mail", "new", "missed"), ("chat", "new", "missed")]
+
+
+def test_one_that_was_down_when_it_was_to_be_reminded_is_not_told_it_as_new() -> None:
+    people = People("mail")
+    people.run(FAILED)
+    people.down = {"mail"}
+    people.run(FAILED, after=DAY)
+    people.down = set()
+    assert people.run(FAILED) == ["still backup_failed"]
+
+
 def test_a_down_address_is_never_owed_more_than_a_week() -> None:
     people = People("mail")
     people.down = {"mail"}

@@ -57,7 +57,7 @@ def test_a_check_says_what_was_read_and_what_that_means(capsys: pytest.CaptureFi
     assert told(damaged, capsys) == [
         "DAMAGED  p  part 4 of 30 was read in 0.4 s, and some of it is damaged",
         "finding: pack 1f3e9a2b",
-        "snapshots that need it cannot be restored whole, all others can; "
+        "snapshots that need the damaged bytes cannot be restored whole; "
         "`ccdr test p --asset A --snapshot ID` tells of each",
         "3 of 30 parts were read and found clean in this cycle; not all of it is known to be clean",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import ClassVar
 
 from pydantic import Field
@@ -14,8 +15,17 @@ from ccdr.interfaces import Bench, Beside, Engine, Restored
 from ccdr.model import CheckResult, Verdict
 from ccdr.schema import Strict
 
-# As psql says it, with VERBOSITY=verbose; and as mariadb does.
-_SQLSTATE = re.compile(r"\b(?:ERROR|FATAL):\s+([0-9A-Z]{5}):|^ERROR \d+ \(([0-9A-Z]{5})\)", re.MULTILINE)
+_OBJECT = re.compile(r"""(?:[\w$]+|"[^"]+"|`[^`]+`)(?:\.(?:[\w$]+|"[^"]+"|`[^`]+`))*""")
+
+
+def known_by(text: str) -> str:
+    """A short digest: what a plan asks with may quote somebody, and a record must tell one query from another."""
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def object_or_digest(text: str) -> str:
+    """An object's name as it is; any more than that (a condition, say) may quote somebody."""
+    return text if _OBJECT.fullmatch(text) else f"query {known_by(text)}"
 
 
 class CheckConfig(Strict):
@@ -96,11 +106,5 @@ def looked_at(check: CheckConfig, look: Callable[[], Iterator[CheckResult]]) -> 
             ) from None
         if "No space left on device" in error.stderr:
             raise TestBroken(f"the check {check.label!r} ran out of disk space: {error}") from None
-        return [check.result(False, "an answer", _recordable(error), str(error))]
+        return [check.result(False, "an answer", str(error), error.stderr.reveal() or None)]
     return results or [check.result(False, "an answer", "the check found nothing to look at")]
-
-
-def _recordable(error: CommandFailed) -> str:
-    """What may stand in the ledger: a server's message may quote a row, its error code may not."""
-    state = _SQLSTATE.search(error.stderr)
-    return f"{error.what} ended with {error.code}" + (f", SQLSTATE {state[1] or state[2]}" if state else "")

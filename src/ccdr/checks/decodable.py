@@ -35,7 +35,7 @@ class Decodable(CheckConfig):
         expected = f"at least {so_many(self.at_least, 'file')}, all decodable"
         if len(audio) < self.at_least:
             count = so_many(len(audio), "file matches", "files match")
-            yield self.result(False, expected, f"{count} {' '.join(self.match)}")
+            yield self.result(False, expected, f"{count} its patterns")  # which may quote somebody
             return
         found = self._decoded(bench, audio)
         bad = found.bad

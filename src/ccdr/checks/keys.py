@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.checks.base import CheckConfig
+from ccdr.checks.base import CheckConfig, known_by
 from ccdr.checks.freshness import aged
 from ccdr.engines.redis.questions import matching
 from ccdr.interfaces import Bench, Restored
@@ -41,7 +41,9 @@ class Keys(CheckConfig):
         return self
 
     def default_name(self) -> str:
-        what = " ".join(filter(None, (self.type, self.match)))
+        """Keys are named after people, and its pattern may be: told by a digest."""
+        match = f"of pattern {known_by(self.match)}" if self.match != "*" else self.match
+        what = " ".join(filter(None, (self.type, match)))
         where = "" if self.database is None else f" in database {self.database}"
         said = [f"at least {self.at_least}"] if self.at_least is not None else []
         said += [f"at most {self.at_most}"] if self.at_most is not None else []

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.checks.base import CheckConfig
+from ccdr.checks.base import CheckConfig, object_or_digest
 from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult
 from ccdr.schema import Text
@@ -30,7 +30,7 @@ class Rows(CheckConfig):
     def default_name(self) -> str:
         bounds = [f"at least {self.at_least}"] if self.at_least is not None else []
         bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
-        return f"{self.table} has {' and '.join(bounds)} rows"
+        return f"{object_or_digest(self.table)} has {' and '.join(bounds)} rows"
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, f"select count(*) from {self.table}")

@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from ccdr.checks.base import CheckConfig
+from ccdr.checks.base import CheckConfig, known_by
 from ccdr.interfaces import Bench, Restored
 from ccdr.model import CheckResult, so_many
 from ccdr.schema import Text
 
-# Numbers, truth values and times are counts and measures; any other text may be a customer's.
-_RECORDABLE = re.compile(r"[-+]?[0-9.]{1,20}(e[-+]?[0-9]{1,3})?|[tf]|\d{4}-\d\d-\d\d[ T][0-9:.+-]{5,24}")
+MOST_DIGITS = 6  # of a number that is recorded unasked: a count; a telephone number has more
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]{1,3})?", re.IGNORECASE)
+_LONGEST = 40  # characters of a number
 
 
 class Sql(CheckConfig):
@@ -27,12 +28,15 @@ class Sql(CheckConfig):
         description="the one value the query must give; null for SQL's NULL"
     )
 
+    measure: StrictBool = Field(False, description="the number it gives is recorded, however many digits it has")
+
     def default_name(self) -> str:
-        return " ".join(self.query.split())[:80]
+        """Its query may quote somebody: told by a digest."""
+        return f"query {known_by(self.query)}"
 
     def run(self, engine: Restored, bench: Bench) -> Iterator[CheckResult]:
         rows = engine.query(bench.sandbox, bench.manifest, self.query)
-        expected = _text(self.expect)
+        expected = self._shown(_text(self.expect))
         if len(rows) != 1 or len(rows[0]) != 1:
             columns = len(rows[0]) if rows else 0
             yield self.result(
@@ -40,7 +44,27 @@ class Sql(CheckConfig):
             )
             return
         value = rows[0][0]
-        yield self.result(_equal(value, self.expect), expected, _shown(value, expected), value)
+        passed = _equal(value, self.expect)
+        detail = f"expected {_text(self.expect)}, and it gave {'NULL' if value is None else value}"
+        yield self.result(passed, expected, self._shown(value, equal=passed), None if passed else detail)
+
+    def _shown(self, value: str | None, *, equal: bool = False) -> str:
+        """What may be recorded: NULL, a truth value where one is expected, a number where one is. Any other text may be
+        a customer's, and so may a long number."""
+        if value is None or value == "NULL":
+            return "NULL"
+        if value in ("t", "f", "0", "1"):
+            return value
+        number = _NUMBER.fullmatch(value) is not None and len(value) <= _LONGEST
+        digits = sum(character.isdigit() for character in value)
+        if number and (self.measure or (_is_number(self.expect) and digits <= MOST_DIGITS)):
+            return value
+        what = "number" if number else "text"
+        return f"the {what} that is expected" if equal else f"a {what} of {so_many(len(value), 'character')}"
+
+
+def _is_number(expect: object) -> bool:
+    return isinstance(expect, int | float) and not isinstance(expect, bool)
 
 
 def _text(expect: bool | int | float | str | None) -> str:
@@ -63,11 +87,3 @@ def _equal(value: str | None, expect: bool | int | float | str | None) -> bool:
         return Decimal(value) == Decimal(str(expect))
     except InvalidOperation:
         return False
-
-
-def _shown(value: str | None, expected: str) -> str:
-    if value is None:
-        return "NULL"
-    if value == expected or _RECORDABLE.fullmatch(value):
-        return value
-    return f"a text of {len(value)} characters"

@@ -115,7 +115,7 @@ def tell(result: BackupResult) -> None:
             f"{human_bytes(snapshot.bytes)} captured, {human_bytes(result.added)} added, {took}"
         )
     else:
-        click.echo(f"  {result.detail or result.reason}")
+        click.echo(f"  {result.reason}")
         if result.hint:
             click.echo(f"  → {result.hint}")
     for note in [*result.notes, *result.left_behind]:

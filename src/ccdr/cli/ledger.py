@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from pathlib import Path
 
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
-from ccdr.errors import Exit, UsageProblem
+from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.model import rfc3339, so_many
 
 
@@ -70,11 +71,16 @@ def verify(directory: Path | None) -> Exit:
     from ccdr.verification import DIFFERS, EQUAL, NONE, Comparison, compare
 
     options = settings()
+    at_work: frozenset[str] = frozenset()
+    if directory is None:
+        with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+            at_work = options.services().state.runs_at_work()  # first: they may end while it is read
     compared = Comparison(verify_ledger(directory), NONE, ()) if directory else compare(options.services())
     found = compared.ledger
     if directory is not None and found.records == 0 and found.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
-    crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {rfc3339(c.time)}: no end" for c in found.crashes]
+    crashed = [c for c in found.crashes if c.run not in at_work]
+    crashes = [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {rfc3339(c.time)}: no end" for c in crashed]
     if options.json:
         print_json(
             {

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import dry_run_option, plan_argument, print_json, progress, settings, tell_checks, verb
+from ccdr.cli.shell import (
+    dry_run_option,
+    plan_argument,
+    print_json,
+    progress,
+    settings,
+    show_words,
+    tell_checks,
+    timeline_option,
+    verb,
+)
 from ccdr.errors import Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -34,6 +44,7 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
     help="Which one; `latest` is the newest that has not failed a restore test.",
 )
 @click.option("--at", metavar="TIME|latest|NAME", help="The newest base before this point, and the log up to it.")
+@timeline_option
 @click.option(
     "--to",
     "target",
@@ -61,6 +72,7 @@ def restore(
     asset: str,
     snapshot: str,
     at: str | None,
+    timeline: int | None,
     target: str,
     password_file: Path | None,
     ca_file: Path | None,
@@ -95,11 +107,13 @@ def restore(
     (job,) = options.jobs(plan, asset)
     if at is not None and snapshot != "latest":
         raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
+    if at is None and timeline is not None:
+        raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
     others, wrong = options.load_all(())
     request = Request(
         to=target,
         snapshot=snapshot,
-        at=None if at is None else target_of(at, job.loaded.plan.zone),
+        at=None if at is None else target_of(at, job.loaded.plan.zone, timeline),
         password_file=password_file,
         ca_file=ca_file,
         onto_source_server=onto_source_server,
@@ -224,6 +238,7 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  note: {said}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
+    show_words(result.words, result.run)
     click.echo()
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""

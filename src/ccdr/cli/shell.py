@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from ccdr import interrupts
+from ccdr.answers import NO_WORDS, FreeText, visible, words_of
 from ccdr.cli.streams import open_streams, written
-from ccdr.errors import CcdrError, Exit, Locked, own_error, worst
+from ccdr.errors import CcdrError, Exit, Locked, told, worst
 from ccdr.model import CheckResult, Verdict, human_bytes
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ccdr.interfaces import Outcome, Progress
     from ccdr.plans import LoadedPlan
     from ccdr.services import Job, Services
+    from ccdr.state import State
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -178,10 +180,10 @@ class VerbGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if options.verbose:
+            if options.verbose and sys.stderr.isatty():
                 traceback.print_exc()
-            said, hint = own_error(error)
-            tell_error(CcdrError(said, hint=hint), in_json=options.json)
+            why = told(error)
+            tell_error(CcdrError(why.reason, hint=why.hint, words=why.words), in_json=options.json)
             ctx.exit(Exit.NOT_CARRIED_OUT)
 
 
@@ -193,10 +195,27 @@ def _help_of(error: click.ClickException) -> str:
 def tell_error(error: CcdrError, *, in_json: bool) -> None:
     """What went wrong and what to do next, on standard error; as JSON on standard output where asked."""
     click.echo(f"{click.style('ccdr:', fg='red')} {error}", err=True)
+    show_words(words_of(error))
     if error.hint:
         click.echo(f"  → {error.hint}", err=True)
     if in_json:
         print_json({"error": str(error), "hint": error.hint, "exit": int(error.exit_code)})
+
+
+def show_words(words: FreeText, run: str | None = None) -> None:
+    """What programs said, for a person at a terminal: they may quote a customer's row, and cron would mail it. With
+    `run`, where it is kept for a while."""
+    if words and sys.stderr.isatty():
+        for line in words.shown.strip().splitlines():
+            click.echo(click.style(f"  | {line}", dim=True), err=True)
+    if run is not None and (kept := _state().words_path(run)).exists():
+        click.echo(f"  what programs said of it, for your eyes and for a week: {kept}", err=True)
+
+
+def _state() -> State:
+    from ccdr.state import State, default_state
+
+    return State(settings().state or default_state())
 
 
 def print_json(document: object) -> None:
@@ -263,10 +282,12 @@ def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) 
         [(word(c.status), f"{c.kind}: {c.name}", c.expected, c.actual) for c in checks],
     )
     for check in checks:
-        if check.detail and check.status in detailed:
-            click.echo(f"\n  {check.name}:")
-            for line in check.detail.splitlines():
-                click.echo(f"    {line}")
+        if (
+            check.detail and check.status in detailed and sys.stderr.isatty()
+        ):  # it may quote a row: never for cron's mail
+            click.echo(f"\n  {check.name}:", err=True)
+            for line in visible(check.detail).splitlines():
+                click.echo(f"    {line}", err=True)
 
 
 class PlainProgress:
@@ -342,6 +363,7 @@ class Told:
         self.documents.append(done.as_json())
         if not settings().json:
             tell(done)
+        show_words(getattr(done, "words", NO_WORDS), getattr(done, "run", None))
 
     def passed_over(self, jobs: Iterable[Job], error: CcdrError) -> None:
         self.codes.append(error.exit_code)
@@ -390,6 +412,11 @@ def plan_argument(function: F) -> F:
 
 def asset_option(function: F) -> F:
     return click.option("--asset", metavar="A", help="Only this asset of the plan.")(function)
+
+
+def timeline_option(function: F) -> F:
+    told = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=told)(function)
 
 
 def dry_run_option(function: F) -> F:

@@ -33,8 +33,9 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.duties import duties, listed
+    from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.notify import breaches, untold
-    from ccdr.status import exit_code, upkeep_problems
+    from ccdr.status import exit_code, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -53,12 +54,18 @@ def status(names: tuple[str, ...]) -> Exit:
     broken = verified is not None and not verified.ok
     finding = Exit.FINDING if broken or any(care.values()) else exit_code(found)
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
+
+    def kept_of(name: str) -> tuple[str, ...]:
+        newest = histories.get((name, None), AssetHistory()).newest
+        return private_of((newest.get(PRUNED), newest.get(CHECKED)), services.state)
+
     if options.json:
         document = [
             {
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
+                "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
             }
@@ -85,14 +92,23 @@ def status(names: tuple[str, ...]) -> Exit:
             click.echo(_rules(s))
     for s in found:
         _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
+        for path in s.private:
+            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
     for name in shown:
         _problems(care[name], name, None)
+        for path in kept_of(name) if care[name] else ():
+            click.echo(f"{name}: {_kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
     _ledger(verified)
     return code
+
+
+def _kept(path: str) -> str:
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
 
 
 def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,6 +15,7 @@ from ccdr.cli.shell import (
     settings,
     table,
     tell_checks,
+    timeline_option,
     verb,
     word,
 )
@@ -40,9 +41,18 @@ WORDS = ("latest", "random", "oldest")
 @click.option(
     "--at", metavar="TIME|latest|NAME", help="Recover to this point by the shipped log: a time, its end, a named point."
 )
+@timeline_option
 @click.option("--keep", is_flag=True, help="Leave the sandbox running for a look; it ends itself after 4 hours.")
 @dry_run_option
-def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, keep: bool, dry_run: bool) -> Exit:
+def test(
+    plan: str,
+    asset: str | None,
+    snapshot: str | None,
+    at: str | None,
+    timeline: int | None,
+    keep: bool,
+    dry_run: bool,
+) -> Exit:
     """Restore a snapshot of every asset of PLAN (or one) into a throwaway sandbox, and check what came back.
 
     PASS: it was restored and every check passed. FAIL: the backup is bad, or is not what it claims.
@@ -65,7 +75,10 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
     services = options.services()
     jobs = _holding(options.jobs(plan, asset), snapshot, services)
     if at is not None:
-        return _recoveries([j for j in jobs if asset or j.engine.shipping], snapshot, at, services, keep, dry_run)
+        wanted = [j for j in jobs if asset or j.engine.shipping]
+        return _recoveries(wanted, snapshot, At(at, timeline), services, keep, dry_run)
+    if timeline is not None:
+        raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
     if dry_run:
         return _dry_run(jobs, snapshot, services)
 
@@ -83,7 +96,14 @@ def test(plan: str, asset: str | None, snapshot: str | None, at: str | None, kee
     return each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
 
 
-def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Services, keep: bool, dry_run: bool) -> Exit:
+class At(NamedTuple):
+    """How far, and by which of the log's timelines."""
+
+    text: str
+    timeline: int | None
+
+
+def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Services, keep: bool, dry_run: bool) -> Exit:
     """Tests that recover to a point: only of assets that ship their log."""
     from ccdr.restore_test import AT, restore_test
     from ccdr.shipping.recovery import target_of
@@ -92,9 +112,9 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: str, services: Servic
         raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
     if not jobs:
         raise UsageProblem("no asset of this plan ships its log", hint="`log_shipping:` in the plan asks for it")
-    targets = {(job.plan, job.asset): target_of(at, job.loaded.plan.zone) for job in jobs}
+    targets = {(job.plan, job.asset): target_of(at.text, job.loaded.plan.zone, at.timeline) for job in jobs}
     if dry_run:
-        return _dry_run(jobs, f"the newest base before {at}, and the log from there on", services)
+        return _dry_run(jobs, f"the newest base before {at.text}, and the log from there on", services)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
         return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], keep=keep)
@@ -152,9 +172,11 @@ def tell(done: RestoreTest, turn: str = "") -> None:
     else:
         click.echo()
     if done.reason:
-        click.echo(f"  {done.detail or done.reason}")
+        click.echo(f"  {done.reason}")
     if done.hint:
         click.echo(f"  → {done.hint}")
+    if done.left_out:
+        click.echo(f"  left out, as the plan says: {', '.join(done.left_out)}")
     for said in done.findings:
         click.echo(f"  finding: {said}")
     if done.checks:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ccdr.cli.shell import dry_run_option, print_json, progress, settings, table, verb, word
+from ccdr.cli.shell import dry_run_option, print_json, progress, settings, show_words, table, verb, word
 from ccdr.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.interfaces import Outcome, Progress
+    from ccdr.interfaces import Progress
     from ccdr.plans import LoadedPlan
     from ccdr.upkeep import Capacity, Check, Prune
 
-R = TypeVar("R", bound="Outcome")
+R = TypeVar("R", "Prune", "Check")
 
 
 @verb(short_help="Prune and check the repositories.")
@@ -67,6 +67,7 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
             return
         codes.append(done.exit_code)
         documents[-1][name] = done.as_json()
+        show_words(done.words, done.run)
         if not options.json:
             tell(done, dry_run)
 
@@ -119,7 +120,7 @@ def _tell_check(done: Check, dry_run: bool) -> None:
     _tell_findings(done.findings, done.left_behind)
     if done.result == "DAMAGED":
         each = f"`ccdr test {done.plan} --asset A --snapshot ID` tells of each"
-        click.echo(f"  snapshots that need it cannot be restored whole, all others can; {each}")
+        click.echo(f"  snapshots that need the damaged bytes cannot be restored whole; {each}")
     click.echo(f"  {_covered(done)}")
     _tell_capacity(done.capacity)
     if done.hint:

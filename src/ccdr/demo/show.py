@@ -156,7 +156,7 @@ def _round(shown: Shown, jobs: Sequence[Job], own: Services, progress: Progress)
     done = {result.asset: result for results in side_by_side(work, AT_ONCE) for result in results}
     for result in done.values():
         if result.reason is not None:
-            raise CcdrError(f"the backup of {result.asset} failed: {result.detail or result.reason}", hint=result.hint)
+            raise CcdrError(f"the backup of {result.asset} failed: {result.reason}", hint=result.hint)
     shown.rounds.append([done[job.asset] for job in jobs])
 
 

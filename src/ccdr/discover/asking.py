@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.credentials import without_copies
 from ccdr.engines import Postgres
 from ccdr.engines.postgres import grants, survey
 from ccdr.errors import CcdrError, CommandFailed, UsageProblem
@@ -70,7 +69,7 @@ def ask(engine: Postgres, others: tuple[str, ...], services: Services, progress:
                     env = one.connection.environment(credentials)
                     server = survey.server(place, survey.gently(env, one.connection.database))
                 except CommandFailed as error:
-                    if n == len(others) or not _ELSEWHERE.search(error.stderr):
+                    if n == len(others) or not error.stderr.search(_ELSEWHERE):
                         raise explained(error, engine) from None
                     continue
                 yield Asked(place, env, server)
@@ -94,10 +93,8 @@ def _through(engine: Postgres, database: str) -> Postgres:
 def explained(error: CommandFailed, engine: Postgres) -> CcdrError:
     """Why the server did not answer, with the next step."""
     c = engine.connection
-    lines = without_copies(error.stderr.strip(), c).splitlines()
-    said = " ".join(line.strip().removeprefix("psql: error: ") for line in lines) or str(error)
-    message = f"{c.host}, port {c.port}, as {c.user}: {said}"
+    message = f"{c.host}, port {c.port}, as {c.user}: {error.stderr.answer or error}"
     for pattern, hint in _REFUSED:
-        if re.search(pattern, error.stderr):
+        if error.stderr.search(pattern):
             return UsageProblem(message, hint=hint.format(connect=grants.connect(c.database, c.user)))
     return CcdrError(message, hint="does a PostgreSQL server answer there, and can this host reach it?")

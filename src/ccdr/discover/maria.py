@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,11 +111,10 @@ def ask(engine: MariaDB, services: Services, progress: Progress) -> Iterator[Ask
 def explained(error: CommandFailed, engine: MariaDB) -> CcdrError:
     """Why the server did not answer, with the next step."""
     c = engine.connection
-    said = " ".join(error.stderr.split()) or str(error)
     where = c.host if c.socket else f"{c.host}, port {c.port}"
-    message = f"{where}, as {c.user}: {said}"
+    message = f"{where}, as {c.user}: {error.stderr.answer or error}"
     for pattern, hint in _REFUSED:
-        if re.search(pattern, error.stderr):
+        if error.stderr.search(pattern):
             return UsageProblem(message, hint=hint)
     hint = "does a MariaDB server answer there, and can this host reach it?"
     if c.host == "localhost":  # which MariaDB's own clients take for its socket

@@ -129,7 +129,7 @@ def look(
 
 
 def _explained(error: CommandFailed, engine: Redis, address: QueueAddress) -> CcdrError:
-    said = f"{address.shown}: {' '.join(error.stderr.split()) or error}"
+    said = f"{address.shown}: {error.stderr.answer or error}"
     if engine.refused(error.stderr):
         hint = "name its user in the URL, and its password's file with --password-file; the user needs: "
         return UsageProblem(said, hint=hint + setuser(address.user))

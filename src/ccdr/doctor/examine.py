@@ -81,7 +81,8 @@ class _Task:
         except CcdrError as error:
             seen.append(Look.unknown(self.what, str(error), error.hint or "see the message, and look again"))
         except OSError as error:
-            seen.append(Look.unknown(self.what, f"{error}", "run ccdr as a user who may look there"))
+            said = error.strerror or type(error).__name__  # without the file, which may be a recording
+            seen.append(Look.unknown(self.what, said, "run ccdr as a user who may look there"))
         except Exception as error:
             seen.append(Look.unknown(self.what, *own_error(error)))
         return seen
@@ -124,7 +125,8 @@ def examine(
 def _history(services: Services) -> tuple[_Known, list[Look]]:
     """What the ledger tells; a ledger that does not is a finding of its own."""
     try:
-        return _Known(services.histories(), readiness.read_past(services.ledger)), []
+        looks = list(readiness.older_texts(services.ledger))
+        return _Known(services.histories(), readiness.read_past(services.ledger)), looks
     except CcdrError as error:
         look = Look.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
         return _Known({}, readiness.Past()), [look]

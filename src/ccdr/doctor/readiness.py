@@ -24,7 +24,8 @@ from ccdr.history import (
     Record,
 )
 from ccdr.ledger import Ledger
-from ccdr.model import Look, human_seconds, utc
+from ccdr.model import Look, human_seconds, so_many, utc
+from ccdr.older import withholds
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import widest_gap
 from ccdr.services import Job
@@ -43,6 +44,13 @@ class Past:
     backups: Mapping[Key, list[float]] = field(default_factory=dict)
     rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
+
+
+def older_texts(ledger: Ledger) -> Iterator[Look]:
+    """How many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
+    if count := sum(1 for record in ledger.records() if withholds(record)):
+        said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
+        yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
 
 
 def read_past(ledger: Ledger) -> Past:

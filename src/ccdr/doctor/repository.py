@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE
-from ccdr.errors import CommandFailed, RepositoryClosed, RepositoryMissing
+from ccdr.errors import CommandFailed, RepositoryClosed, RepositoryDamaged, RepositoryMissing
 from ccdr.model import Look, human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.plans.repository_url import is_loopback
@@ -34,7 +34,7 @@ def repository(loaded: LoadedPlan, services: Services, *, known: bool) -> Iterat
             said = f"there is none yet at {repo.location}"
             yield Look.warn(what, said, f"the first `ccdr backup {loaded.plan.plan}` makes it")
         return
-    except RepositoryClosed as error:
+    except (RepositoryClosed, RepositoryDamaged) as error:
         yield Look.fail(what, str(error), error.hint or "give the right password")
         return
     yield Look.ok(what, f"{repo.location} answers and decrypts")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.credentials import without_copies
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model import Look
 from ccdr.services import Job, Services
@@ -35,7 +34,7 @@ def source(job: Job, services: Services) -> Iterator[Look]:
         except BackupFailed as error:  # it can be told, and no backup would succeed
             yield Look.fail(what, str(error), error.hint or "change the plan, or the source")
         except CommandFailed as error:
-            said = without_copies(str(error), job.engine.secret(), credentials)
+            said = str(error)
             if job.engine.refused(error.stderr):
                 yield Look.fail(what, said, "check `connection:` and its password, and whom the server lets in")
             else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from ccdr.answers import FreeText
 from ccdr.engines.connection import is_loopback
 from ccdr.errors import TestBroken, UsageProblem
-from ccdr.interfaces import Place, Reached, ShippedLog, Target
+from ccdr.interfaces import Capture, Place, Reached, ShippedLog, StoredNode, Target, Tools
 from ccdr.model import FileDigest, Manifest, rfc3339
 from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
 
@@ -102,6 +103,29 @@ def not_reached(target: Target) -> UsageProblem:
     )
 
 
+def two_branches(time: datetime, why: str, branches: tuple[int, int]) -> TestBroken:
+    """A time that may mean either of two branches of the log."""
+    one, other = branches
+    return TestBroken(
+        f"{rfc3339(time)} may mean timeline {one} or timeline {other} of the log: {why}; `--timeline {one}` or "
+        f"`--timeline {other}` chooses",
+        hint=f"`--at latest --timeline {one}` brings all back that is stored of timeline {one}",
+    )
+
+
+def left_behind(target: Target) -> TestBroken:
+    """A time behind all that is stored of a branch, and before the next one began: what the first wrote behind the
+    place where that left it may have gone on until then."""
+    assert target.time is not None and target.left is not None
+    mine, fork = target.left.parent, target.left
+    return two_branches(
+        target.time,
+        f"what is stored of timeline {mine} holds no commit after that, and whether it goes as far nobody can tell; "
+        f"timeline {fork.branch} goes on from {fork.position} and lacks what {mine} holds behind that",
+        (mine, fork.branch),
+    )
+
+
 class EngineConfig(Strict):
     """Fields that every engine shares; an engine adds `engine`, `method` and how to reach its source."""
 
@@ -144,6 +168,9 @@ class EngineConfig(Strict):
         """Most engines capture all there is each time: restic stores what is new."""
         return None
 
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        return capture  # a copy of its own is what it was
+
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
         raise TestBroken(
             f"{self.engine_name} has no increments", hint="restore it with the ccdr that took it, or a newer one"
@@ -160,11 +187,7 @@ class EngineConfig(Strict):
         host = getattr(getattr(self, "connection", None), "host", None)
         return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
 
-    def recordable(self, said: str) -> str:
-        """Of what we captured ourselves, a file's name alone says enough."""
-        return re.sub(r"[^\s:]*/ccdr-capture/", "", said)
-
-    def refused(self, said: str) -> bool:
+    def refused(self, said: FreeText) -> bool:
         """Whatever can refuse says so in words of its own."""
         return False
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
+from ccdr.answers import at, lacking, names_in
 from ccdr.engines.base import EngineConfig
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
@@ -138,16 +139,18 @@ class MethodsConfig(EngineConfig, Generic[M]):
         return self._captured(bench.manifest).integrity(bench)
 
 
-def unloadable(error: CommandFailed, lacks: re.Pattern[str]) -> CcdrError:
+def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest) -> CcdrError:
     """Whose fault it is that a dump does not load: time's, the image's (where a server says what it `lacks`), or the
-    backup's own."""
+    backup's own. Of what the server said, objects that the manifest lists are named."""
+    names = list(names_in(manifest.contents))
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
-    if lacking := lacks.search(error.stderr):
+    if error.stderr.search(lacks):
         return TestBroken(
-            f"the image lacks something that the backup needs: {lacking[0]}",
+            f"the image lacks something that the backup needs: {lacking(error.stderr, names)}",
             hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
         )
     return BackupBad(
-        f"the backup does not load: {error}", hint="restore an older snapshot; find out what is missing in it"
+        f"the backup does not load: {error}{at(error.stderr, names)}",
+        hint="restore an older snapshot; find out what is missing in it",
     )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from ccdr.errors import CcdrError, PlanInvalid
 from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
 from ccdr.status import DOUBT, AssetStatus
-from ccdr.trouble import Problem, Trouble, next_step
+from ccdr.trouble import Problem, Trouble, next_step, where_it_can_be_done
 
 Key = tuple[str | None, str, str]
 
@@ -113,7 +113,8 @@ def breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
             since, text = None, f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
         # Another backup would not count either.
         doubted = any(p.trouble is Trouble.REPOSITORY_DAMAGED and p.about == DOUBT for p in status.wrong)
-        step = next_step(Trouble.REPOSITORY_DAMAGED, status.plan, status.asset) if doubted else None
+        step = next_step(Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO, status.plan, status.asset)
+        step = step and where_it_can_be_done(step, backs_up=status.backs_up)
         yield Concern(status.plan, status.asset, Trouble.BREACH_RPO, text, since, step=step)
     if rto.verdict is ObjectiveVerdict.BREACHED:
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"

@@ -97,6 +97,8 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
             ("restore_test", "checks"),
             "never compare what was restored with what was captured: add the check {kind: identical}",
         )
+    for check in checks:
+        yield from _too_far_apart(plan, asset, check)
     for other in dict.fromkeys(check.beside for check in checks if check.beside):
         if asset.group is None or plan.assets[other].group != asset.group:
             yield (
@@ -116,6 +118,23 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
             ("restore_test", "schedule"),
             f"leaves up to {human_seconds(gap)} between {between}, while retention keeps snapshots for"
             f" {human_seconds(keep)}: test more often, or keep snapshots longer",
+        )
+
+
+def _too_far_apart(plan: Plan, asset: EngineConfig, check: AnyCheck) -> Iterator[tuple[Where, str]]:
+    """Can the two that are compared lie further apart than the check allows, by their schedules?"""
+    within, other = getattr(check, "within", None), plan.assets.get(check.beside or "")
+    test = asset.restore_test
+    together = asset.group is not None and other is not None and other.group == asset.group
+    if test is None or within is None or other is None or other.backup is None or (together and not test.at):
+        return
+    gap = widest_gap(other.backup.schedule, plan.timezone)
+    if gap > within:
+        reached = "what `at:` recovers" if test.at else "this asset's backup"
+        yield (
+            ("restore_test", "checks"),
+            f"want {reached} and {check.beside}'s within {human_seconds(within)}, and up to {human_seconds(gap)}"
+            f" lie between two backups of {check.beside}: back that up more often, or widen `within:`",
         )
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ccdr.model import human_seconds
+from ccdr.model import human_seconds, so_many
 from ccdr.report.judge import AssetReport, Finding, Level, day
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
@@ -73,6 +73,8 @@ def _proven(assets: Sequence[AssetReport]) -> str:
         said += f", the slowest in {human_seconds(max(took))}"
     if lost and max(lost) < math.inf:
         said += f", and at most the newest {human_seconds(max(lost))} of data would be lost now"
+    if left_out := sum(len(a.left_out) for a in assets):
+        said += f"; {so_many(left_out, 'thing')} that the plans leave out would not come back"
     return said
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +90,7 @@ def make_report(
         evidence = Evidence(period, frozenset(named) or None)
         return evidence.take
 
+    running = _not_crashed(services)
     found = read_verified(services.ledger.directory, anew)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
@@ -97,7 +98,7 @@ def make_report(
             f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
-    evidence.close(lambda run: _running(services, run))
+    evidence.close(running)
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
@@ -168,10 +169,19 @@ def _judge_plans(
     )
 
 
-def _running(services: Services, run: str) -> bool:
+def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
+    """Made before the ledger is read: whether a run (and when it began) that has no end there has not crashed. It is
+    at work, or was when the reading began and has ended since: a run is held until its end is recorded."""
+    began, before = services.clock.now(), frozenset[str]()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
-        return services.state.alive(run, services.clock.now())
-    return False
+        before = services.state.runs_at_work()
+
+    def known(run: str, begun: datetime) -> bool:
+        with contextlib.suppress(CcdrError):
+            return run in before or begun >= began or services.state.at_work(run)
+        return False
+
+    return known
 
 
 def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> dict[str, Point]:

@@ -172,6 +172,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "last_test": asset.last_test and _run(asset.last_test),
         "last_conclusive_test": asset.last_conclusive and _run(asset.last_conclusive),
         "tested_by_rule": {rule: _run(run) for rule, run in sorted(asset.by_rule.items())},
+        "left_out": list(asset.left_out),
         "snapshots": {
             "kept": asset.kept,
             "never_tested": [{"id": key, "consistent_point": rfc3339(at)} for key, at in asset.untested],
@@ -219,6 +220,7 @@ def _run(run: Run) -> dict[str, object]:
         "selected": run.selected,
         "bytes": run.bytes,
         "added_bytes": run.added,
+        "left_out": list(run.left_out) or None,
         "findings": run.findings or None,
     }
     return {key: value for key, value in shown.items() if value is not None}

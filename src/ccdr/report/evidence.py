@@ -19,6 +19,7 @@ from ccdr.history import (
     STOPPED,
     Record,
     blames_the_log,
+    does_not_open,
     log_failure,
     of_more_than,
     of_the_newest,
@@ -75,6 +76,7 @@ class Run:
     findings: int = 0
     body: Record | None = None
     beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
+    left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
 
     @property
     def good(self) -> bool:
@@ -134,6 +136,13 @@ class AssetEvidence:
         good = self.last_latest_pass
         found = [run for run in (plan.damaged, self.damaged) if run and (good is None or good.seq < run.seq)]
         return max(found, key=lambda run: run.seq, default=None)
+
+    def closed_by_damage(self, plan: PlanEvidence) -> bool:
+        """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
+        damage, inside = self.doubt(plan), (self.last_good.get(BACKUP), self.last_conclusive)
+        if damage is None or not does_not_open(damage.body or {}):
+            return False
+        return not any(run and run.seq > damage.seq and not does_not_open(run.body or {}) for run in inside)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
@@ -261,7 +270,7 @@ class PlanEvidence:
     last: dict[str, Run] = field(default_factory=dict)
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive_check: Run | None = None
-    damaged: Run | None = None  # the newest check that found damage
+    damaged: Run | None = None  # the newest check that found damage, or any run that found that it does not open for it
     damage: list[Run] = field(
         default_factory=list
     )  # checks that did, and whose part was not read and found clean since
@@ -335,11 +344,12 @@ class Evidence:
         found = self._kinds[kind] = (TEST if verb == _TEST_KIND else verb, edge)
         return found
 
-    def close(self, running: Callable[[str], bool]) -> None:
-        """The runs that have no end: crashed, unless `running` knows them (by run) to be at work."""
+    def close(self, running: Callable[[str, datetime], bool]) -> None:
+        """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
         for key in list(self._open):
             run = key[3]
-            self._crashed(key, RUNNING if run is not None and running(run) else CRASHED)
+            begun = self._open[key][1]
+            self._crashed(key, RUNNING if run is not None and running(run, begun) else CRASHED)
         self.runs.sort(key=lambda run: run.seq)
 
     def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
@@ -389,7 +399,7 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")),
+            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
         )  # fmt: skip
         self._conclude(run, record)
 
@@ -450,6 +460,8 @@ class Evidence:
             self.runs.append(run)
         if plan is None:
             return
+        if record is not None and does_not_open(record):
+            self.plans[plan].damaged = run
         if asset is not None:
             found = self.assets.get((plan, asset))
             if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from bisect import bisect_right
 from collections import Counter
@@ -35,7 +36,7 @@ from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
-from ccdr.trouble import Trouble, next_step
+from ccdr.trouble import Trouble, next_step, where_it_can_be_done
 
 ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
 
@@ -139,6 +140,7 @@ class AssetReport:
     last_conclusive: Run | None
     by_rule: Mapping[str, Run]
     kept: int  # snapshots that are there, as far as the records tell
+    left_out: tuple[str, ...]  # of its newest good backup, as its plan says: nothing of that comes back
     untested: tuple[
         tuple[str, datetime], ...
     ]  # of those, the ones never restored: id and consistent point, newest first
@@ -240,8 +242,14 @@ def judge_asset(
     good = {key: p for key, p in ours.items() if not ev.disproved(key)}
     counting = _counting(good, ev, plan)
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
+    begun = ev.last.get(BACKUP) is not None
+    ours_to_do = BACKUP in plan.duties if plan.duties is not None else begun or not points
+    if not ours_to_do:  # nor is its log shipped here
+        completed += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
     tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
     tested += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
+    if ev.closed_by_damage(plan):
+        tested = []
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
@@ -250,6 +258,9 @@ def judge_asset(
     now = measure.exposure(period.end, completed)
     rpo = measure.judge(objectives.rpo, over_completed.worst_s) if objectives else None
     rpo_now = measure.judge(objectives.rpo, now) if objectives else None
+    if objectives and not ours_to_do:
+        looked = ev.last[TEST].ended if TEST in ev.last else None
+        rpo, rpo_now = _elsewhere(objectives.rpo, completed, period, over_completed, now, looked)
     rto = _rto(job, ev) if job else None
     away = _unreached(ev, plan)
     findings: list[Finding] = []
@@ -260,7 +271,7 @@ def judge_asset(
             *_near(ev),
             *_noted(ev),
         ]
-        findings = [Finding(level, text, *name, _step(todo, *name)) for level, text, todo in said]
+        findings = [Finding(level, text, *name, _step(todo, *name, backs_up=ours_to_do)) for level, text, todo in said]
     return AssetReport(
         plan=name[0],
         asset=name[1],
@@ -283,6 +294,7 @@ def judge_asset(
         last_conclusive=ev.last_conclusive,
         by_rule=ev.by_rule,
         kept=len(kept),
+        left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
         untested=tuple((key, moment) for moment, key in untested),
         removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),
@@ -290,7 +302,10 @@ def judge_asset(
 
 
 def _counting(good: Mapping[str, Point], ev: AssetEvidence, plan: PlanEvidence) -> Mapping[str, Point]:
-    """As `status` has it: in a damaged repository, those up to the newest that has itself passed."""
+    """As `status` has it: in a damaged repository, those up to the newest that has itself passed; none in one that does
+    not open for it."""
+    if ev.closed_by_damage(plan):
+        return {}
     if ev.doubt(plan) is None:
         return good
     passed = max((p.consistent for key, p in good.items() if ev.proven.get(key) == "PASS"), default=None)
@@ -362,8 +377,30 @@ def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: P
             yield f"{what}: {last}", Trouble.PRUNE_LATE if verb == PRUNE else Trouble.CHECK_LATE
 
 
-def _step(todo: Trouble | str | None, plan: str, asset: str | None = None) -> str | None:
-    return next_step(todo, plan, asset) if isinstance(todo, Trouble) else todo
+def _step(todo: Trouble | str | None, plan: str, asset: str | None = None, *, backs_up: bool = True) -> str | None:
+    step = next_step(todo, plan, asset) if isinstance(todo, Trouble) else todo
+    return step and where_it_can_be_done(step, backs_up=backs_up)
+
+
+def _elsewhere(
+    objective: float,
+    points: Sequence[Point],
+    period: Period,
+    over: Exposure,
+    now: float,
+    looked: datetime | None,
+) -> tuple[Achieved, Achieved]:
+    """The worst exposure of the period and that of its end, where another host backs up: a breach is one by what was
+    there when this host last `looked`; what came since is not known here."""
+    if looked is None or any(max(p) > looked for p in points if max(p) < period.end):
+        looked = max((max(p) for p in points if max(p) < period.end), default=period.start)
+    at, first = min(looked, period.end), min(map(max, points), default=period.end)
+    since = max(period.start, first)
+    seen = measure.worst_exposure(since, at, points) if since < at else 0.0
+    return (
+        measure.judge_elsewhere(objective, over.worst_s, seen),
+        measure.judge_elsewhere(objective, now, measure.exposure(at, points) if since < at else 0.0),
+    )
 
 
 def day(moment: datetime) -> str:
@@ -381,8 +418,19 @@ def _made_good(ev: AssetEvidence, good: Mapping[str, Point], elsewhere: Mapping[
     failed, stored = ev.failure, ev.last_good.get(BACKUP)
     if failed is None or (failed.body or {}).get("newer_failed") is not True or failed.ended is None:
         return False
-    here = stored is not None and stored.snapshot in good and (stored.end_seq or 0) > (failed.end_seq or 0)
-    return here or any(key in good and point.usable > failed.ended for key, point in elsewhere.items())
+    newer = mapping((failed.body or {}).get("newer"))  # an older record has none: as of when the test ended
+    seq, at = newer.get("seq", failed.end_seq), _moment(newer.get("at")) or failed.ended
+    if stored is not None and (point := good.get(stored.snapshot or "")):
+        here = point.usable > at
+        if here if seq is None else (stored.end_seq or 0) > seq:
+            return True
+    return any(key in good and point.usable > at for key, point in elsewhere.items())
+
+
+def _moment(text: object) -> datetime | None:
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return utc(text)  # type: ignore[arg-type]
+    return None
 
 
 # By how records call it: how bad that is, and in words.
@@ -390,6 +438,7 @@ _NO_REPOSITORY = {
     "missing": (Level.LOST, "it was not there"),
     "closed": (Level.LOST, "it did not open with the plan's password"),
     "unavailable": (Level.UNPROVEN, "it did not answer"),
+    "damaged": (Level.LOST, "it did not open, for what opens it is damaged"),
 }
 
 
@@ -478,7 +527,7 @@ def _standing(
                 Trouble.TEST_LATE,
             )
     if damage := ev.doubt(plan):
-        what = "a check" if damage.verb == CHECK else "a restore test"
+        what = {CHECK: "a check", BACKUP: "a backup"}.get(damage.verb, "a restore test")
         yield (
             Level.UNPROVEN,
             f"{what} found its repository damaged on {day(damage.started)}; its newest has not been restored since",

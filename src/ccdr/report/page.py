@@ -259,6 +259,7 @@ def _test(run: Run) -> dict[str, Any]:
         "rpo": {key: mapping(body.get("rpo")).get(key) for key in ("verdict", "achieved_s")},
         "rto": {key: rto.get(key) for key in ("verdict", "achieved_s", "answering_s", "basis")},
         "findings": listing(body.get("findings")),
+        "left_out": listing(body.get("left_out")),
         "facts": [(key, value) for key, value in sandbox.items() if isinstance(value, (str, int, float, bool))],
         "tools": mapping(body.get("tools")),
         "seed": mapping(body.get("snapshot")).get("seed"),

@@ -25,7 +25,7 @@ COLUMNS = (
     "seq", "end_seq", "what", "plan", "asset", "run", "host", "actor", "trigger", "due", "started", "ended",
     "seconds", "outcome", "count", "reason", "snapshot", "consistent_point", "selected", "bytes", "added_bytes",
     "rpo_objective_s", "rpo_achieved_s", "rpo_verdict", "rto_objective_s", "rto_achieved_s", "rto_verdict", "rto_basis",
-    "checks", "checks_passed", "findings",
+    "checks", "checks_passed", "findings", "left_out",
 )  # fmt: skip
 
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -119,7 +119,8 @@ def _line(run: Run) -> str:
         f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},"
         f"{_cell(reason) if reason else ''},{snapshot},{consistent},{_cell(chosen) if chosen else ''},"
         f"{'' if size is None else size},{'' if added is None else added},"
-        f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings}\r\n"
+        f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings},"
+        f"{_cell('; '.join(run.left_out)) if run.left_out else ''}\r\n"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ccdr import interrupts
 from ccdr.errors import CcdrError, UsageProblem
 from ccdr.interfaces import Place
-from ccdr.model import human_bytes
+from ccdr.model import human_bytes, so_many
 from ccdr.state import RESTORE_MARK as MARK
 from ccdr.state import remove_tree
 
@@ -170,7 +170,7 @@ class Staging:
             for entry in sorted(self.tree.iterdir()):
                 final = self.target / entry.name
                 if final.exists() or final.is_symlink():
-                    raise FileExistsError(errno.EEXIST, f"{entry.name} has come there meanwhile")
+                    raise FileExistsError(errno.EEXIST, "something has come there meanwhile")
                 entry.rename(final)
                 moved.append(final)
         except OSError:
@@ -218,15 +218,14 @@ def _refuse_unless_empty(target: Path, *, mount: bool) -> None:
     if not target.is_dir():
         raise UsageProblem(f"{target} is not a directory", hint="name a directory that is not there yet")
     try:
-        held = sorted(p.name for p in target.iterdir())
+        held = [p.name for p in target.iterdir()]
     except OSError as error:
         raise UsageProblem(f"{target} cannot be read: {error.strerror}", hint="name another directory") from None
     if mount and held == ["lost+found"]:
         held = []
     if held:
-        more = f" and {len(held) - 1} more" if len(held) > 1 else ""
-        raise UsageProblem(
-            f"{target} is not empty: it holds {held[0]}{more}",
+        raise UsageProblem(  # their names may be of recordings, and a refusal is recorded
+            f"{target} is not empty: it holds {so_many(len(held), 'entry', 'entries')}",
             hint="name a directory that is not there yet; ccdr never writes over anything",
         )
 

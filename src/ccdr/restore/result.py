@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit, for_plan, worst
 from ccdr.model import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
 
@@ -33,6 +34,7 @@ class RestoreResult:
     notes: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     record: RecordRef | None = None
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:

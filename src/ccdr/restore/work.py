@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr import __version__, chain, interrupts
+from ccdr.answers import FreeText, words_of
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, own_error
+from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
 from ccdr.fetch import Candidates, bases_of, candidates
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
-from ccdr.model import CheckResult, Manifest, Snapshot, rfc3339
+from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
@@ -57,10 +58,14 @@ def restoring(
     UsageProblem. UsageProblem and Locked mean that nothing was done; a refusal is recorded all the same, unless it is
     a `dry_run`. The record is written when the context ends."""
     repo = services.repository(job.loaded, job.limits)
-    with services.state.lock(job.plan, job.asset, "restore"), services.state.reading(repo.location):
+    with (
+        services.state.lock(job.plan, job.asset, "restore"),
+        services.state.reading(repo.location),
+        services.state.run(services.clock) as run,
+    ):
         one: Restoring | None = None
         try:
-            with services.state.run(services.clock) as run, contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as stack:
                 one = Restoring(job, request, services, repo, run, stack)
                 one.look(progress)
                 yield one
@@ -71,12 +76,14 @@ def restoring(
         except CcdrError as error:
             if one is not None and one.result.reason is None and one.result.result != RESTORED:
                 one.result.failed(str(error), error.exit_code, error.hint)
+                one.result.words += words_of(error)
             raise
         except KeyboardInterrupt:
             if one is not None and one.result.reason is None and one.result.result != RESTORED:
                 one.result.failed("interrupted", Exit.NOT_CARRIED_OUT)
             raise
         finally:
+            run.clear()
             if one is not None and not dry_run:
                 with interrupts.deferred():
                     one.conclude()
@@ -351,13 +358,10 @@ class Restoring:
                 result.failed("interrupted", Exit.NOT_CARRIED_OUT)
         except UsageProblem as error:  # too late to be one: something was done
             result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
-        except CcdrError as error:
-            result.failed(str(error), error.exit_code, error.hint)
-        except OSError as error:
-            result.failed(str(error), Exit.NOT_CARRIED_OUT)
         except Exception as error:  # a run always has an end
-            said, hint = own_error(error)
-            result.failed(said, Exit.NOT_CARRIED_OUT, hint)
+            why = told(error)
+            result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), why.hint)
+            result.words += why.words
         if result.result != RESTORED:
             progress.step("removing what was not finished" if not keep else "leaving it under its working name")
             if not keep:
@@ -377,7 +381,7 @@ class Restoring:
             named = way.named()
             if named:
                 result.result = RESTORED
-                why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+                why = told(error).reason if isinstance(error, Exception) else "interrupted"
                 result.notes.append(f"stopped when it had its final name already: {why}")
                 result.left_behind += way.settle()
             elif named is None:
@@ -395,7 +399,7 @@ class Restoring:
             with contextlib.suppress(KeyboardInterrupt), interrupts.deferred():
                 left = way.undo()
         except (CcdrError, OSError) as error:
-            return [f"cleaning up failed: {error}; {way.standing()}"]
+            return [f"cleaning up failed: {told(error).reason}; {way.standing()}"]
         return left
 
     def _start(self) -> None:
@@ -419,7 +423,6 @@ class Restoring:
         result = self.result
         result.left_behind += self._run.problems
         self._start()
-        body = result.body()
-        if result.reason is not None:
-            body["reason"] = self.job.engine.recordable(result.reason)
-        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=body)
+        details = [f"{c.name}:\n{c.detail}" for c in result.checks if c.detail and c.status is not Verdict.PASS]
+        self._services.state.keep_words(result.run, result.words + FreeText("\n".join(details)))
+        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())

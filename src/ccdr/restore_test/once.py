@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from ccdr import interrupts
-from ccdr.errors import BackupBad, CcdrError, LogBad, UsageProblem, own_error
+from ccdr.answers import FreeText, words_of
+from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
 from ccdr.model import Verdict
@@ -61,27 +63,33 @@ def restore_test(
                 services.ledger.append(TEST_END, **where, body=test.body())
                 raise
             except BackupBad as error:
-                if pruned := bench_work.pruned_meanwhile():
-                    test.broke(f"{error}; but {pruned}", "run the test again")
+                test.words += words_of(error)
+                if why := bench_work.pruned_meanwhile() or bench_work.taken_back():
+                    test.broke(f"{error}; but {why}", "run the test again")
                 else:
                     if isinstance(error, LogBad):
                         test.log_verdict = Verdict.FAIL
                     else:
-                        test.own_verdict = Verdict.FAIL
-                        test.damaged = bench_work.fetching
+                        test.own_verdict, test.repository = Verdict.FAIL, error.repository
+                        test.damaged = bench_work.fetching or isinstance(error, RepositoryDamaged)
                     test.fail(str(error), bench_work.advised(error.hint))
-            except (CcdrError, OSError) as error:
-                test.repository = getattr(error, "repository", None)
-                test.broke(str(error), getattr(error, "hint", None))
             except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
-                test.broke(*own_error(error))
+                test.repository = getattr(error, "repository", None)
+                broken = told(error)
+                test.words += broken.words
+                test.broke(broken.reason, broken.hint)
             # What was found out is recorded; somebody who stops us waits for that.
             undisturbed.enter_context(interrupts.deferred())
-        # The run's scratch is gone now, or it is not: the record says which.
-        bench_work.conclude(run)
-        if test.reason is not None:
-            test.detail, test.reason = test.reason, job.engine.recordable(test.reason)
-        test.record = services.ledger.append(TEST_END, **where, body=test.body())
-        if interrupted is not None:
-            raise interrupted
+            run.clear()  # its scratch is gone now, or it is not: the record says which
+            bench_work.conclude(run)
+            services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
+            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            if interrupted is not None:
+                raise interrupted
     return test
+
+
+def _details(test: RestoreTest) -> Iterator[str]:
+    for check in test.checks:
+        if check.detail and check.status is not Verdict.PASS:
+            yield f"{check.name}:\n{check.detail}"

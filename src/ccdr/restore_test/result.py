@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit, for_plan, worst
 from ccdr.model import (
     PHASES,
@@ -32,11 +33,14 @@ class RestoreTest:
     own_verdict: Verdict | None = None
     log_verdict: Verdict | None = None
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
+    newer: dict[str, object] | None = (
+        None  # where the ledger tells of that one, if it is this host's, and when it failed
+    )
     damaged: bool = False  # FAIL for what the repository could not give back
     reason: str | None = None
-    detail: str | None = None  # the same for the person at the shell, names of files and all; never recorded
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     hint: str | None = None
-    repository: str | None = None  # missing, closed or unavailable, where that is why it broke
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -50,6 +54,7 @@ class RestoreTest:
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
@@ -83,6 +88,7 @@ class RestoreTest:
             "reason": self.reason,
             **({"repository": self.repository} if self.repository else {}),
             "newer_failed": self.newer_failed,
+            **({"newer": self.newer} if self.newer else {}),
             "damaged": self.damaged,
             "snapshot": shown,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
@@ -98,6 +104,7 @@ class RestoreTest:
             "recovery": self.recovery,
             "others": self.others,
             "private": self.private,
+            **({"left_out": self.left_out} if self.left_out else {}),
             "findings": self.findings,
             "sandbox": self.sandbox,
             "disposal": self.disposal,

@@ -17,10 +17,11 @@ from ccdr.errors import (
     BackupBad,
     CcdrError,
     CommandFailed,
+    RepositoryDamaged,
     RepositoryMissing,
     TestBroken,
 )
-from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since
+from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since, taken_back
 from ccdr.history import LATEST, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
@@ -30,6 +31,7 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
+    so_many,
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
@@ -37,10 +39,11 @@ from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
-from ccdr.shipping import log_repository, shelf_of
+from ccdr.shipping import log_repository, read_standing, shelf_of
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
+from ccdr.trouble import where_it_can_be_done
 
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
@@ -93,6 +96,7 @@ class Work:
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
         manifest = services.catalogue.manifest(snapshot)
+        test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
         self._bases = bases_of(snapshot, candidates(job, services, self._synchronised).there, services.catalogue)
         if not job.checks:
             raise TestBroken(
@@ -103,6 +107,8 @@ class Work:
         began = services.clock.monotonic()
         own, compared, elapsed = self._restore_and_check(snapshot, manifest, needs, image, began)
         test.checks = [*own, *compared]
+        if verdict_of(test.checks) is Verdict.FAIL and (why := self.taken_back()):
+            raise TestBroken(why, hint="run the test again")
         test.verdict = verdict_of(test.checks)
         self._judge(own)
         if test.verdict is Verdict.PASS:
@@ -145,6 +151,13 @@ class Work:
         if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
+            if unread := [s for s in self._synchronised.unread if s.tag("asset") == job.asset]:
+                raise BackupBad(
+                    f"there is {so_many(len(unread), 'snapshot')} of {job.plan}/{job.asset} that cannot be read, the "
+                    f"newest of {rfc3339(unread[-1].time)}, and none that counts",
+                    hint=f"keep the repository as it is (docs/recover.md, A damaged repository), and run `ccdr backup "
+                    f"{job.plan}`",
+                )
             raise BackupBad(
                 f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
             )
@@ -290,6 +303,13 @@ class Work:
             return None
         return pruned_since(self._repo, self._job.plan, {s.id for s in self._synchronised.listed})
 
+    def taken_back(self) -> str | None:
+        """Was what is tested never to count? Only the repository tells what another host's backup has come to."""
+        tested = self._test.snapshot
+        if tested is None or tested.id in self._history.stored:
+            return None
+        return taken_back(self._job, tested, self._repo)
+
     def _check(self, bench: Bench) -> list[CheckResult]:
         results: list[CheckResult] = []
         opened = self._engine.in_sandbox
@@ -356,13 +376,15 @@ class Work:
         but = f"this snapshot is {'good, and can be restored' if good else 'bad'}, but "
         again = f"ccdr backup {job.plan} --asset {job.asset}"
         meanwhile = f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
-        running = self._services.state.held(job.plan, job.asset, "backup")
-        alone = test.verdict is Verdict.PASS
-        found = list(newer_attempts(job, snapshot, self._history, self._synchronised, running=running))
+        alone, stored = test.verdict is Verdict.PASS, self._history.last_stored
+        found = list(newer_attempts(job, snapshot, self._services, self._repo, self._synchronised, stored=stored))
         for attempt in found:
             step = attempt.failed.step(job.plan, job.asset) if attempt.failed else f"`{again}` takes a new one"
             test.fail(f"{but}{attempt.text}", f"{step}{meanwhile}")
-        test.newer_failed = alone and bool(found) and not any(attempt.vanished for attempt in found)
+        if alone and found and not any(attempt.vanished for attempt in found):
+            own = found[0].failed if len(found) == 1 else None
+            test.newer_failed = True
+            test.newer = {"seq": own.seq if own else None, "at": rfc3339(max(attempt.at for attempt in found))}
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""
@@ -374,15 +396,20 @@ class Work:
         ours = [s for s in there if of_source(s, job.engine.source_name)]
         recorded = self._as_recorded()
         usable = chain.usable(ours, there, recorded.disproved)
-        if self._damage_is_open():
+        if closed := self._closed_by_damage():
+            usable = []
+        elif self._damage_is_open():
             usable = recorded.shown(usable)
         points = [measure.Point(s.consistent_point, s.usable_at) for s in usable]
         if self._at is None:
             points += self._logged(usable)
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
-        # No snapshot known and no repository that answers: that is not known to be infinite.
-        known = points or self._asked
+        # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
+        known = points or self._asked or closed
+        if test.hint is not None:
+            backs_up = self._history.backs_up(self._upkeep, known=bool(ours))
+            test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
             test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
@@ -403,15 +430,17 @@ class Work:
         vanished since."""
         job, services, disproved = self._job, self._services, self._history.log_disproved
         claimed = logged(job, services, usable, disproved)
-        if not claimed or not self._asked:
+        elsewhere = job.engine.shipping is not None and read_standing(services.state, job.plan, job.asset) is None
+        if not (claimed or elsewhere) or not self._asked:
             return claimed
         repo = log_repository(job, services).impatient(PROBE_WAIT)
         try:
             there = logged(job, services, usable, disproved, lambda: shelf_of(job, repo))
         except (CcdrError, OSError) as error:
-            self._test.findings.append(f"its log could not be asked for: {error}")
+            if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
+                self._test.findings.append(f"its log could not be asked for: {error}")
             return []
-        if not there or there[0].consistent < claimed[0].consistent:
+        if claimed and (not there or there[0].consistent < claimed[0].consistent):
             up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"
             told = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
             self._test.findings.append(f"{told}; back up again, and find out who removed it")
@@ -420,10 +449,17 @@ class Work:
     def _log_judged(self, target: Target) -> dict[str, object]:
         """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
         verdict, until = self._test.log_verdict, target.time or self._began
+        if self._recovery is not None and (former := self._recovery.former) is not None:
+            return {"verdict": verdict, "until": rfc3339(former) if verdict is Verdict.FAIL else None}
         if target.name is not None and verdict is not Verdict.FAIL:
             reached = self._recovery and self._recovery.moment
             return {"verdict": verdict, "until": reached and rfc3339(reached)}
         return {"verdict": verdict, "until": rfc3339(until)}
+
+    def _closed_by_damage(self) -> bool:
+        """Once this test is recorded: can nothing in the repository be restored, as far as anybody has found?"""
+        found = self._test.repository == RepositoryDamaged.repository
+        return found or (not self._asked and self._history.closed_by_damage(self._upkeep))
 
     def _damage_is_open(self) -> bool:
         """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""
@@ -440,3 +476,7 @@ class Work:
             proven.pop(tested.id, None)
             proven[tested.id] = verdict.value
         return replace(self._history, proven=proven)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
 from ccdr.proc import tree_bytes
-from ccdr.sandbox.words import told
+from ccdr.sandbox.words import told, words
 
 STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
@@ -142,23 +143,28 @@ class Box:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
         for _ in range(TRIES):
             code, output = self._ran(argv, env, stdin, what, watch, pulse)
-            said = "" if code not in NOT_STARTED else (output.stdout + output.stderr).strip()
-            if not RUNTIME.match(said) or not self.running():
+            # Docker's own words come as the command's.
+            told = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
+            if not RUNTIME.match(told) or not self.running():
                 break
         else:
             hint = "see the Docker daemon's log (`journalctl -u docker`), then run it again"
-            raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries: {said[-300:]}", hint=hint)
+            words = FreeText(told)
+            raise TestBroken(f"Docker did not start {argv[0]}, in {TRIES} tries", hint=hint, words=words)
         if code in NOT_STARTED and code not in ok:
             if self._ended(code):
                 raise self._broken(f"it ended before: {what or argv[0]}")
+            words = FreeText(told)
+            program = repr(what) if what is not None and argv[0] == "sh" else argv[0]  # of a script: what it is for
             raise TestBroken(
-                f"the image {self.image_name} cannot run {argv[0]}: {said[-300:]}",
+                f"the image {self.image_name} cannot run {program}" + (f": {words.answer}" if words.answer else ""),
                 hint="name an image that holds it with `image:`",
+                words=words,
             )
         if code not in ok or code == KILLED:
             self._blame_sandbox(code, output.stderr, what or argv[0])
         if code not in ok:
-            raise CommandFailed(argv, code, output.stderr[-STDERR_KEPT:], what=what)
+            raise CommandFailed(argv, code, output.stderr.tail(STDERR_KEPT), what=what)
         return output
 
     def _ran(
@@ -186,7 +192,7 @@ class Box:
                 if progress.stalled(seen, self.no_progress):
                     raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
         code = self._exit_code(exec_id, argv)
-        return code, Output(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
+        return code, Output(code, out.decode("utf-8", "surrogateescape"), FreeText(err.decode("utf-8", "replace")))
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
@@ -225,7 +231,7 @@ class Box:
             time.sleep(0.02)
         raise self._broken(f"{argv[0]} ended, but Docker does not tell how")
 
-    def _blame_sandbox(self, code: int, stderr: str, what: str) -> None:
+    def _blame_sandbox(self, code: int, stderr: FreeText, what: str) -> None:
         """Raise TestBroken if the command failed because the sandbox was killed, too small or full."""
         if (full := next((sign for sign in FULL if sign in stderr), None)) is not None:
             raise TestBroken(
@@ -275,10 +281,11 @@ class Box:
             return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
         return 0.0
 
-    def _broken(self, why: object) -> TestBroken:
+    def _broken(self, why: BaseException | str) -> TestBroken:
         return TestBroken(
-            f"the sandbox is gone: {_said(why)}",
+            f"the sandbox is gone: {why if isinstance(why, str) else told(why)}",
             hint="see `docker events` and the kernel log for who ended it, then run the test again",
+            words=None if isinstance(why, str) else words(why),
         )
 
 
@@ -299,12 +306,8 @@ def _come_with_the_headers(raw: Any, sock: socket.socket) -> bytearray:
     return bytearray(buffered.peek() or b"")
 
 
-def _said(why: object) -> str:
-    return told(why) if isinstance(why, BaseException) else str(why)
-
-
-def _tail(err: bytearray) -> str:
-    return err[-STDERR_KEPT:].decode("utf-8", "replace")
+def _tail(err: bytearray) -> FreeText:
+    return FreeText(err[-STDERR_KEPT:].decode("utf-8", "replace"))
 
 
 @dataclass
@@ -354,11 +357,11 @@ class _BoxSession:
                 raise CommandFailed(self._argv, 1, _tail(err or out))  # Docker's own words come as the command's
         return bytes(out[: -len(marker)]).decode()
 
-    def ended(self) -> str | None:
+    def ended(self) -> FreeText | None:
         while not self._frames.closed:
             frames = self._frames.read(0.0)
             self._said += b"".join(data for stream, data in frames if stream == STDERR)
             del self._said[:-STDERR_KEPT]
             if not frames:
                 break
-        return (_tail(self._said).strip() or "it said nothing") if self._frames.closed else None
+        return (_tail(self._said) or FreeText("it said nothing")) if self._frames.closed else None

@@ -1,23 +1,33 @@
-"""What the Docker daemon, or the way to it, has answered, in words: never as Python shows it."""
+"""What the Docker daemon, or the way to it, has answered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ccdr.answers import FreeText
+
+UNKNOWN = "it gave an error of its own"
 UNANSWERED = "it took the question, and did not answer in time"
 
 
-def told(error: BaseException) -> str:
-    """One sentence. The daemon's own explanation where it gave one, else the system's reason beneath all layers."""
+def words(error: BaseException) -> FreeText:
+    """The daemon's own explanation where it gave one, else what Python shows."""
     explanation = getattr(error, "explanation", None)
     if explanation:
-        return explanation.decode("utf-8", "replace") if isinstance(explanation, bytes) else str(explanation).strip()
+        return FreeText(explanation.decode("utf-8", "replace") if isinstance(explanation, bytes) else str(explanation))
+    return FreeText(str(error))
+
+
+def told(error: BaseException) -> str:
+    """One sentence. The answer in what the daemon explained, else the system's reason beneath all layers."""
+    if getattr(error, "explanation", None):
+        return words(error).answer or UNKNOWN
     for cause in reversed(list(_layers(error))):
         if isinstance(cause, TimeoutError):
             return UNANSWERED
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
             return str(cause.strerror)
-    return str(error).strip() or type(error).__name__
+    return words(error).answer or UNKNOWN
 
 
 def denied(error: BaseException) -> bool:

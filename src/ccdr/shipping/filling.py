@@ -12,19 +12,21 @@ from itertools import pairwise
 from pathlib import Path
 
 from ccdr.errors import CcdrError
-from ccdr.interfaces import Clock, Digester, Segment, ShippedLog
+from ccdr.interfaces import Clock, Digester, Fork, Segment, ShippedLog
 from ccdr.model import rfc3339
 from ccdr.services import Job
+from ccdr.shipping.branches import joins, written
 from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank, same_head
 from ccdr.state import remove_tree, write_durably
 
 
 class WentBack(CcdrError):
-    """The source's disk was put back: its segments' names are of another history since. It stands in `segment`."""
+    """The source's disk was put back, or its log begun anew: its segments' names are of another history since. It
+    stands in `segment`."""
 
     def __init__(self, segment: str, why: str) -> None:
         super().__init__(
-            f"the source went back behind its own log (was its disk put back to an earlier state?): {why}",
+            f"the source went back behind its own log (recovered, its disk put back, its log begun anew?): {why}",
             hint="its log goes on from a new base backup only: run `ccdr backup PLAN`",
         )
         self.segment = segment
@@ -32,13 +34,17 @@ class WentBack(CcdrError):
 
 @dataclass(frozen=True)
 class Held:
-    """What a batch holds: its `whole` segments in order, the `open` one. `torn`: log is missing right behind them.
-    `gaps` were not seen before."""
+    """What a batch holds: its `whole` segments in order, the `open` one. `torn`: what comes behind them is of another
+    batch, for log is missing there, or another branch of it begins. `gaps` were not seen before."""
 
     whole: list[str]
     open: str | None
     torn: bool
     gaps: tuple[Gap, ...] = ()
+
+    @property
+    def last(self) -> str | None:
+        return self.open or (self.whole[-1] if self.whole else None)
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Filling:
     began: datetime = field(init=False)
     last: str | None = None  # the newest whole segment that is in the chain
     closed: str | None = None  # the last segment of the batches before this one
+    left: str | None = None  # the segment that was open when the newest snapshot was stored by another process
     stored: list[tuple[str, int]] | None = None  # what `seen` told when it was last stored
     heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
     base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
@@ -68,6 +75,7 @@ class Filling:
     def goes_on(self, newest: Batch, chain: Sequence[Batch]) -> None:
         """From what is stored: its newest snapshot, and the batches up to it that have no gap between them."""
         self.last = self.closed = newest.last or (chain[-2].last if len(chain) > 1 else None)
+        self.left = newest.open
         self.heads = {name: head for batch in chain[-2:] for name, head in batch.heads.items()}
         self._drop_stored()
 
@@ -79,17 +87,32 @@ class Filling:
         self.heads = {}
         self._empty()
 
+    def leaves(self, held: Held) -> None:
+        """The source goes on by another branch, from before the end of what was received. All of that is stored: it
+        leaves the spool, where it would be in the receiver's way."""
+        for segment in self.log.segments(self.spool):
+            if not segment.beside:
+                (self.spool / segment.file).unlink(missing_ok=True)
+        self.last = self.closed = max(filter(None, (held.last, self.last, self.closed)), key=rank, default=None)
+        self._empty()
+
+    @property
+    def forks(self) -> tuple[Fork, ...]:
+        """Where branches of the log began, as what the spool holds tells."""
+        return self.log.forks(self.spool)
+
     def gather(self) -> Held:
         """Take in what the spool holds: a receiver renames its files while they are read."""
-        segments = self.log.segments(self.spool)
+        forks, segments = self.forks, self.log.segments(self.spool)
         for segment in segments:
             if not segment.beside:
                 self._recognise(segment)
         mine = [s for s in segments if s.beside or self.closed is None or rank(s.name) > rank(self.closed)]
+        mine = [s for s in mine if not self._stored_longer(s, segments)]
         chain = [s for s in mine if not s.beside]
         if self.name is not None and self.name not in [s.name for s in chain]:
             self._empty()  # the receiver had to begin behind it
-        until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if not self.log.follows(a.name, b.name)), None)
+        until = next((n for n, (a, b) in enumerate(pairwise(chain), 1) if self._parts(a.name, b.name)), None)
         if until is not None:
             mine = [s for s in mine if s.beside or s in chain[:until]]
             chain = chain[:until]
@@ -97,13 +120,22 @@ class Filling:
             self.name, self.began = chain[0].name, self.clock.now()
         for segment in mine:
             self._link(segment)
-        gaps = tuple(gap for segment in chain if (gap := self._in_chain(segment)) is not None)
+        gaps = tuple(gap for segment in chain if (gap := self._in_chain(segment, forks)) is not None)
         new = [s.name for s in mine if s.whole and s.name not in self._digests]
         for name, digest in self.digest(self.directory, new).items():
             self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
         opened = [s.name for s in chain if not s.whole]
         whole = [s.name for s in chain if s.whole]
         return Held(whole, opened[-1] if opened else None, until is not None, gaps)
+
+    def _stored_longer(self, segment: Segment, among: Sequence[Segment]) -> bool:
+        """Was it left by a later branch, and received once more up to there? What is stored of it goes further."""
+        later = any(self.log.branch(s.name) > self.log.branch(segment.name) for s in among if not s.beside)
+        return later and segment.name == self.left and not segment.whole and not segment.beside
+
+    def _parts(self, earlier: str, later: str) -> bool:
+        """Is the second one for another batch? Each branch of the log has batches of its own."""
+        return self.log.branch(earlier) != self.log.branch(later) or not self.log.follows(earlier, later)
 
     def _recognise(self, segment: Segment) -> None:
         """A source whose log was begun anew gives the same names again: what bears them must begin as it did before."""
@@ -112,7 +144,7 @@ class Filling:
             return
         known = self.heads.get(name, head)
         if not same_head(head, known):
-            if head.partition(".")[0] == known.partition(".")[0]:  # the same server's
+            if self.log.same_source(head, known):
                 raise WentBack(name, f"{name} begins otherwise than what was received under that name before")
             raise CcdrError(
                 f"the source's log was begun anew: {name} begins otherwise ({head}) than what was received under that "
@@ -155,6 +187,7 @@ class Filling:
         server: str | None,
         skew: float | None,
         anew: datetime | None = None,
+        forks: Sequence[Fork] = (),
     ) -> None:
         body = {
             "format": 1,
@@ -168,6 +201,7 @@ class Filling:
             "batch": self.name,
             "clock_skew_s": skew,
             "anew": anew and rfc3339(anew),
+            "forks": written(forks) or None,
             "segments": held.whole,
             "open": held.open,
             "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
@@ -177,7 +211,8 @@ class Filling:
 
     def close(self, held: Held) -> None:
         """It is confirmed: its whole segments leave the spool, and the next one begins."""
-        self.closed = held.whole[-1]
+        self.closed = (held.last if held.torn else None) or held.whole[-1]
+        self.last = max(filter(None, (self.last, self.closed)), key=rank)
         self.heads = {name: head for name, head in self.heads.items() if rank(name) >= rank(self.closed)}
         self._drop_stored()
         self._empty()
@@ -185,7 +220,9 @@ class Filling:
     def _drop_stored(self) -> None:
         """What is confirmed leaves the spool, all but the last: a receiver goes on from it."""
         for segment in self.log.segments(self.spool):
-            if self.closed and segment.whole and not segment.beside and rank(segment.name) < rank(self.closed):
+            if self.closed is None or segment.beside or rank(segment.name) >= rank(self.closed):
+                continue
+            if segment.whole or self.log.branch(segment.name) != self.log.branch(self.closed):
                 (self.spool / segment.file).unlink(missing_ok=True)
 
     def _link(self, segment: Segment) -> None:
@@ -198,14 +235,14 @@ class Filling:
             if segment.whole:
                 (self.directory / f"{segment.name}{OPEN}").unlink(missing_ok=True)
 
-    def _in_chain(self, segment: Segment) -> Gap | None:
+    def _in_chain(self, segment: Segment, forks: Sequence[Fork]) -> Gap | None:
         """A segment that does not come right after the last whole one: what lies between is lost for ever. None where
         there is no gap, or it was told."""
         name, last, gap = segment.name, self.last, None
         if last is None or rank(name) <= rank(last):
             self.last = (name if segment.whole else None) if last is None else last
             return None
-        if not self.log.follows(last, name) and name != self._torn_at:
+        if not joins(self.log, last, name, forks) and name != self._torn_at:
             self._torn_at = name
             gap = Gap(last, name)
         if segment.whole:

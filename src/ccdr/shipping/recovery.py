@@ -8,20 +8,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import BackupBad, TestBroken, UsageProblem, blaming_the_log
+from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem, blaming_the_log
 from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Progress, Reached, ShippedLog, Target
 from ccdr.interrupts import threads
 from ccdr.measure import Point
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_many, utc
 from ccdr.services import Job, Services
-from ccdr.shipping.choice import Choice, choose, holding, stored_again
+from ccdr.shipping.branches import covers, line_to, written
+from ccdr.shipping.choice import Choice, Written, choose, holding, stored_again
 from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
-from ccdr.shipping.standing import read_standing
+from ccdr.shipping.standing import Standing, read_standing
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import Restic
 
@@ -30,8 +31,13 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 AT_ONCE = 2  # batches that are fetched side by side
 
 
-def target_of(text: str, zone: Any) -> Target:
-    """What `--at` says: `latest`, a time (in the plan's zone where it names none), or the name of a point."""
+def target_of(text: str, zone: Any, timeline: int | None = None) -> Target:
+    """What `--at` and `--timeline` say."""
+    return replace(_target_of(text, zone), branch=timeline)
+
+
+def _target_of(text: str, zone: Any) -> Target:
+    """`latest`, a time (in the plan's zone where it names none), or the name of a point."""
     if text == LATEST:
         return Target()
     if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
@@ -59,8 +65,17 @@ def _local(text: str, when: datetime, zone: Any) -> datetime:
 
 
 def told(target: Target) -> str:
-    """As a record names it."""
+    """As a record names it: the end of a branch that somebody has chosen is not the log's."""
+    if target.to_the_end and target.branch is not None:
+        return f"{LATEST} of timeline {target.branch}"
     return rfc3339(target.time) if target.time else target.name or LATEST
+
+
+def _on_its_branch(standing: Standing, shelf: Shelf, log: ShippedLog) -> Standing:
+    """The same, with where in the log's history it stands as the repository has it."""
+    if shelf.newest is None:
+        return standing
+    return replace(standing, branch=log.branch(shelf.newest.ends), forks=shelf.forks(shelf.newest.anew))
 
 
 def logged(
@@ -72,13 +87,17 @@ def logged(
 ) -> list[Point]:
     """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
     and the log from there on is not `disproved`. With a `shelf`, no more than what is there: it is asked after what
-    was written down was read, for it may grow meanwhile."""
+    was written down was read, for it may grow meanwhile. Where another host ships it, the shelf alone tells."""
     standing = read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
+    if standing is None and log is not None and shelf is not None:  # another host ships it
+        return stored(job, services, usable, disproved, shelf())
     if standing is not None and log is not None and standing.newest is not None and shelf is not None:
-        there = shelf().contiguous(log)
+        asked = shelf()
+        there = asked.contiguous(log)
         since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
         standing = replace(standing, since=standing.since and since, point=point)
+        standing = _on_its_branch(standing, asked, log)
     if log is None or standing is None or standing.newest is None or standing.since is None:
         return []
     for snapshot in reversed(usable):
@@ -87,15 +106,49 @@ def logged(
             if log.goes_on_from(manifest):
                 if disproved(snapshot) or (standing.anew and manifest.consistent_point < standing.anew):
                     return []
-                return [standing.newest] if log.covers(standing.since, log.needed_from(manifest)) else []
+                branch = max(log.branch(log.needed_from(manifest)), standing.branch or 1)
+                if not line_to(log, standing.forks, branch).leads_on_from(manifest):
+                    continue  # the source was recovered to before it: an older one may lead there
+                return [standing.newest] if covers(log, standing.since, log.needed_from(manifest)) else []
+    return []
+
+
+def stored(
+    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool], shelf: Shelf
+) -> list[Point]:
+    """The same by what is in the repository alone: for a host that ships nothing itself. `usable` are oldest first."""
+    _, log = log_of(job)
+    there, newest = shelf.contiguous(log), shelf.newest
+    if newest is None or newest.dated_ahead(services.clock.now()):
+        return []
+    for snapshot in reversed(usable):
+        manifest = services.catalogue.manifest(snapshot)
+        if log.goes_on_from(manifest):
+            if disproved(snapshot) or shelf.torn_from(manifest.consistent_point) is not None:
+                return []
+            if not shelf.line(log).leads_on_from(manifest):
+                continue  # as in `logged`
+            held = covers(log, there[0].begins, log.needed_from(manifest))
+            return [Point(newest.point, newest.usable_at)] if held else []
     return []
 
 
 class Recovery:
     """One recovery: what it begins with, what it fetched, how far it went."""
 
-    def __init__(self, job: Job, repo: Restic, log: ShippedLog, choice: Choice, needed: str, *, ahead: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        repo: Restic,
+        log: ShippedLog,
+        choice: Choice,
+        needed: str,
+        *,
+        ahead: bool,
+        asked: Target | None = None,
+    ) -> None:
         self._job, self._repo, self._log, self._needed = job, repo, log, needed
+        self._asked = asked or replace(choice.target, branch=None)
         self.choice, self.ahead = choice, ahead  # dated so: how far the log reaches nobody knows then
         self._reached: Reached | None = None
 
@@ -114,18 +167,21 @@ class Recovery:
             anew = standing.anew if standing else None
             point = standing.point if standing else None
 
-            def chosen(among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
-                return choose([s for s, _ in among], [m for _, m in among], shelf, log, target, anew, point)
+            def chosen(wanted: Target, among: Sequence[tuple[Snapshot, Manifest]]) -> Choice:
+                return choose([s for s, _ in among], [m for _, m in among], shelf, log, wanted, anew, point)
 
             if target.name is None:
-                choice = chosen(bases)
+                choice = chosen(target, bases)
             else:
                 progress.step(f"looking for {target.name} in the log")
                 with services.state.reading(repo.location):
-                    look = _Looking(job, repo.with_cache(run.directory("points-cache")), log, run.directory("points"))
-                    choice = holding(target.name, bases, chosen, look.meets)
+                    look = _Looking(
+                        job, repo.with_cache(run.directory("points-cache")), log, shelf, run.directory("points")
+                    )
+                    choice = _holding(target, log, shelf, bases, chosen, look)
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
-        return cls(job, repo, log, choice, needed, ahead=choice.batches[-1].dated_ahead(services.clock.now()))
+        ahead = choice.batches[-1].dated_ahead(services.clock.now())
+        return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
         """What was chosen, as it is there now: whoever ships it has stored it again since, and a prune on another host
@@ -181,26 +237,37 @@ class Recovery:
         """Where the restored data ends once the log is applied."""
         target, point = self.choice.target, rfc3339(self.choice.batches[-1].point)
         ends = rfc3339(target.time) if target.time else target.name or f"the end of the stored log, {point} or later"
-        if target.beyond:
+        if target.beyond and target.left is None:
             ends += f" (if the log reaches as far: it surely does to {point}, and `ccdr test --at` looks further)"
+        if not self.choice.current:
+            ends += f", on timeline {target.branch}"
+        if target.left is not None:
+            ends += f" (if that reaches as far: timeline {target.left.branch} goes on from {target.left.position})"
         return f"{ends}, once the log is applied to the base of {rfc3339(self.choice.base.consistent_point)}"
 
     def _wanted(self) -> str:
         target = self.choice.target
+        on = "" if self.choice.current else f", on timeline {target.branch}"
         if target.time is not None:
-            return rfc3339(target.time)
-        return target.name or f"the end of the log, not before {target.position}"
+            return f"{rfc3339(target.time)}{on}"
+        return f"{target.name or f'the end of the log, not before {target.position}'}{on}"
+
+    @property
+    def former(self) -> datetime | None:
+        """Up to when the log was gone through, where that is of a branch that was left since; None: of the newest."""
+        return None if self.choice.current else self.choice.target.time or self.choice.batches[-1].point
 
     def facts(self) -> dict[str, object]:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
         return {
-            "target": told(target),
+            "target": told(self._asked),
             "log": {
                 "snapshots": len(batches),
                 "first": self._needed,
                 "last": batches[-1].open or batches[-1].last,
                 "point": rfc3339(batches[-1].point),
+                "timeline": target.branch,
             },
             "reached": reached
             and {
@@ -217,9 +284,35 @@ class Recovery:
 
     def points(self) -> list[Point]:
         """What this recovery has proven."""
-        if self._reached is None or self._reached.at is None or self.ahead:
+        if self._reached is None or self._reached.at is None or self.ahead or not self.choice.current:
             return []
         return [Point(self._reached.at, self.choice.batches[-1].usable_at)]
+
+
+_Known = Sequence[tuple[Snapshot, Manifest]]
+
+
+def _holding(
+    target: Target,
+    log: ShippedLog,
+    shelf: Shelf,
+    bases: _Known,
+    chosen: Callable[[Target, _Known], Choice],
+    look: _Looking,
+) -> Choice:
+    """By the newest branch of the log that has a point of that name; what the first of them said, where none has."""
+    first: CcdrError | None = None
+    assert target.name is not None
+    newest = shelf.newest
+    others = Written(shelf, log, newest.anew).branches[-2::-1] if newest and target.branch is None else []
+    for branch in (target.branch, *others):
+        wanted = replace(target, branch=branch)
+        try:
+            return holding(target.name, bases, partial(chosen, wanted), look.meets)
+        except (BackupBad, TestBroken, UsageProblem) as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 @dataclass(frozen=True)
@@ -229,10 +322,12 @@ class _Looking:
     job: Job
     repo: Restic
     log: ShippedLog
+    shelf: Shelf
     into: Path
 
     def meets(self, choice: Choice, manifest: Manifest) -> bool:
         needed, files = self.log.needed_from(manifest), []
+        line = self.shelf.line(self.log, choice.target.branch, choice.batches[-1].anew)
         for batch in choice.batches:
             place = self.into / batch.id
             if not place.exists():
@@ -241,7 +336,8 @@ class _Looking:
             files += [(name, place / name) for name in index["segments"]]
             if index["open"] is not None and batch == choice.batches[-1]:
                 files.append((index["open"], place / f"{index['open']}{OPEN}"))
-        wanted = [(name, file) for name, file in files if self.log.covers(needed, name)]
+        start = self.log.place(needed)
+        wanted = [(name, file) for name, file in files if line.takes(name) and self.log.place(name) >= start]
         return self.log.finds(wanted, str(choice.target.name), manifest)
 
 
@@ -259,6 +355,7 @@ def fetch_log(
         places = list(pool.map(lambda pair: _fetched(repo, *pair), named))
     chain: list[str] = []
     compared = 0
+    branch = choice.target.branch
     for number, place in enumerate(places):
         index = index_of(job, place, choice.batches[number])
         files: dict[str, Any] = index["files"]
@@ -266,6 +363,8 @@ def fetch_log(
         wrong = sorted(name for name, said in files.items() if found[name].sha256 != said["sha256"])
         if wrong:
             raise BackupBad(f"segments of the log are not as they were stored: {', '.join(wrong[:3])}")
+        if flawed := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
+            raise BackupBad(f"the log snapshot {choice.batches[number].id[:8]} is not what was received: {flawed}")
         compared += len(files)
         last = number == len(places) - 1
         for name in files:
@@ -273,13 +372,13 @@ def fetch_log(
         chain += index["segments"]
         if last and index["open"] is not None:
             (place / f"{index['open']}{OPEN}").replace(into / index["open"])
+            log.fill_up(into / index["open"])
             chain.append(index["open"])
-    wanted = [name for name in chain if log.covers(needed, name)]
-    if not wanted or wanted[0] != needed:
-        raise BackupBad(f"the log does not hold {needed}, which the base needs")
-    for one, other in pairwise(wanted):
-        if not log.follows(one, other):
-            raise BackupBad(f"log is missing between {one} and {other}")
+    branch = log.branch(needed) if branch is None else branch
+    if (lacks := log.lacks(into, branch)) is not None:
+        raise BackupBad(f"the log lacks {lacks}, by which a recovery finds its way", hint="back up again")
+    wanted = line_to(log, log.forks(into), branch).stretch(chain, needed)
+    log.reserve(into, choice.forks)
     return CheckResult(
         kind="log",
         name="shipped log",
@@ -312,6 +411,7 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
         later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
         body.setdefault("anew", None)
         later["anew"] = batch.anew and rfc3339(batch.anew)
+        later["forks"] = written(batch.forks) or None
         for name, tag in (later if batch.told else later | {"clock_skew_s": batch.skew}).items():
             if name in body:  # an index did not always say so
                 said[name], claimed[name] = heads if name == "heads" else body[name], tag
@@ -321,7 +421,8 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
                 f"instead of {said[wrong[0]]}",
                 hint="its tags were changed since: find out who writes to the repository",
             )
-        missing = [n for n in body["segments"] if n not in body["files"] or not (place / n).is_file()]
+        every = dict.fromkeys((*body["segments"], *body["files"]))
+        missing = [n for n in every if n not in body["files"] or not (place / n).is_file()]
         if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
             missing.append(body["open"])
         if missing:

@@ -12,15 +12,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from ccdr.catalogue import CLOCK_TOLERANCE, OURS
 from ccdr.engines.base import LogShipping
 from ccdr.errors import RepositoryMissing, UsageProblem
-from ccdr.interfaces import ShippedLog
+from ccdr.interfaces import Fork, ShippedLog
 from ccdr.model import rfc3339, utc
 from ccdr.services import Job, Services
+from ccdr.shipping import branches as branching
+from ccdr.shipping.branches import Line, covers, joins, line_to, merged
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
@@ -53,6 +56,7 @@ class Batch:
     heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
     # When the source was found to have gone back behind its own log, last: the same names are of another history since.
     anew: datetime | None = None
+    forks: tuple[Fork, ...] = ()  # where the branches of the log began that it knows of
 
     @property
     def taken(self) -> datetime:
@@ -62,9 +66,11 @@ class Batch:
         """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
         return max(self.point, self.usable_at) > now + CLOCK_TOLERANCE
 
-    def leads_to(self, other: Batch, log: ShippedLog) -> bool:
-        """Does `other` begin right after this one ends, in one and the same log?"""
-        if self.anew != other.anew or self.last is None or not log.follows(self.last, other.begins):
+    def leads_to(self, other: Batch, log: ShippedLog, forks: Sequence[Fork] = ()) -> bool:
+        """Does `other` begin right after this one ends, in one and the same log, or where a branch of it began?"""
+        left = log.branch(other.begins) != log.branch(self.begins)
+        ends = (self.open if left else None) or self.last
+        if self.anew != other.anew or ends is None or not joins(log, ends, other.begins, forks):
             return False
         one, another = self.heads.get(other.begins), other.heads.get(other.begins)
         return one is None or another is None or same_head(one, another)
@@ -72,6 +78,10 @@ class Batch:
     @property
     def begins(self) -> str:
         return self.first or self.name
+
+    @property
+    def ends(self) -> str:
+        return self.open or self.last or self.name
 
 
 @dataclass(frozen=True)
@@ -102,35 +112,72 @@ class Shelf:
             return known[-1][1] if known else None
         return min(known, key=lambda pair: abs(pair[0] - moment), default=(moment, None))[1]
 
+    def forks(self, anew: datetime | None) -> tuple[Fork, ...]:
+        """Where branches began, of the history that began then."""
+        return merged(batch.forks for batch in (*self.spare, *self.batches) if batch.anew == anew)
+
+    def line(self, log: ShippedLog, branch: int | None = None, anew: datetime | None = None) -> Line:
+        """To that branch of the history that began then; None: to the newest of all."""
+        newest = self.newest
+        if branch is None:
+            assert newest is not None
+            branch, anew = log.branch(newest.ends), newest.anew
+        return line_to(log, self.forks(anew), branch)
+
+    def along(self, line: Line, anew: datetime | None) -> tuple[Batch, ...]:
+        """Those of a history that hold anything of the way to a branch of it."""
+        return tuple(b for b in self.batches if b.anew == anew and line.passes(b.begins, b.ends))
+
     def gaps(self, log: ShippedLog) -> list[Gap]:
-        """Where a batch does not begin right after the one before it ends."""
-        found = []
-        for one, other in pairwise(self.batches):
-            if not one.leads_to(other, log):
+        """Where a batch does not begin right after the one before it ends, on the way to the newest branch."""
+        if (newest := self.newest) is None:
+            return []
+        forks, found = self.forks(newest.anew), []
+        mine = self.along(self.line(log), newest.anew)
+        others = tuple(b for b in self.batches if b.anew != newest.anew)
+        for one, other in pairwise((*others, *mine)):
+            if not one.leads_to(other, log, forks):
                 found.append(Gap(one.last or one.name, other.begins))
         return found
 
     def contiguous(self, log: ShippedLog) -> tuple[Batch, ...]:
-        """The newest batches that have no gap between them."""
+        """The newest batches that have no gap between them, on the way to the newest branch."""
+        if (newest := self.newest) is None:
+            return ()
+        forks = self.forks(newest.anew)
         kept: list[Batch] = []
-        for batch in reversed(self.batches):
-            if kept and not batch.leads_to(kept[-1], log):
+        for batch in reversed(self.along(self.line(log), newest.anew)):
+            if kept and not batch.leads_to(kept[-1], log, forks):
                 break
             kept.append(batch)
         return tuple(reversed(kept))
 
+    def history_of(self, since: datetime | None) -> datetime | None:
+        """When the history began in which a base of this moment was taken; None: the first."""
+        begun = [b.anew for b in self.batches if b.anew is not None]
+        return max((moment for moment in begun if since is None or moment <= since), default=None)
+
     def from_segment(
-        self, needed: str, log: ShippedLog, since: datetime | None = None, anew: datetime | None = None
+        self,
+        needed: str,
+        log: ShippedLog,
+        since: datetime | None = None,
+        anew: datetime | None = None,
+        branch: int | None = None,
     ) -> tuple[Batch, ...]:
-        """The batches that a recovery from segment `needed` asks for; empty where the log does not hold it. Where the
-        source went back (`anew`: as `torn_from` has it), its segment is the one of the history in which the base was
-        taken (`since`)."""
+        """The batches that a recovery from segment `needed` asks for, along the way to a `branch` (None: all of them);
+        empty where the log does not hold it. Where the source went back (`anew`: as `torn_from` has it), its segment is
+        the one of the history in which the base was taken (`since`)."""
         if since is not None and self.torn_from(since, anew) is not None:
             return ()
-        found = [b.anew for b in self.batches if b.anew is not None and (since is None or b.anew <= since)]
-        mine = max(found, default=None)
-        at = [n for n, b in enumerate(self.batches) if b.anew == mine and log.covers(b.begins, needed)]
-        return self.batches[at[-1] :] if at else ()
+        mine = self.history_of(since)
+        way, held = self.batches, log.covers
+        if branch is not None:
+            held = partial(covers, log)
+            behind = (b for b in self.batches if (b.anew or EARLIEST) > (mine or EARLIEST))
+            way = (*self.along(self.line(log, branch, mine), mine), *behind)
+        at = [n for n, b in enumerate(way) if b.anew == mine and held(b.begins, needed)]
+        return way[at[-1] :] if at else ()
 
     def torn_from(self, base: datetime, anew: datetime | None = None) -> datetime | None:
         """When the source was found to have gone back (`anew`: as its host wrote it down, for nothing of it may be
@@ -275,6 +322,7 @@ def tags(
     heads: Mapping[str, str] | None = None,
     skew: float | None = None,
     anew: datetime | None = None,
+    forks: Sequence[Fork] = (),
 ) -> list[str]:
     """What `shelf_of` reads back."""
     found = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={name}"]
@@ -283,6 +331,7 @@ def tags(
     found += [f"server={server}"] if server else []
     found += [f"skew={skew}"] if skew is not None else []
     found += [f"anew={rfc3339(anew)}"] if anew is not None else []
+    found += [f"forks={branching.written(forks)}"] if forks else []
     telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
     found += [f"head={named}:{heads[named]}" for named in telling if heads and named in heads]
     return [*found, f"point={point}", f"position={position}"]
@@ -299,6 +348,7 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         point, name = utc(str(listed.tag("point"))), listed.tag("batch")
         skew = None if (said := listed.tag("skew")) is None else float(said)
         anew = None if (said := listed.tag("anew")) is None else utc(said)
+        forks = branching.read(listed.tag("forks") or "")
     except ValueError:
         return None
     if name is None or not listed.paths:
@@ -319,4 +369,5 @@ def _batch(listed: RepoSnapshot) -> Batch | None:
         skew=skew,
         heads=dict(_pair(t.removeprefix("head=")) for t in listed.tags if t.startswith("head=")),
         anew=anew,
+        forks=forks,
     )

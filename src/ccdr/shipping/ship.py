@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -23,16 +23,18 @@ from ccdr.errors import (
     CcdrError,
     CommandFailed,
     Locked,
+    RepositoryDamaged,
     RepositoryMissing,
     RepositoryUnavailable,
-    own_error,
+    told,
 )
 from ccdr.history import LOGS, STOPPED
-from ccdr.interfaces import LogMark, Progress, Session, Source
+from ccdr.interfaces import Fork, LogMark, Progress, Session, Source
 from ccdr.interrupts import tick
 from ccdr.measure import Point
 from ccdr.model import human_bytes, rfc3339
 from ccdr.services import Job, Services
+from ccdr.shipping.branches import Line, contradicts, covers, line_to, merged
 from ccdr.shipping.filling import Filling, Held, WentBack
 from ccdr.shipping.shelf import INDEX, Gap, log_of, log_repository, rank, shelf_of, tags, take_back
 from ccdr.shipping.standing import Standing, directory, read_standing, write_standing
@@ -51,7 +53,8 @@ ATTEMPTS = 3
 LOOK = 0.25  # seconds
 EARLY = 0.25  # of what may wait: that much is stored before its time
 # Why a repository may not have stored: for the source, and for what receives from it, that is no reason to stop.
-AWAY = (RepositoryMissing, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
+AWAY = (RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
+WAITS = "what was received waits to be stored first"
 VANISHED = "all of its log has vanished from the repository: a new base backup is needed"
 
 
@@ -118,6 +121,7 @@ class _Shipping:
         self._receiving = False  # into the spool, which has to be watched then
         self._watched = 0.0  # when it was, last
         self._kept = 0  # bytes of the spool when it was stored last
+        self._anew_since: datetime | None = None  # from when on bases are of a log that was begun anew
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def carry_out(self, *, once: bool) -> None:
@@ -132,12 +136,10 @@ class _Shipping:
                     self._begin_anew(error)
                     if once:
                         raise
-                except (CcdrError, OSError) as error:
-                    self._troubled(str(error))
-                    if once:
-                        raise
                 except Exception as error:  # what we did not foresee must not end what runs for years
-                    self._troubled(own_error(error)[0])
+                    self._troubled(error)
+                    if once and isinstance(error, CcdrError | OSError):
+                        raise
                 with contextlib.suppress(CcdrError, OSError):
                     self._store(None)  # what has come all the same
                 self._wait(self._rest)
@@ -151,11 +153,15 @@ class _Shipping:
         self._tally.gaps.append(Gap(self._newest_segment() or error.segment, error.segment))
         self._tally.anew = True
         self._record(str(error))
-        said = f"{error}; a new base backup is needed: run `ccdr backup {self._job.plan}`"
-        now = self._services.clock.now()
-        self._set(anew=now, gap=said, since=None, point=None, usable=None, position=None, server=self._answering)
+        said = str(error)
+        if self._anew_since is None:
+            said += f"; a new base backup is needed: run `ccdr backup {self._job.plan}`"
+        now = self._anew_since or self._services.clock.now()
+        gone = {"since": None, "point": None, "usable": None, "position": None, "branch": None, "forks": ()}
+        self._set(**gone, anew=now, gap=said, server=self._answering)
         self._batch.begins_anew()
         self._begun, self._ahead, self._vanished = True, (), None
+        self._anew_since = None
         self._progress.step(f"{self._job.asset}: {said}")
 
     def _left_behind(self) -> None:
@@ -175,10 +181,70 @@ class _Shipping:
         last = self._newest_segment()
         if last is None:
             return
-        position = self._standing.position
-        if (segment := self._log.went_back(source, last, self._batch.last, position)) is not None:
-            error = WentBack(segment, f"it stands in {segment}, and its log was received up to {position or last}")
-            raise error if stored else CcdrError(f"{error}; what was received waits to be stored first")
+        branch, forks = self._log.lineage(source)
+        line = line_to(self._log, forks, branch)
+        if self._log.branch(last) == branch and not contradicts(self._known(), forks):
+            position, head = (self._standing.position if self._is_on(line) else None), self._batch.heads.get(last)
+            if (segment := self._log.went_back(source, last, self._batch.last, position, head)) is not None:
+                self._went_back(source, segment, f"its log was received up to {position or last}", stored=stored)
+        elif self._log.branch(last) > branch or contradicts(self._known(), forks):
+            why = f"its log was received on timeline {self._log.branch(last)}, which began elsewhere"
+            self._went_back(source, f"timeline {branch}", why, stored=stored)
+        elif self._is_behind(line, last):
+            self._branch_off(branch, forks, last, stored=stored)
+
+    def _went_back(self, source: Source, where: str, why: str, *, stored: bool) -> None:
+        self._anew_since = self._led_on(source)
+        error = WentBack(where, f"it stands in {where}, and {why}")
+        raise error if stored else CcdrError(f"{error}; {WAITS}")
+
+    def _led_on(self, source: Source) -> datetime | None:
+        """When the newest base was taken, if it is one of what the source writes now."""
+        for snapshot in reversed(self._services.catalogue.snapshots(self._job.plan, self._job.asset)):
+            manifest, point = self._services.catalogue.manifest(snapshot), self._standing.point
+            if self._log.goes_on_from(manifest):
+                mine = point is not None and self._log.begun_after(source, manifest, point)
+                return manifest.consistent_point if mine else None
+        return None
+
+    def _known(self) -> tuple[Fork, ...]:
+        return merged((self._standing.forks, self._batch.forks))
+
+    def _is_on(self, line: Line) -> bool:
+        """Is what is proven stored a part of the way to the branch that the source writes now?"""
+        standing = self._standing
+        if standing.position is None or standing.branch is None:
+            return True
+        part = next((p for p in line.parts if p.branch == standing.branch), None)
+        return part is not None and (part.until is None or self._log.reached_before(standing.position, part.until))
+
+    def _is_behind(self, line: Line, last: str) -> bool:
+        """Did the branch that the source writes now begin before the end of what was received?"""
+        part = next((p for p in line.parts if p.branch == self._log.branch(last)), None)
+        if part is None:
+            return True
+        if part.until is None:
+            return False
+        place, first = self._log.place(last), self._log.place_of(part.until)
+        if place != first:
+            return place > first
+        files = [s.file for s in self._log.segments(self._spool) if s.name == last]
+        if not files or not self._is_on(line):
+            return True
+        return any(self._log.holds_behind(self._spool / file, part.until) for file in files)
+
+    def _branch_off(self, branch: int, forks: Sequence[Fork], last: str, *, stored: bool) -> None:
+        """The source was recovered to a moment, or promoted, behind which there is more of its log than it knows of.
+        That is stored and stays, and moments of it can be gone back to; what comes now is received from where the new
+        branch begins."""
+        left = self._log.branch(last)
+        said = f"the source goes on by timeline {branch}, from before the end of what was received of timeline {left}"
+        if not stored:
+            raise CcdrError(f"{said}; {WAITS}")
+        self._record(None)
+        self._batch.leaves(self._batch.gather())
+        self._set(forks=merged((self._standing.forks, forks)))
+        self._progress.step(f"{self._job.asset}: {said}; both are kept")
 
     def _start(self, *, once: bool) -> None:
         """The spool of what was shipped before goes on without the repository; else that must say from where on."""
@@ -188,7 +254,7 @@ class _Shipping:
         except AWAY as error:
             if once or self._server is None or self._spooled() is None:
                 raise
-            self._troubled(str(error))
+            self._troubled(error)
 
     def _begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
@@ -218,6 +284,8 @@ class _Shipping:
             position=position,
             usable=newest.usable_at,
             anew=newest.anew,
+            branch=self._log.branch(newest.ends),
+            forks=shelf.forks(newest.anew),
         )
         self._batch.goes_on(newest, chain)
         self._begun = True
@@ -244,9 +312,9 @@ class _Shipping:
             self._all_vanished()
         elif before is not None:
             since, base = shelf.contiguous(self._log)[0].begins, self._newest_base()
-            if self._log.covers(since, before):
+            if covers(self._log, since, before):
                 return
-            if not self._log.covers(since, base[0] if base else before):
+            if not covers(self._log, since, base[0] if base else before):
                 self._missing(Gap(before, since))
                 self._tally.vanished = True
             self._set(since=since)
@@ -340,7 +408,7 @@ class _Shipping:
             if once:
                 raise
             self._refuse_too_much(str(error))
-            self._troubled(str(error))
+            self._troubled(error)
             return False
         return True
 
@@ -407,14 +475,14 @@ class _Shipping:
         if not self._begun:
             self._begin()
         point = mark.at if mark else self._standing.point
-        position = mark.position if mark else self._standing.position
+        position = mark.position if mark else self._proven_position()
         self._skew = mark.clock_skew_s if mark else self._skew
         if point is None:
             return
         for attempt in range(1, ATTEMPTS + 1):
             held, there = self._gather(), self._waits()
             if mark is None or held.torn:  # what the mark says is only true of what lies behind the gap
-                point, position = self._standing.point or point, self._standing.position or position
+                point, position = self._told_of(held, point, position)
             else:
                 self._batch.expect(position or "", held)
             if position and not held.torn and not self._log.reaches(self._spool, position):
@@ -432,22 +500,49 @@ class _Shipping:
         now = self._services.clock.now()
         self._tally.stored(held, point, now, stored.added)
         pending = (*self._standing.pending, Point(point, now))
-        self._set(point=point, position=position, usable=now, server=self._server, pending=pending)
+        proven = {"point": point, "position": position, "usable": now, "server": self._server, "pending": pending}
+        self._set(**proven, branch=self._branch_of(held), forks=self._known())
         if mark is not None:
             self._untroubled()
             over, self._ahead = self._ahead, ()  # a newer one is believed in its stead
             self._set(findings=tuple(said for said in self._standing.findings if said not in over))
         large = min(CLOSE_BYTES, self._settings.spool_limit // 2)  # what is stored takes no room from what waits
-        if held.whole and (held.torn or self._batch.bytes > large or now - self._batch.began > CLOSE_AFTER):
+        full = self._batch.bytes > large or now - self._batch.began > CLOSE_AFTER
+        if held.torn or (held.whole and full):
             self._record(None)
             self._batch.close(held)
         if held.torn:
             self._store(mark)
         self._kept = min(there, self._waits())
 
+    def _told_of(self, held: Held, point: datetime, position: str | None) -> tuple[datetime, str | None]:
+        """What is true of a batch behind which another one begins. Where nothing was proven of a branch before it was
+        left, that is where it was left, and when."""
+        mine = None if held.last is None else self._log.branch(held.last)
+        fork = next((fork for fork in self._known() if fork.parent == mine), None)
+        if self._standing.point is not None or fork is None:
+            return self._standing.point or point, self._proven_position() or position
+        when = point if fork.at is None else min(point, fork.at - timedelta(seconds=self._skew or 0.0))
+        return when, fork.position
+
+    def _proven_position(self) -> str | None:
+        """Up to where the spool is proven. Of a branch of which nothing is yet: up to where it began."""
+        position, first = self._standing.position, self._first_spooled()
+        if position is None or first is None:
+            return position
+        line = line_to(self._log, self._known(), self._log.branch(first))
+        return position if self._is_on(line) else next((p.until for p in reversed(line.parts) if p.until), position)
+
+    def _first_spooled(self) -> str | None:
+        """The first segment in the spool that is not stored for good yet."""
+        chain = [segment.name for segment in self._log.segments(self._spool) if not segment.beside]
+        closed = self._batch.closed
+        return min((name for name in chain if closed is None or rank(name) > rank(closed)), key=rank, default=None)
+
     def _backed_up(self, name: str, held: Held, point: datetime, position: str) -> Stored:
-        self._batch.write_index(self._job, held, point, position, self._server, self._skew, self._standing.anew)
-        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew, self._standing.anew)
+        anew, forks = self._standing.anew, self._batch.forks
+        self._batch.write_index(self._job, held, point, position, self._server, self._skew, anew, forks)
+        told = (rfc3339(point), position, self._server, self._batch.heads, self._skew, anew, forks)
         labels = tags(self._job, self._run.id, name, held.whole, held.open, *told)
         with self._reading():
             return self._repo.backup([self._batch.directory], tags=labels, linked=True)
@@ -488,6 +583,9 @@ class _Shipping:
             self._missing(gap)
         return held
 
+    def _branch_of(self, held: Held) -> int | None:
+        return self._standing.branch if held.last is None else self._log.branch(held.last)
+
     def _waits(self) -> int:
         """Bytes of log in the spool."""
         size = 0
@@ -507,8 +605,11 @@ class _Shipping:
         self._standing = replace(self._standing, **changes)  # type: ignore[arg-type]
         write_standing(self._home, self._standing)
 
-    def _troubled(self, why: str) -> None:
-        why = " ".join(self._job.engine.recordable(why).split())
+    def _troubled(self, error: Exception) -> None:
+        found = told(error)
+        why = " ".join(found.reason.split())
+        if why != self._standing.trouble:
+            self._services.state.keep_words(self._run.id, found.words)
         if self._standing.trouble is None:
             self._set(trouble=why, troubled=self._services.clock.now())
             self._record(why)

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.interfaces import Fork
 from ccdr.measure import Point
 from ccdr.model import rfc3339, utc
+from ccdr.shipping.branches import read, written
 from ccdr.state import State, write_durably
 
 
@@ -31,6 +33,8 @@ class Standing:
     gap: str | None = None
     server: str | None = None
     anew: datetime | None = None
+    branch: int | None = None  # of the log, that `position` is of
+    forks: tuple[Fork, ...] = ()  # where those began that are known
 
     @property
     def newest(self) -> Point | None:
@@ -45,6 +49,7 @@ def write_standing(path: Path, standing: Standing) -> None:
     body = asdict(standing)
     for key in ("point", "usable", "troubled", "anew"):
         body[key] = body[key] and rfc3339(body[key])
+    body["forks"] = written(standing.forks)
     body["pending"] = [[rfc3339(point), rfc3339(usable)] for point, usable in standing.pending]
     write_durably(path / "standing.json", json.dumps(body) + "\n")
 
@@ -56,6 +61,7 @@ def read_standing(state: State, plan: str, asset: str) -> Standing | None:
         for key in ("point", "usable", "troubled", "anew"):
             body[key] = body.get(key) and utc(body[key])
         body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
+        body["forks"] = read(body.get("forks") or "")
         body["findings"] = tuple(body["findings"])
         return Standing(**body)
     except (OSError, ValueError, KeyError, TypeError):

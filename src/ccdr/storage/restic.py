@@ -17,19 +17,23 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import (
     BackupBad,
     BackupFailed,
     CcdrError,
     CommandFailed,
     RepositoryClosed,
+    RepositoryDamaged,
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
     TestBroken,
 )
+from ccdr.interfaces import StoredNode
 from ccdr.model import utc
 from ccdr.proc import Host
+from ccdr.storage.remains import damage, store_at
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
@@ -53,6 +57,12 @@ _DAMAGE = re.compile(
     r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
     re.IGNORECASE,
 )
+# What it says, with the exit code of anything else, where a key or the config could not be read …
+_NOT_OPENED = re.compile(
+    r"LoadRaw\(<key/|config or key \w+ is damaged|config cannot be loaded|config file has zero size"
+)
+# … and where a key did open, and what is encrypted with it is not what it was.
+_UNDECIPHERABLE = re.compile(r"config or key \w+ is damaged: ciphertext|config cannot be loaded: nonce is invalid")
 # What restic says after the error that matters.
 _FOLLOW_UP = re.compile(r"lchown |UtimesNano|There were \d+ errors")
 # What the file system that is restored to, or the user who restores, does not allow. The repository has no part in it.
@@ -91,12 +101,14 @@ class RepoLock:
 
 @dataclass(frozen=True)
 class Stored:
-    """What one backup stored. `warning` is set where restic could not read everything: never a good backup."""
+    """What one backup stored. `warning` is set where restic could not read everything: never a good backup. `words` are
+    restic's own of that."""
 
     id: str
     bytes: int
     added: int
     warning: str | None = None
+    words: FreeText = NO_WORDS
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Restic:
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
 
     def probe(self) -> None:
-        """Does it answer and decrypt? RepositoryMissing, RepositoryUnavailable, or nothing."""
+        """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
         self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
 
     def init(self) -> None:
@@ -213,14 +225,16 @@ class Restic:
         summary, code, said = self._json_run(argv, "storing the backup", on_bytes, go_on)
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
-                f"restic stored nothing (exit {code}): {said or 'no summary'}",
+                f"restic stored nothing (exit {code}): {said.answer or 'it gave no summary'}",
                 hint="what was stored before still stands; is there room? mend what it says, then run the backup again",
+                words=said,
             )
         return Stored(
             id=str(summary["snapshot_id"]),
             bytes=int(summary["total_bytes_processed"]),
             added=int(summary.get("data_added_packed", summary.get("data_added", 0))),
-            warning=None if code == 0 else f"restic exit 3: {said}",
+            warning=None if code == 0 else "restic exit 3" + (f": {said.answer}" if said.answer else ""),
+            words=said,
         )
 
     def with_cache(self, directory: Path) -> Restic:
@@ -248,8 +262,25 @@ class Restic:
                 for s in json.loads(said or "[]") or []
             ]
         except (ValueError, KeyError, TypeError) as error:
-            raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {error}") from None
+            raise RepositoryUnavailable(f"restic's list of snapshots cannot be read: {type(error).__name__}") from None
         return sorted(found, key=lambda s: s.time)
+
+    def nodes(self, snapshot: str) -> Iterator[StoredNode]:
+        """Every entry that a snapshot holds, its paths' parents included."""
+        found: list[StoredNode] = []
+
+        def line(text: str) -> None:
+            node = json.loads(text)
+            if node.get("struct_type") == "node":
+                times = (0, 0, 0)  # what has no time that can be read is like nothing that was listed
+                with contextlib.suppress(ValueError, KeyError):
+                    times = (_nanoseconds(node["mtime"]), _nanoseconds(node["ctime"]), int(node.get("inode", 0)))
+                found.append(StoredNode(node["path"], node["type"], int(node.get("size", 0)), *times))
+
+        argv = self._argv(["ls", "--json", "--no-lock", snapshot])
+        with self._as_repository_error():
+            self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
+        return iter(found)
 
     def read(self, snapshot: str, path: PurePosixPath) -> str:
         """A small text file of a snapshot; BackupBad where the repository answers but the file cannot be had."""
@@ -279,16 +310,18 @@ class Restic:
     def _judged(self, error: CommandFailed, what: str) -> CcdrError:
         """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
         said = f"{what}: {error}"
-        if _DISK_FULL.search(error.stderr):
+        if error.stderr.search(_DISK_FULL):
             return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
-        if _NOT_HERE.search(error.stderr) and not _DAMAGE.search(_NOT_HERE.sub("", error.stderr)):
+        if error.stderr.search(_NOT_HERE) and not _DAMAGE.search(_NOT_HERE.sub("", error.stderr.reveal())):
             return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
-        if _NETWORK.search(error.stderr) and not _DAMAGE.search(error.stderr):
+        if error.stderr.search(_NETWORK) and not error.stderr.search(_DAMAGE):
             return TestBroken(said, hint="the repository was not reachable throughout; try again")
         try:
             self.probe()
+        except RepositoryDamaged as damaged:
+            return damaged
         except CcdrError as unreachable:
             return TestBroken(f"{said}; and then {unreachable}", hint=unreachable.hint)
         if holder := self.rewritten_by():
@@ -336,7 +369,7 @@ class Restic:
         what: str,
         on_bytes: Callable[[int], None] | None,
         go_on: Callable[[], None] | None = None,
-    ) -> tuple[dict[str, Any], int, str]:
+    ) -> tuple[dict[str, Any], int, FreeText]:
         """A long call: the summary, the exit code, what it said. Stops restic when no byte moves, or `go_on` raises."""
         status: dict[str, Any] = {}
         summary: dict[str, Any] = {}
@@ -378,39 +411,71 @@ class Restic:
             return f"backups of {self.plan} were stored there: {look} No backup makes a new one in its place"
         return f"the first `ccdr backup {self.plan}` makes it; if there was one: {look}"
 
+    def _destroyed(self, error: CommandFailed) -> str | None:
+        """Did it not open for damage? By what its store holds: the exit codes say the same of a wrong password, and of
+        a place where there never was one."""
+        said = error.stderr + readable(error.stderr)  # some of it is JSON, in which `<` is \\u003c
+        unreadable = error.code == 1 and said.search(_NOT_OPENED)
+        if error.stalled or not (unreadable or error.code in (NO_REPOSITORY, WRONG_PASSWORD)):
+            return None
+        if (store := store_at(self.location, self.env)) is None:
+            return None
+        return damage(store, undecipherable=bool(unreadable and said.search(_UNDECIPHERABLE)))
+
     @contextlib.contextmanager
     def _as_repository_error(self) -> Iterator[None]:
         try:
             yield
         except CommandFailed as error:
             said = readable(error.stderr)
-            if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said)):
-                why = said.split(" Is there a repository")[0].rstrip("; ")
+            why = f": {said.answer}" if said.answer else ""
+            if destroyed := self._destroyed(error):
+                raise RepositoryDamaged(
+                    f"the repository at {self.location} is damaged: {destroyed}",
+                    hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
+                    "older versions: docs/recover.md, A damaged repository",
+                ) from None
+            if said.search(_DISK_FULL):
+                raise RepositoryUnavailable(
+                    f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
+                    hint="see which of the two is full (`df -h`), and make room there",
+                ) from None
+            if error.code == NO_REPOSITORY or (error.stalled and said.search(_NO_BUCKET)):
                 raise RepositoryMissing(
-                    f"there is no repository at {self.location}: {why}", hint=self._where_is_it()
+                    f"there is no repository at {self.location}{why}", hint=self._where_is_it()
                 ) from None
             if error.code == WRONG_PASSWORD:
                 raise RepositoryClosed(
-                    f"the repository at {self.location} does not open with the plan's password: {said}",
+                    f"the repository at {self.location} does not open with the plan's password{why}",
                     hint="check repository.password_file (or password_command) of the plan",
                 ) from None
             if error.code == LOCKED:
                 raise RepositoryLocked(
-                    f"the repository at {self.location} is locked by another program: {said}",
+                    f"the repository at {self.location} is locked by another program",
                     hint="wait for it; `restic unlock` removes locks whose owner is dead",
                 ) from None
-            if error.stalled or (error.argv[0] == "restic" and _NETWORK.search(said)):
+            if error.stalled or (error.argv[0] == "restic" and said.search(_NETWORK)):
                 raise RepositoryUnavailable(
-                    f"the repository at {self.location} does not answer: {said or error}",
+                    f"the repository at {self.location} does not answer{why or f': {error}'}",
                     hint="check the address, the network and the store itself",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
 
 
-def readable(stderr: str) -> str:
+def _nanoseconds(said: str) -> int:
+    """RFC 3339 with up to nine digits of a second, since the epoch."""
+    moment, _, rest = said.partition(".")
+    digits = re.match(r"\d*", rest)
+    zone = rest[len(digits[0]) :] if digits and rest else moment[19:]
+    whole = datetime.fromisoformat(f"{moment[:19]}{'+00:00' if zone in ('', 'Z') else zone}")
+    seconds = int((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))
+
+
+def readable(stderr: FreeText) -> FreeText:
     """restic's messages as sentences, the last few: it mixes JSON lines and text on standard error."""
     said: list[str] = []
-    for line in stderr.splitlines():
+    for line in stderr.reveal().splitlines():
         text = line.strip().removeprefix("\x1b[2K")
         with contextlib.suppress(ValueError, AttributeError):
             message = json.loads(text)
@@ -421,4 +486,4 @@ def readable(stderr: str) -> str:
         text = text.removeprefix("Fatal: ").replace("\n", " ")
         if text and text not in said and not _FOLLOW_UP.search(text):
             said.append(text)
-    return "; ".join(said[-4:])
+    return FreeText("\n".join(said[-4:]))

@@ -151,6 +151,24 @@ class Bucket:
         client.put_object(Bucket=self.name, Key=".ccdr-ready", Body=b"")
         client.delete_object(Bucket=self.name, Key=".ccdr-ready")
 
+    # --- what lies in it --------------------------------------------------------------------------------
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys of all objects that begin so, page by page."""
+        with self._asked("what it holds") as client:
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                yield from (found["Key"] for found in page.get("Contents", []))
+
+    def contents(self, key: str) -> bytes | None:
+        """A small object; None where there is none."""
+        try:
+            with self._asked("for an object") as client:
+                return client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except Refused as refused:
+            if refused.code in ("NoSuchKey", "404"):
+                return None
+            raise
+
     # --- posture: read only, but for the canary -------------------------------------------------------
 
     def versioning(self) -> str:

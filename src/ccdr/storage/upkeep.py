@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
+from ccdr.model import so_many
 from ccdr.proc import tree_bytes
 from ccdr.storage.restic import GOGC, LOCKED, NO_REPOSITORY, WRONG_PASSWORD, Restic
 
@@ -23,7 +25,8 @@ _FULL_ID = re.compile(r"[0-9a-f]{64}")
 _AT_ONCE = 500  # ids in one command: an argument list has an end
 _COUNT = re.compile(r"(\d+) / (\d+) (\w+)")
 _PACK = re.compile(r"\bpack ([0-9a-f]{64})")
-_TOLD = 4  # sentences of a damaged repository; hundreds of packs may be
+_TOLD = 4  # packs that are named; hundreds may be damaged …
+_KEPT = 40  # … and that many of restic's lines are kept
 # What only damage makes restic say, whatever the network did meanwhile.
 _CERTAIN = re.compile(
     r"ciphertext verification failed|unexpected pack id|hash mismatch|invalid data returned|not found in repository|"
@@ -46,10 +49,11 @@ OnCount = Callable[[int, int, str], None]  # done, of how many, of what
 
 @dataclass(frozen=True)
 class Damage:
-    """What a check found wrong: restic's own sentences, and the full names of the packs it named."""
+    """What a check found wrong: one sentence, the full names of the packs that restic named, and its own words."""
 
     said: str
     packs: tuple[str, ...]
+    words: FreeText = NO_WORDS
 
 
 def forget(repo: Restic, ids: Sequence[str]) -> None:
@@ -92,27 +96,33 @@ def check(repo: Restic, part: int, parts: int, cache: Path, on_count: OnCount | 
     return damage
 
 
-def _judged(repo: Restic, code: int, said: str, what: str) -> Damage:
+def _judged(repo: Restic, code: int, said: FreeText, what: str) -> Damage:
     """Is the repository damaged, or was the way to it broken? A pack that could not be fetched whole counts with restic
     as a damaged one."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not _ADVICE.search(line)]
+    lines = [line.strip() for line in said.reveal().splitlines() if line.strip() and not _ADVICE.search(line)]
     damaged = [line for line in lines if _CERTAIN.search(line)]
+    words = FreeText("\n".join((damaged or lines)[-_KEPT:]))
     if not damaged and any(_WAY.search(line) for line in lines):
         raise TestBroken(
-            f"{what}: {'; '.join(lines[-4:])}", hint="the repository was not reachable throughout; check it again"
+            f"{what}: {words.answer or 'restic could not read it'}",
+            hint="the repository was not reachable throughout; check it again",
+            words=words,
         )
-    error = repo._judged(CommandFailed(["restic", "check"], code, "; ".join(lines[-4:])), what)
+    error = repo._judged(CommandFailed(["restic", "check"], code, words), what)
     if not isinstance(error, BackupBad):
         raise error
-    told = damaged or lines
-    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
-    return Damage(
-        "; ".join(_shortened(line) for line in told[:_TOLD]) + more, tuple(dict.fromkeys(_PACK.findall(said)))
-    )
+    packs = tuple(dict.fromkeys(_PACK.findall(said.reveal())))
+    return Damage(_told(packs, words), packs, words)
 
 
-def _shortened(line: str) -> str:
-    return line if len(line) <= 300 else line[:299] + "…"
+def _told(packs: Sequence[str], words: FreeText) -> str:
+    """What is damaged, by the names that restic gave it: a tree that lacks something names files too, and those may be
+    customers'."""
+    why = words.answer or "it is not as it was stored"
+    if not packs:
+        return f"its structure: {why}"
+    more = f" and {len(packs) - _TOLD} more" if len(packs) > _TOLD else ""
+    return f"{so_many(len(packs), 'pack')}: {', '.join(pack[:8] for pack in packs[:_TOLD])}{more}: {why}"
 
 
 def size(repo: Restic) -> int:
@@ -124,7 +134,7 @@ def size(repo: Restic) -> int:
     try:
         return int(json.loads(said)["total_size"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CcdrError(f"restic's statistics cannot be read: {error}") from None
+        raise CcdrError(f"restic's statistics cannot be read: {type(error).__name__}") from None
 
 
 def room(repo: Restic) -> int | None:
@@ -138,7 +148,7 @@ def room(repo: Restic) -> int | None:
         return None
 
 
-def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, str]:
+def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:
     """Run it under restic's exclusive lock; a lock whose owner is dead is removed, once. The exit code and what
     it said on standard error."""
     try:
@@ -149,7 +159,7 @@ def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount
         return _counted(repo, args, what, on_count)
 
 
-def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, str]:
+def _counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:
     """A long call. It is stopped when neither its own count nor its cache moves."""
     counts: dict[str, int] = {}
 

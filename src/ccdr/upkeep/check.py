@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from ccdr.errors import RepositoryMissing
+from ccdr.errors import RepositoryDamaged, RepositoryMissing
 from ccdr.history import (
     CHECK_START,
     CHECKED,
@@ -61,7 +61,10 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
     what = "reading all of the data" if result.all_data else f"reading part {part} of {parts}"
     progress.step(what)
     began = services.clock.monotonic()
-    damage = storage.check(repo, part, parts, run.directory("cache"), tenths(progress, what))
+    try:
+        damage = storage.check(repo, part, parts, run.directory("cache"), tenths(progress, what))
+    except RepositoryDamaged as error:
+        damage, result.repository = storage.Damage(str(error), ()), error.repository
     if damage is None:
         damage = _check_log(loaded, services, progress, result, run)
     result.seconds = services.clock.monotonic() - began
@@ -69,6 +72,7 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         result.result = CLEAN
     else:
         result.result, result.reason = DAMAGED, damage.said
+        result.words += damage.words
         result.hint = (
             f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
             "repository before anything repairs it, and go on by docs/recover.md, A damaged repository"
@@ -95,6 +99,8 @@ def _check_log(
             repo.probe()
         except RepositoryMissing:  # nothing was shipped yet; `status` tells of that
             return None
+        except RepositoryDamaged as error:
+            return storage.Damage(str(error), ())
         return storage.check(repo, part, parts, run.directory("cache-log"), tenths(progress, what))
 
 

@@ -10,7 +10,7 @@ from ccdr.errors import Locked
 from ccdr.interfaces import ShippedLog
 from ccdr.model import Snapshot
 from ccdr.services import Job, Services
-from ccdr.shipping.shelf import Batch, let_go, log_of, log_repository, shelf_of, void_of
+from ccdr.shipping.shelf import Batch, let_go, log_of, log_repository, rank, shelf_of, void_of
 from ccdr.storage import upkeep as storage
 
 PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
@@ -46,7 +46,7 @@ def _needed(log: ShippedLog, services: Services, kept: Sequence[Snapshot]) -> tu
         if not log.goes_on_from(manifest):
             continue
         needed = log.needed_from(manifest)
-        if found is None or log.covers(needed, found):
+        if found is None or rank(needed) < rank(found):  # of another branch, too: what was written first
             found = needed
         since = min(since or manifest.consistent_point, manifest.consistent_point)
     return found, since

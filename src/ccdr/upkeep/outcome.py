@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr import measure
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.errors import Exit, worst
 from ccdr.history import (
     DAMAGED,
@@ -53,6 +54,7 @@ class Prune:
     run: str | None = None
     result: str = FAILED
     reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     removed: list[tuple[Snapshot, str]] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Check:
     run: str | None = None
     result: str = INCONCLUSIVE
     reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
     part: int = 1
     parts: int = 1
@@ -128,6 +131,7 @@ class Check:
     capacity: Capacity = field(default_factory=Capacity)
     left_behind: list[str] = field(default_factory=list)
     failure: Exit = Exit.NOT_CARRIED_OUT
+    repository: str | None = None  # damaged, where it does not open for that
     record: RecordRef | None = None
 
     @property
@@ -142,6 +146,7 @@ class Check:
         return {
             "result": self.result,
             "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
             "part": self.part,
             "parts": self.parts,
             "all_data": self.all_data,

@@ -37,6 +37,8 @@ from ccdr.model import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.retention import Decision, Policy, Standing, decide, expired, leapt
 from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
+from ccdr.shipping import log_repository, shelf_of
+from ccdr.shipping.recovery import stored
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
@@ -234,10 +236,9 @@ class _Pruning:
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
             return  # nobody backs it up or tests it any more: its last good snapshot stays
-        job, services = Job(self._loaded, asset), self._services
+        job = Job(self._loaded, asset)
         newest = max(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
-        running = services.state.held(job.plan, asset, "backup")
-        if failed := history.failed_since(newest.usable_at, running=running, snapshot=newest.id):
+        if failed := history.failed_since(newest.usable_at, snapshot=newest.id):
             yield failed.text
         if elsewhere := [a for a in self._told.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
@@ -254,11 +255,30 @@ class _Pruning:
         yield from (last or {}).get("findings") or ()
         if damage := history.damage_since(upkeep):
             yield damage
-        exposed = measure.exposure(services.clock.now(), [measure.Point(s.consistent_point, s.usable_at) for s in good])
-        if exposed > job.objectives.rpo:
-            yield f"its newest good snapshot is {human_seconds(exposed)} old, more than its RPO"
+        yield from self._exposed(job, good, history)
         if apart := leapt(good, policy, job.objectives.rpo):
             yield f"its newest good snapshot is {human_seconds(apart)} newer than the one before: is the clock right?"
+
+    def _exposed(self, job: Job, good: Sequence[Snapshot], history: AssetHistory) -> Iterator[str]:
+        """Is more at stake than the RPO? The log that leads on from the newest base counts, as far as it is there."""
+        rpo, now = job.objectives.rpo, self._services.clock.now()
+        points = [measure.Point(s.consistent_point, s.usable_at) for s in good]
+        exposed = measure.exposure(now, points)
+        if exposed <= rpo:
+            return
+        what = "its newest good snapshot is"
+        if job.engine.shipping is not None:
+            usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+            try:
+                shelf = shelf_of(job, log_repository(job, self._services))
+                logged = stored(job, self._services, usable, history.log_disproved, shelf)
+            except (CcdrError, OSError) as error:
+                yield f"its log could not be asked for: {error}"
+                return
+            exposed = measure.exposure(now, [*points, *logged])
+            what = "its log is stored up to a point that is" if logged else f"no log counts, and {what}"
+        if exposed > rpo:
+            yield f"{what} {human_seconds(exposed)} old, more than its RPO"
 
     def _held_since(self) -> dict[str, datetime]:
         """Since when snapshots are held, as the last prune has recorded it."""

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from ccdr import interrupts, measure
-from ccdr.errors import CcdrError, Exit, own_error
+from ccdr.errors import CcdrError, Exit, told
 from ccdr.history import (
     AssetHistory,
 )
@@ -39,12 +39,13 @@ def recorded(
         work()
     except KeyboardInterrupt as error:
         interrupted, result.reason = error, "interrupted"
-    except (CcdrError, OSError) as error:
-        result.reason, result.hint = str(error), getattr(error, "hint", None)
-        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
     except Exception as error:
-        result.reason, result.hint = own_error(error)
+        failed = told(error)
+        result.reason, result.hint = failed.reason, failed.hint
+        result.words += failed.words
+        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
     with interrupts.deferred():
+        services.state.keep_words(run.id, result.words)
         result.record = services.ledger.append(end, **where, body=result.body())
     if interrupted is not None:
         raise interrupted

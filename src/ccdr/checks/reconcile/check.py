@@ -145,12 +145,12 @@ class Reconcile(CheckConfig):
     def _skew(self, instants: Instants, beside: Beside) -> CheckResult:
         how = "captured together" if beside.together else "captured apart"
         which = f"snapshot {beside.snapshot.short} of {beside.asset}, {how}"
-        return self._of(
-            "consistent points",
-            instants.skew <= self.within,
-            f"at most {format_duration(self.within)} apart",
-            f"{human_seconds(instants.skew)} apart ({which})",
-        )
+        actual = f"{human_seconds(instants.skew)} apart ({which})"
+        if beside.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
+            far = "" if instants.skew <= self.within else f", more than {format_duration(self.within)}"
+            return self._of("consistent points", True, "told; the rows judge", f"{actual}{far}")
+        expected = f"at most {format_duration(self.within)} apart"
+        return self._of("consistent points", instants.skew <= self.within, expected, actual)
 
     # --- what is compared -----------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Reconcile(CheckConfig):
         expected = f"without a row {limit}, in flight only after {_shown(instants.without_row)}"
         actual = f"{without} of {total} files without a row, in flight {found.files.get(File.IN_FLIGHT, 0)}"
         if not total:  # a pattern with a slip in it must not look like a check
-            actual = f"no file matches {' '.join(self.match)}"
+            actual = "no file matches its patterns"
         return self._of("files", total > 0 and _within(without, allowed), expected, actual, _named(book.lone_files()))
 
     def _note(self, book: Book, beside: Beside) -> None:

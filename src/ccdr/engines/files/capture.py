@@ -12,19 +12,21 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr.engines.files.hashing import hashed_ahead
 from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, entries, paired, read_listing
 from ccdr.engines.files.scan import still_there, walk
+from ccdr.engines.files.stored import amend
 from ccdr.errors import BackupFailed
-from ccdr.interfaces import Capture, Tools
+from ccdr.interfaces import Capture, StoredNode, Tools
 from ccdr.model import FileDigest, human_seconds, so_many
 
 STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too
 TOLD_EVERY = 1000  # entries
+TICK = 0.02  # seconds; a directory's time is no finer on some file systems
 
 Pair = tuple[Entry, Entry | None]  # what is there now, and what the previous listing says of it
 
@@ -43,6 +45,7 @@ class _Tally:
     starved: int = 0
     timeless: int = 0
     unsettled: list[Path] = field(default_factory=list)
+    sockets: int = 0
 
     def add(self, entry: Entry) -> None:
         self.count[entry.type] += 1
@@ -63,7 +66,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
     now = started.timestamp()
     tally = _Tally({str(root) for root in paths}, (now - max(2 * settle, STARVED)) * 1e9)
     with (into / LISTING).open("w", encoding="ascii") as out:
-        for seen, entry in enumerate(_listed(paths, now, settle, tools)):
+        for seen, entry in enumerate(_listed(paths, now, settle, tools, tally)):
             out.write(entry.line())
             tally.add(entry)
             if seen % TOLD_EVERY == 0:
@@ -87,6 +90,8 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "special": sum(tally.count[kind] for kind in "pcb"),
             "bytes": tally.size,
             "unsettled": waiting,
+            "sockets": tally.sockets,
+            "exact": True,
             "owners": os.geteuid() == 0,
             "attributes": tally.attributes,
             "linked": tally.linked,
@@ -125,29 +130,78 @@ def _within(path: str, *roots: str) -> bool:
 def _notes(tally: _Tally) -> Iterator[str]:
     if waiting := len(tally.unsettled):
         yield f"{so_many(waiting, 'file in use was', 'files in use were')} left for the next backup"
+    if tally.sockets:
+        yield f"sockets that are left out, as only their program can make them: {tally.sockets}"
     if tally.timeless:
         yield f"files that will come back with another time, as theirs is not of 1677 to 2262: {tally.timeless}"
 
 
-def changed_since(listing: Path) -> Iterator[str]:
-    """What is not, or not there, as it was when it was listed."""
-    return (entry.path for entry in entries(listing) if not still_there(entry))
+def changed_since(listing: Path, began: float) -> Iterator[str]:
+    """What is not, or not there, as it was when it was listed; and directories in which something came or went since
+    the capture `began`, seconds since the epoch."""
+    return (entry.path for entry in entries(listing) if not still_there(entry) or _came_or_went(entry, began))
 
 
-def _listed(paths: Sequence[Path], now: float, settle: float, tools: Tools) -> Iterator[Entry]:
+def _came_or_went(entry: Entry, began: float) -> bool:
+    try:
+        return entry.type == "d" and os.lstat(entry.path).st_mtime >= began - TICK
+    except OSError:
+        return True
+
+
+def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+    """The capture with its listing true of what was stored."""
+    roots = [str(path) for path in capture.paths]
+    done = amend(into, roots, nodes, tools)
+    if done.refused:
+        raise BackupFailed(
+            f"restic did not store {so_many(len(done.refused), 'entry', 'entries')} of what is there",
+            hint="may the user who runs ccdr read them all? `ccdr doctor` looks",
+        )
+    tally = _Tally(set(roots), 0.0)
+    with (into / LISTING).open(encoding="ascii") as lines:
+        for entry in read_listing(lines):
+            tally.add(entry)
+    if tally.empty:
+        raise BackupFailed(f"nothing of {', '.join(sorted(tally.empty))} was left to store", hint="is it mounted?")
+    files = tools.digest(into, [LISTING])
+    contents = {
+        **capture.contents,
+        "files": tally.count["f"],
+        "directories": tally.count["d"],
+        "links": tally.count["l"],
+        "special": sum(tally.count[kind] for kind in "pcb"),
+        "bytes": tally.size,
+        "attributes": tally.attributes,
+        "linked": tally.linked,
+        "listing_sha256": files[LISTING].sha256,
+    }
+    told = {
+        "went before they were stored": done.gone - done.moved,
+        "were moved meanwhile, and found again": done.moved,
+        "came or changed meanwhile: stored, and not proven by this backup": done.doubtful,
+    }
+    notes = [f"entries that {what}: {count}" for what, count in told.items() if count]
+    return replace(capture, contents=contents, files=files, bytes=tally.size, notes=[*capture.notes, *notes])
+
+
+def _listed(paths: Sequence[Path], now: float, settle: float, tools: Tools, tally: _Tally) -> Iterator[Entry]:
     with ExitStack() as stack:
         previous: Iterator[Entry] = iter(())
         if tools.previous is not None and tools.previous.is_file():
             previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
-        yield from _with_digests(_with_previous(_found(paths, now, settle), previous), tools)
+        yield from _with_digests(_with_previous(_found(paths, now, settle, tally), previous), tools)
 
 
-def _found(paths: Sequence[Path], now: float, settle: float) -> Iterator[Entry]:
+def _found(paths: Sequence[Path], now: float, settle: float, tally: _Tally) -> Iterator[Entry]:
     """Every entry below `paths`; regular files that changed within the settle time wait. A time in the future is not
     a recent change: it would never settle."""
     earliest, latest = (now - settle) * 1e9, (now + settle) * 1e9
     for root in sorted(set(paths)):
-        for entry in walk(str(root), str(root)):
+        for entry in walk(str(root), str(root), sockets=True):
+            if entry.type == "s":
+                tally.sockets += 1
+                continue
             recent = entry.type == "f" and earliest < entry.mtime < latest
             yield entry.waiting(now) if recent else entry
 

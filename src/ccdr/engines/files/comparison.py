@@ -15,7 +15,19 @@ from pathlib import Path
 
 from ccdr.engines.files.attributes import Keeps, compared, keeps, kind
 from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import DEVICES, LISTING, RESTIC_TIMES, Entry, as_before, entries, paired
+from ccdr.engines.files.listing import (
+    DEVICES,
+    LISTING,
+    RESTIC_TIMES,
+    UNREADABLE,
+    WAITING,
+    Entry,
+    as_before,
+    as_restic_says,
+    entries,
+    paired,
+    read_listing,
+)
 from ccdr.engines.files.scan import came_back, walk
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest, Verdict, so_many
@@ -33,7 +45,8 @@ def identical(bench: Bench) -> Iterator[CheckResult]:
         yield _result("listing", Verdict.FAIL, "the captured listing", "another listing")
         return
     comparison = _Comparison(bench)
-    comparison.run(entries(listing))
+    with listing.open(encoding="ascii") as lines:
+        comparison.run(read_listing(lines))
     yield from comparison.results()
 
 
@@ -117,7 +130,9 @@ class _Comparison:
         self._links, self._attributes = _Links(), _Attributes(bench.out)
         self._timeless = 0
         self._unlike = 0  # pipes and devices that the listing does not tell apart
-        self.equal = self.missing = self.changed = self.extra = 0
+        self.equal = self.missing = self.changed = self.extra = self.unproven = 0
+        self._exact = bool(contents.get("exact"))  # else it does not tell what came while it was taken
+        self._came, self._waiting = Counter[str](), Counter[str]()  # as restic tells their names, which are no UTF-8
         self.named: list[str] = []
 
     def run(self, listed: Iterator[Entry]) -> None:
@@ -129,13 +144,22 @@ class _Comparison:
         for batch, hashed in hashed_ahead(paired(listed, found), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)
+        self.unproven += (self._came & self._waiting).total()
+        for path, count in (self._came - self._waiting).items():
+            self.extra += count
+            self._name("never captured", path)
 
     def _digest(self, names: list[str]) -> Mapping[str, FileDigest]:
         return self._bench.digest(self._bench.fetched, names)
 
     def _pair(self, was: Entry | None, now: Entry | None, hashed: Mapping[str, FileDigest]) -> None:
         if was is None:
-            self.extra += now is not None and now.type == "f"
+            if now is not None:
+                self._unlisted(now.path)
+        elif was.type == WAITING:
+            self.unproven += now is not None
+            if now is None and UNREADABLE in was.path:
+                self._waiting[was.path] += 1
         elif now is None:
             self.missing += 1
             self._name("missing", was.path)
@@ -144,6 +168,14 @@ class _Comparison:
             self._name(why, was.path)
         else:
             self.equal += was.type == "f"
+
+    def _unlisted(self, path: str) -> None:
+        """A name that is no UTF-8 may be listed as restic tells it; in a listing's order that comes later."""
+        if (said := as_restic_says(path)) != path:
+            self._came[said] += 1
+        else:
+            self.extra += 1
+            self._name("never captured", path)
 
     def _difference(self, was: Entry, now: Entry, hashed: Mapping[str, FileDigest]) -> str | None:
         if as_before(now.type, was):
@@ -177,12 +209,14 @@ class _Comparison:
 
     def results(self) -> Iterator[CheckResult]:
         contents = self._contents
-        bad = self.missing or self.changed
-        if bad:
+        bad = self.missing or self.changed or (self._exact and self.extra)
+        if self.missing or self.changed:
             actual = f"{self.missing} missing, {self.changed} changed, {self.equal} equal"
         else:
             actual = f"{so_many(self.equal, 'file')} equal by SHA-256"
-        if self.extra:
+        if self._exact and self.extra:
+            actual += f", {self.extra} that were never captured"
+        elif self.extra:
             actual += f", {self.extra} that came while the backup ran"
         if left_out := list(self._left_out()):
             actual += f"; not compared: {', '.join(left_out)}"
@@ -196,6 +230,8 @@ class _Comparison:
 
     def _left_out(self) -> Iterator[str]:
         """What this comparison does not tell, though there is something to compare."""
+        if self.unproven:
+            yield f"{self.unproven} that came or changed while the backup ran"
         if not self._complete:
             yield "extended attributes and hard links, which the ccdr that took this backup did not list"
         if self._timeless:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -13,12 +12,23 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import comparison
-from ccdr.engines.files.capture import capture, changed_since
+from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.listing import LISTING
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
+from ccdr.interfaces import (
+    Bench,
+    Capture,
+    ClientNeed,
+    Place,
+    SandboxNeeds,
+    ServerTarget,
+    Source,
+    SourceFacts,
+    StoredNode,
+    Tools,
+)
 from ccdr.model import CheckResult, Look, Manifest
-from ccdr.schema import AbsolutePath, Duration, WithPassword
+from ccdr.schema import AbsolutePath, Wait, WithPassword
 
 NOBODY = "65534:65534"
 LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured
@@ -32,7 +42,7 @@ class Files(EngineConfig):
     engine: Literal["files"]
     method: Literal["scan"] = "scan"
     paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
-    settle: Duration = Field(60.0, description="files changed within this time are left for the next backup")
+    settle: Wait = Field(60.0, description="files changed within this time are left for the next backup; 0s: none are")
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return ("ccdr-sandbox/files:1",)
@@ -99,7 +109,12 @@ class Files(EngineConfig):
         return " ".join(sorted(map(str, self.paths)))
 
     def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return tuple(changed_since(into / LISTING))
+        if not capture.paths:  # it was made true of what was stored
+            return ()
+        return tuple(changed_since(into / LISTING, capture.consistent_point.timestamp()))
+
+    def as_stored(self, capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:
+        return as_stored(capture, into, nodes, tools)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -109,19 +124,19 @@ class Files(EngineConfig):
     def start(self, box: Place, manifest: Manifest) -> str:
         return "1"
 
-    def recordable(self, said: str) -> str:
-        """Nothing below the roots is named."""
-        for root in map(str, self.paths):
-            said = re.sub(rf"{re.escape(root)}/.*?(?=: |; |, |$)", f"{root}/…", said, flags=re.MULTILINE)
-        return super().recordable(said)
-
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return {"files": int(str(manifest.contents["files"]))}
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Every listed entry is there with its type and size. A backup that was killed before it had looked at
         what restic left out has no other mark; contents are the business of `identical`."""
-        there, missing = comparison.whole(fetched, restored / LISTING)
+        try:
+            there, missing = comparison.whole(fetched, restored / LISTING)
+        except (ValueError, TypeError, RecursionError):
+            raise BackupBad(
+                "the listing of what was captured cannot be read",
+                hint="restore an older snapshot meanwhile, and back up again",
+            ) from None
         if missing:
             raise BackupBad(
                 f"the restore is incomplete: {missing} of {there + missing} entries are missing, or not as listed",
@@ -149,8 +164,12 @@ class Files(EngineConfig):
 
 def _anyhow(root: Path) -> Iterator[Path]:
     """A tree's entries in no order, links left out; what may not be listed is an entry without what is in it."""
-    yield root
-    if root.is_dir() and os.access(root, os.R_OK | os.X_OK):
-        for entry in root.iterdir():
-            if not entry.is_symlink():
-                yield from _anyhow(entry)
+    waiting = [root]
+    while waiting:
+        entry = waiting.pop()
+        try:
+            below = list(entry.iterdir()) if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK) else []
+            waiting += [one for one in below if not one.is_symlink()]
+        except OSError:  # it went, or its path is too long for any program: the backup tells
+            continue
+        yield entry

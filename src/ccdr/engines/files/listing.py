@@ -16,6 +16,7 @@ LISTING = "files.jsonl"
 WAITING = "w"
 RESTIC_TIMES = range(-(2**63), 2**63)  # nanoseconds since the epoch: 1677 to 2262
 DEVICES = "cb"
+UNREADABLE = "\ufffd"
 OTHER = "o"  # a pipe or a device, as older listings have it
 
 _decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searches for white space
@@ -111,7 +112,7 @@ def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
         if a.path == b.path:
             yield a, b
             a, b = next(one, None), next(other, None)
-        elif _position(a.path) < _position(b.path):
+        elif position(a.path) < position(b.path):
             yield a, None
             a = next(one, None)
         else:
@@ -125,6 +126,11 @@ def paired(one: Iterator[Entry], other: Iterator[Entry]) -> Iterator[tuple[Entry
         b = next(other, None)
 
 
-def _position(path: str) -> str:
+def position(path: str) -> str:
     """Sorts like a walk: a directory, then what is in it, then its next sibling, whatever its name begins with."""
     return path.replace("/", "\0")
+
+
+def as_restic_says(path: str) -> str:
+    """Its JSON has U+FFFD for each byte that is no UTF-8."""
+    return "".join(UNREADABLE if "\udc80" <= c <= "\udcff" else c for c in path)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from ccdr.answers import FreeText
 from ccdr.engines.files.attributes import attributes_of
 from ccdr.engines.files.listing import DEVICES, Entry, as_before
 from ccdr.errors import CommandFailed
@@ -43,10 +44,10 @@ def look(path: str, shown_as: str) -> Entry:
     )
 
 
-def walk(real: str, shown: str) -> Iterator[Entry]:
+def walk(real: str, shown: str, *, sockets: bool = False) -> Iterator[Entry]:
     """Every entry at and below `real`, named as if it stood at `shown`; sorted as a listing is. What vanishes while
-    we look is left out, and so are sockets, which only their program can make; a directory that may not be read is
-    an error. However deep it is, and however many entries a directory has: only names are held."""
+    we look is left out, and so are sockets, which only their program can make, unless they are asked for; a directory
+    that may not be read is an error. However deep it is, and however many entries it has: only names are held."""
     above: list[tuple[str, str, Iterator[str]]] = [(real, shown, iter(("",)))]
     while above:
         real, shown, names = above[-1]
@@ -56,7 +57,9 @@ def walk(real: str, shown: str) -> Iterator[Entry]:
                 below = _names(real + name, shown + name) if entry.type == "d" else None
             except FileNotFoundError:
                 continue
-            if entry.type != "s":
+            except OSError as error:
+                raise _refused(shown + name, error) from None
+            if entry.type != "s" or sockets:
                 yield entry
             if below is not None:
                 above.append((f"{real}{name}/", f"{shown}{name}/", iter(below)))
@@ -71,7 +74,12 @@ def _names(directory: str, shown: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise CommandFailed(["scan"], 1, f"{shown}: {error.strerror}") from None
+        raise _refused(shown, error) from None
+
+
+def _refused(shown: str, error: OSError) -> CommandFailed:
+    """A file's name is its owner's: it is told to a person alone."""
+    return CommandFailed(["scan"], 1, FreeText(f"{shown}: {error.strerror}"))
 
 
 def still_there(listed: Entry) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of, text_of
 from ccdr.interfaces import Place
 
 # Users, roles and what they may do on the server or on a database; and what on a table, a view or a routine, which must
@@ -34,7 +34,7 @@ _TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")
 
 
 def statements(place: Place, login: Login) -> list[str]:
-    """What makes every account of the server, in an order that can be carried out; no statement has a line's end."""
+    """What makes every account of the server, in an order that can be carried out."""
     own = ", ".join(map(quote_text, _OWN))
     listed = answers(place, login, _LIST.format(own=own), "listing users and roles")
     roles = [user for user, _, is_role in listed if is_role == "Y"]
@@ -43,9 +43,9 @@ def statements(place: Place, login: Login) -> list[str]:
     grantees = [role if role.upper() == "PUBLIC" else quote_name(role) for role in roles]
     named = [f"{quote_name(user)}@{quote_name(host)}" for user, host in users]
     asked = "".join(f"SHOW CREATE USER {name};\n" for name in named)
-    made += lines(place, login, asked, "asking for users") if named else []
+    made += _lines(place, login, asked, "asking for users") if named else []
     asked = "".join(f"SHOW GRANTS FOR {name};\n" for name in [*grantees, *named])
-    granted = lines(place, login, asked, "asking for grants") if asked else []
+    granted = _lines(place, login, asked, "asking for grants") if asked else []
     # A role's grants are told with those of the roles that it has, so some come several times.
     grants = sorted({_without_login(line) for line in granted if line.startswith("GRANT ")})
     defaults = [line for line in granted if line.startswith("SET DEFAULT ROLE ")]
@@ -108,5 +108,10 @@ def _roles_first(grants: list[str]) -> list[str]:
 
 def read(directory: Path) -> list[str]:
     """The captured statements."""
-    texts = [(directory / name).read_text("utf-8", "surrogateescape") for name in (USERS, GRANTS)]
-    return [line.removesuffix(";") for text in texts for line in text.split("\n") if line]
+    texts = [text_of(directory / name) for name in (USERS, GRANTS)]
+    return [found for text in texts for found in text.split(";\n") if found]
+
+
+def _lines(place: Place, login: Login, asked: str, what: str) -> list[str]:
+    """Statements may hold what ends a line: a table's name may."""
+    return [told for (told,) in rows_of(place, login, asked, what)]

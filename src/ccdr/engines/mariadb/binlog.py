@@ -18,11 +18,11 @@ from pathlib import Path
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.client import Login, ask, lines
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.logfile import head, head_of, transactions
+from ccdr.engines.mariadb.logfile import begun, cut_short, head, head_of, same_server, transactions
 from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Clock, LogMark, Place, Segment, Source, Target
+from ccdr.interfaces import Clock, Fork, LogMark, Place, Segment, Source, Target
 from ccdr.model import Manifest, human_seconds, utc
 
 ANSWER = 20.0  # seconds
@@ -77,7 +77,7 @@ class Binlog:
             if "denied" not in error.stderr:
                 raise
             raise BackupFailed(
-                f"the canary cannot be kept: {error.stderr.strip()}; {canary_grant(self.connection.user)}",
+                f"the canary cannot be kept: {error}; {canary_grant(self.connection.user)}",
                 hint="or leave `canary:` out of `log_shipping:`",
             ) from None
 
@@ -160,8 +160,66 @@ class Binlog:
                 kept.unlink()
         return found
 
-    def went_back(self, source: Source, last: str, whole: str | None, position: str | None) -> str | None:
-        return None  # each start of the server begins a segment, so its head tells
+    def went_back(
+        self, source: Source, last: str, whole: str | None, position: str | None, head: str | None
+    ) -> str | None:
+        """A server that was recovered, or told RESET MASTER, begins its log anew, by the same names: all that it has
+        are before what was received, or what has the same name begins otherwise. It only counts up else."""
+        there = [row[0] for row in _rows(source, self.connection, "SHOW BINARY LOGS;")]
+        if not there:
+            return None
+        stands = there[-1]
+        if all(_base_of(name) != _base_of(last) or _number(name) < _number(last) for name in there):
+            return stands
+        if last not in there or head is None:
+            return None
+        now = head_at(source.place, self.connection.login(source.credentials), last)
+        return stands if now is not None and now != head and same_server(now, head) else None
+
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
+        mine = began(manifest)
+        if mine is None or begun(mine) <= moment + timedelta(seconds=manifest.clock_skew_s or 0.0):
+            return False
+        return head_at(source.place, self.connection.login(source.credentials), self.needed_from(manifest)) == mine
+
+    def same_source(self, head: str, other: str) -> bool:
+        return same_server(head, other)
+
+    def branch(self, segment: str) -> int:
+        return 1  # a server that was recovered begins its log anew
+
+    def place(self, segment: str) -> int:
+        return _number(segment)
+
+    def place_of(self, position: str) -> int:
+        return _number(position.rpartition(":")[0])
+
+    def forks(self, files: Path) -> tuple[Fork, ...]:
+        return ()
+
+    def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
+        return 1, ()
+
+    def holds_behind(self, file: Path, position: str) -> bool:
+        return False
+
+    def reached_before(self, position: str, other: str) -> bool:
+        return True
+
+    def lies_before(self, manifest: Manifest, position: str) -> bool:
+        return True
+
+    def fill_up(self, file: Path) -> None:
+        pass
+
+    def flaw(self, file: Path) -> str | None:
+        return cut_short(file)
+
+    def lacks(self, files: Path, branch: int) -> str | None:
+        return None
+
+    def reserve(self, files: Path, forks: Sequence[Fork]) -> None:
+        pass
 
     def head(self, file: Path) -> str | None:
         return head_of(file)
@@ -275,6 +333,11 @@ def _until(manifest: Manifest) -> datetime:
 
 def _not_whole(origin: Origin) -> str:
     return f"the server's log does not hold every change, and is not shipped: {'; '.join(origin.lacks)}"
+
+
+def _base_of(name: str) -> str | None:
+    match = _SEGMENT.fullmatch(name)
+    return match["base"] if match else None
 
 
 def _number(name: str) -> int:

@@ -15,7 +15,8 @@ from ccdr.interfaces import Place, Session
 # The session's own: what the server sets for all must not change what we ask, or stop it half-way. The character set
 # is said as well: a server may be told to ignore what its clients ask for.
 OURS = (
-    "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT; SET NAMES utf8mb4;\n"
+    "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT, sql_big_selects=1;"
+    " SET NAMES utf8mb4;\n"
 )
 _ESCAPE = re.compile(r"\\(.)")  # as the client writes what would end a value or a line
 _ANSWERED = "ccdr: answered"
@@ -29,8 +30,13 @@ class Login:
 
     def client(self, *options: str, database: str | None = None) -> list[str]:
         """`mariadb`, reading statements from its standard input. It takes no commands of its own from them (a dump is
-        somebody else's text), and reads no files for the server."""
+        somebody else's text), and reads no files for the server. Comments are a part of what a routine's author wrote;
+        a statement that failed is repeated to nobody, since it may hold rows or a password's hash."""
         argv = ["mariadb", *self.arguments, "--default-character-set=utf8mb4", "--local-infile=0", "--binary-mode"]
+        argv += [
+            "--comments",
+            "--loose-skip-print-query-on-error",
+        ]  # loose: older clients repeat none, and know no such
         argv += ["--connect-timeout=15", "--max-allowed-packet=1G", *options]
         return [*argv, f"--database={database}"] if database is not None else argv
 
@@ -83,7 +89,12 @@ def read_answers(said: str) -> list[Any]:
     try:
         return [json.loads(line) for line in said.split("\n") if line]
     except ValueError as error:
-        raise CommandFailed(["mariadb"], 0, f"its answer is not as expected: {error}") from None
+        raise CommandFailed(["mariadb"], 0, f"its answer is not as expected: {type(error).__name__}") from None
+
+
+def text_of(path: Path) -> str:
+    """A script as it is: a routine's author may have ended its lines as another system does."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def quote_text(text: str) -> str:

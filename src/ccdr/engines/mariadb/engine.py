@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.client import answers, quote_text
@@ -61,6 +62,9 @@ class MariaDB(MethodsConfig[Method]):
     non_transactional: Literal["lock", "refuse"] = Field(
         "lock", description="MyISAM, MEMORY, Aria … tables: lock them while they are dumped, or refuse to back up"
     )
+    leave_out: tuple[Text, ...] = Field(
+        (), description="views that are no part of the backup, since they do not work: every report tells of them"
+    )
     server_settings: dict[Name, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="SQL run in the sandbox before the restore")
 
@@ -68,6 +72,14 @@ class MariaDB(MethodsConfig[Method]):
     def _log_has_a_base(self) -> Self:
         if self.log_shipping is not None and self.method == "dump":
             raise ValueError("has log_shipping with a dump of one database, and the log is of the whole server")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_dump_leaves_out(self) -> Self:
+        if self.leave_out and self.method != "dump":
+            raise ValueError(
+                "has leave_out, and a copy of the whole server leaves nothing out: a view may be broken there"
+            )
         return self
 
     def _methods(self) -> Mapping[str, str]:
@@ -105,8 +117,8 @@ class MariaDB(MethodsConfig[Method]):
             )
         return SourceFacts(version=version, major=major_of(version), bytes=None if size is None else int(size))
 
-    def refused(self, said: str) -> bool:
-        return _REFUSED.search(said) is not None
+    def refused(self, said: FreeText) -> bool:
+        return said.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)

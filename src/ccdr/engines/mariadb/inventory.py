@@ -4,10 +4,12 @@ restored, by the same SQL."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, cast
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
@@ -130,6 +132,7 @@ class Objects:
     named: Mapping[str, str]  # `trigger stamp` and its like: what else is to be told of it
     definers: Mapping[str, str]  # by the same names
     state: frozenset[tuple[object, ...]]
+    left_out: tuple[str, ...] = ()  # `view answered`
 
     @property
     def with_rows(self) -> tuple[Table, ...]:
@@ -145,7 +148,7 @@ class Objects:
         """Tables that cannot be captured, and why."""
         known = (*TRANSACTIONAL, *LOCKABLE, *WITHOUT_ROWS)
         return tuple(
-            f"{t.name} cannot be opened ({t.comment})" if t.engine is None else f"{t.name} is of the engine {t.engine}"
+            _unopened(t.name, FreeText(t.comment)) if t.engine is None else f"{t.name} is of the engine {t.engine}"
             for t in self.tables
             if t.engine not in known
         )
@@ -153,6 +156,18 @@ class Objects:
     @property
     def histories(self) -> bool:
         return any(t.type == "SYSTEM VERSIONED" for t in self.tables)
+
+    def without(self, views: Collection[str]) -> Objects:
+        """All but these views."""
+        gone = {f"view {name}" for name in views}
+        return Objects(
+            self.tables,
+            tuple(name for name in self.views if name not in views),
+            {name: told for name, told in self.named.items() if name not in gone},
+            {name: definer for name, definer in self.definers.items() if name not in gone},
+            frozenset(part for part in self.state if part[0] != "view" or part[1] not in views),
+            tuple(sorted(gone & self.named.keys())),
+        )
 
 
 def read_objects(rows: Iterable[Any]) -> Objects:
@@ -187,6 +202,36 @@ def read_objects(rows: Iterable[Any]) -> Objects:
 
 def objects_of(place: Place, login: Login, database: str) -> Objects:
     return read_objects(answers(place, login, objects_sql(database), "listing what there is"))
+
+
+def _unopened(table: str, words: FreeText) -> str:
+    """In place of its comment the server tells why."""
+    return f"{table} cannot be opened" + (f" ({words.answer})" if words.answer else "")
+
+
+def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest holds of them: the database's comment is anybody's words, so a digest stands for it."""
+    return {
+        **{name: fact for name, fact in facts.items() if name != "comment"},
+        "comment_sha256": comment_digest(facts),
+    }
+
+
+def comment_digest(facts: Mapping[str, Any]) -> str:
+    """Of what a server tells, and of a manifest: an older one holds the comment itself."""
+    kept = facts.get("comment_sha256")
+    return (
+        str(kept) if kept is not None else sha256(str(facts["comment"]).encode("utf-8", "surrogateescape")).hexdigest()
+    )
+
+
+def broken_views(place: Place, login: Login, database: str) -> list[str]:
+    """Views that do not work: of one whose tables or columns are gone, or that the user may not read through, the
+    server tells no column."""
+    db = quote_text(database)
+    sql = f"""SELECT JSON_QUOTE(table_name) FROM information_schema.views WHERE table_schema = {db}
+      AND table_name NOT IN (SELECT table_name FROM information_schema.columns WHERE table_schema = {db}) ORDER BY 1;"""
+    return [str(name) for name in answers(place, login, sql, "looking for views that do not work")]
 
 
 def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
@@ -279,6 +324,11 @@ class Inventory:
     def orphans(self) -> list[str]:
         """Those of them whose definer did not exist at the source either."""
         return [str(name) for name in self.facts["orphans"]]
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the plan leaves out of the dump (`view answered`); older snapshots do not tell, and had all."""
+        return [str(name) for name in self.facts.get("left_out", ())]
 
     @property
     def zone(self) -> str:

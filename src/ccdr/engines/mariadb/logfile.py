@@ -12,6 +12,10 @@ MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of 
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
 _EVENT = struct.Struct("<4xBII6x")  # an event begins with its kind, its server, its length
 TRANSACTION = 162  # the kind of the event that a transaction begins with
+_LIST = 163  # the kind of the event that lists what came before
+_COUNT, _COUNTED = struct.Struct("<I"), 2**28 - 1  # how many it lists, and flags above them
+_ENTRY = struct.Struct("<IIQ")  # a domain, a server, and its last number there
+_HEAD = 2**16  # bytes in which that list stands, behind the first event
 _GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
 
 
@@ -34,6 +38,15 @@ def head(when: datetime, server: int) -> str:
     return f"{when:%Y%m%dT%H%M%SZ}-{server}"
 
 
+def begun(head: str) -> datetime:
+    """When the file was begun that has this head."""
+    return datetime.strptime(head.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def same_server(head: str, other: str) -> bool:
+    return head.partition("-")[2] == other.partition("-")[2]
+
+
 def transactions(file: Path) -> Iterator[str]:
     """The GTIDs of a file, in order."""
     if not file.stat().st_size:
@@ -48,3 +61,46 @@ def transactions(file: Path) -> Iterator[str]:
                 sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
                 yield f"{domain}-{server}-{sequence}"
             at += size
+
+
+def state_before(file: Path) -> dict[str, str]:
+    """The last transaction before a file by each domain and server, as its own list at its beginning has it; nothing
+    where there is no such list."""
+    with file.open("rb") as log:
+        begin = log.read(_HEAD)
+    at = len(MAGIC)
+    while at + _EVENT.size + _COUNT.size <= len(begin):
+        kind, _, size = _EVENT.unpack_from(begin, at)
+        if kind == _LIST:
+            (count,) = _COUNT.unpack_from(begin, at + _EVENT.size)
+            first = at + _EVENT.size + _COUNT.size
+            places = range(first, first + (count & _COUNTED) * _ENTRY.size, _ENTRY.size)
+            told = [_ENTRY.unpack_from(begin, place) for place in places if place + _ENTRY.size <= len(begin)]
+            return {f"{domain}-{server}": f"{domain}-{server}-{sequence}" for domain, server, sequence in told}
+        if size < _EVENT.size:
+            break
+        at += size
+    return {}
+
+
+def breaks_off(file: Path, behind: Path) -> str | None:
+    """The transaction that a file lacks at its end, by what the one behind it says of what came before."""
+    state = state_before(file)
+    for gtid in transactions(file):
+        state[gtid.rpartition("-")[0]] = gtid
+    return next((gtid for whose, gtid in state_before(behind).items() if state.get(whose) != gtid), None)
+
+
+def cut_short(file: Path) -> str | None:
+    """What is wrong with a file that is written to no more: its events must fill it to its end. None where they do."""
+    size = file.stat().st_size
+    if size < len(MAGIC):
+        return f"{file.name} has {size} bytes"
+    with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        at = len(MAGIC)
+        while at + _EVENT.size <= size:
+            length = _EVENT.unpack_from(held, at)[2]
+            if length < _EVENT.size or at + length > size:
+                break
+            at += length
+    return None if at == size else f"{file.name} ends at {size}, within an event that begins at {at}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ccdr.engines.mariadb.client import Login, lines, table
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import Place
+from ccdr.model import so_many
 
 _VARIABLES = """SELECT LOWER(variable_name), variable_value FROM information_schema.global_variables
   WHERE variable_name IN ('LOG_BIN', 'LOG_SLAVE_UPDATES', 'WSREP_ON');"""
@@ -30,6 +31,12 @@ def origin_of(place: Place, login: Login) -> Origin:
     variables = dict(line.split("\t", 1) for line in lines(place, login, _VARIABLES, "asking what is logged"))
     status = table(place, login, "SHOW MASTER STATUS;", "asking what is logged")
     return Origin(lag, tuple(_lacks(variables, status, replica=lag is not None)))
+
+
+def prepared_notes(place: Place, login: Login, what: str) -> list[str]:
+    """Transactions that wait for a word from elsewhere (XA): a dump lacks what they did, a copy keeps them waiting."""
+    found = len(lines(place, login, "XA RECOVER FORMAT='SQL';", "asking for prepared transactions"))
+    return [f"{so_many(found, 'XA transaction')} prepared and not yet ended: {what}"] if found else []
 
 
 def lag_of(status: list[dict[str, str]]) -> float | None:

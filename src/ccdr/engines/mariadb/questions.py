@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ccdr.answers import FreeText, lacking
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
 from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of
@@ -113,9 +114,11 @@ def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
     asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
     told = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
-    if lacks := next((found for row in told if (found := LACKS.search(row[-1]))), None):
+    if lacks := next((said for row in told if (said := FreeText(row[-1])).search(LACKS)), None):
         raise TestBroken(
-            f"the image lacks something that a table needs: {lacks[0]}", hint="name an image that has it (`image:`)"
+            f"the image lacks something that a table needs: {lacking(lacks)}",
+            hint="name an image that has it (`image:`)",
+            words=lacks,
         )
     bad = sorted({row[0].removeprefix(prefix) for row in told if not _is_well(row)})
     seen = {row[0].removeprefix(prefix) for row in told}

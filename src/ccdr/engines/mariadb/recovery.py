@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from ccdr.engines.base import not_reached
@@ -16,7 +17,7 @@ from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.engines.mariadb.logfile import head, head_of
+from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
@@ -30,7 +31,7 @@ JITTER = 5.0  # seconds by which what was begun earlier may commit later: where 
 _APPLY = """set -o pipefail
 start=$1; stop=$2
 mapfile -t client <<< "$3"; shift 3
-mariadb-binlog --no-defaults --start-position="$start" "$stop" "$@" | "${client[@]}"
+mariadb-binlog --no-defaults --verify-binlog-checksum --start-position="$start" "$stop" "$@" | "${client[@]}"
 """
 _NOT_THERE = "ERROR 1051 "  # DROP TABLE is logged as done, though it ended in this, and then the others are gone
 LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
@@ -48,8 +49,7 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Tar
     UsageProblem where the target is none; TestBroken where the log does not tell what it takes."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
-    names = [segment.name for segment in segments_in(log)]
-    names = names[names.index(first) :]
+    names = _whole(log, first)
     size = (log / first).stat().st_size
     if len(names) > 1 and size < start:
         raise BackupBad(
@@ -94,6 +94,12 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Targ
             hint="`ccdr ship PLAN` says what to change at the source; then back up again",
         )
     last = names[-1]
+    reached = held.stop.file if held.stop else last
+    if broken := [name for name in names[: names.index(reached)] if name in held.broken]:
+        raise BackupBad(
+            f"the log's {broken[0]} is damaged: an event in it is cut short, or not as its checksum says",
+            hint="recover to a time before that, and back up again; is the source's own file damaged too?",
+        )
     if target.position is not None:
         file, _, offset = target.position.rpartition(":")
         if file not in names or (file == last and held.end < int(offset)):
@@ -138,14 +144,14 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
 
 
 def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
-    client = login.client("--comments")  # those in a routine are a part of it
+    client = login.client()
     argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(client)]
     try:
         box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
-        if LACKS.search(error.stderr):
+        if error.stderr.search(LACKS):
             raise TestBroken(
                 f"the image cannot apply the log: {error}",
                 hint="back up again: a base tells which plugins the source uses; or name an image that has them",
@@ -177,11 +183,26 @@ def by_hand(log: Path, manifest: Manifest, target: Target) -> str:
     _of_one_log(log, manifest)
     base = log.parent / "data"
     stop = _stop(target, target.clock_skew(manifest))
-    apply = f"mariadb-binlog --start-position={start} {stop} {log}/{first} …the files after it | mariadb"
+    read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
+    apply = f"{read} …the files after it | mariadb --comments --binary-mode"
     return (
         f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
         f"{base}; then, with TZ=UTC: {' '.join(apply.split())}"
     )
+
+
+def _whole(log: Path, first: str) -> list[str]:
+    """Its files from the first that is needed on; BackupBad where one ends before the next goes on, which its sum does
+    not tell if it was taken of what is there."""
+    names = [segment.name for segment in segments_in(log)]
+    names = names[names.index(first) :]
+    for one, other in pairwise(names):
+        if (gtid := breaks_off(log / one, log / other)) is not None:
+            raise BackupBad(
+                f"the log's {one} ends before GTID {gtid}, behind which {other} goes on",
+                hint="recover to an earlier time, and back up again",
+            )
+    return names
 
 
 def _of_one_log(log: Path, manifest: Manifest) -> None:

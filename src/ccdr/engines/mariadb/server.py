@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
@@ -17,7 +19,8 @@ TEMPORARY = f"{DATA}/sorting"
 SOCKET, LOG = "/ccdr/run/mariadbd.sock", "/tmp/ccdr-server.log"  # noqa: S108
 MEMORY = 2 * 2**30  # bytes that it gets beside its data
 REDO = 256 * 2**20  # bytes of its log, which are taken at once
-LOGIN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", f"--user={SANDBOX_USER}"))
+_BORN = Login(("--no-defaults", "--protocol=socket", f"--socket={SOCKET}", "--user=root"))  # until it has our name
+LOGIN = Login((*_BORN.arguments[:-1], f"--user={SANDBOX_USER}"))
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "innodb_flush_log_at_trx_commit": "0",
@@ -91,16 +94,18 @@ def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], versio
             what="mariadb-install-db and mariadbd",
         )
     except CommandFailed as error:
+        said = last_words(box)
         raise TestBroken(
-            f"the sandbox's server ({version}) did not start: {error}; {last_words(box)}",
+            f"the sandbox's server ({version}) did not start: {error}" + (f"; {said.answer}" if said.answer else ""),
             hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
+            words=said,
         ) from None
 
 
-def last_words(box: Place) -> str:
+def last_words(box: Place) -> FreeText:
     """What the server complained of last."""
     script = f"grep -E 'ERROR|Fatal|unknown' {LOG} | tail -n 5"
-    return box.run(["sh", "-c", script], ok=range(256)).stdout.strip()
+    return FreeText(box.run(["sh", "-c", script], ok=range(256)).stdout)
 
 
 def zone_sql(zone: str) -> str:
@@ -116,6 +121,7 @@ def _option(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"' if value else ""
 
 
+_PLAIN = "--init-command=SET SESSION sql_mode=''"  # the source's may be ORACLE, which reads programs otherwise
 # One command, since each costs 60 ms; the settings come on its standard input. The accounts that it is born with are
 # not the source's: its administrator gets a name of our own, so that the source's root has room.
 _START = f"""set -e
@@ -125,12 +131,12 @@ mariadb-install-db --defaults-file={DATA}/ccdr.cnf --auth-root-authentication-me
   --skip-name-resolve > {LOG} 2>&1 || {{ code=$?; cat {LOG} >&2; exit $code; }}
 setsid mariadbd --defaults-file={DATA}/ccdr.cnf < /dev/null > {LOG} 2>&1 &
 server=$!
-sql() {{ mariadb --no-defaults --protocol=socket --socket={SOCKET} --user="$1" --batch --skip-column-names; }}
-until echo 'SELECT 1' | sql root > /dev/null 2>&1; do
+until echo 'SELECT 1' | {shlex.join(_BORN.asking())} > /dev/null 2>&1; do
   kill -0 $server
   sleep 0.05
 done
-sql root <<'END'
+{shlex.join(_BORN.asking())} <<'END'
+SET SESSION sql_mode='';
 RENAME USER root@localhost TO {quote_name(SANDBOX_USER)}@localhost;
 DELIMITER //
 BEGIN NOT ATOMIC
@@ -140,5 +146,5 @@ BEGIN NOT ATOMIC
 END//
 END
 [ -z "$1" ] || mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
-  mariadb --no-defaults --protocol=socket --socket={SOCKET} --user={SANDBOX_USER} mysql
+  {shlex.join(LOGIN.client(_PLAIN, database="mysql"))}
 """

@@ -18,11 +18,13 @@ from ccdr.engines.mariadb import statements
 from ccdr.interfaces import Place
 
 # $1: where the first file is read from; $2: the second that is looked for, or nothing; $3: GTIDs, apart by commas; $4:
-# the program below. Then the files. A torn event ends a file's listing; whoever applies it meets it again.
+# the program below. Then the files. An event that is torn, or not as its checksum says, ends a file's listing: that is
+# told. (Unless it is asked to look, mariadb-binlog passes such a change on as if it were whole.)
 _READ = """start=$1 wanted=$2 named=$3 program=$4; shift 4
 for file; do
   printf '\\001%s\\n' "$file"
-  mariadb-binlog --no-defaults --base64-output=decode-rows ${start:+--start-position="$start"} "$file" 2> /dev/null
+  mariadb-binlog --no-defaults --verify-binlog-checksum --base64-output=decode-rows \
+    ${start:+--start-position="$start"} "$file" 2> /dev/null || printf '\n\002%s\n' "$file"
   start=
 done | LC_ALL=C awk -v "wanted=$wanted" -v "named=$named" "$program"
 """
@@ -44,6 +46,7 @@ function over() {
 }
 BEGIN { MOST = 64 * 1024 * 1024; n = split(named, names, ","); for (i = 1; i <= n; i++) missing[names[i]] = 1 }
 /^\001/ { over(); file = substr($0, 2); end = mode = gather = 0; charset = zone = held = ""; next }
+/^\002/ { broken = broken " " substr($0, 2); next }
 open {
   ended = sub(/\/\*!\*\/;$/, "")
   if (!plain && length(text) > 1024 * 1024) { plain = 1; statements += !stop }
@@ -92,7 +95,7 @@ END {
   over()
   left = ""
   for (name in missing) left = left " " name
-  print end + 0 "\t" last "\t" statements + 0 "\t" phases + 0 "\t" halves + 0 "\t" left
+  print end + 0 "\t" last "\t" statements + 0 "\t" phases + 0 "\t" halves + 0 "\t" left "\t" broken
   print (stop ? in_file "\t" stop "\t" of "\t" low "\t" behind : "")
   for (i = 1; i <= told; i++) print times[i] "\t" texts[i]
 }
@@ -116,13 +119,15 @@ class Stop:
 class Span:
     """`end` is where the last file's last whole event ends, and `last` the time that the newest transaction claims (the
     source's clock); `doubts` are the kinds of what stands before the stop and may not do the same again, and how many
-    there are of each; `missing` are GTIDs that were asked for and are not there."""
+    there are of each; `missing` are GTIDs that were asked for and are not there; `broken` are files that cannot be read
+    to their end."""
 
     end: int
     last: float | None
     doubts: Mapping[str, int]
     missing: tuple[str, ...]
     stop: Stop | None
+    broken: tuple[str, ...] = ()
 
 
 def read(
@@ -141,7 +146,7 @@ def read(
     argv = ["bash", "-c", _READ, "read", str(start), wanted, gtids, _PROGRAM]
     argv += [box.path(log / name) for name in names]
     ended, stopped, *told = box.run(argv, env={"TZ": "UTC"}, what="reading the log").stdout.split("\n")
-    end, last, plain, phases, halves, missing = ended.split("\t")
+    end, last, plain, phases, halves, missing, broken = ended.split("\t")
     stop = None
     if stopped:
         file, position, gtid, low, behind = stopped.split("\t")
@@ -153,7 +158,8 @@ def read(
     for times, sql_mode, charset, zone, text in _texts(told):
         if kind := statements.doubt(text, sql_mode, charset, local=local and zone == "SYSTEM"):
             doubts[kind] += times
-    return Span(max(int(end), least), _seconds(last), +doubts, tuple(missing.split()), stop)
+    torn = tuple(Path(file).name for file in broken.split())
+    return Span(max(int(end), least), _seconds(last), +doubts, tuple(missing.split()), stop, torn)
 
 
 def _texts(told: Sequence[str]) -> Iterator[tuple[int, int, str, str, str]]:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
@@ -131,8 +132,8 @@ class Postgres(MethodsConfig[Method]):
         version, _, size = said.stdout.strip().partition("|")
         return SourceFacts(version=version.split()[0], major=major_of(version), bytes=int(size))
 
-    def refused(self, said: str) -> bool:
-        return _REFUSED.search(said) is not None
+    def refused(self, said: FreeText) -> bool:
+        return said.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)

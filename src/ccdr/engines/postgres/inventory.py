@@ -189,7 +189,7 @@ def read_inventory(answer: str) -> Inventory:
         facts = json.loads(answer)
         return Inventory({key: facts[key] for key in sorted(facts)})
     except (ValueError, TypeError) as error:
-        raise CommandFailed(["psql"], 0, f"its answer is no inventory: {error}") from None
+        raise CommandFailed(["psql"], 0, f"its answer is no inventory: {type(error).__name__}") from None
 
 
 def quote_ident(name: str) -> str:

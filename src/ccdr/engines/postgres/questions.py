@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ccdr.answers import lacking
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.errors import CommandFailed, TestBroken
@@ -31,10 +33,12 @@ def rows(
     box: Place, env: Mapping[str, str], sql: str, pulse: Pulse | None = None, *, first: str = ""
 ) -> list[list[str | None]]:
     """As `Restored.query`, after the statements `first`."""
-    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on"}
+    # The encoding is what we read: a database may have one of its own set for whoever asks.
+    env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
-    argv += [*(("-c", first) if first else ()), "-c", sql]
-    said = box.run(argv, env=env, what="the query", pulse=pulse).stdout
+    # On standard input: arguments are for everybody on the host to read. Its last line may be a comment.
+    said = box.run(argv, env=env, stdin=f"{first};\n{sql}\n;\n", what="the query", pulse=pulse).stdout
+    csv.field_size_limit(sys.maxsize)  # a value may be as long as the server lets it be
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
     return [[None if value == NULL else value for value in row or [""]] for row in found]
@@ -49,8 +53,8 @@ def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path
     }
     # A line of its own for what ends it: the query's last line may be a comment.
     copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to), "-c", READABLE, "-c", copy]
-    box.run(argv, env=env, what="the query", watch=to.parent)
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to)]
+    box.run(argv, env=env, stdin=f"{READABLE};\n{copy};\n", what="the query", watch=to.parent)
 
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:
@@ -82,11 +86,11 @@ def amcheck(bench: Bench, env: Mapping[str, str], args: Sequence[str], pulse: Pu
     try:
         out = bench.sandbox.run(argv, env=env, ok=(0, 2), what="pg_amcheck", pulse=pulse)
     except CommandFailed as error:
-        if lacks := LACKS.search(error.stderr):
+        if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"
-            raise TestBroken(f"the image cannot check integrity: {lacks[0]}", hint=hint) from None
+            raise TestBroken(f"the image cannot check integrity: {lacking(error.stderr)}", hint=hint) from None
         raise
-    said = [line for line in (out.stdout + out.stderr).splitlines() if line.strip()]
+    said = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
     return (said or [f"exit {out.code}"]) if out.code else []
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ccdr.engines.base import not_reached
+from ccdr.answers import FreeText
+from ccdr.engines.base import left_behind, not_reached
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
@@ -32,6 +33,13 @@ _RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(?P<bytes>\d+),.* lsn: (?P<lsn>
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
 # Records from the segment on, the last few; where the log ends it says so and fails, which is expected.
 _TAIL = 'pg_waldump -p "$1" "$2" 2>/dev/null | tail -n 1'
+TARGETS = (
+    "recovery_target",
+    "recovery_target_name",
+    "recovery_target_lsn",
+    "recovery_target_xid",
+    "recovery_target_time",
+)
 SAID = """\
 select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestamp()), pg_is_in_recovery(),
   to_regclass('ccdr.heartbeat') is not null;
@@ -45,7 +53,7 @@ def settings(log: str, target: Target, skew: float, last: str | None) -> dict[st
     found = {
         "restore_command": f'cp "{log}/%f" "%p"',
         "recovery_target_action": "promote",
-        "recovery_target_timeline": "latest",
+        "recovery_target_timeline": "latest" if target.branch is None else str(target.branch),
         "recovery_target_inclusive": "on",
     }
     if target.time is not None:
@@ -68,7 +76,7 @@ class Server:
     begin: Start
     judged: Callable[[CommandFailed], CcdrError]
     data: str
-    said: Callable[[], str]
+    said: Callable[[], FreeText]
     env: Mapping[str, str]
 
     def to(self, settings: Mapping[str, str]) -> bool:
@@ -87,8 +95,9 @@ class Server:
                 raise
             if _NOT_REACHED in (said := self.said()):
                 return False
+            why = f": {said.answer}" if said.answer else ""
             raise BackupBad(
-                f"recovery broke off: {said}", hint="recover to an earlier time, and back up again"
+                f"recovery broke off{why}", hint="recover to an earlier time, and back up again", words=said
             ) from None
         return True
 
@@ -107,10 +116,14 @@ def recover(server: Server, log: str, segments: list[str], target: Target, skew:
             raise UsageProblem(
                 f"the log has no point named {target.name!r}", hint="`select pg_create_restore_point('…')` makes one"
             )
-        if target.beyond:
+        if target.left is not None:
+            # Nothing of it where it was left: all is there that either of them holds by then.
+            if abs(number(end) - number(target.left.position)) > PAGE_HEADER:
+                raise left_behind(target)
+        elif target.beyond:
             raise not_reached(target)
         # Nothing was committed after that time: then all of the log lies before it.
-        if target.time is None or not server.to(settings(log, Target(), skew, last)):
+        if target.time is None or not server.to(settings(log, Target(branch=target.branch), skew, last)):
             raise BackupBad(
                 f"recovery ended before the log's last record at {last}: {target.position} was not reached",
                 hint="a part of the log is damaged: recover to an earlier time, and back up again",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+from ccdr.answers import FreeText
 from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Place
@@ -55,9 +56,9 @@ def settings(memory: int, *, throwaway: bool, timezone: str, lc_monetary: str | 
     return found | THROWAWAY if throwaway else found
 
 
-def last_words(box: Place) -> str:
+def last_words(box: Place) -> FreeText:
     """The end of the server's log."""
-    return box.run(["sh", "-c", f"tail -n 5 {LOG}"], ok=range(256)).stdout.strip()
+    return FreeText(box.run(["sh", "-c", f"tail -n 5 {LOG}"], ok=range(256)).stdout)
 
 
 def environment(user: str, database: str, version: str) -> Mapping[str, str]:

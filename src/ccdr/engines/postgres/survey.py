@@ -269,4 +269,4 @@ def _parsed(answer: str) -> Any:
     try:
         return json.loads(answer)
     except ValueError as error:
-        raise CommandFailed(["psql"], 0, f"its answer is not what was asked for: {error}") from None
+        raise CommandFailed(["psql"], 0, f"its answer is not what was asked for: {type(error).__name__}") from None

@@ -15,16 +15,17 @@ import platform
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.postgres import points
+from ccdr.engines.postgres import points, timelines
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.interfaces import Clock, LogMark, Segment, Source, Target
+from ccdr.interfaces import Clock, Fork, LogMark, Segment, Source, Target
 from ccdr.model import Manifest, human_bytes
 
 RECEIVER = ("pg_receivewal",)
@@ -145,7 +146,7 @@ class Wal:
                 raise
             c = self.connection
             raise BackupFailed(
-                f"the canary cannot be kept: {error.stderr.strip()}; as a superuser: {canary_grant(c)}",
+                f"the canary cannot be kept: {error}; as a superuser: {canary_grant(c)}",
                 hint="or leave `canary:` out of `log_shipping:`",
             ) from None
 
@@ -225,7 +226,15 @@ class Wal:
     def segments(self, spool: Path) -> list[Segment]:
         return segments_in(spool)
 
-    def went_back(self, source: Source, last: str, whole: str | None, position: str | None) -> str | None:
+    def same_source(self, head: str, other: str) -> bool:
+        return head.partition(".")[0] == other.partition(".")[0]
+
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
+        return False  # nothing tells
+
+    def went_back(
+        self, source: Source, last: str, whole: str | None, position: str | None, head: str | None
+    ) -> str | None:
         """What was received the source had flushed, and on one timeline nothing flushed is ever taken back, not even
         by a crash."""
         said = self._ask(source, "select lsn, pg_walfile_name(lsn) from (select pg_current_wal_insert_lsn() lsn) l;")
@@ -236,6 +245,86 @@ class Wal:
         if whole is not None and (match := _SEGMENT.fullmatch(whole)) and match["timeline"] == segment[:8]:
             ends.append((_number(match) + 1) * SEGMENT_BYTES)
         return segment if number(stands) < max(ends, default=0) else None
+
+    def branch(self, segment: str) -> int:
+        return timeline_of(segment)
+
+    def place(self, segment: str) -> int:
+        match = _SEGMENT.fullmatch(segment)
+        return _number(match) if match else -1
+
+    def place_of(self, position: str) -> int:
+        return number(position) // SEGMENT_BYTES
+
+    def forks(self, files: Path) -> tuple[Fork, ...]:
+        """Of the newest timeline, and of each that does not lead there."""
+        found: dict[int, Fork] = {}
+        for path in sorted(p for p in files.iterdir() if _HISTORY.fullmatch(p.name)):
+            with contextlib.suppress(OSError, ValueError):
+                told = timelines.forks(int(path.name[:8], 16), path.read_text("utf-8", "replace"))
+                found |= {fork.branch: fork for fork in told}
+        return tuple(replace(fork, at=self._begun(files, fork)) for _, fork in sorted(found.items()))
+
+    def _begun(self, files: Path, fork: Fork) -> datetime | None:
+        """As its first segment tells, whether it is whole or not."""
+        name = segment_name(fork.branch, self.place_of(fork.position))
+        mine = [p for p in files.glob(f"{name}*") if p.name.removesuffix(PARTIAL).removesuffix(".open") == name]
+        times = [timelines.begun(path, fork.position, SEGMENT_BYTES) for path in sorted(mine)]
+        return next((when for when in times if when is not None), None)
+
+    def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
+        """By the server's own history file, for which a connection for replication has a command."""
+        timeline = int(self._ask(source, "select pg_walfile_name(pg_current_wal_insert_lsn());")[:8], 16)
+        if timeline == 1:
+            return timeline, ()
+        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-d", "replication=true", "-c", f"TIMELINE_HISTORY {timeline}"]
+        env = {key: value for key, value in self._env(source).items() if key != "PGOPTIONS"}
+        said = source.place.run(argv, env=env, what="asking the source for its timeline's history").stdout
+        try:
+            return timeline, timelines.forks(timeline, said.partition("|")[2])
+        except ValueError as error:
+            raise CommandFailed(["psql"], 0, f"its answer is {error}", what="asking for a history") from None
+
+    def holds_behind(self, file: Path, position: str) -> bool:
+        """A segment has its full length from the start, all zeros."""
+        try:
+            with file.open("rb") as segment:
+                segment.seek(number(position) % SEGMENT_BYTES)
+                return any(any(chunk) for chunk in iter(lambda: segment.read(2**16), b""))
+        except FileNotFoundError:  # renamed since
+            return False
+
+    def reached_before(self, position: str, other: str) -> bool:
+        return number(position) <= number(other)
+
+    def lies_before(self, manifest: Manifest, position: str) -> bool:
+        return number(str(manifest.contents["stop_lsn"])) <= number(position)
+
+    def fill_up(self, file: Path) -> None:
+        """A receiver that was killed while it made room for a segment leaves less: zeros alone."""
+        if file.stat().st_size < SEGMENT_BYTES:
+            os.truncate(file, SEGMENT_BYTES)
+
+    def flaw(self, file: Path) -> str | None:
+        if _HISTORY.fullmatch(file.name):
+            try:
+                timelines.forks(int(file.name[:8], 16), file.read_text("utf-8", "replace"))
+            except ValueError:
+                return f"{file.name} is no timeline's history"
+        elif (size := file.stat().st_size) != SEGMENT_BYTES:
+            return f"{file.name} has {size} bytes, and a segment {SEGMENT_BYTES}"
+        return None
+
+    def lacks(self, files: Path, branch: int) -> str | None:
+        name = f"{branch:08X}.history"
+        return name if branch > 1 and not (files / name).is_file() else None
+
+    def reserve(self, files: Path, forks: Sequence[Fork]) -> None:
+        """A server takes the number behind the last in a row of which there is a history file."""
+        for fork in forks:
+            path = files / f"{fork.branch:08X}.history"
+            if not path.exists():
+                path.write_text(timelines.history(fork.branch, forks), "utf-8")
 
     def head(self, file: Path) -> str | None:
         """The cluster's identifier, which each segment tells, and digests of how it goes on: up to its first record's
@@ -285,10 +374,9 @@ class Wal:
         return any(position >= begins for position in points.named(numbered, name, SEGMENT_BYTES))
 
     def needed_from(self, manifest: Manifest) -> str:
-        timeline, lsn = manifest.contents["timeline"], str(manifest.contents["stop_lsn"])
+        timeline = manifest.contents["timeline"]
         assert isinstance(timeline, int)
-        high, _, low = lsn.partition("/")
-        return f"{timeline:08X}{int(high, 16):08X}{int(low, 16) // SEGMENT_BYTES:08X}"
+        return segment_name(timeline, self.place_of(str(manifest.contents["stop_lsn"])))
 
     def needed_head(self, manifest: Manifest) -> str | None:
         identifier = manifest.contents.get("system_identifier")
@@ -382,6 +470,14 @@ def former_slot_name(name: str) -> str:
 def _receiving() -> str:
     """One receiver's own, telling people where it runs."""
     return f"ccdr log {re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())[:30]} {token_hex(4)}"
+
+
+def timeline_of(segment: str) -> int:
+    return int(segment[:8], 16) if _SEGMENT.fullmatch(segment) else 1
+
+
+def segment_name(timeline: int, number: int) -> str:
+    return f"{timeline:08X}{number // (2**32 // SEGMENT_BYTES):08X}{number % (2**32 // SEGMENT_BYTES):08X}"
 
 
 def _number(match: re.Match[str]) -> int:

@@ -120,7 +120,7 @@ class Taker:
         try:
             return check(self.client.place, kind, rdb)
         except Unsound as error:
-            if newer := TOO_NEW.search(str(error)):  # a minor version may bring a new one
+            if newer := error.words.search(TOO_NEW):  # a minor version may bring a new one
                 raise BackupFailed(
                     f"{kind.check} here is older than {release}, and does not read its RDB, of format {newer[1]}",
                     hint=f"name an image of {release} or newer with `image:`, or update {kind.title} on this host",
@@ -153,7 +153,7 @@ class Taker:
         except TestBroken as error:
             return None, [f"a server of our own could not load it here ({error}): {later}"]
         except CommandFailed as error:
-            if lacks := MODULE.search(error.stderr):
+            if lacks := error.stderr.search(MODULE):
                 return None, [f"the {kind.server} here lacks the module {lacks[1]}: {later}"]
             raise
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.answers import FreeText
 from ccdr.engines.redis.kinds import Kind
 from ccdr.errors import CommandFailed
 from ccdr.interfaces import Place
@@ -41,20 +42,25 @@ class Checked:
 
 
 class Unsound(Exception):
-    """The file is damaged. The message names no key."""
+    """The file is damaged. The message names no key; `words` are the program's own."""
+
+    def __init__(self, message: str, words: FreeText) -> None:
+        super().__init__(message)
+        self.words = words
 
 
 def check(place: Place, kind: Kind, rdb: Path) -> Checked:
     """Raises Unsound where the file is damaged, CommandFailed where it could not be read."""
     out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
-    said = out.stdout + out.stderr
+    words = FreeText(out.stdout) + out.stderr
+    said = words.reveal()
     if error := _ERROR.search(said):
-        raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}: {error[2]}")
+        raise Unsound(f"{kind.check} finds it damaged at byte {error[1]}", words)
     if out.code != 0:  # it says nothing where it may not read the file
-        raise CommandFailed([kind.check], out.code, said.strip(), what=kind.check)
+        raise CommandFailed([kind.check], out.code, words, what=kind.check)
     counts = {name: int(count) for count, name in _COUNT.findall(said)}
     if SOUND not in said or "keys read" not in counts:
-        raise Unsound(f"{kind.check} does not find it sound")
+        raise Unsound(f"{kind.check} does not find it sound", words)
     return Checked(
         keys=counts["keys read"],
         expiring=counts.get("expires", 0),

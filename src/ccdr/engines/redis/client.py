@@ -85,7 +85,7 @@ class Client:
         try:
             return self.ask(*command, what=what)
         except CommandFailed as error:
-            if error.stalled or not _NOT_FOR_US.search(error.stderr):
+            if error.stalled or not error.stderr.search(_NOT_FOR_US):
                 raise
             return None
 

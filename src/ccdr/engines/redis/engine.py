@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import identity, rights
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, Taker, Terms, refuse
@@ -81,12 +82,8 @@ class Redis(EngineConfig):
             bytes=int(info.get("used_memory", 0)) or None,
         )
 
-    def refused(self, said: str) -> bool:
-        return _REFUSED.search(said) is not None
-
-    def recordable(self, said: str) -> str:
-        """What stands in quotes may be a key."""
-        return re.sub(r"'[^'\n]*'", "'…'", super().recordable(said))
+    def refused(self, said: FreeText) -> bool:
+        return said.search(_REFUSED) is not None
 
     def rights(self, source: Source) -> Iterator[Look]:
         yield Look.ok("connection", self.connection.described)

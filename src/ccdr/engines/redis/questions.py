@@ -9,16 +9,16 @@ from ccdr.engines.redis.restored import restored_server
 from ccdr.engines.redis.server import Server
 from ccdr.interfaces import Bench
 
-# ARGV: a pattern, and a type where one is wanted. Gives how many keys match, and the newest id of the streams' last
+# ARGV: a type or nothing, and a pattern. Gives how many keys match, and the newest id of the streams' last
 # entries among them (or -).
 _MATCHING = """\
 local cursor, count, newest = '0', 0, 0
 repeat
-  local page = ARGV[2] and redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 10000, 'TYPE', ARGV[2])
-    or redis.call('SCAN', cursor, 'MATCH', ARGV[1], 'COUNT', 10000)
+  local page = ARGV[1] ~= '' and redis.call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', 10000, 'TYPE', ARGV[1])
+    or redis.call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', 10000)
   cursor, count = page[1], count + #page[2]
   for _, key in ipairs(page[2]) do
-    local last = ARGV[2] == 'stream' and redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+    local last = ARGV[1] == 'stream' and redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
     if last then newest = math.max(newest, tonumber(string.match(last[1], '^%d+'))) end
   end
 until cursor == '0'
@@ -32,8 +32,9 @@ def matching(bench: Bench, pattern: str, kind: str | None, database: int | None)
     server = restored_server(bench.sandbox, bench.manifest)
     total, newest = 0, 0
     for one in _databases(server) if database is None else (database,):
-        words = ("EVAL", _MATCHING, "0", pattern, *([kind] if kind else []))
-        count, last = server.raw(*words, database=one, what="counting keys").split()
+        # On its standard input: a pattern may quote somebody, and arguments are everybody's to read.
+        words = ("-x", "EVAL", _MATCHING, "0", kind or "")
+        count, last = server.raw(*words, database=one, what="counting keys", stdin=pattern).split()
         total, newest = total + int(count), max(newest, int(last))
     return total, newest / 1000 if newest else None
 

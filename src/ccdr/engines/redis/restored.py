@@ -77,17 +77,17 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
     """The server ended instead of loading. Its log tells what it lacks; of the file, `check` tells more."""
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
-    if lacks := MODULE.search(error.stderr):
+    if lacks := error.stderr.search(MODULE):
         return TestBroken(
             f"the image's server lacks the module {lacks[1]}{_versions(manifest)}",
             hint="name an image that has it with `image:`, and the module's file in it with `modules:`",
         )
-    if newer := TOO_NEW.search(error.stderr):
+    if newer := error.stderr.search(TOO_NEW):
         return TestBroken(
             f"the image's server is too old for this RDB, of format {newer[1]}",
             hint=f"name an image with {server.kind.title} {manifest.contents['version']} or newer",
         )
-    if _USERS.search(error.stderr):
+    if error.stderr.search(_USERS):
         return TestBroken(
             f"the image's server does not take the users' rights: {error}",
             hint="do they name commands of a module? then name its file in the image with `modules:`",
@@ -95,7 +95,7 @@ def _judged(error: CommandFailed, server: Server, rdb: Path, manifest: Manifest)
     try:
         check(server.place, server.kind, rdb)
     except Unsound as damage:
-        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot")
+        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot", words=damage.words)
     except CommandFailed as unread:
         return TestBroken(f"the RDB cannot be read in the sandbox: {unread}", hint="run the test with --keep, and look")
     return TestBroken(f"the sandbox's server did not load a sound RDB: {error}", hint="see what its log says")

@@ -63,8 +63,10 @@ class Server:
         """The client's program and options. Our user has no password, and the client wants one all the same."""
         return [self.kind.cli, "-s", f"{self.run}/s", "--user", ADMIN, "-a", "none", "--no-auth-warning", "-e"]
 
-    def raw(self, *command: str, database: int = 0, what: str | None = None) -> str:
-        return self.place.run([*self.cli, "-n", str(database), *command], what=what or command[0]).stdout
+    def raw(self, *command: str, database: int = 0, what: str | None = None, stdin: str | None = None) -> str:
+        """With `-x` before the command, `stdin` is its last argument."""
+        argv = [*self.cli, "-n", str(database), *command]
+        return self.place.run(argv, what=what or command[0], stdin=stdin).stdout
 
     def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
         said = self.raw("--json", *command, database=database, what=what)

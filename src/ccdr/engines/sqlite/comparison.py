@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ccdr.answers import FreeText, lacking
 from ccdr.engines.compared import named
 from ccdr.engines.sqlite.programs import Answer
 from ccdr.errors import TestBroken
@@ -37,10 +38,11 @@ def identical(bench: Bench, answer: Answer) -> Iterator[CheckResult]:
         if equal:
             raise TestBroken(
                 f"the image's SQLite {answer.sqlite} cannot read what SQLite {captured['version']} read when it was"
-                f" captured, and the file is the same: {answer.refused}",
+                f" captured, and the file is the same: {answer.why}",
                 hint="name another image with `image:`, or give the asset more `memory:`",
+                words=answer.refused,
             )
-        results.append(_result("contents", False, "every table can be read", answer.refused))
+        results.append(_result("contents", False, "every table can be read", answer.why, answer.refused.reveal()))
     else:
         restored = answer.told["contents"]
         logical = [_tables(captured, restored), _definitions(captured, restored)]
@@ -158,7 +160,8 @@ def _spent(tables: list[str]) -> str:
 def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
     """integrity_check reads every page and compares every index; foreign keys and sequences are not its business."""
     if answer.refused is not None:
-        return [_result("integrity_check", False, "an answer", answer.refused, kind="integrity")]
+        detail = answer.refused.reveal()
+        return [_result("integrity_check", False, "an answer", answer.why, detail, kind="integrity")]
     told = answer.told
     results = [
         _references(bench.manifest.contents["references"], told["references"]),  # type: ignore[arg-type]
@@ -172,10 +175,12 @@ def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
     elif not checked["lacks"]:
         results.insert(0, _result("integrity_check", True, "ok", "ok", kind="integrity"))
     elif all(one.status is Verdict.PASS for one in results):
+        words = FreeText("\n".join(checked["lacks"]))
         raise TestBroken(
-            f"the image's SQLite lacks something that integrity_check needs: {', '.join(checked['lacks'])}",
+            f"the image's SQLite lacks something that integrity_check needs: {lacking(words)}",
             hint="name an image that has it with `image:`; what only the application itself has, no image can: then"
             " leave `integrity` out of this asset's restore test, `identical` still reads every row",
+            words=words,
         )
     return results
 

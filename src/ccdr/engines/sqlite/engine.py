@@ -171,7 +171,7 @@ class Sqlite(EngineConfig):
         answer = programs.ask(place, HOST_PYTHON, str(copy), questions, "reading the copy")
         if answer.refused is not None:
             raise BackupFailed(
-                f"{self.path} was copied, and cannot be read to its end: {answer.refused}",
+                f"{self.path} was copied, and cannot be read to its end: {answer.why}",
                 hint=programs.SENTENCES["damaged"][1].format(path=self.path),
             )
         told = answer.told
@@ -206,11 +206,13 @@ class Sqlite(EngineConfig):
         if comparison.older(answer.sqlite, manifest):
             raise TestBroken(
                 f"the image's SQLite {answer.sqlite} is older than {manifest.contents['version']}, which took the"
-                f" backup, and does not read it: {answer.refused}",
+                f" backup, and does not read it: {answer.why}",
                 hint="name an image with a newer one with `image:`",
             )
         raise BackupBad(
-            f"what was restored is not a database that opens: {answer.refused}", hint="restore an older snapshot"
+            f"what was restored is not a database that opens: {answer.why}",
+            hint="restore an older snapshot",
+            words=answer.refused,
         )
 
     def as_files(self, manifest: Manifest) -> str:
@@ -233,8 +235,9 @@ class Sqlite(EngineConfig):
             return answer.told
         if answer.lacks:
             raise TestBroken(
-                f"the image's SQLite lacks something that the query needs: {answer.refused}",
+                f"the image's SQLite lacks something that the query needs: {answer.why}",
                 hint="name an image that has it with `image:`, or ask for something else",
+                words=answer.refused,
             )
         raise CommandFailed(["query"], 1, answer.refused, what="the query")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Place
 
@@ -81,8 +82,9 @@ def source(
     told = _answer(out.stdout)
     if (word := told.get("refused")) is not None:
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
-        said = f": {told['said']}" if told["said"] else ""
-        raise BackupFailed(f"{path} {sentence.format(wait=wait)}{said}", hint=hint.format(path=path))
+        said = FreeText(told["said"] or "")
+        why = f": {said.answer}" if said.answer else ""
+        raise BackupFailed(f"{path} {sentence.format(wait=wait)}{why}", hint=hint.format(path=path), words=said)
     return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
 
 
@@ -93,15 +95,24 @@ class Answer:
 
     sqlite: str
     told: dict[str, Any]
-    refused: str | None
+    refused: FreeText | None
     lacks: bool
+    table: str | None = None  # at which it stopped
+
+    @property
+    def why(self) -> str:
+        """Of `refused`, what may be recorded."""
+        answer = (self.refused and self.refused.answer) or "it cannot be read"
+        return answer if self.table is None else f"table {self.table}: {answer}"
 
 
 def ask(place: Place, python: str, database: str, questions: dict[str, list[str]], what: str) -> Answer:
     """Ask a copy of which nobody else knows; `database` is its name in that place."""
     argv = [python, "-I", "-c", _program("reader.py"), database]
     told = _answer(place.run(argv, stdin=json.dumps(questions), what=what).stdout)
-    return Answer(told["sqlite"], told, told.get("refused"), bool(told.get("lacks")))
+    refused = told.get("refused")
+    words = None if refused is None else FreeText(refused)
+    return Answer(told["sqlite"], told, words, bool(told.get("lacks")), told.get("table"))
 
 
 def _program(name: str) -> str:

@@ -33,6 +33,7 @@ LACKS = re.compile(
 )
 
 
+MOST_COLUMNS = 2000  # of a table, and of what is asked of one, where SQLite was built as it comes
 READ_ONLY, WRITABLE = "mode=ro&immutable=1", "mode=rw"
 
 
@@ -60,6 +61,14 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+class Unreadable(sqlite3.DatabaseError):
+    """A table cannot be read to its end."""
+
+    def __init__(self, table: str, why: str) -> None:
+        super().__init__(why)
+        self.table = table
+
+
 # --- contents ---------------------------------------------------------------------------------------------
 
 
@@ -84,7 +93,7 @@ def contents(path: str) -> "dict[str, Any]":
         try:
             rows, digest, size = scanned(path, name, collations)
         except sqlite3.DatabaseError as error:
-            raise sqlite3.DatabaseError(f"table {name}: {error}") from None
+            raise Unreadable(name, str(error)) from None
         tables[name] = {"rows": rows, "sha256": digest}
         largest = max(largest, size)
     return {
@@ -124,7 +133,7 @@ def scanned(path: str, table: str, collations: "set[str]") -> "tuple[int, str, i
     number = next((alias for alias in ("rowid", "_rowid_", "oid") if alias not in lowered), None)
     wanted = [quoted(name) for name in columns]
     rows_of = f"from {quoted(table)} not indexed"
-    if number is not None and runs(con, f"select {number} {rows_of} limit 0"):
+    if number is not None and len(wanted) < MOST_COLUMNS and runs(con, f"select {number} {rows_of} limit 0"):
         wanted.append(number)
     sql = f"select {', '.join(wanted)} {rows_of}"
     con.text_factory = str  # inside C; and where that will not do, slower
@@ -174,7 +183,7 @@ def references(path: str) -> "dict[str, Any]":
                 key = f"{child} → {parent}"
                 broken[key] = broken.get(key, 0) + 1
         except sqlite3.OperationalError as error:
-            unchecked[table] = str(error)
+            unchecked[table] = str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))  # its text may quote a row
     return {"broken": broken, "unchecked": unchecked}
 
 
@@ -273,6 +282,7 @@ def main() -> None:
             told[name] = ASKED[name](path, *arguments)
     except (sqlite3.Error, sqlite3.Warning) as error:
         told["refused"], told["lacks"] = str(error), bool(LACKS.search(str(error)))
+        told["table"] = getattr(error, "table", None)
     except MemoryError:
         told["refused"], told["lacks"] = "memory", False
     print(json.dumps(told))  # noqa: T201

@@ -18,7 +18,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,11 +26,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb import accounts
-from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table
+from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table, text_of
 from ccdr.engines.mariadb.dump import files
-from ccdr.engines.mariadb.inventory import Objects, Table, facts_of, objects_of
-from ccdr.engines.mariadb.origin import lag_of
+from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
+from ccdr.engines.mariadb.inventory import Objects, Table, as_recorded, facts_of, objects_of
+from ccdr.engines.mariadb.origin import lag_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
 from ccdr.interrupts import threads
@@ -41,11 +43,17 @@ LOOK = 0.02  # seconds between two looks whether the clients have begun
 PATIENCE = 30.0  # seconds that the session may take to answer, beside what it waits for
 QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their own, and are let go first
 _BY_TRANSACTION = re.compile(r"Cannot use --dump-history for table `(.+)` with transaction-precise history")
-# Something was altered under the dump.
+# Something was altered under the dump: a table that was renamed away is not found, a view of it does not work.
 _UNDERFOOT = re.compile(
-    r"Table definition has changed|doesn't exist|Couldn't read status information|unknown table", re.I
+    r"Table definition has changed|doesn't exist|Couldn't read status information|unknown table|"
+    r"Couldn't find table|\((?:1051|1146|1356|1412)\)|ERROR (?:1146|1412)\b|\bError (?:1146|1412):",
+    re.I,
 )
-_NO_LOCK = re.compile(r"Lock wait timeout exceeded|max_statement_time exceeded|maximum statement execution time")
+_VIEW_BROKEN = "(1356)"
+_NO_LOCK = re.compile(
+    r"ERROR (?:1205|1969)\b|Lock wait timeout exceeded|max_statement_time exceeded|maximum statement execution time"
+)
+_XA = "what they did is not in the dump, and is lost with the server"
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)-MariaDB")
 
 
@@ -77,40 +85,44 @@ class Dumper:
     database: str
     jobs: int
     lock_tables: bool  # may tables that are not transactional be locked while they are dumped?
+    leave_out: tuple[str, ...]  # views
     tools: Tools
 
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`; BackupFailed where no attempt gave a true copy."""
         for attempt in range(1, ATTEMPTS + 1):
+            before = self._objects()
+            require_working(self.place, self.login, self.database, before)
             try:
-                before = self._objects()
                 instant, rows = self._rows(into, before)
                 self._definitions(into, before)
                 changed = self._objects().state ^ before.state
             except CommandFailed as error:
-                if table := _BY_TRANSACTION.search(error.stderr):
+                if table := error.stderr.search(_BY_TRANSACTION):
                     raise BackupFailed(
                         f"the history of table {table[1]} is by transaction, which a dump cannot hold",
                         hint="back up with `method: physical`, or have that table keep its history by time",
                     ) from None
-                if attempt == ATTEMPTS or error.stalled or not _UNDERFOOT.search(error.stderr):
+                last = attempt == ATTEMPTS
+                words = error.stderr
+                if error.stalled or not words.search(_UNDERFOOT) or (last and _VIEW_BROKEN in words):
                     raise
+                if last:
+                    raise _restless(self._objects().state ^ before.state) from None
             else:
                 if not changed:
                     _require_code(into, before)
                     return self._described(into, before, instant, rows)
                 if attempt == ATTEMPTS:
-                    named = sorted({str(part[1]) for part in changed})
-                    raise BackupFailed(
-                        f"something was altered, emptied or dropped while the dump ran: {', '.join(named[:5])}",
-                        hint="back up at a time at which no program makes or truncates tables",
-                    )
+                    raise _restless(changed)
             for path in into.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise AssertionError("the last attempt returns or raises")
 
     def _objects(self) -> Objects:
         found = objects_of(self.place, self.login, self.database)
+        require_leavable(found, self.leave_out)
+        found = found.without(self.leave_out)
         require_capturable(found, self.database, lock=self.lock_tables)
         return found
 
@@ -174,7 +186,7 @@ class Dumper:
         try:
             ask(session, "FLUSH TABLES WITH READ LOCK;", patience=wait + PATIENCE)
         except CommandFailed as error:
-            if error.stalled or _NO_LOCK.search(error.stderr):
+            if error.stalled or error.stderr.search(_NO_LOCK):
                 raise BackupFailed(
                     f"the read lock could not be had within {wait:g} s{self._in_the_way()}",
                     hint="back up at another time, end what is in the way, or use a longer `limits: lock_wait`",
@@ -211,7 +223,7 @@ class Dumper:
     ) -> Output:
         """One client, parted into files. What it says goes to `NUMBER.log`, what it wrote to `NUMBER.list`."""
         place, wanted = self.place, work / f"{number}.map"
-        lines = (f"{place.path(work.parent / named[t])}\t{files.first_line(t)}\n" for t in share)
+        lines = (files.map_entry(place.path(work.parent / named[t]), t) for t in share)
         wanted.write_text("".join(lines), "utf-8", "surrogateescape")
         argv = files.dump_rows(self.login, self.database, share, lock=lock, histories=histories)
         return place.run(
@@ -262,8 +274,8 @@ class Dumper:
             by_table |= {tables[name.removeprefix(prefix)]: count for name, count in rows.items()}
             positions |= {position} if position else set()
         for log in work.glob("*.log"):
-            if said := files.troubles(log.read_text("utf-8", "replace")):
-                raise CommandFailed(["mariadb-dump"], 0, "\n".join(said[:5]))
+            if said := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
+                raise CommandFailed(["mariadb-dump"], 0, said)
         return Rows(by_table, frozenset(positions))
 
     def _compare(self, rows: Rows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
@@ -275,7 +287,8 @@ class Dumper:
             if rows.by_table[name] != counts[name]:
                 raise BackupFailed(
                     f"the dump holds {rows.by_table[name]} rows of {name}, where the server counts {counts[name]}",
-                    hint="CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
+                    hint="mariadb-dump obeys a limit that is set for everybody (SELECT @@global.sql_select_limit); "
+                    "where none is, CHECK TABLE … EXTENDED at the source tells whether its indexes agree",
                 )
 
     # --- the rest -------------------------------------------------------------------------------------
@@ -283,13 +296,14 @@ class Dumper:
     def _definitions(self, into: Path, objects: Objects) -> None:
         place, login, db = self.place, self.login, self.database
         todo = [(files.TABLES, files.dump_tables), (files.CODE, files.dump_code)]
-        calls = [(name, make(login, db, objects.views, place.path(into / name))) for name, make in todo]
+        views = (*objects.views, *self.leave_out)
+        calls = [(name, make(login, db, views, place.path(into / name))) for name, make in todo]
         if objects.views:
             calls.append((files.VIEWS, files.dump_views(login, db, objects.views, place.path(into / files.VIEWS))))
         for name, argv in calls:
             out = place.run(argv, watch=into, what=f"mariadb-dump of {name}")
             if said := files.troubles(out.stderr):
-                raise CommandFailed(["mariadb-dump"], 0, "\n".join(said[:5]))
+                raise CommandFailed(["mariadb-dump"], 0, said)
             files.check_whole(into / name, f"mariadb-dump of {name}")
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):
@@ -301,7 +315,7 @@ class Dumper:
         named = files.file_names(t.name for t in objects.with_rows)
         digests = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*.sql"))])
         contents = {
-            **facts,
+            **as_recorded(facts),
             "source": self.database,
             "tables": {
                 t.name: {
@@ -314,6 +328,7 @@ class Dumper:
                 for t in objects.with_rows
             },
             "without_rows": [t.name for t in objects.tables if t not in objects.with_rows],
+            "left_out": list(objects.left_out),
             "objects": dict(objects.named),
             "definers": dict(objects.definers),
             "orphans": accounts.orphans(objects.definers, accounts.names(self.place, self.login)),
@@ -329,7 +344,8 @@ class Dumper:
             files=digests,
             bytes=sum(d.bytes for d in digests.values()),
             tools={"mariadb-dump": client_version(self.place) or "?"},
-            notes=_notes(facts, objects, instant),
+            notes=[*_notes(facts, objects, instant), *prepared_notes(self.place, self.login, _XA)],
+            left_out=list(objects.left_out),
         )
 
 
@@ -370,33 +386,21 @@ class _Client:
 
 def _require_code(into: Path, objects: Objects) -> None:
     """Every trigger, routine and event is in the dump: asked once it is known that nobody has dropped one meanwhile."""
-    missing = files.missing_code((into / files.CODE).read_text("utf-8", "surrogateescape"), objects.definers)
+    missing = files.missing_code(text_of(into / files.CODE), objects.definers)
     if missing:
         raise BackupFailed(
             f"the dump lacks {', '.join(missing[:5])}", hint="may the user see it? `ccdr doctor` tells its rights"
         )
 
 
-def require_capturable(found: Objects, database: str, *, lock: bool) -> None:
-    """BackupFailed where there is nothing to capture, or something that cannot be captured truly. `lock`: may tables
-    be locked while they are dumped?"""
-    if not found.with_rows:
-        raise BackupFailed(
-            f"there is no table in {database}, and an empty dump is no backup",
-            hint="is it the right database, and may the user see its tables?",
-        )
-    if found.unreadable:
-        raise BackupFailed(
-            f"not every table can be captured: {'; '.join(found.unreadable[:5])}",
-            hint="mend or drop what cannot be opened; a table of another engine holds its rows elsewhere",
-        )
-    if found.locked and not lock:
-        named = ", ".join(f"{t.name} ({t.engine})" for t in found.locked[:5])
-        count = so_many(len(found.locked), "table is", "tables are")
-        raise BackupFailed(
-            f"{count} not transactional, and would be torn without a lock: {named}",
-            hint="`non_transactional: lock` locks them while they are dumped; or ALTER TABLE … ENGINE=InnoDB",
-        )
+def _restless(changed: Collection[tuple[object, ...]]) -> BackupFailed:
+    """The last attempt failed too. What was renamed away and back again is not in what has `changed`."""
+    named = sorted({str(part[1]) for part in changed})
+    what = f": {', '.join(named[:5])}" if named else ""
+    return BackupFailed(
+        f"something was altered, emptied, renamed or dropped while the dump ran{what}",
+        hint="back up at a time at which no program makes, renames or truncates tables",
+    )
 
 
 def client_version(place: Place) -> str | None:
@@ -434,7 +438,7 @@ def _binlog(session: Session) -> dict[str, Any] | None:
 
 
 def _notes(facts: dict[str, Any], objects: Objects, instant: Instant) -> list[str]:
-    notes = []
+    notes = [f"left out, as the plan says: {', '.join(objects.left_out)}"] if objects.left_out else []
     if objects.locked:
         notes.append(f"not transactional, and locked while dumped: {so_many(len(objects.locked), 'table')}")
     if instant.lag is not None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Table
 from ccdr.errors import CommandFailed
@@ -23,22 +24,32 @@ TRAILER = b"-- Dump completed\n"
 # What the client says once it has begun, and so holds its snapshot or its locks.
 BEGUN = b"-- Retrieving table structure"
 
-# Parts a stream of rows: into a file for each table, named by the lines of $MAP (file, tab, first line). Every file is
+# Parts a stream of rows: into a file for each table, named by the lines of $MAP (file, tab, first line; where a table's
+# name holds a line's end, the next line behind a tab). A name goes on until its quotes are closed. Every file is
 # complete in itself, and the same whatever came before it: the settings that the stream begins with, then one table's
 # statements. It ends in the completion line only where the stream has gone on. In $LIST: file, tab, number of rows.
 SPLIT = r"""
 BEGIN {
   map = ENVIRON["MAP"]; list = ENVIRON["LIST"]
-  while ((got = (getline line < map)) > 0) { i = index(line, "\t"); name[substr(line, i + 1)] = substr(line, 1, i - 1) }
+  first = ""
+  while ((got = (getline line < map)) > 0) {
+    i = index(line, "\t")
+    if (i == 1) { first = first "\n" substr(line, 2); continue }
+    if (first != "") name[first] = file
+    file = substr(line, 1, i - 1); first = substr(line, i + 1)
+  }
+  if (first != "") name[first] = file
   head = ""; out = ""; done = 0; bad = 0
   if (got < 0) { print "cannot read " map > "/dev/stderr"; bad = 1; exit }
 }
 out != "" && /^\(/ { n++; print > out; next }
 /^-- Dumping data for table / {
   finish()
-  if (!($0 in name)) { print "a table that was not asked for: " $0 > "/dev/stderr"; bad = 1; exit }
-  out = name[$0]; n = 0
-  print > out
+  first = $0
+  while (open(first) && (getline line) > 0) first = first "\n" line
+  if (!(first in name)) { print "a table that was not asked for: " first > "/dev/stderr"; bad = 1; exit }
+  out = name[first]; n = 0
+  print first > out
   printf "%s", head > out
   next
 }
@@ -47,12 +58,23 @@ out != "" && /^\(/ { n++; print > out; next }
 out == "" { head = head $0 "\n"; next }
 /^\/\*!40103 SET TIME_ZONE=@OLD_TIME_ZONE/ { finish(); ended = 1; next }
 ended { next }
-{ if (/^INSERT INTO / && !/ VALUES$/) n++; print > out }
+/^INSERT INTO / {
+  into = $0
+  while (into !~ /^INSERT INTO `([^`]|``)*`( \((`([^`]|``)*`|[^`)])+\))? VALUES/) {
+    if ((getline line) <= 0) { print "a statement that has no end" > "/dev/stderr"; bad = 1; exit }
+    into = into "\n" line
+  }
+  if (into !~ / VALUES$/) n++
+  print into > out
+  next
+}
+{ print > out }
 END {
   if (bad) exit 3
   if (!done) { print "the dump ended before its end" > "/dev/stderr"; exit 4 }
   if (close(list) > 0) exit 5
 }
+function open(text) { return gsub(/`/, "`", text) % 2 }
 function finish() {
   if (out == "") return
   print "-- Dump completed" > out
@@ -105,9 +127,10 @@ def dump_views(login: Login, database: str, views: Sequence[str], to: str) -> li
     return login.dump(*options, "--", database, *views)
 
 
-def first_line(table: str) -> str:
-    """What mariadb-dump writes before a table's rows."""
-    return f"-- Dumping data for table {quote_name(table)}"
+def map_entry(file: str, table: str) -> str:
+    """Of $MAP: where the rows go that come after what mariadb-dump writes before them."""
+    first = f"-- Dumping data for table {quote_name(table)}".replace("\n", "\n-- ")
+    return f"{file}\t{first}".replace("\n", "\n\t") + "\n"
 
 
 def file_names(tables: Iterable[str]) -> dict[str, str]:
@@ -151,9 +174,15 @@ def complete(path: Path) -> bool:
         return file.read() == TRAILER
 
 
-def troubles(said: str) -> list[str]:
-    """What the client complained of, though it may have exited with 0."""
-    return [line for line in said.splitlines() if line.strip() and not line.startswith("-- ")]
+def troubles(said: FreeText, tables: Iterable[str] = ()) -> FreeText:
+    """What the client complained of, though it may have exited with 0; false where it did not. `tables` are those that
+    it tells of."""
+    text = said.reveal()
+    for name in tables:
+        if "\n" in name:
+            text = text.replace(name, name.replace("\n", " "))
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("-- ")]
+    return FreeText("\n".join(lines[:5]))
 
 
 def check_whole(path: Path, what: str) -> None:
@@ -162,7 +191,8 @@ def check_whole(path: Path, what: str) -> None:
 
 
 _DROP = re.compile(
-    r"^/\*!\d+ DROP (?P<kind>TRIGGER|EVENT|FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) IF EXISTS (?P<name>.+?) ?\*/;$",
+    r"^/\*!\d+ DROP (?P<kind>TRIGGER|EVENT|FUNCTION|PROCEDURE|PACKAGE BODY|PACKAGE) IF EXISTS "
+    r"(?P<name>`(?:[^`]|``)+`) ?\*/;$",
     re.M,
 )
 
@@ -171,6 +201,16 @@ def missing_code(script: str, named: Iterable[str]) -> list[str]:
     """Which of `named` (`trigger stamp`, `function f`; views are elsewhere) the script does not make."""
     made = {f"{m['kind'].lower()} {m['name'][1:-1].replace('``', '`')}" for m in _DROP.finditer(script)}
     return [name for name in named if not name.startswith("view ") and name not in made]
+
+
+def database_of(restored: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """With its comment, which no manifest holds any more: it stands in the statement that makes the database."""
+    if "comment" in facts:
+        return dict(facts)
+    made = (restored / DATABASE).read_text("utf-8", "surrogateescape")
+    without = create_database({**facts, "comment": ""}).removesuffix(";\n")
+    quoted = made.removeprefix(without).removesuffix(";\n").removeprefix(" COMMENT ")
+    return {**facts, "comment": quoted[1:-1].replace("''", "'").replace("\\\\", "\\")}
 
 
 def create_database(facts: Mapping[str, Any]) -> str:

@@ -149,6 +149,8 @@ def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
         notes.append(
             f"triggers, routines and events whose text names the database {inventory.database} still name it so"
         )
+    if inventory.left_out:
+        notes.append(f"left out of the backup, as its plan said: {', '.join(inventory.left_out)}")
     left = [d for d in facts.databases if MARK in d]
     notes.extend(f"{d} is what an earlier restore left or is still loading: drop it once it is done" for d in left)
     return notes

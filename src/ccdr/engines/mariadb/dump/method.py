@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.mariadb import accounts, questions, rights, server
-from ccdr.engines.mariadb.client import Login
+from ccdr.engines.mariadb.client import Login, text_of
 from ccdr.engines.mariadb.connection import major_of
-from ccdr.engines.mariadb.dump import files, identity
-from ccdr.engines.mariadb.dump.capture import Dumper, require_capturable
-from ccdr.engines.mariadb.dump.load import NO_DIRECTORIES, load_rows, require_whole, text_of
+from ccdr.engines.mariadb.dump import beyond, files, identity
+from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
+from ccdr.engines.mariadb.dump.capture import Dumper
+from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.methods import unloadable
-from ccdr.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
 from ccdr.model import CheckResult, Look, Manifest, so_many
 
@@ -52,7 +53,10 @@ class Dump:
         if not found.lacking:
             objects = objects_of(source.place, login, c.database)
             try:
+                require_leavable(objects, self.asset.leave_out)
+                objects = objects.without(self.asset.leave_out)
                 require_capturable(objects, c.database, lock=self._lock)
+                require_working(source.place, login, c.database, objects)
             except BackupFailed as error:
                 yield Look.fail("tables", str(error), error.hint or "change the plan, or the source")
             else:
@@ -63,7 +67,8 @@ class Dump:
         c = self.asset.connection
         login = c.login(source.credentials)
         rights.require(rights.rights_of(source.place, login, c.database), c.user, c.database)
-        return Dumper(source.place, login, c.database, self.asset.jobs, self._lock, tools).capture(into)
+        asset = self.asset
+        return Dumper(source.place, login, c.database, asset.jobs, self._lock, asset.leave_out, tools).capture(into)
 
     @property
     def _lock(self) -> bool:
@@ -114,7 +119,7 @@ class Dump:
         try:
             self._load(box, restored, inventory, login)
         except CommandFailed as error:
-            raise unloadable(error, server.LACKS) from None
+            raise _judged(error, restored, manifest) from None
 
     def _load(self, box: Place, restored: Path, inventory: Inventory, login: Login) -> None:
         """Triggers come after the rows, so that they do not act on them; views after the routines that they call."""
@@ -123,9 +128,12 @@ class Dump:
         users, grants = map(accounts.script, accounts.on_objects(found))
         box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database")
         box.run(anywhere, stdin=users, what="making users")
-        tables = text_of(restored / files.TABLES).replace(*NO_DIRECTORIES, 1)
+        tables = tables_of(restored, inventory)
         box.run(here, stdin=tables, what="making the tables")
-        load_rows(box, here, restored, inventory, self.asset.jobs)
+        if other := beyond.merged_lacking(box, login, tables, inventory.database):
+            raise _unprovable(restored, other)
+        loading = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}", database=inventory.database)
+        load_rows(box, loading, restored, inventory, self.asset.jobs)
         code = f"{_LONG_AGO}{text_of(restored / files.CODE)}"
         box.run(here, stdin=code, what="making triggers, routines and events")
         # A view that reads another acts with its definer's rights: they are granted once all views are there by name.
@@ -141,3 +149,22 @@ class Dump:
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         return questions.integrity(bench, self.restored(bench.manifest))
+
+
+def _unprovable(restored: Path, other: str) -> TestBroken:
+    named = ", ".join(beyond.readers(restored, other)[:5]) or "something in it"
+    return TestBroken(
+        f"{named} reads the database {other}, which is not in this backup: `method: physical` would prove it, or a "
+        f"stand-in for {other} that `prepare_sql:` makes",
+        hint="docs/plan.md has an example of a stand-in; a restore for real needs that database on the server first",
+    )
+
+
+def _judged(error: CommandFailed, restored: Path, manifest: Manifest) -> CcdrError:
+    """A sandbox has this database alone: what reads another one cannot be made there, and that proves nothing."""
+    inventory = Inventory(manifest.contents)
+    if not error.stalled and (other := beyond.database_lacking(error, restored, inventory.database)):
+        return _unprovable(restored, other)
+    if not error.stalled and (held := beyond.held_so(error, inventory)):
+        return held
+    return unloadable(error, server.LACKS, manifest)

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import lacking
 from ccdr.engines.mariadb import accounts, address, newcomers
-from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text
+from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text, text_of
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.dump import files, fitness, renamed
+from ccdr.engines.mariadb.dump import beyond, files, fitness, renamed
 from ccdr.engines.mariadb.dump.fitness import MARK, UNFINISHED
-from ccdr.engines.mariadb.dump.load import NO_DIRECTORIES, load_rows, require_whole, text_of
+from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.dump.loaded import HowFar, Loaded
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.mariadb.server import LACKS
@@ -150,9 +151,15 @@ class Target:
         assert self.new is not None
         place, was, here = source.place, inventory.database, self.working
         on_all, on_objects = newcomers.rights_in(self.new.rights, here)
-        self._run(source, files.create_database({**inventory.facts, "database": here}), "making the database")
-        tables = renamed.called(text_of(restored / files.TABLES), was, here).replace(*NO_DIRECTORIES, 1)
+        self._run(
+            source,
+            files.create_database({**files.database_of(restored, inventory.facts), "database": here}),
+            "making the database",
+        )
+        tables = renamed.called(tables_of(restored, inventory), was, here)
         self._run(source, tables, "making the tables", here)
+        if other := beyond.merged_lacking(place, self._login(source), tables, here):
+            raise self._lacking(restored, other)
         load_rows(place, self._client(source, here), restored, inventory, self.jobs, pulse)
         code, _ = renamed.apart(text_of(restored / files.CODE))
         self._run(source, accounts.script(on_all) + code, "making triggers and routines", here)
@@ -170,13 +177,25 @@ class Target:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if lacks := LACKS.search(error.stderr):
-            return TestBroken(
-                f"{self.shown} lacks something that the backup needs: {lacks[0]}", hint="install it there"
-            )
-        if _NOT_THE_BACKUP.search(error.stderr):
+        if error.stderr.search(LACKS):
+            what = lacking(error.stderr)
+            return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
+        inventory, restored = self.inventory, self.restored
+        assert inventory is not None and restored is not None
+        if other := beyond.database_lacking(error, restored, inventory.database, self.working, self.name):
+            return self._lacking(restored, other)
+        if held := beyond.held_so(error, inventory):
+            return held
+        if error.stderr.search(_NOT_THE_BACKUP):
             return TestBroken(f"{self.shown} could not take it: {error}", hint="see that server's log and its disk")
         return BackupBad(f"the backup does not load: {error}", hint="restore an older snapshot")
+
+    def _lacking(self, restored: Path, other: str) -> TestBroken:
+        named = ", ".join(beyond.readers(restored, other)[:5]) or "something in it"
+        return TestBroken(
+            f"{named} reads the database {other}, and {self.shown} lacks what it reads there",
+            hint=f"restore {other} onto that server first",
+        )
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -209,7 +228,7 @@ class Target:
         self._require_all(source, events=False)
         said = self._run(source, renamed.telling(events), "making events", self.name, "--show-warnings")
         self._require_all(source, events=True, late=len(_LATE.findall(said)))
-        comment = quote_text(str(inventory.facts["comment"]))
+        comment = quote_text(files.database_of(restored, inventory.facts)["comment"])
         self._run(source, f"ALTER DATABASE {name} COMMENT {comment};\n", "naming it")
 
     def _renaming(self, source: Source, here: str, there: str) -> str:
@@ -341,7 +360,7 @@ class Target:
     def _client(self, source: Source, database: str | None = None) -> list[str]:
         """The client for what somebody else has written: it touches no file, and the server's own limits and habits do
         not change what is loaded."""
-        settings = "max_statement_time=0, lock_wait_timeout=60, foreign_key_checks=1"
+        settings = f"max_statement_time=0, lock_wait_timeout=60, foreign_key_checks=1, {AS_THEY_ARE}"
         if self.inventory is not None:
             captured = self.inventory.settings
             for name in ("innodb_strict_mode", "explicit_defaults_for_timestamp", "max_heap_table_size"):

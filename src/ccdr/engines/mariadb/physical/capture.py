@@ -15,8 +15,8 @@ from typing import Any
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
-from ccdr.engines.mariadb.inventory import Objects, facts_of, objects_of
-from ccdr.engines.mariadb.origin import origin_of
+from ccdr.engines.mariadb.inventory import Objects, as_recorded, facts_of, objects_of
+from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
 from ccdr.model import rfc3339
@@ -76,12 +76,12 @@ class Copier:
         try:
             self.place.run(argv, watch=into, pulse=course.pulse(into), what="mariadb-backup")
         except CommandFailed as error:
-            if _UNREADABLE.search(error.stderr):
+            if error.stderr.search(_UNREADABLE):
                 raise BackupFailed(
                     f"the data directory {self.directory} cannot be read: {error}",
                     hint="`data_directory:` names it on the source's own host; ccdr runs there, as root or as mysql",
                 ) from None
-            if _DAMAGED.search(error.stderr) and not _SYSTEM.search(error.stderr):
+            if error.stderr.search(_DAMAGED) and not error.stderr.search(_SYSTEM):
                 raise BackupFailed(
                     "the source's own files are damaged: mariadb-backup found a page of an InnoDB table that is not as "
                     "its checksum says",
@@ -112,7 +112,7 @@ class Copier:
         lost = [t.name for t in after.with_rows if t.engine == "MEMORY"]
         steady = before.state & after.state
         contents = {
-            **facts,
+            **as_recorded(facts),
             "source": self.source,
             "binlog": binlog and {**binlog, "until": rfc3339(until)},
             "tables": {t.name: {"engine": t.engine} for t in after.tables if t in before.tables and not t.is_sequence},
@@ -131,8 +131,12 @@ class Copier:
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"mariadb-backup": _version(self.place)},
-            notes=list(_notes(lost, course.lag, facts["log_lacks"])),
+            notes=[*_notes(lost, course.lag, facts["log_lacks"]), *self._waiting()],
         )
+
+    def _waiting(self) -> list[str]:
+        told = "in the copy they wait too, and hold their rows, until XA COMMIT or ROLLBACK (XA RECOVER lists them)"
+        return prepared_notes(self.place, self.login, told)
 
 
 @dataclass
@@ -210,5 +214,5 @@ def _log_end(copy: Path) -> int:
 
 def _version(place: Place) -> str:
     said = place.run(["mariadb-backup", "--version"])
-    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr)
+    found = re.search(r"\d+\.\d+\.\d+", said.stdout + said.stderr.reveal())
     return found[0] if found else "?"

@@ -6,11 +6,13 @@ on from. It carries along whatever damage the source's own files have, for `inte
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import lacking, names_in
 from ccdr.engines import sums
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb import questions, recovery, rights, server
@@ -53,8 +55,7 @@ GRANT ALL PRIVILEGES ON *.* TO {quote_name(SANDBOX_USER)}@localhost WITH GRANT O
 END
 setsid mariadbd --defaults-file={CONF} < /dev/null > {server.LOG} 2>&1 &
 server=$!
-until echo 'SELECT 1' | mariadb --no-defaults --protocol=socket --socket={server.SOCKET} --user={SANDBOX_USER} \\
-  > /dev/null 2>&1; do
+until echo 'SELECT 1' | {shlex.join(server.LOGIN.asking())} > /dev/null 2>&1; do
   kill -0 $server
   sleep 0.05
 done
@@ -156,13 +157,15 @@ class Physical:
             box.run(["bash", "-c", _START], stdin=conf, what="starting the restored server")
         except CommandFailed as error:
             said = server.last_words(box)
-            if server.LACKS.search(said) or error.stalled:
+            if said.search(server.LACKS) or error.stalled:
                 raise TestBroken(
-                    f"the image cannot run the restored server: {said}",
+                    f"the image cannot run the restored server: {lacking(said, names_in(manifest.contents))}",
                     hint="name an image that has what the source has (`image:`), or change `server_settings:`",
+                    words=said,
                 ) from None
+            why = f"{error}; {said.answer}" if said.answer else str(error)
             raise BackupBad(
-                f"the restored server does not start: {error}; {said}", hint="restore an older snapshot"
+                f"the restored server does not start: {why}", hint="restore an older snapshot", words=said
             ) from None
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: Target) -> Reached:

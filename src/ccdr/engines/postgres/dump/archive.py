@@ -85,7 +85,7 @@ def contents_of(said: str) -> Contents:
                 case _:
                     raise ValueError(what)
     except ValueError as error:
-        raise CommandFailed(["awk"], 0, f"what it read out of the dump is not whole: {error}") from None
+        raise CommandFailed(["awk"], 0, f"what it read out of the dump is not whole: {type(error).__name__}") from None
     return Contents(tables, blobs)
 
 

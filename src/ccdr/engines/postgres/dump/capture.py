@@ -18,8 +18,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from ccdr.answers import NO_WORDS, FreeText
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import identity, locks, references
+from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import (
     CLOCK,
     INVENTORY,
@@ -61,7 +63,7 @@ class Dumped:
     skew: float
     standby: bool
     inventory: Inventory
-    warnings: tuple[str, ...]
+    warnings: tuple[FreeText, ...]
     broken: references.Broken
 
 
@@ -99,9 +101,9 @@ class Dumper:
             except CommandFailed as error:
                 if attempt == ATTEMPTS or error.stalled:
                     raise
-                if _WANTED_MEANWHILE.search(error.stderr):
+                if error.stderr.search(_WANTED_MEANWHILE):
                     dumper = replace(dumper, jobs=1)
-                elif not _UNDERFOOT.search(error.stderr):
+                elif not error.stderr.search(_UNDERFOOT):
                     raise
             else:
                 return self._described(dumped, into)
@@ -145,7 +147,7 @@ class Dumper:
             out, broken, held = self._beside(session, beside, snapshot, argv, dump)
             self._refuse_rewritten(session, lambda oid: oid not in held.safe)
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        warnings = tuple(_WARNING.findall(out.stderr))
+        warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, skew)
         return Dumped(point, skew, standby == "t", inventory, warnings, broken)
 
@@ -209,7 +211,7 @@ class Dumper:
                 hint="is it the right database, and may the user see its tables?",
             )
         contents = {
-            **dumped.inventory.facts,
+            **as_recorded(dumped.inventory.facts),
             "source": self.database,
             "standby": dumped.standby,
             "role_passwords": dumped.inventory.superuser,
@@ -227,6 +229,7 @@ class Dumper:
             tools={"pg_dump": self.version},
             notes=_notes(dumped),
             findings=[*dumped.broken.findings(), *_left_out(dumped.inventory)],
+            words=sum(dumped.warnings, NO_WORDS),
         )
 
     def _told(self, into: Path, inventory: Inventory) -> tuple[identity.Toc, identity.Schema]:
@@ -277,7 +280,7 @@ def _left_out(inventory: Inventory) -> Iterator[str]:
 
 
 def _notes(dumped: Dumped) -> list[str]:
-    notes = [f"pg_dump warns: {warning}" for warning in dumped.warnings]
+    notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
     if not dumped.inventory.superuser:

@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from ccdr.engines.compared import equal, judged, named
 from ccdr.engines.postgres.dump import archive, roles
+from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
 from ccdr.interfaces import Bench, Place
 from ccdr.model import CheckResult, FileDigest, Manifest, so_many
@@ -24,6 +25,7 @@ from ccdr.model import CheckResult, FileDigest, Manifest, so_many
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
 _BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
+_DATA = re.compile(r"dump/(\d+|blob_\d+)\.dat")  # and not toc.dat, which holds every definition
 _DUMPED = re.compile(r"^-- Dumped (from|by) .*\n", re.MULTILINE)
 _RESTRICT = re.compile(r"^\\restrict (\S+)\n", re.MULTILINE)
 _COMPLETE = re.compile(r"\n+--\n-- PostgreSQL database (cluster )?dump complete\n--\n+\Z")
@@ -200,10 +202,11 @@ def compare(bench: Bench, env: Mapping[str, str], jobs: int, *, working: str | N
     path = f" -c search_path={path}" if (path := bench.manifest.contents.get("search_path")) == "pg_catalog" else ""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
     said = read_inventory(box.run(psql, stdin=INVENTORY, env=utf8, what="taking the inventory").stdout).facts
+    captured, there = as_recorded(bench.manifest.contents), as_recorded(said)
     if working is not None:
-        yield _roles_there(bench.manifest.contents, said)
+        yield _roles_there(captured, there)
     keys = [key for key in COMPARED if working is None or key not in OF_SERVER]
-    of_source, restored = ({key: facts.get(key) for key in keys} for facts in (bench.manifest.contents, said))
+    of_source, restored = ({key: facts.get(key) for key in keys} for facts in (captured, there))
     of_source["extension_objects"], restored["extension_objects"] = _fewer(bench.manifest.contents, said)
     for facts in (of_source, restored):
         if statements_of_all := cast("list[str]", facts.get("role_all_settings")):
@@ -261,7 +264,7 @@ def _roles_there(captured: Mapping[str, object], there: Mapping[str, object]) ->
 def _captured_files(bench: Bench) -> CheckResult:
     """The small files say what belongs where: they must be the captured ones. The data itself is compared
     after its way through a server, so it is not hashed twice."""
-    small = [n for n in bench.manifest.files if not n.endswith(".dat")]
+    small = [n for n in bench.manifest.files if not _DATA.fullmatch(n)]
     present = [n for n in small if (bench.restored / n).is_file()]
     found = bench.digest(bench.restored, present)
     captured = {n: bench.manifest.files[n].sha256 for n in small}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.answers import lacking
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres import questions, rights, server
@@ -79,9 +80,11 @@ class Dump:
                 what="initdb and pg_ctl",
             )
         except CommandFailed as error:
+            said = server.last_words(box)
             raise TestBroken(
-                f"the sandbox's server did not start: {error}; {server.last_words(box)}",
+                f"the sandbox's server did not start: {error}; {lacking(said, self.asset.server_settings)}",
                 hint="does the image hold what `server_settings:` asks for?",
+                words=said,
             ) from None
         return version
 
@@ -116,7 +119,7 @@ class Dump:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         for sql in self.asset.prepare_sql:
             try:
-                box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=admin, what="prepare_sql")
+                box.run([*PSQL, "-v", "ON_ERROR_STOP=1"], env=admin, stdin=f"{sql}\n;\n", what="prepare_sql")
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         if inventory.database == "postgres":
@@ -134,7 +137,9 @@ class Dump:
             for call in (first, then):
                 box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:
-            raise references.to_blame(error, manifest.contents) or unloadable(error, questions.LACKS) from None
+            raise references.to_blame(error, manifest.contents) or unloadable(
+                error, questions.LACKS, manifest
+            ) from None
 
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:

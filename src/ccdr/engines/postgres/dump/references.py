@@ -120,7 +120,7 @@ def _ask(session: Session, sql: str) -> str:
 
 def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
     """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
-    rule = _RULE.search(error.stderr)
+    rule = error.stderr.search(_RULE)
     if rule is None:
         return None
     kind, name = rule["kind"] or rule["index"], rule["name"] or rule["of"]

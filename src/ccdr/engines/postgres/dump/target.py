@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from ccdr.answers import lacking
 from ccdr.engines.connection import may_be_one
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, untimed
@@ -244,7 +245,7 @@ class Target:
                 if "locale" not in error.stderr and "collation" not in error.stderr:
                     raise
                 raise UsageProblem(
-                    f"{self.shown} lacks the {kind} locale of the database, {facts['collate']}: {error.stderr.strip()}",
+                    f"{self.shown} lacks the {kind} locale of the database, {facts['collate']}",
                     hint="install it on that server (Debian: locales-all) and restart the server, then restore again",
                 ) from None
 
@@ -297,11 +298,10 @@ class Target:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if lacks := questions.LACKS.search(error.stderr):
-            return TestBroken(
-                f"{self.shown} lacks something that the backup needs: {lacks[0]}", hint="install it there"
-            )
-        if _NOT_THE_BACKUP.search(error.stderr):
+        if error.stderr.search(questions.LACKS):
+            what = lacking(error.stderr)
+            return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
+        if error.stderr.search(_NOT_THE_BACKUP):
             return TestBroken(f"{self.shown} could not take it: {error}", hint="see that server's log and its disk")
         if blamed := references.to_blame(error, contents):
             return blamed

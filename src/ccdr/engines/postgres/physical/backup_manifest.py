@@ -48,7 +48,7 @@ def parse(text: bytes | str) -> BackupManifest:
             end=str(last["End-LSN"]),
         )
     except (AttributeError, KeyError, IndexError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{NAME} cannot be read: {type(error).__name__} {error}") from None
+        raise ValueError(f"{NAME} cannot be read: {type(error).__name__}") from None
 
 
 def listed(data: Path) -> Mapping[str, FileDigest]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ccdr.answers import lacking
 from ccdr.engines.compared import judged, named
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
@@ -48,9 +49,9 @@ def _image_to_blame() -> Iterator[None]:
     try:
         yield
     except CommandFailed as error:
-        if lacks := questions.LACKS.search(error.stderr):
+        if error.stderr.search(questions.LACKS):
             raise TestBroken(
-                f"the image lacks something that the restored server needs: {lacks[0]}",
+                f"the image lacks something that the restored server needs: {lacking(error.stderr)}",
                 hint="name an image that has it (`image:`), or leave it out (`server_settings:`)",
             ) from None
         raise

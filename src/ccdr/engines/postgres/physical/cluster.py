@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ccdr.answers import lacking, names_in
 from ccdr.engines import sums
 from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import PSQL
@@ -159,7 +160,7 @@ def start(box: Place, settings: Mapping[str, str], *, recovering: bool = False) 
     try:
         box.run(argv, stdin=conf, what=what)
     except CommandFailed as error:
-        said = f"{error.stderr.strip()}\n{server.last_words(box)}"
+        said = error.stderr + server.last_words(box)
         raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=what) from None
 
 
@@ -181,7 +182,7 @@ def checksums(box: Place, settings: Mapping[str, str]) -> list[str]:
     _carried_out(box, _STOP, what="stopping the restored server")
     out = box.run(["pg_checksums", "--check", "-D", PGDATA], ok=(0, 1), what="pg_checksums")
     start(box, settings)
-    said = [line for line in (out.stderr + out.stdout).splitlines() if line.strip()]
+    said = [line for line in (out.stderr.reveal() + out.stdout).splitlines() if line.strip()]
     return (said or ["exit 1"]) if out.code else []
 
 
@@ -191,15 +192,15 @@ def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:
     log = error.stderr
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
-    if lacks := (_OTHER.search(log) or LACKS.search(log)):
+    if log.search(_OTHER) or log.search(LACKS):
         libraries = manifest.contents["settings"].get("shared_preload_libraries")  # type: ignore[attr-defined]
         return TestBroken(
-            f"the image cannot run the restored server: {lacks[0]}",
+            f"the image cannot run the restored server: {lacking(log, names_in(manifest.contents))}",
             hint="name an image that has what the source has (`image:`), or change what its server is started with"
             + (f": `server_settings: {{shared_preload_libraries: …}}`, {libraries} at the source" if libraries else ""),
         )
-    if bad := _BAD.search(log):
-        return BackupBad(f"the restored server does not start: {bad[0]}", hint="restore an older snapshot")
+    if log.search(_BAD):
+        return BackupBad(f"the restored server does not start: {lacking(log)}", hint="restore an older snapshot")
     return TestBroken(f"the restored server does not start: {error}", hint="see what it says")
 
 

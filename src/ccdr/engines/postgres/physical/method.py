@@ -16,7 +16,7 @@ from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
-from ccdr.engines.postgres.wal import segments_in
+from ccdr.engines.postgres.wal import segments_in, timeline_of
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.interfaces import WHOLE, Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
 from ccdr.model import CheckResult, FileDigest, Look, Manifest
@@ -109,7 +109,8 @@ class Physical:
 
         env = self.restored_env(manifest)
         restarted = recovery.Server(box, begin, judged, cluster.PGDATA, lambda: server.last_words(box), env)
-        segments = [segment.name for segment in segments_in(log) if not segment.beside]
+        mine = target.branch  # what a branch before it holds behind where it was left stands there as well
+        segments = [s.name for s in segments_in(log) if not s.beside and mine in (None, timeline_of(s.name))]
         with blaming_the_log():  # of the base, every file is as it was captured by now
             reached = recovery.recover(restarted, box.path(log), segments, target, target.clock_skew(manifest))
             try:
@@ -120,9 +121,12 @@ class Physical:
 
     @staticmethod
     def recoverable(restored: Path, log: Path, manifest: Manifest, target: Target) -> str:
-        """The captured server's own configuration stays; what it takes from the log is added to it."""
+        """The captured server's own configuration stays; what it takes from the log is added to it. One that was
+        recovered before has the target of then in there."""
         data = restored / CLUSTER
-        found = recovery.settings(str(log), target, target.clock_skew(manifest), None)
+        wanted = recovery.settings(str(log), target, target.clock_skew(manifest), None)
+        # A target that is unset behind one that is set unsets that too.
+        found = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
         found["recovery_target_action"] = "pause" if target.time or target.name else "promote"
         with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
             conf.write("# ccdr: recovery by the shipped log\n")
@@ -135,6 +139,12 @@ class Physical:
             if target.time or target.name
             else ""
         )
+        if target.time:
+            conf_of = f"{log.parent / CLUSTER}/postgresql.auto.conf"
+            then += (
+                '; if it ends with "recovery ended before configured recovery target was reached", no commit came'
+                f" after that time: take recovery_target_time out of {conf_of}, and start it"
+            )
         return (
             f"give {log.parent} to the server's user, and start a server on {log.parent / CLUSTER}: it applies the "
             f"log{then}"

@@ -55,7 +55,7 @@ def looks(
         try:
             source.place.run(replication, env=env, what="connecting for replication")
         except CommandFailed as error:
-            refusal = error.stderr.strip()
+            refusal = str(error)
     yield from judged(facts, connection, refusal)
     if increments:
         yield _increments(facts)
@@ -66,7 +66,7 @@ def looks(
 
 
 def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None) -> Iterator[Look]:
-    """`refusal`: what the server said to a connection for replication."""
+    """`refusal`: how a connection for replication ended."""
     what, user = "rights to read", connection.user
     if not facts["replication"]:
         said = f"{user} may not take a base backup: it lacks REPLICATION"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from ccdr.answers import lacking
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.errors import CommandFailed
@@ -111,6 +112,6 @@ def leads_on(base: Base) -> str:
 
 
 def impossible(error: CommandFailed) -> str | None:
-    """What pg_basebackup said, where it cannot take this increment but could take a full base."""
-    found = None if error.stalled else _IMPOSSIBLE.search(error.stderr)
-    return found and f"pg_basebackup took no increment: {found[0]}"
+    """Why pg_basebackup cannot take this increment, where it could take a full base."""
+    found = None if error.stalled else error.stderr.search(_IMPOSSIBLE)
+    return found and f"pg_basebackup took no increment: {lacking(error.stderr)}"

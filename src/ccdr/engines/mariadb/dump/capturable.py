@@ -1,0 +1,57 @@
+"""Whether there is something to dump, and all of it can be dumped truly: asked before each attempt, and by `ccdr
+doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ccdr.engines.mariadb.client import Login
+from ccdr.engines.mariadb.inventory import Objects, broken_views
+from ccdr.errors import BackupFailed
+from ccdr.interfaces import Place
+from ccdr.model import so_many
+
+
+def require_leavable(found: Objects, leave_out: Collection[str]) -> None:
+    """BackupFailed where the plan would leave out rows: of a view there is nothing but its definition."""
+    if tables := sorted({t.name for t in found.tables} & set(leave_out)):
+        raise BackupFailed(
+            f"leave_out names what is no view: {', '.join(tables[:5])}",
+            hint="leave a table in: its rows would be in no backup",
+        )
+
+
+def require_working(place: Place, login: Login, database: str, found: Objects) -> None:
+    """BackupFailed where a view does not work: mariadb-dump stops at it."""
+    if not found.views:
+        return
+    if broken := [name for name in broken_views(place, login, database) if name in found.views]:
+        many = "a view does" if len(broken) == 1 else f"{len(broken)} views do"
+        raise BackupFailed(
+            f"{many} not work: {', '.join(broken[:5])}; what it reads is gone, or its definer or this"
+            " user may not read it",
+            hint="mend or drop it at the source (or GRANT what this user lacks of another database); or name it in the "
+            "asset's `leave_out:`, and it is in no backup",
+        )
+
+
+def require_capturable(found: Objects, database: str, *, lock: bool) -> None:
+    """BackupFailed where there is nothing to capture, or something that cannot be captured truly. `lock`: may tables
+    be locked while they are dumped?"""
+    if not found.with_rows:
+        raise BackupFailed(
+            f"there is no table in {database}, and an empty dump is no backup",
+            hint="is it the right database, and may the user see its tables?",
+        )
+    if found.unreadable:
+        raise BackupFailed(
+            f"not every table can be captured: {'; '.join(found.unreadable[:5])}",
+            hint="mend or drop what cannot be opened; a table of another engine holds its rows elsewhere",
+        )
+    if found.locked and not lock:
+        named = ", ".join(f"{t.name} ({t.engine})" for t in found.locked[:5])
+        count = so_many(len(found.locked), "table is", "tables are")
+        raise BackupFailed(
+            f"{count} not transactional, and would be torn without a lock: {named}",
+            hint="`non_transactional: lock` locks them while they are dumped; or ALTER TABLE … ENGINE=InnoDB",
+        )

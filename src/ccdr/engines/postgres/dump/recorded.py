@@ -1,0 +1,46 @@
+"""What a manifest holds of an inventory: a setting's value may be a secret (`ALTER DATABASE … SET app.key`), so that a
+digest stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, cast
+
+from ccdr.engines.postgres.dump import roles
+
+DIGESTED = "settings_digested"
+_CONFIG = -1  # where a role's settings stand among its attributes
+
+
+def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts, with no setting's value in them; those of a manifest that holds none already, as they are."""
+    if facts.get(DIGESTED):
+        return dict(facts)
+    of_databases = cast("Mapping[str, list[str]]", facts["database_settings"])
+    return {
+        **facts,
+        "database_settings": {role: _settings(found) for role, found in of_databases.items()},
+        "role_all_settings": [_of_all(statement) for statement in facts["role_all_settings"]],
+        "roles": {name: _role(attributes) for name, attributes in facts["roles"].items()},
+        DIGESTED: True,
+    }
+
+
+def _role(attributes: list[Any]) -> list[Any]:
+    return [*attributes[:_CONFIG], attributes[_CONFIG] and _settings(attributes[_CONFIG])]
+
+
+def _settings(found: list[str]) -> list[str]:
+    """Of `name=value`, each."""
+    parted = (setting.partition("=") for setting in found)
+    return [f"{name}={_digest(value)}" for name, _, value in parted]
+
+
+def _of_all(statement: str) -> str:
+    name, value = roles.setting_of_all(statement)
+    return f"ALTER ROLE ALL SET {name} TO {_digest(value)};" if value else _digest(statement)
+
+
+def _digest(value: str) -> str:
+    return sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

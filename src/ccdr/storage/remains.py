@@ -1,0 +1,100 @@
+"""What is left of a repository that restic does not open, looked at without restic.
+
+restic's exit code does not tell a removed `config` from a disk that is not mounted, nor removed keys from a wrong
+password. The store does: where packs still lie and what opens them is gone, or is not what it says, that is damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ccdr.errors import CcdrError
+from ccdr.model import so_many
+from ccdr.storage.s3 import Bucket
+
+# restic's names: a pack below the first two digits of its own, or (S3 of old) right below `data`.
+_PACK = re.compile(r"data/(?:([0-9a-f]{2})/(?=\1))?[0-9a-f]{64}")
+_KEY = re.compile(r"keys/([0-9a-f]{64})")
+_LEAST = 33  # bytes of a config: 16 that it begins with, 16 that seal it, and something between
+
+
+class Store(Protocol):
+    """A place that can be listed. Names are relative to the repository; OSError or CcdrError where nobody answers."""
+
+    def below(self, folder: str) -> Iterator[str]:
+        """The names of all files in there, one by one."""
+
+    def contents(self, name: str) -> bytes | None:
+        """A small file; None where it is not there."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    root: Path
+
+    def below(self, folder: str) -> Iterator[str]:
+        def failed(error: OSError) -> None:
+            raise error
+
+        with contextlib.suppress(FileNotFoundError):
+            for where, _, names in os.walk(self.root / folder, onerror=failed):
+                yield from (str(Path(where, name).relative_to(self.root)) for name in names)
+
+    def contents(self, name: str) -> bytes | None:
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+@dataclass(frozen=True)
+class InBucket:
+    bucket: Bucket
+    prefix: str  # ends in a slash, where there is one
+
+    def below(self, folder: str) -> Iterator[str]:
+        return (key.removeprefix(self.prefix) for key in self.bucket.keys(f"{self.prefix}{folder}/"))
+
+    def contents(self, name: str) -> bytes | None:
+        return self.bucket.contents(f"{self.prefix}{name}")
+
+
+def store_at(location: str, env: Mapping[str, str]) -> Store | None:
+    """The place of a repository; None where only restic can look at it."""
+    if location.startswith("/"):
+        return Directory(Path(location))
+    found = Bucket.of(location, env)
+    return found and InBucket(*found)
+
+
+def damage(store: Store, *, undecipherable: bool) -> str | None:
+    """What keeps data that is there from being read, in one sentence; None where nothing shows that it is damage.
+
+    `undecipherable`: the password opens a key, and with that the config does not decrypt.
+    """
+    try:
+        if not any(_PACK.fullmatch(name) for name in store.below("data")):
+            return None  # an empty place, a wrong prefix, a disk that is not mounted
+        return _damage(store) or ("its config does not decrypt with its own key" if undecipherable else None)
+    except (OSError, CcdrError):
+        return None  # whoever cannot look has shown nothing
+
+
+def _damage(store: Store) -> str | None:
+    config = store.contents("config")
+    if config is None:
+        return "its data is there, and its config is gone"
+    if len(config) < _LEAST:
+        return f"its data is there, and its config has been cut to {so_many(len(config), 'byte')}"
+    names = [found for name in store.below("keys") if (found := _KEY.fullmatch(name))]
+    if not names:
+        return "its data is there, and all of its keys are gone"
+    bad = sum(hashlib.sha256(store.contents(name[0]) or b"").hexdigest() != name[1] for name in names)
+    return f"{bad} of its {so_many(len(names), 'key')} hold something else than was stored" if bad else None

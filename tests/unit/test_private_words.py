@@ -1,0 +1,71 @@
+"""What programs said is kept for a person's eyes: in one private file a run, bounded, for a week."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.harness import Site
+from tests.stored import hashing_by
+
+from ccdr.answers import NO_WORDS, FreeText
+from ccdr.state import PRIVATE_KEPT, WORDS_MOST, State
+
+RUN = "20261127T071156-35010f"
+
+
+def test_they_are_for_their_owner_alone_and_nothing_is_kept_of_nothing(tmp_path: Path) -> None:
+    os.umask(os.umask(0o022))
+    state = State(tmp_path / "state")
+    assert state.keep_words(RUN, NO_WORDS) is None and not (state.root / "private").exists()
+    kept = state.keep_words(RUN, FreeText("Failing row contains (1, Ionescu)"))
+    assert kept == state.words_path(RUN) and "Ionescu" in kept.read_text()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    state.keep_words(RUN, FreeText("and once more"))
+    assert "Ionescu" in kept.read_text() and "once more" in kept.read_text()
+
+
+def test_they_take_a_bounded_room(tmp_path: Path) -> None:
+    """A shipper's run goes on for years."""
+    state = State(tmp_path / "state")
+    for _ in range(200):
+        kept = state.keep_words(RUN, FreeText("x" * 16_000))
+    assert kept is not None and kept.stat().st_size <= WORDS_MOST + 17_000
+
+
+def test_they_are_gone_after_a_week(tmp_path: Path) -> None:
+    state, now = State(tmp_path / "state"), datetime.now(UTC)
+    kept = state.keep_words(RUN, FreeText("Ionescu"))
+    assert kept is not None
+    state.forget_private(now + PRIVATE_KEPT - timedelta(minutes=1))
+    assert kept.exists()
+    state.forget_private(now + PRIVATE_KEPT + timedelta(minutes=1))
+    assert not kept.exists()
+
+
+def test_a_disk_that_refuses_them_is_no_reason_to_fail(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.root.mkdir()
+    (state.root / "private").write_text("in the way")
+    assert state.keep_words(RUN, FreeText("Ionescu")) is None
+
+
+def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "0722000001.wav").write_bytes(b"a voice")
+    site.plan(f"recordings:\n  engine: files\n  paths: [{tmp_path / 'tree'}]\n  settle: 1s")
+    os.utime(tmp_path / "tree" / "0722000001.wav", (1, 1))
+    refused = hashing_by(site, "echo '0722000001.wav: Permission denied' >&2; exit 1")
+    failed = site.run("backup", "p", env=refused)
+    assert failed.code == 1 and "permission denied" in failed.json["reason"], failed
+    kept = site.state / "private" / f"{failed.json['run']}.txt"
+    assert "0722000001.wav" in kept.read_text()
+    done = site.run("status", "p")
+    assert done.json["plans"][0]["assets"][0]["private"] == [str(kept)], done
+    said, _ = site.start("status", "p").communicate()
+    assert f"p/recordings: what programs said, for your eyes and for a week: {kept}" in said
+    for text in (failed.stdout, failed.stderr, done.stdout, said, *map(str, site.records())):
+        assert "0722000001" not in text

@@ -1,0 +1,134 @@
+"""What the reaper takes for a crash's leftovers, and what for work that is still being done."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.harness import Site
+
+from ccdr.model import rfc3339
+from ccdr.reap import CLIENT, Reaped, reap
+from ccdr.sandbox.docker import EXPIRES, RUN, STATE, Leftover
+from ccdr.services import Services
+from ccdr.state import Run
+
+DEAD = "20200101T000000-aaaaaa"
+
+
+@dataclass
+class Labelled:
+    """Docker, as far as the reaper asks it: containers of other programs on this machine cannot be had to leave these
+    alone, since whatever has expired is anybody's to remove."""
+
+    state: str
+    there: list[Leftover] = field(default_factory=list)
+
+    def leftovers(self) -> list[Leftover]:
+        return list(self.there)
+
+    def remove(self, leftover: Leftover) -> list[str]:
+        self.there.remove(leftover)
+        return []
+
+    def has(self, name: str, run: str, *, state: str | None = None, expires: timedelta) -> None:
+        labels = {RUN: run, STATE: state or self.state, EXPIRES: rfc3339(datetime.now(UTC) + expires)}
+        self.there.append(Leftover("container", name, labels))
+
+
+@dataclass(frozen=True)
+class Room:
+    docker: Labelled
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    made = Site(tmp_path).services()
+    return replace(made, lab=cast("Any", Room(Labelled(made.state.id))))
+
+
+@pytest.fixture
+def docker(services: Services) -> Labelled:
+    return cast("Labelled", services.lab.docker)
+
+
+@pytest.fixture
+def alive(services: Services) -> Iterator[Run]:
+    """A run that is under way, in this process."""
+    with services.state.run(services.clock) as run:
+        yield run
+
+
+PAST, AHEAD = timedelta(hours=-1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize("end", ["", CLIENT])
+def test_a_run_that_is_alive_keeps_its_containers_however_long_it_takes(
+    services: Services, docker: Labelled, alive: Run, end: str
+) -> None:
+    """A restore of terabytes outlives the expiry that its labels bear: that is for hosts that cannot see it alive."""
+    docker.has("working", alive.id + end, expires=PAST)
+    docker.has("crashed", DEAD + end, expires=AHEAD)
+    done = reap(services)
+    assert [one.name for one in docker.there] == ["working"]
+    assert done.removed == ["container crashed"] and any("working is in use" in said for said in done.left)
+    assert alive.scratch.is_dir()
+
+
+def test_what_another_installation_labelled_goes_once_it_has_expired_and_not_before(
+    services: Services, docker: Labelled
+) -> None:
+    docker.has("theirs", DEAD, state="0" * 12, expires=AHEAD)
+    docker.has("theirs, long ago", DEAD, state="0" * 12, expires=PAST)
+    assert reap(services).removed == ["container theirs, long ago"]
+    assert [one.name for one in docker.there] == ["theirs"]
+
+
+@pytest.fixture
+def capture(services: Services) -> Path:
+    """Something that a backup has captured, or is about to."""
+    path = services.state.capture_path("p", "crm")
+    path.mkdir(parents=True)
+    (path / "dump").write_text("half of it")
+    return path
+
+
+def without_docker(services: Services, **more: bool) -> Reaped:
+    return reap(services, docker=False, **more)
+
+
+def test_the_capture_of_a_backup_that_is_under_way_stays(services: Services, capture: Path) -> None:
+    with services.state.lock("p", "crm", "backup"):
+        done = without_docker(services)
+    assert (capture / "dump").is_file()
+    assert (done.removed, done.problems, done.left) == ([], [], ["capture of p/crm is under way"])
+    assert not list(services.ledger.records())
+
+
+def test_while_a_capture_is_removed_no_backup_of_it_begins(
+    services: Services, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that cron begins at that moment would capture into a directory that is being taken away."""
+    held: list[bool] = []
+    room = importlib.import_module("ccdr.reap")
+    really = room.remove_tree
+
+    def remove(path: Path) -> list[str]:
+        held.append(services.state.held("p", "crm", "backup"))
+        return really(path)
+
+    monkeypatch.setattr(room, "remove_tree", remove)
+    without_docker(services)
+    assert held == [True] and not capture.exists()
+
+
+def test_the_capture_that_a_crash_left_goes_and_is_recorded(services: Services, capture: Path) -> None:
+    assert without_docker(services, dry_run=True).removed == ["capture of p/crm"] and capture.exists()
+    assert without_docker(services).removed == ["capture of p/crm"] and not capture.exists()
+    (record,) = services.ledger.records()
+    assert (record["kind"], record["removed"]) == ("sandbox.reap", ["capture of p/crm"])

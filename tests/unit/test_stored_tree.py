@@ -1,0 +1,134 @@
+"""A listing made true of what restic says it stored, whatever its names are."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.harness import Quiet
+from tests.stored import LONG_AGO, settled_file
+
+from ccdr.clock import SystemClock
+from ccdr.digests import Digest
+from ccdr.engines.files.capture import capture
+from ccdr.engines.files.listing import LISTING, WAITING, Entry, as_restic_says, read_listing
+from ccdr.engines.files.scan import walk
+from ccdr.engines.files.stored import KINDS, Amended, amend
+from ccdr.interfaces import StoredNode, Tools
+from ccdr.proc import Host
+
+TOOLS = Tools(SystemClock(), Quiet(), Digest(Host()), 1.0)
+
+
+@dataclass
+class Tree:
+    """A tree that is listed, and what restic would say of it at any time."""
+
+    root: Path
+    into: Path
+
+    def file(self, name: bytes, at: float = LONG_AGO) -> Path:
+        return settled_file(Path(os.fsdecode(os.fsencode(self.root) + b"/" + name)), name, at)
+
+    def listed(self) -> None:
+        capture([self.root], 0.0, "tree", self.into, TOOLS)
+
+    def stored(self) -> list[StoredNode]:
+        return [
+            StoredNode(as_restic_says(e.path), KINDS[e.type], e.size, e.mtime, e.ctime, e.inode)
+            for e in walk(str(self.root), str(self.root))
+        ]
+
+    def amended(self, nodes: list[StoredNode]) -> tuple[Amended, dict[str, Entry]]:
+        done = amend(self.into, [str(self.root)], iter(nodes), TOOLS)
+        with (self.into / LISTING).open(encoding="ascii") as lines:
+            entries = list(read_listing(lines))
+        return done, {entry.path: entry for entry in entries if entry.path != str(self.root)}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    made = Tree(tmp_path / "tree", tmp_path / "into")
+    made.into.mkdir()
+    return made
+
+
+ODD = [b"caf\xe8.wav", b"caf\xe9.wav", b"caf\xff\xfe.wav", "caf\ufffd.wav".encode(), b"at rest.wav"]
+
+
+def test_names_that_look_alike_to_restic_are_told_apart(tree: Tree) -> None:
+    files = [tree.file(name) for name in ODD]
+    tree.listed()
+    done, entries = tree.amended(tree.stored())
+    assert (done.gone, done.doubtful, done.refused) == (0, 0, [])
+    assert sorted(entries) == sorted(map(str, files))
+    assert all(entry.sha256 for entry in entries.values())
+
+
+def test_of_names_that_look_alike_the_one_that_went_is_listed_no_more(tree: Tree) -> None:
+    went, stays = tree.file(b"caf\xe8.wav"), tree.file(b"caf\xe9.wav")
+    tree.listed()
+    went.unlink()
+    done, entries = tree.amended(tree.stored())
+    assert (done.gone, done.doubtful, done.refused) == (1, 0, [])
+    assert list(entries) == [str(stays)]
+
+
+def test_a_name_that_is_no_utf8_and_came_meanwhile_is_told_as_unproven(tree: Tree) -> None:
+    tree.file(b"at rest.wav")
+    tree.listed()
+    came = tree.file(b"caf\xe9.wav")
+    done, entries = tree.amended(tree.stored())
+    assert (done.doubtful, entries[as_restic_says(str(came))].type) == (1, WAITING)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_was_moved_is_proven_under_its_next_name(tree: Tree, *, twice: bool) -> None:
+    """Before restic came to it, or between its names."""
+    path = tree.file(b"call.wav")
+    tree.file(b"stays.wav")
+    tree.listed()
+    before = [node for node in tree.stored() if node.path == str(path)]
+    path.rename(path.with_name("moved.wav"))
+    done, entries = tree.amended(tree.stored() + (before if twice else []))
+    assert (done.gone, done.moved, done.doubtful) == ((0, 0, 0) if twice else (1, 1, 0))
+    assert entries[str(path.with_name("moved.wav"))].sha256 == sha256(b"call.wav").hexdigest()
+    assert (str(path) in entries) is twice
+
+
+def taken_away(path: Path) -> None:
+    path.unlink()
+
+
+def another_in_its_place(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"another")
+    other.rename(path)
+
+
+@pytest.mark.parametrize("changed", [taken_away, another_in_its_place])
+@pytest.mark.parametrize(("rested", "proven"), [(3600.0, True), (1.0, False)])
+def test_what_went_after_it_was_stored_is_proven_where_nobody_wrote_to_it(
+    tree: Tree, changed: Callable[[Path], None], rested: float, *, proven: bool
+) -> None:
+    """Who writes to a file and then takes it away leaves nothing to look at."""
+    tree.file(b"stays.wav")
+    path = tree.file(b"call.wav", time.time() - rested)
+    tree.listed()
+    nodes = tree.stored()
+    changed(path)
+    done, entries = tree.amended(nodes)
+    assert (entries[str(path)].type == "f", done.doubtful) == (proven, int(not proven))
+
+
+def test_what_restic_left_out_though_it_is_there_is_refused(tree: Tree) -> None:
+    tree.file(b"read.wav")
+    unread = tree.file(b"unread.wav")
+    tree.listed()
+    done, _ = tree.amended([node for node in tree.stored() if node.path != str(unread)])
+    assert done.refused == [str(unread)]
