@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 
 import ccdr
 from ccdr.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
+from ccdr.engines.methods import unloadable
+from ccdr.engines.postgres.questions import LACKS
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, told
+from ccdr.model import Manifest
 
 ROW = "Failing row contains (1, Ionescu, 0722000001)."
 
@@ -154,3 +158,14 @@ def test_an_error_is_found_where_a_program_tells_it(said: str) -> None:
 )
 def test_no_row_is_taken_for_an_error(said: str) -> None:
     assert not FreeText(said).errors.begins(re.compile("could not access file"))
+
+
+def test_a_bad_backup_is_told_from_an_image_that_lacks_something() -> None:
+    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
+    row = (
+        'pg_restore: error: could not execute query: ERROR:  could not create unique index "u"\n'
+        f"DETAIL:  Key (note)=({LIBRARY}) is duplicated."
+    )
+    lacks = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad)
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacks), LACKS, made), TestBroken)
