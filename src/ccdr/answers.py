@@ -111,6 +111,14 @@ _QUOTED = re.compile(
 # What a terminal takes for a command: a caller's name may hold it.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+# What a program of PostgreSQL's or MariaDB's fails of: behind its own framing, and its server's.
+_ERROR = re.compile(
+    r"^(?:[\w./-]+(?:(?::<stdin>|:[\w./-]+):\d+)?: )?"
+    r"(?:(?:error: (?:[^\n]*?(?=(?:ERROR|FATAL|PANIC):  ))?)?(?:(?:ERROR|FATAL|PANIC):\s+(?:[0-9A-Z]{5}: )?)|error: |"
+    r"ERROR \d+ \([0-9A-Z]{5}\)[^:\n]*: (?:'[^'\n]*': )?|Error: ?\d+, |Got error: ?\d+: \"?|(?=unknown variable ))"
+    r"(?P<message>[^\n]*)",
+    re.MULTILINE,
+)
 # Words of programs written in Go (restic, Docker), of shells, of TLS, and of those below that name no number.
 _OTHERS = (
     ("is not available", "an extension is not there"),
@@ -238,6 +246,17 @@ class FreeText:
 
     def search(self, pattern: str | re.Pattern[str]) -> re.Match[str] | None:
         return re.search(pattern, self._text)
+
+    @property
+    def errors(self) -> FreeText:
+        """What the line that tells the error says, alone. What follows it may quote a row (DETAIL, CONTEXT, HINT, the
+        statement), and a row may hold a line that reads like an error: so it is the first that counts."""
+        found = _ERROR.search(self._text)
+        return FreeText(found["message"]) if found else FreeText()
+
+    def begins(self, pattern: re.Pattern[str]) -> bool:
+        """With what the pattern stands for: further on, a message may quote a value."""
+        return pattern.match(self._text) is not None
 
     def tail(self, characters: int = KEPT) -> FreeText:
         return FreeText(self._text[-characters:])

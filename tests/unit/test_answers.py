@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 import ccdr
 from ccdr.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
+from ccdr.engines.methods import unloadable
+from ccdr.engines.postgres.questions import LACKS
 from ccdr.errors import BackupBad, CommandFailed, TestBroken, told
+from ccdr.model import Manifest
 
 ROW = "Failing row contains (1, Ionescu, 0722000001)."
 
@@ -113,3 +118,54 @@ def test_what_does_not_load_is_named_where_the_manifest_lists_it() -> None:
     )
     held = {"tables": {"public mv postgres": {"rows": 3}}}
     assert words.answer == "a materialised view cannot be refreshed" and at(words, names_in(held)) == ", at mv"
+
+
+LIBRARY = 'could not access file "$libdir/x": No such file or directory'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x",
+        f"pg_restore: while PROCESSING TOC:\npg_restore: error: could not execute query: ERROR:  {LIBRARY}",
+        f"psql:<stdin>:12: ERROR:  58P01: {LIBRARY}\nLOCATION:  x",
+        f"ERROR:  {LIBRARY}",
+        f"psql: error: connection to server failed: FATAL:  {LIBRARY}",
+        f"ERROR 1126 (HY000) at line 4: {LIBRARY}",
+        f"ERROR 1126 (HY000) at line 4 in file: '/a': {LIBRARY}",
+        f"pg_restore: error: {LIBRARY}",
+        f"mariadb-import: Error: 1126, {LIBRARY}, when using table: call",
+    ],
+)
+def test_an_error_is_found_where_a_program_tells_it(said: str) -> None:
+    assert FreeText(said).errors.begins(re.compile("could not access file"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'pg_restore: error: COPY failed for table "call": ERROR:  duplicate key value violates unique constraint "c"\n'
+        f"DETAIL:  Key (note)=({LIBRARY}) already exists.",
+        'ERROR:  new row for relation "call" violates check constraint "c"\n'
+        f"DETAIL:  Failing row contains (1, a\nERROR:  {LIBRARY}\npg_restore: error: {LIBRARY}).",
+        f'ERROR:  invalid input syntax for type integer: "{LIBRARY}"\nCONTEXT:  COPY call, line 1: "{LIBRARY}"',
+        f"ERROR 1062 (23000) at line 4: Duplicate entry '{LIBRARY}' for key 'note'",
+        f"mariadb-import: Error: 1062, Duplicate entry 'a\nERROR 1126 (HY000): {LIBRARY}' for key",
+        f"ERROR:  P0001: refused: {LIBRARY}",
+        f"HINT:  {LIBRARY}",
+        "",
+    ],
+)
+def test_no_row_is_taken_for_an_error(said: str) -> None:
+    assert not FreeText(said).errors.begins(re.compile("could not access file"))
+
+
+def test_a_bad_backup_is_told_from_an_image_that_lacks_something() -> None:
+    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
+    row = (
+        'pg_restore: error: could not execute query: ERROR:  could not create unique index "u"\n'
+        f"DETAIL:  Key (note)=({LIBRARY}) is duplicated."
+    )
+    lacks = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad)
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacks), LACKS, made), TestBroken)

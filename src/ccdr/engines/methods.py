@@ -145,7 +145,7 @@ def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest)
     names = list(names_in(manifest.contents))
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
-    if error.stderr.search(lacks):
+    if error.stderr.errors.begins(lacks):
         return TestBroken(
             f"the image lacks something that the backup needs: {lacking(error.stderr, names)}",
             hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",

@@ -21,16 +21,21 @@ select count(set_config(name, '0', false)) from pg_settings
 where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
   'transaction_timeout');
 """
-# pg_class is read by the snapshot, the function by the present state: where they differ the table was truncated,
-# rewritten or dropped since. Of materialised views, and of most tables of extensions, a dump holds no rows.
-REWRITTEN = """\
-select coalesce(jsonb_object_agg(c.oid, c.oid::regclass), '{}') from pg_class c
-where relkind = 'r' and relpersistence <> 't' and c.oid >= 16384 and relfilenode <> 0
-  and relfilenode is distinct from pg_relation_filenode(c.oid)
+# What the tables are by name, by file and by columns: asked by the snapshot, and again of the present state. Of
+# materialised views, and of most tables of extensions, a dump holds no rows.
+TABLES = """\
+select coalesce(jsonb_object_agg(c.oid, jsonb_build_array(
+    c.relnamespace::bigint, n.nspname, format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint,
+    (select hashtextextended(string_agg(concat_ws(' ', attnum, atttypid, attisdropped, attname), ','
+                                        order by attnum), 0)
+     from pg_attribute where attrelid = c.oid and attnum > 0))), '{}')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where relkind = 'r' and relpersistence <> 't' and c.oid >= 16384 and relfilenode <> 0 and (ONES)
   and not exists (select from pg_depend e join pg_extension x on x.oid = e.refobjid
                   where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'
                     and not c.oid = any (coalesce(x.extconfig, '{}')));
 """
+ALL_TABLES = TABLES.replace("ONES", "true")
 # On a standby the newest replayed commit's time is what its data is true for.
 CLOCK = """\
 select extract(epoch from clock_timestamp()), pg_is_in_recovery(),

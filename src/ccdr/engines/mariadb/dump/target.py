@@ -177,7 +177,7 @@ class Target:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if error.stderr.search(LACKS):
+        if error.stderr.errors.begins(LACKS):
             what = lacking(error.stderr)
             return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
         inventory, restored = self.inventory, self.restored

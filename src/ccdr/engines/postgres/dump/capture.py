@@ -2,17 +2,17 @@
 
 A session is held open beside pg_dump, which uses its exported snapshot. TRUNCATE and ALTERs that rewrite a table do
 not respect snapshots: one that commits before pg_dump has locked the table leaves it empty in the dump, though it
-was never empty for anybody. The session sees it, and the capture is made again; what waits for pg_dump's locks, and is
-done as soon as they go, is none of that (`locks.py`).
+was never empty for anybody; so does one that gives a table's or column's name to another. A session that sees the
+present tells, and the capture is made again; what waits for pg_dump's locks, and is done as soon as they go, is none of
+that (`locks.py`).
 """
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,12 +23,12 @@ from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import identity, locks, references
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import (
+    ALL_TABLES,
     CLOCK,
     INVENTORY,
     NO_TIMEOUTS,
     OPEN_SNAPSHOT,
     PINNED,
-    REWRITTEN,
     Inventory,
     conninfo,
     read_inventory,
@@ -94,9 +94,10 @@ class Dumper:
                 dumped = dumper._dump(into / "dump")
             except _Rewritten as error:
                 if attempt == ATTEMPTS:
+                    which = ", ".join(error.tables[:5])
                     raise BackupFailed(
-                        f"tables were truncated or rewritten while the dump began: {', '.join(error.tables[:5])}",
-                        hint="they are rewritten more often than a dump can begin: back up at another time",
+                        f"tables were truncated, rewritten or renamed while the dump began: {which}",
+                        hint="they are altered more often than a dump can begin: back up at another time",
                     ) from None
             except CommandFailed as error:
                 if attempt == ATTEMPTS or error.stalled:
@@ -131,8 +132,13 @@ class Dumper:
         with (
             place.session([*PSQL, "-v", "ON_ERROR_ROLLBACK=on"], env=other) as beside,
             place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session,
+            place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as present,
         ):
-            for one in (beside, session):  # both are there: from the snapshot on, the less time passes the better
+            for one in (
+                beside,
+                session,
+                present,
+            ):  # all are there: from the snapshot on, the less time passes the better
                 _ask(one, NO_TIMEOUTS)
             before = clock.now()
             snapshot, said = _ask(session, OPEN_SNAPSHOT).strip(), _ask(session, CLOCK).strip()
@@ -144,39 +150,35 @@ class Dumper:
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
-            out, broken, held = self._beside(session, beside, snapshot, argv, dump)
-            self._refuse_rewritten(session, lambda oid: oid not in held.safe)
+            held = locks.Locks(locks.tables_of(_ask(session, ALL_TABLES)))
+            out, broken = self._beside(present, beside, snapshot, argv, dump, held)
+            if tables := held.changed(locks.tables_of(_ask(present, ALL_TABLES))):
+                raise _Rewritten(tables)
         skew = float(source_clock) - (before + (after - before) / 2).timestamp()
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, skew)
         return Dumped(point, skew, standby == "t", inventory, warnings, broken)
 
     def _beside(
-        self, session: Session, beside: Session, snapshot: str, argv: Sequence[str], dump: Path
-    ) -> tuple[Output, references.Broken, locks.Locks]:
+        self, present: Session, beside: Session, snapshot: str, argv: Sequence[str], dump: Path, held: locks.Locks
+    ) -> tuple[Output, references.Broken]:
         """Have pg_dump run, and look meanwhile at what its locks keep, and at the source's foreign keys."""
         app = f"ccdr-dump-{secrets.token_hex(6)}"
 
         def cancel(pid: int) -> object:
-            return _ask(session, f"select pg_cancel_backend({pid});")
+            return _ask(present, f"select pg_cancel_backend({pid});")
 
-        held = locks.Locks()
         with references.looked_at(beside, snapshot, cancel) as broken:
             try:
-                with locks.watched(held, lambda sql: _ask(session, sql), app):
+                with locks.watched(held, lambda sql: _ask(present, sql), app):
                     out = self._written(argv, dump, {**self._dump_env(), "PGAPPNAME": app})
             except (BackupFailed, CommandFailed) as error:
-                self._refuse_rewritten(session, held.rewritten.__contains__)
+                if held.rewritten:
+                    raise _Rewritten(sorted(held.known[oid].name for oid in held.rewritten)) from None
                 if held.holder is not None:
                     raise self._kept_out(held.holder, error) from None
                 raise
-        return out, broken, held
-
-    @staticmethod
-    def _refuse_rewritten(session: Session, counts: Callable[[int], bool]) -> None:
-        changed = json.loads(_ask(session, REWRITTEN))
-        if tables := [str(name) for oid, name in changed.items() if counts(int(oid))]:
-            raise _Rewritten(tables)
+        return out, broken
 
     def _kept_out(self, holder: locks.Holder, error: BackupFailed | CommandFailed) -> BackupFailed:
         in_time = isinstance(error, CommandFailed) and not error.stalled

@@ -1,8 +1,12 @@
-"""What pg_dump's locks keep, and what keeps pg_dump from them: asked while it runs, in the session beside it.
+"""What pg_dump's locks keep, and what keeps pg_dump from them: asked while it runs, in a session that sees the present.
 
-TRUNCATE, and whatever rewrites a table, waits for pg_dump's lock and commits as soon as that goes. So a table that is
+TRUNCATE, and whatever alters a table, waits for pg_dump's lock and commits as soon as that goes. So a table that is
 another one after the dump tells nothing. One that was found locked, and then still the one that the snapshot knows, was
 dumped as it was: that can be asked only before pg_dump ends.
+
+"The one that the snapshot knows" goes for its file, its name and its columns: pg_dump learns names in its snapshot, and
+locks and copies by them what bears them now. After a swap of names that is another table, whose rows are too new
+for the snapshot; after one of columns it is a column that is NULL in every row of that time.
 """
 
 from __future__ import annotations
@@ -18,24 +22,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ccdr.engines.postgres.inventory import TABLES
 from ccdr.errors import CommandFailed
 from ccdr.interrupts import threads
 
 SOON, OFTEN, GROWTH = 0.02, 0.5, 1.4  # seconds between two looks: at first, in the end, and how they grow
 # First who holds locks, then what the tables are: the other way round a table could change in between. The list is
-# asked for only where it has grown; a session's view of the others is its first one, unless it is thrown away.
-HELD = """\
-select pg_stat_clear_snapshot() \\g /dev/null
+# asked for only where it has grown.
+HELD = (
+    """\
 select count(*) as held, count(*) <> {known} as grown, coalesce(array_agg(l.relation), '{{}}') as tables
 from pg_locks l join pg_stat_activity a using (pid)
 where a.application_name = '{app}' and l.granted and l.locktype = 'relation' and l.mode = 'AccessShareLock'
   and l.relation >= 16384 and l.database = (select oid from pg_database where datname = current_database()) \\gset
 \\echo :held
 \\if :grown
-select oid, relfilenode is distinct from pg_relation_filenode(oid) from pg_class
-where oid = any (:'tables'::oid[]) and relkind = 'r';
-\\endif
 """
+    + TABLES.replace("{}", "{{}}").replace("ONES", "c.oid = any (:'tables'::oid[])")
+    + "\\endif\n"
+)
 # There is no need to go on with a dump that lacks rows.
 ENOUGH = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = '{app}';"
 # Whoever waits behind another one who waits is blocked by both: first those that wait for nobody.
@@ -85,12 +90,32 @@ def holder_of(answer: Mapping[str, Any]) -> Holder:
     )
 
 
+@dataclass(frozen=True)
+class Table:
+    """What one was or is: by whichever of these a dump of it may go wrong."""
+
+    namespace: int
+    schema: str
+    name: str
+    file: int
+    columns: int | None
+
+
+Tables = Mapping[int, Table]
+
+
+def tables_of(answer: str) -> dict[int, Table]:
+    """What TABLES gives, by OID."""
+    return {int(oid): Table(*told) for oid, told in json.loads(answer).items()}
+
+
 @dataclass
 class Locks:
-    """`safe`: tables (by OID) that were dumped as the snapshot has them. `rewritten`: those that were not, since they
-    were other ones before pg_dump locked them; then it is stopped. `holder`: who kept pg_dump waiting last, unless it
-    had its lock in the end."""
+    """`known`: what the snapshot knows. `safe`: tables (by OID) that were dumped as it has them. `rewritten`: those
+    that were not, since they were other ones before pg_dump locked them; then it is stopped. `holder`: who kept
+    pg_dump waiting last, unless it had its lock in the end."""
 
+    known: Tables
     safe: set[int] = field(default_factory=set)
     rewritten: set[int] = field(default_factory=set)
     holder: Holder | None = None
@@ -98,16 +123,27 @@ class Locks:
 
     def look(self, ask: Callable[[str], str], app: str) -> None:
         """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
-        held, *tables = ask(HELD.format(known=self._held, app=app)).split()
+        held, _, tables = ask(HELD.format(known=self._held, app=app)).partition("\n")
         self._held = int(held)
-        for oid, _, changed in (table.partition("|") for table in tables):
-            (self.rewritten if changed == "t" else self.safe).add(int(oid))
+        for oid, table in tables_of(tables or "{}").items():
+            if oid in self.known:
+                (self.safe if table == self.known[oid] else self.rewritten).add(oid)
         if self.rewritten:
             ask(ENOUGH.format(app=app))
         if waiting := ask(WAITING.format(app=app)).strip():
             self.holder = holder_of(json.loads(waiting))
         elif self._held:  # it has what it waited for; holding nothing, it may have given up
             self.holder = None
+
+    def changed(self, now: Tables) -> list[str]:
+        """The tables that may not have been dumped as the snapshot has them, now that pg_dump has ended. Whoever
+        renames a schema waits for no table's lock."""
+        return [was.name for oid, was in self.known.items() if self._may_have_changed(oid, was, now.get(oid))]
+
+    def _may_have_changed(self, oid: int, was: Table, now: Table | None) -> bool:
+        if oid not in self.safe:
+            return was != now
+        return now is not None and now.namespace == was.namespace and now.schema != was.schema
 
 
 @contextlib.contextmanager

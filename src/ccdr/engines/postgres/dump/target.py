@@ -298,7 +298,7 @@ class Target:
         """The backup may be bad, or the server may lack something, be full or gone: most often the latter."""
         if error.stalled:
             return TestBroken(str(error), hint="give `limits: no_progress` more time, or see who holds a lock there")
-        if error.stderr.search(questions.LACKS):
+        if error.stderr.errors.begins(questions.LACKS):
             what = lacking(error.stderr)
             return TestBroken(f"{self.shown} lacks something that the backup needs: {what}", hint="install it there")
         if error.stderr.search(_NOT_THE_BACKUP):
