@@ -128,5 +128,5 @@ def came_back(path: str, listed: Entry) -> bool:
         if (kind != listed.type and not as_before(kind, listed)) or (kind == "f" and s.st_size != listed.size):
             return False
         return kind != "l" or os.readlink(path) == listed.target  # noqa: PTH115 - names, not paths
-    except OSError:
-        return False
+    except OSError as error:
+        return not gone(path, error)
