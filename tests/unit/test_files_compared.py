@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from ccdr.engines.files import comparison, scan
 from ccdr.engines.files.attributes import Keeps
 from ccdr.engines.files.comparison import identical, whole
 from ccdr.engines.files.listing import LISTING, OTHER, WAITING, Entry
+from ccdr.errors import BackupBad, CommandFailed
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
 
@@ -521,3 +523,30 @@ def test_what_was_fetched_is_whole_where_type_size_and_target_are_right(tree: Tr
     leads_elsewhere(tree)
     bench = tree.bench
     assert whole(bench.fetched, tree.listing) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("ENOENT", 1), ("ENOTDIR", 1), ("EIO", None), ("ESTALE", None), ("EACCES", None)]
+)
+def test_what_cannot_be_looked_at_is_not_missing(
+    tree: Tree, name: str, missing: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of this host that fails says nothing of the backup."""
+    bench = tree.bench
+    everything = len(tree.listed)
+    assert whole(bench.fetched, tree.listing) == (everything, 0)
+    lstat = os.lstat
+
+    def refused(asked: str) -> os.stat_result:
+        if asked == str(tree.at("/srv/spool/b.wav")):
+            number = getattr(errno, name)
+            raise OSError(number, os.strerror(number), asked)
+        return lstat(asked)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    if missing is None:
+        with pytest.raises(CommandFailed) as raised:
+            whole(bench.fetched, tree.listing)
+        assert not isinstance(raised.value, BackupBad) and "b.wav" not in str(raised.value)
+    else:
+        assert whole(bench.fetched, tree.listing) == (everything - missing, missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from tests.stored import LONG_AGO, settled_file
 
 from ccdr.clock import SystemClock
 from ccdr.digests import Digest
-from ccdr.engines.files.capture import capture
+from ccdr.engines.files.capture import capture, changed_since
 from ccdr.engines.files.listing import LISTING, WAITING, Entry, as_restic_says, read_listing
 from ccdr.engines.files.scan import walk
 from ccdr.engines.files.stored import KINDS, Amended, amend
+from ccdr.errors import CommandFailed
 from ccdr.interfaces import StoredNode, Tools
 from ccdr.proc import Host
 
@@ -132,3 +134,88 @@ def test_what_restic_left_out_though_it_is_there_is_refused(tree: Tree) -> None:
     tree.listed()
     done, _ = tree.amended([node for node in tree.stored() if node.path != str(unread)])
     assert done.refused == [str(unread)]
+
+
+def closed_to_restic(path: Path) -> None:
+    """Its mode alone changes: the inode's time, and nothing else."""
+    path.chmod(0)
+
+
+def written_to(path: Path) -> None:
+    path.write_bytes(b"longer than before")
+
+
+@pytest.mark.parametrize("changed", [closed_to_restic, written_to])
+def test_what_changed_and_was_left_out_though_it_is_there_is_refused(
+    tree: Tree, changed: Callable[[Path], None]
+) -> None:
+    """A directory that is closed between the listing and the storing takes all that is below it along."""
+    tree.file(b"read.wav")
+    unread = tree.file(b"unread.wav")
+    tree.listed()
+    changed(unread)
+    done, _ = tree.amended([node for node in tree.stored() if node.path != str(unread)])
+    assert done.refused == [str(unread)]
+
+
+NO_ANSWER = ["EACCES", "EPERM", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN"]
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, path: Path, number: int) -> None:
+    lstat = os.lstat
+
+    def refused(asked: str) -> os.stat_result:
+        if asked == str(path):
+            raise OSError(number, os.strerror(number), asked)
+        return lstat(asked)
+
+    monkeypatch.setattr(os, "lstat", refused)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("name", [*NO_ANSWER, "ENOENT", "ENOTDIR"])
+def test_only_what_is_not_there_has_gone(
+    tree: Tree, name: str, monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    """What cannot be looked at may be there, with all that is below it."""
+    tree.file(b"stays.wav")
+    path = tree.file(b"call.wav")
+    tree.listed()
+    nodes = [node for node in tree.stored() if stored or node.path != str(path)]
+    refusing(monkeypatch, path, getattr(errno, name))
+    if name in NO_ANSWER:
+        with pytest.raises(CommandFailed) as raised:
+            tree.amended(nodes)
+        assert "call.wav" not in str(raised.value) and "call.wav" in raised.value.stderr
+    else:
+        done, entries = tree.amended(nodes)
+        assert (done.gone, done.refused, str(path) in entries) == (int(not stored), [], stored)
+
+
+@pytest.mark.parametrize("name", [*NO_ANSWER, "ENOENT", "ENOTDIR"])
+def test_a_directory_that_cannot_be_looked_at_has_not_merely_changed(
+    tree: Tree, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.file(b"call.wav")
+    (tree.root / "day").mkdir()
+    tree.listed()
+    refusing(monkeypatch, tree.root / "day", getattr(errno, name))
+    if name in NO_ANSWER:
+        with pytest.raises(CommandFailed):
+            list(changed_since(tree.into / LISTING, time.time() + 60))
+    else:
+        assert list(changed_since(tree.into / LISTING, time.time() + 60)) == [str(tree.root / "day")]
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_what_came_is_seen_though_its_directory_has_its_old_time_again(tree: Tree, *, came: bool) -> None:
+    """As `cp -a` and rsync leave it; its twin is a tree in which nothing came."""
+    tree.file(b"call.wav")
+    os.utime(tree.root, (LONG_AGO, LONG_AGO))
+    time.sleep(0.1)
+    began = time.time()
+    tree.listed()
+    if came:
+        tree.file(b"new.wav")
+        os.utime(tree.root, (LONG_AGO, LONG_AGO))
+    assert list(changed_since(tree.into / LISTING, began)) == ([str(tree.root)] if came else [])

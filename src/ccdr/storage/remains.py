@@ -97,4 +97,6 @@ def _damage(store: Store) -> str | None:
     if not names:
         return "its data is there, and all of its keys are gone"
     bad = sum(hashlib.sha256(store.contents(name[0]) or b"").hexdigest() != name[1] for name in names)
-    return f"{bad} of its {so_many(len(names), 'key')} hold something else than was stored" if bad else None
+    if bad < len(names):
+        return None  # one that is whole opens it: with another password than the one that was tried
+    return f"its data is there, and what was stored is in none of its keys any more ({so_many(bad, 'key')})"

@@ -54,7 +54,8 @@ _NETWORK = re.compile(
 _NO_BUCKET = re.compile(r"bucket does not exist|NoSuchBucket", re.IGNORECASE)
 _DAMAGE = re.compile(
     r"ciphertext|verification failed|hash|invalid data|not found|no such file|does not exist|"
-    r"NoSuchKey|unexpected EOF|wrong (size|length)|corrupt|cannot load|decrypt|MAC",
+    r"NoSuchKey|unexpected (EOF|file size|pack id)|wrong (size|length)|too short|corrupt|cannot load|decrypt|"
+    r"(?-i:\bMAC\b)",
     re.IGNORECASE,
 )
 # What it says, with the exit code of anything else, where a key or the config could not be read …
@@ -71,6 +72,24 @@ _NOT_HERE = re.compile(
     re.IGNORECASE,
 )
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+# A try that was not the last one: what counts is what became of them.
+_RETRIED = re.compile(r"^.* returned error, retrying after .*$", re.MULTILINE)
+# What restic's messages name, and do not say: a customer may call a directory `501`, and a recording `hash not found`.
+_NAMED = (
+    (re.compile(r"\b(\w+)\(<[^>]*>[^)]*\)"), r"\1"),  # Load(<data/0123456789>, 216, 503)
+    (re.compile(r"(?<=retrying after )[^:]*"), ""),
+    (re.compile(r'"(?:[^"\\]|\\.)*"'), '""'),
+    (re.compile(r"\b[\w:]+://\S+?(?=:?(?:\s|$))"), "/"),
+    (re.compile(r"\b(link|symlink) .*(?= /)"), r"\1"),  # where it leads, which may be relative
+    (re.compile(r"(?<![^\s(=])/.*?(?=: |$)"), "/"),
+)
+
+
+@dataclass(frozen=True)
+class Said(FreeText):
+    """restic's last few messages, for a person; `plain` are all of them, without the names in them, to be judged."""
+
+    plain: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -310,13 +329,15 @@ class Restic:
     def _judged(self, error: CommandFailed, what: str) -> CcdrError:
         """Is the backup bad, or was the test broken? restic's exit code alone does not tell."""
         said = f"{what}: {error}"
-        if error.stderr.search(_DISK_FULL):
+        plain = readable(error.stderr).plain
+        of_damage = _DAMAGE.search(_NOT_HERE.sub("", _RETRIED.sub("", plain)))
+        if _DISK_FULL.search(plain):
             return TestBroken(said, hint="free space where it was written (scratch lies in --state), then try again")
-        if error.stderr.search(_NOT_HERE) and not _DAMAGE.search(_NOT_HERE.sub("", error.stderr.reveal())):
+        if _NOT_HERE.search(plain) and not of_damage:
             return TestBroken(said, hint="restore as root, to a file system that has links, owners and modes")
         if error.stalled or error.code < 0 or error.code in (127, 130):
             return TestBroken(said, hint="find out who stopped restic, or why the repository hangs")
-        if error.stderr.search(_NETWORK) and not error.stderr.search(_DAMAGE):
+        if _NETWORK.search(plain) and not of_damage:
             return TestBroken(said, hint="the repository was not reachable throughout; try again")
         try:
             self.probe()
@@ -435,12 +456,12 @@ class Restic:
                     hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
                     "older versions: docs/recover.md, A damaged repository",
                 ) from None
-            if said.search(_DISK_FULL):
+            if _DISK_FULL.search(said.plain):
                 raise RepositoryUnavailable(
                     f"restic has no room to write: its cache is {self.cache}, the repository is at {self.location}",
                     hint="see which of the two is full (`df -h`), and make room there",
                 ) from None
-            if error.code == NO_REPOSITORY or (error.stalled and said.search(_NO_BUCKET)):
+            if error.code == NO_REPOSITORY or (error.stalled and _NO_BUCKET.search(said.plain)):
                 raise RepositoryMissing(
                     f"there is no repository at {self.location}{why}", hint=self._where_is_it()
                 ) from None
@@ -454,7 +475,7 @@ class Restic:
                     f"the repository at {self.location} is locked by another program",
                     hint="wait for it; `restic unlock` removes locks whose owner is dead",
                 ) from None
-            if error.stalled or (error.argv[0] == "restic" and said.search(_NETWORK)):
+            if error.stalled or (error.argv[0] == "restic" and _NETWORK.search(said.plain)):
                 raise RepositoryUnavailable(
                     f"the repository at {self.location} does not answer{why or f': {error}'}",
                     hint="check the address, the network and the store itself",
@@ -472,18 +493,36 @@ def _nanoseconds(said: str) -> int:
     return seconds * 10**9 + int((digits[0] if digits and rest else "0").ljust(9, "0"))
 
 
-def readable(stderr: FreeText) -> FreeText:
+def unnamed(message: str, item: str = "") -> str:
+    """What restic says, without what it says that of (`item`), paths, quoted names and offsets: those decide nothing.
+    A name may hold anything, so that the item goes first, wherever it stands."""
+    if item.startswith("/") and item != "/":
+        message = message.replace(item, "/")
+    message = message.replace("\n", " ")
+    for pattern, left in _NAMED:
+        message = pattern.sub(left, message)
+    return message
+
+
+def readable(stderr: FreeText) -> Said:
     """restic's messages as sentences, the last few: it mixes JSON lines and text on standard error."""
-    said: list[str] = []
+    if isinstance(stderr, Said):
+        return stderr
+    said: dict[str, None] = {}
+    plain: dict[str, None] = {}
     for line in stderr.reveal().splitlines():
         text = line.strip().removeprefix("\x1b[2K")
+        item = ""
+        if text.endswith('"}') and not text.startswith("{"):
+            continue  # the rest of a line that was too long ago to be kept: what in it is a name, nobody can say
         with contextlib.suppress(ValueError, AttributeError):
             message = json.loads(text)
             error = message.get("error") or {}
-            text = message.get("message") or error.get("message") or text
-            if message.get("item"):
-                text = f"{message['item']}: {text}"
-        text = text.removeprefix("Fatal: ").replace("\n", " ")
-        if text and text not in said and not _FOLLOW_UP.search(text):
-            said.append(text)
-    return FreeText("\n".join(said[-4:]))
+            text = str(message.get("message") or error.get("message") or text)
+            item = str(message.get("item") or "")
+        text = text.removeprefix("Fatal: ")
+        bare = unnamed(text, item)
+        if text.strip() and not _FOLLOW_UP.search(bare):
+            said[f"{item}: {text}".replace("\n", " ") if item else text.replace("\n", " ")] = None
+            plain[bare] = None
+    return Said("\n".join([*said][-4:]), "\n".join(plain))

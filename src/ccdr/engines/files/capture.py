@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ccdr.engines.files.hashing import hashed_ahead
 from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, entries, paired, read_listing
-from ccdr.engines.files.scan import still_there, walk
+from ccdr.engines.files.scan import gone, still_there, walk
 from ccdr.engines.files.stored import amend
 from ccdr.errors import BackupFailed
 from ccdr.interfaces import Capture, StoredNode, Tools
@@ -143,10 +143,14 @@ def changed_since(listing: Path, began: float) -> Iterator[str]:
 
 
 def _came_or_went(entry: Entry, began: float) -> bool:
+    """Whoever copies with times (`cp -a`, rsync) sets a directory's time of change back; that of its inode stays."""
     try:
-        return entry.type == "d" and os.lstat(entry.path).st_mtime >= began - TICK
-    except OSError:
-        return True
+        if entry.type != "d":
+            return False
+        s = os.lstat(entry.path)
+        return max(s.st_mtime, s.st_ctime) >= began - TICK
+    except OSError as error:
+        return gone(entry.path, error)
 
 
 def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: Tools) -> Capture:

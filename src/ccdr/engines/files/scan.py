@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ KINDS = {
     stat.S_IFCHR: "c",
     stat.S_IFBLK: "b",
 }
+GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def look(path: str, shown_as: str) -> Entry:
@@ -82,6 +84,22 @@ def _refused(shown: str, error: OSError) -> CommandFailed:
     return CommandFailed(["scan"], 1, FreeText(f"{shown}: {error.strerror}"))
 
 
+def gone(path: str, error: OSError) -> bool:
+    """True: the name is not there any more. What cannot be looked at (a directory that was closed, a mount that does
+    not answer) is not gone: that is an error, or a backup of what is left would count as one of the whole."""
+    if error.errno in GONE:
+        return True
+    raise _refused(path, error) from None
+
+
+def same_inode(listed: Entry) -> bool:
+    """Is what was listed still there under its name, whatever has become of it?"""
+    try:
+        return os.lstat(listed.path).st_ino == listed.inode
+    except OSError as error:
+        return not gone(listed.path, error)
+
+
 def still_there(listed: Entry) -> bool:
     """Is it as it was when it was listed? Of a file the inode's times tell; those of a directory change with every
     entry that comes or goes."""
@@ -95,8 +113,8 @@ def still_there(listed: Entry) -> bool:
                 listed.inode,
             ) and stat.S_ISREG(s.st_mode)
         now = look(listed.path, listed.path)
-    except OSError:
-        return False
+    except OSError as error:
+        return not gone(listed.path, error)
     if listed.type == "l" and now.mtime != listed.mtime:
         return False
     return now._replace(size=0, mtime=0, ctime=0, inode=0) == listed._replace(size=0, mtime=0, ctime=0, inode=0)
@@ -110,5 +128,5 @@ def came_back(path: str, listed: Entry) -> bool:
         if (kind != listed.type and not as_before(kind, listed)) or (kind == "f" and s.st_size != listed.size):
             return False
         return kind != "l" or os.readlink(path) == listed.target  # noqa: PTH115 - names, not paths
-    except OSError:
-        return False
+    except OSError as error:
+        return not gone(path, error)

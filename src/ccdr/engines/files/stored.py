@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.engines.files.listing import LISTING, UNREADABLE, WAITING, Entry, as_restic_says, position, read_listing
-from ccdr.engines.files.scan import still_there
+from ccdr.engines.files.scan import gone, same_inode, still_there
 from ccdr.interfaces import StoredNode, Tools
 
 RESTED = 60.0  # seconds since it was last written to: whoever takes a file away then has done with it
@@ -47,8 +47,8 @@ class _There:
 @dataclass
 class Amended:
     """`gone` were listed and are not stored; `doubtful` are stored, and nobody can say as what; `moved` were found
-    again under another name; `refused` are as they were listed, and restic has not stored them all the same. What went
-    after it was stored may be stored `twice`, under its next name too."""
+    again under another name; `refused` are there, and restic has not stored them all the same. What went after it was
+    stored may be stored `twice`, under its next name too."""
 
     gone: int = 0
     doubtful: int = 0
@@ -95,7 +95,7 @@ def _kept(
         if entry.type == WAITING:
             yield entry
         elif node is None:
-            if still_there(entry):
+            if same_inode(entry):
                 done.refused.append(entry.path)
             done.gone += 1
             lost[entry.inode, entry.size, entry.mtime] = entry
@@ -120,9 +120,9 @@ def _went(entry: Entry, now: float) -> bool:
     """Was it taken away, or was another put in its place, by somebody who had done with it? Else somebody may have
     written on while it was read."""
     try:
-        went = entry.type == "f" and os.lstat(entry.path).st_ino != entry.inode
-    except OSError:
-        went = True
+        went = os.lstat(entry.path).st_ino != entry.inode and entry.type == "f"
+    except OSError as error:
+        went = gone(entry.path, error)
     return went and entry.mtime < (now - RESTED) * 1e9
 
 
