@@ -199,7 +199,7 @@ class Docker:
                 api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
                 raise TestBroken(
-                    f"the sandbox did not start from {spec.image.name}: {told(error)}",
+                    f"the sandbox did not start from {spec.image.name}, as {spec.user or 'its own user'}: {told(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"])
