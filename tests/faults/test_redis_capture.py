@@ -270,7 +270,7 @@ def test_tls_is_verified(site: Site, tmp_path: Path, clients: str) -> None:
         queues(site, source, connection=reach + own if clients == "yes" else reach).backed_up()
         passes(site)
         queues(site, source, connection=reach.replace("/ca.crt", "/other.crt") + own)
-        failed(site.run("backup", "p"), site, "certificate verify failed")
+        failed(site.run("backup", "p"), site, "the TLS certificate is not accepted")
         assert doctor(site)[0]["state"] == "FAIL"
         if clients == "yes":
             queues(site, source, connection=reach)
@@ -392,7 +392,7 @@ def test_a_server_of_our_own_that_is_killed_loses_no_backup(
         queues(site, source)
         done = backup(Job(site.loaded(), "queues"), site.services(), Quiet())
     if at == "never":
-        assert (done.result, done.snapshot) == ("FAILED", None) and "databases" in str(done.reason), done.reason
+        assert (done.result, done.snapshot) == ("FAILED", None) and "databases" in done.words, done.reason
         return
     assert done.result == "STORED", done.reason
     assert any("it was killed" in note and "described by the restore test" in note for note in done.notes), done.notes

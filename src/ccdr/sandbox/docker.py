@@ -198,8 +198,9 @@ class Docker:
                 holder = api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
                 api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
+                whom = f", as {spec.user}" if spec.user else ""
                 raise TestBroken(
-                    f"the sandbox did not start from {spec.image.name}, as {spec.user or 'its own user'}: {told(error)}",
+                    f"the sandbox did not start from {spec.image.name}{whom}: {told(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"])
