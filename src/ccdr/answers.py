@@ -176,6 +176,7 @@ _OTHERS = (
     ("connection reset", "connection reset"),
     ("broken pipe", "broken pipe"),
     ("network is unreachable", "network is unreachable"),
+    ("does not match host name", "the TLS certificate is of another host"),
     ("x509:", "the TLS certificate is not accepted"),
     ("certificate verify failed", "the TLS certificate is not accepted"),
     ("wrong password", "no key opens with that password"),

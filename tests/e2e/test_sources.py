@@ -207,7 +207,7 @@ def test_tcp_on_loopback_with_a_password_file(site: Site, server: Server, databa
 def test_wrong_source_password_is_a_failed_backup(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database)
     site.write("plans/keeper.pw", "not the password\n", mode=0o600)
-    refused(site, "password authentication failed", f"from file {site.root}/plans/keeper.pw")
+    refused(site, "invalid_password (SQLSTATE 28P01)")
     (seen,) = (look for look in site.run("doctor", "p").json["checks"] if look["what"] == "source")
     assert f"from file {site.root}/plans/keeper.pw" in seen["found"] and "scratch" not in seen["found"], seen
     assert "not the password" not in "".join(p.read_text() for p in (site.state / "ledger").iterdir())
@@ -231,19 +231,19 @@ def test_verified_tls_with_the_right_ca(site: Site, server: Server, database: st
 
 def test_verified_tls_refuses_another_ca(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database, host="localhost", tls="verify", ca_file=str(server.certs / "other.crt"))
-    refused(site, "certificate verify failed")
+    refused(site, "the TLS certificate is not accepted")
 
 
 def test_verified_tls_refuses_the_systems_cas_for_a_private_one(site: Site, server: Server, database: str) -> None:
     if not Path("/etc/ssl/certs/ca-certificates.crt").is_file():
         pytest.skip("this host has no CA certificates")
     by_tcp(site, server, database, host="localhost", tls="verify")
-    refused(site, "certificate verify failed")
+    refused(site, "the TLS certificate is not accepted")
 
 
 def test_verified_tls_refuses_another_host_name(site: Site, server: Server, database: str) -> None:
     by_tcp(site, server, database, host="127.0.0.1", tls="verify", ca_file=str(server.certs / "ca.crt"))
-    refused(site, "does not match host name")
+    refused(site, "the TLS certificate is of another host")
 
 
 # --- who reads ------------------------------------------------------------------------------------------------------

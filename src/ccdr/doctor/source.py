@@ -36,6 +36,8 @@ def source(job: Job, services: Services) -> Iterator[Look]:
         except CommandFailed as error:
             said = str(error)
             if job.engine.refused(error.stderr):
+                secret = job.engine.secret()
+                said += f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
                 yield Look.fail(what, said, "check `connection:` and its password, and whom the server lets in")
             else:
                 yield Look.unknown(what, said, "is the source up, and can it be reached from this host?")
