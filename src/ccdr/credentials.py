@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ccdr.errors import CommandFailed, UsageProblem
 from ccdr.proc import Host
 from ccdr.schema import WithPassword
 
-_RETRIEVED = re.compile(r'(password retrieved from file) "[^"]*"')  # libpq's, of a password that was refused
 SHORTEST = 8  # characters; a repository's password guards every customer's data
 
 
@@ -35,14 +33,6 @@ def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) 
             "head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE",
         )
     return secret
-
-
-def without_copies(said: str, source: WithPassword | None, copies: Path | None = None) -> str:
-    """What a client said of the password that it was given: it names our own copy in the directory `copies`, which is
-    gone, and nobody's to look at. It is the file that the plan names; where there is none, the line is left out."""
-    named = source.password_file if source else None
-    lines = [_RETRIEVED.sub(lambda m: f"{m[1]} {named}", line) if named else line for line in said.splitlines()]
-    return "\n".join(line for line in lines if copies is None or str(copies) not in line)
 
 
 def env_file(path: Path) -> dict[str, str]:

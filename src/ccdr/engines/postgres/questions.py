@@ -92,7 +92,8 @@ def amcheck(bench: Bench, env: Mapping[str, str], args: Sequence[str], pulse: Pu
     except CommandFailed as error:
         if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"
-            raise TestBroken(f"the image cannot check integrity by amcheck: {lacking(error.stderr)}", hint=hint) from None
+            what = f"the image cannot check integrity by amcheck: {lacking(error.stderr)}"
+            raise TestBroken(what, hint=hint) from None
         raise
     said = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
     return (said or [f"exit {out.code}"]) if out.code else []
