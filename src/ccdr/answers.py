@@ -161,6 +161,7 @@ _OTHERS = (
     ("found in manifest", "the manifest does not lead on"),
     ("backup manifest", "the manifest is not taken"),
     ("upload manifest", "the manifest is not taken"),
+    ("is active for PID", "another receiver has the replication slot"),
     ("circular foreign-key", "foreign keys form a circle"),
     ("REFRESH MATERIALIZED VIEW", "a materialised view cannot be refreshed"),
     ("COPY failed for table", "rows do not load"),
