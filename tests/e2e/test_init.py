@@ -265,7 +265,7 @@ def test_databases_that_may_not_be_connected_to_are_named(here: Path, server: Se
     made = ccdr(here, "init", address, "--json", "--name", "c")
     assert made.code == 1, made
     assert [a["database"] for a in made.json["assets"]] == ["open"]
-    assert 'GRANT CONNECT ON DATABASE "closed" TO "ccdr_backup"' in str(made.json["findings"])
+    assert "GRANT CONNECT ON DATABASE closed TO ccdr_backup" in str(made.json["findings"])
 
 
 # --- what is in no plan ---------------------------------------------------------------------------------------------
