@@ -58,12 +58,8 @@ _POSTGRES = (
 )
 # Names of numbers that people meet; appendix A of PostgreSQL's manual, and MariaDB's list of error codes, have all.
 _STATES = {state: name for _, name, state in _POSTGRES} | {
-    "22003": "numeric_value_out_of_range",
     "22007": "invalid_datetime_format",
-    "22P02": "invalid_text_representation",
     "25006": "read_only_sql_transaction",
-    "42501": "insufficient_privilege",
-    "42601": "syntax_error",
     "42703": "undefined_column",
     "42883": "undefined_function",
     "42P01": "undefined_table",
@@ -217,12 +213,8 @@ _OTHERS = (
     ("out of memory", "out of memory"),
     ("Out of memory", "out of memory"),
 )
-# The system's own words, by its number. "Success" is no answer.
-_SYSTEM = {
-    os.strerror(number).lower(): os.strerror(number).lower()
-    for number in errno.errorcode
-    if number not in (0, errno.EDOM, errno.ERANGE)
-}
+# The system's own words; of numbers out of a range, databases speak in words of their own.
+_SYSTEM = tuple(os.strerror(number).lower() for number in errno.errorcode if number not in (errno.EDOM, errno.ERANGE))
 
 
 @dataclass(frozen=True)
@@ -300,7 +292,7 @@ def _answers(text: str) -> Iterator[str]:
     if state is None and number is None:
         yield from _postgres(text)
     lowered = text.lower()
-    said = [words for sign, words in _OTHERS if sign in text] or [w for sign, w in _SYSTEM.items() if sign in lowered]
+    said = [words for sign, words in _OTHERS if sign in text] or [sign for sign in _SYSTEM if sign in lowered]
     yield from said[:2]
 
 

@@ -6,7 +6,7 @@ Times are timezone-aware UTC `datetime`s, durations are seconds (`float`), sizes
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -109,6 +109,11 @@ class CheckResult:
             "expected": self.expected,
             "actual": self.actual,
         }
+
+
+def details(results: Iterable[CheckResult]) -> str:
+    """What checks that did not pass have for a person's eyes, by name; never recorded."""
+    return "\n".join(f"{r.name}:\n{r.detail}" for r in results if r.detail and r.status is not Verdict.PASS)
 
 
 def verdict_of(results: list[CheckResult]) -> Verdict:

@@ -15,7 +15,7 @@ from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, U
 from ccdr.fetch import Candidates, bases_of, candidates
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
-from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339
+from ccdr.model import CheckResult, Manifest, Snapshot, details, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.restore import directory
 from ccdr.restore.directory import Guarded
@@ -423,6 +423,5 @@ class Restoring:
         result = self.result
         result.left_behind += self._run.problems
         self._start()
-        details = [f"{c.name}:\n{c.detail}" for c in result.checks if c.detail and c.status is not Verdict.PASS]
-        self._services.state.keep_words(result.run, result.words + FreeText("\n".join(details)))
+        self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
         result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 from ccdr import interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
 from ccdr.interfaces import Progress, Target
-from ccdr.model import Verdict
+from ccdr.model import Verdict, details
 from ccdr.restore_test.result import RestoreTest
 from ccdr.restore_test.work import Work
 from ccdr.sandbox.docker import KEPT_LIFETIME
@@ -82,14 +81,8 @@ def restore_test(
             undisturbed.enter_context(interrupts.deferred())
             run.clear()  # its scratch is gone now, or it is not: the record says which
             bench_work.conclude(run)
-            services.state.keep_words(run.id, test.words + FreeText("\n".join(_details(test))))
+            services.state.keep_words(run.id, test.words + FreeText(details(test.checks)))
             test.record = services.ledger.append(TEST_END, **where, body=test.body())
             if interrupted is not None:
                 raise interrupted
     return test
-
-
-def _details(test: RestoreTest) -> Iterator[str]:
-    for check in test.checks:
-        if check.detail and check.status is not Verdict.PASS:
-            yield f"{check.name}:\n{check.detail}"
