@@ -128,12 +128,16 @@ def _failed_by_the_repository(
 def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
     """Of a backup that has said of one of its tries that it came to nothing, and not that it has ended: has another try
     been stored, or may it be under way? A host that stores nothing until the next but one is due does not go on."""
-    if attempt.ended or attempt.at > now + CLOCK_TOLERANCE:
+    if attempt.ended:
+        return False
+    if attempt.run in runs:
+        return True
+    if attempt.at > now + CLOCK_TOLERANCE:
         return False
     planned = job.engine.backup
     if planned is None:
-        return attempt.run in runs or now - attempt.at < A_DAY
-    return attempt.run in runs or second_due(planned.schedule, job.loaded.plan.timezone, attempt.at, now) is None
+        return now - attempt.at < A_DAY
+    return second_due(planned.schedule, job.loaded.plan.timezone, attempt.at, now) is None
 
 
 def taken_back(job: Job, snapshot: Snapshot, repo: Restic) -> str | None:

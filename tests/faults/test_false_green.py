@@ -192,6 +192,7 @@ def test_a_summary_that_says_more_than_the_ledger_is_not_believed(
 def test_a_summary_that_leaves_the_newest_test_out_is_not_believed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every record that it names is in the ledger; the failure after them is not in it."""
     monkeypatch.setattr(history, "WORTH_KEEPING", 1)
+    settled_file(site.root / "tree" / "a.wav", os.urandom(900_000))
     proven(site)
     services, kept = site.services(), site.services().state.summary
     services.histories()
