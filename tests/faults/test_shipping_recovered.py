@@ -96,7 +96,7 @@ def stored(site: Site) -> Shelf:
 def there(site: Site, at: str, *options: str) -> str:
     """What a recovery that passes brings back."""
     done = recovered(site, at, "--keep", *options)
-    assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.json["checks"], done.stderr)
     return back(done, NOTES)
 
 
