@@ -359,6 +359,12 @@ class AssetHistory:
                 return record
         return None
 
+    @property
+    def last_check_read(self) -> int:
+        """Of a plan: where in the ledger its newest check stands, if that has read the repository; else 0."""
+        checked = self.newest.get(CHECKED)
+        return int(checked["seq"]) if checked and checked.get("result") in (CLEAN, DAMAGED) else 0
+
     def _crashed(self, kind: str) -> list[Record]:
         """Starts without an end of runs that are not at work, newest first."""
         found = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]

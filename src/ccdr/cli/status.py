@@ -14,8 +14,8 @@ from ccdr.trouble import Trouble, next_step
 
 if TYPE_CHECKING:
     from ccdr.history import Record
+    from ccdr.judgement import AssetStatus
     from ccdr.notify import Concern
-    from ccdr.status import AssetStatus
     from ccdr.trouble import Problem
     from ccdr.verification import Finding
 
@@ -34,7 +34,7 @@ def status(names: tuple[str, ...]) -> Exit:
     """
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
-    from ccdr.notify import breaches, untold
+    from ccdr.notify import untold
     from ccdr.status import exit_code, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
@@ -91,7 +91,7 @@ def status(names: tuple[str, ...]) -> Exit:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
     for s in found:
-        _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
+        _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
     for name in shown:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ccdr.judgement import AssetStatus
 from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
-from ccdr.status import AssetStatus
 from ccdr.trouble import Trouble, next_step
 
 MOST_LINES = 40  # concerns that one message spells out
@@ -168,7 +168,7 @@ def summary(found: Sequence[AssetStatus], now: datetime) -> str:
     Proven is what `AssetStatus.proven` says.
     """
     wrong: dict[Trouble, list[str]] = {}
-    for concern in sorted(concerns_of(found, {}, now), key=_by_rank):
+    for concern in sorted(concerns_of(found, {}), key=_by_rank):
         names = wrong.setdefault(concern.trouble, [])
         name = f"{concern.plan}/{concern.asset}"
         if name not in names:
