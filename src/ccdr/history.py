@@ -455,16 +455,21 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        if record["kind"] not in _WANTED:
-            continue
-        plan = record["plan"]
-        history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
-        if does_not_open(record):
-            history.setdefault((plan, None), AssetHistory()).last_damage = record
+        follow(history, record)
         if record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                history.setdefault((plan, gone["asset"]), AssetHistory()).forget(gone["id"])
+                history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
+
+
+def follow(history: Histories, record: Record) -> None:
+    """Take one more record. Nothing of what retention removed is forgotten for it."""
+    if record["kind"] not in _WANTED:
+        return
+    plan = record["plan"]
+    history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
+    if does_not_open(record):
+        history.setdefault((plan, None), AssetHistory()).last_damage = record
 
 
 def histories(

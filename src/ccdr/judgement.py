@@ -23,6 +23,7 @@ from ccdr.history import (
     PRUNED,
     STOPPED,
     AssetHistory,
+    Histories,
     Record,
     blames_the_log,
     misfits,
@@ -387,10 +388,13 @@ def _failed(test: Record) -> Trouble:
 
 
 def judge_upkeep(
-    loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime, *, at_work: bool = False
+    loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False
 ) -> tuple[Problem, ...]:
-    """What is wrong with the care of a plan's repository, by its newest prune and its newest check. `first` is the time
-    of the plan's first record; `at_work`: a prune or check is, so that none is overdue."""
+    """What is wrong with the care of a plan's repository, by its newest prune and its newest check. `at_work`: one of
+    them is, so that none is overdue."""
+    name = loaded.plan.plan
+    history = histories.get((name, None), AssetHistory())
+    first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     return (*_upkeep(history), *late)
 

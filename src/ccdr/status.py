@@ -55,14 +55,13 @@ def upkeep_problems(
 ) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, and secrets that others may read."""
     history, now = services.histories() if histories is None else histories, services.clock.now()
-    found = {}
-    for loaded in plans:
-        name = loaded.plan.plan
-        at_work = services.state.held(name, "", "upkeep")
-        known = history.get((name, None), AssetHistory())
-        first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
-        found[name] = (*judge_upkeep(loaded, known, first, now, at_work=at_work), *_secrets(loaded))
-    return found
+    return {
+        p.plan.plan: (
+            *judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")),
+            *_secrets(p),
+        )
+        for p in plans
+    }
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:

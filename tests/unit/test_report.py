@@ -32,7 +32,7 @@ from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_dige
 from ccdr.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
-from ccdr.report.judge import Level
+from ccdr.trouble import Level
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
 from ccdr.shipping.standing import Standing, write_standing

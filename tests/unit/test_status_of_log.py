@@ -18,7 +18,8 @@ from ccdr.interfaces import Fork
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status
+from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
+from ccdr.status import status
 from ccdr.trouble import Problem, Trouble
 
 SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.catalogue import of_source
 from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.judgement import Seen, judge_upkeep
 from ccdr.ledger import Verification
-from ccdr.measure import Point
+from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
@@ -22,7 +22,6 @@ from ccdr.report.judge import (
     AssetReport,
     Finding,
     Interruption,
-    Level,
     PlanReport,
     interruptions,
     judge_asset,
@@ -32,7 +31,8 @@ from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.trouble import Trouble, next_step
+from ccdr.status import seen_now, upkeep_problems
+from ccdr.trouble import Level, Problem, Trouble, next_step
 
 _NOTHING = PlanEvidence()  # of a plan without a record
 
@@ -103,7 +103,7 @@ def make_report(
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(jobs, services, evidence, period)
-        reports = _judge_plans(known, jobs, evidence, period)
+        reports = _judge_plans(known, services, evidence, period)
         tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
         interrupted = tuple(interruptions(runs))
         population = digest()
@@ -144,29 +144,37 @@ def _judge_assets(
             jobs.get(name),
             name,
             evidence.assets.get(name),
-            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
-            evidence.plans.get(name[0], _NOTHING),
+            _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
+            evidence.history(name[0], None),
             period,
+            _seen(services, jobs[name], evidence, period) if name in jobs else None,
         )
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     )
 
 
 def _judge_plans(
-    known: Mapping[str, LoadedPlan], jobs: Mapping[tuple[str, str], Job], evidence: Evidence, period: Period
+    known: Mapping[str, LoadedPlan], services: Services, evidence: Evidence, period: Period
 ) -> tuple[PlanReport, ...]:
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
     return tuple(
         judge_plan(
             name,
-            [job for (plan, _), job in jobs.items() if plan == name],
+            known.get(name),
             evidence.plans.get(name, _NOTHING),
+            _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
-            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
             free=_free(known.get(name)) if period.until_now else None,
         )
         for name in dict.fromkeys(names)
     )
+
+
+def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period) -> Sequence[Problem]:
+    """With the care of a plan's repository: as `status` has it where the period's end is now."""
+    if period.until_now:
+        return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
+    return judge_upkeep(loaded, evidence.histories, period.end)
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
@@ -184,15 +192,22 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     return known
 
 
-def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> dict[str, Point]:
+def _seen(services: Services, job: Job, evidence: Evidence, period: Period) -> Seen | None:
+    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past, or this host
+    knows of no snapshot."""
+    if not (period.until_now and services.catalogue.snapshots(job.plan, job.asset)):
+        return None
+    return seen_now(job, evidence.history(job.plan, job.asset), services)
+
+
+def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
     asset = evidence.assets.get((job.plan, job.asset))
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(job.plan, job.asset, besides=seen)
     if asset:
         asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
-    ours = [s for s in known if of_source(s, job.engine.source_name) and s.note is None]
-    return {s.id: Point(s.consistent_point, s.usable_at) for s in ours if s.usable_at < period.end}
+    return [s for s in known if s.usable_at < period.end]
 
 
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:

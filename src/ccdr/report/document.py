@@ -148,6 +148,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "engine": asset.engine,
         "in_plans": asset.in_plan,
         "state": asset.state,
+        "coverage": asset.coverage,
         "level": asset.level.name,
         "findings": [f.as_json() for f in asset.findings],
         "objectives": objectives and {"rpo_s": objectives.rpo, "rto_s": objectives.rto, "mtd_s": objectives.mtd},

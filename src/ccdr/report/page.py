@@ -34,8 +34,9 @@ from ccdr.report.evidence import (
     listing,
     mapping,
 )
-from ccdr.report.judge import AssetReport, Interruption, Level, PlanReport
+from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
+from ccdr.trouble import Level
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
