@@ -29,6 +29,7 @@ PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
+VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
 FORMAT = 13  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -113,21 +114,21 @@ class AssetHistory:
                 self.tried[record["selection"]] = [record["seq"], (record.get("trigger") or {}).get("due")]
             return
         if kind in (NOT_BEGUN, GROUP):
-            self.newest[f"{kind}.{record['verb' if kind == NOT_BEGUN else 'group']}"] = record
+            self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
             return
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
             self._take_backup(record)
-        elif kind == TEST_END and record["verdict"] != "SKIPPED":
+        elif kind == TEST_END and record.get("verdict") in VERDICTS:
             self._take_test(record)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
-            self.missed += record["count"]
+            self.missed += record.get("count") or 1
         elif kind == DUTIES:
             before, time = self.duties or {}, str(record["time"])
-            self.duties = {verb: before.get(verb, time) for verb in record["verbs"]}
+            self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
@@ -166,17 +167,18 @@ class AssetHistory:
             self.failure = None
 
     def _take_check(self, record: Record) -> None:
-        if record["result"] not in (CLEAN, DAMAGED):
+        if record.get("result") not in (CLEAN, DAMAGED):
             return
         if record["result"] == DAMAGED:
             self.last_damage = record
-        if record["parts"] != self.parts:
+        parts = record.get("parts") or 1
+        if parts != self.parts:
             if damaged := self.damaged_parts:
                 since = min(self.read[part][0] for part in damaged)
                 self.damaged_before = self.damaged_before or [", ".join(damaged), str(self.parts), since]
-            self.parts, self.read, self.cycle = record["parts"], {}, []
+            self.parts, self.read, self.cycle = parts, {}, []
         all_of_them = record.get("all_data") is True
-        for part in map(str, range(1, record["parts"] + 1) if all_of_them else (record["part"],)):
+        for part in map(str, range(1, parts + 1) if all_of_them else (record.get("part") or 1,)):
             if part in self.cycle:
                 self.cycle = []
             self.cycle.append(part)

@@ -62,18 +62,26 @@ _NO_REPOSITORY = {
 }
 
 
-def _no_log(_: Sequence[Snapshot]) -> Sequence[Point]:
+Disproved = Callable[[Snapshot], bool]
+
+
+def _no_log(_: Sequence[Snapshot], __: Disproved) -> Sequence[Point]:
     return ()
+
+
+def _good(_: Snapshot) -> bool:
+    """Of a base: whatever was found of the log that leads on from it."""
+    return False
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of an asset at one moment beside its history: its snapshots, oldest first; how far the log leads on
-    from some of them (`logged`), and how this host's shipping of it stands; whether a backup of it, or a shipper, is at
-    work. Of a moment that is past, what is not in the ledger is not known: as by default."""
+    """What is known of an asset at one moment beside its history: its snapshots, oldest first; how far the log leads
+    on from some of them whose log is not disproved (`logged`), and how this host's shipping of it stands; whether a
+    backup of it, or a shipper, is at work. Of a moment that is past, what is not in the ledger is not known: as by default."""
 
     snapshots: Sequence[Snapshot]
-    logged: Callable[[Sequence[Snapshot]], Sequence[Point]] = _no_log
+    logged: Callable[[Sequence[Snapshot], Disproved], Sequence[Point]] = _no_log
     standing: Standing | None = None
     ships: bool = False  # is what this host knows of its shipping of the log to be judged?
     backing_up: bool = False
@@ -179,7 +187,10 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
-    points = [*(Point(s.consistent_point, s.usable_at) for s in counting), *seen.logged(counting)]
+    points = [
+        *(Point(s.consistent_point, s.usable_at) for s in counting),
+        *seen.logged(counting, history.log_disproved),
+    ]
     newest = usable[-1] if usable else None
     coverage = _coverage(job, history, now)
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
@@ -502,10 +513,10 @@ def _shipping(
         text = "no log is stored behind its new base" if begins else f"its log is stored up to {rfc3339(since)} only"
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
-    if newest is not None and stored and not seen.logged([newest]):
+    if newest is not None and stored and not seen.logged([newest], _good):
         text = standing.gap or "its newest backup is no base that the log goes on from"
         meanwhile = "until then it can be restored as of its backups only"
-        if standing.forks and seen.logged(usable):
+        if standing.forks and seen.logged(usable, _good):
             text = "the source was recovered to before its newest backup: a new base backup is needed"
             meanwhile = "until then its log leads on from an older one"
         yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)

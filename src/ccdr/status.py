@@ -31,12 +31,12 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
     return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def seen_now(job: Job, history: AssetHistory, services: Services) -> Seen:
+def seen_now(job: Job, services: Services) -> Seen:
     """What this host knows of an asset beside the ledger."""
     held = services.state.held
     return Seen(
         services.catalogue.snapshots(job.plan, job.asset),
-        lambda bases: logged(job, services, bases, history.log_disproved),
+        lambda bases, disproved: logged(job, services, bases, disproved),
         standing=read_standing(services.state, job.plan, job.asset),
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
@@ -45,7 +45,7 @@ def seen_now(job: Job, history: AssetHistory, services: Services) -> Seen:
 
 
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
-    found = judge(job, history, upkeep, seen_now(job, history, services), services.clock.now())
+    found = judge(job, history, upkeep, seen_now(job, services), services.clock.now())
     ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
     return replace(found, group=_together(job, services), private=private_of(ends, services.state))
 

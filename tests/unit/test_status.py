@@ -16,10 +16,10 @@ from tests.harness import Site
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger
 from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
-from ccdr.judgement import AssetStatus
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State

@@ -15,10 +15,10 @@ from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
 from ccdr.interfaces import Fork
+from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
 from ccdr.status import status
 from ccdr.trouble import Problem, Trouble
 

@@ -31,6 +31,7 @@ NOT_WELL = frozenset(
         Trouble.LOG_FAILED,
         Trouble.NEWER_FAILED,
         Trouble.BACKUP_FAILED,
+        Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,

@@ -147,7 +147,7 @@ def _judge_assets(
             _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
             evidence.history(name[0], None),
             period,
-            _seen(services, jobs[name], evidence, period) if name in jobs else None,
+            _seen(services, jobs[name], period) if name in jobs else None,
         )
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     )
@@ -192,12 +192,12 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     return known
 
 
-def _seen(services: Services, job: Job, evidence: Evidence, period: Period) -> Seen | None:
+def _seen(services: Services, job: Job, period: Period) -> Seen | None:
     """What this host knows now beside its ledger, as `status` has it; None where the period's end is past, or this host
     knows of no snapshot."""
     if not (period.until_now and services.catalogue.snapshots(job.plan, job.asset)):
         return None
-    return seen_now(job, evidence.history(job.plan, job.asset), services)
+    return seen_now(job, services)
 
 
 def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:

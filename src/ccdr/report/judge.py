@@ -13,7 +13,7 @@ from statistics import median
 from ccdr import measure
 from ccdr.catalogue import of_source
 from ccdr.history import AssetHistory
-from ccdr.judgement import AssetStatus, Seen, judge
+from ccdr.judgement import AssetStatus, Disproved, Seen, judge
 from ccdr.measure import Point
 from ccdr.model import (
     Achieved,
@@ -311,7 +311,7 @@ def _as_of(
     own = ev.snapshots(*name, source, period.end)
     there = sorted([*own, *elsewhere], key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
-    def logged(bases: Sequence[Snapshot]) -> Sequence[Point]:
+    def logged(bases: Sequence[Snapshot], _: Disproved) -> Sequence[Point]:
         points = {s.id: Point(s.consistent_point, s.usable_at) for s in bases}
         return _log_that_counts(ev, ev.logged(points), points.values())
 
