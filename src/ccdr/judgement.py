@@ -78,7 +78,8 @@ def _good(_: Snapshot) -> bool:
 class Seen:
     """What is known of an asset at one moment beside its history: its snapshots, oldest first; how far the log leads
     on from some of them whose log is not disproved (`logged`), and how this host's shipping of it stands; whether a
-    backup of it, or a shipper, is at work. Of a moment that is past, what is not in the ledger is not known: as by default."""
+    backup of it, or a shipper, is at work. Of a moment that is past, what is not in the
+    ledger is not known: as by default."""
 
     snapshots: Sequence[Snapshot]
     logged: Callable[[Sequence[Snapshot], Disproved], Sequence[Point]] = _no_log
