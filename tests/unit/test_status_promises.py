@@ -180,6 +180,27 @@ def test_what_was_tested_stays_tested_where_the_plan_asks_for_no_tests(centre: C
     assert not any(c.trouble in (Trouble.BACKUP_LATE, Trouble.TEST_LATE) for c in centre.told("byhand"))
 
 
+def test_a_breach_that_the_last_look_found_stands_until_anything_newer_is_known_here(centre: Centre) -> None:
+    """Two hours ago a test found the newest backup a day old. What was stored since was seen, and is too old as well:
+    but who backs up elsewhere may have stored another one."""
+    centre.asked("test")
+    centre.snapshot(1, ago(hours=26))
+    centre.clock.at = ago(hours=2)
+    centre.tested(rpo={"objective_s": 3600, "achieved_s": 86400.0, "verdict": "BREACHED"})
+    centre.clock.at = NOON
+    assert centre.of().rpo.verdict == "BREACHED" and centre.of().rpo.achieved_s == 26 * 3600
+    centre.snapshot(2, ago(hours=1.5))
+    assert centre.of().rpo.verdict == "NOT_KNOWN_HERE" and centre.of().rpo.achieved_s == 1.5 * 3600
+
+
+@pytest.mark.parametrize("rpo", [{}, {"rpo": None}])
+def test_a_look_that_did_not_come_to_what_is_exposed_tells_nothing_of_it(centre: Centre, rpo: dict[str, Any]) -> None:
+    centre.asked("test")
+    centre.snapshot(1, ago(hours=26))
+    centre.tested("INCONCLUSIVE", **rpo)
+    assert centre.of().rpo.verdict == "NOT_KNOWN_HERE"
+
+
 # --- backups -----------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +379,22 @@ def test_how_long_a_recovery_takes_is_not_known_where_the_test_did_not_measure_i
     centre.stored(1, ago(minutes=5))
     centre.tested("FAIL", rto=rto)
     assert centre.of().as_json()["rto"] == {"objective_s": 1800, "achieved_s": None, "verdict": "NOT_MEASURED"}
+
+
+def test_a_test_that_found_nothing_to_restore_failed_itself(centre: Centre) -> None:
+    centre.stored(1, ago(minutes=5))
+    centre.tested("FAIL", reason="its snapshot is gone", snapshot=None)
+    assert centre.says() == [(Trouble.TEST_FAILED, "its last restore test is FAIL: its snapshot is gone")]
+
+
+def test_a_log_that_failed_is_no_trouble_of_a_plan_that_ships_none(centre: Centre) -> None:
+    """It did when that was tested."""
+    centre.stored(1, ago(minutes=5))
+    until = {"target": "latest", "verdict": "FAIL", "until": "2026-11-24T11:58:00Z"}
+    centre.tested("FAIL", snapshot={"id": IDS[1], "verdict": None, "selected": "at"}, recovery=until)
+    assert [trouble for trouble, _ in centre.says()] == [Trouble.LOG_FAILED]
+    centre.tested()
+    assert centre.says() == []
 
 
 # --- snapshots that do not count -----------------------------------------------------------------------------------
@@ -640,6 +677,12 @@ def test_upkeep_that_is_overdue_says_when_it_was_done_last_or_since_when_it_is_d
     centre.clock.at += timedelta(days=12)
     for verb, trouble in (("prune", Trouble.PRUNE_LATE), ("check", Trouble.CHECK_LATE)):
         assert centre.whose(verb, None) == set(), f"who does not answer for {trouble} does not even look"
+
+
+@pytest.mark.parametrize(("asked", "late"), [("prune", Trouble.PRUNE_LATE), ("check", Trouble.CHECK_LATE)])
+def test_who_answers_for_one_of_the_two_is_told_of_that_one(centre: Centre, asked: str, late: Trouble) -> None:
+    centre.asked(asked)
+    assert [trouble for trouble, _, _, _ in lateness(centre, 20)] == [late]
 
 
 def test_upkeep_that_nobody_was_asked_for_counts_from_the_plans_first_record(centre: Centre) -> None:
