@@ -189,6 +189,18 @@ def test_place_that_only_looks_like_what_is_left_of_a_repository_proves_nothing(
         plan.write_text(plan.read_text().replace(f"url: {place},", f"url: {twin.repo},"))
 
 
+def test_what_opens_the_repository_is_on_a_disk_that_is_not_mounted(twin: Site) -> None:
+    """A link that leads to nothing; the twin, without the link, is damage (`OPENING`)."""
+    for linked in (twin.repo / "config", key(twin), twin.repo / "keys"):
+        linked.rename(there := twin.root / "disk")
+        linked.symlink_to(twin.root / "not mounted")
+        done = twin.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), (linked, done)
+        assert done.json["rpo"]["verdict"] == "MET", "nothing was shown of the backups"
+        linked.unlink()
+        there.rename(linked)
+
+
 def test_flipped_snapshot_file_never_passes(twin: Site) -> None:
     flip(twin.repo / "snapshots" / ids(twin)[-1])
     done = twin.run("test", "p")
