@@ -295,7 +295,12 @@ def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     )
     assert done.json["snapshot"]["verdict"] == "PASS" and not done.json["newer_failed"]
     assert twin.run("test", "p", "--snapshot", newest).json["verdict"] == "PASS", "which is judged by itself alone"
+    assert any(f"the newer snapshot {fake[:8]}" in note for note in restored(twin).json["would_restore"]["notes"])
     assert fake not in ids(twin)
+
+
+def restored(site: Site) -> Ran:
+    return site.run("restore", "p", "--asset", "recordings", "--to", str(site.root / "back"), "--dry-run")
 
 
 @pytest.mark.parametrize("manifest", ["[" * 100_000, "{", None])
@@ -318,6 +323,9 @@ def test_snapshot_whose_manifest_is_damaged_is_told_where_nothing_else_is_known(
     assert any(newest[:8] in said and "does not count" in said for said in done.json["findings"]) is (
         manifest is not None
     )
+    real = restored(twin)
+    assert (real.code, real.json["error"]) == (2, done.json["reason"]), "a restore for real says the same of it"
+    assert ("A damaged repository" in real.json["hint"]) is (manifest is not None)
 
 
 def test_manifest_of_another_asset_does_not_count(twin: Site) -> None:

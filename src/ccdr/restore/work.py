@@ -12,7 +12,7 @@ from ccdr import __version__, chain, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
-from ccdr.fetch import Candidates, bases_of, candidates
+from ccdr.fetch import Candidates, bases_of, candidates, none_counts, unread_since
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import CheckResult, Manifest, Snapshot, details, rfc3339
@@ -182,13 +182,13 @@ class Restoring:
             usable = [s for s in found.good if not bad(s)]
             if self.request.despite_failed_test:
                 usable = [s for s in found.good if not chain.lacks(s, found.there)]
+            if not found.good:
+                none, first = none_counts(job, synchronised)
+                raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
             if not usable:
                 raise UsageProblem(
-                    f"there is no snapshot of {job.plan}/{job.asset} that counts"
-                    + (" and has not failed its test" if found.good else ""),
-                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test"
-                    if found.good
-                    else "is it the right plan, and the right repository?",
+                    f"there is no snapshot of {job.plan}/{job.asset} that counts and has not failed its test",
+                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test",
                 )
             chosen = usable[-1]
         else:
@@ -212,6 +212,7 @@ class Restoring:
         for s in synchronised.vanished:
             if s.consistent_point > chosen.consistent_point:
                 result.notes.append(f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished")
+        result.notes += [newer.text for newer in unread_since(job, chosen, synchronised)]
         return chosen
 
     def _path(self) -> Path:

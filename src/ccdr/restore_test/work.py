@@ -21,7 +21,16 @@ from ccdr.errors import (
     RepositoryMissing,
     TestBroken,
 )
-from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since, taken_back
+from ccdr.fetch import (
+    bases_of,
+    candidates,
+    fetch,
+    fetch_bases,
+    newer_attempts,
+    none_counts,
+    pruned_since,
+    taken_back,
+)
 from ccdr.history import LATEST, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
@@ -31,7 +40,6 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
-    so_many,
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
@@ -151,16 +159,8 @@ class Work:
         if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
-            if unread := [s for s in self._synchronised.unread if s.tag("asset") == job.asset]:
-                raise BackupBad(
-                    f"there is {so_many(len(unread), 'snapshot')} of {job.plan}/{job.asset} that cannot be read, the "
-                    f"newest of {rfc3339(unread[-1].time)}, and none that counts",
-                    hint=f"keep the repository as it is (docs/recover.md, A damaged repository), and run `ccdr backup "
-                    f"{job.plan}`",
-                )
-            raise BackupBad(
-                f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
-            )
+            said, first = none_counts(job, self._synchronised)
+            raise BackupBad(said, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")
         if selection == "latest":
             chosen = good[-1]
         elif selection == "oldest":
