@@ -197,6 +197,7 @@ def test_what_opens_the_repository_is_on_a_disk_that_is_not_mounted(twin: Site) 
         done = twin.run("test", "p")
         assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), (linked, done)
         assert done.json["rpo"]["verdict"] == "MET", "nothing was shown of the backups"
+        assert done.json["hint"], "programs are told too what to do"
         linked.unlink()
         there.rename(linked)
 

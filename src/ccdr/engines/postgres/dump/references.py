@@ -140,5 +140,5 @@ def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad 
         f"the backup does not load: rows in it break a{'n' * (kind == 'exclusion')} {kind} constraint"
         f"{at(said, names_in(contents))}",
         hint="see whether the source holds them, or the constraint depends on something that is loaded later; "
-        "an older snapshot may load",
+        "restore an older snapshot meanwhile",
     )
