@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.harness import Site
+from tests.older import append_older
 from tests.years import Centre, write_ledger, write_plans
 
 from ccdr.catalogue import manifest_text, snapshot_of
@@ -75,7 +76,7 @@ class Past:
     def wrote(self, when: datetime, kind: str, *, run: str | None = None, asset: str | None = "recordings",
               plan: str | None = "p", **body: Any) -> int:  # fmt: skip
         self.clock.at = when
-        ref = self.ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        ref = append_older(self.ledger, kind, plan=plan, asset=asset, run=run, body=body)
         self.clock.at = NOW
         return ref.seq
 

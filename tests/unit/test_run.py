@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Quiet, Site
+from tests.older import append_older
 
 from ccdr.doctor import machine
 from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
@@ -222,7 +223,9 @@ def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_
     assert (record["asset"], record["verb"], record["due"]) == ("a", "backup", "2026-11-24T12:30:00Z")
     (found,) = status(world.plans, world.services)
     assert found.finding and any("its backup could not begin: repository: password_file" in p for p in found.problems)
-    world.services.ledger.append("backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"})
+    append_older(
+        world.services.ledger, "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
+    )
     (found,) = status(world.plans, world.services)
     assert not any("could not begin" in p for p in found.problems)
 

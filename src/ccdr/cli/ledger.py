@@ -1,4 +1,4 @@
-"""`ccdr ledger show` and `ccdr ledger verify`."""
+"""`ccdr ledger show`, `ccdr ledger verify` and `ccdr ledger schema`."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def verify(directory: Path | None) -> Exit:
     """Verify the chain of the live ledger, or of the one in DIRECTORY. Of the live one, the summary that `ccdr status`
     is read from is made anew and compared, too.
 
-    Exits 0 if all holds. Crashed runs are reported, and are not verification failures. A chain cannot show
-    that its newest records were cut off, and whoever can rewrite every file can chain it anew.
+    Exits 0 if all holds. Crashed runs are reported, and are not verification failures. Exits 3 where a later
+    ccdr wrote some of it, which this one cannot judge. A chain cannot show that its newest records were cut
+    off, and whoever can rewrite every file can chain it anew.
 
     \b
     Examples:
@@ -92,11 +93,15 @@ def verify(directory: Path | None) -> Exit:
                 "notes": list(found.notes),
                 "crashes": crashes,
                 "torn_bytes": found.torn_bytes,
+                "newer": found.newer,
             }
         )
     else:
         what = f"{so_many(found.records, 'record')}, head {found.head[:16]}…"
-        click.echo(f"{word('FAIL' if compared.problems else 'PASS')}  {what}")
+        verdict = "FAIL" if compared.problems else "INCONCLUSIVE" if found.newer else "PASS"
+        click.echo(f"{word(verdict)}  {what}")
+        if found.newer:
+            click.echo(f"  {so_many(found.newer, 'record')} of a later ccdr: what they tell, this one does not know")
         for label, lines in (("problem", compared.problems), ("crashed", crashes), ("note", found.notes)):
             for line in lines:
                 click.echo(f"  {label}: {line}")
@@ -104,8 +109,37 @@ def verify(directory: Path | None) -> Exit:
             click.echo("  what `ccdr status` is read from is what the records say")
         elif compared.summary == DIFFERS:
             click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
-    return Exit.FINDING if compared.problems else Exit.OK
+    if compared.problems:
+        return Exit.FINDING
+    return Exit.NOT_CARRIED_OUT if found.newer else Exit.OK
+
+
+@verb(short_help="Print the JSON Schema of each kind of record.")
+@click.argument("kind", required=False)
+def schema(kind: str | None) -> Exit:
+    """Print the JSON Schema (2020-12) of a KIND of record, as this ccdr writes it; without KIND, the list of them.
+
+    \b
+    Examples:
+      ccdr ledger schema
+      ccdr ledger schema restore_test.end > restore_test.end.json
+      ccdr ledger schema --json > all.json
+    """
+    from ccdr.records import VERSIONS
+    from ccdr.records.schema import schema_of, schemas
+
+    if kind is not None and kind not in VERSIONS:
+        raise UsageProblem(f"there is no kind of record {kind!r}", hint=f"one of: {', '.join(VERSIONS)}")
+    if kind is not None:
+        print_json(schema_of(kind))
+    elif settings().json:
+        print_json({"schemas": schemas()})
+    else:
+        rows = [(name, str(VERSIONS[name]), str(found["description"])) for name, found in schemas().items()]
+        table(("kind", "version", "what it tells"), rows)
+    return Exit.OK
 
 
 ledger.add_command(show, "show")
 ledger.add_command(verify, "verify")
+ledger.add_command(schema, "schema")
