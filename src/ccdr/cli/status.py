@@ -65,6 +65,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
+                "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
