@@ -130,7 +130,7 @@ def backup(
             "plan_sha256": job.loaded.sha256,
             "engine": job.engine.engine_name,
             "method": job.engine.method,
-            "trigger": trigger.body(),
+            **trigger.facts(),
         }
         if member is not None:
             start["group"] = {"name": member.group.name, "run": member.group.run}

@@ -329,6 +329,7 @@ class _Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
+                body |= {"attempt": slot.tries}
                 self._services.ledger.append(NOT_BEGUN, **where, body=body)
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._book.write(task, begun[task])
@@ -337,7 +338,7 @@ class _Turns:
         return begun
 
     def _attempt(self, slots: dict[Task, Slot]) -> Sequence[Performed | Exception]:
-        tasks, triggers = list(slots), [Trigger(slot.pending) for slot in slots.values()]
+        tasks, triggers = list(slots), [Trigger(slot.pending, slot.tries + 1) for slot in slots.values()]
         try:
             if len(tasks) > 1:
                 return self._perform_together(tasks, triggers, self._services, self._progress)

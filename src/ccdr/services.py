@@ -25,6 +25,7 @@ from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import Restic
+from ccdr.who import who
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,14 @@ class Trigger:
     """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
 
     due: datetime | None = None
+    attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
 
     def body(self) -> dict[str, object]:
         return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+    def facts(self) -> dict[str, object]:
+        """For the record of a start: by what, which try, and by whom."""
+        return {"trigger": self.body(), "attempt": self.attempt, "who": who().body()}
 
 
 BY_HAND = Trigger()

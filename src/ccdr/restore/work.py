@@ -23,7 +23,7 @@ from ccdr.restore.estimate import PHASES, Estimate, estimate
 from ccdr.restore.result import RESTORED, RestoreResult
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services
 from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -415,6 +415,7 @@ class Restoring:
             self._started = True
             body = {
                 "plan_sha256": self.job.loaded.sha256,
+                **BY_HAND.facts(),
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,
                 "despite_failed_test": self.request.despite_failed_test,

@@ -46,7 +46,7 @@ def restore_test(
                 "plan_sha256": job.loaded.sha256,
                 "restore_tests": dict(job.loaded.restore_tests),
                 "selection": selection,
-                "trigger": trigger.body(),
+                **trigger.facts(),
             }
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
             services.ledger.append(TEST_START, **where, body=body)

@@ -33,7 +33,7 @@ def recorded(
 ) -> None:
     """A run has a start and an end in the ledger, whatever happens in between."""
     where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
-    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
+    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, **trigger.facts(), **about})
     interrupted: BaseException | None = None
     try:
         work()
