@@ -329,8 +329,7 @@ class _Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                body |= {"attempt": slot.tries}
-                self._services.ledger.append(NOT_BEGUN, **where, body=body)
+                self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._book.write(task, begun[task])
             with self._lock:
