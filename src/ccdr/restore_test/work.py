@@ -42,8 +42,9 @@ from ccdr.model import (
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
+from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import Disposal, Image
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
 from ccdr.shipping import log_repository, read_standing, shelf_of
@@ -282,6 +283,9 @@ class Work:
             **box.facts,
             "memory_available": memory_available(),
         }
+        if box.differs:
+            self._test.findings.append(isolation.told(box.differs))
+            raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
         return box
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
@@ -337,6 +341,7 @@ class Work:
         with self._alongside as others:
             results = [r for check in checks for r in others.compare(check, self._engine, bench)]
         self._test.others, self._test.private = others.body(), others.private
+        self._test.findings += others.findings
         return results
 
     def _look_closer(self, snapshot: Snapshot) -> str:
