@@ -61,6 +61,10 @@ class Job:
         return self.loaded.plan.objectives_of(self.asset)
 
     @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
     def limits(self) -> LimitsInForce:
         return self.loaded.plan.limits_of(self.asset)
 
@@ -86,6 +90,12 @@ class Job:
             return stated
         # By the log and from the newest base, whatever a single word says.
         return tuple(AT if rule == LATEST else rule for rule in stated) if len(stated) > 1 else (AT,)
+
+
+def facts_of_end(loaded: LoadedPlan, asset: str | None, trigger: Trigger) -> dict[str, object]:
+    """What the record of every end holds: whose data it is, which copy of it, and at which try."""
+    plan = loaded.plan
+    return {"attempt": trigger.attempt, "tenant": plan.tenant_of(asset), **plan.repository.copy_facts}
 
 
 def policy_of(plan: Plan) -> Policy | None:
