@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
+from ccdr.acknowledged import NOTHING, Acknowledgements, steady
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
@@ -64,6 +65,7 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     backs_up: bool = True  # is that this host's to do?
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
+    acks: Acknowledgements = NOTHING
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -85,8 +87,18 @@ class AssetStatus:
 
     @property
     def finding(self) -> bool:
-        objectives = {self.rpo.verdict, self.rto.verdict}
-        return bool(self.problems or objectives & {ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED})
+        return bool(self.acks.open(self.wrong)) or any(self._unmet())
+
+    def _unmet(self) -> Iterator[bool]:
+        """Whether an objective that is not met is a finding: not where that, or what it comes of, is acknowledged."""
+        seen = {p.trouble for p in self.wrong if self.acks.of(p) is not None}
+        if self.rpo.verdict is ObjectiveVerdict.BREACHED:
+            own = self.acks.of(Problem(Trouble.BREACH_RPO, "")) is not None
+            yield not (own or Trouble.NEVER_SUCCEEDED in seen)
+        if self.rto.verdict is ObjectiveVerdict.BREACHED:
+            yield self.acks.of(Problem(Trouble.BREACH_RTO, "")) is None
+        if ObjectiveVerdict.NOT_MEASURED in (self.rpo.verdict, self.rto.verdict):
+            yield not any(p.verb is Verb.TEST and p.trouble in seen for p in self.wrong)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -204,6 +216,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
         group=_together(job, services),
         backs_up=ours_to_do,
         private=private_of((history.last_backup, history.last_test, history.newest.get(RESTORE_END)), services.state),
+        acks=Acknowledgements.in_force(history.acks, now),
     )
 
 
@@ -303,20 +316,23 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=_after(last, trouble, job, usable))
+        step, cause = _after(last, trouble, job, usable), steady(last.get("reason"))
+        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=step, cause=cause)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        trouble = _failed(failure)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=_after(failure, trouble, job, usable))
+        trouble, cause = _failed(failure), steady(failure.get("reason"))
+        step = _after(failure, trouble, job, usable)
+        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=step, cause=cause)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
             f"{failure.get('reason')}"
         )
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
+        cause = steady(failure.get("reason"))
+        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST, cause=cause)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
@@ -356,7 +372,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
+        found = min(utc(history.read[part][0]) for part in damaged)
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, found, cause=" ".join(damaged))
     if history.damaged_before:
         part, parts, since = history.damaged_before
         text = (

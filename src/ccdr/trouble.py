@@ -55,6 +55,7 @@ class Problem:
     about: str = ""
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
 
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
