@@ -374,7 +374,7 @@ class AssetHistory:
         return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
 
 
-Histories = dict[tuple[str, str | None], AssetHistory]
+Histories = dict[tuple[str | None, str | None], AssetHistory]
 _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",

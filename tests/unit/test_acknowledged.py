@@ -4,6 +4,7 @@ cannot be, and another trouble of the same code is not."""
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from tests.harness import Ran, Site
 
+from ccdr.acknowledge import Standing, acknowledge, in_force
 from ccdr.acknowledged import (
     BEGUN,
     ENDED,
@@ -199,6 +201,7 @@ def test_where_all_that_is_wrong_is_acknowledged_the_exit_status_is_0_and_all_is
     assert half.code == 1 and troubles(half) == {"NEVER_SUCCEEDED": True, "NEVER_TESTED": False}
     assert site.run("ack", "never-tested", *WHY).code == 0
     after = site.run("status")
+    assert (before.json["acknowledged"], half.json["acknowledged"], after.json["acknowledged"]) == (0, 2, 4)
     assert after.code == 0 and troubles(after) == troubles(after, "b") == {
         "NEVER_SUCCEEDED": True,
         "NEVER_TESTED": True,
@@ -301,3 +304,32 @@ def test_the_newest_record_of_a_code_holds() -> None:
     history = read_history(records)["p", "a"]
     assert {code: one["seq"] for code, one in history.acks.items()} == {"BACKUP_LATE": 3, "TEST_LATE": 2}
     assert [one.code for one in Acknowledgements.in_force(history.acks, NOW).each] == ["TEST_LATE"]
+
+
+def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
+    argv = [part for part in site.argv("status") if part != "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("p/a: ")]
+    assert "never backed up" in lines[0] and lines[-1].startswith(
+        "p/a: never tested (NEVER_TESTED, acknowledged until "
+    )
+    assert "acknowledged: 1 trouble; `ccdr ack --list`" in done.stdout
+    assert done.stdout.count("ccdr test p --asset a") == 0 and "ccdr test p --asset b" in done.stdout
+
+
+def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(site: Site) -> None:
+    services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
+    acknowledge(
+        Trouble.NOT_BEGUN,
+        [Standing((None, None), here)],
+        services,
+        asset=None,
+        until=services.clock.now() + timedelta(days=1),
+        why="known",
+        tenants={},
+    )
+    histories = services.histories()
+    (one,) = in_force(services, histories)
+    assert one.place == (None, None) and one.why == "known"
+    assert Acknowledgements.in_force(histories[None, None].acks, services.clock.now()).open([here]) == []

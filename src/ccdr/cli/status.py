@@ -9,7 +9,7 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def status(names: tuple[str, ...]) -> Exit:
     def all_of(s: AssetStatus) -> list[Problem]:
         return [*s.wrong, *(Problem(c.trouble, c.text, c.since, c.about, step=c.step) for c in breaches(s, now))]
 
+    noted = sum(len(all_of(s)) - len(s.acks.open(all_of(s))) for s in found)
+    noted += sum(len(care[name]) - len(acks[name].open(care[name])) for name in shown)
+
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
         return private_of((newest.get(PRUNED), newest.get(CHECKED)), services.state)
@@ -78,7 +81,7 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name in shown
         ]
-        print_json({"plans": document, "ledger": verified and verified.as_json()})
+        print_json({"plans": document, "acknowledged": noted, "ledger": verified and verified.as_json()})
         return code
     rows = [
         (
@@ -109,6 +112,8 @@ def status(names: tuple[str, ...]) -> Exit:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    if noted:
+        click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
     _ledger(verified)
     return code
 
