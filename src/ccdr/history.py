@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr import chain
+from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import Snapshot, Verb, utc
@@ -31,7 +32,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 13  # of the summary that is kept beside the ledger
+FORMAT = 14  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -104,6 +105,7 @@ class AssetHistory:
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
+    acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
 
     def take(self, record: Record) -> None:
         kind, run = record["kind"], str(record["run"])
@@ -115,6 +117,9 @@ class AssetHistory:
             return
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
+            return
+        if kind == ACK:
+            self.acks[record["code"]] = record
             return
         self.newest[kind] = record
         self.open_runs.pop(run, None)
@@ -377,12 +382,12 @@ class AssetHistory:
         return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
 
 
-Histories = dict[tuple[str, str | None], AssetHistory]
+Histories = dict[tuple[str | None, str | None], AssetHistory]
 _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",
 )  # fmt: skip
-_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK}
 
 
 def _said(damage: Record | None) -> str | None:
@@ -523,10 +528,11 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
         return bool(said["seq"] < oldest) and ledger.numbered(said["seq"]) == said
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
-        kinds = said.newest.keys() | there.newest.keys()
+        kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
         return (
             all(backed(getattr(said, name), getattr(there, name)) for name in _NEWEST)
             and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
+            and all(backed(said.acks.get(code), there.acks.get(code)) for code in codes)
             and (said.failure is not None or there.failure is None)
             and (said.log_failure is not None or there.log_failure is None)
             and there.open_runs.items() <= said.open_runs.items()

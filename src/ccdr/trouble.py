@@ -69,6 +69,7 @@ class Problem:
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
 
     @property
     def level(self) -> Level:

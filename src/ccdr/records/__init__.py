@@ -14,6 +14,7 @@ from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.records.strict import strictly
 from ccdr.records.upkeep import (
+    Ack,
     CheckEnd,
     CheckStart,
     Duties,
@@ -33,6 +34,7 @@ __all__ = [
     "ALL",
     "KINDS",
     "VERSIONS",
+    "Ack",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",

@@ -24,6 +24,7 @@ ALL: tuple[type[Record], ...] = (
     upkeep.NotBegun,
     upkeep.Duties,
     upkeep.SandboxReap,
+    upkeep.Ack,
     upkeep.LedgerRecovered,
     upkeep.LedgerVerified,
     upkeep.StateMigrated,

@@ -23,7 +23,7 @@ from ccdr.restore.estimate import PHASES, Estimate, estimate
 from ccdr.restore.result import RESTORED, RestoreResult
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, facts_of_end
 from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -415,6 +415,8 @@ class Restoring:
             self._started = True
             body = {
                 "plan_sha256": self.job.loaded.sha256,
+                "tenant": self.job.tenant,
+                **BY_HAND.facts(),
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,
                 "despite_failed_test": self.request.despite_failed_test,
@@ -432,4 +434,6 @@ class Restoring:
         result.left_behind += self._run.problems
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
-        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())
+        result.record = self._services.ledger.append(
+            RESTORE_END, **self._where, body={**result.body(), **facts_of_end(self.job.loaded, self.job.asset, BY_HAND)}
+        )
