@@ -163,9 +163,7 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
     act: Literal["begun", "ended"]
     until: Time
     of: Annotated[list[str], about("digests that tell this trouble from another of its code")]
-    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the person's words, which are kept apart")] = (
-        None
-    )
+    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
     tenant: Tenant = "default"
     who: Who | None = None
 

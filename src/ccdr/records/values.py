@@ -103,7 +103,7 @@ class Who(Value, frozen=True, kw_only=True, gc=False):
     terminal: Annotated[str | None, about("the controlling terminal, as pts/0")] = None
     started_by: Annotated[
         Literal["cron", "systemd", "terminal", "other"] | None,
-        about("by the names of its parents, and its environment"),
+        about("by its parents and environment"),
     ] = None
     claims: Claims = Claims()
 
