@@ -1,0 +1,108 @@
+"""The versions of a plan, as the ledger has them: what was in force when, and how a file differs from that. Pure.
+
+A version is known by a digest over the files themselves, so that anybody can have it again from the copies that are
+kept (kept.py): `sha256sum plans/*.yaml restore_tests/*.yaml | sha256sum`, in the C locale's order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from ccdr.model import utc
+from ccdr.plans.facts import PlanFacts, facts_from, facts_of
+from ccdr.plans.loader import LoadedPlan
+
+PLAN_VERSION = "plan.version"  # the kind of its record
+
+
+@dataclass(frozen=True)
+class Version:
+    """One record of a plan's version. It is in force from its place in the ledger on, until the next one's; `before`
+    is the digest of the one that it followed, `files` has the SHA-256 of each file by its name."""
+
+    plan: str
+    digest: str
+    facts: PlanFacts
+    seq: int
+    at: datetime
+    actor: str
+    before: str | None
+    files: Mapping[str, str]
+
+
+def files_of(loaded: LoadedPlan) -> dict[str, str]:
+    """The plan's file and its restore tests, by the names under which they are kept: their SHA-256."""
+    tests = {f"restore_tests/{name}.yaml": digest for name, digest in loaded.restore_tests.items()}
+    return {f"plans/{loaded.plan.plan}.yaml": loaded.sha256, **dict(sorted(tests.items()))}
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What a version is known by: the SHA-256 of what `sha256sum` writes of its files, in the order of their names."""
+    return sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
+
+
+def body_of(loaded: LoadedPlan, before: Version | None) -> dict[str, object]:
+    """What a record of this version holds."""
+    files = files_of(loaded)
+    return {
+        "digest": digest_of(files),
+        "predecessor": before and {"digest": before.digest, "seq": before.seq},
+        "files": files,
+        "facts": facts_of(loaded).as_json(),
+    }
+
+
+def version_of(record: Mapping[str, Any]) -> Version | None:
+    """None where the record holds none that this ccdr can read."""
+    try:
+        before, files = record.get("predecessor"), record["files"]
+        return Version(
+            plan=str(record["plan"]),
+            digest=str(record["digest"]),
+            facts=facts_from(record["facts"]),
+            seq=int(record["seq"]),
+            at=utc(record["time"]),
+            actor=str(record["actor"]),
+            before=None if before is None else str(before["digest"]),
+            files={str(name): str(digest) for name, digest in files.items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def in_force(versions: Sequence[Version], at: datetime | int) -> Version | None:
+    """The one that was in force at a time, or (a number) when this record was written; None before the first. The
+    `versions` are one plan's, in the ledger's order."""
+    if isinstance(at, int):
+        known = bisect_right(versions, at, key=lambda version: version.seq)
+    else:
+        known = max((n for n, version in enumerate(versions, 1) if version.at <= at), default=0)
+    return versions[known - 1] if known else None
+
+
+def changed(loaded: LoadedPlan, newest: Version | None) -> bool:
+    """Is what was read another version than the newest that is recorded? The same text may mean something else to
+    another ccdr: a default may have changed."""
+    return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != facts_of(loaded)
+
+
+def objectives_in_force(
+    versions: Sequence[Version], asset: str, start: datetime, end: datetime
+) -> list[tuple[datetime, datetime, float, float]]:
+    """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
+    first version, and when no version names the asset, is left out."""
+    found: list[tuple[datetime, datetime, float, float]] = []
+    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=True):
+        since, last = max(version.at, start), min(until, end)
+        of = version.facts.assets.get(asset)
+        if of is None or since >= last:
+            continue
+        if found and found[-1][1:] == (since, of.rpo, of.rto):
+            since = found.pop()[0]
+        found.append((since, last, of.rpo, of.rto))
+    return found
