@@ -33,7 +33,10 @@ class DueTimes:
         self._fields = CronSim(cron, _ANY)
         times = ((hour, minute) for hour in self._fields.hours for minute in self._fields.minutes)
         self._seconds = tuple(sorted(hour * 3600 + minute * 60 for hour, minute in times))
+        self._ordinary = frozenset(self._seconds)
         self._days: dict[int, tuple[int, ...]] = {}
+        self._matches: dict[int, bool] = {}
+        self._held: dict[int, bool] = {}
 
     def count(self, start: int, end: int) -> int:
         """How many there are from `start` up to, and without, `end`."""
@@ -43,8 +46,8 @@ class DueTimes:
         if first == last:
             day = self._on(first)
             return bisect_left(day, end) - bisect_left(day, start)
-        head, tail, on = self._on(first), self._on(last), self._on
-        whole = sum(len(on(day)) for day in range(first + 1, last))
+        head, tail = self._on(first), self._on(last)
+        whole = sum(map(self._number, range(first + 1, last)))
         return len(head) - bisect_left(head, start) + whole + bisect_left(tail, end)
 
     def newest(self, at: int) -> int | None:
@@ -71,9 +74,13 @@ class DueTimes:
 
     def holds(self, moment: int) -> bool:
         """Is it one of them?"""
-        on = self._on(self._day_of(moment))
-        found = bisect_left(on, moment)
-        return found < len(on) and on[found] == moment
+        known = self._held.get(moment)
+        if known is None:
+            day = self._day_of(moment)
+            begin = _begin(self.timezone, day)
+            ordinary = begin is not None and moment - begin in self._ordinary and self._is_one(day)
+            known = self._held[moment] = ordinary if begin is not None else moment in self._on(day)
+        return known
 
     def between(self, start: int, end: int) -> Iterator[int]:
         """Each from `start` up to, and without, `end`."""
@@ -83,8 +90,13 @@ class DueTimes:
 
     def _day_of(self, moment: int) -> int:
         """The local day, counted from the epoch."""
-        if self._zone is UTC:
-            return moment // DAY
+        near = moment // DAY
+        for day in (near, near + 1, near - 1):
+            begin = _begin(self.timezone, day)
+            if begin is None:
+                break
+            if begin <= moment < begin + DAY:
+                return day
         return datetime.fromtimestamp(moment, self._zone).toordinal() - _EPOCH
 
     def _on(self, day: int) -> tuple[int, ...]:
@@ -93,25 +105,49 @@ class DueTimes:
             known = self._days[day] = self._found(day)
         return known
 
+    def _number(self, day: int) -> int:
+        """How many there are on a day, without making them."""
+        if not self._is_one(day):
+            return 0
+        return len(self._seconds) if _begin(self.timezone, day) is not None else len(self._on(day))
+
+    def _is_one(self, day: int) -> bool:
+        """Does it come due on this day?"""
+        known = self._matches.get(day)
+        if known is None:
+            today = date.fromordinal(day + _EPOCH)
+            known = today.month in self._fields.months and self._fields.match_day(today)
+            self._matches[day] = known
+        return known
+
     def _found(self, day: int) -> tuple[int, ...]:
-        today = date.fromordinal(day + _EPOCH)
-        if today.month not in self._fields.months or not self._fields.match_day(today):
+        if not self._is_one(day):
             return ()
-        if self._zone is UTC:
-            return tuple(day * DAY + second for second in self._seconds)
+        begin = _begin(self.timezone, day)
+        if begin is not None:
+            return tuple([begin + second for second in self._seconds])
+        today = date.fromordinal(day + _EPOCH)
         midnight = datetime(today.year, today.month, today.day, tzinfo=self._zone)
-        offset = midnight.utcoffset()
-        if offset is not None and offset == (midnight + timedelta(days=1)).utcoffset():
-            begin = day * DAY - int(offset.total_seconds())
-            return tuple(begin + second for second in self._seconds)
-        found = []
         before = (midnight.astimezone(UTC) - timedelta(hours=3)).astimezone(self._zone)
+        found = []
         for when in CronSim(self.cron, before):
             if when.date() > today:
                 break
             if when.date() == today:
                 found.append(int(when.timestamp()))
         return tuple(found)
+
+
+@lru_cache(maxsize=1 << 16)
+def _begin(timezone: str, day: int) -> int | None:
+    """When a local day begins; None for one on which the zone's clocks are set."""
+    if timezone == "UTC":
+        return day * DAY
+    midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=zone_of(timezone))
+    offset = midnight.utcoffset()
+    if offset is None or offset != (midnight + timedelta(days=1)).utcoffset():
+        return None
+    return day * DAY - int(offset.total_seconds())
 
 
 @lru_cache(maxsize=4096)
