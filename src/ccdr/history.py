@@ -15,6 +15,7 @@ from ccdr import chain
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import Snapshot, Verb, utc
+from ccdr.plans.versions import PLAN_VERSION
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -30,7 +31,7 @@ STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 13  # of the summary that is kept beside the ledger
+FORMAT = 14  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -374,7 +375,7 @@ _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",
 )  # fmt: skip
-_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP}
+_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION}
 
 
 def _said(damage: Record | None) -> str | None:

@@ -21,7 +21,6 @@ from ccdr.plans.facts import (
     RestoreTestFacts,
     check_facts,
     facts_from,
-    facts_of,
     mended,
 )
 from ccdr.plans.loosened import Code, loosened
@@ -89,12 +88,12 @@ def recorded(body, seq=1, at=NOON):
 
 
 def test_facts_come_back_from_json_as_they_were(loaded):
-    facts = facts_of(loaded)
+    facts = loaded.facts
     assert facts_from(json.loads(json.dumps(facts.as_json()))) == facts
 
 
 def test_facts_hold_what_is_promised(loaded):
-    facts = facts_of(loaded)
+    facts = loaded.facts
     assert (facts.timezone, facts.mtd, facts.retention) == (
         "Europe/Bucharest", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 90 * 86400.0},
     )  # fmt: skip
@@ -126,7 +125,7 @@ def test_a_record_of_a_version_holds_nothing_that_a_person_wrote_freely(loaded):
 
 def test_facts_of_a_newer_format_are_not_guessed_at(loaded):
     with pytest.raises(ValueError, match="format 2"):
-        facts_from({**facts_of(loaded).as_json(), "format": 2})
+        facts_from({**loaded.facts.as_json(), "format": 2})
     with pytest.raises(ValueError, match="no facts"):
         facts_from({"format": 1})
 
@@ -156,7 +155,7 @@ def version(seq, at, facts, digest="d"):
 
 
 def test_what_was_in_force_at_a_time_and_at_a_record(loaded):
-    facts = facts_of(loaded)
+    facts = loaded.facts
     one, two = version(10, NOON, facts), version(20, NOON + timedelta(days=1), facts)
     assert in_force([one, two], NOON - timedelta(seconds=1)) is None
     assert in_force([one, two], NOON) is one
@@ -177,7 +176,7 @@ def test_a_version_is_recorded_anew_only_where_something_changed(loaded, tmp_pat
 
 
 def test_objectives_are_those_of_each_time(loaded):
-    facts = facts_of(loaded)
+    facts = loaded.facts
     looser = replace(facts, assets={**facts.assets, "crm": replace(facts.assets["crm"], rpo=7200.0)})
     day = timedelta(days=1)
     versions = [version(1, NOON, facts), version(2, NOON + day, facts), version(3, NOON + 2 * day, looser)]

@@ -8,14 +8,13 @@ compared with another of its kind though nobody sees its text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from ccdr.checks import AnyCheck
 from ccdr.model import Objectives, source_digest
-from ccdr.plans.loader import LoadedPlan
 from ccdr.plans.model import Plan
 
 FORMAT = 1  # of the facts; raised when a key changes its meaning
@@ -96,9 +95,8 @@ class PlanFacts:
         return {"format": FORMAT, **asdict(self)}
 
 
-def facts_of(loaded: LoadedPlan) -> PlanFacts:
-    """Of a plan as it is read, its restore tests included."""
-    plan = loaded.plan
+def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
+    """Of a plan, and each asset's checks."""
     kept = plan.retention
     return PlanFacts(
         timezone=plan.timezone,
@@ -107,7 +105,7 @@ def facts_of(loaded: LoadedPlan) -> PlanFacts:
         prune=_cron(plan.upkeep.prune),
         check=_cron(plan.upkeep.check),
         parts=plan.upkeep.parts,
-        assets={name: _asset(plan, name, loaded.checks[name]) for name in plan.assets},
+        assets={name: _asset(plan, name, checks[name]) for name in plan.assets},
     )
 
 

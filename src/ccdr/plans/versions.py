@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.model import utc
-from ccdr.plans.facts import PlanFacts, facts_from, facts_of
+from ccdr.plans.facts import PlanFacts, facts_from
 from ccdr.plans.loader import LoadedPlan
 
 PLAN_VERSION = "plan.version"  # the kind of its record
@@ -53,7 +53,7 @@ def body_of(loaded: LoadedPlan, before: Version | None) -> dict[str, object]:
         "digest": digest_of(files),
         "predecessor": before and {"digest": before.digest, "seq": before.seq},
         "files": files,
-        "facts": facts_of(loaded).as_json(),
+        "facts": loaded.facts.as_json(),
     }
 
 
@@ -88,7 +88,7 @@ def in_force(versions: Sequence[Version], at: datetime | int) -> Version | None:
 def changed(loaded: LoadedPlan, newest: Version | None) -> bool:
     """Is what was read another version than the newest that is recorded? The same text may mean something else to
     another ccdr: a default may have changed."""
-    return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != facts_of(loaded)
+    return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != loaded.facts
 
 
 def objectives_in_force(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from ccdr import interrupts, measure
+from ccdr import in_force, interrupts, measure
 from ccdr.errors import CcdrError, Exit, told
 from ccdr.history import (
     AssetHistory,
@@ -33,6 +33,7 @@ def recorded(
 ) -> None:
     """A run has a start and an end in the ledger, whatever happens in between."""
     where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
+    in_force.record(loaded, services)
     services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
     interrupted: BaseException | None = None
     try:
