@@ -215,6 +215,7 @@ WEAKENINGS = {
     "mtd longer": (Code.MTD_LONGER, replace(FACTS, mtd=14401.0)),
     "mtd gone": (Code.MTD_LONGER, replace(FACTS, mtd=None)),
     "asset gone": (Code.ASSET_GONE, replace(FACTS, assets={"queues": FACTS.assets["queues"]})),
+    "plan gone": (Code.PLAN_GONE, replace(FACTS, assets={})),
     "another source": (Code.SOURCE_CHANGED, with_asset(source="t" * 64)),
     "backups rarer": (Code.BACKUP_RARER, with_asset(backup="0 * * * *")),
     "backups not at weekends": (Code.BACKUP_RARER, with_asset(backup="*/30 * * * 1-5")),

@@ -166,9 +166,9 @@ def _in_force(versions: Sequence[Version], schedule: Schedule) -> list[_Window]:
 
 def _cron(facts: PlanFacts, schedule: Schedule) -> str | None:
     asset, verb = schedule
-    if asset is None:
+    if asset is None and facts.assets:  # a plan that is no more has none
         return {Verb.PRUNE: facts.prune, Verb.CHECK: facts.check}.get(verb)
-    of_asset = facts.assets.get(asset)
+    of_asset = facts.assets.get(asset or "")
     if of_asset is None:
         return None
     if verb is Verb.TEST:

@@ -25,6 +25,7 @@ class Code(StrEnum):
     RPO_LONGER = "RPO_LONGER"
     RTO_LONGER = "RTO_LONGER"
     MTD_LONGER = "MTD_LONGER"
+    PLAN_GONE = "PLAN_GONE"
     ASSET_GONE = "ASSET_GONE"
     SOURCE_CHANGED = "SOURCE_CHANGED"
     BACKUP_RARER = "BACKUP_RARER"
@@ -91,6 +92,8 @@ def changes(versions: Sequence[Version], start: datetime, end: datetime) -> list
 
 def loosened(before: PlanFacts, after: PlanFacts) -> list[Loosening]:
     """In the order in which they stand in a plan."""
+    if not after.assets:  # as it is recorded that a plan is no more: a plan has an asset
+        return [Loosening(Code.PLAN_GONE, None, len(before.assets), None)] if before.assets else []
     found = [*_of_plan(before, after)]
     for name, was in before.assets.items():
         now = after.assets.get(name)

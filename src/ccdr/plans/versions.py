@@ -97,7 +97,7 @@ def objectives_in_force(
     """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
     first version, and when no version names the asset, is left out."""
     found: list[tuple[datetime, datetime, float, float]] = []
-    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=True):
+    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=False):
         since, last = max(version.at, start), min(until, end)
         of = version.facts.assets.get(asset)
         if of is None or since >= last:

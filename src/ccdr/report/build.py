@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.catalogue import of_source
 from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.in_force import judged_by, kept_version
 from ccdr.ledger import Verification
 from ccdr.measure import Point
 from ccdr.plans import LoadedPlan
+from ccdr.plans.versions import Version
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
@@ -24,12 +26,14 @@ from ccdr.report.judge import (
     Interruption,
     Level,
     PlanReport,
+    day,
     interruptions,
     judge_asset,
     judge_plan,
 )
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
+from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.trouble import Trouble, next_step
@@ -43,6 +47,18 @@ class LedgerFacts:
 
     directory: Path
     verification: Verification
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """By which version a plan is judged, and how its file is to that: `same`, `differs`, `gone`, `unrecorded` where
+    nobody has acted by it, or None of a past period, which no file of today tells anything of. `why`: it is judged by
+    its file all the same."""
+
+    plan: str
+    version: Version | None
+    file: str | None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,8 @@ class Report:
     tallies: dict[tuple[str, str], dict[str, int]]
     interruptions: tuple[Interruption, ...]
     population: Digest
+    promises: tuple[PlanPromises, ...] = ()
+    plan_files: tuple[PlanFile, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -99,13 +117,17 @@ def make_report(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
+    plans, files = _as_recorded(plans, there or list(known), services, evidence)
+    known = {p.plan.plan: p for p in plans}
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(jobs, services, evidence, period)
         reports = _judge_plans(known, jobs, evidence, period)
-        tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
-        interrupted = tuple(interruptions(runs))
+        promised = promises(evidence)
+        tallies = counted(evidence.tallies(), runs, promised)
+        interrupted = tuple(interruptions(runs, mending(evidence)))
+        assets = _with_unchecked(assets, interrupted)
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
     findings = (
@@ -130,6 +152,51 @@ def make_report(
         tallies=tallies,
         interruptions=interrupted,
         population=population,
+        promises=tuple(promised),
+        plan_files=tuple(files),
+    )
+
+
+def _as_recorded(
+    plans: Sequence[LoadedPlan], there: Sequence[str], services: Services, evidence: Evidence
+) -> tuple[list[LoadedPlan], list[PlanFile]]:
+    """The plans as the version in force at the period's end had them, those without a file too; and how each file is to
+    that."""
+    versions, now = versions_in_force(evidence), evidence.period.until_now
+    found, files = [], []
+    for loaded in plans:
+        name = loaded.plan.plan
+        judged = judged_by(loaded, versions.get(name), services)
+        state = "unrecorded" if judged.version is None else "differs" if judged.differs else "same"
+        found.append(judged.loaded)
+        files.append(PlanFile(name, judged.version, state if now else None, judged.why))
+    for name, version in versions.items():
+        if name in there or not version.facts.assets:
+            continue
+        kept = kept_version(version, services)
+        found += [kept] if kept else []
+        why = None if kept else "neither its file nor its kept files are there"
+        files.append(PlanFile(name, version, "gone" if now else None, why))
+    return found, files
+
+
+def _with_unchecked(assets: Sequence[AssetReport], found: Sequence[Interruption]) -> tuple[AssetReport, ...]:
+    """With a finding for each failure that later tests passed only because they check less."""
+    said: dict[tuple[str | None, str | None], list[Finding]] = {}
+    for one in found:
+        if one.unchecked is not None:
+            first, passed = one.runs[0], one.unchecked
+            text = (
+                f"its restore test of {day(first.started)} failed, and the one of {day(passed.started)} passed by fewer"
+                f" or weaker checks: what failed is no longer checked: {first.reason}"
+            )
+            step = "put the checks back into its restore test, then test it again"
+            said.setdefault((one.plan, one.asset), []).append(Finding(Level.UNPROVEN, text, one.plan, one.asset, step))
+    return tuple(
+        replace(asset, findings=(*asset.findings, *more))
+        if asset.in_plan and (more := said.get((asset.plan, asset.asset)))
+        else asset
+        for asset in assets
     )
 
 

@@ -25,7 +25,9 @@ from ccdr.history import (
     of_the_newest,
 )
 from ccdr.measure import Point
-from ccdr.model import source_digest, utc
+from ccdr.model import Verb, source_digest, utc
+from ccdr.plans.due import PATIENCE, Asked
+from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import Period
 from ccdr.shipping.shelf import rank
 
@@ -278,6 +280,8 @@ class PlanEvidence:
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
     duties: dict[str, datetime] | None = None  # what runs here were asked for, and since when
+    asked: list[Asked] = field(default_factory=list)  # the same, change by change
+    versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
 
 
 def read_again(damaged: Run, clean: Run) -> bool:
@@ -312,6 +316,7 @@ class Evidence:
     period: Period
     wanted: Collection[str] | None = None
     runs: list[Run] = field(default_factory=list)  # the population
+    before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
@@ -427,6 +432,9 @@ class Evidence:
             plan = self.plans[run.plan]
             before = plan.duties or {}
             plan.duties = {str(verb): before.get(str(verb), time) for verb in listing(record.get("verbs"))}
+            plan.asked.append(_asked(record, time))
+        elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
+            self.plans[run.plan].versions.append(version)
         self._conclude(run, record)
 
     def _shipped(self, record: Record, time: datetime) -> bool:
@@ -458,6 +466,8 @@ class Evidence:
         within = run.started >= self.period.start
         if within:
             self.runs.append(run)
+        elif run.started >= self.period.start - PATIENCE:
+            self.before.append(run)
         if plan is None:
             return
         if record is not None and does_not_open(record):
@@ -515,6 +525,13 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         text(by) or "",
         text(due) or "",
     )
+
+
+def _asked(record: Record, time: datetime) -> Asked:
+    known = {verb.value: verb for verb in Verb}
+    last = mapping(record.get("asked_last")).items()
+    ended = {known[verb]: at for verb, said in last if verb in known and (at := _moment(said))}
+    return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
 def _sum(seconds: Iterable[Any]) -> float | None:

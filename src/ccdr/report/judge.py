@@ -6,8 +6,8 @@ import contextlib
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from statistics import median
@@ -17,6 +17,7 @@ from ccdr.measure import Point
 from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, so_many, utc
 from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import Plan
+from ccdr.plans.versions import Version, objectives_in_force
 from ccdr.report.evidence import (
     BACKUP,
     CHECK,
@@ -182,7 +183,8 @@ class PlanReport:
 
 @dataclass(frozen=True)
 class Interruption:
-    """Consecutive runs of one asset (or plan) and verb that did not end well. `mended` is the good run after them."""
+    """Consecutive runs of one asset (or plan) and verb that did not end well. `mended` is the good run after them;
+    `unchecked` one that was good by fewer or weaker checks, so that what failed is no longer checked."""
 
     plan: str | None
     asset: str | None
@@ -191,15 +193,20 @@ class Interruption:
     mended: Run | None
     outcomes: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    unchecked: Run | None = None
 
     @property
     def count(self) -> int:
         return sum(self.outcomes.values())
 
 
-def interruptions(runs: Iterable[Run]) -> list[Interruption]:
-    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither."""
+def interruptions(
+    runs: Iterable[Run], mends: Callable[[Run, Run], bool] = lambda bad, good: True
+) -> list[Interruption]:
+    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither.
+    `mends`: does a good run take back a bad one, as far as its checks go?"""
     open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
+    unchecked: dict[tuple[str | None, str | None, str], Run] = {}
     found: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
@@ -207,13 +214,22 @@ def interruptions(runs: Iterable[Run]) -> list[Interruption]:
             if key not in open_:
                 continue
             bad = open_.pop(key)
-            if still := [one for one in bad if one.outcome == "DAMAGED" and not read_again(one, run)]:
+            weaker = {id(one) for one in bad if not mends(one, run)}
+            if weaker:
+                unchecked[key] = run
+            if still := [
+                one for one in bad if id(one) in weaker or (one.outcome == "DAMAGED" and not read_again(one, run))
+            ]:
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:
                 found.append(_interruption(mended, run))
         elif run.outcome not in ("RUNNING", "NOTED"):
             open_.setdefault(key, []).append(run)
-    found += [_interruption(bad, None) for bad in open_.values()]
+    for key, bad in open_.items():  # what failed after the last good run was not passed by it
+        passed = unchecked.get(key)
+        old = [one for one in bad if passed is not None and one.seq < passed.seq]
+        found += [replace(_interruption(old, None), unchecked=passed)] if old else []
+        found += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
     return sorted(found, key=lambda i: i.runs[-1].seq)
 
 
@@ -234,7 +250,8 @@ def judge_asset(
     plan: PlanEvidence,
     period: Period,
 ) -> AssetReport:
-    """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id."""
+    """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id. The period's RPO is
+    judged by what was promised at each time, as far as versions of the plan tell."""
     ev = evidence or AssetEvidence(period.start)
     points = {**ev.points, **elsewhere}
     source = job.engine.source_name if job else None
@@ -256,7 +273,7 @@ def judge_asset(
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     objectives = job.objectives if job else None
     now = measure.exposure(period.end, completed)
-    rpo = measure.judge(objectives.rpo, over_completed.worst_s) if objectives else None
+    rpo = _worst_of(plan.versions, name[1], period, objectives.rpo, over_completed, completed) if objectives else None
     rpo_now = measure.judge(objectives.rpo, now) if objectives else None
     if objectives and not ours_to_do:
         looked = ev.last[TEST].ended if TEST in ev.last else None
@@ -380,6 +397,25 @@ def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: P
 def _step(todo: Trouble | str | None, plan: str, asset: str | None = None, *, backs_up: bool = True) -> str | None:
     step = next_step(todo, plan, asset) if isinstance(todo, Trouble) else todo
     return step and where_it_can_be_done(step, backs_up=backs_up)
+
+
+def _worst_of(
+    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, points: Sequence[Point]
+) -> Achieved:
+    """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
+    its own. Before the first version it was that version's, as far as anybody knows."""
+    spans = objectives_in_force(versions, asset, period.start, period.end)
+    whole = measure.judge(now, over.worst_s)
+    if {rpo for _, _, rpo, _ in spans} <= {now} or over.worst_s == math.inf:
+        return whole
+    begun = [(since if number else period.start, until, rpo) for number, (since, until, rpo, _) in enumerate(spans)]
+    measured = [(max(since, over.since or since), until, rpo) for since, until, rpo in begun]
+    each = [
+        measure.judge(rpo, measure.worst_exposure(since, until, points))
+        for since, until, rpo in measured
+        if since < until
+    ]
+    return max(each, key=lambda one: (one.achieved_s or 0.0) / one.objective_s, default=whole)
 
 
 def _elsewhere(
@@ -555,10 +591,10 @@ def _objectives(
             (Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO),
         )
     elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
-        worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
+        worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         said = f"{over_by} more than its RPO of {wanted}"
         yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}", None
-    over = [t for t in timings if t.basis == job.engine.settings and t.achieved_s > rto.objective_s]
+    over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
     if rto.verdict is ObjectiveVerdict.BREACHED:
         took = human_seconds(rto.achieved_s)
         yield (
