@@ -5,22 +5,34 @@ Who only reads records nothing, and judges by the version that is recorded: a fi
 nothing.
 
 STATE/plans/PLAN/DIGEST/ has the version's files as they were, for ever: they are small, and they are what the ledger's
-digests stand for. STATE/plans/PLAN/newest.json says where in the ledger the newest version stands; where it is lost, or
-does not hold, the ledger is asked.
+digests stand for. STATE/plans/PLAN/newest.json says where in the ledger the newest version stands, and from which
+directory it was; where it is lost, or does not hold, the ledger is asked.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ccdr.catalogue import OURS
 from ccdr.errors import CcdrError
+from ccdr.history import Histories
 from ccdr.plans import LoadedPlan, load_plan
-from ccdr.plans.versions import PLAN_VERSION, Version, body_of, changed, digest_of, files_of, version_of
+from ccdr.plans.versions import (
+    PLAN_VERSION,
+    File,
+    Judged,
+    Version,
+    body_of,
+    body_of_gone,
+    changed,
+    digest_of,
+    files_of,
+    version_of,
+)
 from ccdr.services import Services
 from ccdr.state import write_durably
 
@@ -52,26 +64,55 @@ def newest(plan: str, services: Services) -> Version | None:
     return version_of(found) if found else None
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a plan is judged by: the version that was in force, or its file where none is known. `version` is None
-    where nobody has acted by it yet; `why`: its kept files could not be read."""
-
-    loaded: LoadedPlan
-    version: Version | None
-    differs: bool
-    why: str | None = None
+def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Services) -> list[Judged]:
+    """For who only reads: each as the newest version in the ledger had it."""
+    found = []
+    for loaded in plans:
+        history = histories.get((loaded.plan.plan, None))
+        record = history and history.newest.get(PLAN_VERSION)
+        found.append(judged_by(loaded, version_of(record) if record else None, services))
+    return found
 
 
 def judged_by(loaded: LoadedPlan, version: Version | None, services: Services) -> Judged:
-    """The plan as that version had it, for who only reads; `loaded` is its file as it is now."""
-    if version is None or version.digest == digest_of(files_of(loaded)):
-        return Judged(loaded, version, differs=False)
+    """The plan as that version had it; `loaded` is its file as it is now."""
+    plan = loaded.plan.plan
+    if version is None or version.gone:
+        return Judged(plan, loaded, None, File.UNRECORDED)
+    if version.digest == digest_of(files_of(loaded)):
+        return Judged(plan, loaded, version, File.SAME)
     kept = kept_version(version, services, base=loaded.path.parent.absolute())
-    if kept is None:
-        why = f"its files as of then are not in {_directory(services, version.plan, version.digest)}, or were changed"
-        return Judged(loaded, version, differs=True, why=why)
-    return Judged(kept, version, differs=True)
+    why = None if kept else f"its files as of then are not in {_directory(services, plan, version.digest)} any more"
+    return Judged(plan, kept or loaded, version, File.DIFFERS, loaded.facts, why)
+
+
+def without_file(version: Version, services: Services) -> Judged:
+    """A plan that no file names any more, as its version had it."""
+    kept = kept_version(version, services)
+    why = None if kept else f"its files are not in {_directory(services, version.plan, version.digest)} any more"
+    return Judged(version.plan, kept, version, File.GONE, None, why)
+
+
+def lost(stated: Collection[str], directory: Path, services: Services) -> list[Version]:
+    """Of the plans that somebody has acted by from this directory, those that have no file there any more, and that no
+    record says so of. CcdrError where the ledger cannot be read."""
+    found = []
+    for plan in sorted(path.parent.name for path in (services.state.root / "plans").glob("*/newest.json")):
+        if plan not in stated and _noted(services, plan).get("plans") == str(directory.absolute()):
+            version = newest(plan, services)
+            found += [version] if version and not version.gone else []
+    return found
+
+
+def withdraw(stated: Collection[str], directory: Path, services: Services) -> None:
+    """`ccdr run` sees the directory: record of plans that have no file there any more that they are gone. What was due
+    until then stays so. CcdrError where that cannot be read or written."""
+    for version in lost(stated, directory, services):
+        with services.state.turn(f"plan.{version.plan}") as mine:
+            if mine and newest(version.plan, services) == version:
+                body = body_of_gone(version)
+                services.ledger.append(PLAN_VERSION, plan=version.plan, asset=None, run=None, body=body)
+                _note(services, version.plan).unlink(missing_ok=True)
 
 
 def kept_version(version: Version, services: Services, base: Path | None = None) -> LoadedPlan | None:
@@ -116,13 +157,15 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
 
 def _stands(loaded: LoadedPlan, services: Services) -> bool:
     """Is this version the newest in the ledger, as far as is noted, and are its files kept?"""
-    plan = loaded.plan.plan
+    plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
     try:
-        found = services.ledger.numbered(int(json.loads(_note(services, plan).read_text("utf-8"))["seq"]))
-    except (OSError, ValueError, TypeError, KeyError, CcdrError):
+        found = services.ledger.numbered(int(noted["seq"]))
+    except (ValueError, TypeError, KeyError, CcdrError):
         return False
     known = version_of(found) if found and (found["kind"], found["plan"]) == (PLAN_VERSION, plan) else None
-    return known is not None and not changed(loaded, known) and _directory(services, plan, known.digest).is_dir()
+    if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
+        return False
+    return all((_directory(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
 
 def _record(loaded: LoadedPlan, services: Services) -> None:
@@ -131,15 +174,13 @@ def _record(loaded: LoadedPlan, services: Services) -> None:
         before = newest(plan, services)
     with contextlib.suppress(CcdrError, OSError):  # a full disk is told of by what is written next
         _keep(loaded, _directory(services, plan, digest_of(files_of(loaded))))
-    note = _note(services, plan)
-    note.unlink(missing_ok=True)
+    _note(services, plan).unlink(missing_ok=True)
     if before is None or changed(loaded, before):
         body = body_of(loaded, before)
         seq = services.ledger.append(PLAN_VERSION, plan=plan, asset=None, run=None, body=body).seq
     else:
-        seq = before.seq  # only the note was lost
-    with contextlib.suppress(CcdrError):
-        write_durably(note, json.dumps({"seq": seq}) + "\n")
+        seq = before.seq  # only the note was lost, or the plan lies elsewhere now
+    _write_note(services, plan, seq, loaded.path.parent)
 
 
 def _keep(loaded: LoadedPlan, directory: Path) -> None:
@@ -151,6 +192,19 @@ def _keep(loaded: LoadedPlan, directory: Path) -> None:
 
 def _directory(services: Services, plan: str, digest: str) -> Path:
     return services.state.root / "plans" / plan / digest
+
+
+def _noted(services: Services, plan: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(_note(services, plan).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _write_note(services: Services, plan: str, seq: int, directory: Path) -> None:
+    """It only saves time: a full disk is told of by what is written next."""
+    with contextlib.suppress(CcdrError):
+        write_durably(_note(services, plan), json.dumps({"seq": seq, "plans": str(directory.absolute())}) + "\n")
 
 
 def _note(services: Services, plan: str) -> Path:

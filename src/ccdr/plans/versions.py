@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from ccdr.model import utc
+from ccdr.model import rfc3339, utc
 from ccdr.plans.facts import PlanFacts, facts_from
 from ccdr.plans.loader import LoadedPlan
 
@@ -23,7 +24,8 @@ PLAN_VERSION = "plan.version"  # the kind of its record
 @dataclass(frozen=True)
 class Version:
     """One record of a plan's version. It is in force from its place in the ledger on, until the next one's; `before`
-    is the digest of the one that it followed, `files` has the SHA-256 of each file by its name."""
+    is the digest of the one that it followed, `files` has the SHA-256 of each file by its name. One without assets says
+    that the plan is no more."""
 
     plan: str
     digest: str
@@ -33,6 +35,43 @@ class Version:
     actor: str
     before: str | None
     files: Mapping[str, str]
+
+    @property
+    def gone(self) -> bool:
+        return not self.facts.assets
+
+
+class File(StrEnum):
+    """How a plan's file is to the version that is in force."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    GONE = "gone"
+    UNRECORDED = "unrecorded"  # nobody has acted by it: there is no version
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a plan is judged by. `loaded` is the plan as the version had it, or its file where no version is known or
+    (`why`) the version's files cannot be had; None where there is neither. `file` is None where nobody looked at it, as
+    of a past period; `stated` is what it promises, where it differs."""
+
+    plan: str
+    loaded: LoadedPlan | None
+    version: Version | None
+    file: File | None
+    stated: PlanFacts | None = None
+    why: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "digest": self.version and self.version.digest,
+            "seq": self.version and self.version.seq,
+            "recorded": self.version and rfc3339(self.version.at),
+            "by": self.version and self.version.actor,
+            "file": self.file and self.file.value,
+            "why": self.why,
+        }
 
 
 def files_of(loaded: LoadedPlan) -> dict[str, str]:
@@ -48,12 +87,20 @@ def digest_of(files: Mapping[str, str]) -> str:
 
 def body_of(loaded: LoadedPlan, before: Version | None) -> dict[str, object]:
     """What a record of this version holds."""
-    files = files_of(loaded)
+    return _body(files_of(loaded), loaded.facts, before)
+
+
+def body_of_gone(before: Version) -> dict[str, object]:
+    """What the record holds that says that the plan is no more."""
+    return _body({}, replace(before.facts, assets={}), before)
+
+
+def _body(files: Mapping[str, str], facts: PlanFacts, before: Version | None) -> dict[str, object]:
     return {
         "digest": digest_of(files),
         "predecessor": before and {"digest": before.digest, "seq": before.seq},
         "files": files,
-        "facts": loaded.facts.as_json(),
+        "facts": facts.as_json(),
     }
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.catalogue import of_source
 from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.in_force import judged_by, kept_version
+from ccdr.in_force import judged_by, without_file
 from ccdr.ledger import Verification
 from ccdr.measure import Point
 from ccdr.plans import LoadedPlan
-from ccdr.plans.versions import Version
+from ccdr.plans.versions import Judged
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
@@ -50,18 +50,6 @@ class LedgerFacts:
 
 
 @dataclass(frozen=True)
-class PlanFile:
-    """By which version a plan is judged, and how its file is to that: `same`, `differs`, `gone`, `unrecorded` where
-    nobody has acted by it, or None of a past period, which no file of today tells anything of. `why`: it is judged by
-    its file all the same."""
-
-    plan: str
-    version: Version | None
-    file: str | None
-    why: str | None = None
-
-
-@dataclass(frozen=True)
 class Report:
     """All that is written down, whatever the format. `runs` is the whole population of the period, in order."""
 
@@ -82,7 +70,7 @@ class Report:
     interruptions: tuple[Interruption, ...]
     population: Digest
     promises: tuple[PlanPromises, ...] = ()
-    plan_files: tuple[PlanFile, ...] = ()
+    judged_by: tuple[Judged, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -117,7 +105,8 @@ def make_report(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
-    plans, files = _as_recorded(plans, there or list(known), services, evidence)
+    judged = _as_recorded(plans, there, services, evidence)
+    plans = [one.loaded for one in judged if one.loaded]
     known = {p.plan.plan: p for p in plans}
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
@@ -153,31 +142,20 @@ def make_report(
         interruptions=interrupted,
         population=population,
         promises=tuple(promised),
-        plan_files=tuple(files),
+        judged_by=tuple(judged),
     )
 
 
 def _as_recorded(
     plans: Sequence[LoadedPlan], there: Sequence[str], services: Services, evidence: Evidence
-) -> tuple[list[LoadedPlan], list[PlanFile]]:
-    """The plans as the version in force at the period's end had them, those without a file too; and how each file is to
-    that."""
-    versions, now = versions_in_force(evidence), evidence.period.until_now
-    found, files = [], []
-    for loaded in plans:
-        name = loaded.plan.plan
-        judged = judged_by(loaded, versions.get(name), services)
-        state = "unrecorded" if judged.version is None else "differs" if judged.differs else "same"
-        found.append(judged.loaded)
-        files.append(PlanFile(name, judged.version, state if now else None, judged.why))
-    for name, version in versions.items():
-        if name in there or not version.facts.assets:
-            continue
-        kept = kept_version(version, services)
-        found += [kept] if kept else []
-        why = None if kept else "neither its file nor its kept files are there"
-        files.append(PlanFile(name, version, "gone" if now else None, why))
-    return found, files
+) -> list[Judged]:
+    """The plans as the version in force at the period's end had them, those without a file too. Of a past period no
+    file of today tells anything."""
+    versions = versions_in_force(evidence)
+    found = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
+    named = {*there, *(one.plan for one in found)}
+    found += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
+    return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
 
 
 def _with_unchecked(assets: Sequence[AssetReport], found: Sequence[Interruption]) -> tuple[AssetReport, ...]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from ccdr.model import Achieved, rfc3339
 from ccdr.plans.loosened import PlanChange
+from ccdr.plans.words import sentence
 from ccdr.report.answer import QUESTION
-from ccdr.report.build import PlanFile, Report
-from ccdr.report.changes import sentence
+from ccdr.report.build import Report
 from ccdr.report.evidence import RESTORE, TEST, Run
 from ccdr.report.judge import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.report.promises import PlanPromises
@@ -51,7 +51,7 @@ def json_lines(report: Report) -> Iterator[bytes]:
             "tallies": [{"plan": p, "what": v, **tally} for (p, v), tally in sorted(report.tallies.items())],
         },
         "findings": [f.as_json() for f in report.findings],
-        "plan_versions": [_plan_file(file) for file in report.plan_files],
+        "plan_versions": [{"plan": one.plan, **one.as_json()} for one in report.judged_by],
         "plan_changes": [_change(change) for one in report.promises for change in one.changes],
         "due": [_due(one) for one in report.promises],
         "plans": map(_plan, report.plans),
@@ -184,20 +184,6 @@ def _asset(asset: AssetReport) -> dict[str, object]:
             "never_tested": [{"id": key, "consistent_point": rfc3339(at)} for key, at in asset.untested],
             "removed_untested": asset.removed_untested,
         },
-    }
-
-
-def _plan_file(file: PlanFile) -> dict[str, object]:
-    """By which version a plan is judged."""
-    version = file.version
-    return {
-        "plan": file.plan,
-        "digest": version and version.digest,
-        "seq": version and version.seq,
-        "recorded": version and rfc3339(version.at),
-        "by": version and version.actor,
-        "file": file.file,
-        "why": file.why,
     }
 
 

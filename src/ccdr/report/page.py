@@ -16,10 +16,10 @@ from markupsafe import Markup, escape
 
 from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
 from ccdr.plans.due import Gap
+from ccdr.plans.words import differing, sentence
 from ccdr.report import charts
 from ccdr.report.answer import QUESTION
 from ccdr.report.build import Report
-from ccdr.report.changes import differing, sentence
 from ccdr.report.charts import Chart
 from ccdr.report.evidence import (
     BY_ID,
@@ -137,7 +137,7 @@ def _told(report: Report) -> dict[str, Any]:
         "question": QUESTION,
         "changes": [change for one in report.promises for change in one.changes],
         "gaps": _gaps(report),
-        "differing": [line for file in report.plan_files for line in differing(file)],
+        "differing": [line for one in report.judged_by for line in differing(one)],
         "figures": _figures(report, judged, tests),
         "levels": LEVELS,
         "findings": [

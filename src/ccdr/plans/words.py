@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from ccdr.model import human_seconds
-from ccdr.plans.facts import PlanFacts
 from ccdr.plans.loosened import Code, Loosening, Value, loosened
-from ccdr.plans.versions import Version
-from ccdr.report.build import PlanFile
+from ccdr.plans.versions import File, Judged
+from ccdr.schema import format_duration
 
 _SECONDS = frozenset((Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER))
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
@@ -48,24 +44,21 @@ def sentence(found: Loosening) -> str:
     return _WORDS[found.code].format(before=before, after=after, item=found.item)
 
 
-def differing(file: PlanFile, now: PlanFacts | None = None) -> list[str]:
-    """How a plan's file is to the version that it is judged by; nothing where it is the same. `now`: what the file
-    promises."""
-    version = file.version
-    if file.file in (None, "same"):
+def differing(judged: Judged) -> list[str]:
+    """How a plan's file is to the version that it is judged by; nothing where it is the same."""
+    version, plan = judged.version, judged.plan
+    if version is None or judged.file in (None, File.SAME):
         return []
-    if version is None:
-        return [f"nobody has acted by the plan {file.plan} yet: it is judged by its file, and nothing was due before"]
-    by = f"it is judged by the version that was recorded on {version.at:%Y-%m-%d %H:%M} (record {version.seq})"
-    by = f"{file.why}: it is judged by its file" if file.why else by
-    if file.file == "gone":
-        return [f"no file names the plan {file.plan} any more, and no `ccdr run` has seen that it is gone; {by}"]
-    return [f"the file of the plan {file.plan} differs, and nobody has acted by it since; {by}", *_less(version, now)]
-
-
-def _less(version: Version, now: PlanFacts | None) -> Iterable[str]:
-    for found in loosened(version.facts, now) if now else ():
-        yield f"by its file, of {found.asset or 'the plan'}: {sentence(found)}"
+    by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC (record {version.seq})"
+    by = f"it is judged by {by}" if judged.why is None else f"{judged.why}: it is judged without"
+    if judged.file is File.GONE:
+        return [f"no file names the plan {plan} any more, and no `ccdr run` has seen that; {by}"]
+    less = loosened(version.facts, judged.stated) if judged.stated else []
+    about = [f"{plan}/{one.asset}" if one.asset else plan for one in less]
+    return [
+        f"the file of the plan {plan} was changed, and nobody has acted by it yet; {by}",
+        *(f"by that file, of {what}: {sentence(one)}" for what, one in zip(about, less, strict=True)),
+    ]
 
 
 def _value(found: Loosening, value: Value) -> str:
@@ -74,4 +67,4 @@ def _value(found: Loosening, value: Value) -> str:
     if isinstance(value, str):
         return value
     seconds = found.code in _SECONDS or (found.item or "").endswith(("within", "apart"))
-    return human_seconds(value) if seconds else f"{value:g}"
+    return format_duration(value) if seconds else f"{value:g}"
