@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ccdr import __version__, interrupts
+from ccdr import __version__, in_force, interrupts
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
@@ -135,6 +135,7 @@ def backup(
         }
         if member is not None:
             start["group"] = {"name": member.group.name, "run": member.group.run}
+        in_force.record(job.loaded, services)
         services.ledger.append(BACKUP_START, **where, body=start)
         attempt = _Attempt(job, services, repo, run, credentials, progress, result, member)
         interrupted: BaseException | None = None

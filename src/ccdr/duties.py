@@ -107,9 +107,15 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant), settled))
     for change, news in changes:
-        body = {"verbs": _values(change.duties), "gained": _values(change.gained), "lost": _values(change.lost)}
+        body: dict[str, object] = {
+            "verbs": _values(change.duties),
+            "gained": _values(change.gained),
+            "lost": _values(change.lost),
+        }
+        asked_last = {verb.value: rfc3339(at) for verb, at in change.lost.items()}
         where = {"plan": change.plan, "asset": None, "run": None}
-        services.ledger.append(DUTIES, **where, body={**body, "reason": str(change), "tenant": change.tenant})
+        body |= {"asked_last": asked_last, "reason": str(change), "tenant": change.tenant}
+        services.ledger.append(DUTIES, **where, body=body)
         if news and (change.gained or change.lost):
             yield change
     if json.dumps(text := _text(stamps), sort_keys=True) != before:

@@ -386,6 +386,12 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble, cause = _failed(failure), steady(failure.get("reason"))
         step = _after(failure, trouble, job, usable)
         yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=step, cause=cause)
+    if (failed := history.unchecked) is not None:
+        text = (
+            f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
+            f"failed is no longer checked: {failed.get('reason')}"
+        )
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from ccdr import interrupts
+from ccdr import in_force, interrupts
 from ccdr.backup import backup
 from ccdr.duties import Change, asked
 from ccdr.engines import EngineConfig
@@ -197,6 +197,10 @@ def run(
     _tidy(services)
     with contextlib.suppress(CcdrError):  # a full disk is told of by what is due
         let_go(plans, stated, services)
+    in_force.record_all(plans, services)
+    with contextlib.suppress(CcdrError):
+        for directory in {loaded.path.parent for loaded in plans} if stated else ():
+            in_force.withdraw(stated, directory, services)
     turns = _Turns(services, progress, perform or perform_task, perform_together or perform_group)
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
         turns.result.duties += asked(plans, services, only)

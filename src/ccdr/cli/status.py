@@ -34,7 +34,10 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.acknowledged import Acknowledgements
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
+    from ccdr.in_force import as_recorded, lost, without_file
     from ccdr.notify import untold
+    from ccdr.plans import plan_names
+    from ccdr.plans.words import differing
     from ccdr.status import exit_code, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
@@ -47,6 +50,9 @@ def status(names: tuple[str, ...]) -> Exit:
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
     histories = services.histories(doubted=True)
+    judged = as_recorded(loaded, histories, services)
+    loaded = [one.loaded for one in judged if one.loaded]
+    gone = lost(plan_names(options.plans), options.plans, services)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
@@ -75,10 +81,18 @@ def status(names: tuple[str, ...]) -> Exit:
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
+                "version": version.as_json(),
             }
-            for name in shown
+            for name, version in zip(shown, judged, strict=True)
         ]
-        print_json({"plans": document, "acknowledged": noted, "ledger": verified and verified.as_json()})
+        print_json(
+            {
+                "plans": document,
+                "plans_gone": [version.plan for version in gone],
+                "acknowledged": noted,
+                "ledger": verified and verified.as_json(),
+            }
+        )
         return code
     rows = [
         (
@@ -111,6 +125,8 @@ def status(names: tuple[str, ...]) -> Exit:
             click.echo(f"{name}: nobody was told there: {line}")
     if noted:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
+    for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
+        click.echo(line)
     _ledger(verified)
     return code
 

@@ -9,6 +9,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.records.plans import PlanStored, PlanVersion
 from ccdr.records.reading import decode, envelope, newer, of_mapping
 from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
@@ -46,6 +47,8 @@ __all__ = [
     "LogShipped",
     "Missed",
     "NotBegun",
+    "PlanStored",
+    "PlanVersion",
     "PruneEnd",
     "PruneStart",
     "Record",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr import __version__, chain, interrupts
+from ccdr import __version__, chain, in_force, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
@@ -422,6 +422,7 @@ class Restoring:
                 "despite_failed_test": self.request.despite_failed_test,
                 "despite_failed_checks": self.request.despite_failed_checks,
             }
+            in_force.record(self.job.loaded, self._services)
             self._services.ledger.append(RESTORE_START, **self._where, body=body)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ccdr import interrupts
+from ccdr import in_force, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
@@ -51,6 +51,7 @@ def restore_test(
             }
             ending = facts_of_end(job.loaded, job.asset, trigger)
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+            in_force.record(job.loaded, services)
             services.ledger.append(TEST_START, **where, body=body)
             interrupted: BaseException | None = None
             bench_work = Work(job, services, repo, run, progress, test, at)

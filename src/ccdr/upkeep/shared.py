@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 
-from ccdr import interrupts, measure
+from ccdr import in_force, interrupts, measure
 from ccdr.errors import CcdrError, Exit, told
 from ccdr.history import (
     AssetHistory,
@@ -35,6 +35,7 @@ def recorded(
     where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
     tenant = loaded.plan.tenant
     body = {"plan_sha256": loaded.sha256, "tenant": tenant, **trigger.facts(), **about}
+    in_force.record(loaded, services)
     services.ledger.append(start, **where, body=body)
     interrupted: BaseException | None = None
     try:
