@@ -9,7 +9,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
-from ccdr.records.reading import decode, envelope, newer, of_mapping
+from ccdr.records.reading import decode, envelope, newer, of_mapping, trusting
 from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.records.strict import strictly
@@ -59,5 +59,6 @@ __all__ = [
     "newer",
     "of_mapping",
     "strictly",
+    "trusting",
     "written",
 ]
