@@ -10,7 +10,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.records.plans import PlanStored, PlanVersion
-from ccdr.records.reading import decode, envelope, newer, of_mapping
+from ccdr.records.reading import decode, envelope, newer, of_mapping, trusting
 from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.records.strict import strictly
@@ -64,5 +64,6 @@ __all__ = [
     "newer",
     "of_mapping",
     "strictly",
+    "trusting",
     "written",
 ]
