@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ccdr import __version__, interrupts
+from ccdr import __version__, in_force, interrupts
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
@@ -22,7 +22,7 @@ from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, facts_of_end
 from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
@@ -130,10 +130,12 @@ def backup(
             "plan_sha256": job.loaded.sha256,
             "engine": job.engine.engine_name,
             "method": job.engine.method,
-            "trigger": trigger.body(),
+            "tenant": job.tenant,
+            **trigger.facts(),
         }
         if member is not None:
             start["group"] = {"name": member.group.name, "run": member.group.run}
+        in_force.record(job.loaded, services)
         services.ledger.append(BACKUP_START, **where, body=start)
         attempt = _Attempt(job, services, repo, run, credentials, progress, result, member)
         interrupted: BaseException | None = None
@@ -160,7 +162,9 @@ def backup(
             if result.result != STORED:
                 attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
             services.state.keep_words(run.id, result.words)
-            result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
+            result.record = services.ledger.append(
+                BACKUP_END, **where, body={**result.body(), **facts_of_end(job.loaded, job.asset, trigger)}
+            )
         if interrupted is not None:
             raise interrupted
     return result

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
+from ccdr.acknowledged import NOTHING, Acknowledgements, steady
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -112,6 +113,7 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     backs_up: bool = True  # is that this host's to do?
+    acks: Acknowledgements = NOTHING
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
@@ -144,8 +146,8 @@ class AssetStatus:
 
     @property
     def finding(self) -> bool:
-        objectives = {self.rpo.verdict, self.rto.verdict}
-        return bool(self.problems or objectives & {ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED})
+        """Is something wrong that nobody has acknowledged?"""
+        return bool(self.acks.open(self.troubles))
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -161,7 +163,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
-            "troubles": [p.as_json() for p in self.troubles],
+            "troubles": self.acks.shown(self.troubles),
             "private": list(self.private),
         }
 
@@ -236,6 +238,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         counting=tuple(counting),
         usable=tuple(usable),
         backs_up=ours_to_do,
+        acks=Acknowledgements.in_force(history.acks, now),
     )
     return replace(
         found, breaches=tuple(_where(p, job, backs_up=ours_to_do) for p in _breaches(job, history, found, now))
@@ -263,6 +266,9 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
         yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST)
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
+        yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
+    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in found.wrong):
+        text = "its RTO was not measured by its last restore test that came to a verdict"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
 
 
@@ -373,20 +379,29 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=_after(last, trouble, job, usable))
+        step, cause = _after(last, trouble, job, usable), steady(last.get("reason"))
+        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=step, cause=cause)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        trouble = _failed(failure)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=_after(failure, trouble, job, usable))
+        trouble, cause = _failed(failure), steady(failure.get("reason"))
+        step = _after(failure, trouble, job, usable)
+        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=step, cause=cause)
+    if (failed := history.unchecked) is not None:
+        text = (
+            f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
+            f"failed is no longer checked: {failed.get('reason')}"
+        )
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
             f"{failure.get('reason')}"
         )
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
+        cause = steady(failure.get("reason"))
+        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST, cause=cause)
     if last is not None and history.last_conclusive_test is None:
         text = "no restore test of it has ever come to a verdict"
         text = text if planned else f"{text}, and its plan has none for it"
@@ -445,7 +460,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
+        found = min(utc(history.read[part][0]) for part in damaged)
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, found, cause=" ".join(damaged))
     if history.damaged_before:
         part, parts, since = history.damaged_before
         text = (

@@ -296,18 +296,20 @@ def verify(
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
     extent: Extent | None = None,
+    typed: Callable[[Record], None] | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: without
-    `crashes` none are told. `at` is a mark and what to call once exactly that line was given to `each`.
+    reads the ledger and verifies it reads it once. `typed` is given the same as a typed record. Who follows runs itself
+    need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line
+    was given to both.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(each, at, crashes)
+    walk = _Walk(each, at, crashes, typed)
     with _telling("read", directory):
         extent = extent_of(directory) if extent is None else extent
         names, segments = [path.name for path in _files(directory)], [directory / name for name in extent]
@@ -346,6 +348,7 @@ class _Walk:
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
+    typed: Callable[[Record], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -413,6 +416,8 @@ class _Walk:
             self._unread(f"{name}:{number}", record)
         if self.crashes:
             _follow(self.begun, record)
+        if self.typed is not None:
+            self.typed(record)
         if self.each is not None:
             self.each(_view(line), time)
 

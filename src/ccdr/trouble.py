@@ -44,6 +44,7 @@ class Trouble(StrEnum):
     LOG_GAP = "log_gap"
     FINDING = "finding"
     GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
+    NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
     RESTORE_CRASHED = "restore_crashed"
@@ -69,6 +70,7 @@ class Problem:
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
 
     @property
     def level(self) -> Level:
@@ -91,6 +93,7 @@ _LEVELS = {
     Trouble.REPOSITORY_AWAY: Level.LOST,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
+    Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
@@ -130,6 +133,9 @@ _NEXT = {
     Trouble.FINDING: "ccdr status {plan}",
     Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.NO_LONGER_CHECKED: (
+        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
+    ),
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
     Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",

@@ -151,6 +151,26 @@ def test_the_version_before_reads_whole(kind: str) -> None:
     assert type(older) is KINDS[kind] and older == today
 
 
+def test_only_the_envelopes_version_is_taken_for_it() -> None:
+    """An asset may be called `version`."""
+    body = body_of("prune.end") | {"kept": {"a": 1, "version": 2, "z": 3}}
+    today = line_of(kind="prune.end", **body)
+    assert (
+        plain(decode(today))["kept"]
+        == plain(decode(today.replace(b'"version":3', b'"version": 3')))["kept"]
+        == body["kept"]
+    )
+    assert decode(line_of(kind="prune.end", **body | {"version": 2})) == decode(today)
+
+
+@pytest.mark.parametrize("kind", ["backup.end", "restore_test.end"])
+def test_a_key_given_twice_is_none_of_an_older_record_either(kind: str) -> None:
+    line = line_of(**body_of(kind), kind=kind, version=2)
+    assert isinstance(decode(line), KINDS[kind])
+    with pytest.raises(ValueError):
+        decode(line.replace(b'"reason":"text"', b'"reason":"text","reason":"text"'))
+
+
 def test_an_older_record_is_never_rewritten(ledger: Ledger) -> None:
     append_older(ledger, "backup.start", plan="p", asset="crm", run="r", body={})
     before = lines(ledger)

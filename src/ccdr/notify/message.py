@@ -39,6 +39,7 @@ HEADLINES = {
     Trouble.FINDING: "finding",
     Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
+    Trouble.NO_LONGER_CHECKED: "what FAILED is no longer checked",
     Trouble.NEVER_TESTED: "never tested",
     Trouble.RESTORE_CRASHED: "restore CRASHED",
     Trouble.PRUNE_FAILED: "prune FAILED",

@@ -9,11 +9,13 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
-from ccdr.records.reading import decode, envelope, newer, of_mapping
+from ccdr.records.plans import PlanStored, PlanVersion
+from ccdr.records.reading import decode, envelope, newer, of_mapping, trusting
 from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.records.strict import strictly
 from ccdr.records.upkeep import (
+    Ack,
     CheckEnd,
     CheckStart,
     Duties,
@@ -33,6 +35,7 @@ __all__ = [
     "ALL",
     "KINDS",
     "VERSIONS",
+    "Ack",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",
@@ -44,6 +47,8 @@ __all__ = [
     "LogShipped",
     "Missed",
     "NotBegun",
+    "PlanStored",
+    "PlanVersion",
     "PruneEnd",
     "PruneStart",
     "Record",
@@ -59,5 +64,6 @@ __all__ = [
     "newer",
     "of_mapping",
     "strictly",
+    "trusting",
     "written",
 ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import Seen, judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
+from ccdr.plans.versions import Judged
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
@@ -29,6 +31,7 @@ from ccdr.report.judge import (
 )
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
+from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.status import seen_now, upkeep_problems
@@ -65,6 +68,8 @@ class Report:
     tallies: dict[tuple[str, str], dict[str, int]]
     interruptions: tuple[Interruption, ...]
     population: Digest
+    promises: tuple[PlanPromises, ...] = ()
+    judged_by: tuple[Judged, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -99,13 +104,17 @@ def make_report(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
+    judged = _as_recorded(plans, there, services, evidence)
+    plans = [one.loaded for one in judged if one.loaded]
+    known = {p.plan.plan: p for p in plans}
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(jobs, services, evidence, period)
         reports = _judge_plans(known, services, evidence, period)
-        tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
-        interrupted = tuple(interruptions(runs))
+        promised = promises(evidence)
+        tallies = counted(evidence.tallies(), runs, promised)
+        interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
     findings = (
@@ -130,7 +139,21 @@ def make_report(
         tallies=tallies,
         interruptions=interrupted,
         population=population,
+        promises=tuple(promised),
+        judged_by=tuple(judged),
     )
+
+
+def _as_recorded(
+    plans: Sequence[LoadedPlan], there: Sequence[str], services: Services, evidence: Evidence
+) -> list[Judged]:
+    """The plans as the version in force at the period's end had them, those without a file too. Of a past period no
+    file of today tells anything."""
+    versions = versions_in_force(evidence)
+    found = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
+    named = {*there, *(one.plan for one in found)}
+    found += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
+    return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
 
 
 def _judge_assets(
@@ -147,7 +170,8 @@ def _judge_assets(
             _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
             evidence.history(name[0], None),
             period,
-            _seen(services, jobs[name], period) if name in jobs else None,
+            versions=evidence.plans.get(name[0], _NOTHING).versions,
+            seen=_seen(services, jobs[name], period) if name in jobs else None,
         )
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     )

@@ -11,9 +11,11 @@ from itertools import accumulate
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import AT, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
+from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
 from ccdr.measure import Point
-from ccdr.model import Needed, Snapshot, source_digest, utc
+from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
+from ccdr.plans.due import PATIENCE, Asked
+from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import Period
 from ccdr.shipping.shelf import rank
 
@@ -253,6 +255,8 @@ class PlanEvidence:
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
+    asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
+    versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
 
 
 def read_again(damaged: Run, clean: Run) -> bool:
@@ -287,6 +291,7 @@ class Evidence:
     period: Period
     wanted: Collection[str] | None = None
     runs: list[Run] = field(default_factory=list)  # the population
+    before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     histories: Histories = field(default_factory=dict)
@@ -409,6 +414,10 @@ class Evidence:
                 return
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record
+        elif kind == DUTIES and run.plan is not None:
+            self.plans[run.plan].asked.append(_asked(record, time))
+        elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
+            self.plans[run.plan].versions.append(version)
         self._conclude(run, record)
 
     def _shipped(self, record: Record, time: datetime) -> bool:
@@ -440,6 +449,8 @@ class Evidence:
         within = run.started >= self.period.start
         if within:
             self.runs.append(run)
+        elif run.started >= self.period.start - PATIENCE:
+            self.before.append(run)
         if plan is None:
             return
         if asset is not None:
@@ -488,6 +499,13 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         text(by) or "",
         text(due) or "",
     )
+
+
+def _asked(record: Record, time: datetime) -> Asked:
+    known = {verb.value: verb for verb in Verb}
+    last = mapping(record.get("asked_last")).items()
+    ended = {known[verb]: at for verb, said in last if verb in known and (at := _moment(said))}
+    return Asked(time, frozenset(known[verb] for verb in listing(record.get("verbs")) if verb in known), ended)
 
 
 def _sum(seconds: Iterable[Any]) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import median
 
@@ -26,6 +26,7 @@ from ccdr.model import (
 )
 from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import LoadedPlan
+from ccdr.plans.versions import Version, objectives_in_force
 from ccdr.report.evidence import (
     BACKUP,
     CHECK,
@@ -182,7 +183,8 @@ class PlanReport:
 
 @dataclass(frozen=True)
 class Interruption:
-    """Consecutive runs of one asset (or plan) and verb that did not end well. `mended` is the good run after them."""
+    """Consecutive runs of one asset (or plan) and verb that did not end well. `mended` is the good run after them;
+    `unchecked` one that was good by fewer or weaker checks, so that what failed is no longer checked."""
 
     plan: str | None
     asset: str | None
@@ -191,15 +193,20 @@ class Interruption:
     mended: Run | None
     outcomes: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    unchecked: Run | None = None
 
     @property
     def count(self) -> int:
         return sum(self.outcomes.values())
 
 
-def interruptions(runs: Iterable[Run]) -> list[Interruption]:
-    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither."""
+def interruptions(
+    runs: Iterable[Run], mends: Callable[[Run, Run], bool] = lambda bad, good: True
+) -> list[Interruption]:
+    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither.
+    `mends`: does a good run take back a bad one, as far as its checks go?"""
     open_: dict[tuple[str | None, str | None, str], list[Run]] = {}
+    unchecked: dict[tuple[str | None, str | None, str], Run] = {}
     found: list[Interruption] = []
     for run in runs:
         key = (run.plan, run.asset, run.verb)
@@ -207,13 +214,22 @@ def interruptions(runs: Iterable[Run]) -> list[Interruption]:
             if key not in open_:
                 continue
             bad = open_.pop(key)
-            if still := [one for one in bad if one.outcome == "DAMAGED" and not read_again(one, run)]:
+            weaker = {id(one) for one in bad if not mends(one, run)}
+            if weaker:
+                unchecked[key] = run
+            if still := [
+                one for one in bad if id(one) in weaker or (one.outcome == "DAMAGED" and not read_again(one, run))
+            ]:
                 open_[key] = still
             if mended := [one for one in bad if one not in still]:
                 found.append(_interruption(mended, run))
         elif run.outcome not in ("RUNNING", "NOTED"):
             open_.setdefault(key, []).append(run)
-    found += [_interruption(bad, None) for bad in open_.values()]
+    for key, bad in open_.items():  # what failed after the last good run was not passed by it
+        passed = unchecked.get(key)
+        old = [one for one in bad if passed is not None and one.seq < passed.seq]
+        found += [replace(_interruption(old, None), unchecked=passed)] if old else []
+        found += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
     return sorted(found, key=lambda i: i.runs[-1].seq)
 
 
@@ -233,10 +249,12 @@ def judge_asset(
     elsewhere: Sequence[Snapshot],
     upkeep: AssetHistory,
     period: Period,
+    *,
+    versions: Sequence[Version] = (),
     seen: Seen | None = None,
 ) -> AssetReport:
     """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
-    history, `seen` what this host knows now, where that is asked for."""
+    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for."""
     ev = evidence or AssetEvidence(period.start, AssetHistory())
     source = job.engine.source_name if job else None
     others = {
@@ -264,7 +282,7 @@ def judge_asset(
     findings: tuple[Finding, ...] = ()
     if job and source is not None:
         found = judge(job, ev.history, upkeep, seen or _as_of(ev, elsewhere, source, name, period), period.end)
-        rpo = measure.judge(job.objectives.rpo, over_completed.worst_s)
+        rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
         if not ours_to_do:
             looked = ev.last[TEST].ended if TEST in ev.last else None
             rpo = _elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
@@ -371,6 +389,25 @@ def judge_plan(
     )
 
 
+def _worst_of(
+    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, points: Sequence[Point]
+) -> Achieved:
+    """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
+    its own. Before the first version it was that version's, as far as anybody knows."""
+    spans = objectives_in_force(versions, asset, period.start, period.end)
+    whole = measure.judge(now, over.worst_s)
+    if {rpo for _, _, rpo, _ in spans} <= {now} or over.worst_s == math.inf:
+        return whole
+    begun = [(since if number else period.start, until, rpo) for number, (since, until, rpo, _) in enumerate(spans)]
+    measured = [(max(since, over.since or since), until, rpo) for since, until, rpo in begun]
+    each = [
+        measure.judge(rpo, measure.worst_exposure(since, until, points))
+        for since, until, rpo in measured
+        if since < until
+    ]
+    return max(each, key=lambda one: (one.achieved_s or 0.0) / one.objective_s, default=whole)
+
+
 def _elsewhere(
     objective: float, points: Sequence[Point], period: Period, over: Exposure, looked: datetime | None
 ) -> Achieved:
@@ -401,10 +438,10 @@ def _over_the_period(
     wanted, allowed = human_seconds(rpo.objective_s), human_seconds(found.rto.objective_s)
     now = found.rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.achieved_s != math.inf
     if not now and rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
-        worst, over_by = human_seconds(rpo.achieved_s), human_seconds(completed.worst_s - rpo.objective_s)
+        worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
         yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
-    over = [t for t in timings if t.basis == job.engine.settings and t.achieved_s > found.rto.objective_s]
+    over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
     if over and found.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
