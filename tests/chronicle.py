@@ -49,7 +49,8 @@ class Chronicle:
         seq = len(self.records) + 1
         when = self.at(hours).isoformat(timespec="microseconds").replace("+00:00", "Z")
         head = {"seq": seq, "prev": NOUGHT, "time": when, "host": "h", "actor": "a"}
-        self.records.append(head | written(kind, self.plan, own, run or f"r{seq}", body))
+        said = written(kind, self.plan, own, run or f"r{seq}", body)
+        self.records.append(head | json.loads(json.dumps(said)))  # as they are read
         return seq
 
     # --- backups
