@@ -322,8 +322,13 @@ def judge_asset(
 
 
 def _with(
-    now: Seen | None, ev: AssetEvidence, elsewhere: Sequence[Snapshot], source: str, name: tuple[str, str], period: Period
-) -> Seen:  # fmt: skip
+    now: Seen | None,
+    ev: AssetEvidence,
+    elsewhere: Sequence[Snapshot],
+    source: str,
+    name: tuple[str, str],
+    period: Period,
+) -> Seen:
     """What is known `now`, if that is asked for. A catalogue that knows of no snapshot says less than the records."""
     if now is not None and now.snapshots:
         return now
