@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from ccdr import __version__
 from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
+from ccdr.lineage import beginning
 from ccdr.state import State, remove_tree, write_durably
 
 GUIDE = "docs/upgrade.md tells how to go forward and back"
@@ -41,7 +43,11 @@ class Step:
 
 
 # The first leads from format 1 to 2, and so on: state.FORMAT is always one more than there are steps.
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (
+    # Entries of the catalogue, and manifests, may say what they attest of the ledger: an older ccdr would take them for
+    # damaged. What was there before stays as it is.
+    Step((), lambda _: None),
+)
 
 
 def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience: float = PATIENCE) -> State:
@@ -148,7 +154,8 @@ def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float)
         _renumber(alone, 1 + len(steps))
         (state.root / "migrating").unlink()
         body = {"from": before, "to": 1 + len(steps), "copy": copy.name, "ccdr": __version__}
-        Ledger(state.ledger, clock).append("state.migrated", plan=None, asset=None, run=None, body=body)
+        ledger = Ledger(state.ledger, clock, begin=beginning(state, socket.gethostname()))
+        ledger.append("state.migrated", plan=None, asset=None, run=None, body=body)
 
 
 def _busy(state: State) -> str | None:

@@ -66,6 +66,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
+    from ccdr.attest import compare_due, store_due
     from ccdr.conclude import conclude, followed
     from ccdr.plans import plan_names
     from ccdr.run import ALL
@@ -81,6 +82,9 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     loud, began = options.verbose or person, time.monotonic()
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
+    with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
+        compare_due(loaded, services)  # a repository that does not answer, by the work with it
+        store_due(loaded, services)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
@@ -102,7 +106,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             _tell_next(loaded, services, verbs)
     for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
-    return worst([result.exit_code, end.code, *(error.exit_code for error in wrong)])
+    return worst([result.exit_code, end.code, end.stands, *(error.exit_code for error in wrong)])
 
 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:

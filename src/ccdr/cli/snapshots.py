@@ -73,6 +73,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
         table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
         for said in findings:
             click.echo(f"finding: {said}")
+    told.understood()
     return Exit.FINDING if findings else Exit.OK
 
 

@@ -30,7 +30,7 @@ from ccdr.fetch import (
     pruned_since,
     taken_back,
 )
-from ccdr.history import LATEST, AssetHistory
+from ccdr.history import LATEST, RULES, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
 from ccdr.model import (
@@ -98,6 +98,8 @@ class Work:
             ) from None
         self._asked = True
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
+            self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
         manifest = services.catalogue.manifest(snapshot)
         test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
@@ -400,7 +402,7 @@ class Work:
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
-        known = points or self._asked or closed
+        known = (points or self._asked or closed) and not self._synchronised.newer
         if test.hint is not None:
             backs_up = self._history.backs_up(self._upkeep, known=bool(ours))
             test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
