@@ -286,8 +286,8 @@ def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
 
 
 def keep(state: State, ledger: Ledger) -> Lineage:
-    """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that stands
-    until it is, and what was there before may be brought back. As `read`."""
+    """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
+    stands until it is, and what was there before may be brought back. As `read`."""
     mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
     doubted = any(one.result == DIFFERS for one in found.compared.values())
     if found.kept is not Standing.HOLDS or doubted or mark is None:

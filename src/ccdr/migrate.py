@@ -30,6 +30,7 @@ from ccdr.lineage import beginning
 from ccdr.state import State, remove_tree, write_durably
 
 GUIDE = "docs/upgrade.md tells how to go forward and back"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 PATIENCE = 10.0  # seconds that a command waits for another's migration, or a migration for other commands
 
 
@@ -61,11 +62,16 @@ def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience:
         with contextlib.suppress(OSError):  # read-only: the number is known all the same
             state.mark()
         if not state.version_file.exists():
-            if newest > 1:
+            if any(step.touches for step in steps):
                 raise CcdrError(f"{root} is of format 1, and cannot be brought to {newest}: it is read-only")
             return state
         if _behind(state, newest):
-            _migrate(state, steps, clock, patience)
+            try:
+                _migrate(state, steps, clock, patience)
+            except OSError as error:
+                if error.errno not in _READ_ONLY or any(step.touches for step in steps[_number(state) - 1 :]):
+                    raise
+                return state  # it can be looked at as it is: nothing in it would be changed
         held = _lock(state, fcntl.LOCK_SH, patience)
     if held is None:
         raise Locked(f"the state {root} is being migrated by another ccdr", hint="wait for it, then try again")

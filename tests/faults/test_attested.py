@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Ran, Site
+from tests.harness import Quiet, Ran, Site
 from tests.stored import other_host, restic_of
 
+from ccdr.errors import Exit, WrittenByNewer
 from ccdr.ledger import Ledger
 from ccdr.ledger import verify as verify_ledger
 from ccdr.lineage import acknowledge, read_id
+from ccdr.model import ObjectiveVerdict, Verdict
+from ccdr.restore import Request, restoring
+from ccdr.restore_test import restore_test
+from ccdr.services import Job
 from ccdr.storage.restic import PINNED_HOST
+from ccdr.upkeep import prune
 
 Records = list[dict[str, Any]]
 
@@ -323,6 +329,28 @@ def test_a_stored_ledger_that_is_not_what_snapshots_attest_is_not_brought_back(t
 def test_nothing_is_brought_back_where_nothing_is_lost(twin: Site) -> None:
     done = twin.run("ledger", "recover")
     assert done.code == 2 and "no ledger was lost" in done.stderr, done
+
+
+def test_what_only_a_newer_ccdr_can_read_is_inconclusive(
+    twin: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test host that was not upgraded first: it says nothing against the backup, removes nothing and restores nothing
+    older in its place."""
+    there = other_host(twin, tmp_path / "there")
+    plan = there.root / "plans" / "p.yaml"
+    plan.write_text(plan.read_text().replace("assets:\n", "retention: {keep_last: 1}\nassets:\n"))
+    job = Job(there.loaded(), "recordings")
+    with monkeypatch.context() as older:
+        older.setattr("ccdr.catalogue.MANIFEST_FORMAT", 1)
+        done = restore_test(job, "latest", there.services(), Quiet())
+        assert (done.verdict, done.exit_code) == (Verdict.INCONCLUSIVE, Exit.NOT_CARRIED_OUT), done.reason
+        assert "was written by a newer ccdr" in str(done.reason) and "upgrade ccdr on this host" in str(done.hint)
+        assert done.rpo is not None and done.rpo.verdict is ObjectiveVerdict.NOT_MEASURED and done.findings == []
+        assert prune(job.loaded, there.services(), Quiet()).exit_code is Exit.NOT_CARRIED_OUT
+        request = Request(to=str(tmp_path / "to"))
+        with pytest.raises(WrittenByNewer), restoring(job, request, there.services(), Quiet()):
+            pass
+    assert there.run("test", "p").json["verdict"] == "PASS", "once it is upgraded"
 
 
 def as_text(site: Site, *args: str) -> str:
