@@ -301,9 +301,9 @@ def keep(state: State, ledger: Ledger) -> Lineage:
     return found
 
 
-def acknowledge(state: State, ledger: Ledger, why: str, **more: str) -> RecordRef:
+def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
     """Record that somebody answers for what was lost: LEDGER_LOST is over by it. `why` is kept apart from the ledger
-    (STATE/apart/), with a salted hash in the line; `more` are closed values. UsageProblem where nothing was lost, or
+    (STATE/apart/), with a salted hash in the line. UsageProblem where nothing was lost, or
     nothing is said."""
     lost = waiting(state, ledger)
     if not lost:
@@ -314,7 +314,7 @@ def acknowledge(state: State, ledger: Ledger, why: str, **more: str) -> RecordRe
         "why_sha256": set_apart(state, why),
         "ledgers": [one.ledger for one in lost],
     }
-    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body={**body, **more})
+    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
     keep(state, ledger)
     return ref
 

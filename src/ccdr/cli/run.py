@@ -90,7 +90,8 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
     if wrong or result.wakes is not None:
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
-        until = now if wrong else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
+        # Nor while the ledger is not what it should be: each run answers with that.
+        until = now if wrong or end.stands else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
         if ended:
             until = min(until, now + WAKES)
         with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ccdr import __version__, chain, measure
+from ccdr import __version__, attest, chain, measure
 from ccdr.alongside import Alongside
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
@@ -97,6 +97,8 @@ class Work:
                 hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
             ) from None
         self._asked = True
+        with contextlib.suppress(CcdrError):  # what it finds is told by all that tells how the ledger stands
+            attest.compared(services, job.plan, self._synchronised.listed, recent=True)
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
             self._synchronised.understood(assets)
