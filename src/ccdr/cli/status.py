@@ -9,13 +9,16 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
     from ccdr.acknowledged import Acknowledgements
+    from ccdr.attest import Place
     from ccdr.history import Record
     from ccdr.judgement import AssetStatus
+    from ccdr.lineage import Lineage
+    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -32,6 +35,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.acknowledged import Acknowledgements
+    from ccdr.attest import places, tenants, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
@@ -56,8 +60,9 @@ def status(names: tuple[str, ...]) -> Exit:
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
-    verified = newest(services)
-    broken = verified is not None and not verified.ok
+    verified, lineage = newest(services), services.lineage()
+    of_ledger = troubles(lineage)
+    broken = (verified is not None and not verified.ok) or bool(of_ledger)
     now = services.clock.now()
     acks = {name: Acknowledgements.in_force(histories.get((name, None), AssetHistory()).acks, now) for name in shown}
     unseen = any(acks[name].open(problems) for name, problems in care.items())
@@ -85,12 +90,15 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name, version in zip(shown, judged, strict=True)
         ]
+        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
         print_json(
             {
                 "plans": document,
                 "plans_gone": [version.plan for version in gone],
                 "acknowledged": noted,
                 "ledger": verified and verified.as_json(),
+                "lineage": shown_ledger,
             }
         )
         return code
@@ -128,6 +136,15 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
         click.echo(line)
     _ledger(verified)
+    _compared(lineage, services, shown)
+    for name, place in places(services).items() if len(tenants(loaded)) == 1 else ():
+        if name in shown:
+            click.echo(_stored(name, place))
+    if len(tenants(loaded)) > 1:
+        click.echo("ledger: it is stored in no repository, since these plans are of more than one tenant")
+    for problem in of_ledger:
+        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
@@ -181,6 +198,31 @@ def _ledger(verified: Finding | None) -> None:
         click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
     if not verified.ok:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
+
+
+def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger."""
+    from ccdr.attest import last_looked
+
+    for plan in plans:
+        found = lineage.compared.get(plan)
+        if found is None or not found.as_json()["ok"]:
+            continue  # what contradicts it is told of as what is wrong
+        looked = last_looked(services, plan)
+        when = max(utc(found.at), looked or utc(found.at))
+        older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
+        click.echo(
+            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
+            + (older if found.unattested else "")
+        )
+
+
+def _stored(plan: str, place: Place) -> str:
+    """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
+    if place.reason is None:
+        return f"ledger: stored with the backups of {plan} {at}"
+    return f"ledger: it could not be stored with the backups of {plan} ({at}): {place.reason}"
 
 
 def _objective(achieved: Achieved) -> str:

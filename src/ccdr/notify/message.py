@@ -19,6 +19,8 @@ LONGEST_TEXT = 500  # characters of one concern
 
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
+    Trouble.LEDGER_LOST: "ledger LOST",
+    Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",

@@ -136,6 +136,8 @@ class Restoring:
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        if self.request.at is not None or self.request.snapshot == "latest":
+            synchronised.understood()
         found = candidates(job, services, synchronised)
         recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
