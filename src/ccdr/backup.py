@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ccdr import __version__, interrupts
+from ccdr import __version__, in_force, interrupts
 from ccdr.answers import NO_WORDS, FreeText
 from ccdr.attest import attestation, compared
 from ccdr.bases import base_for
@@ -36,7 +36,7 @@ from ccdr.lineage import keep
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, facts_of_end
 from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic, Stored
@@ -144,10 +144,12 @@ def backup(
             "plan_sha256": job.loaded.sha256,
             "engine": job.engine.engine_name,
             "method": job.engine.method,
-            "trigger": trigger.body(),
+            "tenant": job.tenant,
+            **trigger.facts(),
         }
         if member is not None:
             start["group"] = {"name": member.group.name, "run": member.group.run}
+        in_force.record(job.loaded, services)
         began = services.ledger.append(BACKUP_START, **where, body=start)
         attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, began)
         interrupted: BaseException | None = None
@@ -177,7 +179,9 @@ def backup(
             if attempt.listed is not None:
                 with contextlib.suppress(CcdrError):
                     result.notes += _contradicted(job, services, attempt.listed)
-            result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
+            result.record = services.ledger.append(
+                BACKUP_END, **where, body={**result.body(), **facts_of_end(job.loaded, job.asset, trigger)}
+            )
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
         if interrupted is not None:

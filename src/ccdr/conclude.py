@@ -16,6 +16,7 @@ from ccdr.attest import news as not_told_yet
 from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.history import AssetHistory
+from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
 from ccdr.model import Achieved, ObjectiveVerdict, Verb
 from ccdr.notify import (
     Attempt,
@@ -35,7 +36,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.run import RunResult
 from ccdr.services import Job, Services
 from ccdr.shipping.ship import SHIP
-from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status, upkeep_problems
+from ccdr.status import status, upkeep_problems
 from ccdr.trouble import Problem, Trouble, next_step
 from ccdr.verification import DIFFERS, HOLDS, Finding, daily
 from ccdr.wake import Log, said_of
@@ -191,7 +192,7 @@ class OurOwn:
 
 
 def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
-    histories, now = services.histories(), services.clock.now()
+    histories = services.histories()
     assets, upkeep = status(plans, services), upkeep_problems(plans, services)
 
     def ours(plan: str, problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -202,11 +203,13 @@ def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
         history = histories.get((found.plan, None), AssetHistory())
         rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_known_here(found.rpo)
         rto = found.rto if history.answers_for(Verb.TEST) else _not_known_here(found.rto)
-        return replace(found, wrong=ours(found.plan, found.wrong), rpo=rpo, rto=rto)
+        return replace(
+            found, wrong=ours(found.plan, found.wrong), breaches=ours(found.plan, found.breaches), rpo=rpo, rto=rto
+        )
 
     our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, found) for plan, found in upkeep.items()}
-    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep, now)}
-    all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep, now)}
+    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep)}
+    all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep)}
     # What nobody can tell here is not over either.
     unknown = (Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE, Trouble.BREACH_RPO)
     all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if not s.backs_up for kind in unknown}

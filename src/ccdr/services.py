@@ -28,6 +28,7 @@ from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import Restic
+from ccdr.who import who
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Job:
         return self.loaded.plan.objectives_of(self.asset)
 
     @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
     def limits(self) -> LimitsInForce:
         return self.loaded.plan.limits_of(self.asset)
 
@@ -90,6 +95,12 @@ class Job:
         return tuple(AT if rule == LATEST else rule for rule in stated) if len(stated) > 1 else (AT,)
 
 
+def facts_of_end(loaded: LoadedPlan, asset: str | None, trigger: Trigger) -> dict[str, object]:
+    """What the record of every end holds: whose data it is, which copy of it, and at which try."""
+    plan = loaded.plan
+    return {"attempt": trigger.attempt, "tenant": plan.tenant_of(asset), **plan.repository.copy_facts}
+
+
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
@@ -111,9 +122,14 @@ class Trigger:
     """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
 
     due: datetime | None = None
+    attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
 
     def body(self) -> dict[str, object]:
         return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+    def facts(self) -> dict[str, object]:
+        """For the record of a start: by what, which try, and by whom."""
+        return {"trigger": self.body(), "attempt": self.attempt, "who": who().body()}
 
 
 BY_HAND = Trigger()

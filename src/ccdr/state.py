@@ -222,9 +222,9 @@ class State:
             os.close(handle)
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[bool]:
-        """Yields whether the lock of this name was free, and holds it then."""
-        with self._flock(self.root / "locks" / f"{name}.lock", tries=GLANCES) as got:
+    def turn(self, name: str, *, tries: int = GLANCES) -> Iterator[bool]:
+        """Yields whether the lock of this name was free, and holds it then; a try takes a fiftieth of a second."""
+        with self._flock(self.root / "locks" / f"{name}.lock", tries=tries) as got:
             yield got
 
     @staticmethod

@@ -110,7 +110,7 @@ def _differing(kept: Histories, known: Histories) -> list[str]:
     for key in sorted(kept.keys() | known.keys(), key=str):
         one, other = kept.get(key), known.get(key)
         if one is None or other is None or one != other or list(one.open_runs) != list(other.open_runs):
-            wrong.append("/".join(part for part in key if part))
+            wrong.append("/".join(part for part in key if part) or "this host")
     return wrong
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr import migrate
 from ccdr.clock import SystemClock
@@ -32,7 +33,7 @@ ENTRY = "catalogue/p/crm/0.json"
 def old(root: Path) -> Path:
     """State with something in it, of format 1."""
     state = State(root)
-    Ledger(state.ledger, CLOCK).append("backup.start", plan="p", asset="crm", run="r", body={})
+    append_older(Ledger(state.ledger, CLOCK), "backup.start", plan="p", asset="crm", run="r", body={})
     state.directory("catalogue", "p", "crm")
     (root / ENTRY).write_text("one\n")
     (root / ENTRY).chmod(0o600)

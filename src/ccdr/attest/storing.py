@@ -45,7 +45,7 @@ class Place:
 
 def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
     """Whose data these plans protect."""
-    return frozenset(str(getattr(p.plan, "tenant", None) or "default") for p in plans)
+    return frozenset(p.plan.tenant_of(asset) for p in plans for asset in (None, *p.plan.assets))
 
 
 def places(services: Services) -> dict[str, Place]:

@@ -89,8 +89,9 @@ def verify(where: tuple[str, ...], repository: bool) -> Exit:
     ledgers that are here are verified as well.
 
     Exits 0 if all holds: then it is internally consistent. Crashed runs are reported, and are not verification
-    failures. A chain alone cannot show that its newest records were cut off, and whoever can rewrite every file can
-    chain it anew: the snapshots in the repositories can show it, and with --repository they are asked.
+    failures. Exits 3 where a later ccdr wrote some of it, which this one cannot judge. A chain alone cannot
+    show that its newest records were cut off, and whoever can rewrite every file can chain it anew: the snapshots in
+    the repositories can show it, and with --repository they are asked.
 
     \b
     Examples:
@@ -122,7 +123,7 @@ def _verify_directory(directory: Path) -> Exit:
         print_json({**_found(found, problems, crashes), "ledger": id_in(directory) if found.ok else None})
     else:
         _tell(found, problems, crashes)
-    return Exit.FINDING if problems else Exit.OK
+    return _judged(found, problems)
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
@@ -172,7 +173,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
             click.echo("  → find out who wrote to it, then remove it: it is made anew from the ledger")
     for plan, error in failed:
         click.echo(f"ccdr: {plan}: its repository could not be asked: {error}", err=True)
-    return worst([Exit.FINDING if problems else Exit.OK, *(error.exit_code for _, error in failed)])
+    return worst([_judged(compared.ledger, problems), *(error.exit_code for _, error in failed)])
 
 
 def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcome], list[tuple[str, CcdrError]]]:
@@ -211,7 +212,7 @@ def _crashes(found: Verification, at_work: frozenset[str]) -> list[str]:
 def _found(found: Verification, problems: Sequence[object], crashes: Sequence[str]) -> dict[str, Any]:
     return {
         "ok": not problems,
-        "says": None if problems else CONSISTENT,
+        "says": None if problems or found.newer else CONSISTENT,
         "records": found.records,
         "head": found.head,
         "problems": list(problems),
@@ -219,12 +220,22 @@ def _found(found: Verification, problems: Sequence[object], crashes: Sequence[st
         "notes": list(found.notes),
         "crashes": list(crashes),
         "torn_bytes": found.torn_bytes,
+        "newer": found.newer,
     }
+
+
+def _judged(found: Verification, problems: Sequence[object]) -> Exit:
+    if problems:
+        return Exit.FINDING
+    return Exit.NOT_CARRIED_OUT if found.newer else Exit.OK
 
 
 def _tell(found: Verification, problems: Sequence[object], crashes: Sequence[str]) -> None:
     what = f"{so_many(found.records, 'record')}, head {found.head[:16]}…"
-    click.echo(f"{word('FAIL' if problems else 'PASS')}  {what}{'' if problems else f': {CONSISTENT}'}")
+    verdict = "FAIL" if problems else "INCONCLUSIVE" if found.newer else "PASS"
+    click.echo(f"{word(verdict)}  {what}{f': {CONSISTENT}' if verdict == 'PASS' else ''}")
+    if found.newer:
+        click.echo(f"  {so_many(found.newer, 'record')} of a later ccdr: what they tell, this one does not know")
     for label, lines in (("problem", problems), ("crashed", crashes), ("note", found.notes)):
         for line in lines:
             click.echo(f"  {label}: {line}")
@@ -312,9 +323,36 @@ def export(directory: Path) -> Exit:
     return Exit.FINDING if found.problems else Exit.OK
 
 
+@verb(short_help="Print the JSON Schema of each kind of record.")
+@click.argument("kind", required=False)
+def schema(kind: str | None) -> Exit:
+    """Print the JSON Schema (2020-12) of a KIND of record, as this ccdr writes it; without KIND, the list of them.
+
+    \b
+    Examples:
+      ccdr ledger schema
+      ccdr ledger schema restore_test.end > restore_test.end.json
+      ccdr ledger schema --json > all.json
+    """
+    from ccdr.records import VERSIONS
+    from ccdr.records.schema import schema_of, schemas
+
+    if kind is not None and kind not in VERSIONS:
+        raise UsageProblem(f"there is no kind of record {kind!r}", hint=f"one of: {', '.join(VERSIONS)}")
+    if kind is not None:
+        print_json(schema_of(kind))
+    elif settings().json:
+        print_json({"schemas": schemas()})
+    else:
+        rows = [(name, str(VERSIONS[name]), str(found["description"])) for name, found in schemas().items()]
+        table(("kind", "version", "what it tells"), rows)
+    return Exit.OK
+
+
 for _verb, _name in (
     (show, "show"),
     (verify, "verify"),
+    (schema, "schema"),
     (export, "export"),
     (recover, "recover"),
     (collect, "collect"),

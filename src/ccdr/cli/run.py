@@ -68,6 +68,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
 
     from ccdr.attest import compare_due, store_due
     from ccdr.conclude import conclude, followed
+    from ccdr.in_force import store
     from ccdr.plans import plan_names
     from ccdr.run import ALL
     from ccdr.run import KINDS as VERBS
@@ -82,6 +83,10 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     loud, began = options.verbose or person, time.monotonic()
     with progress() if loud else SILENT as watched_by:
         result = run_due(loaded, services, watched_by, only=verbs, jobs=jobs, stated=stated)
+    backed_up = {did.task.plan for did in result.did if did.task.asset and did.done and did.task.verb == "backup"}
+    for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
+        if loud:  # the next backup tries again: no news for cron
+            click.echo(f"ccdr: {note}", err=True)
     with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
         compare_due(loaded, services)  # a repository that does not answer, by the work with it
         store_due(loaded, services)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccdr.model import human_seconds, so_many
-from ccdr.report.judge import AssetReport, Finding, Level, day
+from ccdr.report.judge import AssetReport, Finding, day
+from ccdr.trouble import Level
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"

@@ -12,6 +12,7 @@ from ccdr import __version__, attest, chain, measure
 from ccdr.alongside import Alongside
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
+from ccdr.checks.identical import Identical
 from ccdr.errors import (
     BackupBad,
     CcdrError,
@@ -41,9 +42,10 @@ from ccdr.model import (
     rfc3339,
     verdict_of,
 )
-from ccdr.restore_test.result import RestoreTest
+from ccdr.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
+from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import Disposal, Image
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
 from ccdr.shipping import log_repository, read_standing, shelf_of
@@ -103,6 +105,7 @@ class Work:
         if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
             self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
+        test.proof = STORED
         manifest = services.catalogue.manifest(snapshot)
         test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
         self._bases = bases_of(snapshot, candidates(job, services, self._synchronised).there, services.catalogue)
@@ -151,6 +154,10 @@ class Work:
             test.log_verdict = test.own_verdict
             if test.log_verdict is Verdict.FAIL:
                 test.own_verdict = None
+        if test.own_verdict is Verdict.PASS:
+            # What came by the log was in no capture.
+            equal = self._recovery is None and any(isinstance(c, Identical) for c in self._job.checks)
+            test.proof = EQUAL if equal else CHECKED
 
     def _select(self, selection: str) -> Snapshot:
         job, test = self._job, self._test
@@ -245,6 +252,7 @@ class Work:
                         results.append(self._recovery.carry_out(self._engine, box, restored, fetched, manifest))
                         test.recovery = self._recovery.facts()
             test.answering_s = services.clock.monotonic() - began
+            test.proof = RESTORED
             reached = self._recovery.moment if self._recovery else None
             bench = Bench(
                 manifest,
@@ -286,6 +294,9 @@ class Work:
             **box.facts,
             "memory_available": memory_available(),
         }
+        if box.differs:
+            self._test.findings.append(isolation.told(box.differs))
+            raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
         return box
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
@@ -296,6 +307,7 @@ class Work:
         fetch_bases(repo, self._engine, self._bases, restored, self._progress)
         self.fetching = False
         self._engine.complete(fetched, restored, manifest)
+        self._test.proof = READABLE
 
     def pruned_meanwhile(self) -> str | None:
         """Was it another host's prune that took files away while they were fetched? One sentence."""
@@ -341,6 +353,7 @@ class Work:
         with self._alongside as others:
             results = [r for check in checks for r in others.compare(check, self._engine, bench)]
         self._test.others, self._test.private = others.body(), others.private
+        self._test.findings += others.findings
         return results
 
     def _look_closer(self, snapshot: Snapshot) -> str:
@@ -411,6 +424,8 @@ class Work:
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
             test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
+        if test.proof is not None:
+            test.bytes_restored = sum(self._repo.restored) + (self._recovery.bytes_restored if self._recovery else 0)
         test.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             test.tools["restic"] = self._repo.version()

@@ -143,6 +143,8 @@ class Restic:
     lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
     plan: str = "PLAN"  # whose it is, for the next steps that errors name
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
+    # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
+    restored: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
@@ -320,7 +322,8 @@ class Restic:
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
         try:
-            _, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            summary, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            self.restored.append(int(summary.get("bytes_restored", 0)))
             if code != 0:
                 raise CommandFailed(["restic", "restore"], code, said, what="restic restore")
         except CommandFailed as error:
