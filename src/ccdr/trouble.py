@@ -106,7 +106,8 @@ _LEVELS = {
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
-    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one",
+    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
+    'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
     Trouble.LEDGER_CONTRADICTED: (
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
     ),

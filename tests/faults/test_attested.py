@@ -180,7 +180,7 @@ def test_a_second_host_is_no_loss(twin: Site, tmp_path: Path) -> None:
 
 def planted(site: Site, run: str, *options: str, **changed: object) -> None:
     """A snapshot with the tags of the newest one, but for these."""
-    newest = json.loads(restic_of(site.root, "snapshots", "--json"))[-1]
+    newest = json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=backup"))[-1]
     tags = (
         dict(t.split("=", 1) for t in newest["tags"] if "=" in t)
         | {"run": run}
@@ -228,7 +228,7 @@ def test_the_snapshot_of_a_run_that_crashed_is_its_own(twin: Site) -> None:
 
 def from_before(site: Site) -> None:
     """As an older ccdr left its snapshots: they attest nothing, and the catalogue knows of nothing that does."""
-    for found in json.loads(restic_of(site.root, "snapshots", "--json")):
+    for found in json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=backup")):
         gone = [w for t in found["tags"] if t.startswith(("ledger", "installation")) for w in ("--remove", t)]
         restic_of(site.root, "tag", *gone, found["id"])
     shutil.rmtree(site.state / "catalogue")
@@ -355,17 +355,17 @@ def days_later(site: Site, days: float) -> Services:
 def test_the_ledger_is_stored_with_the_backups_once_a_day(twin: Site) -> None:
     """And is nothing that a command would take for a backup, or for somebody else's."""
     services = days_later(twin, 2)
-    store_due([twin.loaded()], twin.services())
+    store_due([twin.loaded()], twin.services(), lambda: [twin.loaded()])
     assert places(services) == {}, "it is not a day old"
     for _ in range(2):
-        store_due([twin.loaded()], services)
+        store_due([twin.loaded()], services, lambda: [twin.loaded()])
     (place,) = places(services).values()
     assert (place.reason, place.seq) == (None, len(lines(twin)))
     (listed,) = json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))
     assert f"ledger={read_id(twin.state / 'ledger')}" in listed["tags"] and not any(
         "plan=" in t for t in listed["tags"]
     )
-    store_due([twin.loaded()], days_later(twin, 4))
+    store_due([twin.loaded()], days_later(twin, 4), lambda: [twin.loaded()])
     assert len(json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))) == 2
     assert "stored with the backups of p" in as_text(twin, "status")
     assert twin.run("status").json["lineage"]["stored"]["p"]["reason"] is None
@@ -394,16 +394,35 @@ def test_that_a_host_may_not_store_its_ledger_is_told_and_fails_nothing(twin: Si
     twin.write("bin/restic", f'{refused}exec {shutil.which("restic")} "$@"\n', mode=0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{twin.root / 'bin'}:{os.environ['PATH']}")
-        store_due([twin.loaded()], days_later(twin, 2))
+        store_due([twin.loaded()], days_later(twin, 2), lambda: [twin.loaded()])
     place = places(twin.services())["p"]
     assert place.stored is None and place.reason
     assert "it could not be stored with the backups of p (never yet)" in as_text(twin, "status")
     assert ledger_problems(twin)[1] == "" and twin.run("test", "p").code == 0
 
 
+def test_a_ledger_of_more_than_one_tenant_goes_only_where_a_plan_says(twin: Site) -> None:
+    """It tells of all of them: no tenant's repository gets it."""
+    plan, other = twin.root / "plans" / "p.yaml", twin.root / "plans" / "q.yaml"
+    other.write_text(plan.read_text().replace("plan: p", "plan: q\ntenant: acme").replace("/repo,", "/repo2,"))
+    both = [twin.loaded(), twin.loaded("q")]
+    store_due(both[:1], days_later(twin, 2), lambda: both)
+    assert places(twin.services()) == {} and "stored nowhere" in as_text(twin, "status")
+    own = f"ledger_repository: {{url: {twin.root}/evidence, password_file: key}}\n"
+    plan.write_text(plan.read_text().replace("assets:\n", f"{own}assets:\n", 1))
+    both[0] = twin.loaded()
+    store_due(both, days_later(twin, 2), lambda: both)
+    assert places(twin.services())["p"].stored and "q" not in places(twin.services())
+    assert json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger")) == []
+    was = read_id(twin.state / "ledger")
+    shutil.rmtree(twin.state / "ledger")
+    done = twin.run("ledger", "recover", "p")
+    assert done.code == 0 and done.json["ledgers"][0]["ledger"] == was, done
+
+
 def test_a_ledger_that_was_cut_is_not_stored_over_what_it_was(twin: Site) -> None:
     cut(twin)
-    store_due([twin.loaded()], days_later(twin, 2))
+    store_due([twin.loaded()], days_later(twin, 2), lambda: [twin.loaded()])
     assert json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger")) == []
 
 

@@ -15,7 +15,7 @@ from ccdr.attest.comparison import (
     record,
 )
 from ccdr.attest.standing import news, troubles
-from ccdr.attest.storing import Place, places, prune_stored, store_due, tenants
+from ccdr.attest.storing import Place, homes, places, prune_stored, store_due
 
 __all__ = [
     "Outcome",
@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "compare_due",
     "compared",
+    "homes",
     "last_looked",
     "listed_of",
     "news",
@@ -31,6 +32,5 @@ __all__ = [
     "prune_stored",
     "record",
     "store_due",
-    "tenants",
     "troubles",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.attest.comparison import TAG, asked
@@ -158,6 +158,12 @@ def exported(services: Services, into: Path) -> Verification:
     return verify(into)
 
 
+def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
+    """The plan as if the repository that it names for the ledger were its own; None where it names none."""
+    other = loaded.plan.ledger_repository
+    return None if other is None else replace(loaded, plan=loaded.plan.model_copy(update={"repository": other}))
+
+
 def stored_in(loaded: LoadedPlan, services: Services, ledger: str) -> list[RepoSnapshot]:
     """What a plan's repository holds of a ledger, the one with most records last."""
     found = asked(loaded, services).snapshots([TAG, f"kind={KIND}", f"ledger={ledger}"])
@@ -195,7 +201,7 @@ def _recovered(lost: str, seq: int, plans: Sequence[LoadedPlan], services: Servi
             taken = Taken(lost, found.records, found.head, here, 0)
             return link(taken, None, max(0, seq - found.records), services)
         troubles.append(f"{here} does not verify")
-    for loaded in plans:
+    for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
             stored = stored_in(loaded, services, lost)
         except CcdrError as error:

@@ -1,21 +1,21 @@
 """The ledger is stored with the backups, at least daily, so that years of evidence do not die with a host.
 
 Each plan's repository gets it: whichever of them is left brings it back. A segment only grows, so that restic stores
-little more than what is new. Where its plans are of more than one tenant it is stored nowhere: one tenant's repository
-must not tell of another's backups.
+little more than what is new. Where its plans are of more than one tenant only those that a plan names for it
+(`ledger_repository:`) do: one tenant's repository must not tell of another's backups.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from ccdr.attest.beside import KIND, number
+from ccdr.attest.beside import KIND, elsewhere, number
 from ccdr.attest.comparison import TAG
-from ccdr.errors import CcdrError, Locked
+from ccdr.errors import CcdrError, Locked, RepositoryMissing
 from ccdr.lineage import Lineage, Standing, installation, read, read_id
 from ccdr.model import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -59,16 +59,18 @@ def places(services: Services) -> dict[str, Place]:
     return found
 
 
-def store_due(plans: Sequence[LoadedPlan], services: Services) -> None:
-    """Store the ledger into each repository where that is due; what came of it is in `places`. A ledger less than a day
-    old is let be, and so is one that is not what was kept of it. CcdrError where the ledger cannot be read."""
-    if len(tenants(plans)) > 1:
-        return
+def store_due(plans: Sequence[LoadedPlan], services: Services, every: Callable[[], Sequence[LoadedPlan]]) -> None:
+    """Store the ledger into each repository of these plans where that is due; what came of it is in `places`. A ledger
+    less than a day old is let be, and so is one that is not what was kept of it. `every` gives all plans of this host,
+    and raises CcdrError where not all can be read: then it is not known whose data the ledger tells of. CcdrError also
+    where the ledger cannot be read."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
     if lineage.ledger is None or lineage.kept is not Standing.HOLDS:
         return
     known = places(services)
-    wanted = [p for p in _each_repository(plans) if _due(known.get(p.plan.plan), lineage, now)]
+    wanted = [p for p in plans if _due(known.get(p.plan.plan), lineage, now)]
+    if wanted:  # of two plans with one repository only the first is ever stored into
+        wanted = [p for p in homes(plans, every()) if p.plan.plan in {one.plan.plan for one in wanted}]
     if not wanted:
         return
     with services.state.turn("store-ledger") as mine:
@@ -79,9 +81,12 @@ def store_due(plans: Sequence[LoadedPlan], services: Services) -> None:
             write_durably(services.state.root / "stored-ledger.json", _text(known))
 
 
-def _each_repository(plans: Sequence[LoadedPlan]) -> list[LoadedPlan]:
-    """One plan for each repository."""
-    return list({p.plan.repository.location: p for p in reversed(plans)}.values())[::-1]
+def homes(plans: Sequence[LoadedPlan], every: Sequence[LoadedPlan]) -> list[LoadedPlan]:
+    """One plan for each repository that the ledger goes into, that being its `repository` then. `every` plan of this
+    host is in the ledger."""
+    one_tenant = len(tenants(every)) == 1
+    found = [elsewhere(p) or (p if one_tenant else None) for p in plans]
+    return list({p.plan.repository.location: p for p in reversed(found) if p is not None}.values())[::-1]
 
 
 def _text(known: Mapping[str, Place]) -> str:
@@ -102,12 +107,25 @@ def _stored(loaded: LoadedPlan, services: Services, before: Place | None, now: d
     try:
         repo = services.repository(loaded, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
         with services.state.reading(repo.location):
+            if old.stored is None and loaded.plan.repository == loaded.plan.ledger_repository:
+                _made(repo)
             seq = store(repo, services)
+        if loaded.plan.repository == loaded.plan.ledger_repository:  # no plan's upkeep comes by there
+            with contextlib.suppress(CcdrError):
+                prune_stored(repo, now)
         return Place(rfc3339(now), rfc3339(now), seq)
     except Locked:
         return Place(rfc3339(now), old.stored, old.seq, "the repository was in use")
     except CcdrError as error:
         return Place(rfc3339(now), old.stored, old.seq, str(error))
+
+
+def _made(repo: Restic) -> None:
+    """The one that is the ledger's own is made with the first that is stored there."""
+    try:
+        repo.probe()
+    except RepositoryMissing:
+        repo.init()
 
 
 def store(repo: Restic, services: Services) -> int:

@@ -35,7 +35,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.acknowledged import Acknowledgements
-    from ccdr.attest import places, tenants, troubles
+    from ccdr.attest import homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
@@ -137,11 +137,13 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(line)
     _ledger(verified)
     _compared(lineage, services, shown)
-    for name, place in places(services).items() if len(tenants(loaded)) == 1 else ():
-        if name in shown:
+    for name in (p.plan.plan for p in homes(loaded, loaded)):
+        if place := places(services).get(name):
             click.echo(_stored(name, place))
-    if len(tenants(loaded)) > 1:
-        click.echo("ledger: it is stored in no repository, since these plans are of more than one tenant")
+    if loaded and not homes(loaded, loaded):
+        click.echo(
+            "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
+        )
     for problem in of_ledger:
         click.echo(f"ledger: {word('FAIL')}: {problem.text}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")

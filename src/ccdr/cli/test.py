@@ -97,7 +97,7 @@ def test(
 
     code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
     with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
-        store_due([jobs[0].loaded], services)
+        store_due([jobs[0].loaded], services, options.every)
     return code
 
 
