@@ -64,7 +64,9 @@ class Host:
         return Ledger(self.state.ledger, self.clock, begin=beginning(self.state, "db1"), segment_bytes=900)
 
     def add(self, kind: str = "backup.start", **body: object) -> int:
-        return self.ledger.append(kind, plan="p", asset="crm", run="r", body=body).seq
+        """Whatever it is: not every record here is as its kind is defined."""
+        where = {"kind": kind, "plan": "p", "asset": "crm", "run": "r", "version": 2}
+        return self.ledger._append({**where, **body}).seq
 
     def lived(self, records: int = 5) -> str:
         for _ in range(records):
@@ -96,7 +98,7 @@ def test_the_first_record_says_which_ledger_it_is(host: Host) -> None:
 def test_one_from_before_says_it_at_its_next_record(host: Host) -> None:
     old = Ledger(host.state.ledger, host.clock)
     for _ in range(3):
-        old.append("backup.start", plan="p", asset="crm", run="r", body={})
+        old._append({"kind": "backup.start", "plan": "p", "asset": "crm", "run": "r", "version": 2})
     assert read(host.state, host.ledger).ledger is None
     assert host.add() == 5
     assert host.kinds() == ["backup.start"] * 3 + ["ledger.begin", "backup.start"]
