@@ -293,10 +293,11 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
 
 
 def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
-    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
-    if step is None or backs_up:
+    """With what to do next, if that is anything but to read this."""
+    if problem.trouble is Trouble.FINDING:
         return problem
-    return replace(problem, step=where_it_can_be_done(step, backs_up=backs_up))
+    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
+    return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
 
 
 def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
@@ -370,8 +371,10 @@ def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> I
 def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
     newest = usable[-1] if usable else None
     last, failure = history.last_test, history.older_failure
+    planned = job.engine.restore_test is not None
     if last is None:
-        yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
+        text = "never tested" if planned else "never tested, and its plan has no restore test for it"
+        yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
     elif last["verdict"] != "PASS" and not history.made_good(last, newest):
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
@@ -401,6 +404,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST, cause=cause)
     if last is not None and history.last_conclusive_test is None:
         text = "no restore test of it has ever come to a verdict"
+        text = text if planned else f"{text}, and its plan has none for it"
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
@@ -432,7 +436,10 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    return (*_upkeep(history), *late)
+    return tuple(
+        p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
+        for p in (*_upkeep(history), *late)
+    )
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:

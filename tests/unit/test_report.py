@@ -109,7 +109,7 @@ class Past:
             "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",
             "snapshot": {"id": snapshot, "verdict": own or verdict, "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
             "phases": {"fetch": 1.0, "load": 2.0}, "checks": checks, "findings": [],
-            "rto": {"objective_s": 1800, "achieved_s": took if verdict == "PASS" else None, "basis": basis, "verdict": "MET"},
+            "rto": {"objective_s": 1800, "achieved_s": took if "PASS" in (verdict, own) else None, "basis": basis, "verdict": "MET"},
         }  # fmt: skip
         return self.wrote(when + MINUTE, "restore_test.end", run=run, plan=plan, **{**body, **more})
 

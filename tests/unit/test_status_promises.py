@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr.answers import FreeText
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.conclude import our_own
+from ccdr.judgement import AssetStatus
 from ccdr.model import GroupRun, Manifest, Needed, Verb, source_digest
 from ccdr.notify.concerns import Concern, concerns_of
-from ccdr.status import AssetStatus, exit_code, status, upkeep_problems
+from ccdr.status import exit_code, status, upkeep_problems
 from ccdr.trouble import Trouble
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
@@ -80,7 +82,7 @@ class Centre:
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 
     def wrote(self, kind: str, asset: str | None = "calls", *, plan: str = "p", run: str = "r", **body: Any) -> None:
-        self.services.ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        append_older(self.services.ledger, kind, plan=plan, asset=asset, run=run, body=body)
 
     def stored(self, number: int, when: datetime, asset: str = "calls", **body: Any) -> None:
         self.snapshot(number, when, asset)
@@ -108,8 +110,8 @@ class Centre:
     def told(self, asset: str | None = "calls", plan: str = "p") -> list[Concern]:
         """What people are told of it, objectives left out."""
         loaded = [self.site.loaded(plan)]
-        told = concerns_of(status(loaded, self.services), upkeep_problems(loaded, self.services), self.clock.at)
-        objectives = (Trouble.BREACH_RPO, Trouble.BREACH_RTO)
+        told = concerns_of(status(loaded, self.services), upkeep_problems(loaded, self.services))
+        objectives = (Trouble.BREACH_RPO, Trouble.BREACH_RTO, Trouble.RTO_UNMEASURED)
         return [c for c in told if c.asset == asset and c.trouble not in objectives]
 
     def says(self, asset: str | None = "calls") -> list[tuple[Trouble, str]]:
@@ -218,8 +220,8 @@ def test_a_host_that_only_tests_says_that_there_is_none_once_it_has_looked(centr
     centre.asked("test")
     assert Trouble.NEVER_SUCCEEDED not in {trouble for trouble, _ in centre.says()}
     centre.wrote("restore_test.end", verdict="INCONCLUSIVE", reason="no snapshot", snapshot=None, findings=[])
-    never, broke = centre.told()
-    assert never.trouble is Trouble.NEVER_SUCCEEDED
+    never, broke, untested = centre.told()
+    assert never.trouble is Trouble.NEVER_SUCCEEDED and untested.trouble is Trouble.NEVER_TESTED
     assert str(never.step).startswith("on the host that backs it up: ccdr backup p --asset calls"), never
     assert broke.trouble is Trouble.TEST_INCONCLUSIVE and not str(broke.step).startswith("on the host"), (
         "it can do that"
@@ -313,12 +315,13 @@ def test_a_test_that_did_not_pass_is_told_with_why_and_since_when(
 ) -> None:
     centre.stored(1, ago(minutes=5))
     centre.tested(verdict, reason="so it was", findings=["2 files were skipped"])
-    told = [(c.trouble, c.text, c.since) for c in centre.told() if c.about != "newer"]
+    told = [(c.trouble, c.text, c.since) for c in centre.told() if c.about not in ("newer", "verdict")]
     assert told[-2:] == [
         (trouble, f"its last restore test is {verdict}: so it was", NOON),
         (Trouble.FINDING, "2 files were skipped", None),
     ]
-    assert centre.whose("test") == {trouble, Trouble.FINDING}
+    never = {Trouble.NEVER_TESTED} if verdict == "INCONCLUSIVE" else set()
+    assert centre.whose("test") == {trouble, Trouble.FINDING} | never
 
 
 def test_a_test_that_crashed_is_told_to_who_tests(centre: Centre) -> None:
