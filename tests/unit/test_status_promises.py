@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr.answers import FreeText
 from ccdr.catalogue import manifest_text, snapshot_of
@@ -80,7 +81,7 @@ class Centre:
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 
     def wrote(self, kind: str, asset: str | None = "calls", *, plan: str = "p", run: str = "r", **body: Any) -> None:
-        self.services.ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        append_older(self.services.ledger, kind, plan=plan, asset=asset, run=run, body=body)
 
     def stored(self, number: int, when: datetime, asset: str = "calls", **body: Any) -> None:
         self.snapshot(number, when, asset)
