@@ -327,7 +327,7 @@ class Site:
         return Services(
             clock=clock,
             state=made.state,
-            ledger=Ledger(made.state.ledger, clock),
+            ledger=Ledger(made.state.ledger, clock, begin=made.ledger._begin),
             catalogue=made.catalogue,
             lab=made.lab,
             host=made.host,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ccdr import __version__
 from ccdr.errors import CcdrError
 from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories, Record
+from ccdr.judgement import AssetStatus
 from ccdr.model import ObjectiveVerdict, Verb, utc
-from ccdr.status import AssetStatus
 from ccdr.trouble import Problem, Trouble
 
 if TYPE_CHECKING:

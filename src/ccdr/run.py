@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from ccdr import interrupts
+from ccdr import in_force, interrupts
 from ccdr.backup import backup
 from ccdr.duties import Change, asked
 from ccdr.engines import EngineConfig
@@ -60,6 +60,10 @@ class Task:
     def group(self) -> str | None:
         """What it is carried out together with; None for what is done alone."""
         return self.loaded.plan.assets[self.asset].group if self.asset and self.verb is Verb.BACKUP else None
+
+    @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
 
     @property
     def timezone(self) -> str:
@@ -193,6 +197,10 @@ def run(
     _tidy(services)
     with contextlib.suppress(CcdrError):  # a full disk is told of by what is due
         let_go(plans, stated, services)
+    in_force.record_all(plans, services)
+    with contextlib.suppress(CcdrError):
+        for directory in {loaded.path.parent for loaded in plans} if stated else ():
+            in_force.withdraw(stated, directory, services)
     turns = _Turns(services, progress, perform or perform_task, perform_together or perform_group)
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when all is done
         turns.result.duties += asked(plans, services, only)
@@ -329,7 +337,8 @@ class _Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                self._services.ledger.append(NOT_BEGUN, **where, body=body)
+                body |= {"tenant": task.tenant}
+                self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._book.write(task, begun[task])
             with self._lock:
@@ -337,7 +346,7 @@ class _Turns:
         return begun
 
     def _attempt(self, slots: dict[Task, Slot]) -> Sequence[Performed | Exception]:
-        tasks, triggers = list(slots), [Trigger(slot.pending) for slot in slots.values()]
+        tasks, triggers = list(slots), [Trigger(slot.pending, slot.tries + 1) for slot in slots.values()]
         try:
             if len(tasks) > 1:
                 return self._perform_together(tasks, triggers, self._services, self._progress)
@@ -349,7 +358,8 @@ class _Turns:
 
     def _record(self, passed: Passed) -> None:
         task = passed.task
-        self._services.ledger.append(MISSED, plan=task.plan, asset=task.asset, run=self._run_id, body=passed.body())
+        where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
+        self._services.ledger.append(MISSED, **where, body={**passed.body(), "tenant": task.tenant})
         with self._lock:
             self.result.missed.append(passed)
 

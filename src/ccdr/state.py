@@ -2,6 +2,11 @@
 
 version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence
+ledgers/     other ledgers, by their ids: lost ones that were brought back, and other hosts'
+chain.json   which ledger it is, a mark in it, and what it says of itself: see lineage.py
+compared.json when each repository was last asked what it attests of the ledger; when lost, it is asked again
+told-ledger.json what of the ledger's troubles a run has printed; when lost, all are printed again
+apart/       what people gave as reasons: the ledger holds their salted hashes
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
-FORMAT = 1
+FORMAT = 2
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 
@@ -217,9 +222,9 @@ class State:
             os.close(handle)
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[bool]:
-        """Yields whether the lock of this name was free, and holds it then."""
-        with self._flock(self.root / "locks" / f"{name}.lock", tries=GLANCES) as got:
+    def turn(self, name: str, *, tries: int = GLANCES) -> Iterator[bool]:
+        """Yields whether the lock of this name was free, and holds it then; a try takes a fiftieth of a second."""
+        with self._flock(self.root / "locks" / f"{name}.lock", tries=tries) as got:
             yield got
 
     @staticmethod

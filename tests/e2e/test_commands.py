@@ -23,7 +23,7 @@ from ccdr.services import Job
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore")  # fmt: skip
+            "doctor", "notify test", "restore", "ack")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,10 @@ from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_dige
 from ccdr.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
-from ccdr.report.judge import Level
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
 from ccdr.shipping.standing import Standing, write_standing
+from ccdr.trouble import Level
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -318,7 +318,7 @@ def test_log_that_failed_stays_red_and_does_not_count_until_it_has_passed(past: 
     report = past.report(*period)
     (asset,) = report.assets
     assert asset.completed.worst_s == 5 * 3600 and report.answer.word == "No", report.answer
-    assert "its recovery by the log on 2026-" in report.answer.sentence.lower() and "it broke" in report.answer.sentence
+    assert "its recovery by the log of 2026-" in report.answer.sentence.lower() and "it broke" in report.answer.sentence
     past.backup(NOW - 90 * MINUTE)
     shipped_hour(past, NOW - HOUR)
     (asset,) = past.report(*period).assets
@@ -710,7 +710,7 @@ def test_damage_is_mended_only_by_a_check_that_read_it_again(past: Past) -> None
     past.test(NOW - 8 * HOUR, snapshot)
     check(7, "CLEAN", 3)
     (found,) = past.report().interruptions
-    assert found.mended is None and any("found damage" in f.text for f in past.report().findings)
+    assert found.mended is None and any("DAMAGED" in f.text for f in past.report().findings)
     check(6, "CLEAN", 2)
     (found,) = past.report().interruptions
     assert found.mended is not None and not past.report().findings
@@ -754,7 +754,7 @@ def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(past: 
     past.test(NOW - 20 * MINUTE, old, selected="oldest")
     word, lost, worst = now()
     assert word == "Not proven" and lost == worst == 5 * 3600
-    steps = {f.step for f in past.report().findings if "newest good backup" in f.text}
+    steps = {f.step for f in past.report().findings if "RPO breached" in f.text}
     assert all("ccdr test p --asset recordings --snapshot latest" in (step or "") for step in steps) and steps
     past.test(NOW - 10 * MINUTE, new)
     word, lost, worst = now()
@@ -868,7 +868,7 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
 
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:
     report = past.report()
-    assert report.answer.word == "No" and "never been backed up" in report.answer.sentence and report.exit_code == 1
+    assert report.answer.word == "No" and "never backed up" in report.answer.sentence and report.exit_code == 1
 
 
 def test_no_where_the_last_conclusive_test_failed(past: Past) -> None:
@@ -890,7 +890,7 @@ def test_what_a_program_has_said_at_length_does_not_fill_the_headline(past: Past
 def test_not_proven_where_nothing_was_tested_or_that_is_long_ago(past: Past) -> None:
     snapshot = past.backup(NOW - 20 * DAY)
     past.backup(NOW - 30 * MINUTE)
-    assert past.report().answer.word == "Not proven" and "ever restored" in past.report().answer.sentence
+    assert past.report().answer.word == "Not proven" and "never tested" in past.report().answer.sentence
     past.test(NOW - 19 * DAY, snapshot)  # due every Sunday
     assert past.report().answer.word == "Not proven" and "overdue" in past.report().answer.sentence
 
@@ -970,7 +970,8 @@ def test_what_another_host_may_have_backed_up_since_is_no_breach_here(past: Past
 
 
 def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past) -> None:
-    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR))
+    rpo = {"objective_s": 3600, "achieved_s": 19.0 * 3600, "verdict": "BREACHED"}
+    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR), rpo=rpo)
     (asset,) = past.report((NOW - DAY).isoformat()).assets
     assert asset.rpo_now and asset.rpo_now.verdict == "BREACHED" and asset.level is Level.LATE
     assert any(str(f.step).startswith("on the host that backs it up: ccdr backup") for f in asset.findings)
@@ -992,12 +993,12 @@ def cared_for(report: Report) -> list[str]:
 def test_upkeep_that_came_due_twice_and_was_not_done_is_a_finding(past: Past) -> None:
     past.fine()  # for two days
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}')
-    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-24T06:00:00Z"]
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     report = past.report()
     assert cared_for(report) == [
-        "what its retention lets go is overdue to be removed: it was never done",
-        "its check is overdue: it was never done",
+        "what retention lets go is overdue to be removed: never done, though due since 2026-11-24T05:00:00Z",
+        "its check is overdue: never done, though due since 2026-11-24T06:00:00Z",
     ]
     assert report.answer.word == "Yes" and "2 things are not as the plans want" in report.answer.sentence
     past.wrote(NOW - 40 * MINUTE, "prune.end", run="u", asset=None, result="DONE", reason=None, findings=[])
@@ -1011,7 +1012,7 @@ def test_upkeep_that_is_another_hosts_is_no_finding(past: Past) -> None:
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["backup", "test", "check"], reason="-")
     past.fine()
-    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-17T06:00:00Z"]
     past.wrote(NOW - DAY, "duties", asset=None, verbs=["backup", "test", "prune"], reason="-")
     assert cared_for(past.report()) == [], "the check is no longer its own to do, the prune has come due once"
 

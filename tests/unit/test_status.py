@@ -17,15 +17,15 @@ from tests.older import append_older
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger
 from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
-from ccdr.notify.concerns import breaches
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
-from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
-from ccdr.trouble import next_step
+from ccdr.status import exit_code, status, upkeep_problems
+from ccdr.trouble import Trouble, next_step
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -224,7 +224,7 @@ def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(world:
     assert found.rpo.achieved_s == 3 * 3600 and found.rpo.verdict == "BREACHED", found.rpo
     assert found.good is not None and found.good.id == IDS[1]
     assert any("1 newer snapshot does not count until one has passed" in p for p in found.problems), found.problems
-    (breach,) = [c for c in breaches(found, NOW) if c.trouble is Trouble.BREACH_RPO]
+    (breach,) = [c for c in found.breaches if c.trouble is Trouble.BREACH_RPO]
     assert breach.step is not None and "ccdr test p --asset recordings --snapshot latest" in breach.step, breach
 
 
@@ -858,7 +858,7 @@ def test_what_another_host_may_have_backed_up_since_is_not_known_here(world: Wor
     looked(world, 1800.0, when=ago(hours=2))
     found = world.now
     assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 9000.0, "verdict": "NOT_KNOWN_HERE"}
-    assert found.problems == () and exit_code([found]) == 0 and not list(breaches(found, NOW))
+    assert found.problems == () and exit_code([found]) == 0 and not list(found.breaches)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -879,7 +879,7 @@ def test_a_breach_that_the_last_look_found_stands(world: World, asked: bool) -> 
     looked(world, 72000.0, "BREACHED")
     found = world.now
     assert found.rpo.verdict == "BREACHED" and exit_code([found]) == 1
-    (said,) = breaches(found, NOW)
+    (said,) = found.breaches
     assert str(said.step).startswith("on the host that backs it up: ccdr backup p"), said
     world.snapshot(2, ago(minutes=5))
     append_older(
@@ -895,7 +895,7 @@ def test_who_backs_up_here_knows_that_it_did_not(world: World) -> None:
     looked(world, 3.0)
     found = world.now
     assert found.rpo.verdict == "BREACHED"
-    assert not any(str(c.step).startswith("on the host") for c in breaches(found, NOW))
+    assert not any(str(c.step).startswith("on the host") for c in found.breaches)
     assert not any(str(p.step).startswith("on the host") for p in found.wrong)
 
 

@@ -16,10 +16,11 @@ from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
 from ccdr.interfaces import Fork
+from ccdr.judgement import AssetStatus
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.status import AssetStatus, status
+from ccdr.status import status
 from ccdr.trouble import Problem, Trouble
 
 SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")

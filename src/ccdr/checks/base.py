@@ -33,7 +33,8 @@ class CheckConfig(Strict):
 
     `engines` names the engines it can run on (empty: all), `needs_sql` keeps it to those that answer SQL,
     `needs_export` to those that write rows in bulk; `needs_sandbox` asks for a sandbox where the engine itself would
-    do without. `rank` orders checks: those that must see the data untouched come first.
+    do without. `floors` and `ceilings` are what its strength is measured by. `rank` orders checks: those that must see
+    the data untouched come first.
     """
 
     engines: ClassVar[tuple[str, ...]] = ()
@@ -41,6 +42,11 @@ class CheckConfig(Strict):
     needs_export: ClassVar[bool] = False
     needs_sandbox: ClassVar[bool] = False
     rank: ClassVar[int] = 1
+    # Which fields say how much is asked: of `floors` more is stronger, of `ceilings` less; None, or a word, is no
+    # bound. `asides` change neither what is looked at nor how strictly. All others say what is looked at.
+    floors: ClassVar[tuple[str, ...]] = ()
+    ceilings: ClassVar[tuple[str, ...]] = ()
+    asides: ClassVar[tuple[str, ...]] = ("name",)
 
     name: str | None = Field(None, min_length=1, max_length=200, description="what people read; recorded")
 

@@ -21,6 +21,7 @@ AT_ONCE = 20_000  # files that one decoder is given
 class Decodable(CheckConfig):
     engines: ClassVar[tuple[str, ...]] = ("files",)
     needs_sandbox: ClassVar[bool] = True
+    floors: ClassVar[tuple[str, ...]] = ("at_least",)
 
     kind: Literal["decodable"]
     match: tuple[Text, ...] = Field(

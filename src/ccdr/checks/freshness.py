@@ -20,6 +20,7 @@ CLOCKS = 300.0
 
 class Freshness(CheckConfig):
     needs_sql: ClassVar[bool] = True
+    ceilings: ClassVar[tuple[str, ...]] = ("within",)
 
     kind: Literal["freshness"]
     query: Text = Field(description="gives one timestamp, that of the newest row")

@@ -19,6 +19,8 @@ Type = Literal["string", "list", "set", "zset", "hash", "stream"]
 
 class Keys(CheckConfig):
     engines: ClassVar[tuple[str, ...]] = ("redis",)
+    floors: ClassVar[tuple[str, ...]] = ("at_least",)
+    ceilings: ClassVar[tuple[str, ...]] = ("at_most", "newest_within")
 
     kind: Literal["keys"]
     match: Text = Field("*", description="pattern of key names, as SCAN takes it: queue:*")

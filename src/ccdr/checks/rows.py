@@ -15,6 +15,8 @@ from ccdr.schema import Text
 
 class Rows(CheckConfig):
     needs_sql: ClassVar[bool] = True
+    floors: ClassVar[tuple[str, ...]] = ("at_least",)
+    ceilings: ClassVar[tuple[str, ...]] = ("at_most",)
 
     kind: Literal["rows"]
     table: Text = Field(description="as in SQL, with its schema where it is not on the search path")

@@ -21,6 +21,7 @@ _LONGEST = 40  # characters of a number
 
 class Sql(CheckConfig):
     needs_sql: ClassVar[bool] = True
+    asides: ClassVar[tuple[str, ...]] = ("name", "measure")
 
     kind: Literal["sql"]
     query: Text

@@ -44,6 +44,8 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
       ccdr backup outbound --dry-run
     """
     from ccdr.backup import backup as back_up
+    from ccdr.history import STORED
+    from ccdr.in_force import store
     from ccdr.together import backup_together
 
     options = settings()
@@ -70,6 +72,9 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
             groups.append(group.as_json())
             if not options.json:
                 tell_group(group)
+    if jobs and any(document.get("result") == STORED for document in told.documents):
+        for note in store([jobs[0].loaded], services):
+            click.echo(f"ccdr: {note}", err=True)
     return told.end("backups", {"groups": groups} if groups else None)
 
 

@@ -54,6 +54,7 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     import gc
 
     from ccdr.plans import plan_names
+    from ccdr.plans.versions import PLAN_VERSION
     from ccdr.report import WRITERS, make_report, period_of
 
     # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
@@ -65,9 +66,10 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     chosen = form or ("json" if options.json else "html")
     services = options.services()
     period = period_of(first, last, services.clock.now(), _first_record(services))
-    there = plan_names(options.plans)
+    there = plan_names(options.plans) if options.plans.is_dir() else []
     loaded = [options.load(name) for name in names or there if name in there]
-    if not names and not loaded:  # a wrong --plans must not look like a centre without troubles
+    # A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none.
+    if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     command = shlex.join(["ccdr", *sys.argv[1:]])
     made = make_report(loaded, services, period, named=names, there=there, command=command)

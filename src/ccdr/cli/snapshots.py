@@ -26,15 +26,21 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     """
     from ccdr.groups import captured_together
     from ccdr.history import AssetHistory
+    from ccdr.in_force import as_recorded
+    from ccdr.plans.words import differing
+    from ccdr.services import Job
 
     options = settings()
     services = options.services()
-    jobs = options.jobs(plan, asset)
-    repo = services.repository(jobs[0].loaded, jobs[0].limits)
-    told = services.synchronise(jobs[0].loaded, repo, [j.asset for j in jobs])
+    stated = options.jobs(plan, asset)
     history = services.histories()
+    [judged] = as_recorded([stated[0].loaded], history, services)
+    loaded = judged.loaded or stated[0].loaded
+    jobs = [Job(loaded, name) for name in loaded.plan.assets if asset in (None, name)]
+    repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
+    told = services.synchronise(loaded, repo, [j.asset for j in jobs])
     gone = {s.id for s in told.vanished}
-    known = [s for name in jobs[0].loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
+    known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
     together = {t.group.run: t for t in captured_together(known)}
     found = [
         {
@@ -53,7 +59,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     ]
     findings = [f"{name}: {said}" for name, said in told.findings]
     if options.json:
-        print_json({"plan": plan, "snapshots": found, "findings": findings})
+        print_json({"plan": plan, "version": judged.as_json(), "snapshots": found, "findings": findings})
     else:
         rows = [
             (
@@ -73,6 +79,9 @@ def snapshots(plan: str, asset: str | None) -> Exit:
         table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
         for said in findings:
             click.echo(f"finding: {said}")
+        for line in differing(judged):
+            click.echo(line)
+    told.understood()
     return Exit.FINDING if findings else Exit.OK
 
 

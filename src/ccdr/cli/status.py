@@ -9,14 +9,16 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339
-from ccdr.trouble import Trouble, next_step
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
+from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
+    from ccdr.acknowledged import Acknowledgements
+    from ccdr.attest import Place
     from ccdr.history import Record
-    from ccdr.notify import Concern
-    from ccdr.status import AssetStatus
-    from ccdr.trouble import Problem
+    from ccdr.judgement import AssetStatus
+    from ccdr.lineage import Lineage
+    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -32,9 +34,14 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
+    from ccdr.acknowledged import Acknowledgements
+    from ccdr.attest import places, tenants, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
-    from ccdr.notify import breaches, untold
+    from ccdr.in_force import as_recorded, lost, without_file
+    from ccdr.notify import untold
+    from ccdr.plans import plan_names
+    from ccdr.plans.words import differing
     from ccdr.status import exit_code, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
@@ -47,13 +54,23 @@ def status(names: tuple[str, ...]) -> Exit:
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
     histories = services.histories(doubted=True)
+    judged = as_recorded(loaded, histories, services)
+    loaded = [one.loaded for one in judged if one.loaded]
+    gone = lost(plan_names(options.plans), options.plans, services)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
-    verified = newest(services)
-    broken = verified is not None and not verified.ok
-    finding = Exit.FINDING if broken or any(care.values()) else exit_code(found)
+    verified, lineage = newest(services), services.lineage()
+    of_ledger = troubles(lineage)
+    broken = (verified is not None and not verified.ok) or bool(of_ledger)
+    now = services.clock.now()
+    acks = {name: Acknowledgements.in_force(histories.get((name, None), AssetHistory()).acks, now) for name in shown}
+    unseen = any(acks[name].open(problems) for name, problems in care.items())
+    finding = Exit.FINDING if broken or unseen else exit_code(found)
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
+
+    noted = sum(len(s.troubles) - len(s.acks.open(s.troubles)) for s in found)
+    noted += sum(len(care[name]) - len(acks[name].open(care[name])) for name in shown)
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -65,13 +82,25 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
+                "troubles": acks[name].shown(care[name]),
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
+                "version": version.as_json(),
             }
-            for name in shown
+            for name, version in zip(shown, judged, strict=True)
         ]
-        print_json({"plans": document, "ledger": verified and verified.as_json()})
+        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
+        print_json(
+            {
+                "plans": document,
+                "plans_gone": [version.plan for version in gone],
+                "acknowledged": noted,
+                "ledger": verified and verified.as_json(),
+                "lineage": shown_ledger,
+            }
+        )
         return code
     rows = [
         (
@@ -91,18 +120,31 @@ def status(names: tuple[str, ...]) -> Exit:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
     for s in found:
-        _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
+        _problems(s.troubles, s.plan, s.asset, s.acks)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
     for name in shown:
-        _problems(care[name], name, None)
+        _problems(care[name], name, None, acks[name])
         for path in kept_of(name) if care[name] else ():
             click.echo(f"{name}: {_kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    if noted:
+        click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
+    for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
+        click.echo(line)
     _ledger(verified)
+    _compared(lineage, services, shown)
+    for name, place in places(services).items() if len(tenants(loaded)) == 1 else ():
+        if name in shown:
+            click.echo(_stored(name, place))
+    if len(tenants(loaded)) > 1:
+        click.echo("ledger: it is stored in no repository, since these plans are of more than one tenant")
+    for problem in of_ledger:
+        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
@@ -111,10 +153,14 @@ def _kept(path: str) -> str:
     return f"{what}, for your eyes and for a week: {path}"
 
 
-def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once."""
+def _problems(problems: Sequence[Problem], plan: str, asset: str | None, acks: Acknowledgements) -> None:
+    """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
+    noted = []
     for wrong in problems:
+        if ack := acks.of(wrong):
+            noted.append(f"{wrong.text} ({ack.code}, acknowledged until {rfc3339(ack.until)})")
+            continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
         steps.setdefault(step, []).append(wrong.text)
@@ -123,6 +169,8 @@ def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | Non
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
         if step is not None:
             click.echo(f"  → {step}")
+    for text in noted:
+        click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
 
 
 def _last_backup(s: AssetStatus) -> str:
@@ -150,6 +198,31 @@ def _ledger(verified: Finding | None) -> None:
         click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
     if not verified.ok:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
+
+
+def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger."""
+    from ccdr.attest import last_looked
+
+    for plan in plans:
+        found = lineage.compared.get(plan)
+        if found is None or not found.as_json()["ok"]:
+            continue  # what contradicts it is told of as what is wrong
+        looked = last_looked(services, plan)
+        when = max(utc(found.at), looked or utc(found.at))
+        older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
+        click.echo(
+            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
+            + (older if found.unattested else "")
+        )
+
+
+def _stored(plan: str, place: Place) -> str:
+    """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
+    if place.reason is None:
+        return f"ledger: stored with the backups of {plan} {at}"
+    return f"ledger: it could not be stored with the backups of {plan} ({at}): {place.reason}"
 
 
 def _objective(achieved: Achieved) -> str:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine, EngineConfig
 from ccdr.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.plans.facts import PlanFacts, facts_of
 from ccdr.plans.lint import lint
 from ccdr.plans.model import NO_PASSWORD, Plan
 from ccdr.plans.problems import as_problems, checked, did_you_mean
@@ -34,7 +35,8 @@ class LoadedPlan:
     """A plan that is right, with the checks that its assets refer to.
 
     `sha256` is of the file's bytes and `restore_tests` maps the files it refers to to theirs: together they say
-    which version of the plan something was done by. `checks` has every asset, with none where it names none.
+    which version of the plan something was done by. `checks` has every asset, with none where it names none. `texts`
+    are the bytes of all these files, by `plans/NAME.yaml` and `restore_tests/NAME.yaml`.
     """
 
     plan: Plan
@@ -43,6 +45,12 @@ class LoadedPlan:
     checks: Mapping[str, tuple[AnyCheck, ...]]
     restore_tests: Mapping[str, str]
     _document: Document = field(repr=False, compare=False)
+    texts: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def facts(self) -> PlanFacts:
+        """What it promises, as records may hold it."""
+        return facts_of(self.plan, self.checks)
 
     @cached_property
     def lint(self) -> tuple[Problem, ...]:
@@ -50,8 +58,9 @@ class LoadedPlan:
         return tuple(as_problems(self.path, lint(self.plan, self.checks, self._document.line)))
 
 
-def load_plan(path: Path, restore_tests: Path | None) -> LoadedPlan:
-    """Read a plan, and from the directory `restore_tests` the checks it names (None: leave them out).
+def load_plan(path: Path, restore_tests: Path | None, base: Path | None = None) -> LoadedPlan:
+    """Read a plan, and from the directory `restore_tests` the checks it names (None: leave them out). What it names by
+    relative paths lies in `base`, by default where it lies itself.
 
     PlanInvalid with every problem of the plan and of those files; UsageProblem where it cannot be read.
     """
@@ -59,7 +68,7 @@ def load_plan(path: Path, restore_tests: Path | None) -> LoadedPlan:
     document, findings = parse(raw)
     if document is None:
         raise PlanInvalid(as_problems(path, findings))
-    base = path.parent.absolute()
+    base = base or path.parent.absolute()
     plan, more = checked(Plan, document, base, AnyEngine)
     findings += [*more, *_across(document, path)]
     assets = plan.assets if plan else _sound_assets(document, base)
@@ -71,7 +80,8 @@ def load_plan(path: Path, restore_tests: Path | None) -> LoadedPlan:
         raise PlanInvalid(problems)
     checks = {name: _checks_of(asset, tests) for name, asset in plan.assets.items()}
     hashes = {name: test.sha256 for name, test in tests.items()}
-    return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document)
+    texts = {f"plans/{plan.plan}.yaml": raw, **{f"restore_tests/{name}.yaml": test.raw for name, test in tests.items()}}
+    return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document, texts)
 
 
 def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> tuple[AnyCheck, ...]:

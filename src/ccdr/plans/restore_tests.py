@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ class RestoreTestFile(Strict):
 
 @dataclass(frozen=True)
 class LoadedRestoreTest:
-    """A restore-test file and the SHA-256 of its bytes."""
+    """A restore-test file, its bytes and their SHA-256."""
 
     file: RestoreTestFile
     path: Path
     sha256: str
+    raw: bytes = field(repr=False)
 
 
 def load_restore_test(path: Path) -> LoadedRestoreTest:
@@ -44,7 +45,7 @@ def load_restore_test(path: Path) -> LoadedRestoreTest:
         findings += [*more, *wrong_stem(document.data, "restore_test", path, document.line(("restore_test",)))]
     if findings or file is None:
         raise PlanInvalid(as_problems(path, findings))
-    return LoadedRestoreTest(file, path, hashlib.sha256(raw).hexdigest())
+    return LoadedRestoreTest(file, path, hashlib.sha256(raw).hexdigest(), raw)
 
 
 def wrong_stem(data: Any, key: str, path: Path, line: int) -> list[Finding]:

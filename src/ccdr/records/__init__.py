@@ -9,11 +9,14 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
+from ccdr.records.plans import PlanStored, PlanVersion
 from ccdr.records.reading import decode, envelope, newer, of_mapping, trusting
 from ccdr.records.registry import ALL, KINDS, VERSIONS
 from ccdr.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.records.strict import strictly
 from ccdr.records.upkeep import (
+    Ack,
     CheckEnd,
     CheckStart,
     Duties,
@@ -33,17 +36,25 @@ __all__ = [
     "ALL",
     "KINDS",
     "VERSIONS",
+    "Ack",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",
     "CheckStart",
     "Duties",
     "Group",
+    "LedgerAcknowledged",
+    "LedgerBegin",
+    "LedgerCompared",
+    "LedgerLinked",
+    "LedgerLost",
     "LedgerRecovered",
     "LedgerVerified",
     "LogShipped",
     "Missed",
     "NotBegun",
+    "PlanStored",
+    "PlanVersion",
     "PruneEnd",
     "PruneStart",
     "Record",

@@ -10,12 +10,15 @@ from ccdr.records.values import (
     Bytes,
     Count,
     Digest,
+    End,
     GroupOf,
     Phases,
     Reason,
     Record,
     Repository,
     Sentences,
+    Start,
+    Tenant,
     Time,
     Trigger,
     Value,
@@ -25,7 +28,7 @@ from ccdr.records.values import (
 )
 
 
-class BackupStart(Record, frozen=True, kw_only=True, gc=False):
+class BackupStart(Start, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has begun. Without an end it crashed, or is still at work."""
 
     kind: Literal["backup.start"]
@@ -54,7 +57,7 @@ class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
     upon: Annotated[list[Digest], about("ids of the snapshots that it builds upon, the full one first")] = []
 
 
-class BackupEnd(Record, frozen=True, kw_only=True, gc=False):
+class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has ended. `STORED`: there is a snapshot that counts."""
 
     kind: Literal["backup.end"]
@@ -98,6 +101,7 @@ class Group(Record, frozen=True, kw_only=True, gc=False):
     missing: Annotated[list[str], about("assets of the group that there is no new snapshot of")]
     skew_s: Annotated[float | None, about("seconds between the oldest and the newest consistent point")]
     members: Annotated[dict[str, Member], about("by asset")]
+    tenant: Tenant = "default"
 
 
 class Gap(Value, frozen=True, kw_only=True, gc=False):
@@ -107,7 +111,7 @@ class Gap(Value, frozen=True, kw_only=True, gc=False):
     before: str
 
 
-class LogShipped(Record, frozen=True, kw_only=True, gc=False):
+class LogShipped(End, frozen=True, kw_only=True, gc=False):
     """What was stored of a source's log since the record before, or since `since`."""
 
     kind: Literal["log.shipped"]

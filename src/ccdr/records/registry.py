@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args, get_type_hints
 
-from ccdr.records import backups, restores, upkeep
+from ccdr.records import backups, lineage, plans, restores, upkeep
 from ccdr.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -16,6 +16,8 @@ ALL: tuple[type[Record], ...] = (
     restores.TestEnd,
     restores.RestoreStart,
     restores.RestoreEnd,
+    plans.PlanVersion,
+    plans.PlanStored,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,
@@ -24,8 +26,14 @@ ALL: tuple[type[Record], ...] = (
     upkeep.NotBegun,
     upkeep.Duties,
     upkeep.SandboxReap,
+    upkeep.Ack,
     upkeep.LedgerRecovered,
     upkeep.LedgerVerified,
+    lineage.LedgerBegin,
+    lineage.LedgerLost,
+    lineage.LedgerAcknowledged,
+    lineage.LedgerLinked,
+    lineage.LedgerCompared,
     upkeep.StateMigrated,
 )
 

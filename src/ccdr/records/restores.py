@@ -9,14 +9,15 @@ from ccdr.records.values import (
     Check,
     Count,
     Digest,
+    End,
     ObjectiveVerdict,
     Outcome,
     Phases,
     Reason,
-    Record,
     Repository,
     Seconds,
     Sentences,
+    Start,
     Time,
     Trigger,
     Value,
@@ -27,7 +28,7 @@ from ccdr.records.values import (
 Selected = Annotated[str, about("how the snapshot was chosen: latest, oldest, random, at (by the log), or by its id")]
 
 
-class TestStart(Record, frozen=True, kw_only=True, gc=False):
+class TestStart(Start, frozen=True, kw_only=True, gc=False):
     """A restore test has begun. Without an end it crashed, or is still at work."""
 
     __test__ = False  # its name must not make pytest collect it
@@ -106,17 +107,39 @@ class Recovery(Value, frozen=True, kw_only=True, gc=False):
     until: Time | None = None
 
 
+class Difference(Value, frozen=True, kw_only=True, gc=False):
+    """A fact of a sandbox that was not as it was asked for."""
+
+    fact: str
+    asked: str | int | bool | list[str] | None
+    observed: str | int | bool | list[str] | None
+
+
 class Sandbox(Value, frozen=True, kw_only=True, gc=False):
-    """The container that it was restored into; all null where none was needed, or none came about."""
+    """The container that it was restored into, as `docker inspect` told of it; all null where none was needed, or none
+    came about. Of records before version 3: as it was asked for."""
 
     image: Annotated[str | None, about("its name")] = None
     image_digest: Annotated[str | None, about("its id on this host")] = None
+    registry_digest: Annotated[str | None, about("by which a registry knows it; null for one made here")] = None
     network: str | None = None
+    networks: Annotated[list[str], about("that it is attached to beside that")] = []
     root: str | None = None
-    capabilities: str | None = None
-    no_new_privileges: bool | None = None
     user: str | None = None
-    memory: Annotated[int | None, about("its limit, bytes")] = None
+    capabilities: str | None = None
+    privileged: bool | None = None
+    no_new_privileges: bool | None = None
+    shared_with_host: list[str] = []
+    mounts: Annotated[list[str], about("kind, place inside, and whether it can be written; never the host's path")] = []
+    memory: Annotated[int | None, about("the limit that was asked for, bytes")] = None
+    memory_limit: Annotated[int | None, about("bytes")] = None
+    memory_and_swap_limit: Annotated[int | None, about("bytes")] = None
+    pids_limit: int | None = None
+    shm_bytes: int | None = None
+    core_dumps: str | None = None
+    log_driver: str | None = None
+    unlimited: Annotated[list[str], about("limits that this host's kernel does not have")] = []
+    differs: Annotated[list[Difference], about("what was not as it was asked for")] = []
     storage: Annotated[str | None, about("where its data lay: memory or disk")] = None
     memory_available: Annotated[int | None, about("what the host had left, bytes")] = None
 
@@ -159,7 +182,7 @@ class Private(Value, frozen=True, kw_only=True, gc=False):
     until: Time
 
 
-class TestEnd(Record, frozen=True, kw_only=True, gc=False):
+class TestEnd(End, frozen=True, kw_only=True, gc=False):
     """A restore test has ended: its verdict, and what that stands on."""
 
     __test__ = False
@@ -173,6 +196,11 @@ class TestEnd(Record, frozen=True, kw_only=True, gc=False):
     newer: Newer | None = None
     damaged: Annotated[bool, about("FAIL for what the repository could not give back")] = False
     snapshot: TestedSnapshot | None = None
+    proof: Annotated[
+        Literal["stored", "readable", "restored", "checked", "equal"] | None,
+        about("how far the snapshot was proven, each level with those before it"),
+    ] = None
+    bytes_restored: Annotated[Bytes | None, about("what restic wrote for it, log and other assets among it")] = None
     phases: Phases
     checks: list[Check]
     rpo: Achieved | None = None
@@ -194,11 +222,12 @@ class Target(Value, frozen=True, kw_only=True, gc=False):
     name: str | None
 
 
-class RestoreStart(Record, frozen=True, kw_only=True, gc=False):
+class RestoreStart(Start, frozen=True, kw_only=True, gc=False):
     """A restore for real has begun. Without an end it crashed, or is still at work."""
 
     kind: Literal["restore.start"]
     version: Literal[3]
+    trigger: Trigger = Trigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     snapshot: Annotated[Digest | None, about("its id")] = None
     target: Target
@@ -217,7 +246,7 @@ class RestoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
     last_test: Literal["PASS", "FAIL"] | None = None
 
 
-class RestoreEnd(Record, frozen=True, kw_only=True, gc=False):
+class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     """A restore for real has ended. `REFUSED`: nothing was done."""
 
     kind: Literal["restore.end"]

@@ -7,23 +7,28 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from ccdr.records.values import (
+    Attempt,
     Bytes,
     Count,
     Digest,
+    End,
     Reason,
     Record,
     Repository,
     Seconds,
     Sentences,
+    Start,
+    Tenant,
     Time,
     Trigger,
     Value,
     Verb,
+    Who,
     about,
 )
 
 
-class PruneStart(Record, frozen=True, kw_only=True, gc=False):
+class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     """A prune of a plan's repository has begun."""
 
     kind: Literal["prune.start"]
@@ -50,7 +55,7 @@ class HeldBack(Value, frozen=True, kw_only=True, gc=False):
     why: list[str]
 
 
-class PruneEnd(Record, frozen=True, kw_only=True, gc=False):
+class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     """A prune has ended."""
 
     kind: Literal["prune.end"]
@@ -69,7 +74,7 @@ class PruneEnd(Record, frozen=True, kw_only=True, gc=False):
     left_behind: Sentences = []
 
 
-class CheckStart(Record, frozen=True, kw_only=True, gc=False):
+class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     """A check of a plan's repository has begun: of one part of its data, or of all of it (`part` is 0 then)."""
 
     kind: Literal["check.start"]
@@ -81,7 +86,7 @@ class CheckStart(Record, frozen=True, kw_only=True, gc=False):
     all_data: bool = False
 
 
-class CheckEnd(Record, frozen=True, kw_only=True, gc=False):
+class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     """A check of a repository has ended. `covered` parts were read and found clean in the present cycle."""
 
     kind: Literal["check.end"]
@@ -112,6 +117,7 @@ class Missed(Record, frozen=True, kw_only=True, gc=False):
     first_due: Time
     count: Annotated[int, Meta(ge=1)]
     reason: Reason = None
+    tenant: Tenant = "default"
 
 
 class NotBegun(Record, frozen=True, kw_only=True, gc=False):
@@ -122,6 +128,8 @@ class NotBegun(Record, frozen=True, kw_only=True, gc=False):
     verb: Verb
     due: Time
     reason: Reason
+    tenant: Tenant = "default"
+    attempt: Attempt = None
 
 
 class Duties(Record, frozen=True, kw_only=True, gc=False):
@@ -132,7 +140,9 @@ class Duties(Record, frozen=True, kw_only=True, gc=False):
     verbs: list[Verb]
     gained: list[Verb]
     lost: list[Verb]
+    asked_last: Annotated[dict[str, Time], about("when each of the lost ones was asked for last")] = {}
     reason: Reason
+    tenant: Tenant = "default"
 
 
 class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
@@ -142,6 +152,21 @@ class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[3]
     removed: list[str]
     left_behind: Sentences = []
+    who: Who | None = None
+
+
+class Ack(Record, frozen=True, kw_only=True, gc=False):
+    """A trouble was acknowledged at one place until a time, or that was ended."""
+
+    kind: Literal["ack"]
+    version: Literal[3]
+    code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
+    act: Literal["begun", "ended"]
+    until: Time
+    of: Annotated[list[str], about("digests that tell this trouble from another of its code")]
+    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
+    tenant: Tenant = "default"
+    who: Who | None = None
 
 
 class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):

@@ -89,6 +89,46 @@ class Trigger(Value, frozen=True, kw_only=True, gc=False):
     due: Time | None = None
 
 
+class Claims(Value, frozen=True, kw_only=True, gc=False):
+    """What the environment says, which whoever set it could choose."""
+
+    sudo_user: str | None = None
+
+
+class Who(Value, frozen=True, kw_only=True, gc=False):
+    """Who began it, by the kernel: whose rights it had, and who had logged in; what is not known is null."""
+
+    uid: int | None = None
+    login_uid: Annotated[int | None, about("kept through su and sudo; null where nobody had logged in")] = None
+    terminal: Annotated[str | None, about("the controlling terminal, as pts/0")] = None
+    started_by: Annotated[
+        Literal["cron", "systemd", "terminal", "other"] | None,
+        about("by its parents and environment"),
+    ] = None
+    claims: Claims = Claims()
+
+
+Attempt = Annotated[int | None, about("the try at this due time, 1 for the first; null for a command")]
+Tenant = Annotated[str, about("whose data it is, as the plan says")]
+
+
+class Start(Record, frozen=True, kw_only=True, gc=False):
+    """What every start of a run holds beside."""
+
+    tenant: Tenant = "default"
+    attempt: Attempt = None
+    who: Who | None = None
+
+
+class End(Record, frozen=True, kw_only=True, gc=False):
+    """What every end of a run holds beside."""
+
+    tenant: Tenant = "default"
+    attempt: Attempt = None
+    copy: Annotated[str | None, about("which copy of the data it is about: `primary`")] = None
+    site: Annotated[str | None, about("where that copy lies, as the plan says")] = None
+
+
 class GroupOf(Value, frozen=True, kw_only=True, gc=False):
     """The group that an asset was captured with, and the run of the group."""
 

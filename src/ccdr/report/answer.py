@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccdr.model import human_seconds, so_many
-from ccdr.report.judge import AssetReport, Finding, Level, day
+from ccdr.report.judge import AssetReport, Finding, day
+from ccdr.trouble import Level
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
@@ -28,7 +29,8 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
-        said = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
+        wrong = f"damaged, changed or lost ({ledger_problems} {what})"
+        said = f"the records of backups and tests are {wrong}: they prove nothing"
         return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     worst = max((a.level for a in judged), default=Level.UNPROVEN)
     concerned = [a for a in judged if a.level is worst]

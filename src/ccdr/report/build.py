@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.catalogue import of_source
+from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.in_force import judged_by, without_file
+from ccdr.judgement import Seen, judge_upkeep
 from ccdr.ledger import Verification
-from ccdr.measure import Point
+from ccdr.lineage import Lineage
+from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
+from ccdr.plans.versions import Judged
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import Evidence, PlanEvidence, Run
@@ -22,7 +26,6 @@ from ccdr.report.judge import (
     AssetReport,
     Finding,
     Interruption,
-    Level,
     PlanReport,
     interruptions,
     judge_asset,
@@ -30,19 +33,29 @@ from ccdr.report.judge import (
 )
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
+from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.trouble import Trouble, next_step
+from ccdr.status import seen_now, upkeep_problems
+from ccdr.trouble import Level, Problem, Trouble, next_step
 
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """Where the evidence lies, and whether it holds."""
+    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
+    what became of ledgers that were lost before it."""
 
     directory: Path
     verification: Verification
+    lineage: Lineage
+    troubles: tuple[Problem, ...]
+    told: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (*self.verification.problems, *(problem.text for problem in self.troubles))
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,8 @@ class Report:
     tallies: dict[tuple[str, str], dict[str, int]]
     interruptions: tuple[Interruption, ...]
     population: Digest
+    promises: tuple[PlanPromises, ...] = ()
+    judged_by: tuple[Judged, ...] = ()
 
     @property
     def exit_code(self) -> Exit:
@@ -99,17 +114,24 @@ def make_report(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
+    judged = _as_recorded(plans, there, services, evidence)
+    plans = [one.loaded for one in judged if one.loaded]
+    known = {p.plan.plan: p for p in plans}
     jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(jobs, services, evidence, period)
-        reports = _judge_plans(known, jobs, evidence, period)
-        tallies = {key: dict(tally) for key, tally in evidence.tallies().items()}
-        interrupted = tuple(interruptions(runs))
+        reports = _judge_plans(known, services, evidence, period)
+        promised = promises(evidence)
+        tallies = counted(evidence.tallies(), runs, promised)
+        interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
+    lineage = services.lineage()
+    of_ledger = troubles(lineage)
     findings = (
         *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None)) for p in of_ledger),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
@@ -121,8 +143,10 @@ def make_report(
         command=command,
         version=__version__,
         wanted=tuple(named),
-        ledger=LedgerFacts(services.ledger.directory, found),
-        answer=answer(assets, findings, len(found.problems)),
+        ledger=LedgerFacts(
+            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
+        ),
+        answer=answer(assets, findings, len(found.problems) + len(of_ledger)),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -130,7 +154,21 @@ def make_report(
         tallies=tallies,
         interruptions=interrupted,
         population=population,
+        promises=tuple(promised),
+        judged_by=tuple(judged),
     )
+
+
+def _as_recorded(
+    plans: Sequence[LoadedPlan], there: Sequence[str], services: Services, evidence: Evidence
+) -> list[Judged]:
+    """The plans as the version in force at the period's end had them, those without a file too. Of a past period no
+    file of today tells anything."""
+    versions = versions_in_force(evidence)
+    found = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
+    named = {*there, *(one.plan for one in found)}
+    found += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
+    return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
 
 
 def _judge_assets(
@@ -144,29 +182,38 @@ def _judge_assets(
             jobs.get(name),
             name,
             evidence.assets.get(name),
-            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
-            evidence.plans.get(name[0], _NOTHING),
+            _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
+            evidence.history(name[0], None),
             period,
+            versions=evidence.plans.get(name[0], _NOTHING).versions,
+            seen=_seen(services, jobs[name], period) if name in jobs else None,
         )
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     )
 
 
 def _judge_plans(
-    known: Mapping[str, LoadedPlan], jobs: Mapping[tuple[str, str], Job], evidence: Evidence, period: Period
+    known: Mapping[str, LoadedPlan], services: Services, evidence: Evidence, period: Period
 ) -> tuple[PlanReport, ...]:
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
     return tuple(
         judge_plan(
             name,
-            [job for (plan, _), job in jobs.items() if plan == name],
+            known.get(name),
             evidence.plans.get(name, _NOTHING),
+            _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
-            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
             free=_free(known.get(name)) if period.until_now else None,
         )
         for name in dict.fromkeys(names)
     )
+
+
+def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period) -> Sequence[Problem]:
+    """With the care of a plan's repository: as `status` has it where the period's end is now."""
+    if period.until_now:
+        return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
+    return judge_upkeep(loaded, evidence.histories, period.end)
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
@@ -184,15 +231,22 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     return known
 
 
-def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> dict[str, Point]:
+def _seen(services: Services, job: Job, period: Period) -> Seen | None:
+    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past, or this host
+    knows of no snapshot."""
+    if not (period.until_now and services.catalogue.snapshots(job.plan, job.asset)):
+        return None
+    return seen_now(job, services)
+
+
+def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
     asset = evidence.assets.get((job.plan, job.asset))
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(job.plan, job.asset, besides=seen)
     if asset:
         asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
-    ours = [s for s in known if of_source(s, job.engine.source_name) and s.note is None]
-    return {s.id: Point(s.consistent_point, s.usable_at) for s in ours if s.usable_at < period.end}
+    return [s for s in known if s.usable_at < period.end]
 
 
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:

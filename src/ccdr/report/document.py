@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ccdr.model import Achieved, rfc3339
+from ccdr.plans.loosened import PlanChange
+from ccdr.plans.words import sentence
 from ccdr.report.answer import QUESTION
 from ccdr.report.build import Report
 from ccdr.report.evidence import RESTORE, TEST, Run
 from ccdr.report.judge import AssetReport, Exposure, Interruption, PlanReport
+from ccdr.report.promises import PlanPromises
 
 FORMAT = 1  # raised when a key changes its meaning
 
@@ -48,6 +51,9 @@ def json_lines(report: Report) -> Iterator[bytes]:
             "tallies": [{"plan": p, "what": v, **tally} for (p, v), tally in sorted(report.tallies.items())],
         },
         "findings": [f.as_json() for f in report.findings],
+        "plan_versions": [{"plan": one.plan, **one.as_json()} for one in report.judged_by],
+        "plan_changes": [_change(change) for one in report.promises for change in one.changes],
+        "due": [_due(one) for one in report.promises],
         "plans": map(_plan, report.plans),
         "assets": map(_asset, report.assets),
         "interruptions": map(_interruption, report.interruptions),
@@ -84,12 +90,14 @@ def _ledger(report: Report) -> dict[str, object]:
     found = report.ledger.verification
     return {
         "directory": str(report.ledger.directory),
-        "ok": found.ok,
+        "ok": not report.ledger.problems,
         "records": found.records,
         "head": found.head,
         "first": found.first_time and rfc3339(found.first_time),
         "last": found.last_time and rfc3339(found.last_time),
-        "problems": list(found.problems),
+        "problems": list(report.ledger.problems),
+        "lineage": report.ledger.lineage.as_json,
+        "lost_before": list(report.ledger.told),
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
     }
@@ -148,6 +156,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "engine": asset.engine,
         "in_plans": asset.in_plan,
         "state": asset.state,
+        "coverage": asset.coverage,
         "level": asset.level.name,
         "findings": [f.as_json() for f in asset.findings],
         "objectives": objectives and {"rpo_s": objectives.rpo, "rto_s": objectives.rto, "mtd_s": objectives.mtd},
@@ -181,8 +190,40 @@ def _asset(asset: AssetReport) -> dict[str, object]:
     }
 
 
+def _change(change: PlanChange) -> dict[str, object]:
+    before, after = change.before, change.after
+    return {
+        "plan": after.plan,
+        "at": rfc3339(after.at),
+        "seq": after.seq,
+        "by": after.actor,
+        "before": {"digest": before.digest, "seq": before.seq},
+        "after": {"digest": after.digest},
+        "loosenings": [{**found.as_json(), "text": sentence(found)} for found in change.loosenings],
+    }
+
+
+def _due(promised: PlanPromises) -> dict[str, object]:
+    """`known_since`: what came due before that is not known; null where all of the period is."""
+    return {
+        "plan": promised.plan,
+        "known_since": promised.since and rfc3339(promised.since),
+        "schedules": [
+            {
+                "asset": one.asset,
+                "what": one.verb.value,
+                "due": one.due,
+                "missed": one.missed,
+                "waiting": one.waiting,
+                "not_known_here": one.elsewhere,
+                "gaps": [{"from": rfc3339(g.first), "to": rfc3339(g.last), "count": g.count} for g in one.gaps],
+            }
+            for one in promised.due
+        ],
+    }
+
+
 def _interruption(found: Interruption) -> dict[str, object]:
-    mended = found.mended
     return {
         "plan": found.plan,
         "asset": found.asset,
@@ -192,8 +233,13 @@ def _interruption(found: Interruption) -> dict[str, object]:
         "outcomes": dict(found.outcomes),
         "reasons": dict(found.reasons),
         "seqs": [run.seq for run in found.runs],
-        "mended": mended and {"seq": mended.seq, "end_seq": mended.end_seq, "time": rfc3339(mended.started)},
+        "mended": _good(found.mended),
+        "no_longer_checked": _good(found.unchecked),
     }
+
+
+def _good(run: Run | None) -> dict[str, object] | None:
+    return None if run is None else {"seq": run.seq, "end_seq": run.end_seq, "time": rfc3339(run.started)}
 
 
 def _run(run: Run) -> dict[str, object]:

@@ -15,6 +15,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
+from ccdr.plans.due import Gap
+from ccdr.plans.words import differing, sentence
 from ccdr.report import charts
 from ccdr.report.answer import QUESTION
 from ccdr.report.build import Report
@@ -34,12 +36,15 @@ from ccdr.report.evidence import (
     listing,
     mapping,
 )
-from ccdr.report.judge import AssetReport, Interruption, Level, PlanReport
+from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
+from ccdr.report.promises import DUE, NOT_KNOWN_HERE, WAITING
+from ccdr.trouble import Level
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
 MOST_INTERRUPTIONS = 500
+MOST_GAPS = 200
 MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
 
 WORDS = {
@@ -95,7 +100,7 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
-    environment.filters["step"] = _step
+    environment.filters |= {"step": _step, "loosening": sentence}
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_told(report)):
@@ -131,6 +136,9 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "question": QUESTION,
+        "changes": [change for one in report.promises for change in one.changes],
+        "gaps": _gaps(report),
+        "differing": [line for one in report.judged_by for line in differing(one)],
         "figures": _figures(report, judged, tests),
         "levels": LEVELS,
         "findings": [
@@ -177,8 +185,20 @@ def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]
         ("Slowest restore", *(slowest or ("–", "no test was measured"))),
         ("Most data at risk", *(exposed or ("–", "nothing was measured"))),
         ("Backups", f"{sum(t.get('STORED', 0) for t in backups):,} stored", f"{failures:,} failed or crashed"),
-        ("Missed", f"{missed:,}", "runs that were due and did not take place"),
+        ("Missed", *_missed(report, missed)),
     ]
+
+
+def _missed(report: Report, count: int) -> tuple[str, str]:
+    """How many of how many, what nobody here knows, and from when on anything is known."""
+    due = sum(t.get(DUE, 0) for t in report.tallies.values())
+    elsewhere = sum(t.get(NOT_KNOWN_HERE, 0) for t in report.tallies.values())
+    said = "that were due and did not take place"
+    if elsewhere:
+        said += f"; {elsewhere:,} due elsewhere, not known here"
+    if since := [one.since for one in report.promises if one.since is not None]:
+        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is known from records alone"
+    return f"{count:,} of {due:,}", said
 
 
 def _most(judged: Sequence[AssetReport], of: Any) -> tuple[str, str] | None:
@@ -274,8 +294,8 @@ def _checked(plan: PlanReport) -> Mapping[str, Any]:
 
 
 def _population(report: Report) -> list[dict[str, Any]]:
-    """A row for each plan and verb, and before them the sums for each verb. What was due is what was started on
-    schedule and what was missed."""
+    """A row for each plan and verb, and before them the sums for each verb. What was due, and what of that was
+    missed, is a matter of the schedules."""
     sums: dict[str, dict[str, int]] = {}
     rows = []
     for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
@@ -284,6 +304,14 @@ def _population(report: Report) -> list[dict[str, Any]]:
             total[key] = total.get(key, 0) + count
         rows.append(_counted(plan, verb, tally))
     return [*(_counted("", verb, total) for verb, total in sums.items()), *rows]
+
+
+def _gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+    """Of each schedule, the newest due times for which nothing was begun; newest first."""
+    found = [
+        (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
+    ]
+    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
 
 
 def _rank(verb: str) -> int:
@@ -295,5 +323,6 @@ def _counted(plan: str, verb: str, tally: Mapping[str, int]) -> dict[str, Any]:
     bad = sum(tally.get(word, 0) for word in ("FAILED", "FAIL", "DAMAGED", "REFUSED"))
     named = {key: tally.get(key, 0) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
     other = tally.get("started", 0) - good - bad - sum(named.values())
-    counts = {"due": tally.get("due", 0), "missed": tally.get(MISSED, 0), "started": tally.get("started", 0)}
+    counts = {"due": tally.get(DUE, 0), "missed": tally.get(MISSED, 0), "started": tally.get("started", 0)}
+    counts |= {"waiting": tally.get(WAITING, 0), "elsewhere": tally.get(NOT_KNOWN_HERE, 0)}
     return {"plan": plan, "verb": verb, **counts, "good": good, "bad": bad, **named, "other": other}

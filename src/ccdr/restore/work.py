@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr import __version__, chain, interrupts
+from ccdr import __version__, chain, in_force, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
@@ -23,7 +23,7 @@ from ccdr.restore.estimate import PHASES, Estimate, estimate
 from ccdr.restore.result import RESTORED, RestoreResult
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, facts_of_end
 from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -136,6 +136,8 @@ class Restoring:
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        if self.request.at is not None or self.request.snapshot == "latest":
+            synchronised.understood()
         found = candidates(job, services, synchronised)
         recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
@@ -415,11 +417,14 @@ class Restoring:
             self._started = True
             body = {
                 "plan_sha256": self.job.loaded.sha256,
+                "tenant": self.job.tenant,
+                **BY_HAND.facts(),
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,
                 "despite_failed_test": self.request.despite_failed_test,
                 "despite_failed_checks": self.request.despite_failed_checks,
             }
+            in_force.record(self.job.loaded, self._services)
             self._services.ledger.append(RESTORE_START, **self._where, body=body)
 
     @property
@@ -432,4 +437,6 @@ class Restoring:
         result.left_behind += self._run.problems
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
-        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())
+        result.record = self._services.ledger.append(
+            RESTORE_END, **self._where, body={**result.body(), **facts_of_end(self.job.loaded, self.job.asset, BY_HAND)}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ccdr import interrupts
+from ccdr import in_force, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.history import TEST_END, TEST_START
@@ -13,7 +13,7 @@ from ccdr.model import Verdict, details
 from ccdr.restore_test.result import RestoreTest
 from ccdr.restore_test.work import Work
 from ccdr.sandbox.docker import KEPT_LIFETIME
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, facts_of_end
 
 
 def restore_test(
@@ -46,9 +46,12 @@ def restore_test(
                 "plan_sha256": job.loaded.sha256,
                 "restore_tests": dict(job.loaded.restore_tests),
                 "selection": selection,
-                "trigger": trigger.body(),
+                "tenant": job.tenant,
+                **trigger.facts(),
             }
+            ending = facts_of_end(job.loaded, job.asset, trigger)
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+            in_force.record(job.loaded, services)
             services.ledger.append(TEST_START, **where, body=body)
             interrupted: BaseException | None = None
             bench_work = Work(job, services, repo, run, progress, test, at)
@@ -59,7 +62,7 @@ def restore_test(
                 test.broke("interrupted")
             except UsageProblem as error:
                 test.verdict, test.reason = Verdict.SKIPPED, str(error)
-                services.ledger.append(TEST_END, **where, body=test.body())
+                services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
                 raise
             except BackupBad as error:
                 test.words += words_of(error)
@@ -82,7 +85,7 @@ def restore_test(
             run.clear()  # its scratch is gone now, or it is not: the record says which
             bench_work.conclude(run)
             services.state.keep_words(run.id, test.words + FreeText(details(test.checks)))
-            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            test.record = services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
             if interrupted is not None:
                 raise interrupted
     return test

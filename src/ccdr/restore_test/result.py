@@ -18,6 +18,11 @@ from ccdr.model import (
     source_digest,
 )
 
+# How far a test has proven its snapshot, each level with those before it: it is in the repository; all of it could be
+# read and was as stored; it was restored, and what it was restored into answered; every check of it has passed; and
+# one of these was that it equals what was captured. Nothing is known of a level above.
+STORED, READABLE, RESTORED, CHECKED, EQUAL = "stored", "readable", "restored", "checked", "equal"
+
 
 @dataclass
 class RestoreTest:
@@ -42,6 +47,8 @@ class RestoreTest:
     hint: str | None = None
     repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
+    proof: str | None = None  # how far the snapshot was proven
+    bytes_restored: int | None = None  # what restic wrote for it, the log and other assets included
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     checks: list[CheckResult] = field(default_factory=list)
@@ -91,6 +98,8 @@ class RestoreTest:
             **({"newer": self.newer} if self.newer else {}),
             "damaged": self.damaged,
             "snapshot": shown,
+            "proof": self.proof,
+            "bytes_restored": self.bytes_restored,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],
             "rpo": self.rpo and self.rpo.as_json(),

@@ -183,6 +183,11 @@ class Recovery:
         ahead = choice.batches[-1].dated_ahead(services.clock.now())
         return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
 
+    @property
+    def bytes_restored(self) -> int:
+        """What was fetched of the log."""
+        return sum(self._repo.restored)
+
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
         """What was chosen, as it is there now: whoever ships it has stored it again since, and a prune on another host
         lets go of what a newer snapshot of the same batch holds."""

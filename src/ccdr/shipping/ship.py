@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from ccdr import in_force
 from ccdr.catalogue import FUTURE
 from ccdr.errors import (
     BackupFailed,
@@ -97,6 +98,7 @@ def ship(job: Job, services: Services, progress: Progress, *, once: bool = False
     UsageProblem, Locked and BackupFailed (a source whose log cannot be shipped) are raised; whatever else stands in
     the way is recorded, told by `status`, and tried again."""
     with services.state.lock(job.plan, job.asset, SHIP), services.state.run(services.clock) as run:
+        in_force.record_all([job.loaded], services)  # a full disk is waited for, as whatever stands in the way
         _Shipping(job, services, run, progress).carry_out(once=once)
 
 
@@ -624,7 +626,8 @@ class _Shipping:
 
     def _record(self, trouble: str | None) -> None:
         """What was stored since the last record."""
-        body = {**self._tally.body(), "trouble": trouble, "findings": list(self._standing.findings)}
+        whose = {"tenant": self._job.tenant, **self._job.loaded.plan.repository.copy_facts}
+        body = {**self._tally.body(), **whose, "trouble": trouble, "findings": list(self._standing.findings)}
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)
         self._tally = _Tally(self._services.clock.now())

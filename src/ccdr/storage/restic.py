@@ -143,6 +143,8 @@ class Restic:
     lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
     plan: str = "PLAN"  # whose it is, for the next steps that errors name
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
+    # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
+    restored: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
@@ -265,10 +267,10 @@ class Restic:
         host = self.host.with_(no_progress=min(seconds, self.host.no_progress))
         return replace(self, host=host, lock_wait=min(1.0, self.lock_wait))
 
-    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+    def snapshots(self, tags: Sequence[str], *, within: float = 2 * PROBE_WAIT) -> list[RepoSnapshot]:
         """All snapshots that carry every one of `tags`, oldest first."""
         argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
-        said = self._run(argv, what="listing snapshots", within=2 * PROBE_WAIT)
+        said = self._run(argv, what="listing snapshots", within=within)
         try:
             found = [
                 RepoSnapshot(
@@ -320,7 +322,8 @@ class Restic:
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
         try:
-            _, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            summary, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            self.restored.append(int(summary.get("bytes_restored", 0)))
             if code != 0:
                 raise CommandFailed(["restic", "restore"], code, said, what="restic restore")
         except CommandFailed as error:

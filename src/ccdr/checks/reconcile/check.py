@@ -63,6 +63,8 @@ class _OtherColumns(Exception):
 class Reconcile(CheckConfig):
     needs_sql: ClassVar[bool] = True
     needs_export: ClassVar[bool] = True
+    floors: ClassVar[tuple[str, ...]] = ("at_least", "decodable")
+    ceilings: ClassVar[tuple[str, ...]] = ("within", "apart", *(f"allow.{what}" for what in Allowed.model_fields))
     rank: ClassVar[int] = 2  # when the asset itself has been looked at, and its recovery time is known
 
     kind: Literal["reconcile"]

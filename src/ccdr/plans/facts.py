@@ -1,0 +1,238 @@
+"""What a plan promises, as facts of closed kinds: what a record of its version holds. Pure.
+
+Names of assets and groups, durations in seconds, schedules, digests: nothing that a person wrote freely, no query and
+no connection. Two sets of facts can be compared though the plans' files are gone (loosened.py), and a check can be
+compared with another of its kind though nobody sees its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from ccdr.checks import AnyCheck
+from ccdr.model import Objectives, source_digest
+from ccdr.plans.model import Plan
+
+FORMAT = 1  # of the facts; raised when a key changes its meaning
+
+Bounds = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CheckFacts:
+    """One check. `fingerprint` is of all that it asks, `subject` of what it looks at: without its bounds, which are in
+    `floors` (more is stronger) and `ceilings` (less is). What is in neither has no bound. Both are SHA-256 of canonical
+    JSON, without the check's name, and without what is left at its default."""
+
+    kind: str
+    fingerprint: str
+    subject: str
+    floors: Bounds = field(default_factory=dict)
+    ceilings: Bounds = field(default_factory=dict)
+
+    def covers(self, other: CheckFacts) -> bool:
+        """Does it look at the same, at least as strictly?"""
+        if self.fingerprint == other.fingerprint:
+            return True
+        if (self.kind, self.subject) != (other.kind, other.subject):
+            return False
+        floors = all(name in self.floors and self.floors[name] >= least for name, least in other.floors.items())
+        return floors and all(
+            name in self.ceilings and self.ceilings[name] <= most for name, most in other.ceilings.items()
+        )
+
+
+@dataclass(frozen=True)
+class RestoreTestFacts:
+    """An asset's restore test. `at`: tests of the latest recover by the shipped log."""
+
+    schedule: str
+    rules: tuple[str, ...]
+    at: str | None = None
+
+
+@dataclass(frozen=True)
+class AssetFacts:
+    """Seconds; `backup` is its schedule, `shipping` how often its log is stored; None for what it has not. `source` is
+    a digest of what is captured, as records of backups have it."""
+
+    engine: str
+    method: str
+    source: str | None
+    rpo: float
+    rto: float
+    settings: str
+    group: str | None = None
+    backup: str | None = None
+    test: RestoreTestFacts | None = None
+    shipping: float | None = None
+    checks: tuple[CheckFacts, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanFacts:
+    """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
+    `check` are schedules, `parts` how many checks it takes to read all of the repository."""
+
+    timezone: str
+    mtd: float | None
+    retention: Bounds | None
+    prune: str
+    check: str
+    parts: int
+    assets: Mapping[str, AssetFacts]
+
+    def objectives(self, asset: str) -> Objectives:
+        """KeyError where it has no such asset."""
+        of = self.assets[asset]
+        return Objectives(rpo=of.rpo, rto=of.rto, mtd=self.mtd)
+
+    def as_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+
+def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
+    """Of a plan, and each asset's checks."""
+    kept = plan.retention
+    return PlanFacts(
+        timezone=plan.timezone,
+        mtd=plan.objectives.mtd,
+        retention=None if kept is None else {k: float(v) for k, v in kept.model_dump(exclude_none=True).items()},
+        prune=_cron(plan.upkeep.prune),
+        check=_cron(plan.upkeep.check),
+        parts=plan.upkeep.parts,
+        assets={name: _asset(plan, name, checks[name]) for name in plan.assets},
+    )
+
+
+def facts_from(body: Mapping[str, Any]) -> PlanFacts:
+    """The inverse of `as_json`; ValueError for what is none, or is of a newer format."""
+    try:
+        if body["format"] != FORMAT:
+            raise ValueError(f"facts of format {body['format']}, this ccdr reads format {FORMAT}")
+        return PlanFacts(
+            timezone=_text(body["timezone"]),
+            mtd=_number_or_none(body["mtd"]),
+            retention=None if body["retention"] is None else _bounds(body["retention"]),
+            prune=_text(body["prune"]),
+            check=_text(body["check"]),
+            parts=int(body["parts"]),
+            assets={_text(name): _asset_from(asset) for name, asset in body["assets"].items()},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
+
+
+def check_facts(check: AnyCheck) -> CheckFacts:
+    stated = check.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for aside in check.asides:
+        stated.pop(aside, None)
+    floors, ceilings = _measured(check, check.floors), _measured(check, check.ceilings)
+    subject = {key: value for key, value in stated.items() if not _is_bound(check, key)}
+    return CheckFacts(check.kind, _digest(stated), _digest(subject), floors, ceilings)
+
+
+def same_or_stronger(later: Iterable[CheckFacts], before: Iterable[CheckFacts]) -> bool:
+    """Is all that was asked before still asked, at least as strictly?"""
+    now = tuple(later)
+    return all(any(check.covers(was) for check in now) for was in before)
+
+
+def mended(failed: Iterable[CheckFacts], later: Iterable[CheckFacts], kinds: Iterable[str] = ()) -> bool:
+    """Does a test with the checks `later`, which passed, take back the failure of one with the checks `failed`? Else
+    what failed is no longer checked. `kinds` are those of the checks that failed; none: the test failed before any
+    check, so that all of them are still to be shown."""
+    wanted = frozenset(kinds)
+    return same_or_stronger(later, [check for check in failed if not wanted or check.kind in wanted])
+
+
+def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
+    engine, wanted = plan.assets[name], plan.objectives_of(name)
+    test, shipping = engine.restore_test, engine.shipping
+    return AssetFacts(
+        engine=engine.engine_name,
+        method=str(engine.method),
+        source=source_digest(engine.source_name),
+        rpo=wanted.rpo,
+        rto=wanted.rto,
+        settings=engine.settings,
+        group=engine.group,
+        backup=_cron(engine.backup.schedule) if engine.backup else None,
+        test=RestoreTestFacts(_cron(test.schedule), test.snapshot, test.at) if test else None,
+        shipping=shipping.interval if shipping else None,
+        checks=tuple(map(check_facts, checks)),
+    )
+
+
+def _is_bound(check: AnyCheck, key: str) -> bool:
+    return any(bound.split(".")[0] == key for bound in (*check.floors, *check.ceilings))
+
+
+def _measured(check: AnyCheck, names: Iterable[str]) -> dict[str, float]:
+    """The bounds that are stated, or a default. A word for a number (`any`) is no bound."""
+    found: dict[str, float] = {}
+    for name in names:
+        value: Any = check
+        for part in name.split("."):
+            value = getattr(value, part)
+        if isinstance(value, int | float):
+            found[name] = float(value)
+    return found
+
+
+def _cron(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def _asset_from(body: Mapping[str, Any]) -> AssetFacts:
+    test = body["test"]
+    return AssetFacts(
+        engine=_text(body["engine"]),
+        method=_text(body["method"]),
+        source=body["source"] and _text(body["source"]),
+        rpo=float(body["rpo"]),
+        rto=float(body["rto"]),
+        settings=_text(body["settings"]),
+        group=body["group"] and _text(body["group"]),
+        backup=body["backup"] and _text(body["backup"]),
+        test=test and RestoreTestFacts(_text(test["schedule"]), tuple(map(_text, test["rules"])), test["at"]),
+        shipping=_number_or_none(body["shipping"]),
+        checks=checks_from(body["checks"]),
+    )
+
+
+def checks_from(bodies: Iterable[Mapping[str, Any]]) -> tuple[CheckFacts, ...]:
+    """An asset's checks, as a record has them. KeyError or TypeError for what is none."""
+    return tuple(
+        CheckFacts(
+            _text(check["kind"]),
+            _text(check["fingerprint"]),
+            _text(check["subject"]),
+            _bounds(check["floors"]),
+            _bounds(check["ceilings"]),
+        )
+        for check in bodies
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _bounds(body: Mapping[str, Any]) -> dict[str, float]:
+    return {_text(name): float(value) for name, value in body.items()}

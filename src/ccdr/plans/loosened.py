@@ -1,0 +1,206 @@
+"""What a plan promised and does not any more: the loosenings from one version to the next. Pure.
+
+Only what is less than before is told; what is more, or the same in other words, is not. Where nobody can tell which of
+two is less (another query, another source), the change itself is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from ccdr.plans.due_times import how_often, same_times
+from ccdr.plans.facts import AssetFacts, CheckFacts, PlanFacts
+from ccdr.plans.versions import Version
+
+Value = float | str | None
+
+
+class Code(StrEnum):
+    """Stable: programs may name them."""
+
+    RPO_LONGER = "RPO_LONGER"
+    RTO_LONGER = "RTO_LONGER"
+    MTD_LONGER = "MTD_LONGER"
+    PLAN_GONE = "PLAN_GONE"
+    ASSET_GONE = "ASSET_GONE"
+    SOURCE_CHANGED = "SOURCE_CHANGED"
+    BACKUP_RARER = "BACKUP_RARER"
+    BACKUP_UNSCHEDULED = "BACKUP_UNSCHEDULED"
+    TEST_RARER = "TEST_RARER"
+    TEST_UNSCHEDULED = "TEST_UNSCHEDULED"
+    PRUNE_RARER = "PRUNE_RARER"
+    CHECK_RARER = "CHECK_RARER"  # of the repository
+    PARTS_SMALLER = "PARTS_SMALLER"  # each check of the repository reads less of it
+    TIMEZONE_CHANGED = "TIMEZONE_CHANGED"
+    RULE_GONE = "RULE_GONE"  # by which a test's snapshot was chosen
+    CHECK_GONE = "CHECK_GONE"  # of what was restored
+    CHECK_WEAKER = "CHECK_WEAKER"
+    CHECK_REPLACED = "CHECK_REPLACED"
+    SETTINGS_EASIER = "SETTINGS_EASIER"
+    LOG_RARER = "LOG_RARER"
+    LOG_UNSHIPPED = "LOG_UNSHIPPED"
+    GROUP_LEFT = "GROUP_LEFT"
+    RETENTION_SHORTER = "RETENTION_SHORTER"
+    HOLD_LONGER = "HOLD_LONGER"
+
+
+@dataclass(frozen=True)
+class Loosening:
+    """`before` and `after` are seconds, counts, schedules or names, by the code; None for what was not, or is no more.
+    `item` is what of the asset it is about: a check's kind, a rule, a bound, a rule of retention; `fingerprint` tells
+    which check."""
+
+    code: Code
+    asset: str | None
+    before: Value
+    after: Value
+    item: str | None = None
+    fingerprint: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "code": self.code.value,
+            "asset": self.asset,
+            "before": self.before,
+            "after": self.after,
+            "item": self.item,
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """One version that took another's place, and what it does not promise any more."""
+
+    before: Version
+    after: Version
+    loosenings: tuple[Loosening, ...]
+
+
+def changes(versions: Sequence[Version], start: datetime, end: datetime) -> list[PlanChange]:
+    """Those of one plan within a period, in order; what loosened nothing is among them."""
+    return [
+        PlanChange(before, after, tuple(loosened(before.facts, after.facts)))
+        for before, after in pairwise(versions)
+        if start <= after.at < end
+    ]
+
+
+def loosened(before: PlanFacts, after: PlanFacts) -> list[Loosening]:
+    """In the order in which they stand in a plan."""
+    if not after.assets:  # as it is recorded that a plan is no more: a plan has an asset
+        return [Loosening(Code.PLAN_GONE, None, len(before.assets), None)] if before.assets else []
+    found = [*_of_plan(before, after)]
+    for name, was in before.assets.items():
+        now = after.assets.get(name)
+        found += [Loosening(Code.ASSET_GONE, name, was.engine, None)] if now is None else _of_asset(name, was, now)
+    return found
+
+
+def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
+    yield from _longer(Code.MTD_LONGER, None, before.mtd, after.mtd)
+    if any(not same_times(cron, before.timezone, after.timezone) for cron in _schedules(before)):
+        yield Loosening(Code.TIMEZONE_CHANGED, None, before.timezone, after.timezone)
+    yield from _rarer(Code.PRUNE_RARER, None, before.prune, after.prune)
+    yield from _rarer(Code.CHECK_RARER, None, before.check, after.check)
+    if after.parts > before.parts:
+        yield Loosening(Code.PARTS_SMALLER, None, before.parts, after.parts)
+    yield from _retention(before, after)
+
+
+def _retention(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
+    """Without retention nothing is ever removed: nothing keeps longer."""
+    was, now = before.retention, after.retention
+    if now is None:
+        return
+    for rule in sorted({*(was or {}), *now}):
+        old, new = None if was is None else was.get(rule, 0.0), now.get(rule, 0.0)
+        if rule == "longest_hold":
+            if old is not None and new > old:
+                yield Loosening(Code.HOLD_LONGER, None, old, new)
+        elif old is not None and new < old:
+            yield Loosening(Code.RETENTION_SHORTER, None, old, new or None, rule)
+    if was is None:
+        yield Loosening(Code.RETENTION_SHORTER, None, None, None)
+
+
+def _of_asset(name: str, was: AssetFacts, now: AssetFacts) -> Iterator[Loosening]:
+    yield from _longer(Code.RPO_LONGER, name, was.rpo, now.rpo)
+    yield from _longer(Code.RTO_LONGER, name, was.rto, now.rto)
+    if was.source != now.source:
+        yield Loosening(Code.SOURCE_CHANGED, name, was.source, now.source)
+    if was.group is not None and was.group != now.group:
+        yield Loosening(Code.GROUP_LEFT, name, was.group, now.group)
+    if was.backup is not None and now.backup is None:
+        yield Loosening(Code.BACKUP_UNSCHEDULED, name, was.backup, None)
+    yield from _rarer(Code.BACKUP_RARER, name, was.backup, now.backup)
+    if was.shipping is not None:
+        if now.shipping is None:
+            yield Loosening(Code.LOG_UNSHIPPED, name, was.shipping, None)
+        yield from _longer(Code.LOG_RARER, name, was.shipping, now.shipping or 0.0)
+    if was.settings == "durable" and now.settings != "durable":
+        yield Loosening(Code.SETTINGS_EASIER, name, was.settings, now.settings)
+    yield from _of_test(name, was, now)
+
+
+def _of_test(name: str, was: AssetFacts, now: AssetFacts) -> Iterator[Loosening]:
+    if was.test is not None:
+        if now.test is None:
+            yield Loosening(Code.TEST_UNSCHEDULED, name, was.test.schedule, None)
+        else:
+            yield from _rarer(Code.TEST_RARER, name, was.test.schedule, now.test.schedule)
+            gone = [rule for rule in was.test.rules if rule not in now.test.rules]
+            yield from (Loosening(Code.RULE_GONE, name, rule, None, rule) for rule in gone)
+            if was.test.at is not None and now.test.at is None:
+                yield Loosening(Code.RULE_GONE, name, "at", None, "at")
+    yield from _of_checks(name, was.checks, now.checks)
+
+
+def _of_checks(name: str, was: Sequence[CheckFacts], now: Sequence[CheckFacts]) -> Iterator[Loosening]:
+    """A check that none covers any more: of the same subject it has become weaker; where there is a new one of its kind
+    it was replaced, as far as anybody can tell; else it is gone."""
+    new = [check for check in now if all(check.fingerprint != old.fingerprint for old in was)]
+    for old in was:
+        if any(check.covers(old) for check in now):
+            continue
+        same = [check for check in now if (check.kind, check.subject) == (old.kind, old.subject)]
+        if same:
+            yield from _weaker(name, old, same[0])
+        elif other := next((check for check in new if check.kind == old.kind), None):
+            yield Loosening(Code.CHECK_REPLACED, name, old.fingerprint, other.fingerprint, old.kind, old.fingerprint)
+        else:
+            yield Loosening(Code.CHECK_GONE, name, old.kind, None, old.kind, old.fingerprint)
+
+
+def _weaker(name: str, old: CheckFacts, new: CheckFacts) -> Iterator[Loosening]:
+    for bound, least in old.floors.items():
+        if (value := new.floors.get(bound)) is None or value < least:
+            yield Loosening(Code.CHECK_WEAKER, name, least, value, f"{old.kind} {bound}", old.fingerprint)
+    for bound, most in old.ceilings.items():
+        if (value := new.ceilings.get(bound)) is None or value > most:
+            yield Loosening(Code.CHECK_WEAKER, name, most, value, f"{old.kind} {bound}", old.fingerprint)
+
+
+def _longer(code: Code, asset: str | None, was: float | None, now: float | None) -> Iterator[Loosening]:
+    """None is no bound at all."""
+    if was is not None and (now is None or now > was):
+        yield Loosening(code, asset, was, now)
+
+
+def _rarer(code: Code, asset: str | None, was: str | None, now: str | None) -> Iterator[Loosening]:
+    if was is None or now is None or was == now:
+        return
+    (count, gap), (fewer, wider) = how_often(was), how_often(now)
+    if fewer < count or wider > gap:
+        yield Loosening(code, asset, was, now)
+
+
+def _schedules(facts: PlanFacts) -> Iterable[str]:
+    found = [facts.prune, facts.check]
+    for asset in facts.assets.values():
+        found += [cron for cron in (asset.backup, asset.test and asset.test.schedule) if cron]
+    return dict.fromkeys(found)

@@ -1,0 +1,155 @@
+"""The versions of a plan, as the ledger has them: what was in force when, and how a file differs from that. Pure.
+
+A version is known by a digest over the files themselves, so that anybody can have it again from the copies that are
+kept (kept.py): `sha256sum plans/*.yaml restore_tests/*.yaml | sha256sum`, in the C locale's order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from ccdr.model import rfc3339, utc
+from ccdr.plans.facts import PlanFacts, facts_from
+from ccdr.plans.loader import LoadedPlan
+
+PLAN_VERSION = "plan.version"  # the kind of its record
+
+
+@dataclass(frozen=True)
+class Version:
+    """One record of a plan's version. It is in force from its place in the ledger on, until the next one's; `before`
+    is the digest of the one that it followed, `files` has the SHA-256 of each file by its name. One without assets says
+    that the plan is no more."""
+
+    plan: str
+    digest: str
+    facts: PlanFacts
+    seq: int
+    at: datetime
+    actor: str
+    before: str | None
+    files: Mapping[str, str]
+
+    @property
+    def gone(self) -> bool:
+        return not self.facts.assets
+
+
+class File(StrEnum):
+    """How a plan's file is to the version that is in force."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    GONE = "gone"
+    UNRECORDED = "unrecorded"  # nobody has acted by it: there is no version
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a plan is judged by. `loaded` is the plan as the version had it, or its file where no version is known or
+    (`why`) the version's files cannot be had; None where there is neither. `file` is None where nobody looked at it, as
+    of a past period; `stated` is what it promises, where it differs."""
+
+    plan: str
+    loaded: LoadedPlan | None
+    version: Version | None
+    file: File | None
+    stated: PlanFacts | None = None
+    why: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "digest": self.version and self.version.digest,
+            "seq": self.version and self.version.seq,
+            "recorded": self.version and rfc3339(self.version.at),
+            "by": self.version and self.version.actor,
+            "file": self.file and self.file.value,
+            "why": self.why,
+        }
+
+
+def files_of(loaded: LoadedPlan) -> dict[str, str]:
+    """The plan's file and its restore tests, by the names under which they are kept: their SHA-256."""
+    tests = {f"restore_tests/{name}.yaml": digest for name, digest in loaded.restore_tests.items()}
+    return {f"plans/{loaded.plan.plan}.yaml": loaded.sha256, **dict(sorted(tests.items()))}
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What a version is known by: the SHA-256 of what `sha256sum` writes of its files, in the order of their names."""
+    return sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
+
+
+def body_of(loaded: LoadedPlan, before: Version | None) -> dict[str, object]:
+    """What a record of this version holds."""
+    return _body(files_of(loaded), loaded.facts, before)
+
+
+def body_of_gone(before: Version) -> dict[str, object]:
+    """What the record holds that says that the plan is no more."""
+    return _body({}, replace(before.facts, assets={}), before)
+
+
+def _body(files: Mapping[str, str], facts: PlanFacts, before: Version | None) -> dict[str, object]:
+    return {
+        "digest": digest_of(files),
+        "predecessor": before and {"digest": before.digest, "seq": before.seq},
+        "files": files,
+        "facts": facts.as_json(),
+    }
+
+
+def version_of(record: Mapping[str, Any]) -> Version | None:
+    """None where the record holds none that this ccdr can read."""
+    try:
+        before, files = record.get("predecessor"), record["files"]
+        return Version(
+            plan=str(record["plan"]),
+            digest=str(record["digest"]),
+            facts=facts_from(record["facts"]),
+            seq=int(record["seq"]),
+            at=utc(record["time"]),
+            actor=str(record["actor"]),
+            before=None if before is None else str(before["digest"]),
+            files={str(name): str(digest) for name, digest in files.items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def in_force(versions: Sequence[Version], at: datetime | int) -> Version | None:
+    """The one that was in force at a time, or (a number) when this record was written; None before the first. The
+    `versions` are one plan's, in the ledger's order."""
+    if isinstance(at, int):
+        known = bisect_right(versions, at, key=lambda version: version.seq)
+    else:
+        known = max((n for n, version in enumerate(versions, 1) if version.at <= at), default=0)
+    return versions[known - 1] if known else None
+
+
+def changed(loaded: LoadedPlan, newest: Version | None) -> bool:
+    """Is what was read another version than the newest that is recorded? The same text may mean something else to
+    another ccdr: a default may have changed."""
+    return newest is None or newest.digest != digest_of(files_of(loaded)) or newest.facts != loaded.facts
+
+
+def objectives_in_force(
+    versions: Sequence[Version], asset: str, start: datetime, end: datetime
+) -> list[tuple[datetime, datetime, float, float]]:
+    """What was promised of an asset, from when to when within a period: RPO and RTO in seconds. What lies before the
+    first version, and when no version names the asset, is left out."""
+    found: list[tuple[datetime, datetime, float, float]] = []
+    for version, until in zip(versions, [*(v.at for v in versions[1:]), end], strict=False):
+        since, last = max(version.at, start), min(until, end)
+        of = version.facts.assets.get(asset)
+        if of is None or since >= last:
+            continue
+        if found and found[-1][1:] == (since, of.rpo, of.rto):
+            since = found.pop()[0]
+        found.append((since, last, of.rpo, of.rto))
+    return found

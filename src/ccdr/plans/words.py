@@ -1,0 +1,70 @@
+"""Changes of the plans in sentences, made from codes and values; nobody reads them again but people."""
+
+from __future__ import annotations
+
+from ccdr.plans.loosened import Code, Loosening, Value, loosened
+from ccdr.plans.versions import File, Judged
+from ccdr.schema import format_duration
+
+_SECONDS = frozenset((Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER))
+# By code: what was loosened, with `{before}`, `{after}` and `{item}`.
+_WORDS = {
+    Code.RPO_LONGER: "its RPO was {before} and is {after}",
+    Code.RTO_LONGER: "its RTO was {before} and is {after}",
+    Code.MTD_LONGER: "the service might be away for {before} and now for {after}",
+    Code.PLAN_GONE: "the plan is no more: nothing of it is backed up, tested or judged from then on",
+    Code.ASSET_GONE: "it is in the plan no more",
+    Code.SOURCE_CHANGED: "what it stands for is another source than before",
+    Code.BACKUP_RARER: "its backups were due at “{before}” and are due at “{after}”",
+    Code.BACKUP_UNSCHEDULED: "its backups were due at “{before}” and are never due any more",
+    Code.TEST_RARER: "its restore tests were due at “{before}” and are due at “{after}”",
+    Code.TEST_UNSCHEDULED: "its restore tests were due at “{before}” and are never due any more",
+    Code.PRUNE_RARER: "what retention lets go was removed at “{before}” and is removed at “{after}”",
+    Code.CHECK_RARER: "its repository was checked at “{before}” and is checked at “{after}”",
+    Code.PARTS_SMALLER: "all of its repository was read in {before} checks and is read in {after}",
+    Code.TIMEZONE_CHANGED: "its schedules were in the zone {before} and are in {after}",
+    Code.RULE_GONE: "its restore tests do not choose snapshots by the rule “{item}” any more",
+    Code.CHECK_GONE: "its restore tests do not make the check {item} any more",
+    Code.CHECK_WEAKER: "its check asked for {item} {before} and asks for {after}",
+    Code.CHECK_REPLACED: "a check {item} was replaced by another of its kind: which asks for more, nobody can tell",
+    Code.SETTINGS_EASIER: "its restores were measured with {before} settings and are with {after} ones",
+    Code.LOG_RARER: "its log was stored every {before} and is stored every {after}",
+    Code.LOG_UNSHIPPED: "its log was shipped and is no more",
+    Code.GROUP_LEFT: "it was captured together with the group {before} and is not any more",
+    Code.RETENTION_SHORTER: "snapshots are kept for shorter: {item} was {before} and is {after}",
+    Code.HOLD_LONGER: "a snapshot may be held past its time for {before} and now for {after} before that is told",
+}
+
+
+def sentence(found: Loosening) -> str:
+    """What it was, and what it is."""
+    if found.code is Code.RETENTION_SHORTER and found.item is None:
+        return "snapshots were kept for ever and are removed now"
+    before, after = (_value(found, value) for value in (found.before, found.after))
+    return _WORDS[found.code].format(before=before, after=after, item=found.item)
+
+
+def differing(judged: Judged) -> list[str]:
+    """How a plan's file is to the version that it is judged by; nothing where it is the same."""
+    version, plan = judged.version, judged.plan
+    if version is None or judged.file in (None, File.SAME):
+        return []
+    by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC (record {version.seq})"
+    by = f"it is judged by {by}" if judged.why is None else f"{judged.why}: it is judged without"
+    if judged.file is File.GONE:
+        return [f"no file names the plan {plan} any more, and no `ccdr run` has seen that; {by}"]
+    less = loosened(version.facts, judged.stated) if judged.stated else []
+    about = [f"{plan}/{one.asset}" if one.asset else plan for one in less]
+    return [
+        f"the file of the plan {plan} was changed, and nobody has acted by it yet; {by}",
+        *(f"by that file, of {what}: {sentence(one)}" for what, one in zip(about, less, strict=True)),
+    ]
+
+
+def _value(found: Loosening, value: Value) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    seconds = found.code in _SECONDS or (found.item or "").endswith(("within", "apart"))
+    return format_duration(value) if seconds else f"{value:g}"
