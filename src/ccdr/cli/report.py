@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 def report(names: tuple[str, ...], first: str | None, last: str | None, form: str | None, out: Path | None) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
-    From the ledger, which is verified on the way, the catalogue and the plans alone. The page needs nothing but
-    itself; JSON has all of it, CSV each run of the period. Records of plans that are no more are shown as such.
+    From the ledger, which is verified on the way, and the catalogue alone. A plan is judged by the version that was
+    recorded when somebody last acted by it, at each time by the one that was in force; where its file differs, or
+    is gone, the report says so. The page needs nothing but itself; JSON has all of it, CSV each run of the period.
 
     Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
     in it, or where the ledger does not verify. The report is written all the same.

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def status(names: tuple[str, ...]) -> Exit:
     """Can the contact centre be brought back? Objectives against achieved, coverage, what is late.
 
-    From the ledger and the catalogue alone: it answers when the repository does not.
+    From the ledger and the catalogue alone: it answers when the repository does not. A plan is judged by the version
+    that was recorded when somebody last acted by it; where its file differs by now, that is said.
 
     \b
     Examples:
