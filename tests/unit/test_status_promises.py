@@ -226,6 +226,7 @@ def test_a_host_that_only_tests_says_that_there_is_none_once_it_has_looked(centr
     assert broke.trouble is Trouble.TEST_INCONCLUSIVE and not str(broke.step).startswith("on the host"), (
         "it can do that"
     )
+    assert centre.whose("backup") == {Trouble.NEVER_SUCCEEDED}
 
 
 def test_what_failed_is_told_with_the_step_that_it_gave_itself_wherever_that_is_to_be_done(centre: Centre) -> None:
