@@ -20,7 +20,7 @@ from ccdr import chain
 from ccdr.catalogue import Synchronised
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.errors import BackupBad, CcdrError, TestBroken
-from ccdr.fetch import candidates, fetch, newer_attempts, pruned_since, verify
+from ccdr.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
 from ccdr.groups import counterpart
 from ccdr.interfaces import Bench, Beside, Engine, Progress
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
@@ -190,7 +190,7 @@ class Alongside:
         good = chain.usable(found.good, found.there, history.disproved)
         chosen = counterpart(self._own, point, good, recovered=self._recovered)
         if chosen is None:
-            raise BackupBad(f"there is no snapshot of {other.plan}/{other.asset} that counts")
+            raise BackupBad(none_counts(other, self._synchronised)[0])
         return chosen, history.last_stored
 
     def _passed_over(self, check: CheckConfig, companion: Companion) -> Iterator[CheckResult]:

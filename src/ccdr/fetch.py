@@ -27,10 +27,10 @@ from ccdr.catalogue import Attempt as Failed
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
 from ccdr.history import FailedBackup
 from ccdr.interfaces import UPON, WHOLE, Digester, Engine, Progress
-from ccdr.model import Manifest, Snapshot, rfc3339
+from ccdr.model import Manifest, Snapshot, rfc3339, so_many
 from ccdr.schedule import second_due
 from ccdr.services import Job, Services
-from ccdr.storage.restic import Restic
+from ccdr.storage.restic import RepoSnapshot, Restic
 
 A_DAY = timedelta(days=1)
 SHORTEST_ID = 4  # characters of an id that are taken for one
@@ -75,6 +75,30 @@ def candidates(job: Job, services: Services, synchronised: Synchronised) -> Cand
     return Candidates(there, ours, [s for s in ours if not dated_in_future(s, now)])
 
 
+def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
+    """That there is no snapshot of the asset, or none that can be read, in one sentence; and what then comes first."""
+    asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
+    if not unread:
+        return f"there is no snapshot of {asset} that counts", None
+    said = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
+    return (
+        f"there is {said}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
+        "keep the repository as it is (docs/recover.md, A damaged repository)",
+    )
+
+
+def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[Attempt]:
+    """Newer ones than `snapshot` that by their tags are backups of the asset: nobody can tell what they hold."""
+    for unread in _unread(job, synchronised):
+        if unread.time > snapshot.usable_at:
+            text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
+            yield Attempt(text, unread.time, vanished=True)
+
+
+def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
+    return [s for s in synchronised.unread if s.tag("asset") == job.asset]
+
+
 def newer_attempts(
     job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: int
 ) -> Iterator[Attempt]:
@@ -90,10 +114,7 @@ def newer_attempts(
         if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
             yield Attempt(text, lost.consistent_point, vanished=True)
-    for unread in synchronised.unread:  # by its tags a backup, and nobody can tell what it holds
-        if unread.tag("asset") == job.asset and unread.time > snapshot.usable_at:
-            text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
-            yield Attempt(text, unread.time, vanished=True)
+    yield from unread_since(job, snapshot, synchronised)
 
 
 def _failed_by_the_repository(

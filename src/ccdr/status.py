@@ -167,7 +167,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
         rpo = _elsewhere(job, history, points, now)
-    wrong = list(_problems(job, history, services, newest, ours_to_do=ours_to_do))
+    wrong = list(_problems(job, history, services, usable, ours_to_do=ours_to_do))
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
@@ -262,8 +262,9 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 
 
 def _problems(
-    job: Job, history: AssetHistory, services: Services, newest: Snapshot | None, *, ours_to_do: bool
+    job: Job, history: AssetHistory, services: Services, usable: Sequence[Snapshot], *, ours_to_do: bool
 ) -> Iterator[Problem]:
+    newest = usable[-1] if usable else None
     looked = ours_to_do or history.last_test is not None
     if newest is None and history.last_good_backup is None and looked:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
@@ -280,7 +281,7 @@ def _problems(
         text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from _findings(history.last_good_backup, Verb.BACKUP)
-    yield from _tested(job, history, newest)
+    yield from _tested(job, history, usable)
     planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
     ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
     yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
@@ -293,7 +294,8 @@ def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> I
             yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
 
 
-def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterator[Problem]:
+def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
+    newest = usable[-1] if usable else None
     last, failure = history.last_test, history.older_failure
     if last is None:
         yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
@@ -301,13 +303,14 @@ def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterato
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST)
+        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=_after(last, trouble, job, usable))
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        yield Problem(_failed(failure), text, utc(failure["time"]), verb=Verb.TEST)
+        trouble = _failed(failure)
+        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=_after(failure, trouble, job, usable))
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
@@ -318,6 +321,12 @@ def _tested(job: Job, history: AssetHistory, newest: Snapshot | None) -> Iterato
         text = "its last restore test was of something else than the plan now names"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
     yield from _findings(last, Verb.TEST)
+
+
+def _after(test: Record, trouble: Trouble, job: Job, usable: Sequence[Snapshot]) -> str | None:
+    """What to do after a test that did not pass: is there another snapshot to be found good?"""
+    tested = (test.get("snapshot") or {}).get("id")
+    return next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
 
 
 def _failed(test: Record) -> Trouble:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -97,12 +98,33 @@ _NEXT = {
 }
 
 
+# After a test that failed, where no other snapshot may be good.
+_ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
+NO_OLDER = "there is no older snapshot that may be good: "
+# The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
+_TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
+
+
 def where_it_can_be_done(step: str, *, backs_up: bool) -> str:
     """The same on a host that takes no backups, nor could: it has no sources, and no credentials for them."""
-    return step if backs_up or "ccdr backup" not in step else f"on the host that backs it up: {step}"
+    if backs_up or "ccdr backup" not in step:
+        return step
+    first, sign, then = step.partition(NO_OLDER)
+    there = "on the host that backs it up"
+    return f"{first}{sign}{there}, {then}" if sign else f"{there}: {step}"
 
 
-def next_step(trouble: Trouble, plan: str, asset: str | None) -> str | None:
-    step = _NEXT.get(trouble)
+def no_older(plan: str, asset: str) -> str:
+    return f"{NO_OLDER}`ccdr backup {plan} --asset {asset}` takes a new one"
+
+
+def without_an_older(hint: str, plan: str, asset: str) -> str:
+    """The hint of whoever found a backup bad, and could not know that there is no older one."""
+    return _TAKE_AN_OLDER.sub(lambda _: no_older(plan, asset), hint)
+
+
+def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:
+    """`alone`: the asset has no other snapshot than the one that it is about."""
+    step = _ALONE if alone and trouble is Trouble.TEST_FAILED else _NEXT.get(trouble)
     of_asset = f" --asset {asset}" if asset else ""
     return step and step.format(plan=plan, asset=asset or "ASSET", of_asset=of_asset)

@@ -351,7 +351,7 @@ def test_postgres_manifest_lists_tables_schema_and_server(subject: Subject) -> N
     assert customer["rows"] == 200
     assert len(held["schema_sha256"]) == 64 and held["encoding"] == "UTF8" and held["collate"] and held["ctype"]
     assert held["version"].startswith("17") and {"plpgsql", "pgcrypto"} <= set(held["extensions"])
-    assert {"postgres", "contract_reader"} <= set(held["roles"])
+    assert {"postgres", "contract_reader"} <= set(held["roles"]) and "call_pkey" in held["rules"]
     toc = "dump/toc.dat" if subject.manifest.method == "dump" else "dump"
     assert "pg_dump" in subject.manifest.tools and {"roles.sql", "globals.sql", toc} <= set(subject.manifest.files)
 
@@ -379,6 +379,13 @@ def test_exported_rows_come_back_as_they_are(subject: Subject) -> None:
         found.extend(read_rows(to.open("rb")))
         with pytest.raises(CommandFailed):
             engine.export(bench.sandbox, bench.manifest, "select nothing from nowhere", bench.out / "none")
+        # A client's own commands are none here: the server is asked what the plan says, and nothing else is done.
+        for command in ("\\! touch {}", "system touch {}", "\\o {}", "\\g {}", "\\w {}", "\\gexec"):
+            planted, to = bench.out / "planted", bench.out / "refused"
+            sql = f"select 1\n{command.format(bench.sandbox.path(planted))}\n"
+            with pytest.raises(CommandFailed):
+                engine.export(bench.sandbox, bench.manifest, sql, to)
+            assert not planted.exists(), command
 
     assert looked_into(subject, export).verdict is Verdict.PASS
     assert found == [VALUES]

@@ -189,6 +189,19 @@ def test_place_that_only_looks_like_what_is_left_of_a_repository_proves_nothing(
         plan.write_text(plan.read_text().replace(f"url: {place},", f"url: {twin.repo},"))
 
 
+def test_what_opens_the_repository_is_on_a_disk_that_is_not_mounted(twin: Site) -> None:
+    """A link that leads to nothing; the twin, without the link, is damage (`OPENING`)."""
+    for linked in (twin.repo / "config", key(twin), twin.repo / "keys"):
+        linked.rename(there := twin.root / "disk")
+        linked.symlink_to(twin.root / "not mounted")
+        done = twin.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), (linked, done)
+        assert done.json["rpo"]["verdict"] == "MET", "nothing was shown of the backups"
+        assert done.json["hint"], "programs are told too what to do"
+        linked.unlink()
+        there.rename(linked)
+
+
 def test_flipped_snapshot_file_never_passes(twin: Site) -> None:
     flip(twin.repo / "snapshots" / ids(twin)[-1])
     done = twin.run("test", "p")
@@ -283,7 +296,12 @@ def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     )
     assert done.json["snapshot"]["verdict"] == "PASS" and not done.json["newer_failed"]
     assert twin.run("test", "p", "--snapshot", newest).json["verdict"] == "PASS", "which is judged by itself alone"
+    assert any(f"the newer snapshot {fake[:8]}" in note for note in restored(twin).json["would_restore"]["notes"])
     assert fake not in ids(twin)
+
+
+def restored(site: Site) -> Ran:
+    return site.run("restore", "p", "--asset", "recordings", "--to", str(site.root / "back"), "--dry-run")
 
 
 @pytest.mark.parametrize("manifest", ["[" * 100_000, "{", None])
@@ -306,6 +324,9 @@ def test_snapshot_whose_manifest_is_damaged_is_told_where_nothing_else_is_known(
     assert any(newest[:8] in said and "does not count" in said for said in done.json["findings"]) is (
         manifest is not None
     )
+    real = restored(twin)
+    assert (real.code, real.json["error"]) == (2, done.json["reason"]), "a restore for real says the same of it"
+    assert ("A damaged repository" in real.json["hint"]) is (manifest is not None)
 
 
 def test_manifest_of_another_asset_does_not_count(twin: Site) -> None:

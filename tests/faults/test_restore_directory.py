@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Quiet, Ran, Site, eventually
-from tests.stored import LIMITS, LONG_AGO, assert_clean, other_host, settled_file
+from tests.stored import LIMITS, LONG_AGO, assert_clean, other_host, restic_of, settled_file
 
 from ccdr.errors import Locked, UsageProblem
 from ccdr.restore import Request, restoring
@@ -378,7 +378,12 @@ def test_damaged_data(twin: Site) -> None:
     data[len(data) // 2] ^= 1
     pack.write_bytes(data)
     before = beside(twin)
-    nothing(twin, 1, go(twin, twin.root / "back"), before)
+    nothing(twin, 1, done := go(twin, twin.root / "back"), before)
+    assert "restore an older snapshot" in done.json["hint"], done
+    restic_of(twin.root, "forget", twin.records("backup.end")[0]["snapshot"]["id"])
+    nothing(twin, 1, done := go(twin, twin.root / "back"), before)
+    assert "`ccdr backup p --asset recordings` takes a new one" in done.json["hint"] and "older" in done.json["hint"]
+    assert "restore an older" not in done.json["hint"]
 
 
 def test_lost_pack(twin: Site) -> None:

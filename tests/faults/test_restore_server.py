@@ -50,7 +50,16 @@ alter database {name} owner to {name}_owner;
 alter database {name} set search_path = public, pg_temp;
 alter database {name} connection limit 50;
 comment on database {name} is 'it''s
-alter database {name} owner to nobody;
+ALTER DATABASE {name} OWNER TO nobody;
+\connect {name}
+--
+-- Name: {name}; Type: DATABASE PROPERTIES; Schema: -; Owner: nobody
+--
+
+-- ours';
+comment on role {name}_owner is 'it''s
+\connect {name}
+CREATE ROLE nobody;
 -- ours';
 grant connect on database {name} to "{name}: o'Hara; ""x""";
 revoke temporary on database {name} from public;
@@ -129,7 +138,7 @@ select pg_get_userbyid(datdba), datconnlimit, (select array_agg(a::text order by
   shobj_description(oid, 'pg_database') from pg_database where datname = current_database();
 select coalesce(r.rolname, '-'), setconfig from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
   where setdatabase = (select oid from pg_database where datname = current_database()) order by 1;
-select rolname, rolpassword, rolcanlogin, rolvaliduntil from pg_authid where rolname like 'restored%' order by 1;
+select rolname, rolpassword, rolcanlogin, rolvaliduntil, shobj_description(oid, 'pg_authid') from pg_authid where rolname like 'restored%' order by 1;
 select roleid::regrole, member::regrole, admin_option from pg_auth_members where roleid::regrole::text ~ 'restored';
 select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata;
 select last_value from call_id_seq;

@@ -19,7 +19,7 @@ from ccdr.report.evidence import BACKUP, CHECK, PRUNE, TEST, AssetEvidence, LogF
 from ccdr.report.judge import AssetReport, Level, PlanReport, Timing, interruptions, judge_asset, judge_plan
 from ccdr.report.period import Period
 from ccdr.services import Job
-from ccdr.trouble import Trouble, next_step, where_it_can_be_done
+from ccdr.trouble import Trouble, next_step, no_older, where_it_can_be_done
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -243,6 +243,19 @@ def test_a_failure_that_came_last_is_told_once(jobs: dict[str, Job]) -> None:
     failed = tested(-2, "FAIL")
     (lost,) = [text for level, text, _ in found(judged(jobs["crm"], well(**by(failed, failure=failed)))) if level > 1]
     assert lost == "its last conclusive restore test, on 2026-11-24 10:00, is FAIL: so it was"
+
+
+@pytest.mark.parametrize(("snapshots", "step"), [
+    (("old", "new"), "--snapshot ID   finds a good one"), (("new",), "there is no other snapshot that may be good"),
+])  # fmt: skip
+def test_another_snapshot_is_advised_only_where_there_is_one(
+    jobs: dict[str, Job], snapshots: tuple[str, ...], step: str
+) -> None:
+    """It did not fit what it was compared with: no other finding says that there is no backup."""
+    misfit = tested(-2, "FAIL", snapshot={"id": "new", "verdict": "PASS"}, checks=[{"status": "FAIL"}])
+    report = judged(jobs["crm"], well(**by(misfit), points={s: point(-1) for s in snapshots}, proven={"new": "PASS"}))
+    (said,) = (f.step for f in report.findings if "is FAIL" in f.text)
+    assert str(said).endswith(step)
 
 
 def test_a_failure_for_a_newer_backup_is_over_once_one_was_stored(jobs: dict[str, Job]) -> None:
@@ -515,6 +528,12 @@ def test_steps_are_filled_in() -> None:
     assert where_it_can_be_done("ccdr test p", backs_up=False) == where_it_can_be_done("ccdr test p", backs_up=True)
     assert where_it_can_be_done("ccdr backup p", backs_up=True) == "ccdr backup p"
     assert where_it_can_be_done("ccdr backup p", backs_up=False) == "on the host that backs it up: ccdr backup p"
+    alone = f"look here; {no_older('p', 'a')}"
+    assert where_it_can_be_done(alone, backs_up=False) == (
+        "look here; there is no older snapshot that may be good: on the host that backs it up, `ccdr backup p --asset a`"
+        " takes a new one"
+    )
+    assert where_it_can_be_done(alone, backs_up=True) == alone
 
 
 # --- what did not go well last --------------------------------------------------------------------------------

@@ -167,10 +167,17 @@ def failing(text: str) -> CommandFailed:
     return CommandFailed(["pg_restore"], 1, text)
 
 
+FAILED = "pg_restore: error: could not execute query: ERROR:  "
 FOREIGN = (
-    'ERROR:  insert or update on table "call" violates foreign key constraint "call_fk"\n'
+    f'{FAILED}insert or update on table "call" violates foreign key constraint "call_fk"\n'
     'DETAIL:  Key (phone)=(0722000001) is not present in table "customer".'
 )
+CHECK = (
+    'pg_restore: error: COPY failed for table "call": ERROR:  new row for relation "call" violates check constraint '
+    '"positive"\nDETAIL: Failing row contains (0722000001)'
+)
+UNIQUE = f'{FAILED}could not create unique index "u"\nDETAIL: Key (a)=(0722000001) is duplicated'
+EXCLUDED = f'{FAILED}conflicting key value violates exclusion constraint "once"'
 
 
 @pytest.mark.parametrize(
@@ -178,19 +185,33 @@ FOREIGN = (
     [
         (FOREIGN, {"call_fk of public.call": 3}, "the source itself held 3 rows against the foreign key call_fk of"),
         (FOREIGN, {"call_fk of public.call": 1000}, "1000 rows or more"),
-        (FOREIGN, {"other of public.call": 3}, "rows in it break the foreign key constraint call_fk"),
-        (FOREIGN, {}, "rows in it break the foreign key constraint call_fk"),
-        (
-            'violates check constraint "positive"\nDETAIL: Failing row contains (0722000001)',
-            {},
-            "check constraint positive",
-        ),
-        ('could not create unique index "u"\nDETAIL: Key (a)=(0722000001) is duplicated', {}, "unique constraint u"),
+        (FOREIGN, {"other of public.call": 3}, "rows in it break a foreign key constraint, at call, call_fk"),
+        (FOREIGN, {}, "rows in it break a foreign key constraint, at call, call_fk"),
+        (CHECK, {}, "rows in it break a check constraint, at call, positive"),
+        (UNIQUE, {}, "rows in it break a unique constraint, at u"),
+        (EXCLUDED, {}, "rows in it break an exclusion constraint, at once"),
     ],
 )
 def test_rows_that_break_a_rule_are_told_by_its_name(text: str, held: dict[str, int], said: str) -> None:
-    found = references.to_blame(failing(text), {"broken_keys": held})
+    listed = {"tables": {"public call postgres": {}}, "rules": ["call_fk", "once", "positive", "u"]}
+    found = references.to_blame(failing(text), {"broken_keys": held, **listed})
     assert found is not None and said in str(found) and "0722" not in f"{found} {found.hint}"
+
+
+@pytest.mark.parametrize("text", [
+    f'{FAILED}Ionescu violates check constraint "0722000001"\nCONTEXT:  PL/pgSQL function f() line 1 at RAISE',
+    f'{FAILED}new row violates check constraint "positive"\nDETAIL:  violates check constraint "0722000001"',
+])  # fmt: skip
+def test_a_name_that_the_manifest_does_not_list_is_not_shown(text: str) -> None:
+    """A trigger raises what it likes; and a manifest of an older ccdr lists no rules."""
+    for listed in ({}, {"rules": ["call_fk"]}):
+        found = references.to_blame(failing(text), listed)
+        assert str(found) == "the backup does not load: rows in it break a check constraint"
+
+
+def test_a_row_that_reads_like_a_rule_is_none() -> None:
+    text = f'{FAILED}role "x" does not exist\nDETAIL:  Key (a)=(violates check constraint "positive")'
+    assert references.to_blame(failing(text), {"rules": ["positive"]}) is None
 
 
 def test_another_failure_is_not_blamed_on_rows() -> None:

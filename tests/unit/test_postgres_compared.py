@@ -794,39 +794,81 @@ def test_roles_of_the_server_are_left_as_they_are_and_none_is_lacking(restored: 
 
 
 def place(text: str, asked: list[list[str]]) -> Any:
+    """pg_restore beside a dump whose script, with -C, is `text`: it lists the parts, and prints those of a list."""
+    head, *parts = re.split(r"\n(?=--\n-- Name: [^\n]*; Type: [^\n]*; Schema: [^\n]*; Owner: \w+\n--\n)", text)
+    titles = [re.findall(r"Name: (.*); Type: (.*); Schema: (.*); Owner: (.*)", part)[0] for part in parts]
+    listed = [f"{n}; 0 0 {kind} {schema} {name} {owner}" for n, (name, kind, schema, owner) in enumerate(titles)]
+
     class Place:
         def path(self, host: Path) -> str:
             return str(host)
 
-        def run(self, argv: list[str], *, what: str) -> Output:
+        def run(self, argv: list[str], *, what: str, stdin: str = "") -> Output:
             asked.append(argv)
-            return Output(0, text, NO_WORDS)
+            assert what and "-C" in argv, "without it neither has the database's own"
+            if "-l" in argv:
+                return Output(0, "".join(f";\n{line}\n" for line in listed), NO_WORDS)
+            wanted = [parts[listed.index(line)] for line in stdin.splitlines()] if "-L" in argv else parts
+            return Output(0, "\n".join([head, *wanted]), NO_WORDS)
 
     return Place()
+
+
+LABEL = (
+    "--\n-- Name: DATABASE crm; Type: SECURITY LABEL; Schema: -; Owner: postgres\n--\n\n"
+    "SECURITY LABEL FOR selinux ON DATABASE crm IS 'crm';\n\n\n"
+)
+OF_CALL = "--\n-- Name: TABLE call; Type: ACL;"
 
 
 @pytest.mark.parametrize(("raw", "quoted"), [("crm", "crm"), (ODD, QUOTED)])
 def test_what_is_the_databases_own_is_told_for_another_name(raw: str, quoted: str) -> None:
     dump, asked = Dump(), cast("list[list[str]]", [])
-    label = (
-        "--\n-- Name: DATABASE crm; Type: SECURITY LABEL; Schema: -; Owner: postgres\n--\n\n"
-        "SECURITY LABEL FOR selinux ON DATABASE crm IS 'crm';\n\n\n"
-        "--\n-- Name: DATABASE other; Type: COMMENT; Schema: -; Owner: postgres\n--\n\nCOMMENT ON DATABASE other IS 'x';\n\n\n"
-        "--\n-- Name: other; Type: DATABASE PROPERTIES; Schema: -; Owner: postgres\n--\n\nALTER DATABASE other SET a TO 'b';\n\n\n"
-        "--\n-- Name: TABLE call; Type: ACL;"
+    dump.change(OF_CALL, LABEL + OF_CALL, "definitions.sql")
+    dump.change(
+        "GRANT CONNECT ON DATABASE crm TO app_reader;",
+        "GRANT CONNECT ON DATABASE crm TO app_reader;\n"
+        "SET SESSION AUTHORIZATION boss;\nGRANT CREATE ON DATABASE crm TO r2;\nRESET SESSION AUTHORIZATION;",
+        "definitions.sql",
     )
-    dump.change("--\n-- Name: TABLE call; Type: ACL;", label, "definitions.sql")
     called(dump, raw, quoted)
     found = database_properties(place(dump.texts["definitions.sql"], asked), Path("/d"), "new")
-    assert [line for line in found.split("\n") if line and not line.startswith("\\unrestrict")] == [
+    assert found.splitlines() == [
         "ALTER DATABASE new OWNER TO postgres;",
         "COMMENT ON DATABASE new IS 'centre';",
         "ALTER DATABASE new SET \"TimeZone\" TO 'UTC';",
         "ALTER ROLE boss IN DATABASE new SET work_mem TO '5MB';",
         "GRANT CONNECT ON DATABASE new TO app_reader;",
+        "SET SESSION AUTHORIZATION boss;",
+        "GRANT CREATE ON DATABASE new TO r2;",
+        "RESET SESSION AUTHORIZATION;",
         "SECURITY LABEL FOR selinux ON DATABASE new IS 'crm';",
     ]
-    assert "restrict" not in found and "-C" in asked[0]
+
+
+@pytest.mark.parametrize("line", [
+    "\\connect crm", "\\connect other", "--", "--\n-- Name: crm; Type: DATABASE; Schema: -; Owner: postgres\n--\n",
+    "CREATE DATABASE crm WITH TEMPLATE = template0;", "ALTER DATABASE crm OWNER TO nobody;", "SET row_security = off;",
+    "-- PostgreSQL database dump complete", "it''s; \\connect crm",
+])  # fmt: skip
+def test_a_databases_comment_may_hold_any_line(line: str) -> None:
+    comment = f"COMMENT ON DATABASE {{}} IS 'centre\n{line}\nof ours';"
+    dump = Dump()
+    dump.change("COMMENT ON DATABASE crm IS 'centre';", comment.format("crm"), "definitions.sql")
+    found = database_properties(place(dump.texts["definitions.sql"], []), Path("/d"), "new")
+    assert found == (
+        f"ALTER DATABASE new OWNER TO postgres;\n{comment.format('new')}\n"
+        "ALTER DATABASE new SET \"TimeZone\" TO 'UTC';\nALTER ROLE boss IN DATABASE new SET work_mem TO '5MB';\n"
+        "GRANT CONNECT ON DATABASE new TO app_reader;\n"
+    )
+
+
+def test_a_text_in_a_dump_of_the_older_strings_is_read_as_it_was_written() -> None:
+    """Its backslashes are doubled, and only this setting says so."""
+    dump = Dump()
+    dump.change("standard_conforming_strings = on", "standard_conforming_strings = off", "definitions.sql")
+    found = database_properties(place(dump.texts["definitions.sql"], []), Path("/d"), "new")
+    assert found.startswith("SET standard_conforming_strings = off;\nALTER DATABASE new OWNER")
 
 
 @pytest.mark.parametrize(

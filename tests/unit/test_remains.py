@@ -45,3 +45,23 @@ def test_a_config_that_does_not_decrypt_is_damage_whatever_a_junk_key_says(repos
     key(repository, b"whole", whole=True)
     key(repository, b"bad", whole=False)
     assert damage(Directory(repository), undecipherable=True) == "its config does not decrypt with its own key"
+
+
+@pytest.mark.parametrize("linked", ["config", "key", "keys", "keys, to a mount point"])
+def test_a_link_that_leads_to_nothing_may_be_a_disk_that_is_not_mounted(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, linked: str
+) -> None:
+    """Its twin is really gone: then there is no link either."""
+    disk = tmp_path_factory.mktemp("disk")
+    key(repository, b"whole", whole=True)
+    (name,) = (repository / "keys").iterdir()
+    what = {"config": repository / "config", "key": name}.get(linked, repository / "keys")
+    there = what.rename(disk / what.name)
+    what.symlink_to(there)
+    assert damage(Directory(repository), undecipherable=False) is None, "mounted"
+    there.rename(disk / "away")
+    if "mount point" in linked:
+        there.mkdir()
+    assert damage(Directory(repository), undecipherable=False) is None, "not mounted"
+    what.unlink()
+    assert damage(Directory(repository), undecipherable=False), "gone"

@@ -402,6 +402,25 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
     assert not any("test_" in p.trouble for p in world.now.wrong)
 
 
+def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(world: World) -> None:
+    world.snapshot(2, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None)
+    world.tested("FAIL", number=2)
+
+    def said() -> str:
+        (step,) = (p.step for p in world.now.wrong if p.trouble is Trouble.TEST_FAILED)
+        return str(step)
+
+    assert said() == "ccdr backup p --asset recordings   takes a new one: there is no other snapshot that may be good"
+    world.tested("INCONCLUSIVE", number=2, achieved=None)
+    assert said().startswith("ccdr backup p"), "the failure before it stands"
+    world.snapshot(1, ago(minutes=50))
+    assert said().endswith("ccdr test p --asset recordings --snapshot ID   finds a good one")
+    world.tested("FAIL", number=1)
+    world.tested("FAIL", number=2)
+    assert said().startswith("ccdr backup p"), "nor is the older one good"
+
+
 def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
     """Hourly at a quarter past; it is noon."""
     world.tested("PASS")

@@ -271,7 +271,10 @@ def judge_asset(
             *_near(ev),
             *_noted(ev),
         ]
-        findings = [Finding(level, text, *name, _step(todo, *name, backs_up=ours_to_do)) for level, text, todo in said]
+        failed = ev.failure or ev.last_conclusive
+        of_it = mapping(mapping(failed and failed.body).get("snapshot")).get("id")
+        how = {"backs_up": ours_to_do, "alone": not good.keys() - {of_it}}
+        findings = [Finding(level, text, *name, _step(todo, *name, **how)) for level, text, todo in said]
     return AssetReport(
         plan=name[0],
         asset=name[1],
@@ -377,8 +380,10 @@ def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: P
             yield f"{what}: {last}", Trouble.PRUNE_LATE if verb == PRUNE else Trouble.CHECK_LATE
 
 
-def _step(todo: Trouble | str | None, plan: str, asset: str | None = None, *, backs_up: bool = True) -> str | None:
-    step = next_step(todo, plan, asset) if isinstance(todo, Trouble) else todo
+def _step(
+    todo: Trouble | str | None, plan: str, asset: str | None = None, *, backs_up: bool = True, alone: bool = False
+) -> str | None:
+    step = next_step(todo, plan, asset, alone=alone) if isinstance(todo, Trouble) else todo
     return step and where_it_can_be_done(step, backs_up=backs_up)
 
 

@@ -95,4 +95,5 @@ class RestoreResult:
 
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
-        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "record": record}

@@ -12,7 +12,7 @@ from ccdr import __version__, chain, interrupts
 from ccdr.answers import FreeText, words_of
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
-from ccdr.fetch import Candidates, bases_of, candidates
+from ccdr.fetch import Candidates, bases_of, candidates, none_counts, unread_since
 from ccdr.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.interfaces import KnownSource, Progress, Target
 from ccdr.model import CheckResult, Manifest, Snapshot, details, rfc3339
@@ -27,6 +27,7 @@ from ccdr.services import Job, Services
 from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
+from ccdr.trouble import without_an_older
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Restoring:
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
         self.name = ""  # what a person types to agree
+        self._older = True  # is there an older snapshot that may be good?
 
     @property
     def will(self) -> list[str]:
@@ -138,6 +140,8 @@ class Restoring:
         recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
         snapshot = result.snapshot = chosen
+        usable = chain.usable(found.good, found.there, history.disproved)
+        self._older = any(s.consistent_point < chosen.consistent_point for s in usable)
         result.proven = history.proven.get(chosen.id)
         result.notes += self._doubt(chosen, history, known.get((job.plan, None), AssetHistory()))
         manifest = services.catalogue.manifest(snapshot)
@@ -182,13 +186,13 @@ class Restoring:
             usable = [s for s in found.good if not bad(s)]
             if self.request.despite_failed_test:
                 usable = [s for s in found.good if not chain.lacks(s, found.there)]
+            if not found.good:
+                none, first = none_counts(job, synchronised)
+                raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
             if not usable:
                 raise UsageProblem(
-                    f"there is no snapshot of {job.plan}/{job.asset} that counts"
-                    + (" and has not failed its test" if found.good else ""),
-                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test"
-                    if found.good
-                    else "is it the right plan, and the right repository?",
+                    f"there is no snapshot of {job.plan}/{job.asset} that counts and has not failed its test",
+                    hint=f"`ccdr snapshots {job.plan}` lists them; name one with --snapshot ID --despite-failed-test",
                 )
             chosen = usable[-1]
         else:
@@ -212,6 +216,7 @@ class Restoring:
         for s in synchronised.vanished:
             if s.consistent_point > chosen.consistent_point:
                 result.notes.append(f"a newer snapshot, {s.short} of {rfc3339(s.consistent_point)}, has vanished")
+        result.notes += [newer.text for newer in unread_since(job, chosen, synchronised)]
         return chosen
 
     def _path(self) -> Path:
@@ -345,11 +350,8 @@ class Restoring:
             result.checks = way.check(progress)
             keep = True  # it is whole: what comes now is no reason to throw it away
             if result.bad_checks and not self.request.despite_failed_checks:
-                result.failed(
-                    f"it did not pass: {', '.join(result.bad_checks)}",
-                    Exit.FINDING,
-                    "look at it there; restore an older snapshot, or restore again with --despite-failed-checks",
-                )
+                look = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
+                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(look))
             else:
                 self._finish(way, progress)
         except KeyboardInterrupt as error:
@@ -360,7 +362,7 @@ class Restoring:
             result.failed(str(error), Exit.NOT_CARRIED_OUT, error.hint)
         except Exception as error:  # a run always has an end
             why = told(error)
-            result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), why.hint)
+            result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), self._advised(why.hint))
             result.words += why.words
         if result.result != RESTORED:
             progress.step("removing what was not finished" if not keep else "leaving it under its working name")
@@ -370,6 +372,12 @@ class Restoring:
                 result.left_behind.append(way.standing())
         if interrupted is not None:
             raise interrupted
+
+    def _advised(self, hint: str | None) -> str | None:
+        """What to do about a bad backup: whoever found it bad does not know whether there is an older one."""
+        if hint is None or self._older:
+            return hint
+        return without_an_older(hint, self.job.plan, self.job.asset)
 
     def _finish(self, way: Way, progress: Progress) -> None:
         """Its final name. Whatever stops us after that does not make it undone: the record says what is true."""

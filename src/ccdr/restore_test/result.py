@@ -113,7 +113,8 @@ class RestoreTest:
 
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
-        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "record": record}
 
     @property
     def exit_code(self) -> Exit:

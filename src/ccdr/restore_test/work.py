@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,16 @@ from ccdr.errors import (
     RepositoryMissing,
     TestBroken,
 )
-from ccdr.fetch import bases_of, candidates, fetch, fetch_bases, newer_attempts, pruned_since, taken_back
+from ccdr.fetch import (
+    bases_of,
+    candidates,
+    fetch,
+    fetch_bases,
+    newer_attempts,
+    none_counts,
+    pruned_since,
+    taken_back,
+)
 from ccdr.history import LATEST, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
@@ -31,7 +39,6 @@ from ccdr.model import (
     Snapshot,
     Verdict,
     rfc3339,
-    so_many,
     verdict_of,
 )
 from ccdr.restore_test.result import RestoreTest
@@ -43,10 +50,7 @@ from ccdr.shipping import log_repository, read_standing, shelf_of
 from ccdr.shipping.recovery import Recovery, logged, told
 from ccdr.state import Run
 from ccdr.storage.restic import PROBE_WAIT, Restic
-from ccdr.trouble import where_it_can_be_done
-
-# The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
-_TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
+from ccdr.trouble import no_older, where_it_can_be_done, without_an_older
 
 
 class Work:
@@ -151,16 +155,8 @@ class Work:
         if found.there[-1:] != found.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
-            if unread := [s for s in self._synchronised.unread if s.tag("asset") == job.asset]:
-                raise BackupBad(
-                    f"there is {so_many(len(unread), 'snapshot')} of {job.plan}/{job.asset} that cannot be read, the "
-                    f"newest of {rfc3339(unread[-1].time)}, and none that counts",
-                    hint=f"keep the repository as it is (docs/recover.md, A damaged repository), and run `ccdr backup "
-                    f"{job.plan}`",
-                )
-            raise BackupBad(
-                f"there is no snapshot of {job.plan}/{job.asset} that counts", hint=f"run `ccdr backup {job.plan}`"
-            )
+            said, first = none_counts(job, self._synchronised)
+            raise BackupBad(said, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")
         if selection == "latest":
             chosen = good[-1]
         elif selection == "oldest":
@@ -349,17 +345,15 @@ class Work:
             return f"`ccdr doctor {job.plan}` looks at what a test needs; then test it again"
         which = f"--snapshot {snapshot.short}" if self._at is None else f'--at "{told(self._at)}"'
         keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps it for a closer look"
-        return f"{keep}; `ccdr snapshots {job.plan}` lists older ones to test" if self._older(snapshot) else keep
+        older = f"`ccdr snapshots {job.plan}` lists older ones to test"
+        return f"{keep}; {older if self._older(snapshot) else no_older(job.plan, job.asset)}"
 
     def advised(self, hint: str | None) -> str | None:
         """What to do about a bad backup: whoever found it bad does not know whether there is an older one."""
         job, tested = self._job, self._test.snapshot
         if hint is None or tested is None or self._older(tested):
             return hint
-        again = (
-            f"there is no older snapshot that may be good: `ccdr backup {job.plan} --asset {job.asset}` takes a new one"
-        )
-        return _TAKE_AN_OLDER.sub(lambda _: again, hint)
+        return without_an_older(hint, job.plan, job.asset)
 
     def _older(self, snapshot: Snapshot) -> list[Snapshot]:
         """Those older than it that could be restored instead."""

@@ -6,7 +6,6 @@ password. The store does: where packs still lie and what opens them is gone, or 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -37,20 +36,31 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Directory:
+    """A link says that something is kept elsewhere: where it leads to nothing, that may be a disk that is not mounted.
+    So it does not say that nothing is there, it says that nobody can look."""
+
     root: Path
 
     def below(self, folder: str) -> Iterator[str]:
         def failed(error: OSError) -> None:
             raise error
 
-        with contextlib.suppress(FileNotFoundError):
-            for where, _, names in os.walk(self.root / folder, onerror=failed):
-                yield from (str(Path(where, name).relative_to(self.root)) for name in names)
+        top, empty = self.root / folder, True
+        if not os.path.lexists(top):
+            return
+        for where, _, names in os.walk(top, onerror=failed):
+            for name in names:
+                empty = False
+                yield str(Path(where, name).relative_to(self.root))
+        if empty and top.is_symlink():
+            raise FileNotFoundError(f"{top} leads to an empty place")
 
     def contents(self, name: str) -> bytes | None:
         try:
             return (self.root / name).read_bytes()
         except FileNotFoundError:
+            if os.path.lexists(self.root / name):
+                raise
             return None
 
 

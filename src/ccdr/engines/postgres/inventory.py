@@ -100,6 +100,12 @@ select jsonb_build_object(
   'disabled_constraints', coalesce((
       select jsonb_agg(distinct t.tgrelid::regclass::text) from pg_trigger t
       where t.tgisinternal and t.tgenabled <> 'O'), '[]'),
+  'rules', coalesce((
+      select jsonb_agg(name order by name) from (
+        select conname as name from pg_constraint where oid >= 16384 and contype in ('c', 'f', 'p', 'u', 'x')
+        union
+        select relname from pg_index join pg_class c on c.oid = indexrelid
+        where indisunique and indexrelid >= 16384) r), '[]'),
   'subscriptions', coalesce((
       select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
   'user_mappings', coalesce((

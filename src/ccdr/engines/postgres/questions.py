@@ -37,11 +37,7 @@ def rows(
     # The encoding is what we read: a database may have one of its own set for whoever asks.
     env = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c default_transaction_read_only=on", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]
-    # On standard input: arguments are for everybody on the host to read. And as a value, which goes to the server as it
-    # is: psql would carry out what looks like a command of its own.
-    value = b64encode(sql.encode("utf-8", "surrogateescape")).decode()
-    asked = f"{first};\nselect convert_from(decode('{value}', 'base64'), 'UTF8') \\gexec\n"
-    said = box.run(argv, env=env, stdin=asked, what="the query", pulse=pulse).stdout
+    said = box.run(argv, env=env, stdin=_asked(sql, first), what="the query", pulse=pulse).stdout
     csv.field_size_limit(sys.maxsize)  # a value may be as long as the server lets it be
     found = csv.reader(io.StringIO(said, newline=""))
     # csv gives no field for an empty line, which is one empty text
@@ -58,7 +54,15 @@ def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path
     # A line of its own for what ends it: the query's last line may be a comment.
     copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to)]
-    box.run(argv, env=env, stdin=f"{READABLE};\n{copy};\n", what="the query", watch=to.parent)
+    box.run(argv, env=env, stdin=_asked(copy, READABLE), what="the query", watch=to.parent)
+
+
+def _asked(sql: str, first: str) -> str:
+    """What psql is given, after the statements `first`. On standard input: arguments are for everybody on the host to
+    read. And as a value, which goes to the server as it is: psql would carry out what looks like a command of its
+    own."""
+    value = b64encode(sql.encode("utf-8", "surrogateescape")).decode()
+    return f"{first};\nselect convert_from(decode('{value}', 'base64'), 'UTF8') \\gexec\n"
 
 
 def newest(box: Place, env: Mapping[str, str], query: str, pulse: Pulse | None = None) -> float | None:

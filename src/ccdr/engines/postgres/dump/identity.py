@@ -43,11 +43,17 @@ REFERENCE = "ccdr_reference"  # in the sandbox
 BESIDE = "_ref"  # appended to a working name, on a real server
 # What belongs to the whole server: a restore onto one that others use too does not touch it.
 OF_SERVER = ("role_all_settings",)
-_CREATE = re.compile(r"^CREATE DATABASE (?P<name>.+?) WITH TEMPLATE", re.M)
-_NAMING = re.compile(r"^(?:CREATE DATABASE |\\connect ).*\n", re.M)
 _IDENT = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
+_CREATE = re.compile(rf"^CREATE DATABASE (?P<name>{_IDENT}) WITH TEMPLATE", re.M)
+_NAMING = re.compile(r"^(?:CREATE DATABASE |\\connect ).*\n", re.M)
+# Entries on the database itself, and what every script begins with, before and after \connect.
+_OWN = re.compile(r"(?:DATABASE|DATABASE PROPERTIES) - |(?:ACL|COMMENT|SECURITY LABEL) - DATABASE ")
+_PREAMBLE = re.compile(
+    r"SET (?!SESSION AUTHORIZATION |standard_conforming_strings = off;)|SELECT pg_catalog\.set_config\(|"
+    r"CREATE DATABASE "
+)
 _ON_DATABASE = (
-    rf"^((?:ALTER DATABASE|COMMENT ON DATABASE|ALTER ROLE {_IDENT} IN DATABASE|(?:GRANT|REVOKE) [A-Z ,]+ ON DATABASE|"
+    rf"((?:ALTER DATABASE|COMMENT ON DATABASE|ALTER ROLE {_IDENT} IN DATABASE|(?:GRANT|REVOKE) [A-Z ,]+ ON DATABASE|"
     rf"SECURITY LABEL FOR {_IDENT} ON DATABASE) )"
 )
 
@@ -103,8 +109,9 @@ class TableFact:
     file: str = ""
 
 
-def read_toc(place: Place, dump: Path) -> Toc:
-    argv = ["pg_restore", "-l", place.path(dump)]
+def read_toc(place: Place, dump: Path, *, whole: bool = False) -> Toc:
+    """`whole`: with the database's own properties."""
+    argv = ["pg_restore", "-l", *(["-C"] if whole else []), place.path(dump)]
     return toc_of(place.run(argv, what="reading the dump's table of contents").stdout)
 
 
@@ -416,24 +423,16 @@ def _captured_name(captured: Schema) -> tuple[str, str]:
 
 
 def database_properties(place: Place, dump: Path, working: str) -> str:
-    """The dump's statements on the database itself (owner, grants, comment, settings), for one of another name."""
-    whole = schema(place, dump)
-    quoted, raw = _captured_name(whole)
-    named = re.compile(_ON_DATABASE + re.escape(quoted) + r"(?=[ ;\n])", re.M)
-    found = []
-    for part in _parts(whole.text):
-        header = _HEADER.search(part)
-        if header is None:
-            continue
-        if header["type"] == "DATABASE" and header["name"] == raw:
-            # Not its creation, nor what comes after \connect.
-            found += [line for line in part.split("\n") if line.startswith("ALTER DATABASE ")]
-        elif (header["type"], header["name"]) == ("DATABASE PROPERTIES", raw) or (
-            header["type"] in ("ACL", "COMMENT", "SECURITY LABEL") and header["name"] == f"DATABASE {quoted}"
-        ):
-            # The last of them is followed by \connect, and what a script begins with.
-            found.append(part[header.end() :].partition("\n--\n")[2].partition("\n\\connect ")[0])
-    return named.sub(lambda match: f"{match[1]}{working}", "\n".join(found))
+    """The dump's statements on the database itself (owner, grants, comment, settings), for one of another name. They
+    are told apart as SQL, not by lines: a comment may hold any line."""
+    entries = read_toc(place, dump, whole=True).lines(_OWN)
+    argv = ["pg_restore", "-C", "-L", "/dev/stdin", "--no-tablespaces", "-f", "-", place.path(dump)]
+    script = place.run(argv, stdin=entries, what="reading the database's properties").stdout
+    quoted, _ = _captured_name(Schema(script))
+    named = re.compile(_ON_DATABASE + re.escape(quoted) + r"(?=[ ;])")
+    own = [statement for statement in roles.statements(script) if not _PREAMBLE.match(statement)]
+    renamed = (match[1] + working + one[match.end() :] if (match := named.match(one)) else one for one in own)
+    return "".join(f"{statement}\n" for statement in renamed)
 
 
 def create_options(facts: Mapping[str, object]) -> str:

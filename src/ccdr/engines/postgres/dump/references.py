@@ -17,6 +17,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ccdr.answers import at, names_in
 from ccdr.errors import BackupBad, CommandFailed
 from ccdr.interfaces import Session
 from ccdr.interrupts import threads
@@ -51,7 +52,8 @@ where contype = 'f' and convalidated and conparentid = 0 and known
   and not coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)
   and coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
 """
-# What a load says of rows that keep no rule; names alone are taken from it.
+# What a load says of rows that keep no rule. A trigger's own message may say the same: of what is quoted in it only
+# names are shown that the manifest lists.
 _RULE = re.compile(
     r'violates (?P<kind>foreign key|check|unique|exclusion) constraint "(?P<name>(?:[^"]|"")+)"'
     r'|could not create (?P<index>unique) index "(?P<of>(?:[^"]|"")+)"'
@@ -120,7 +122,8 @@ def _ask(session: Session, sql: str) -> str:
 
 def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
     """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
-    rule = error.stderr.search(_RULE)
+    said = error.stderr.errors  # what follows may quote a row, and a row may read like a rule
+    rule = said.search(_RULE)
     if rule is None:
         return None
     kind, name = rule["kind"] or rule["index"], rule["name"] or rule["of"]
@@ -134,7 +137,8 @@ def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad 
             " (`ccdr restore --to DIRECTORY`, pg_restore without --exit-on-error), all but that constraint",
         )
     return BackupBad(
-        f"the backup does not load: rows in it break the {kind} constraint {name}",
+        f"the backup does not load: rows in it break a{'n' * (kind == 'exclusion')} {kind} constraint"
+        f"{at(said, names_in(contents))}",
         hint="see whether the source holds them, or the constraint depends on something that is loaded later; "
-        "an older snapshot may load",
+        "restore an older snapshot meanwhile",
     )
