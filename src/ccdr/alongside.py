@@ -27,7 +27,7 @@ from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source
 from ccdr.sandbox.docker import Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
 from ccdr.services import Job, Services
-from ccdr.state import PRIVATE_KEPT, Run
+from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
 PHASES = ("provision", "fetch", "check", "dispose")
@@ -109,8 +109,7 @@ class Alongside:
         if self._notes is not None:
             self._notes.close()
             kept = state.keep_private(self._run.id, Path(self._notes.name))
-            until = rfc3339((now + PRIVATE_KEPT).replace(microsecond=0))
-            self.private = {"file": str(kept.relative_to(state.root)), "lines": self._noted, "until": until}
+            self.private = {**state.kept_as(kept, now), "lines": self._noted}
         state.forget_private(now)
 
     @property

@@ -130,7 +130,7 @@ def upkeep_problems(
         known = history.get((name, None), AssetHistory())
         first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
         late = () if running else _upkeep_late(loaded, known, first, now)
-        found[name] = (*_upkeep(known), *late, *_secrets(loaded))
+        found[name] = (*_with_words(_upkeep(known), services.state), *late, *_secrets(loaded))
     return found
 
 
@@ -188,7 +188,7 @@ def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, service
     wrong += [p for p in _late(job, history, services, newest, coverage) if ours_to_do or p.verb is not Verb.BACKUP]
     wrong += _shipping(job, history, services, usable)
     wrong += _incomplete(job, upkeep)
-    wrong = [_where(p, job, backs_up=ours_to_do) for p in wrong]
+    wrong = [_where(p, job, backs_up=ours_to_do) for p in _with_words(wrong, services.state)]
     return AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -212,6 +212,17 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
     if step is None or backs_up:
         return problem
     return replace(problem, step=where_it_can_be_done(step, backs_up=backs_up))
+
+
+def kept(path: str) -> str:
+    """How people are told of a file that `private_of` names."""
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
+
+
+def _with_words(problems: Iterable[Problem], state: State) -> Iterator[Problem]:
+    for p in problems:
+        yield replace(p, private=tuple(map(str, state.private_of(p.run)))) if p.run else p
 
 
 def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
@@ -272,7 +283,8 @@ def _problems(
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
+        step = failed.step(job.plan, job.asset)
+        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run)
     if crashed := history.crashed_test:
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
     if begun := history.crashed_restore(services.clock.now()):
@@ -303,30 +315,30 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=_after(last, trouble, job, usable))
+        yield _of_test(last, trouble, text, job, usable)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        trouble = _failed(failure)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=_after(failure, trouble, job, usable))
+        yield _of_test(failure, _failed(failure), text, job, usable)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
             f"{failure.get('reason')}"
         )
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
+        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
     yield from _findings(last, Verb.TEST)
 
 
-def _after(test: Record, trouble: Trouble, job: Job, usable: Sequence[Snapshot]) -> str | None:
-    """What to do after a test that did not pass: is there another snapshot to be found good?"""
+def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot]) -> Problem:
+    """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
-    return next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    step = next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"])
 
 
 def _failed(test: Record) -> Trouble:
@@ -350,7 +362,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"])
         yield from _findings(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
@@ -366,7 +378,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK, run=checked["run"])
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

@@ -55,6 +55,8 @@ class Problem:
     about: str = ""
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    run: str | None = None  # which it became of
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.

@@ -35,7 +35,7 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.notify import breaches, untold
-    from ccdr.status import exit_code, private_of, upkeep_problems
+    from ccdr.status import exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -93,22 +93,17 @@ def status(names: tuple[str, ...]) -> Exit:
     for s in found:
         _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
         for path in s.private:
-            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
+            click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
-            click.echo(f"{name}: {_kept(path)}")
+            click.echo(f"{name}: {kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
     _ledger(verified)
     return code
-
-
-def _kept(path: str) -> str:
-    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
-    return f"{what}, for your eyes and for a week: {path}"
 
 
 def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:

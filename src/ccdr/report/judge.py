@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
+from functools import partial
 from statistics import median
 
 from ccdr import measure
@@ -273,8 +274,8 @@ def judge_asset(
         ]
         failed = ev.failure or ev.last_conclusive
         of_it = mapping(mapping(failed and failed.body).get("snapshot")).get("id")
-        how = {"backs_up": ours_to_do, "alone": not good.keys() - {of_it}}
-        findings = [Finding(level, text, *name, _step(todo, *name, **how)) for level, text, todo in said]
+        step = partial(_step, plan=name[0], asset=name[1], backs_up=ours_to_do, alone=not good.keys() - {of_it})
+        findings = [Finding(level, text, *name, step(todo)) for level, text, todo in said]
     return AssetReport(
         plan=name[0],
         asset=name[1],
