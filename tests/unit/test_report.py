@@ -847,6 +847,27 @@ def test_yes_only_where_all_was_restored_checked_and_in_time(past: Past) -> None
     assert "restored from its backup and checked" in report.answer.sentence
 
 
+def test_numbers_say_what_they_are_of(past: Past) -> None:
+    """A test that failed took a time too, and what was at risk in the period is more than what is now."""
+    snapshot = past.backup(NOW - 3 * DAY)
+    past.test(NOW - 3 * DAY + HOUR, snapshot, took=900.0)
+    snapshot = past.fine()
+    report = past.report()
+    assert report.answer.sentence.endswith(
+        "the slowest of those that passed in 40.0 s, and if all were lost now, the newest 30m 00s of data at most would"
+        " be gone; 1 thing is not as the plans want, see below."
+    )
+    page = written(html(report))
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.replace("&#39;", "'")))
+    slowest, at_risk = figures["Slowest restore"], figures["Most data at risk"]
+    assert "40.0 s" in slowest and "by each asset's last conclusive test, where that passed" in slowest
+    assert "1d 0h" in at_risk and "at the worst moment of the period" in at_risk
+    before = past.report(None, rfc3339(NOW - MINUTE))
+    assert "if all had been lost at the period's end, the newest 29m 00s" in before.answer.sentence
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL")
+    assert "no test that passed was measured" in written(html(past.report()))
+
+
 def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:
     past.fine()
     assert past.report().answer.word == "Yes"

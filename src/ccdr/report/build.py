@@ -122,7 +122,7 @@ def make_report(
         version=__version__,
         wanted=tuple(named),
         ledger=LedgerFacts(services.ledger.directory, found),
-        answer=answer(assets, findings, len(found.problems)),
+        answer=answer(assets, findings, len(found.problems), until_now=period.until_now),
         findings=findings,
         assets=assets,
         plans=reports,
