@@ -228,6 +228,24 @@ def test_what_is_no_period_is_a_mistake_of_the_command_line(first: str | None, l
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("option", ["--from", "--since"])
+@pytest.mark.parametrize(("said", "to"), [("soon", None), ("999999999d", None), ("2026-11-02", "2026-11-01")])
+def test_a_mistake_in_a_periods_begin_names_the_option_that_was_given(
+    option: str, said: str, to: str | None, past: Past
+) -> None:
+    done = past.site.run("report", option, said, *(["--to", to] if to else []))
+    other = {"--from": "--since", "--since": "--from"}[option]
+    told = f"{done.json['error']} {done.json['hint']}"
+    assert done.code == 2 and option in told and other not in told, done
+
+
+def test_a_period_begins_once(past: Past) -> None:
+    assert past.site.run("report", "--from", "2026-11-01", "--since", "7d").code == 2
+    past.fine()
+    (one, other) = (past.site.run("report", option, "2026-11-01").json["period"] for option in ("--from", "--since"))
+    assert one["from"] == other["from"] == "2026-11-01T00:00:00Z"
+
+
 @given(st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)), st.floats(0.001, 4000), st.integers(2, 120))
 def test_parts_cover_the_period_without_gaps(start: datetime, days: float, most: int) -> None:
     period = Period(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(days=days), True)
