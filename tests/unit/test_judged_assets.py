@@ -585,6 +585,17 @@ def test_copies_that_lie_where_the_source_is_are_told(jobs: dict[str, Job], besi
     assert all("docs/plan.md" in str(step) for _, _, step in found(report)) and report.state == "proven"
 
 
+@pytest.mark.parametrize(("how", "told"), [("missing", False), ("unavailable", False), ("closed", True)])
+def test_copies_that_are_away_are_not_told_to_lie_where_the_source_is(
+    jobs: dict[str, Job], how: str, told: bool
+) -> None:
+    unmet = tested(-0.2, "INCONCLUSIVE", repository=how)
+    report = judged(
+        jobs["crm"], well(last={BACKUP: STORED, TEST: unmet}, last_good={BACKUP: replace(STORED, beside="disk")})
+    )
+    assert any(level is Level.NEAR for level, _, _ in found(report)) is told
+
+
 # --- the care of a repository ---------------------------------------------------------------------------------
 
 

@@ -269,7 +269,7 @@ def judge_asset(
         said = [
             *_standing(job, ev, plan, good.values(), period, away=away, made_good=_made_good(ev, good, elsewhere)),
             *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed, len(counting) < len(good)),
-            *_near(ev),
+            *_near(ev, away),
             *_noted(ev),
         ]
         failed = ev.failure or ev.last_conclusive
@@ -588,10 +588,11 @@ def _objectives(
         )
 
 
-def _near(ev: AssetEvidence) -> Iterable[Said]:
-    """By the newest good backup: where all copies lie."""
+def _near(ev: AssetEvidence, away: Run | None) -> Iterable[Said]:
+    """By the newest good backup: where all copies lie, unless they are `away`."""
     backup = ev.last_good.get(BACKUP)
-    if backup is not None and backup.beside in NEAR_WORDS:
+    gone = away is not None and mapping(away.body).get("repository") in ("missing", "unavailable")
+    if backup is not None and not gone and backup.beside in NEAR_WORDS:
         yield Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", ELSEWHERE
 
 
