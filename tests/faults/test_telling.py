@@ -536,6 +536,24 @@ def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: W
     assert not done.busy and [s for s in mailbox.subjects if "MISSED" in s] == mailbox.subjects != []
 
 
+def test_what_a_broken_ledger_says_goes_into_no_metric(world: World, tmp_path: Path) -> None:
+    """What is there grows old, and whoever watches it hears of that; numbers of nothing would look well."""
+    textfile, plans = tmp_path / "ccdr.prom", [world.site.loaded()]
+    assert conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).summary is not None
+    before = textfile.read_text()
+    assert 'asset="recordings"' in before
+    world.clock.time += HOUR
+    assert not conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).troubles
+    assert (later := textfile.read_text()) != before
+    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
+    segment.write_text("no record\n" + segment.read_text())
+    (world.site.state / "history.json").unlink(missing_ok=True)
+    world.clock.time += HOUR
+    end = conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile)
+    assert end.summary is None and end.troubles, "status could not be had"
+    assert textfile.read_text() == later
+
+
 def test_not_pinged_while_somebody_could_not_be_told(world: World, web: Web) -> None:
     """So that a mail server that is down does not go unnoticed."""
     world.notify(f"json://127.0.0.1:{free_port()}/hook", ping=web.url("ping", "http"))

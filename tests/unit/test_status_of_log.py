@@ -18,21 +18,22 @@ from ccdr.interfaces import Fork
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status
+from ccdr.status import AssetStatus, status
 from ccdr.trouble import Problem, Trouble
 
 SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")
-LATE = LATE_INTERVALS * 60 + LATE_GRACE  # seconds, at an interval of 60
+LATE = 240.0  # seconds, at an interval of 60: three of them, and a minute
 
 
 class Shipping:
     """An asset whose log is shipped, with a base of three hours ago."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, based_on: int | None = 1) -> None:
         self.site = Site(root, bare=True)
         self.site.plan(LOGGED)
         self.services: Services = self.site.services(FixedClock())
-        based(self.site, self.services, 1, ago(hours=3))
+        if based_on is not None:
+            based(self.site, self.services, based_on, ago(hours=3))
 
     def wrote(self, kind: str, **body: Any) -> None:
         self.services.ledger.append(kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
@@ -88,6 +89,7 @@ def test_why_log_is_not_shipped_is_told_before_how_far_it_came(shipping: Shippin
     away = replace(SHIPPED, point=ago(hours=2), trouble="the source is away", troubled=since)
     (problem,) = shipping.wrong(away)
     assert (problem.text, problem.since) == ("its log is not shipped: the source is away", since)
+    assert problem.verb is Verb.BACKUP
     (stopped,) = shipping.wrong(replace(away, trouble=STOPPED))
     assert stopped.text.startswith("its log is stored up to"), "whoever stopped it knows"
 
@@ -112,6 +114,32 @@ def test_log_that_does_not_lead_on_from_the_newest_base_asks_for_another(
 ) -> None:
     told = said(shipping.wrong(replace(SHIPPED, **changed)))
     assert told == [(Trouble.LOG_GAP, f"{text}; until then it can be restored as of its backups only")]
+
+
+def test_a_backup_of_another_kind_is_no_base_though_an_older_one_is(shipping: Shipping) -> None:
+    """The plan's method was changed to one that the log goes on from, and back: nothing was recovered at the source."""
+    stored(shipping, 2, ago(minutes=30), method="dump")
+    text = "its newest backup is no base that the log goes on from"
+    assert [problem.partition(";")[0] for _, problem in said(shipping.wrong(SHIPPED))] == [text]
+    stored(shipping, 3, ago(minutes=20))
+    assert shipping.wrong() == []
+
+
+def test_where_the_source_went_back_and_no_base_counts_the_log_is_told_by_itself(tmp_path: Path) -> None:
+    shipping = Shipping(tmp_path, based_on=None)
+    assert shipping.wrong(Standing(anew=ago(hours=1), gap="it went back")) == []
+    shipped = replace(SHIPPED, anew=ago(hours=1), point=ago(hours=2))
+    assert [p.since for p in shipping.wrong(shipped)] == [ago(hours=2)]
+
+
+@pytest.mark.parametrize(("seconds", "begins"), [(0, True), (1, False)])
+def test_a_base_of_when_the_log_began_anew_is_one_that_it_leads_on_from(
+    shipping: Shipping, seconds: float, begins: bool
+) -> None:
+    anew = Standing(anew=ago(hours=1), gap="it went back")
+    based(shipping.site, shipping.services, 2, ago(hours=1, seconds=seconds))
+    ((trouble, text),) = said(shipping.wrong(anew))
+    assert trouble is (Trouble.LOG_LATE if begins else Trouble.LOG_GAP), text
 
 
 def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(shipping: Shipping) -> None:
@@ -189,8 +217,8 @@ def test_a_failed_test_says_what_it_is_that_failed(
 def stored(shipping: Shipping, number: int, when: datetime, note: str | None = None, **changed: Any) -> None:
     source = changed.pop("source", shipping.site.loaded().plan.assets["crm"].source_name)
     contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": source}
-    usable = changed.pop("usable", when)
-    manifest = Manifest("p", "crm", f"b{number}", "postgres", "physical", "h", when, 0.0, {}, contents, **changed)
+    usable, method = changed.pop("usable", when), changed.pop("method", "physical")
+    manifest = Manifest("p", "crm", f"b{number}", "postgres", method, "h", when, 0.0, {}, contents, **changed)
     text = manifest_text(manifest)
     shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 

@@ -364,7 +364,8 @@ class _Shipping:
             due = looked = clock.monotonic()
             while clock.monotonic() - opened < REOPEN:
                 self._until(due, receiver, beat)
-                due = max(due + self._settings.interval, clock.monotonic())
+                now, interval = clock.monotonic(), self._settings.interval
+                due = min(max(due, now - interval), now) + interval  # what was stored early brings on the next, too
                 if review := clock.monotonic() - looked > REVIEW:
                     self._look_at(source)
                     looked = clock.monotonic()

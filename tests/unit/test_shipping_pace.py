@@ -1,0 +1,171 @@
+"""When what ships a log does its work: how soon a source that is away is tried again, and what is stored before its
+time. With clocks that stand still but for what is slept; no server."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from tests.harness import Quiet, Site
+from tests.unit.test_shipping import MARK, NOW, Store, segment, walfile
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.postgres.wal import Wal
+from ccdr.errors import CommandFailed
+from ccdr.interfaces import Clock, Fork, LogMark, Session, Source
+from ccdr.sandbox.lab import Lab
+from ccdr.services import Job
+from ccdr.shipping.ship import _Shipping
+from ccdr.state import Run
+from ccdr.storage.restic import Restic
+
+INTERVAL = 60.0
+
+
+class Sleeper:
+    """Two clocks that go on while somebody sleeps; `wakes` is called each time."""
+
+    def __init__(self) -> None:
+        self.slept, self.wakes = 0.0, lambda: None
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.slept)
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.wakes()
+
+
+class Written(Wal):
+    """The log of a source that answers, and says each time that all has been received."""
+
+    asked: list[float]
+
+    def identity(self, source: Source) -> str:
+        return "7312"
+
+    def ready(self, source: Source) -> Iterator[str]:
+        return iter(())
+
+    def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
+        return 1, ()
+
+    def went_back(self, *_: object) -> str | None:
+        return None
+
+    def receiver(self, *_: object, stored: bool) -> tuple[list[str], dict[str, str]]:
+        return ["receiver"], {}
+
+    def beat(self, source: Source) -> AbstractContextManager[Callable[[], None]]:
+        return nullcontext(lambda: None)
+
+    def mark(self, source: Source, clock: Clock) -> LogMark:
+        self.asked.append(clock.monotonic())
+        return MARK
+
+    def holds(self, *_: object) -> bool:
+        return True
+
+
+class Shipped:
+    """What ships the log of a source that is away, or receives for as long as a script says: seconds, each time that
+    the source is looked for; after its last line somebody ends it."""
+
+    def __init__(self, root: Path, clock: Sleeper, *, limit: str = "4GiB", away: bool = False) -> None:
+        site = Site(root, bare=True)
+        site.plan(
+            f"crm:\n  engine: postgres\n  method: physical\n"
+            f"  log_shipping: {{interval: {INTERVAL:.0f}s, spool_limit: {limit}}}\n"
+            "  connection: {host: /nowhere, user: postgres, database: postgres}"
+        )
+        self.clock, self.looked, self._script = clock, list[float](), list[float]()
+        lab = cast("Lab", SimpleNamespace(source=self._source))
+        services = replace(site.services(clock), lab=lab)
+        job, run = Job(site.loaded(), "crm"), cast("Run", SimpleNamespace(id="r", scratch=site.root))
+        self.spool = services.state.directory("shipping", "p", "crm", "spool")
+        self.shipping = _Shipping(job, services, run, Quiet())
+        self.shipping._repo = cast("Restic", Store(away=away))
+        self.log = Written(Connection(host="/nowhere", user="x", database="y"), LogShipping(), "p/crm")
+        object.__setattr__(self.log, "asked", [])
+        self.shipping._log = self.shipping._batch._log = self.log
+
+    @contextmanager
+    def _source(self, *_: object) -> Iterator[tuple[Source, None]]:
+        self.looked.append(self.clock.slept)
+        if not self._script:
+            raise KeyboardInterrupt
+        if (lasts := self._script.pop(0)) == 0:
+            raise CommandFailed(["psql"], 2, "no route to host")
+        ends = self.clock.slept + lasts
+        receiver = SimpleNamespace(ended=lambda: "it was told to" if self.clock.slept >= ends else None)
+        yield Source(SimpleNamespace(session=lambda *_, **__: nullcontext(cast("Session", receiver))), Path()), None  # type: ignore[arg-type]
+
+    def carry_out(self, script: Sequence[float]) -> None:
+        self._script = list(script)
+        with pytest.raises(KeyboardInterrupt):
+            self.shipping.carry_out(once=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Sleeper:
+    made = Sleeper()
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    return made
+
+
+def test_a_source_that_stays_away_is_tried_less_and_less_often_but_each_minute(tmp_path: Path, clock: Sleeper) -> None:
+    """From the beginning again once it has been there."""
+    there = 600.0
+    shipped = Shipped(tmp_path, clock)
+    walfile(shipped.spool / f"{segment(3)}.partial", 3, 20000)  # where the source stands
+    shipped.carry_out([0, 0, 0, 0, 0, 0, there, 0, 0])
+    waited = [after - before for before, after in zip(shipped.looked, shipped.looked[1:], strict=False)]
+    assert waited == [5, 10, 20, 40, 60, 60, there + 5, 10, 20]
+
+
+def test_a_source_that_is_found_and_cannot_be_received_from_is_tried_no_oftener(
+    tmp_path: Path, clock: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers, but does not get as far as receiving."""
+    shipped = Shipped(tmp_path, clock)
+
+    def refused(*_: object) -> str:
+        raise CommandFailed(["psql"], 2, "permission denied")
+
+    monkeypatch.setattr(Written, "identity", refused)
+    shipped.carry_out([600.0] * 4)
+    assert shipped.looked == [0, 5, 15, 35, 75]
+
+
+@pytest.mark.parametrize(("comes", "asked"), [([16], [0, 60]), ([17, 17, 17], [0, 10, 20, 30, 90])], ids=str)
+def test_where_much_comes_it_is_stored_before_its_time_and_no_later_for_that(
+    tmp_path: Path, clock: Sleeper, comes: list[int], asked: list[float]
+) -> None:
+    """More than a quarter of what may wait here is not waited with. The next interval begins then: however much came,
+    what comes behind it waits for one and no longer."""
+    shipped = Shipped(tmp_path, clock, limit="64MiB", away=True)
+    shipped.shipping._server = "7312"  # as it was written down
+    coming = [(10.0 * n, shipped.spool / segment(n + 1), mib) for n, mib in enumerate(comes, 1)]
+
+    def received() -> None:
+        while coming and coming[0][0] <= clock.slept:
+            _, path, mib = coming.pop(0)
+            path.touch()
+            os.truncate(path, mib * 2**20)
+
+    (shipped.spool / segment(1)).write_bytes(b"begun")
+    clock.wakes = received
+    shipped.carry_out([100.0])
+    assert shipped.log.asked == asked
