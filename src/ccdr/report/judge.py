@@ -289,7 +289,7 @@ def judge_asset(
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
             *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *_near(ev, name),
+            *(() if found.unreachable else _near(ev, name)),
         )
     return AssetReport(
         plan=name[0],
