@@ -36,6 +36,7 @@ from ccdr.report.growth import growth
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
 from ccdr.shipping.standing import Standing, write_standing
+from ccdr.state import State
 from ccdr.trouble import Level
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -62,6 +63,7 @@ class Past:
         self.site, self.clock, self._number = Site(root), SetClock(), 0
         self.site.recordings(root / "spool")
         self.upkeep("{prune: 0 5 1 1 *, check: 0 6 1 1 *}")
+        State(self.site.state).directory()  # of today's format
         self.ledger = Ledger(self.site.state / "ledger", self.clock, host="h", actor="a")
 
     def upkeep(self, when: str, retention: str = "") -> None:
@@ -1335,6 +1337,7 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     centre = Centre(2, 3, NOW, 60, 6 * HOUR, 3 * DAY)
     write_plans(centre, tmp_path)
     site = Site(tmp_path)
+    State(site.state).directory()
     count = write_ledger(centre, site.state / "ledger")
     plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
     report = make_report(plans, site.services(SetClock()), period_of("2026-01-01", None, NOW), named=(), command="x")
