@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Quiet, Ran, ShiftedClock, Site
+from tests.schema import misfits
 from tests.stored import other_host, restic_of
 
 from ccdr.attest import compare_due, places, store_due
@@ -483,6 +484,10 @@ def test_an_export_verifies_and_says_which_ledger_it_is(twin: Site, tmp_path: Pa
     assert twin.run("ledger", "export", str(tmp_path / "export")).code == 0
     done = twin.run("ledger", "verify", str(tmp_path / "export"))
     assert done.code == 0 and done.json["ledger"] == read_id(twin.state / "ledger"), done
+    for line in (line for path in (tmp_path / "export").glob("*.jsonl") for line in path.open("rb")):
+        record = json.loads(line)
+        schema = json.loads((tmp_path / "export/schemas" / f"{record['kind']}.json").read_text())
+        assert not list(misfits(record, schema, schema)), "its records can be read by what lies beside them"
     assert twin.run("ledger", "export", str(tmp_path / "export")).code == 2
     (tmp_path / "export" / "id").write_text("0" * 32 + "\n")
     assert twin.run("ledger", "verify", str(tmp_path / "export")).code == 1

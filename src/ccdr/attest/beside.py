@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -25,11 +26,13 @@ from ccdr.lineage import (
 )
 from ccdr.model import Attestation, RecordRef, rfc3339, so_many
 from ccdr.plans import LoadedPlan
+from ccdr.records.schema import schemas
 from ccdr.services import Services, limits_of
 from ccdr.state import State, remove_tree
 from ccdr.storage.restic import RepoSnapshot
 
 KIND = "ledger"  # of the snapshots that hold a ledger
+SCHEMAS = "schemas"  # in an export
 MOST_TRIED = 5  # of these, when one is brought back
 
 
@@ -146,13 +149,19 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def exported(services: Services, into: Path) -> Verification:
-    """A copy of the live ledger, to be given away: what its verification found. CcdrError where it cannot be made."""
+    """A copy of the live ledger, to be given away, with the schemas of its records: what its verification found.
+    CcdrError where it cannot be made."""
     try:
         into.mkdir(parents=True, exist_ok=True)
         _copy(services.ledger.directory, into)
         into.chmod(0o700)
         for path in into.iterdir():
             path.chmod(0o600)
+        schemas_of = into / SCHEMAS
+        schemas_of.mkdir(mode=0o700)
+        for kind, schema in schemas().items():
+            (schemas_of / f"{kind}.json").write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            (schemas_of / f"{kind}.json").chmod(0o600)
     except OSError as error:
         raise CcdrError(f"{into} cannot be written: {error.strerror}", hint="name another directory") from None
     return verify(into)

@@ -303,7 +303,7 @@ def _taken(found: Sequence[Taken]) -> Exit:
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def export(directory: Path) -> Exit:
     """Copy the live ledger, with its id, into DIR, which must be empty or not there: `ccdr ledger verify DIR` verifies
-    it.
+    it. In DIR/schemas lies the JSON Schema of each kind of record.
 
     \b
     Examples:
