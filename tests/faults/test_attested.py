@@ -25,7 +25,7 @@ from ccdr.backup import backup
 from ccdr.errors import Exit, WrittenByNewer
 from ccdr.ledger import Ledger
 from ccdr.ledger import verify as verify_ledger
-from ccdr.lineage import acknowledge, read_id
+from ccdr.lineage import read_id
 from ccdr.model import ObjectiveVerdict, Verdict
 from ccdr.restore import Request, restoring
 from ccdr.restore_test import restore_test
@@ -122,10 +122,8 @@ def test_what_was_done_to_the_ledger_is_found_by_the_repository(twin: Site, what
     )
 
 
-@pytest.mark.parametrize("what", ["the ledger was cut", "its tail was changed and rehashed"])
-def test_the_next_backup_finds_it_too(twin: Site, what: str) -> None:
-    manipulate, _ = MANIPULATIONS[what]
-    manipulate(twin)
+def test_the_next_backup_finds_it_too(twin: Site) -> None:
+    tail_rehashed(twin)
     quietly(twin)
     done = twin.backed_up()
     assert any("the ledger: " in note for note in done.json["notes"]), done
@@ -134,9 +132,9 @@ def test_the_next_backup_finds_it_too(twin: Site, what: str) -> None:
     assert twin.run("run").code == 1, "a finding of the ledger's stands, whatever the plans want"
 
 
-@pytest.mark.parametrize("what", MANIPULATIONS)
-def test_what_the_state_keeps_of_it_tells_at_once(twin: Site, what: str) -> None:
-    MANIPULATIONS[what][0](twin)
+@pytest.mark.parametrize("manipulate", [cut, oldest_dropped])
+def test_what_the_state_keeps_of_it_tells_at_once(twin: Site, manipulate: Callable[[Site], None]) -> None:
+    manipulate(twin)
     code, told = ledger_problems(twin)
     assert code == 1 and ("was cut" in told or "was rewritten" in told), told
     assert twin.run("ledger", "verify").code == 1
@@ -298,8 +296,7 @@ def test_a_lost_ledger_is_no_new_beginning(twin: Site, lose: Callable[[Site], No
     report = twin.run("report")
     assert report.code == 1 and report.json["answer"]["word"] == "Not proven", report
     assert [twin.run("run").code for _ in range(2)] == [1, 1], "as long as it stands"
-    services = twin.services()
-    acknowledge(services.state, services.ledger, "the disk died")
+    assert twin.run("ack", "LEDGER_LOST", "--why", "the disk died").code == 0
     assert ledger_problems(twin)[1] == ""
     report = twin.run("report")
     assert str(was)[:8] in report.json["ledger"]["lost_before"][0], "every report tells of it for a year"
@@ -342,6 +339,21 @@ def test_a_stored_ledger_that_is_not_what_snapshots_attest_is_not_brought_back(t
     done = twin.run("ledger", "recover")
     assert done.code == 1 and "rewritten before it was stored" in done.stderr, done
     assert not (twin.state / "ledgers" / was).exists() and ledger_problems(twin)[0] == 1
+
+
+def test_a_run_looks_at_once_where_a_ledger_is_young_and_snapshots_are_there(twin: Site) -> None:
+    """Whoever removed it removed what was kept of it, too."""
+    shutil.rmtree(twin.state / "ledger")
+    (twin.state / "chain.json").unlink()
+    assert twin.run("run").code == 1 and "is lost" in ledger_problems(twin)[1]
+
+
+def test_what_was_stored_nowhere_cannot_be_brought_back(twin: Site) -> None:
+    empty(twin)
+    done = twin.run("ledger", "recover")
+    assert done.code == 3 and "is not stored in the repositories of p" in done.stderr and "ccdr ack" in done.stderr, (
+        done
+    )
 
 
 def test_nothing_is_brought_back_where_nothing_is_lost(twin: Site) -> None:

@@ -267,12 +267,14 @@ def _note(services: Services, plan: str, *keys: str) -> None:
 def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     """Compare with the repositories of these plans where that is due: once a day, each hour after a finding. Sentences
     on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger less than a day old is
-    let be."""
+    let be, unless there are snapshots already: it may have been begun in a lost one's place."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
     troubles = []
     for loaded in plans:
         plan = loaded.plan.plan
-        if not _due(lineage, plan, _noted(services, plan), now):
+        noted = {key: at for key, at in _noted(services, plan).items() if key in (WHOLE, TRIED)}
+        known = services.catalogue.knows(plan)
+        if not _due(lineage, lineage.compared.get(plan), list(noted.values()), now, known=known):
             continue
         _note(services, plan, TRIED)  # first: a store that does not answer is not asked again at once
         try:
@@ -283,12 +285,12 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     return troubles
 
 
-def _due(lineage: Lineage, plan: str, noted: Noted, now: datetime) -> bool:
-    last = lineage.compared.get(plan)
-    times = [noted[key] for key in (WHOLE, TRIED) if key in noted]
-    if not times:
-        begun = utc(lineage.begun) if lineage.begun else None
-        return lineage.kept is not Standing.HOLDS or (begun is not None and not now - EVERY < begun <= now + SET_BACK)
+def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now: datetime, *, known: bool) -> bool:
+    """`times` are when it was compared, `known`: are there snapshots of the plan?"""
+    begun = utc(lineage.begun) if lineage.begun else None
+    if not times or (begun is not None and max(times) < begun):  # never since this ledger began
+        aged = begun is not None and not now - EVERY < begun <= now + SET_BACK
+        return known or aged or lineage.kept is not Standing.HOLDS
     every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
     return not now - every < max(times) <= now + SET_BACK
 
