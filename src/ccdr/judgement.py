@@ -51,6 +51,7 @@ from ccdr.trouble import Level, Problem, Trouble, next_step, where_it_can_be_don
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
+OTHER_SOURCE = "source"  # … with a test, or a snapshot, that was of something else than the plan now names
 DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
@@ -215,7 +216,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
-        wrong.append(Problem(Trouble.FINDING, text, about="source"))
+        wrong.append(Problem(Trouble.FINDING, text, about=OTHER_SOURCE))
     if damage := history.damage_since(upkeep):
         since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
@@ -411,7 +412,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
-        yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
+        yield Problem(Trouble.NEVER_TESTED, text, about=OTHER_SOURCE, verb=Verb.TEST)
     yield from _findings(last, Verb.TEST)
 
 

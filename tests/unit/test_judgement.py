@@ -133,7 +133,7 @@ def older_newer_failed(past: Chronicle) -> None:
     past.tested(-0.1, "old", selected="oldest")
 
 
-NEWER = {"own": "PASS", "newer_failed": True}
+NEWER: dict[str, Any] = {"own": "PASS", "newer_failed": True}
 DAMAGE = "found the repository damaged, and no test of the newest snapshot has passed since"
 DOUBT = "1 newer snapshot does not count until one has passed a test: the repository was found damaged"
 

@@ -21,7 +21,6 @@ from ccdr.report.evidence import BACKUP, CHECK, TEST, AssetEvidence, LogFailure,
 from ccdr.report.judge import (
     AssetReport,
     Finding,
-    Level,
     PlanReport,
     Restores,
     Timing,
@@ -31,7 +30,7 @@ from ccdr.report.judge import (
 )
 from ccdr.report.period import Period
 from ccdr.services import Job
-from ccdr.trouble import Problem, Trouble, next_step
+from ccdr.trouble import Level, Problem, Trouble, next_step
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -17,12 +17,15 @@ from ccdr.engines import Files, MariaDB, Postgres
 from ccdr.engines.filetree import has_audio, look, sqlite_files
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
-from ccdr.history import RESTORE_END, AssetHistory
+from ccdr.history import RESTORE_END
 from ccdr.interfaces import Progress
+from ccdr.judgement import OTHER_SOURCE, UNTESTED
 from ccdr.model import utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 from ccdr.state import RESTORE_MARK, State
+from ccdr.status import status
+from ccdr.trouble import Trouble
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
@@ -110,7 +113,7 @@ def discover(
     _directories(plans, named, services, progress, found)
     ignored = {name for loaded in plans for name in loaded.plan.ignore}
     found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
-    found.untested += _untested(named, services)
+    found.untested += untested(named, services)
     return found
 
 
@@ -304,15 +307,18 @@ def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
                 yield from engine.paths
 
 
-def _untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
-    history = services.histories()
-    for loaded in plans:
-        for asset in loaded.plan.assets:
-            job = Job(loaded, asset)
-            last = history.get((job.plan, asset), AssetHistory()).last_conclusive_test
-            if job.engine.restore_test is None:
-                yield Untested(job.plan, asset, "its plan has no restore test for it")
-            elif not job.checks:
-                yield Untested(job.plan, asset, "its restore test has no checks, so that nothing can pass")
-            elif last is None:
-                yield Untested(job.plan, asset, "no restore test of it has ever come to a verdict")
+def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
+    """What `status` calls untested, and for want of what."""
+    for found in status(plans, services):
+        if found.coverage != UNTESTED:
+            continue
+        job = next(Job(loaded, found.asset) for loaded in plans if loaded.plan.plan == found.plan)
+        if job.engine.restore_test is None:
+            why = "its plan has no restore test for it"
+        elif not job.checks:
+            why = "its restore test has no checks, so that nothing can pass"
+        elif any(p.trouble is Trouble.NEVER_TESTED and p.about == OTHER_SOURCE for p in found.wrong):
+            why = "its last restore test was of something else than the plan now names"
+        else:
+            why = "no restore test of it has ever come to a verdict"
+        yield Untested(found.plan, found.asset, why)

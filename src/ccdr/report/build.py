@@ -232,11 +232,8 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
 
 
 def _seen(services: Services, job: Job, period: Period) -> Seen | None:
-    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past, or this host
-    knows of no snapshot."""
-    if not (period.until_now and services.catalogue.snapshots(job.plan, job.asset)):
-        return None
-    return seen_now(job, services)
+    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past."""
+    return seen_now(job, services) if period.until_now else None
 
 
 def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:

@@ -281,7 +281,7 @@ def judge_asset(
     objectives, found, rpo = job.objectives if job else None, None, None
     findings: tuple[Finding, ...] = ()
     if job and source is not None:
-        found = judge(job, ev.history, upkeep, seen or _as_of(ev, elsewhere, source, name, period), period.end)
+        found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
         if not ours_to_do:
             looked = ev.last[TEST].ended if TEST in ev.last else None
@@ -319,6 +319,21 @@ def judge_asset(
         removed_untested=sum(key in points and key not in ev.history.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),
     )
+
+
+def _with(
+    now: Seen | None,
+    ev: AssetEvidence,
+    elsewhere: Sequence[Snapshot],
+    source: str,
+    name: tuple[str, str],
+    period: Period,
+) -> Seen:
+    """What is known `now`, if that is asked for. A catalogue that knows of no snapshot says less than the records."""
+    if now is not None and now.snapshots:
+        return now
+    told = _as_of(ev, elsewhere, source, name, period)
+    return told if now is None else replace(now, snapshots=told.snapshots, logged=told.logged)
 
 
 def _as_of(
