@@ -290,8 +290,11 @@ def judge_asset(
         ]
         failed = ev.failure or ev.last_conclusive
         of_it = mapping(mapping(failed and failed.body).get("snapshot")).get("id")
-        how = {"backs_up": ours_to_do, "alone": not good.keys() - {of_it}}
-        findings = [Finding(level, text, *name, _step(todo, *name, **how)) for level, text, todo in said]
+        alone = not good.keys() - {of_it}
+        findings = [
+            Finding(level, text, *name, _step(todo, *name, backs_up=ours_to_do, alone=alone))
+            for level, text, todo in said
+        ]
     return AssetReport(
         plan=name[0],
         asset=name[1],
