@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import NOTHING, Acknowledgements, steady
+from ccdr.acknowledged import acknowledged, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -114,7 +114,6 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     backs_up: bool = True  # is that this host's to do?
-    acks: Acknowledgements = NOTHING
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
@@ -153,7 +152,7 @@ class AssetStatus:
     @property
     def finding(self) -> bool:
         """Is something wrong that nobody has acknowledged?"""
-        return bool(self.acks.open(self.troubles))
+        return bool(unacknowledged(self.troubles))
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -169,7 +168,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
-            "troubles": self.acks.shown(self.troubles),
+            "troubles": [p.as_json() for p in self.troubles],
             "private": list(self.private),
         }
 
@@ -239,16 +238,13 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=coverage,
-        wrong=tuple(_where(p, job, backs_up=ours_to_do) for p in wrong),
+        wrong=_placed(wrong, job, history, now, backs_up=ours_to_do),
         by_rule=_by_rule(job, history),
         counting=tuple(counting),
         usable=tuple(usable),
         backs_up=ours_to_do,
-        acks=Acknowledgements.in_force(history.acks, now),
     )
-    return replace(
-        found, breaches=tuple(_where(p, job, backs_up=ours_to_do) for p in _breaches(job, history, found, now))
-    )
+    return replace(found, breaches=_placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do))
 
 
 def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime) -> Iterator[Problem]:
@@ -289,14 +285,21 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
     how = (newest or {}).get("repository")
     if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
         return
-    words, level = _NO_REPOSITORY[how]
+    said, level = _NO_REPOSITORY[how]
     yield Problem(
         Trouble.REPOSITORY_AWAY,
-        f"when its repository was last asked, {newest['time']}, {words}: {newest.get('reason')}",
+        f"when its repository was last asked, {newest['time']}, {said}: {newest.get('reason')}",
         utc(newest["time"]),
         about=how,
         as_bad_as=level,
     )
+
+
+def _placed(
+    problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
+) -> tuple[Problem, ...]:
+    """The same with where their next steps can be taken, and marked where they are acknowledged."""
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in problems), history.acks, now))
 
 
 def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
@@ -442,10 +445,11 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    return tuple(
+    found = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*_upkeep(history), *late)
     )
+    return tuple(acknowledged(found, history.acks, now))
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:

@@ -327,13 +327,13 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]
 
 
-def set_apart(state: State, words: str) -> str:
+def set_apart(state: State, reason: str) -> str:
     """Keep a person's words apart from the ledger, which holds their salted hash: that is returned. What must be taken
     back is taken back there, and the chain stands."""
     salt = secrets.token_hex(16)
-    digest = sha256(f"{salt}{words}".encode("utf-8", "surrogateescape")).hexdigest()
+    digest = sha256(f"{salt}{reason}".encode("utf-8", "surrogateescape")).hexdigest()
     state.directory("apart")
-    write_durably(state.root / "apart" / f"{digest}.json", json.dumps({"salt": salt, "words": words}) + "\n")
+    write_durably(state.root / "apart" / f"{digest}.json", json.dumps({"salt": salt, "words": reason}) + "\n")
     return digest
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from ccdr.acknowledged import acknowledged
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
@@ -61,7 +62,7 @@ def upkeep_problems(
             *_with_words(
                 judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")), services.state
             ),
-            *_secrets(p),
+            *acknowledged(_secrets(p), history.get((p.plan.plan, None), AssetHistory()).acks, now),
         )
         for p in plans
     }

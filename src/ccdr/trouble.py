@@ -72,6 +72,7 @@ class Problem:
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
     run: str | None = None  # which it became of
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
@@ -87,6 +88,8 @@ class Problem:
             "text": self.text,
             "since": self.since and rfc3339(self.since),
             "next_step": self.step,
+            "acknowledged": self.acknowledged is not None,
+            "until": self.acknowledged and rfc3339(self.acknowledged),
         }
 
 

@@ -40,9 +40,9 @@ def ack(
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
     are those that `ccdr status --json` shows, such as BACKUP_LATE.
 
-    Until then it is shown as acknowledged and counted, stays in reports, and is no exit status of its own. Another
-    finding, or a restore test that fails for another cause, is not covered. It ends by itself, or with --end. That the
-    evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
+    Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
+    status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
 

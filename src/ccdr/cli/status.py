@@ -13,7 +13,6 @@ from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
-    from ccdr.acknowledged import Acknowledgements
     from ccdr.attest import Place
     from ccdr.history import Record
     from ccdr.judgement import AssetStatus
@@ -35,7 +34,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import Acknowledgements
+    from ccdr.acknowledged import unacknowledged
     from ccdr.attest import homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
@@ -64,14 +63,12 @@ def status(names: tuple[str, ...]) -> Exit:
     verified, lineage = newest(services), services.lineage()
     of_ledger = troubles(lineage)
     broken = (verified is not None and not verified.ok) or bool(of_ledger)
-    now = services.clock.now()
-    acks = {name: Acknowledgements.in_force(histories.get((name, None), AssetHistory()).acks, now) for name in shown}
-    unseen = any(acks[name].open(problems) for name, problems in care.items())
+    unseen = any(map(unacknowledged, care.values()))
     finding = Exit.FINDING if broken or unseen else exit_code(found)
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
 
-    noted = sum(len(s.troubles) - len(s.acks.open(s.troubles)) for s in found)
-    noted += sum(len(care[name]) - len(acks[name].open(care[name])) for name in shown)
+    everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
+    noted = len(everything) - len(unacknowledged(everything))
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -83,7 +80,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
-                "troubles": acks[name].shown(care[name]),
+                "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
@@ -121,11 +118,11 @@ def status(names: tuple[str, ...]) -> Exit:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
     for s in found:
-        _problems(s.troubles, s.plan, s.asset, s.acks)
+        _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
     for name in shown:
-        _problems(care[name], name, None, acks[name])
+        _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
             click.echo(f"{name}: {kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
@@ -151,13 +148,13 @@ def status(names: tuple[str, ...]) -> Exit:
     return code
 
 
-def _problems(problems: Sequence[Problem], plan: str, asset: str | None, acks: Acknowledgements) -> None:
+def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
     """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
     for wrong in problems:
-        if ack := acks.of(wrong):
-            noted.append(f"{wrong.text} ({ack.code}, acknowledged until {rfc3339(ack.until)})")
+        if wrong.acknowledged is not None:
+            noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)

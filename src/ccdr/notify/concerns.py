@@ -31,6 +31,7 @@ class Concern:
     passing: bool = False
     step: str | None = None  # what to do next, where more is known than `next_step` says
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
+    acknowledged: datetime | None = None  # until when nobody need be reminded of it
 
     @property
     def key(self) -> Key:
@@ -94,5 +95,5 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    told = problem.text, problem.since, problem.about
-    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private)
+    told, noted = (problem.text, problem.since, problem.about), problem.acknowledged
+    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private, acknowledged=noted)

@@ -83,8 +83,10 @@ class Report:
 
     @property
     def exit_code(self) -> Exit:
-        """A repository beside its source is where the plan wants it: said, and no finding."""
-        return Exit.FINDING if any(f.level is not Level.NEAR for f in self.findings) else Exit.OK
+        """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
+        acknowledged."""
+        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
+        return Exit.FINDING if any(open_) else Exit.OK
 
 
 def make_report(
