@@ -325,7 +325,6 @@ class _Attempt:
                 capture = self._store_apart(capture, tools)
             self._result.skew = capture.clock_skew_s
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-            self._result.beside = job.beside
             self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
             self._result.findings, self._result.left_out = capture.findings, capture.left_out
             self._result.words += capture.words
@@ -352,8 +351,6 @@ class _Attempt:
     def _hazards(self) -> Iterator[str]:
         """What is not as it should be around the backup, and makes none of it bad."""
         job = self._job
-        if self._result.beside is not None:
-            yield f"the repository lies {WORDS[self._result.beside]}"
         for where, path in secret_files(job.loaded.plan):
             ours = where[0] != "assets" or where[1] == job.asset
             if ours and (mode := open_to_others(path)):
@@ -456,6 +453,10 @@ class _Attempt:
 
     def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
         now = self._services.clock.now()
+        # By now: a path where nothing is mounted lies on another disk than what is to be there.
+        self._result.beside = self._job.beside
+        if self._result.beside is not None:
+            self._result.notes.insert(0, f"the repository lies {WORDS[self._result.beside]}")
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._job.engine.shipping is not None:
             log = log_of(self._job)[1]

@@ -132,6 +132,11 @@ class AssetStatus:
         return any(p.trouble is Trouble.REPOSITORY_AWAY for p in self.wrong)
 
     @property
+    def unreachable(self) -> bool:
+        """Was it not there, or did it not answer? Then nobody knows where it lies now."""
+        return any(p.trouble is Trouble.REPOSITORY_AWAY and p.about in ("missing", "unavailable") for p in self.wrong)
+
+    @property
     def proven(self) -> bool:
         """A restore test has passed and is not stale, nothing is wrong, and no objective is breached. Where another
         host backs up, exposure is for that one to know."""
@@ -288,15 +293,17 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
         Trouble.REPOSITORY_AWAY,
         f"when its repository was last asked, {newest['time']}, {words}: {newest.get('reason')}",
         utc(newest["time"]),
+        about=how,
         as_bad_as=level,
     )
 
 
 def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
-    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
-    if step is None or backs_up:
+    """With what to do next, if that is anything but to read this."""
+    if problem.trouble is Trouble.FINDING:
         return problem
-    return replace(problem, step=where_it_can_be_done(step, backs_up=backs_up))
+    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
+    return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
 
 
 def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
@@ -345,7 +352,8 @@ def _problems(
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
+        step = failed.step(job.plan, job.asset)
+        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run)
     if crashed := history.crashed_test:
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
     if begun := history.crashed_restore(now):
@@ -370,22 +378,21 @@ def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> I
 def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
     newest = usable[-1] if usable else None
     last, failure = history.last_test, history.older_failure
+    planned = job.engine.restore_test is not None
     if last is None:
-        yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
+        text = "never tested" if planned else "never tested, and its plan has no restore test for it"
+        yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
     elif last["verdict"] != "PASS" and not history.made_good(last, newest):
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        step, cause = _after(last, trouble, job, usable), steady(last.get("reason"))
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=step, cause=cause)
+        yield _of_test(last, trouble, text, job, usable)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        trouble, cause = _failed(failure), steady(failure.get("reason"))
-        step = _after(failure, trouble, job, usable)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=step, cause=cause)
+        yield _of_test(failure, _failed(failure), text, job, usable)
     if (failed := history.unchecked) is not None:
         text = (
             f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
@@ -397,10 +404,10 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
             f"{failure.get('reason')}"
         )
-        cause = steady(failure.get("reason"))
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST, cause=cause)
+        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable)
     if last is not None and history.last_conclusive_test is None:
         text = "no restore test of it has ever come to a verdict"
+        text = text if planned else f"{text}, and its plan has none for it"
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
@@ -408,10 +415,12 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
     yield from _findings(last, Verb.TEST)
 
 
-def _after(test: Record, trouble: Trouble, job: Job, usable: Sequence[Snapshot]) -> str | None:
-    """What to do after a test that did not pass: is there another snapshot to be found good?"""
+def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot]) -> Problem:
+    """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
-    return next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    step = next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    cause = steady(test.get("reason"))
+    return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"], cause=cause)
 
 
 def _failed(test: Record) -> Trouble:
@@ -432,7 +441,10 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    return (*_upkeep(history), *late)
+    return tuple(
+        p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
+        for p in (*_upkeep(history), *late)
+    )
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
@@ -447,7 +459,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"])
         yield from _findings(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
@@ -464,7 +476,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK, run=checked["run"])
 
 
 def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:

@@ -73,6 +73,8 @@ class Problem:
     step: str | None = None  # what to do next, where more is known than `next_step` says
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    run: str | None = None  # which it became of
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
     @property
     def level(self) -> Level:

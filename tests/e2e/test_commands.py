@@ -185,6 +185,7 @@ def test_status_json(site: Site) -> None:
         "tested_by_rule",
         "group",
         "problems",
+        "troubles",
         "private",
     }
     assert asset["coverage"] == "tested" and asset["problems"] == [] and asset["last_test"]["verdict"] == "PASS"

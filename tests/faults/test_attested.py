@@ -21,6 +21,7 @@ from tests.schema import misfits
 from tests.stored import other_host, restic_of
 
 from ccdr.attest import compare_due, places, store_due
+from ccdr.backup import backup
 from ccdr.errors import Exit, WrittenByNewer
 from ccdr.ledger import Ledger
 from ccdr.ledger import verify as verify_ledger
@@ -178,8 +179,8 @@ def test_a_second_host_is_no_loss(twin: Site, tmp_path: Path) -> None:
         assert ledger_problems(site)[1] == ""
 
 
-def planted(site: Site, run: str, **changed: object) -> None:
-    """A snapshot with a copy of what the newest one holds, and these tags."""
+def planted(site: Site, run: str, *options: str, **changed: object) -> None:
+    """A snapshot with the tags of the newest one, but for these."""
     newest = json.loads(restic_of(site.root, "snapshots", "--json"))[-1]
     tags = (
         dict(t.split("=", 1) for t in newest["tags"] if "=" in t)
@@ -187,13 +188,26 @@ def planted(site: Site, run: str, **changed: object) -> None:
         | {k: str(v) for k, v in changed.items()}
     )
     words = [w for t in ["ccdr", *(f"{k}={v}" for k, v in tags.items())] for w in ("--tag", t)]
-    restic_of(site.root, "backup", "--quiet", "--host", PINNED_HOST, *words, str(site.root / "plans"))
+    restic_of(site.root, "backup", "--quiet", *options, "--host", PINNED_HOST, *words, str(site.root / "plans"))
 
 
 def test_a_snapshot_of_this_ledger_that_no_record_knows_is_found(twin: Site) -> None:
     planted(twin, "20260101T000000-abcdef")
     done = twin.run("ledger", "verify", "--repository")
     assert done.code == 1 and "no record knows its run 20260101T000000-abcdef" in problems(done), done
+
+
+def test_a_backup_looks_at_the_newest_and_puts_off_no_look_at_all_of_them(
+    twin: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccdr.attest.comparison.RECENT", 1)
+    planted(twin, "20260101T000000-abcdef", "--time", "2026-01-01 00:00:00")
+    job, services = Job(twin.loaded(), "recordings"), twin.services()
+    assert not [note for note in backup(job, services, Quiet()).notes if "the ledger" in note]
+    compare_due([twin.loaded()], services)
+    assert ledger_problems(twin)[1] == "", "today it was done already"
+    compare_due([twin.loaded()], days_later(twin, 1.1))
+    assert "no record knows its run 20260101T000000-abcdef" in ledger_problems(twin)[1]
 
 
 def test_a_snapshot_of_another_ledger_is_not_known_here(twin: Site) -> None:

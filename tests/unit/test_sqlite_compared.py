@@ -80,7 +80,7 @@ def restored(tmp_path: Path) -> Restored:
         "contents": {key: copy.deepcopy(CAPTURED[key]) for key in CONTENTS},
         "references": {"broken": {}, "unchecked": {}},
         "sequences": {"behind": [], "spent": []},
-        "integrity": {"found": 0, "lines": [], "lacks": []},
+        "integrity": {"found": 0, "lines": [], "against": {}, "lacks": []},
     }
     return Restored(bench, told)
 
@@ -214,7 +214,7 @@ def test_a_sound_database_passes_each_of_the_three(restored: Restored) -> None:
 
 
 def test_findings_fail_and_are_blamed_on_the_source_only_where_the_file_is_the_same(restored: Restored) -> None:
-    restored.told["integrity"] = {"found": 2, "lines": ["row 7 missing", "Ionescu"], "lacks": []}
+    restored.told["integrity"] |= {"found": 2, "lines": ["row 7 missing", "Ionescu"]}
     one, *_ = results = list(restored.integrity().values())
     assert (
         one.status is Verdict.FAIL and one.name == "integrity_check" and len(results) == 3 and one.kind == "integrity"

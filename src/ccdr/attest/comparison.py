@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from ccdr.errors import CcdrError
 from ccdr.history import BACKUP_START
@@ -195,12 +196,12 @@ def compared(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, r
     last = read(services.state, services.ledger).compared.get(plan)
     few = recent and last is not None and last.result == AGREES
     found = compare(services, plan, listed, most=RECENT if few else None)
-    record(services, found)
+    record(services, found, whole=not few)
     return found
 
 
-def record(services: Services, found: Outcome) -> None:
-    """Keep what a comparison has found. CcdrError where that cannot be written."""
+def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
+    """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
     plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
     for one in found.lost:
         body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
@@ -216,7 +217,7 @@ def record(services: Services, found: Outcome) -> None:
             "problems": list(found.problems),
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
-    _note(services, plan, services.clock.now())
+    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()))
     keep(services.state, services.ledger)
 
 
@@ -229,26 +230,38 @@ def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
 
 
 def last_looked(services: Services, plan: str) -> datetime | None:
-    """When it was last compared, wholly or not, as far as it is not in the ledger."""
-    noted = _noted(services).get(plan)
-    with contextlib.suppress(ValueError, TypeError):
-        return utc(str(noted)) if noted else None
-    return None
+    """When it was last compared, wholly or not: the ledger holds a record of it at least once a day."""
+    return _noted(services, plan).get(LOOKED)
 
 
-def _noted(services: Services) -> dict[str, str]:
-    try:
-        found = json.loads((services.state.root / "compared.json").read_text("utf-8"))
-        return dict(found) if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
+LOOKED, WHOLE, TRIED = "looked", "whole", "tried"  # at some snapshots, at all of them; whatever came of it
+Noted = dict[str, datetime]
 
 
-def _note(services: Services, plan: str, now: datetime) -> None:
+def _noted(services: Services, plan: str) -> Noted:
+    found: Noted = {}
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        for key, at in json.loads(_notes(services).read_text("utf-8"))[plan].items():
+            found[key] = utc(at)
+    return found
+
+
+def _notes(services: Services) -> Path:
+    return services.state.root / "compared.json"
+
+
+def _note(services: Services, plan: str, *keys: str) -> None:
+    now = services.clock.now()
     with services.state.turn("compared") as mine:
-        if mine:
-            found = {**_noted(services), plan: rfc3339(now)}
-            write_durably(services.state.root / "compared.json", json.dumps(found) + "\n")
+        if not mine:
+            return
+        try:
+            every = dict(json.loads(_notes(services).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            every = {}
+        noted = _noted(services, plan) | dict.fromkeys(keys, now)
+        every[plan] = {key: rfc3339(at) for key, at in noted.items()}
+        write_durably(_notes(services), json.dumps(every) + "\n")
 
 
 def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
@@ -259,15 +272,25 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     troubles = []
     for loaded in plans:
         plan = loaded.plan.plan
-        if not _due(lineage, plan, last_looked(services, plan), now):
+        if not _due(lineage, plan, _noted(services, plan), now):
             continue
-        _note(services, plan, now)  # first: a store that does not answer is not asked again at once
+        _note(services, plan, TRIED)  # first: a store that does not answer is not asked again at once
         try:
             compared(services, plan, listed_of(loaded, services))
         except CcdrError as error:
             troubles.append(f"{plan}: the ledger could not be compared with its repository: {error}")
     keep(services.state, services.ledger)
     return troubles
+
+
+def _due(lineage: Lineage, plan: str, noted: Noted, now: datetime) -> bool:
+    last = lineage.compared.get(plan)
+    times = [noted[key] for key in (WHOLE, TRIED) if key in noted]
+    if not times:
+        begun = utc(lineage.begun) if lineage.begun else None
+        return lineage.kept is not Standing.HOLDS or (begun is not None and not now - EVERY < begun <= now + SET_BACK)
+    every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
+    return not now - every < max(times) <= now + SET_BACK
 
 
 def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:
@@ -278,13 +301,3 @@ def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:
 def asked(loaded: LoadedPlan, services: Services) -> Restic:
     """A plan's repository, for what must not take long."""
     return services.repository(loaded, limits_of(loaded)).impatient(PROBE_WAIT)
-
-
-def _due(lineage: Lineage, plan: str, looked: datetime | None, now: datetime) -> bool:
-    last = lineage.compared.get(plan)
-    times = [when for when in (looked, utc(last.at) if last else None) if when is not None]
-    if not times:
-        begun = utc(lineage.begun) if lineage.begun else None
-        return lineage.kept is not Standing.HOLDS or (begun is not None and not now - EVERY < begun <= now + SET_BACK)
-    every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
-    return not now - every < max(times) <= now + SET_BACK

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def status(names: tuple[str, ...]) -> Exit:
     """Can the contact centre be brought back? Objectives against achieved, coverage, what is late.
 
-    From the ledger and the catalogue alone: it answers when the repository does not.
+    From the ledger and the catalogue alone: it answers when the repository does not. A plan is judged by the version
+    that was recorded when somebody last acted by it; where its file differs by now, that is said.
 
     \b
     Examples:
@@ -42,7 +43,7 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import exit_code, private_of, upkeep_problems
+    from ccdr.status import exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -122,11 +123,11 @@ def status(names: tuple[str, ...]) -> Exit:
     for s in found:
         _problems(s.troubles, s.plan, s.asset, s.acks)
         for path in s.private:
-            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
+            click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
     for name in shown:
         _problems(care[name], name, None, acks[name])
         for path in kept_of(name) if care[name] else ():
-            click.echo(f"{name}: {_kept(path)}")
+            click.echo(f"{name}: {kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
@@ -146,11 +147,6 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(f"ledger: {word('FAIL')}: {problem.text}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
-
-
-def _kept(path: str) -> str:
-    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
-    return f"{what}, for your eyes and for a week: {path}"
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None, acks: Acknowledgements) -> None:

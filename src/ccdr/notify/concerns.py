@@ -30,6 +30,7 @@ class Concern:
     about: str = ""
     passing: bool = False
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
     @property
     def key(self) -> Key:
@@ -93,4 +94,5 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about, step=problem.step)
+    told = problem.text, problem.since, problem.about
+    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private)

@@ -12,6 +12,7 @@ from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
+from ccdr.status import kept
 from ccdr.trouble import Trouble, next_step
 
 MOST_LINES = 40  # concerns that one message spells out
@@ -135,6 +136,7 @@ def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
         lines.append(f"  since {_time(entry.since)}")
     if step := entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset):
         lines.append(f"  next: {step}")
+    lines += [f"  on that host: {kept(path)}" for path in entry.private]
     return lines
 
 

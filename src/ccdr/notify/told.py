@@ -65,7 +65,8 @@ class Kind(StrEnum):
 @dataclass
 class Entry:
     """One concern, from when it was first seen until everybody knows that it is over; `text` and `step` as they are by
-    now. `told` is by address: what it was last told, and when."""
+    now, and `private`, which is there for a week, as it was seen now. `told` is by address: what it was last told, and
+    when."""
 
     asset: str | None
     trouble: Trouble
@@ -77,6 +78,7 @@ class Entry:
     gone: datetime | None = None
     returns: int = 0
     told: dict[str, tuple[As, datetime]] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -132,7 +134,7 @@ class Book:
                 since = min(concern.since or now, now)
                 entry = Entry(concern.asset, concern.trouble, concern.about, concern.text, since, concern.passing)
                 self.entries[concern.key] = entry
-            entry.text, entry.step = concern.text, concern.step
+            entry.text, entry.step, entry.private = concern.text, concern.step, concern.private
             if entry.gone is not None:
                 entry.gone, entry.returns = None, entry.returns + 1
         for entry in self.entries.values():

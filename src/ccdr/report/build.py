@@ -146,7 +146,7 @@ def make_report(
         ledger=LedgerFacts(
             services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
         ),
-        answer=answer(assets, findings, len(found.problems) + len(of_ledger)),
+        answer=answer(assets, findings, len(found.problems) + len(of_ledger), until_now=period.until_now),
         findings=findings,
         assets=assets,
         plans=reports,

@@ -62,8 +62,7 @@ class Finding:
 
     @classmethod
     def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
-        step = problem.step or (None if problem.trouble is Trouble.FINDING else next_step(problem.trouble, plan, asset))
-        return cls(problem.level, problem.text, plan, asset, step, problem.trouble.name)
+        return cls(problem.level, problem.text, plan, asset, problem.step, problem.trouble.name)
 
     @property
     def about(self) -> str:
@@ -290,7 +289,7 @@ def judge_asset(
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
             *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *_near(ev, name),
+            *(() if found.unreachable else _near(ev, name)),
         )
     return AssetReport(
         plan=name[0],
