@@ -122,7 +122,7 @@ class Centre:
         self.asked(*(other.value for other in Verb if other != verb))
         loaded = [self.site.loaded()]
         own = our_own(loaded, self.services)
-        told = concerns_of(own.assets, own.upkeep, self.clock.at)
+        told = concerns_of(own.assets, own.upkeep)
         left = {c.key for c in self.told(asset)} - {c.key for c in told if c.asset == asset}
         self.asked(*(other.value for other in Verb))
         return {Trouble(trouble) for _, trouble, _ in left}
