@@ -227,6 +227,36 @@ def test_findings_fail_and_are_blamed_on_the_source_only_where_the_file_is_the_s
     assert failed(restored.integrity()) == ["integrity_check"], "what was found counts, whatever was lacking"
 
 
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [({"seat": 1, "call": 3}, "call (3); seat (1)"), ({"call": 98, "seat": 1}, "call (98); seat (1)"),
+     ({"call": 99, "seat": 1}, "call (99 or more); seat (1 or more)")],
+)  # fmt: skip
+def test_rows_against_a_check_are_the_sources_where_the_file_is_the_same(
+    restored: Restored, against: dict[str, int], said: str
+) -> None:
+    restored.told["integrity"]["against"] = against
+    one, *_ = results = list(restored.integrity().values())
+    assert (one.kind, one.name, one.status, one.expected, one.detail) == (
+        "integrity", "integrity_check", Verdict.PASS, "ok", None,
+    )  # fmt: skip
+    rows = f"rows break a CHECK of their table: {said}"
+    assert one.actual == f"ok; {rows}, as they do in the source" and len(results) == 3
+    restored.told["integrity"] |= {"found": 1, "lines": ["row 7 missing"]}
+    both = restored.integrity()["integrity_check"]
+    assert both.status is Verdict.FAIL and both.actual.endswith(f"the source was damaged; {rows}")
+    restored.told["integrity"] |= {"found": 0, "lines": []}
+    other_bytes(restored)
+    one = restored.integrity()["integrity_check"]
+    assert (one.kind, one.status, one.expected, one.actual, one.detail) == ("integrity", Verdict.FAIL, "ok", rows, None)
+
+
+def test_what_only_the_image_lacks_is_open_whatever_rows_break_a_check(restored: Restored) -> None:
+    restored.told["integrity"] |= {"against": {"call": 1}, "lacks": ["no such tokenizer: icu"]}
+    with pytest.raises(TestBroken, match="lacks something that integrity_check needs"):
+        restored.integrity()
+
+
 def test_one_that_cannot_be_checked_fails(restored: Restored) -> None:
     restored.refused = FreeText("malformed: Ionescu")
     (one,) = restored.integrity().values()
