@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -26,8 +27,8 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
 def _some(info: inspect.Type, full: bool) -> Any:
     match info:
         case inspect.Metadata(type=inner, extra_json_schema=more):
-            if (more or {}).get("pattern") == "^[0-9a-f]{64}$":
-                return "0123456789abcdef" * 4
+            if digits := re.fullmatch(r"\^\[0-9a-f\]\{(\d+)\}\$", str((more or {}).get("pattern"))):
+                return ("0123456789abcdef" * 4)[: int(digits[1])]
             return _some(inner, full)
         case inspect.UnionType(types=types):
             return _some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)

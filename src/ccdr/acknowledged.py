@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
@@ -26,7 +26,7 @@ LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
 
 # Evidence that was changed is nothing to get used to.
-TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG))
+TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
@@ -86,23 +86,22 @@ class Acknowledgements:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
-    def shown(self, problems: Iterable[Problem]) -> list[dict[str, object]]:
-        """As JSON; `until` is when it ceases to be acknowledged."""
-        found = [(problem.as_json(), self.of(problem)) for problem in problems]
-        return [told | {"acknowledged": ack is not None, "until": ack and rfc3339(ack.until)} for told, ack in found]
-
-    def open(self, problems: Iterable[Problem]) -> list[Problem]:
-        """What nobody has acknowledged."""
-        return [problem for problem in problems if self.of(problem) is None]
+    def marked(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The same, each with until when it is acknowledged."""
+        return [replace(p, acknowledged=ack.until) if (ack := self.of(p)) else p for p in problems]
 
 
 NOTHING = Acknowledgements()
 
 
 def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now: datetime) -> list[Problem]:
-    """Of what is wrong at one place, what is acknowledged; `newest` are its newest such records, by code."""
-    acks = Acknowledgements.in_force(newest, now)
-    return [problem for problem in problems if acks.of(problem) is not None]
+    """What is wrong at one place, marked where it is acknowledged; `newest` are its newest such records, by code."""
+    return Acknowledgements.in_force(newest, now).marked(problems)
+
+
+def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
+    """Of those that were marked, what nobody has acknowledged."""
+    return [problem for problem in problems if problem.acknowledged is None]
 
 
 def until_of(text: str, now: datetime) -> datetime:

@@ -28,7 +28,7 @@ from ccdr.sandbox import isolation
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
 from ccdr.services import Job, Services
-from ccdr.state import PRIVATE_KEPT, Run
+from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
 PHASES = ("provision", "fetch", "check", "dispose")
@@ -111,8 +111,7 @@ class Alongside:
         if self._notes is not None:
             self._notes.close()
             kept = state.keep_private(self._run.id, Path(self._notes.name))
-            until = rfc3339((now + PRIVATE_KEPT).replace(microsecond=0))
-            self.private = {"file": str(kept.relative_to(state.root)), "lines": self._noted, "until": until}
+            self.private = {**state.kept_as(kept, now), "lines": self._noted}
         state.forget_private(now)
 
     @property

@@ -56,6 +56,7 @@ class FailedBackup:
     at: datetime
     hint: str | None = None
     interrupted: bool = False
+    run: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -290,7 +291,10 @@ class AssetHistory:
                 text = f"the backup of {failed['time']} was interrupted, and stored nothing"
                 return FailedBackup(text, *when, interrupted=True)
             return FailedBackup(
-                f"the backup of {failed['time']} failed: {failed.get('reason')}", *when, failed.get("hint")
+                f"the backup of {failed['time']} failed: {failed.get('reason')}",
+                *when,
+                failed.get("hint"),
+                run=failed["run"],
             )
         for record in self._crashed(BACKUP_START):
             if newer(record):

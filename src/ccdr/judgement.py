@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import NOTHING, Acknowledgements, steady
+from ccdr.acknowledged import acknowledged, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -113,7 +113,6 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     backs_up: bool = True  # is that this host's to do?
-    acks: Acknowledgements = NOTHING
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
@@ -132,6 +131,11 @@ class AssetStatus:
         return any(p.trouble is Trouble.REPOSITORY_AWAY for p in self.wrong)
 
     @property
+    def unreachable(self) -> bool:
+        """Was it not there, or did it not answer? Then nobody knows where it lies now."""
+        return any(p.trouble is Trouble.REPOSITORY_AWAY and p.about in ("missing", "unavailable") for p in self.wrong)
+
+    @property
     def proven(self) -> bool:
         """A restore test has passed and is not stale, nothing is wrong, and no objective is breached. Where another
         host backs up, exposure is for that one to know."""
@@ -147,7 +151,7 @@ class AssetStatus:
     @property
     def finding(self) -> bool:
         """Is something wrong that nobody has acknowledged?"""
-        return bool(self.acks.open(self.troubles))
+        return bool(unacknowledged(self.troubles))
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -163,7 +167,7 @@ class AssetStatus:
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
-            "troubles": self.acks.shown(self.troubles),
+            "troubles": [p.as_json() for p in self.troubles],
             "private": list(self.private),
         }
 
@@ -233,16 +237,13 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=tested,
-        wrong=tuple(_where(p, job, backs_up=ours_to_do) for p in wrong),
+        wrong=_placed(wrong, job, history, now, backs_up=ours_to_do),
         by_rule=_by_rule(job, history),
         counting=tuple(counting),
         usable=tuple(usable),
         backs_up=ours_to_do,
-        acks=Acknowledgements.in_force(history.acks, now),
     )
-    return replace(
-        found, breaches=tuple(_where(p, job, backs_up=ours_to_do) for p in _breaches(job, history, found, now))
-    )
+    return replace(found, breaches=_placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do))
 
 
 def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime) -> Iterator[Problem]:
@@ -283,13 +284,21 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
     how = (newest or {}).get("repository")
     if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
         return
-    words, level = _NO_REPOSITORY[how]
+    said, level = _NO_REPOSITORY[how]
     yield Problem(
         Trouble.REPOSITORY_AWAY,
-        f"when its repository was last asked, {newest['time']}, {words}: {newest.get('reason')}",
+        f"when its repository was last asked, {newest['time']}, {said}: {newest.get('reason')}",
         utc(newest["time"]),
+        about=how,
         as_bad_as=level,
     )
+
+
+def _placed(
+    problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
+) -> tuple[Problem, ...]:
+    """The same with where their next steps can be taken, and marked where they are acknowledged."""
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in problems), history.acks, now))
 
 
 def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
@@ -346,7 +355,8 @@ def _problems(
     known = newest.id if newest else None
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
+        step = failed.step(job.plan, job.asset)
+        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run)
     if crashed := history.crashed_test:
         yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
     if begun := history.crashed_restore(now):
@@ -379,16 +389,13 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        step, cause = _after(last, trouble, job, usable), steady(last.get("reason"))
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=step, cause=cause)
+        yield _of_test(last, trouble, text, job, usable)
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         text = (
             f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         )
-        trouble, cause = _failed(failure), steady(failure.get("reason"))
-        step = _after(failure, trouble, job, usable)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=step, cause=cause)
+        yield _of_test(failure, _failed(failure), text, job, usable)
     if (failed := history.unchecked) is not None:
         text = (
             f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
@@ -400,8 +407,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
             f"{failure.get('reason')}"
         )
-        cause = steady(failure.get("reason"))
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST, cause=cause)
+        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable)
     if last is not None and history.last_conclusive_test is None:
         text = "no restore test of it has ever come to a verdict"
         text = text if planned else f"{text}, and its plan has none for it"
@@ -412,10 +418,12 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
     yield from _findings(last, Verb.TEST)
 
 
-def _after(test: Record, trouble: Trouble, job: Job, usable: Sequence[Snapshot]) -> str | None:
-    """What to do after a test that did not pass: is there another snapshot to be found good?"""
+def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot]) -> Problem:
+    """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
-    return next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    step = next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    cause = steady(test.get("reason"))
+    return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"], cause=cause)
 
 
 def _failed(test: Record) -> Trouble:
@@ -436,10 +444,11 @@ def judge_upkeep(
     history = histories.get((name, None), AssetHistory())
     first = min((h.first for (plan, _), h in histories.items() if plan == name and h.first), default=None)
     late = () if at_work else _upkeep_late(loaded, history, first, now)
-    return tuple(
+    found = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
         for p in (*_upkeep(history), *late)
     )
+    return tuple(acknowledged(found, history.acks, now))
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
@@ -454,7 +463,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"])
         yield from _findings(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
@@ -471,7 +480,7 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK, run=checked["run"])
 
 
 def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:

@@ -4,11 +4,11 @@ A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of 
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
 record's own keys, as its kind's definition has them (ccdr.records). From version 2 on, all texts are of closed kinds
-(older.py keeps those of before from readers). Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed
-writer left of a line).
+(older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
+record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
-seen an earlier head hash (a checkpoint, an anchor) can.
+seen an earlier head hash can: every snapshot carries one (attest/).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -42,6 +42,7 @@ MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 _NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_OF_ITSELF = b'"kind":"ledger.'
 _ENVELOPE = frozenset(Record.__struct_fields__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -99,13 +100,21 @@ class Mark:
 
 
 BEGINNING = Mark("", 0, 0, 0, _NOTHING.hash)
+BEGIN = "ledger.begin"  # the record by which a ledger says which one it is
+
+
+class Beginning(Protocol):
+    """Asked before each record, with the last one that is there: a ledger says first which one it is. What it has to
+    say it gives to `write`, and returns what the record then follows. It raises what `append` may."""
+
+    def __call__(self, last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef: ...
 
 
 class Ledger:
     """Appends to, and reads, the ledger in `directory` (made at the first append, 0700, its files 0600).
 
     Keeps nothing in memory between calls: any number of threads and processes may share a directory.
-    `host` and `actor` are this machine's name and `whoami()` unless given.
+    `host` and `actor` are this machine's name and `whoami()` unless given; `begin` says which ledger it is.
     """
 
     def __init__(
@@ -116,8 +125,10 @@ class Ledger:
         host: str | None = None,
         actor: str | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        begin: Beginning | None = None,
     ) -> None:
         self.directory, self.clock, self.segment_bytes = directory, clock, segment_bytes
+        self._begin = begin
         self.host, self.actor = host or socket.gethostname(), actor or whoami()
 
     def append(
@@ -141,7 +152,12 @@ class Ledger:
             last, torn = _end_of(_segments(self.directory))
             if torn is not None:
                 last = self._write(last, self._set_aside(*torn))
-            return self._write(last, fields)
+            return self._write(self._begun(last), fields)
+
+    def head(self) -> RecordRef:
+        """The last record; number 0 where there is none. Raises as `records` does."""
+        with _telling("read", self.directory):
+            return _end_of(_segments(self.directory))[0]
 
     def records(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
         """Every record in order, one line in memory at a time; no lock, and the chain is not checked.
@@ -187,6 +203,15 @@ class Ledger:
 
     def numbered(self, seq: int) -> Mapping[str, Any] | None:
         """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
+        line = self._line_numbered(seq)
+        return None if line is None else _record(line)
+
+    def hash_of(self, seq: int) -> str | None:
+        """The hash of the line with this `seq`, found the same way."""
+        line = self._line_numbered(seq)
+        return None if line is None else sha256(line).hexdigest()
+
+    def _line_numbered(self, seq: int) -> bytes | None:
         with _telling("read", self.directory):
             path = next((p for p in reversed(_segments(self.directory)) if int(p.stem) <= seq), None)
             if path is None:
@@ -199,14 +224,28 @@ class Ledger:
                     if middle:
                         segment.readline()
                     start = segment.tell()
-                    record = _record(segment.readline()) if start < high else None
-                    if record is None or record["seq"] > seq:
+                    line = segment.readline() if start < high else None
+                    found = None if line is None else _record(line)["seq"]
+                    if found is None or found > seq:
                         high = middle
-                    elif record["seq"] < seq:
+                    elif found < seq:
                         low = start + 1
                     else:
-                        return record
+                        return line
         return None
+
+    def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
+        """Every record behind a mark that is of the ledger itself (its kind begins with `ledger.`): the others are
+        passed over unread, so that years of them cost little. Raises as `records` does."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in segments:
+                if path.name < mark.segment:
+                    continue
+                few = _holding(path, _OF_ITSELF, mark.end if path.name == mark.segment else 0)
+                for _, _, record in _parsed(path, few, last=path == segments[-1], read=_record):
+                    if record["kind"].startswith("ledger."):
+                        yield record
 
     def mark_of(self, ref: RecordRef) -> Mark | None:
         """Where a record stands, found from the end. Raises as `records` does."""
@@ -254,6 +293,12 @@ class Ledger:
         text = json.dumps(chain | fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         # A file name that is not UTF-8 comes as lone surrogates: escaped they are JSON, and nothing is lost.
         return text.encode("utf-8", "backslashreplace") + b"\n"
+
+    def _begun(self, last: RecordRef) -> RecordRef:
+        def write(body: Mapping[str, object]) -> RecordRef:
+            return self._write(last, written(BEGIN, None, None, None, body))
+
+        return last if self._begin is None else self._begin(last, write)
 
     def _write(self, last: RecordRef, fields: dict[str, object]) -> RecordRef:
         line, segments = self._line(last, fields), _segments(self.directory)
@@ -484,6 +529,18 @@ def _forwards(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
+
+
+def _holding(path: Path, words: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Of these lines the few that hold `words`, ten times as fast: the whole segment is searched at once."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        held = file.read()
+    at = held.find(words)
+    while at >= 0:
+        start, end = held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+        yield offset + start, held[start:end]
+        at = held.find(words, end)
 
 
 def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:

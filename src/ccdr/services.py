@@ -17,9 +17,12 @@ from ccdr.errors import CcdrError
 from ccdr.history import AT, LATEST, AssetHistory, Histories, histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
+from ccdr.lineage import Lineage
+from ccdr.lineage import read as read_lineage
 from ccdr.model import Objectives, Snapshot, rfc3339
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
@@ -103,6 +106,17 @@ def policy_of(plan: Plan) -> Policy | None:
     return Policy(**plan.retention.model_dump()) if plan.retention else None
 
 
+def limits_of(loaded: LoadedPlan) -> LimitsInForce:
+    """The plan's own limits: upkeep is not of one asset."""
+    limits = loaded.plan.limits
+    return LimitsInForce(
+        upload=limits.upload,
+        download=limits.download,
+        no_progress=limits.no_progress or NO_PROGRESS,
+        lock_wait=limits.lock_wait or LOCK_WAIT,
+    )
+
+
 @dataclass(frozen=True)
 class Trigger:
     """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
@@ -175,6 +189,10 @@ class Services:
 
         expiry = let_go if policy else None
         return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
+
+    def lineage(self) -> Lineage:
+        """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""
+        return read_lineage(self.state, self.ledger)
 
     def histories(self, *, doubted: bool = False) -> Histories:
         """What the ledger says of each asset; `doubted`: whatever the summary of it says."""

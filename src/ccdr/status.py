@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from ccdr.acknowledged import acknowledged
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
@@ -47,7 +48,8 @@ def seen_now(job: Job, services: Services) -> Seen:
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
     found = judge(job, history, upkeep, seen_now(job, services), services.clock.now())
     ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
-    return replace(found, group=_together(job, services), private=private_of(ends, services.state))
+    wrong = tuple(_with_words(found.wrong, services.state))
+    return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
 
 
 def upkeep_problems(
@@ -57,8 +59,10 @@ def upkeep_problems(
     history, now = services.histories() if histories is None else histories, services.clock.now()
     return {
         p.plan.plan: (
-            *judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")),
-            *_secrets(p),
+            *_with_words(
+                judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")), services.state
+            ),
+            *acknowledged(_secrets(p), history.get((p.plan.plan, None), AssetHistory()).acks, now),
         )
         for p in plans
     }
@@ -72,6 +76,17 @@ def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...
     """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
     runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
     return tuple(str(path) for run in runs for path in state.private_of(run))
+
+
+def kept(path: str) -> str:
+    """How people are told of a file that `private_of` names."""
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
+
+
+def _with_words(problems: Iterable[Problem], state: State) -> Iterator[Problem]:
+    for p in problems:
+        yield replace(p, private=tuple(map(str, state.private_of(p.run)))) if p.run else p
 
 
 def _together(job: Job, services: Services) -> Together | None:

@@ -25,6 +25,8 @@ class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
     LEDGER_BROKEN = "ledger_broken"
+    LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
@@ -70,7 +72,10 @@ class Problem:
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    run: str | None = None  # which it became of
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
     @property
     def level(self) -> Level:
@@ -83,6 +88,8 @@ class Problem:
             "text": self.text,
             "since": self.since and rfc3339(self.since),
             "next_step": self.step,
+            "acknowledged": self.acknowledged is not None,
+            "until": self.acknowledged and rfc3339(self.acknowledged),
         }
 
 
@@ -104,6 +111,11 @@ _LEVELS = {
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
+    'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_CONTRADICTED: (
+        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
+    ),
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",

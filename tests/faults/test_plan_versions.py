@@ -4,6 +4,7 @@ somebody does to look better."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -16,11 +17,12 @@ from tests.unit.test_report import NOW, Past, written
 from tests.unit.test_run import World
 
 from ccdr import in_force
-from ccdr.errors import Exit
+from ccdr.errors import CcdrError, Exit
 from ccdr.model import rfc3339
 from ccdr.plans.loosened import Code
 from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
 from ccdr.report import Report, html, json_lines, make_report, period_of
+from ccdr.storage.restic import Restic
 
 PLAN = """
 crm:
@@ -425,3 +427,58 @@ def test_what_another_host_answers_for_is_not_known_here(story: Story) -> None:
     assert backups(said) == (0, 0)
     [tally] = [one for one in said["population"]["tallies"] if one["what"] == "backup"]
     assert tally["NOT_KNOWN_HERE"] == 30
+
+
+# Kept in the repository
+
+
+def stored(site: Site) -> list[Any]:
+    loaded = site.loaded()
+    repo = site.services().repository(loaded, loaded.plan.limits_of(next(iter(loaded.plan.assets))))
+    return repo.snapshots(["ccdr", "kind=plan", "plan=p"])
+
+
+def test_each_version_is_in_the_repository_once_and_upkeep_leaves_it_there(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    site = Site(tmp_path / "site")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a.wav").write_bytes(b"one")
+    os.utime(tree / "a.wav", (1, 1))
+    site.recordings(tree)
+    for _ in range(2):
+        site.backed_up()
+    [first] = stored(site)
+    path = site.root / "plans/p.yaml"
+    path.write_text(
+        path.read_text().replace("rpo: 1h", "rpo: 2h").replace("assets:", "retention: {keep_last: 1}\nassets:")
+    )
+    site.backed_up()
+    done = site.run("upkeep", "p", "--prune")
+    assert done.code == 0, done
+    one, two = stored(site)
+    assert one.id == first.id and [s.tag("version") for s in (one, two)] == [r["digest"] for r in versions(site)]
+    assert [r["snapshot"] for r in site.records("plan.stored")] == [one.id, two.id]
+    shown = site.run("snapshots", "p").json
+    assert {one["asset"] for one in shown["snapshots"]} == {"recordings"} and shown["findings"] == []
+    assert len(shown["snapshots"]) == 3, "they are no snapshots of an asset"
+    repo = site.services().repository(site.loaded(), site.loaded().plan.limits_of("recordings"))
+    repo.restore(two.id, "/", tmp_path / "back")
+    [again] = (tmp_path / "back").rglob("plans/p.yaml")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_repository_that_cannot_hold_the_plan_fails_no_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    site = Site(tmp_path / "site")
+    (tmp_path / "tree").mkdir()
+    site.recordings(tmp_path / "tree")
+    in_force.record(site.loaded(), site.services())
+    loaded, services = site.loaded(), site.services()
+    monkeypatch.setattr(Restic, "backup", lambda *_, **__: (_ for _ in ()).throw(CcdrError("no room there")))
+    [said] = in_force.store([loaded], services)
+    assert said == "the plan p could not be stored in its repository: no room there"
+    monkeypatch.undo()
+    assert in_force.store([loaded], services) == [] and len(stored(site)) == 1

@@ -98,7 +98,7 @@ def test_what_no_rule_keeps_is_gone_from_repository_and_catalogue(site: Site) ->
     assert record["result"] == "DONE" and record["kept"] == {"recordings": 1}
     assert [r["id"] for r in record["removed"]] == before[:-1]
     assert record["repository_bytes"] > 0 and record["freed_bytes"] is not None
-    assert site.records("prune.start")[-1]["trigger"] == {"by": "command"}
+    assert site.records("prune.start")[-1]["trigger"]["by"] == "command"
     latest = site.run("test", "p")
     assert (latest.code, latest.json["verdict"], latest.json["findings"]) == (0, "PASS", []), "nothing has vanished"
     assert_clean(site)
@@ -266,7 +266,7 @@ def test_a_repository_that_keeps_what_was_forgotten_is_told(site: Site) -> None:
     site.write("bin/restic", f'#!/bin/sh\ncase " $* " in *" forget "*) exit 0;; esac\nexec {real} "$@"\n', mode=0o755)
     done = site.run("upkeep", "p", "--prune", env={"PATH": f"{stub.parent}:{os.environ['PATH']}"})
     assert done.code == 3 and "kept 3 of the snapshots" in done.json["prune"]["reason"], done
-    assert len(known(site)) == 4 and len(list(snapshots.iterdir())) == 5, "four, and the mark"
+    assert len(known(site)) == 4 and len(list(snapshots.iterdir())) == 6, "four, the plan, and the mark"
     assert site.run("test", "p").json["findings"] == []
     assert site.run("upkeep", "p", "--prune").code == 0 and len(there(site)) == 1
 

@@ -24,6 +24,7 @@ from ccdr.acknowledged import (
     code_of,
     known_by,
     steady,
+    unacknowledged,
     until_of,
     why_of,
 )
@@ -48,22 +49,31 @@ def acks(problem: Problem = LATE, **changes: Any) -> dict[str, dict[str, Any]]:
     return {problem.trouble.name: record}
 
 
+def noted(problems: list[Problem], newest: dict[str, dict[str, Any]], now: datetime = NOW) -> list[Problem]:
+    """Which of them are acknowledged."""
+    marked = acknowledged(problems, newest, now)
+    assert [p for p in marked if p.acknowledged is None] == unacknowledged(marked)
+    return [one for one, mark in zip(problems, marked, strict=True) if mark.acknowledged]
+
+
 # --- which troubles are acknowledged ----------------------------------------------------------------------
 
 
 def test_what_is_acknowledged_is_until_it_ends_by_itself() -> None:
-    assert acknowledged([LATE], acks(), NOW) == [LATE]
-    assert acknowledged([LATE], acks(), NOW + timedelta(days=14)) == []
-    assert acknowledged([LATE], {}, NOW) == []
+    assert noted([LATE], acks()) == [LATE]
+    assert noted([LATE], acks(), NOW + timedelta(days=14)) == []
+    assert noted([LATE], {}) == []
+    (marked,) = acknowledged([LATE], acks(), NOW)
+    assert marked == replace(LATE, acknowledged=NOW + timedelta(days=14))
 
 
 def test_none_lasts_for_more_than_a_quarter_whatever_a_record_says() -> None:
     forever = acks(until=rfc3339(NOW + timedelta(days=4000)))
-    assert acknowledged([LATE], forever, NOW + timedelta(days=89)) and not acknowledged([LATE], forever, NOW + LONGEST)
+    assert noted([LATE], forever, NOW + timedelta(days=89)) and not noted([LATE], forever, NOW + LONGEST)
 
 
 def test_one_that_was_ended_covers_nothing() -> None:
-    assert acknowledged([LATE], acks(act=ENDED), NOW) == []
+    assert noted([LATE], acks(act=ENDED)) == []
 
 
 @pytest.mark.parametrize(
@@ -75,11 +85,11 @@ def test_one_that_was_ended_covers_nothing() -> None:
     ],
 )
 def test_another_trouble_is_not_acknowledged_with_it(other: Problem) -> None:
-    assert Acknowledgements.in_force(acks(), NOW).open([LATE, other]) == [other]
+    assert noted([LATE, other], acks()) == [LATE]
 
 
 def test_its_sentence_may_change_meanwhile() -> None:
-    assert acknowledged([replace(LATE, text="the last one is of 2026-11-20", since=NOW)], acks(), NOW)
+    assert noted([replace(LATE, text="the last one is of 2026-11-20", since=NOW)], acks())
 
 
 def test_a_test_that_fails_for_another_cause_is_another_trouble() -> None:
@@ -88,13 +98,13 @@ def test_a_test_that_fails_for_another_cause_is_another_trouble() -> None:
 
     first, again = failed("failed: call has at least 1000 rows"), failed("failed: call has at least 1200 rows")
     worse = failed("fetching snapshot 0a1b2c3d failed (the repository answers and decrypts)")
-    assert Acknowledgements.in_force(acks(first), NOW).open([again, worse]) == [worse]
+    assert noted([again, worse], acks(first)) == [again]
 
 
 @pytest.mark.parametrize("code", sorted(TAMPERING))
 def test_tampering_is_never_acknowledged_whatever_a_record_says(code: Trouble) -> None:
     problem = Problem(code, "the ledger does not verify")
-    assert acknowledged([problem], acks(problem), NOW) == []
+    assert noted([problem], acks(problem)) == []
     with pytest.raises(UsageProblem, match="cannot be acknowledged"):
         code_of(code.name)
 
@@ -332,4 +342,4 @@ def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(sit
     histories = services.histories()
     (one,) = in_force(services, histories)
     assert one.place == (None, None) and one.why == "known"
-    assert Acknowledgements.in_force(histories[None, None].acks, services.clock.now()).open([here]) == []
+    assert noted([here], dict(histories[None, None].acks), services.clock.now()) == [here]

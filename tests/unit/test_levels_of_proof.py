@@ -110,6 +110,6 @@ def test_every_record_of_a_run_says_whose_data_it_is_and_every_end_which_copy(si
         tenant = "operator" if kind == "check" else "acme"
         assert (start["tenant"], end["tenant"]) == (tenant, tenant)
         assert (end["copy"], end["site"], end["attempt"]) == ("primary", "Second floor", None)
-        assert (start["trigger"], start["attempt"]) == ({"by": "command"}, None)
+        assert (start["trigger"]["by"], start["attempt"]) == ("command", None)
         assert start["who"]["uid"] == who().uid and start["who"].keys() == who().body().keys()
     assert newest["backup.end"]["added_bytes"] > 0

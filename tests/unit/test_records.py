@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import inspect
 from tests.harness import Site
 from tests.older import append_older
 from tests.records import ENVELOPE, body_of, plain
+from tests.schema import line_misfits, misfits
 
 from ccdr.errors import Exit
 from ccdr.ledger import Ledger, verify
 from ccdr.older import WITHHELD
-from ccdr.records import KINDS, VERSIONS, BackupEnd, BackupStart, TestEnd, Unread, decode, newer
+from ccdr.records import KINDS, VERSIONS, BackupEnd, BackupStart, TestEnd, Unread, decode, newer, writing
 from ccdr.records import reading as reading_module
 from ccdr.records.schema import DIALECT, schema_of, schemas
+from ccdr.records.values import Word
 
 SECRET = "Ionescu 0722000001"
 NOW = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
@@ -106,6 +109,13 @@ def test_what_a_definition_does_not_hold_is_not_written(ledger: Ledger, kind: st
     assert SECRET not in str(refused.value) and not ledger.directory.exists()
     if kind in KINDS:
         add(ledger, kind, body)  # the twin
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"), [(5, []), ("one", []), (["one"], []), (None, []), ("two words", ["$"]), (["a b"], ["$[0]"])]
+)
+def test_a_value_of_one_of_several_types_is_looked_at_as_what_it_is(value: object, wrong: list[str]) -> None:
+    assert list(writing._misfits(value, inspect.type_info(Word | int | list[Word] | None), "$")) == wrong
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -288,6 +298,20 @@ def test_every_kind_has_a_schema_that_says_what_its_values_mean() -> None:
     assert {ref.rpartition("/")[2] for ref in refs(schema_of("restore_test.end"))} == set(
         schema_of("restore_test.end")["$defs"]
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("full", [True, False], ids=["full", "spare"])
+def test_a_reader_that_has_the_schema_alone_says_the_same(ledger: Ledger, kind: str, full: bool) -> None:
+    add(ledger, kind, body_of(kind, full=full))
+    (line,) = lines(ledger)
+    assert line_misfits(line) == []
+    record, schema = json.loads(line), schema_of(kind)
+    for key in record:
+        if key in schema["required"]:
+            assert list(misfits({k: v for k, v in record.items() if k != key}, schema, schema)), key
+        assert list(misfits(record | {key: [None]}, schema, schema)), key
+    assert list(misfits(record | {"more": 1}, schema, schema))
 
 
 def refs(schema: Any) -> Iterator[str]:

@@ -36,6 +36,7 @@ from ccdr.report.growth import growth
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
 from ccdr.shipping.standing import Standing, write_standing
+from ccdr.state import State
 from ccdr.trouble import Level
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -62,6 +63,7 @@ class Past:
         self.site, self.clock, self._number = Site(root), SetClock(), 0
         self.site.recordings(root / "spool")
         self.upkeep("{prune: 0 5 1 1 *, check: 0 6 1 1 *}")
+        State(self.site.state).directory()  # of today's format
         self.ledger = Ledger(self.site.state / "ledger", self.clock, host="h", actor="a")
 
     def upkeep(self, when: str, retention: str = "") -> None:
@@ -227,6 +229,24 @@ def test_what_is_no_period_is_a_mistake_of_the_command_line(first: str | None, l
     with pytest.raises(UsageProblem) as caught:
         period_of(first, last, NOW)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("option", ["--from", "--since"])
+@pytest.mark.parametrize(("said", "to"), [("soon", None), ("999999999d", None), ("2026-11-02", "2026-11-01")])
+def test_a_mistake_in_a_periods_begin_names_the_option_that_was_given(
+    option: str, said: str, to: str | None, past: Past
+) -> None:
+    done = past.site.run("report", option, said, *(["--to", to] if to else []))
+    other = {"--from": "--since", "--since": "--from"}[option]
+    told = f"{done.json['error']} {done.json['hint']}"
+    assert done.code == 2 and option in told and other not in told, done
+
+
+def test_a_period_begins_once(past: Past) -> None:
+    assert past.site.run("report", "--from", "2026-11-01", "--since", "7d").code == 2
+    past.fine()
+    (one, other) = (past.site.run("report", option, "2026-11-01").json["period"] for option in ("--from", "--since"))
+    assert one["from"] == other["from"] == "2026-11-01T00:00:00Z"
 
 
 @given(st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)), st.floats(0.001, 4000), st.integers(2, 120))
@@ -848,6 +868,27 @@ def test_yes_only_where_all_was_restored_checked_and_in_time(past: Past) -> None
     assert "restored from its backup and checked" in report.answer.sentence
 
 
+def test_numbers_say_what_they_are_of(past: Past) -> None:
+    """A test that failed took a time too, and what was at risk in the period is more than what is now."""
+    snapshot = past.backup(NOW - 3 * DAY)
+    past.test(NOW - 3 * DAY + HOUR, snapshot, took=900.0)
+    snapshot = past.fine()
+    report = past.report()
+    assert report.answer.sentence.endswith(
+        "the slowest of those that passed in 40.0 s, and if all were lost now, the newest 30m 00s of data at most would"
+        " be gone; 1 thing is not as the plans want, see below."
+    )
+    page = written(html(report))
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.replace("&#39;", "'")))
+    slowest, at_risk = figures["Slowest restore"], figures["Most data at risk"]
+    assert "40.0 s" in slowest and "by each asset's last conclusive test, where that passed" in slowest
+    assert "1d 0h" in at_risk and "at the worst moment of the period" in at_risk
+    before = past.report(None, rfc3339(NOW - MINUTE))
+    assert "if all had been lost at the period's end, the newest 29m 00s" in before.answer.sentence
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL")
+    assert "no test that passed was measured" in written(html(past.report()))
+
+
 def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:
     past.fine()
     assert past.report().answer.word == "Yes"
@@ -1296,6 +1337,7 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     centre = Centre(2, 3, NOW, 60, 6 * HOUR, 3 * DAY)
     write_plans(centre, tmp_path)
     site = Site(tmp_path)
+    State(site.state).directory()
     count = write_ledger(centre, site.state / "ledger")
     plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
     report = make_report(plans, site.services(SetClock()), period_of("2026-01-01", None, NOW), named=(), command="x")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -122,6 +124,14 @@ def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None
     assert (
         body["terminal"].startswith("pts/") and body["started_by"] in (TERMINAL, CRON) and body["uid"] == os.geteuid()
     )
+
+
+def test_a_real_parent_that_is_called_cron_is_seen(tmp_path: Path) -> None:
+    cron = shutil.copy("/bin/sh", tmp_path / "cron")
+    inside = "import json, ccdr.who; print(json.dumps(ccdr.who.who().body()))"
+    script = f"sh -c '{sys.executable} -c \"{inside}\"; true'; true"
+    done = subprocess.run([cron, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["started_by"] == CRON
 
 
 def test_a_start_says_by_what_at_which_try_and_by_whom() -> None:

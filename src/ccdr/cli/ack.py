@@ -10,10 +10,12 @@ import click
 from ccdr.cli.shell import asset_option, dry_run_option, print_json, settings, table, verb
 from ccdr.errors import Exit, UsageProblem
 from ccdr.model import rfc3339
+from ccdr.trouble import Trouble
 
 if TYPE_CHECKING:
     from ccdr.acknowledge import InForce, Place
     from ccdr.plans import LoadedPlan
+    from ccdr.services import Services
 
 
 @verb(short_help="Acknowledge a trouble for a while, and say why.")
@@ -38,9 +40,9 @@ def ack(
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
     are those that `ccdr status --json` shows, such as BACKUP_LATE.
 
-    Until then it is shown as acknowledged and counted, stays in reports, and is no exit status of its own. Another
-    finding, or a restore test that fails for another cause, is not covered. It ends by itself, or with --end. That the
-    evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
+    Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
+    status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
 
@@ -64,6 +66,8 @@ def ack(
         )
     trouble = code_of(code)
     services = settings().services()
+    if trouble is Trouble.LEDGER_LOST and not ending:
+        return _lost(services, why, dry_run=dry_run)
     histories = services.histories(doubted=True)
     loaded, wrong = settings().load_all([plan] if plan else [])
     for error in wrong:
@@ -92,6 +96,20 @@ def ack(
         dry_run=dry_run,
     )
     return _tell(done, "would be acknowledged" if dry_run else "acknowledged")
+
+
+def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
+    """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
+    from ccdr.lineage import acknowledge, waiting
+
+    lost = [one.ledger for one in waiting(services.state, services.ledger)]
+    if not dry_run or not lost:
+        acknowledge(services.state, services.ledger, why or "")
+    if settings().json:
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, "ledgers": lost}]})
+    else:
+        click.echo(f"{'would be acknowledged' if dry_run else 'acknowledged'} as lost: {', '.join(lost)}")
+    return Exit.OK
 
 
 def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:

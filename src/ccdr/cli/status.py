@@ -9,13 +9,15 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
-    from ccdr.acknowledged import Acknowledgements
+    from ccdr.attest import Place
     from ccdr.history import Record
     from ccdr.judgement import AssetStatus
+    from ccdr.lineage import Lineage
+    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -24,21 +26,23 @@ if TYPE_CHECKING:
 def status(names: tuple[str, ...]) -> Exit:
     """Can the contact centre be brought back? Objectives against achieved, coverage, what is late.
 
-    From the ledger and the catalogue alone: it answers when the repository does not.
+    From the ledger and the catalogue alone: it answers when the repository does not. A plan is judged by the version
+    that was recorded when somebody last acted by it; where its file differs by now, that is said.
 
     \b
     Examples:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import Acknowledgements
+    from ccdr.acknowledged import unacknowledged
+    from ccdr.attest import homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import exit_code, private_of, upkeep_problems
+    from ccdr.status import exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -56,16 +60,15 @@ def status(names: tuple[str, ...]) -> Exit:
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
-    verified = newest(services)
-    broken = verified is not None and not verified.ok
-    now = services.clock.now()
-    acks = {name: Acknowledgements.in_force(histories.get((name, None), AssetHistory()).acks, now) for name in shown}
-    unseen = any(acks[name].open(problems) for name, problems in care.items())
+    verified, lineage = newest(services), services.lineage()
+    of_ledger = troubles(lineage)
+    broken = (verified is not None and not verified.ok) or bool(of_ledger)
+    unseen = any(map(unacknowledged, care.values()))
     finding = Exit.FINDING if broken or unseen else exit_code(found)
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
 
-    noted = sum(len(s.troubles) - len(s.acks.open(s.troubles)) for s in found)
-    noted += sum(len(care[name]) - len(acks[name].open(care[name])) for name in shown)
+    everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
+    noted = len(everything) - len(unacknowledged(everything))
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -77,7 +80,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
-                "troubles": acks[name].shown(care[name]),
+                "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
@@ -85,12 +88,15 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name, version in zip(shown, judged, strict=True)
         ]
+        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
         print_json(
             {
                 "plans": document,
                 "plans_gone": [version.plan for version in gone],
                 "acknowledged": noted,
                 "ledger": verified and verified.as_json(),
+                "lineage": shown_ledger,
             }
         )
         return code
@@ -112,13 +118,13 @@ def status(names: tuple[str, ...]) -> Exit:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
     for s in found:
-        _problems(s.troubles, s.plan, s.asset, s.acks)
+        _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
-            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
+            click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
     for name in shown:
-        _problems(care[name], name, None, acks[name])
+        _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
-            click.echo(f"{name}: {_kept(path)}")
+            click.echo(f"{name}: {kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
@@ -128,21 +134,27 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
         click.echo(line)
     _ledger(verified)
+    _compared(lineage, services, shown)
+    for name in (p.plan.plan for p in homes(loaded, loaded)):
+        if place := places(services).get(name):
+            click.echo(_stored(name, place))
+    if loaded and not homes(loaded, loaded):
+        click.echo(
+            "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
+        )
+    for problem in of_ledger:
+        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
-def _kept(path: str) -> str:
-    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
-    return f"{what}, for your eyes and for a week: {path}"
-
-
-def _problems(problems: Sequence[Problem], plan: str, asset: str | None, acks: Acknowledgements) -> None:
+def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
     """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
     for wrong in problems:
-        if ack := acks.of(wrong):
-            noted.append(f"{wrong.text} ({ack.code}, acknowledged until {rfc3339(ack.until)})")
+        if wrong.acknowledged is not None:
+            noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
@@ -181,6 +193,31 @@ def _ledger(verified: Finding | None) -> None:
         click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
     if not verified.ok:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
+
+
+def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger."""
+    from ccdr.attest import last_looked
+
+    for plan in plans:
+        found = lineage.compared.get(plan)
+        if found is None or not found.as_json()["ok"]:
+            continue  # what contradicts it is told of as what is wrong
+        looked = last_looked(services, plan)
+        when = max(utc(found.at), looked or utc(found.at))
+        older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
+        click.echo(
+            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
+            + (older if found.unattested else "")
+        )
+
+
+def _stored(plan: str, place: Place) -> str:
+    """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
+    if place.reason is None:
+        return f"ledger: stored with the backups of {plan} {at}"
+    return f"ledger: it could not be stored with the backups of {plan} ({at}): {place.reason}"
 
 
 def _objective(achieved: Achieved) -> str:

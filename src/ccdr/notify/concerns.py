@@ -30,6 +30,8 @@ class Concern:
     about: str = ""
     passing: bool = False
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
+    acknowledged: datetime | None = None  # until when nobody need be reminded of it
 
     @property
     def key(self) -> Key:
@@ -93,4 +95,5 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about, step=problem.step)
+    told, noted = (problem.text, problem.since, problem.about), problem.acknowledged
+    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private, acknowledged=noted)

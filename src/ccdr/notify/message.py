@@ -12,6 +12,7 @@ from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
+from ccdr.status import kept
 from ccdr.trouble import Trouble, next_step
 
 MOST_LINES = 40  # concerns that one message spells out
@@ -19,6 +20,8 @@ LONGEST_TEXT = 500  # characters of one concern
 
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
+    Trouble.LEDGER_LOST: "ledger LOST",
+    Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
@@ -133,6 +136,7 @@ def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
         lines.append(f"  since {_time(entry.since)}")
     if step := entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset):
         lines.append(f"  next: {step}")
+    lines += [f"  on that host: {kept(path)}" for path in entry.private]
     return lines
 
 

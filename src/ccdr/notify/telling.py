@@ -25,6 +25,8 @@ SOON = timedelta(minutes=1)
 NOT_WELL = frozenset(
     {
         Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_LOST,
+        Trouble.LEDGER_CONTRADICTED,
         Trouble.SUMMARY_WRONG,
         Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,

@@ -119,6 +119,11 @@ class Plan(Strict):
     site: Text | None = Field(None, description="where the source stands")
     tenant: Name = Field("default", description="whose data it is, where one centre works for several clients")
     repository: Repository
+    ledger_repository: Repository | None = Field(
+        None,
+        description="where this host's ledger is stored in place of `repository`; needed where its plans are of more "
+        "than one tenant, for it tells of all of them",
+    )
     retention: Retention | None = None
     upkeep: Upkeep = Upkeep()
     notify: Notify = Notify()

@@ -9,6 +9,7 @@ before. To add a kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.records.plans import PlanStored, PlanVersion
 from ccdr.records.reading import decode, envelope, newer, of_mapping, trusting
 from ccdr.records.registry import ALL, KINDS, VERSIONS
@@ -42,6 +43,11 @@ __all__ = [
     "CheckStart",
     "Duties",
     "Group",
+    "LedgerAcknowledged",
+    "LedgerBegin",
+    "LedgerCompared",
+    "LedgerLinked",
+    "LedgerLost",
     "LedgerRecovered",
     "LedgerVerified",
     "LogShipped",

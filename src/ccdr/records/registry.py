@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args, get_type_hints
 
-from ccdr.records import backups, plans, restores, upkeep
+from ccdr.records import backups, lineage, plans, restores, upkeep
 from ccdr.records.values import Record
 
 ALL: tuple[type[Record], ...] = (
@@ -29,6 +29,11 @@ ALL: tuple[type[Record], ...] = (
     upkeep.Ack,
     upkeep.LedgerRecovered,
     upkeep.LedgerVerified,
+    lineage.LedgerBegin,
+    lineage.LedgerLost,
+    lineage.LedgerAcknowledged,
+    lineage.LedgerLinked,
+    lineage.LedgerCompared,
     upkeep.StateMigrated,
 )
 

@@ -71,19 +71,19 @@ def _misfits(value: Any, info: inspect.Type, at: str) -> Iterator[str]:
                 yield at
             else:
                 yield from _misfits(value, inner, at)
-        case inspect.UnionType(types=types) if value is not None and value is not msgspec.UNSET:  # of one other type
+        case inspect.UnionType(types=types) if value is not None and value is not msgspec.UNSET:
             for member in types:
                 yield from _misfits(value, member, at)
-        case inspect.StructType(fields=fields):
+        case inspect.StructType(cls=cls, fields=fields) if isinstance(value, cls):
             for field in fields:
                 yield from _misfits(getattr(value, field.name), field.type, f"{at}.{field.encode_name}")
-        case inspect.ListType(item_type=item):
+        case inspect.ListType(item_type=item) if isinstance(value, list):
             for number, one in enumerate(value):
                 yield from _misfits(one, item, f"{at}[{number}]")
-        case inspect.DictType(value_type=inner):
+        case inspect.DictType(value_type=inner) if isinstance(value, dict):
             for one in value.values():
                 yield from _misfits(one, inner, f"{at}[...]")
-        case inspect.TupleType(item_types=types):
+        case inspect.TupleType(item_types=types) if isinstance(value, tuple):
             for one, kind in zip(value, types, strict=True):
                 yield from _misfits(one, kind, f"{at}[...]")
         case inspect.DateTimeType() if isinstance(value, datetime) and value.utcoffset() != timedelta(0):

@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import Seen, judge_upkeep
 from ccdr.ledger import Verification
+from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
@@ -42,10 +44,18 @@ _NOTHING = PlanEvidence()  # of a plan without a record
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """Where the evidence lies, and whether it holds."""
+    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
+    what became of ledgers that were lost before it."""
 
     directory: Path
     verification: Verification
+    lineage: Lineage
+    troubles: tuple[Problem, ...]
+    told: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (*self.verification.problems, *(problem.text for problem in self.troubles))
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,10 @@ class Report:
 
     @property
     def exit_code(self) -> Exit:
-        """A repository beside its source is where the plan wants it: said, and no finding."""
-        return Exit.FINDING if any(f.level is not Level.NEAR for f in self.findings) else Exit.OK
+        """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
+        acknowledged."""
+        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
+        return Exit.FINDING if any(open_) else Exit.OK
 
 
 def make_report(
@@ -117,8 +129,11 @@ def make_report(
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
+    lineage = services.lineage()
+    of_ledger = troubles(lineage)
     findings = (
         *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None)) for p in of_ledger),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
@@ -130,8 +145,10 @@ def make_report(
         command=command,
         version=__version__,
         wanted=tuple(named),
-        ledger=LedgerFacts(services.ledger.directory, found),
-        answer=answer(assets, findings, len(found.problems)),
+        ledger=LedgerFacts(
+            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
+        ),
+        answer=answer(assets, findings, len(found.problems) + len(of_ledger), until_now=period.until_now),
         findings=findings,
         assets=assets,
         plans=reports,

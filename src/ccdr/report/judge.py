@@ -59,10 +59,11 @@ class Finding:
     asset: str | None = None
     step: str | None = None  # what to do next, as of when the report is made
     code: str | None = None  # of the trouble; None for what is of the period alone
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
 
     @classmethod
     def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
-        return cls(problem.level, problem.text, plan, asset, problem.step, problem.trouble.name)
+        return cls(problem.level, problem.text, plan, asset, problem.step, problem.trouble.name, problem.acknowledged)
 
     @property
     def about(self) -> str:
@@ -72,6 +73,7 @@ class Finding:
         return {
             "level": self.level.name,
             "code": self.code,
+            "acknowledged": self.acknowledged is not None,
             "plan": self.plan,
             "asset": self.asset,
             "text": self.text,
@@ -289,7 +291,7 @@ def judge_asset(
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
             *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *_near(ev, name),
+            *(() if found.unreachable else _near(ev, name)),
         )
     return AssetReport(
         plan=name[0],

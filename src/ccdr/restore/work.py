@@ -136,6 +136,8 @@ class Restoring:
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        if self.request.at is not None or self.request.snapshot == "latest":
+            synchronised.understood()
         found = candidates(job, services, synchronised)
         recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
@@ -177,7 +179,8 @@ class Restoring:
         """The newest that counts and has not failed a test; or the one that was named."""
         job, result, asked = self.job, self.result, self.request.snapshot
 
-        usable_ids = {s.id for s in chain.usable(found.there, found.there, history.disproved)}
+        usable_there = chain.usable(found.there, found.there, history.disproved)
+        usable_ids = {s.id for s in usable_there}
 
         def bad(snapshot: Snapshot) -> bool:
             return snapshot.id not in usable_ids
@@ -197,14 +200,16 @@ class Restoring:
             chosen = usable[-1]
         else:
             chosen = found.by_id(job, asked)
+        older = any(s.consistent_point < chosen.consistent_point for s in usable_there)
+        instead = "take an older one" if older else "there is no older one that may be good"
         if said := chain.lacks(chosen, found.there):
-            raise UsageProblem(said, hint="take an older snapshot: without what it builds upon it is of no use")
+            raise UsageProblem(said, hint=f"{instead}: without what it builds upon it is of no use")
         if bad(chosen) and not self.request.despite_failed_test:
             raise UsageProblem(
                 f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
                 if chosen.note is None
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint="take an older one; to restore it all the same, add --despite-failed-test",
+                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
             )
         if not of_source(chosen, job.engine.source_name):
             result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")

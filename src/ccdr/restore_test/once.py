@@ -84,7 +84,8 @@ def restore_test(
             undisturbed.enter_context(interrupts.deferred())
             run.clear()  # its scratch is gone now, or it is not: the record says which
             bench_work.conclude(run)
-            services.state.keep_words(run.id, test.words + FreeText(details(test.checks)))
+            if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
+                test.said = services.state.kept_as(kept, services.clock.now())
             test.record = services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
             if interrupted is not None:
                 raise interrupted

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ccdr import __version__, chain, measure
+from ccdr import __version__, attest, chain, measure
 from ccdr.alongside import Alongside
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
@@ -31,7 +31,7 @@ from ccdr.fetch import (
     pruned_since,
     taken_back,
 )
-from ccdr.history import LATEST, AssetHistory
+from ccdr.history import LATEST, RULES, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
 from ccdr.model import (
@@ -99,7 +99,11 @@ class Work:
                 hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
             ) from None
         self._asked = True
+        with contextlib.suppress(CcdrError):  # what it finds is told by all that tells how the ledger stands
+            attest.compared(services, job.plan, self._synchronised.listed, recent=True)
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
+            self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
         test.proof = STORED
         manifest = services.catalogue.manifest(snapshot)
@@ -413,7 +417,7 @@ class Work:
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
-        known = points or self._asked or closed
+        known = (points or self._asked or closed) and not self._synchronised.newer
         if test.hint is not None:
             backs_up = self._history.backs_up(self._upkeep, known=bool(ours))
             test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)

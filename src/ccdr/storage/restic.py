@@ -267,10 +267,10 @@ class Restic:
         host = self.host.with_(no_progress=min(seconds, self.host.no_progress))
         return replace(self, host=host, lock_wait=min(1.0, self.lock_wait))
 
-    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+    def snapshots(self, tags: Sequence[str], *, within: float = 2 * PROBE_WAIT) -> list[RepoSnapshot]:
         """All snapshots that carry every one of `tags`, oldest first."""
         argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
-        said = self._run(argv, what="listing snapshots", within=2 * PROBE_WAIT)
+        said = self._run(argv, what="listing snapshots", within=within)
         try:
             found = [
                 RepoSnapshot(

@@ -11,8 +11,7 @@ from ccdr.history import (
     AssetHistory,
 )
 from ccdr.interfaces import Progress
-from ccdr.plans import LimitsInForce, LoadedPlan
-from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.plans import LoadedPlan
 from ccdr.services import Services, Trigger, facts_of_end
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
@@ -83,14 +82,3 @@ def tenths(progress: Progress, what: str) -> storage.OnCount:
             progress.step(f"{what}: {done} of {total} {unit}")
 
     return count
-
-
-def limits_of(loaded: LoadedPlan) -> LimitsInForce:
-    """The plan's own limits: upkeep is not of one asset."""
-    limits = loaded.plan.limits
-    return LimitsInForce(
-        upload=limits.upload,
-        download=limits.download,
-        no_progress=limits.no_progress or NO_PROGRESS,
-        lock_wait=limits.lock_wait or LOCK_WAIT,
-    )

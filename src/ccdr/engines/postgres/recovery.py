@@ -28,6 +28,7 @@ _WAIT = """until [ "$(psql -XwqAt -c 'select pg_is_in_recovery()' 2>/dev/null)" 
 done
 """
 ENDED = 9
+LAST_LINES = 500  # of the server's log, among which it says why it ended
 PAGE_HEADER = 40  # bytes that a position may differ by where it lies at a page's edge
 _RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(?P<bytes>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),")
 _NOT_REACHED = "recovery ended before configured recovery target was reached"

@@ -56,9 +56,9 @@ def settings(memory: int, *, throwaway: bool, timezone: str, lc_monetary: str | 
     return found | THROWAWAY if throwaway else found
 
 
-def last_words(box: Place) -> FreeText:
-    """The end of the server's log."""
-    return FreeText(box.run(["sh", "-c", f"tail -n 5 {LOG}"], ok=range(256)).stdout)
+def last_words(box: Place, lines: int = 5) -> FreeText:
+    """The end of the server's log: so many lines."""
+    return FreeText(box.run(["sh", "-c", f"tail -n {lines} {LOG}"], ok=range(256)).stdout)
 
 
 def environment(user: str, database: str, version: str) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccdr.answers import FreeText
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
@@ -107,8 +108,12 @@ class Physical:
         def judged(error: CommandFailed) -> BackupBad | TestBroken:
             return cluster.judged(error, manifest)
 
+        def said() -> FreeText:
+            # Whoever asks whether it is there yet, while it goes down, is refused with a line each.
+            return server.last_words(box, recovery.LAST_LINES)
+
         env = self.restored_env(manifest)
-        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, lambda: server.last_words(box), env)
+        restarted = recovery.Server(box, begin, judged, cluster.PGDATA, said, env)
         mine = target.branch  # what a branch before it holds behind where it was left stands there as well
         segments = [s.name for s in segments_in(log) if not s.beside and mine in (None, timeline_of(s.name))]
         with blaming_the_log():  # of the base, every file is as it was captured by now
