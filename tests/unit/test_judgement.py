@@ -4,7 +4,7 @@ trouble with its code, how bad it is, what it says and what to do next, and its 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from tests.harness import Site
 from ccdr.history import AssetHistory
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
 from ccdr.measure import Point
-from ccdr.model import ObjectiveVerdict, Snapshot, rfc3339
+from ccdr.model import ObjectiveVerdict, Snapshot, Verb, rfc3339
 from ccdr.services import Job
 from ccdr.shipping import Standing
 from ccdr.trouble import Level, Problem, Trouble, next_step, where_it_can_be_done
@@ -88,7 +88,27 @@ def judged(job: Job, past: Chronicle, at: float = 0, *, at_work: Sequence[str] =
     return judge(job, own, upkeep, Seen(past.there, **seen), past.at(at))
 
 
+# Whose work each is about; None: whoever sees it is told. Of a finding, and of what could not begin, it says itself.
+WHOSE = {
+    Verb.BACKUP: "NEVER_SUCCEEDED BACKUP_FAILED BACKUP_LATE LOG_LATE LOG_GAP GROUP_INCOMPLETE BREACH_RPO",
+    Verb.TEST: "TEST_FAILED LOG_FAILED NEWER_FAILED TEST_INCONCLUSIVE NEVER_TESTED TEST_LATE BREACH_RTO RTO_UNMEASURED",
+    Verb.PRUNE: "PRUNE_FAILED PRUNE_LATE",
+    Verb.CHECK: "CHECK_INCONCLUSIVE CHECK_LATE",
+    None: "REPOSITORY_AWAY REPOSITORY_DAMAGED RESTORE_CRASHED",
+}
+OWN = {name: verb for verb, names in WHOSE.items() for name in names.split()}
+
+
+def whose(problems: Iterable[Problem]) -> None:
+    for p in problems:
+        if p.trouble is Trouble.NOT_BEGUN:
+            assert p.verb == p.about
+        elif p.trouble is not Trouble.FINDING:
+            assert p.verb is OWN[p.trouble.name], p
+
+
 def told(found: AssetStatus) -> list[Told]:
+    whose(found.troubles)
     return [(p.trouble.name, p.level, p.text, p.step) for p in found.troubles]
 
 
@@ -109,6 +129,46 @@ def test_what_is_backed_up_and_tested_has_no_trouble_and_its_numbers(jobs: dict[
     assert found.good == past.there[-1] and list(found.counting) == list(found.usable) == past.there
     assert (found.last_backup or {})["seq"] == 3 and (found.last_test or {})["seq"] == 2
     assert found.by_rule == {"latest": (past.records[1]["time"], "PASS"), "oldest": None}
+
+
+def test_a_line_as_json_holds_what_the_ledger_says_and_no_envelope(jobs: dict[str, Job], past: Chronicle) -> None:
+    well(past).tested(-0.2, "new", "FAIL", selected="oldest", begun=True)
+    said: Any = judged(jobs["crm"], past).as_json()
+    time = past.records[-1]["time"]
+    assert said["tested_by_rule"] == {
+        "latest": {"time": past.records[1]["time"], "verdict": "PASS"}, "oldest": {"time": time, "verdict": "FAIL"},
+    }  # fmt: skip
+    assert (
+        said["last_test"]["verdict"] == "FAIL" and said["last_test"]["seq"] == 5 and said["last_test"]["time"] == time
+    )
+    assert not {"prev", "host", "actor", "kind"} & said["last_test"].keys()
+    assert said["last_good_backup"] == {
+        "time": "2026-11-24T07:00:00Z",
+        "snapshot": {"id": digest("old"), "consistent_point": "2026-11-24T07:00:00Z"},
+    }
+    assert said["problems"] and [t["code"] for t in said["troubles"]] == codes(judged(jobs["crm"], past))
+    assert (said["asset"], said["coverage"], said["group"], said["private"]) == ("crm", "tested", None, [])
+
+
+def test_a_test_that_did_not_pass_is_told_with_its_run_and_its_cause(jobs: dict[str, Job], past: Chronicle) -> None:
+    well(past).tested(-0.3, "new", "FAIL", reason="12 rows are gone")
+    past.tested(-0.2, "old", "INCONCLUSIVE", selected="oldest", reason="no room for 3 GiB")
+    by_code = {p.trouble.name: p for p in judged(jobs["crm"], past).wrong}
+    failed, broke = by_code["TEST_FAILED"], by_code["TEST_INCONCLUSIVE"]
+    assert (failed.run, failed.cause, failed.since) == (past.records[3]["run"], "# rows are gone", past.at(-0.3))
+    assert (broke.run, broke.cause, broke.since) == (past.records[4]["run"], "no room for # GiB", past.at(-0.2))
+
+
+def test_what_was_made_good_and_has_measured_nothing_leaves_the_rto_unmeasured(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    well(past).tested(-0.3, "new", "FAIL", took=None, **NEWER)
+    assert codes(judged(jobs["crm"], past)) == ["NEWER_FAILED"]
+    past.stored(-0.2, "s")
+    text = "its RTO was not measured by its last restore test that came to a verdict"
+    assert told(judged(jobs["crm"], past)) == [
+        ("RTO_UNMEASURED", Level.LATE, text, step(Trouble.RTO_UNMEASURED, jobs["crm"]))
+    ]
 
 
 # --- can it be brought back? ----------------------------------------------------------------------------------

@@ -186,6 +186,17 @@ def test_exposure_is_judged_over_the_period_where_it_is_well_again(
     assert len(report.completed.parts) == len(report.completed.edges) - 1
 
 
+def test_what_was_exposed_in_the_period_is_told_beside_that_nothing_is_left(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    past.stored(-5, "s")
+    past.tested(-4.9, "s")
+    past.pruned(-1, "DONE", "s")
+    report = judged(jobs["crm"], past)
+    assert [(level.name, code) for level, _, _, code in found(report)] == [("LOST", "BREACH_RPO"), ("NOTE", None)]
+    assert found(report)[1][1].startswith("up to 5h 00m of its data could have been lost")
+
+
 def test_a_backup_of_before_the_period_is_measured_from_its_start(jobs: dict[str, Job], past: Chronicle) -> None:
     for hours in (-241, -240, -0.5):
         past.stored(hours, f"at{hours}")
