@@ -16,6 +16,7 @@ from tests.harness import Site
 from ccdr.history import AssetHistory
 from ccdr.measure import Point
 from ccdr.nearby import WORDS
+from ccdr.plans.versions import Version
 from ccdr.report import judge
 from ccdr.report.evidence import BACKUP, CHECK, TEST, AssetEvidence, LogFailure, Run
 from ccdr.report.judge import (
@@ -217,6 +218,30 @@ def test_a_backup_of_before_the_period_is_measured_from_its_start(jobs: dict[str
     exposed = judged(jobs["crm"], later).completed
     assert exposed.since == past.at(-50) and exposed.worst_s == 49.5 * 3600
     assert [math.isinf(part) for part in exposed.parts] == [edge <= past.at(-50) for edge in exposed.edges[1:]]
+
+
+def test_the_periods_worst_is_judged_by_the_rpo_of_its_time(jobs: dict[str, Job], past: Chronicle) -> None:
+    """The worst against its own objective: where one was loosened, what was too much until then stays so."""
+    for hours in (-30, -29, -26, -24.5, -23, -0.5):
+        past.stored(hours, f"at{hours}")
+    past.tested(-0.4, "at-0.5")
+    evidence = past.evidence(PERIOD)
+    facts = jobs["crm"].loaded.facts
+
+    def since(hours: float, rpo: float) -> Version:
+        of = replace(facts, assets={**facts.assets, "crm": replace(facts.assets["crm"], rpo=rpo)})
+        return Version("p", digest(str(hours)), of, 1, past.at(hours), "a", None, {})
+
+    def worst(*versions: Version) -> tuple[float, float | None]:
+        own, upkeep = evidence.assets["p", "crm"], evidence.history("p", None)
+        report = judge_asset(jobs["crm"], ("p", "crm"), own, (), upkeep, PERIOD, versions=versions)
+        assert report.rpo
+        return report.rpo.objective_s, report.rpo.achieved_s
+
+    assert worst() == worst(since(-300, RPO)) == (RPO, 22.5 * 3600)
+    assert worst(since(-300, RPO), since(-25, 100 * 3600)) == (RPO, 3 * 3600)
+    assert worst(since(-28, RPO), since(-25, 100 * 3600)) == (RPO, 3 * 3600), "so it was before the first, too"
+    assert worst(since(-300, 100 * 3600), since(-25, 20 * 3600)) == (20 * 3600, 22.5 * 3600)
 
 
 def test_nothing_that_never_was_is_measured(jobs: dict[str, Job], past: Chronicle) -> None:
