@@ -931,6 +931,7 @@ def test_a_trouble_is_told_with_its_code_and_when_it_began() -> None:
     one = Problem(Trouble.LOG_GAP, "torn", END, step="do")
     assert one.as_json() == {
         "code": "LOG_GAP", "level": "NOTE", "text": "torn", "since": "2026-11-24T12:00:00Z", "next_step": "do",
+        "acknowledged": False, "until": None,
     }  # fmt: skip
     worse = Problem(Trouble.LOG_GAP, "torn", as_bad_as=Level.LOST).as_json()
     assert (worse["level"], worse["since"], worse["next_step"]) == ("LOST", None, None)

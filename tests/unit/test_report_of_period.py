@@ -450,6 +450,7 @@ def test_a_finding_says_what_it_is_about() -> None:
     assert replace(one, plan=None, asset=None).about == "the ledger"
     assert one.as_json() == {
         "level": "LOST", "code": None, "plan": "p", "asset": "crm", "text": "gone", "next_step": "do",
+        "acknowledged": False,
     }  # fmt: skip
     told = Finding.of(Problem(Trouble.BREACH_RPO, "late", step="do", as_bad_as=Level.LOST), "p", "crm")
     assert told == Finding(Level.LOST, "late", "p", "crm", "do", "BREACH_RPO")
