@@ -18,8 +18,12 @@ from tests.older import append_older
 from tests.records import ENVELOPE, body_of, plain
 from tests.schema import line_misfits, misfits
 
+from ccdr import errors
 from ccdr.errors import Exit
+from ccdr.history import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
 from ccdr.ledger import Ledger, verify
+from ccdr.model import ObjectiveVerdict, Verb, Verdict
+from ccdr.nearby import WORDS
 from ccdr.older import WITHHELD
 from ccdr.records import (
     KINDS,
@@ -38,6 +42,9 @@ from ccdr.records import (
 from ccdr.records import reading as reading_module
 from ccdr.records.schema import DIALECT, schema_of, schemas
 from ccdr.records.values import Word
+from ccdr.restore.result import REFUSED, RESTORED
+from ccdr.together import COMPLETE, INCOMPLETE
+from ccdr.verification import BROKEN, HOLDS
 
 SECRET = "Ionescu 0722000001"
 NOW = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
@@ -132,6 +139,24 @@ def test_what_a_definition_does_not_hold_is_not_written(ledger: Ledger, kind: st
 )
 def test_a_value_of_one_of_several_types_is_looked_at_as_what_it_is(value: object, wrong: list[str]) -> None:
     assert list(writing._misfits(value, inspect.type_info(Word | int | list[Word] | None), "$")) == wrong
+
+
+def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:
+    def codes(schema: dict[str, Any]) -> set[str]:
+        return set(next(one for one in schema.get("anyOf", [schema]) if "enum" in one)["enum"])
+
+    tested, parts = schema_of("restore_test.end")["properties"], schema_of("restore_test.end")["$defs"]
+    assert codes(parts["Check"]["properties"]["status"]) == codes(tested["verdict"]) == {*Verdict} - {"MISSED"}
+    assert codes(parts["Achieved"]["properties"]["verdict"]) == {*ObjectiveVerdict}
+    assert codes(schema_of("missed")["properties"]["verb"]) == {*Verb}
+    assert codes(schema_of("backup.end")["properties"]["beside_source"]) == set(WORDS)
+    known = {getattr(error, "repository", None) for error in vars(errors).values() if isinstance(error, type)}
+    assert codes(tested["repository"]) == {word for word in known if isinstance(word, str)}
+    for kind, results in {
+        "backup.end": (STORED, FAILED), "prune.end": (DONE, FAILED), "check.end": (CLEAN, DAMAGED, INCONCLUSIVE),
+        "restore.end": (RESTORED, FAILED, REFUSED), "group": (COMPLETE, INCOMPLETE), "ledger.verified": (HOLDS, BROKEN),
+    }.items():  # fmt: skip
+        assert codes(schema_of(kind)["properties"]["result"]) == set(results), kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
