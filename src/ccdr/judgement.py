@@ -51,7 +51,6 @@ from ccdr.trouble import Level, Problem, Trouble, next_step, where_it_can_be_don
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
-OTHER_SOURCE = "source"  # … with a test, or a snapshot, that was of something else than the plan now names
 DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
@@ -200,7 +199,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         *seen.logged(counting, history.log_disproved),
     ]
     newest = usable[-1] if usable else None
-    coverage = _coverage(job, history, now)
+    tested = coverage(job, history, now)
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
@@ -215,7 +214,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
-        wrong.append(Problem(Trouble.FINDING, text, about=OTHER_SOURCE))
+        wrong.append(Problem(Trouble.FINDING, text, about="source"))
     if damage := history.damage_since(upkeep):
         since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
@@ -223,7 +222,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         count = so_many(doubted, "newer snapshot does", "newer snapshots do")
         text = f"{count} not count until one has passed a test: the repository was found damaged"
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
-    late = _late(job, history, newest, coverage, now, backing_up=seen.backing_up)
+    late = _late(job, history, newest, tested, now, backing_up=seen.backing_up)
     wrong += [p for p in late if ours_to_do or p.verb is not Verb.BACKUP]
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
@@ -237,7 +236,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         good=counting[-1] if counting else None,
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
-        coverage=coverage,
+        coverage=tested,
         wrong=_placed(wrong, job, history, now, backs_up=ours_to_do),
         by_rule=_by_rule(job, history),
         counting=tuple(counting),
@@ -415,7 +414,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
     if history.last_conclusive_test is not None and _conclusive(job, history) is None:
         text = "its last restore test was of something else than the plan now names"
-        yield Problem(Trouble.NEVER_TESTED, text, about=OTHER_SOURCE, verb=Verb.TEST)
+        yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
     yield from _findings(last, Verb.TEST)
 
 
@@ -511,7 +510,7 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
 
 
 def _late(
-    job: Job, history: AssetHistory, newest: Snapshot | None, coverage: str, now: datetime, *, backing_up: bool
+    job: Job, history: AssetHistory, newest: Snapshot | None, tested: str, now: datetime, *, backing_up: bool
 ) -> Iterator[Problem]:
     """What has come due twice since it was last done; a backup that failed was tried, and is a problem of its own."""
     planned, last = job.engine.backup, history.last_backup
@@ -520,7 +519,7 @@ def _late(
         if second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
             text = f"its backup is overdue: the last one is of {rfc3339(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, verb=Verb.BACKUP)
-    if coverage == STALE:
+    if tested == STALE:
         yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
 
 
@@ -572,7 +571,7 @@ def _conclusive(job: Job, history: AssetHistory) -> Record | None:
     return None if last is None or other_source(last, job.engine.source_name) else last
 
 
-def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
+def coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     """Stale: since the last conclusive test, another one has come due twice."""
     last = _conclusive(job, history)
     if last is None:

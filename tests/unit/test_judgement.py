@@ -933,8 +933,9 @@ def test_a_trouble_is_told_with_its_code_and_when_it_began() -> None:
         "code": "LOG_GAP", "level": "NOTE", "text": "torn", "since": "2026-11-24T12:00:00Z", "next_step": "do",
         "acknowledged": False, "until": None,
     }  # fmt: skip
-    worse = Problem(Trouble.LOG_GAP, "torn", as_bad_as=Level.LOST).as_json()
+    worse = Problem(Trouble.LOG_GAP, "torn", as_bad_as=Level.LOST, acknowledged=END).as_json()
     assert (worse["level"], worse["since"], worse["next_step"]) == ("LOST", None, None)
+    assert (worse["acknowledged"], worse["until"]) == (True, "2026-11-24T12:00:00Z")
 
 
 def test_steps_are_filled_in() -> None:

@@ -434,6 +434,8 @@ def test_copies_that_lie_where_the_source_is_are_told_by_the_newest_good_backup(
     assert [(level, text) for level, text, _, _ in found(report)] == [(Level.NEAR, text) for text in known]
     assert all("docs/plan.md" in str(step) and code is None for _, _, step, code in found(report))
     assert report.state == "proven"
+    past.failed(-0.1, repository="unavailable")
+    assert not [f for f in found(judged(jobs["crm"], past)) if f[0] is Level.NEAR], "nobody knows where it lies now"
 
 
 def test_what_the_plan_leaves_out_is_told_by_the_newest_good_backup(jobs: dict[str, Job], past: Chronicle) -> None:
@@ -452,8 +454,10 @@ def test_a_finding_says_what_it_is_about() -> None:
         "level": "LOST", "code": None, "plan": "p", "asset": "crm", "text": "gone", "next_step": "do",
         "acknowledged": False,
     }  # fmt: skip
-    told = Finding.of(Problem(Trouble.BREACH_RPO, "late", step="do", as_bad_as=Level.LOST), "p", "crm")
-    assert told == Finding(Level.LOST, "late", "p", "crm", "do", "BREACH_RPO")
+    told = Finding.of(
+        Problem(Trouble.BREACH_RPO, "late", step="do", as_bad_as=Level.LOST, acknowledged=END), "p", "crm"
+    )
+    assert told == Finding(Level.LOST, "late", "p", "crm", "do", "BREACH_RPO", END) and told.as_json()["acknowledged"]
 
 
 def test_each_test_is_counted_in_the_part_of_the_period_that_it_began_in(jobs: dict[str, Job], past: Chronicle) -> None:

@@ -17,15 +17,13 @@ from ccdr.engines import Files, MariaDB, Postgres
 from ccdr.engines.filetree import has_audio, look, sqlite_files
 from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
-from ccdr.history import RESTORE_END
+from ccdr.history import RESTORE_END, AssetHistory
 from ccdr.interfaces import Progress
-from ccdr.judgement import OTHER_SOURCE, UNTESTED
+from ccdr.judgement import UNTESTED, coverage
 from ccdr.model import utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
 from ccdr.state import RESTORE_MARK, State
-from ccdr.status import status
-from ccdr.trouble import Trouble
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
@@ -309,16 +307,16 @@ def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
 
 def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
     """What `status` calls untested, and for want of what."""
-    for found in status(plans, services):
-        if found.coverage != UNTESTED:
+    histories, now = services.histories(), services.clock.now()
+    for job in (Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets):
+        history = histories.get((job.plan, job.asset), AssetHistory())
+        if coverage(job, history, now) != UNTESTED:
             continue
-        job = next(Job(loaded, found.asset) for loaded in plans if loaded.plan.plan == found.plan)
+        why = "no restore test of it has ever come to a verdict"
         if job.engine.restore_test is None:
             why = "its plan has no restore test for it"
         elif not job.checks:
             why = "its restore test has no checks, so that nothing can pass"
-        elif any(p.trouble is Trouble.NEVER_TESTED and p.about == OTHER_SOURCE for p in found.wrong):
+        elif history.last_conclusive_test is not None:
             why = "its last restore test was of something else than the plan now names"
-        else:
-            why = "no restore test of it has ever come to a verdict"
-        yield Untested(found.plan, found.asset, why)
+        yield Untested(job.plan, job.asset, why)
