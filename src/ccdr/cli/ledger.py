@@ -264,7 +264,7 @@ def recover(names: tuple[str, ...]) -> Exit:
     return _taken(bring_back(plans, options.services()))
 
 
-@verb()
+@verb(short_help="Take in the ledgers of other hosts.")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 def collect(directories: tuple[str, ...]) -> Exit:
     """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them.
