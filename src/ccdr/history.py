@@ -405,6 +405,19 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
+_NEEDED = {
+    BACKUP_END: ("result",),
+    TEST_END: ("verdict",),
+    RESTORE_END: ("result",),
+    PRUNED: ("result",),
+    CHECKED: ("result", "part", "parts"),
+    MISSED: ("count",),
+    NOT_BEGUN: ("verb",),
+    GROUP: ("group", "missing"),
+    DUTIES: ("verbs",),
+}
+
+
 def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
@@ -500,6 +513,11 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
             for gone in record.get("removed") or ():
                 history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
+
+
+def understood(record: Record) -> bool:
+    """Has it what the fold goes by? What lacks that tells nothing, and no ccdr has written it so."""
+    return all(key in record for key in _NEEDED.get(record["kind"], ()))
 
 
 def follow(history: Histories, record: Record) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.history import Histories, read_history, summary
+from ccdr.history import Histories, read_history, summary, understood
 from ccdr.ledger import Ledger, Mark, Verification, verify
 from ccdr.lineage import misnamed
 from ccdr.model import utc
@@ -77,6 +77,8 @@ def compare(services: Services) -> Comparison:
     strange: list[int] = []
 
     def take(record: Mapping[str, Any], _: datetime) -> None:
+        if not understood(record):
+            strange.append(record["seq"])
         try:
             read_history([record], known)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -91,7 +93,10 @@ def compare(services: Services) -> Comparison:
     if found.ok:
         changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
         found = replace(found, problems=(*found.problems, *changed))
-    said = [f"record {seq} cannot be understood: something of it is missing or of the wrong type" for seq in strange]
+    said = [
+        f"record {seq} cannot be understood: something of it is missing or of the wrong type"
+        for seq in dict.fromkeys(strange)
+    ]
     found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED]))
     if not found.ok or kept is None or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Ran, Site
+from tests.older import append_older
 
 from ccdr.acknowledge import Standing, acknowledge, in_force
 from ccdr.acknowledged import (
@@ -296,7 +297,7 @@ def test_what_is_in_force_is_in_the_summary_and_a_forged_summary_is_not_believed
     site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
     services = site.services()
     for number in range(250):  # so many that a summary is kept
-        services.ledger.append("missed", plan="p", asset="a", run="r", body={"count": 1, "number": number})
+        append_older(services.ledger, "missed", plan="p", asset="a", run="r", body={"count": number + 1})
     assert list(services.histories()["p", "a"].acks) == ["NEVER_TESTED"]
     assert compare(services).summary == EQUAL, "made anew it is the same"
     body = json.loads(services.state.summary.read_text("utf-8"))

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import inspect
 from tests.harness import Site
 from tests.older import append_older
 from tests.records import ENVELOPE, body_of, plain
 from tests.schema import line_misfits, misfits
 
+from ccdr import errors
 from ccdr.errors import Exit
+from ccdr.history import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
 from ccdr.ledger import Ledger, verify
+from ccdr.model import ObjectiveVerdict, Verb, Verdict
+from ccdr.nearby import WORDS
 from ccdr.older import WITHHELD
-from ccdr.records import KINDS, VERSIONS, BackupEnd, BackupStart, TestEnd, Unread, decode, newer, writing
+from ccdr.records import (
+    KINDS,
+    VERSIONS,
+    BackupEnd,
+    BackupStart,
+    TestEnd,
+    Unread,
+    decode,
+    newer,
+    of_mapping,
+    strictly,
+    trusting,
+    writing,
+)
 from ccdr.records import reading as reading_module
 from ccdr.records.schema import DIALECT, schema_of, schemas
 from ccdr.records.values import Word
+from ccdr.restore.result import REFUSED, RESTORED
+from ccdr.together import COMPLETE, INCOMPLETE
+from ccdr.verification import BROKEN, HOLDS
 
 SECRET = "Ionescu 0722000001"
 NOW = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
@@ -116,6 +139,24 @@ def test_what_a_definition_does_not_hold_is_not_written(ledger: Ledger, kind: st
 )
 def test_a_value_of_one_of_several_types_is_looked_at_as_what_it_is(value: object, wrong: list[str]) -> None:
     assert list(writing._misfits(value, inspect.type_info(Word | int | list[Word] | None), "$")) == wrong
+
+
+def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:
+    def codes(schema: dict[str, Any]) -> set[str]:
+        return set(next(one for one in schema.get("anyOf", [schema]) if "enum" in one)["enum"])
+
+    tested, parts = schema_of("restore_test.end")["properties"], schema_of("restore_test.end")["$defs"]
+    assert codes(parts["Check"]["properties"]["status"]) == codes(tested["verdict"]) == {*Verdict} - {"MISSED"}
+    assert codes(parts["Achieved"]["properties"]["verdict"]) == {*ObjectiveVerdict}
+    assert codes(schema_of("missed")["properties"]["verb"]) == {*Verb}
+    assert codes(schema_of("backup.end")["properties"]["beside_source"]) == set(WORDS)
+    known = {getattr(error, "repository", None) for error in vars(errors).values() if isinstance(error, type)}
+    assert codes(tested["repository"]) == {word for word in known if isinstance(word, str)}
+    for kind, results in {
+        "backup.end": (STORED, FAILED), "prune.end": (DONE, FAILED), "check.end": (CLEAN, DAMAGED, INCONCLUSIVE),
+        "restore.end": (RESTORED, FAILED, REFUSED), "group": (COMPLETE, INCOMPLETE), "ledger.verified": (HOLDS, BROKEN),
+    }.items():  # fmt: skip
+        assert codes(schema_of(kind)["properties"]["result"]) == set(results), kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,6 +303,33 @@ def test_what_two_readers_may_read_differently_is_no_record(ledger: Ledger, kind
     at = line.rindex(what) if what == b"}\n" else line.index(what)
     with pytest.raises(ValueError):
         decode(line[:at] + by + line[at + len(what) :])
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_the_quick_reader_takes_nothing_that_the_careful_one_would_not(data: st.DataObject) -> None:
+    """Whatever was done to a line: a piece of it doubled, taken out, put elsewhere, a byte changed."""
+    kind, version = data.draw(st.sampled_from(sorted(KINDS))), data.draw(st.sampled_from([2, 3, 4]))
+    line = line_of(**body_of(kind, full=data.draw(st.booleans())) | {"kind": kind, "version": version})
+    for _ in range(data.draw(st.integers(0, 2))):
+        parts = re.split(rb'(?<=[,{\[])|(?=[,}\]:"])', line)
+        at, to = (data.draw(st.integers(0, len(parts) - 1)) for _ in range(2))
+        changed = {
+            "doubled": [*parts[: at + 1], *parts[at:]],
+            "gone": [*parts[:at], *parts[at + 1 :]],
+            "moved": [*parts[:to], parts[at], *parts[to:]],
+            "byte": [*parts[:at], parts[at] + data.draw(st.binary(max_size=1)), *parts[at + 1 :]],
+            "key twice": [*parts[:at], b'"version":3,', *parts[at:]],
+        }
+        line = b"".join(changed[data.draw(st.sampled_from(sorted(changed)))])
+    try:
+        found = decode(line)
+    except ValueError:
+        with pytest.raises(ValueError):
+            of_mapping(strictly(line if line.endswith(b"\n") else b"cut off"))
+    else:
+        assert found == of_mapping(strictly(line)) and line.endswith(b"\n")
+        assert trusting(line) == found, "a line that one process finds good is the same to the other"
 
 
 def test_what_is_written_otherwise_and_means_the_same_is_read_with_care(ledger: Ledger) -> None:

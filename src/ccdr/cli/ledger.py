@@ -1,4 +1,4 @@
-"""`ccdr ledger`: the evidence shown, verified, exported, brought back, and other hosts' taken in."""
+"""The evidence: shown (`ccdr ledger show`), verified, exported, brought back, and other hosts' taken in."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def _tell(found: Verification, problems: Sequence[object], crashes: Sequence[str
             click.echo(f"  {label}: {line}")
 
 
-@verb()
+@verb(short_help="Bring a lost ledger back from repositories.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 def recover(names: tuple[str, ...]) -> Exit:
     """Bring a lost ledger back from the repositories of PLAN... (of all), where it is stored daily.
@@ -264,7 +264,7 @@ def recover(names: tuple[str, ...]) -> Exit:
     return _taken(bring_back(plans, options.services()))
 
 
-@verb()
+@verb(short_help="Take in the ledgers of other hosts.")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 def collect(directories: tuple[str, ...]) -> Exit:
     """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them.
@@ -299,7 +299,7 @@ def _taken(found: Sequence[Taken]) -> Exit:
     return Exit.OK
 
 
-@verb()
+@verb(short_help="Copy the live ledger, for others to verify.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def export(directory: Path) -> Exit:
     """Copy the live ledger, with its id, into DIR, which must be empty or not there: `ccdr ledger verify DIR` verifies

@@ -25,14 +25,19 @@ class Answer:
 
 
 def answer(
-    assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_problems: int, *, until_now: bool
+    assets: Sequence[AssetReport],
+    findings: Sequence[Finding],
+    ledger_problems: int,
+    *,
+    until_now: bool,
+    lost: bool = False,
 ) -> Answer:
-    """From where every asset that a plan names stands; `until_now`: at the time that the report is made."""
+    """From where every asset that a plan names stands; `until_now`: at the time that the report is made. `lost`: the
+    ledger was begun anew in place of one that is gone, and nobody has answered for that."""
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
-        wrong = f"damaged, changed or lost ({ledger_problems} {what})"
-        said = f"the records of backups and tests are {wrong}: they prove nothing"
+        said = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
         return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     worst = max((a.level for a in judged), default=Level.UNPROVEN)
     concerned = [a for a in judged if a.level is worst]
@@ -47,6 +52,9 @@ def answer(
         elif len(counting) == len(concerned):
             said = f"of {many} no state has been shown to come back"
         return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
+    if lost and worst < Level.UNPROVEN:
+        said = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
     proven = _proven(judged, until_now=until_now)

@@ -148,7 +148,13 @@ def make_report(
         ledger=LedgerFacts(
             services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
         ),
-        answer=answer(assets, findings, len(found.problems) + len(of_ledger), until_now=period.until_now),
+        answer=answer(
+            assets,
+            findings,
+            len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger),
+            until_now=period.until_now,
+            lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
+        ),
         findings=findings,
         assets=assets,
         plans=reports,

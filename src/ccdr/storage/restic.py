@@ -62,6 +62,7 @@ _DAMAGE = re.compile(
 _NOT_OPENED = re.compile(
     r"LoadRaw\(<key/|config or key \w+ is damaged|config cannot be loaded|config file has zero size"
 )
+_KEY_UNREAD = re.compile(r"Load(?:Raw)?\(<key/")
 # … and where a key did open, and what is encrypted with it is not what it was.
 _UNDECIPHERABLE = re.compile(r"config or key \w+ is damaged: ciphertext|config cannot be loaded: nonce is invalid")
 # What restic says after the error that matters.
@@ -482,6 +483,11 @@ class Restic:
                 raise RepositoryUnavailable(
                     f"the repository at {self.location} does not answer{why or f': {error}'}",
                     hint="check the address, the network and the store itself",
+                ) from None
+            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(_KEY_UNREAD):
+                raise RepositoryUnavailable(
+                    f"a key of the repository at {self.location} cannot be read{why}",
+                    hint="is the disk mounted that its keys lie on, and may this user read them?",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
 
