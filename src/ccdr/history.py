@@ -405,16 +405,16 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
-_NEEDED = {
-    BACKUP_END: ("result",),
-    TEST_END: ("verdict",),
-    RESTORE_END: ("result",),
-    PRUNED: ("result",),
-    CHECKED: ("result", "part", "parts"),
-    MISSED: ("count",),
-    NOT_BEGUN: ("verb",),
-    GROUP: ("group", "missing"),
-    DUTIES: ("verbs",),
+_NEEDED: dict[str, dict[str, type]] = {
+    BACKUP_END: {"result": str},
+    TEST_END: {"verdict": str},
+    RESTORE_END: {"result": str},
+    PRUNED: {"result": str},
+    CHECKED: {"result": str, "part": int, "parts": int},
+    MISSED: {"count": int},
+    NOT_BEGUN: {"verb": str},
+    GROUP: {"group": str, "missing": list},
+    DUTIES: {"verbs": list},
 }
 
 
@@ -516,8 +516,8 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
 
 
 def understood(record: Record) -> bool:
-    """Has it what the fold goes by? What lacks that tells nothing, and no ccdr has written it so."""
-    return all(key in record for key in _NEEDED.get(record["kind"], ()))
+    """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
+    return all(isinstance(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
 def follow(history: Histories, record: Record) -> None:
@@ -525,8 +525,10 @@ def follow(history: Histories, record: Record) -> None:
     if record["kind"] not in _WANTED:
         return
     plan, asset = record["plan"], record["asset"]
-    checks = _checks_of(history.get((plan, None)), asset) if record["kind"] == TEST_END else None
-    history.setdefault((plan, asset), AssetHistory()).take(record, checks)
+    # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        checks = _checks_of(history.get((plan, None)), asset) if record["kind"] == TEST_END else None
+        history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
 

@@ -79,10 +79,7 @@ def compare(services: Services) -> Comparison:
     def take(record: Mapping[str, Any], _: datetime) -> None:
         if not understood(record):
             strange.append(record["seq"])
-        try:
-            read_history([record], known)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            strange.append(record["seq"])
+        read_history([record], known)
 
     def there() -> None:
         nonlocal seen
