@@ -1,6 +1,6 @@
 """How long `ccdr report`, `ccdr status`, and a `ccdr run` with nothing due take over a ledger of years.
 
-.venv/bin/python bench/records.py [--plans 20] [--assets 10] [--days 730] [--work DIR]
+.venv/bin/python bench/records.py [--plans 20] [--assets 10] [--days 730] [--older] [--work DIR]
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> int:
     options.add_argument("--plans", type=int, default=20)
     options.add_argument("--assets", type=int, default=10, help="of each plan")
     options.add_argument("--days", type=int, default=730)
+    options.add_argument("--older", action="store_true", help="as an older ccdr wrote them")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--work", type=Path, help="kept and used again; else a temporary directory")
     given = options.parse_args()
@@ -40,7 +41,7 @@ def main() -> int:
             began = time.monotonic()
             write_plans(centre, work)
             (work / "plans/key").write_text("correct horse battery staple\n")
-            count = write_ledger(centre, work / "state/ledger")
+            count = write_ledger(centre, work / "state/ledger", older=given.older)
             print(f"made {count} records in {time.monotonic() - began:.1f} s in {work}", flush=True)
         size = sum(p.stat().st_size for p in (work / "state/ledger").glob("*.jsonl"))
         print(f"ledger: {size / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f}", flush=True)

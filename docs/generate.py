@@ -1,13 +1,16 @@
-"""Writes docs/cli.md from `--help` of every command: `python docs/generate.py`. A test compares the two."""
+"""Writes docs/cli.md from `--help` of every command, and docs/records.md from the definitions of records:
+`python docs/generate.py`. Tests compare them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ccdr.cli import main
+from ccdr.records.schema import envelope_schema, schemas
 
 TARGET = Path(__file__).parent / "cli.md"
 HEAD = """\
@@ -32,5 +35,80 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
             yield from _sections(child, click.Context(child, parent=context, info_name=name, terminal_width=100))
 
 
+RECORDS = Path(__file__).parent / "records.md"
+RECORDS_HEAD = """\
+# Records
+
+Made by `python docs/generate.py` from the definitions in `src/ccdr/records/`; do not edit.
+
+The ledger is lines of JSON, one record a line, each with the SHA-256 of the line before. Each kind of record has one
+definition: ccdr refuses to write anything else. `ccdr ledger schema KIND` prints it as JSON Schema (2020-12).
+
+Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. A record takes values of closed kinds: names of ours,
+codes, counts, sizes, times, digests, and sentences of ours that hold names of objects; never a customer's data, never
+what a program said, never a secret.
+
+**Versions.** `version` counts for each kind by itself. A record of an older version is read as if it had been written
+today: what it lacks is null, empty or 0, and what older ones may quote of what was backed up is not shown (those
+without a `version`, or of version 1). The line stays as it was written: the chain is over its bytes. A record of a
+later version, or of a kind that is not listed here, was written by a later ccdr. The chain holds it, and `ccdr ledger
+verify` exits 3: nothing is called good by passing over what it may tell. A record of today's version that is not as
+its definition says was written by no ccdr, and is a finding.
+"""
+
+
+def records() -> str:
+    """The whole page."""
+    envelope, kinds = _envelope(), ("".join(_kind(kind, found)) for kind, found in schemas().items())
+    return RECORDS_HEAD + envelope + "".join(kinds)
+
+
+def _envelope() -> str:
+    rows = (_row(key, about) for key, about in envelope_schema()["properties"].items())
+    return "\n## What every record begins with\n\n" + _TABLE + "".join(rows)
+
+
+def _kind(kind: str, found: dict[str, Any]) -> Iterator[str]:
+    keys = list(found["properties"])
+    own = {key: found["properties"][key] for key in keys[keys.index("version") + 1 :]}
+    yield f"\n## {kind}, version {found['properties']['version']['const']}\n\n{found['description']}\n\n{_TABLE}"
+    yield from (_row(key, about) for key, about in own.items())
+    for name, part in found.get("$defs", {}).items():
+        yield f"\n*{name}*: {part.get('description', '')}\n\n{_TABLE}"
+        yield from (_row(key, about) for key, about in part["properties"].items())
+
+
+_TABLE = "| key | holds | |\n|---|---|---|\n"
+
+
+def _row(key: str, about: dict[str, Any]) -> str:
+    return f"| `{key}` | {_type(about)} | {about.get('description', '')} |\n"
+
+
+def _type(about: dict[str, Any]) -> str:
+    if "const" in about:
+        return f"`{about['const']}`"
+    if "enum" in about:
+        return ", ".join(f"`{value}`" for value in about["enum"])
+    if "anyOf" in about:
+        return " or ".join(_type(one) for one in about["anyOf"])
+    if "$ref" in about:
+        return f"*{about['$ref'].rpartition('/')[2]}*"
+    if "prefixItems" in about:
+        return f"list of {len(about['prefixItems'])} numbers"
+    if about["type"] == "array":
+        return f"list of: {_type(about['items'])}"
+    if about["type"] == "object":
+        return f"by name: {_type(about['additionalProperties'])}"
+    if about.get("format") == "date-time":
+        return "time"
+    if about.get("minLength") == 64:
+        return "digest"
+    return {"integer": "whole number", "null": "null", "boolean": "yes or no", "string": "text"}.get(
+        about["type"], str(about["type"])
+    )
+
+
 if __name__ == "__main__":
     TARGET.write_text(reference(), "utf-8")
+    RECORDS.write_text(records(), "utf-8")

@@ -29,6 +29,7 @@ from ccdr.wiring import services
 from tests import warm
 from tests.inside import inside
 from tests.repositories import new_repository
+from tests.schema import ledger_misfits
 
 PASSWORD = "correct horse battery staple"
 CCDR = [sys.executable, "-m", "ccdr"]
@@ -314,8 +315,10 @@ class Site:
         return [r for r in found if kind in (None, r["kind"])]
 
     def ledger_holds(self) -> None:
+        """And every record in it is as its published schema says."""
         found = verify(self.state / "ledger")
         assert found.ok, found.problems
+        assert not (wrong := ledger_misfits(self.state / "ledger")), wrong
 
     def services(self, clock: Any = None) -> Services:
         made = services(self.state)
@@ -324,7 +327,7 @@ class Site:
         return Services(
             clock=clock,
             state=made.state,
-            ledger=Ledger(made.state.ledger, clock),
+            ledger=Ledger(made.state.ledger, clock, begin=made.ledger._begin),
             catalogue=made.catalogue,
             lab=made.lab,
             host=made.host,

@@ -1,12 +1,12 @@
 """A ledger of years, chained for real, and the plans it is about: what a large contact centre leaves behind.
 
-Made line by line as `Ledger.append` writes them, without its fsync for each. By a seed, so that it can be had again.
+Made line by line as `Ledger.append` writes them, without its fsync for each; or, `older`, as version 2 had them. By a
+seed, so that it can be had again.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from ccdr import records
 from ccdr.ledger import SEGMENT_BYTES
+from ccdr.older import CLOSED
 
 Event = tuple[
     datetime, int, str, str, str | None, str | None, dict[str, Any]
@@ -92,18 +96,20 @@ def write_plans(centre: Centre, root: Path) -> None:
         (root / f"plans/{name}.yaml").write_text("\n".join(lines) + "\n")
 
 
-def write_ledger(centre: Centre, directory: Path) -> int:
+def write_ledger(centre: Centre, directory: Path, *, older: bool = False) -> int:
     """The ledger's segments; how many records."""
     directory.mkdir(parents=True, mode=0o700)
     streams = [_asset(centre, p, a) for p in range(centre.plans) for a in range(centre.assets)]
     streams += [_upkeep(centre, p) for p in range(centre.plans)]
-    seq, prev, file = 0, "0" * 64, None
+    seq, prev, file, encode = 0, "0" * 64, None, msgspec.json.Encoder().encode
     for when, _, kind, plan, asset, run, body in heapq.merge(*streams):
         seq += 1
-        time = when.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        envelope = {"seq": seq, "prev": prev, "time": time, "host": "dr1", "actor": "ccdr", "kind": kind, "plan": plan}
-        record = {**envelope, "asset": asset, "run": run, **body}
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        time = when.replace(microsecond=seq % 999_999 + 1)  # never none: a real clock's has some
+        envelope = {"seq": seq, "prev": prev, "time": _text(time), "host": "dr1", "actor": "ccdr", "kind": kind}
+        named = {"plan": plan, "asset": asset, "run": run, "version": records.VERSIONS[kind]}
+        line = encode(msgspec.convert({**envelope, **named, **body}, records.KINDS[kind])) + b"\n"
+        if older:
+            line = line.replace(b',"version":%d,' % records.VERSIONS[kind], b',"version":%d,' % CLOSED, 1)
         prev = sha256(line).hexdigest()
         if file is None or file.tell() >= SEGMENT_BYTES:
             file = (directory / f"{seq:012}.jsonl").open("wb")
@@ -245,16 +251,9 @@ def _upkeep(centre: Centre, plan_at: int) -> Iterator[Event]:
             }  # fmt: skip
             run = _run_id(when, dice)
             trigger = {"by": "run", "due": _text(when + timedelta(hours=1))}
-            yield (
-                when + timedelta(hours=1),
-                order,
-                "check.start",
-                plan,
-                None,
-                run,
-                {"plan_sha256": "ab" * 32, "trigger": trigger},
-            )
             part = day // 7 % 30 + 1
+            start = {"plan_sha256": "ab" * 32, "trigger": trigger, "part": part, "parts": 30}
+            yield when + timedelta(hours=1), order, "check.start", plan, None, run, start
             damaged = plan_at == 2 and day // 7 == int(centre.days / 7 * 0.7)
             yield when + timedelta(hours=1, minutes=9), order, "check.end", plan, None, run, {
                 "result": "DAMAGED" if damaged else "CLEAN", "reason": "pack 5f1c… is damaged" if damaged else None,

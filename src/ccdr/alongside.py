@@ -24,10 +24,11 @@ from ccdr.fetch import candidates, fetch, newer_attempts, none_counts, pruned_si
 from ccdr.groups import counterpart
 from ccdr.interfaces import Bench, Beside, Engine, Progress
 from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
-from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox import isolation
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
 from ccdr.sandbox.lab import readable_inside, room_for
 from ccdr.services import Job, Services
-from ccdr.state import PRIVATE_KEPT, Run
+from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
 PHASES = ("provision", "fetch", "check", "dispose")
@@ -94,6 +95,7 @@ class Alongside:
         self._notes: IO[str] | None = None
         self._noted = self._compared = 0
         self.disposals: list[Disposal] = []
+        self.findings: list[str] = []
         self.private: dict[str, object] | None = None
 
     def __enter__(self) -> Self:
@@ -109,8 +111,7 @@ class Alongside:
         if self._notes is not None:
             self._notes.close()
             kept = state.keep_private(self._run.id, Path(self._notes.name))
-            until = rfc3339((now + PRIVATE_KEPT).replace(microsecond=0))
-            self.private = {"file": str(kept.relative_to(state.root)), "lines": self._noted, "until": until}
+            self.private = {**state.kept_as(kept, now), "lines": self._noted}
         state.forget_private(now)
 
     @property
@@ -228,8 +229,11 @@ class Alongside:
                     keep=False,
                 )
             )
+            companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
+            if box.differs:
+                self.findings.append(isolation.told(box.differs))
+                raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
             engine.start(box, companion.manifest)
-        companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
         companion.bench = Bench(
             bench.manifest, bench.fetched, bench.restored, bench.out, box, services.host, services.digest
         )

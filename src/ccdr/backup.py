@@ -14,18 +14,32 @@ from pathlib import Path
 
 from ccdr import __version__, in_force, interrupts
 from ccdr.answers import NO_WORDS, FreeText
+from ccdr.attest import attestation, compared
 from ccdr.bases import base_for
 from ccdr.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
-from ccdr.errors import ROOM, BackupFailed, CcdrError, CommandFailed, Exit, RepositoryMissing, for_plan, told
+from ccdr.errors import (
+    ROOM,
+    BackupFailed,
+    CcdrError,
+    CommandFailed,
+    Exit,
+    RepositoryClosed,
+    RepositoryLocked,
+    RepositoryMissing,
+    RepositoryUnavailable,
+    for_plan,
+    told,
+)
 from ccdr.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.interfaces import Capture, Progress, Streamed, StreamWriter, Tools
+from ccdr.lineage import keep
 from ccdr.model import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.nearby import WORDS
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, facts_of_end
 from ccdr.shipping import log_of
 from ccdr.state import Run, remove_tree
-from ccdr.storage.restic import PROBE_WAIT, Restic, Stored
+from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic, Stored
 from ccdr.streaming import store
 
 ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
@@ -130,13 +144,14 @@ def backup(
             "plan_sha256": job.loaded.sha256,
             "engine": job.engine.engine_name,
             "method": job.engine.method,
-            "trigger": trigger.body(),
+            "tenant": job.tenant,
+            **trigger.facts(),
         }
         if member is not None:
             start["group"] = {"name": member.group.name, "run": member.group.run}
         in_force.record(job.loaded, services)
-        services.ledger.append(BACKUP_START, **where, body=start)
-        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member)
+        began = services.ledger.append(BACKUP_START, **where, body=start)
+        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, began)
         interrupted: BaseException | None = None
         try:
             attempt.carry_out()
@@ -161,7 +176,14 @@ def backup(
             if result.result != STORED:
                 attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
             services.state.keep_words(run.id, result.words)
-            result.record = services.ledger.append(BACKUP_END, **where, body=result.body())
+            if attempt.listed is not None:
+                with contextlib.suppress(CcdrError):
+                    result.notes += _contradicted(job, services, attempt.listed)
+            result.record = services.ledger.append(
+                BACKUP_END, **where, body={**result.body(), **facts_of_end(job.loaded, job.asset, trigger)}
+            )
+            with contextlib.suppress(CcdrError):
+                keep(services.state, services.ledger)
         if interrupted is not None:
             raise interrupted
     return result
@@ -177,6 +199,13 @@ def _in_doubt(job: Job, services: Services) -> list[str]:
     return [f"{damage}: this one counts only once {test} has; docs/recover.md, A damaged repository"]
 
 
+def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
+    """Stored or not: is the ledger what the repository's snapshots attest?"""
+    found = compared(services, job.plan, listed, recent=True)
+    said = [f"the ledger: {problem}" for problem in found.problems]
+    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]
+
+
 class _Attempt:
     """One run of `backup`, from the capture to the catalogue."""
 
@@ -190,19 +219,22 @@ class _Attempt:
         progress: Progress,
         result: BackupResult,
         member: Member | None,
+        began: RecordRef,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
+        self._began = began
         self._credentials, self._progress, self._result, self._member = credentials, progress, result, member
         self.into = services.state.capture_path(job.plan, job.asset) / CAPTURED
         self._stored: Stored | None = None
         self._probe: Future[None] | None = None
         self._reachable = False
+        self.listed: list[RepoSnapshot] | None = None  # what the repository held before
         self._apart = False  # the tree goes before its listing, which is then made true of what was stored
 
     def carry_out(self) -> None:
         with ThreadPoolExecutor(max_workers=2) as pool:
             # While the capture runs: it costs half a second. A capture that fails leaves its mark there too.
-            probe = self._probe = pool.submit(self._repo.probe)
+            probe = self._probe = pool.submit(self._look)
             probe.add_done_callback(self._probed)
             for attempt in range(1, ATTEMPTS + 1):
                 with self._timed("capture"):
@@ -240,6 +272,16 @@ class _Attempt:
         needs = "more than that" if took is None else f"more than that: the last one took {human_bytes(took)}"
         free = human_bytes(shutil.disk_usage(place).free)
         return BackupFailed(f"{place} has {free} free, the capture needs {needs}", hint=ROOM)
+
+    def _look(self) -> None:
+        """Does the repository answer and decrypt, and what does it hold? Where it does not tell the one, the other
+        counts."""
+        try:
+            self.listed = self._repo.snapshots([OURS, f"plan={self._job.plan}"], within=PROBE_WAIT)
+        except (CommandFailed, RepositoryUnavailable) as error:
+            if isinstance(error, RepositoryClosed | RepositoryLocked):
+                raise
+            self._repo.probe()
 
     def _leave(self, place: ExitStack) -> None:
         try:
@@ -283,7 +325,6 @@ class _Attempt:
                 capture = self._store_apart(capture, tools)
             self._result.skew = capture.clock_skew_s
             self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
-            self._result.beside = job.beside
             self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
             self._result.findings, self._result.left_out = capture.findings, capture.left_out
             self._result.words += capture.words
@@ -301,6 +342,7 @@ class _Attempt:
                 files=capture.files,
                 group=self._result.group,
                 upon=capture.upon,
+                attested=attestation(services, self._began),
             )
             text = manifest_text(manifest)
             (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
@@ -309,8 +351,6 @@ class _Attempt:
     def _hazards(self) -> Iterator[str]:
         """What is not as it should be around the backup, and makes none of it bad."""
         job = self._job
-        if self._result.beside is not None:
-            yield f"the repository lies {WORDS[self._result.beside]}"
         for where, path in secret_files(job.loaded.plan):
             ours = where[0] != "assets" or where[1] == job.asset
             if ours and (mode := open_to_others(path)):
@@ -368,6 +408,7 @@ class _Attempt:
 
     def _store(self, capture: Capture, manifest: Manifest) -> Stored:
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
+        tags += manifest.attested.as_tags() if manifest.attested else []
         return self._upload(capture, [*capture.paths, self.into], tags)
 
     def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:
@@ -412,6 +453,10 @@ class _Attempt:
 
     def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
         now = self._services.clock.now()
+        # By now: a path where nothing is mounted lies on another disk than what is to be there.
+        self._result.beside = self._job.beside
+        if self._result.beside is not None:
+            self._result.notes.insert(0, f"the repository lies {WORDS[self._result.beside]}")
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._job.engine.shipping is not None:
             log = log_of(self._job)[1]

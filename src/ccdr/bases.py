@@ -27,6 +27,7 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
     history = services.history(job)
     try:
         told = services.synchronise(job.loaded, repo, [job.asset], history.stored_here)
+        told.understood([job.asset])
         found = candidates(job, services, told)
         if not found.ours and not told.vanished:
             return Base()

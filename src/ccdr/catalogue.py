@@ -10,16 +10,26 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ccdr import chain
-from ccdr.errors import BackupBad, RepositoryDamaged
+from ccdr.errors import BackupBad, RepositoryDamaged, WrittenByNewer
 from ccdr.interrupts import threads
-from ccdr.model import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, utc
+from ccdr.model import (
+    MANIFEST_FORMAT,
+    Attestation,
+    FileDigest,
+    GroupRun,
+    Manifest,
+    Needed,
+    Snapshot,
+    rfc3339,
+    utc,
+)
 from ccdr.state import write_durably
 from ccdr.storage.restic import RepoSnapshot, Restic
 
@@ -41,24 +51,34 @@ def manifest_text(manifest: Manifest) -> str:
         del body["group"]
     if not manifest.upon:
         del body["upon"]
+    del body["attested"]
+    if manifest.attested is not None:
+        body |= manifest.attested.flat()
     return json.dumps(body, sort_keys=True, separators=(",", ":")) + "\n"
 
 
 def parse_manifest(text: str) -> Manifest:
-    """The inverse of `manifest_text`; BackupBad where the text is no manifest of ours."""
+    """The inverse of `manifest_text`; BackupBad where the text is no manifest of ours, WrittenByNewer where it is one
+    of a format that is yet to come. A key that we do not know is no damage."""
     try:
         body = json.loads(text)
-        if body["format"] != 1:
-            raise ValueError(f"format {body['format']}, this ccdr reads format 1")
+        if type(body["format"]) is not int or body["format"] < 1:
+            raise ValueError("its format is no number")
+        if body["format"] > MANIFEST_FORMAT:
+            raise WrittenByNewer("its manifest", body["format"], MANIFEST_FORMAT)
+        body["attested"] = Attestation.of(body)
         body["consistent_point"] = utc(body["consistent_point"])
         body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
         body["group"] = _group(body.get("group"))
         body["upon"] = _upon(body.get("upon"))
-        return Manifest(**body)
+        return Manifest(**{key: value for key, value in body.items() if key in _KEYS})
     except RecursionError:
         raise BackupBad("its manifest cannot be read: it is nested without end") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
+
+
+_KEYS = frozenset(key.name for key in fields(Manifest))
 
 
 def text_digest(text: str) -> str:
@@ -80,7 +100,8 @@ class Attempt:
 class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
     another host), and findings. `listed` is everything of the plan's that is there, `unread` are those with a
-    backup's tags, oldest first, that have no manifest that counts."""
+    backup's tags, oldest first, that have no manifest that counts; `newer` those that a newer ccdr wrote, and why
+    they cannot be read here."""
 
     failed: tuple[Attempt, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
@@ -88,6 +109,15 @@ class Synchronised:
     pruned: tuple[Snapshot, ...] = ()
     listed: tuple[RepoSnapshot, ...] = ()
     unread: tuple[RepoSnapshot, ...] = ()
+    newer: tuple[tuple[RepoSnapshot, WrittenByNewer], ...] = ()
+
+    def understood(self, assets: Collection[str] | None = None) -> None:
+        """WrittenByNewer where a backup of these assets (None: of any) is one that only a newer ccdr can read: nobody
+        can tell here what there is."""
+        for s, why in self.newer:
+            if assets is None or s.tag("asset") in assets:
+                what = f"the manifest of snapshot {s.id[:8]} ({s.tag('asset')}, {rfc3339(s.time)})"
+                raise WrittenByNewer(what, why.found, why.known)
 
     @classmethod
     def of(cls, there: Sequence[RepoSnapshot]) -> Synchronised:
@@ -124,6 +154,8 @@ class Catalogue:
             del body["group"]
         if not snapshot.upon:
             del body["upon"]
+        if snapshot.attested is None:
+            del body["attested"]
         write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
@@ -135,6 +167,13 @@ class Catalogue:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 found.append(_snapshot(_head(path)))
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+
+    def attested(self, plan: str, asset: str, snapshot: str) -> Attestation | None:
+        """What the manifest of a snapshot says of its ledger; None where it says nothing, or is not known."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            said = _head(self.directory / plan / asset / f"{snapshot}.json").get("attested")
+            return None if said is None else Attestation(**said)
+        return None
 
     def manifest(self, snapshot: Snapshot) -> Manifest:
         """BackupBad where it is damaged."""
@@ -186,7 +225,7 @@ class Catalogue:
         ids = {s.id for s in there}
         # A backup whose stream is gone is gone.
         whole = [s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None]
-        findings, vanished, pruned, unread = [], [], [], []
+        findings, vanished, pruned, unread, newer = [], [], [], [], []
         for asset in self._all_assets(plan, there) if assets is None else assets:
             known = {s.id: s for s in self.snapshots(plan, asset)}
             for snapshot_id in void & known.keys():  # we learned of it before its own host took it back
@@ -198,7 +237,9 @@ class Catalogue:
                 new = [s for s in new if s.id not in known]
             with threads(2) as pool:
                 for listing, said in zip(new, pool.map(lambda s: self._learn(repo, plan, s), new), strict=True):
-                    if said:
+                    if isinstance(said, WrittenByNewer):
+                        newer.append((listing, said))
+                    elif said:
                         findings.append((asset, said))
                         unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
@@ -224,14 +265,15 @@ class Catalogue:
             findings=tuple(findings),
             pruned=tuple(pruned),
             unread=tuple(sorted(unread, key=lambda s: s.time)),
+            newer=tuple(newer),
         )
 
     def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:
         tagged = {s.tag("asset") for s in there if s.tag("kind") in ("backup", "failed")}
         return sorted({a for a in tagged if a} | set(self.assets(plan)))
 
-    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | None:
-        """Read a snapshot's manifest into the catalogue; a sentence where it has none that counts."""
+    def _learn(self, repo: Restic, plan: str, listed: RepoSnapshot) -> str | WrittenByNewer | None:
+        """Read a snapshot's manifest into the catalogue; why not, where it has none that counts."""
         root = next((p for p in listed.paths if PurePosixPath(p).name == CAPTURED), None)
         try:
             if root is None:
@@ -242,6 +284,8 @@ class Catalogue:
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
         except RepositoryDamaged:  # which says nothing of this one alone
             raise
+        except WrittenByNewer as error:
+            return error
         except BackupBad as error:
             return f"snapshot {listed.id[:8]} does not count: {error}"
         # restic's own date counts too: a snapshot from the future is not usable before then.
@@ -327,6 +371,7 @@ def snapshot_of(
         source=str(manifest.contents.get("source")),
         group=manifest.group,
         upon=manifest.upon,
+        attested=manifest.attested,
     )
 
 
@@ -367,7 +412,10 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _snapshot(body: Mapping[str, Any]) -> Snapshot:
     times = {key: utc(body[key]) for key in ("consistent_point", "usable_at")}
-    return Snapshot(**{**body, **times, "group": _group(body.get("group")), "upon": _upon(body.get("upon"))})
+    said = body.get("attested")
+    attested = None if said is None else Attestation(**said)
+    more = {"group": _group(body.get("group")), "upon": _upon(body.get("upon")), "attested": attested}
+    return Snapshot(**{**body, **times, **more})
 
 
 def _group(body: Mapping[str, Any] | None) -> GroupRun | None:

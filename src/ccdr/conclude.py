@@ -12,8 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import metrics
+from ccdr.attest import news as not_told_yet
+from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.history import AssetHistory
+from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
 from ccdr.model import Achieved, ObjectiveVerdict, Verb
 from ccdr.notify import (
     Attempt,
@@ -33,8 +36,8 @@ from ccdr.plans import LoadedPlan
 from ccdr.run import RunResult
 from ccdr.services import Job, Services
 from ccdr.shipping.ship import SHIP
-from ccdr.status import LATE_GRACE, LATE_INTERVALS, AssetStatus, status, upkeep_problems
-from ccdr.trouble import Problem, Trouble
+from ccdr.status import status, upkeep_problems
+from ccdr.trouble import Problem, Trouble, next_step
 from ccdr.verification import DIFFERS, HOLDS, Finding, daily
 from ccdr.wake import Log, said_of
 
@@ -49,6 +52,7 @@ class Conclusion:
 
     ledger: Finding | None = None
     code: Exit = Exit.OK
+    stands: Exit = Exit.OK  # a finding while something is wrong with the ledger, news or not
     telling: Telling | None = None
     troubles: list[str] = field(default_factory=list)
     summary: str | None = None
@@ -120,7 +124,7 @@ def conclude(
         done.troubles.append(str(error))
     if textfile is not None and broken is None:
         unreached = {plan: len(lines) for plan, lines in done.telling.failures.items()} if done.telling else {}
-        code, ledger = worst([result.exit_code, done.code]), done.ledger
+        code, ledger = worst([result.exit_code, done.code, done.stands]), done.ledger
         verified, holds = (ledger.at, ledger.ok) if ledger else (None, None)
         facts = metrics.RunFacts(services.clock.now(), seconds, int(code), unreached, verified, holds)
         try:
@@ -153,8 +157,17 @@ def _lasting(assets: Sequence[AssetStatus], logs: Sequence[Log]) -> frozenset[tu
 
 
 def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion) -> Iterator[Concern]:
-    """The ledger is verified, if that is due, before anything is read by its summary."""
+    """The ledger is verified, if that is due, before anything is read by its summary; and what the last comparisons
+    with the repositories found is told."""
     done.ledger, news = daily(services)
+    of_ledger = troubles(services.lineage())
+    if of_ledger:
+        done.stands = Exit.FINDING
+    for problem in not_told_yet(of_ledger, services.state):
+        done.code = Exit.FINDING
+        done.troubles.append(f"{problem.text}; {next_step(problem.trouble, 'PLAN', None)}")
+    for name in (p.plan.plan for p in plans):
+        yield from (Concern(name, None, p.trouble, p.text, p.since, p.about) for p in of_ledger)
     if done.ledger is None or done.ledger.ok:
         return
     problems = done.ledger.problems or ("its record does not say what is wrong",)
@@ -179,7 +192,7 @@ class OurOwn:
 
 
 def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
-    histories, now = services.histories(), services.clock.now()
+    histories = services.histories()
     assets, upkeep = status(plans, services), upkeep_problems(plans, services)
 
     def ours(plan: str, problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -190,11 +203,13 @@ def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
         history = histories.get((found.plan, None), AssetHistory())
         rpo = found.rpo if history.answers_for(Verb.BACKUP) else _not_known_here(found.rpo)
         rto = found.rto if history.answers_for(Verb.TEST) else _not_known_here(found.rto)
-        return replace(found, wrong=ours(found.plan, found.wrong), rpo=rpo, rto=rto)
+        return replace(
+            found, wrong=ours(found.plan, found.wrong), breaches=ours(found.plan, found.breaches), rpo=rpo, rto=rto
+        )
 
     our_assets, our_upkeep = [own(s) for s in assets], {plan: ours(plan, found) for plan, found in upkeep.items()}
-    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep, now)}
-    all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep, now)}
+    told = {(c.plan, c.key) for c in concerns_of(our_assets, our_upkeep)}
+    all_of_it = {(c.plan, c.key) for c in concerns_of(assets, upkeep)}
     # What nobody can tell here is not over either.
     unknown = (Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE, Trouble.BREACH_RPO)
     all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if not s.backs_up for kind in unknown}

@@ -42,6 +42,7 @@ class Change:
     duties: frozenset[Verb]
     gained: frozenset[Verb]
     lost: Mapping[Verb, datetime]
+    tenant: str
 
     def __str__(self) -> str:
         said = [] if self.gained or self.lost else [f"`ccdr run` is asked for {listed(self.duties)} here"]
@@ -103,12 +104,18 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         lost = {v: of_plan[v] for v in had - frozenset(verbs) if _lapsed(loaded.plan, v, of_plan[v], now)}
         own = (had - lost.keys()) | frozenset(verbs)
         if known is None or own != had:
-            changes.append((Change(name, now, own, own - had if had else frozenset(), lost), settled))
+            gained = own - had if had else frozenset()
+            changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant), settled))
     for change, news in changes:
-        body = {"verbs": _values(change.duties), "gained": _values(change.gained), "lost": _values(change.lost)}
+        body: dict[str, object] = {
+            "verbs": _values(change.duties),
+            "gained": _values(change.gained),
+            "lost": _values(change.lost),
+        }
         asked_last = {verb.value: rfc3339(at) for verb, at in change.lost.items()}
         where = {"plan": change.plan, "asset": None, "run": None}
-        services.ledger.append(DUTIES, **where, body={**body, "asked_last": asked_last, "reason": str(change)})
+        body |= {"asked_last": asked_last, "reason": str(change), "tenant": change.tenant}
+        services.ledger.append(DUTIES, **where, body=body)
         if news and (change.gained or change.lost):
             yield change
     if json.dumps(text := _text(stamps), sort_keys=True) != before:

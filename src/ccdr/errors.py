@@ -117,6 +117,17 @@ class TestBroken(CcdrError):
     __test__ = False  # its name must not make pytest collect it
 
 
+class WrittenByNewer(TestBroken):
+    """What is there was written by a newer ccdr: it says nothing against the backup, and this one cannot tell more."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        self.found, self.known = found, known
+        super().__init__(
+            f"{what} is of format {found}, and was written by a newer ccdr; this one reads formats up to {known}",
+            hint="upgrade ccdr on this host: docs/upgrade.md, Which hosts go first",
+        )
+
+
 class RepositoryMissing(CcdrError):
     """There is no repository at the plan's URL: a disk that is not mounted proves nothing about the backups on it."""
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ccdr import chain
+from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import Snapshot, Verb, utc
+from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.state import write_durably
 
@@ -30,8 +32,9 @@ PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
+VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 14  # of the summary that is kept beside the ledger
+FORMAT = 15  # of the summary that is kept beside the ledger
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -53,6 +56,7 @@ class FailedBackup:
     at: datetime
     hint: str | None = None
     interrupted: bool = False
+    run: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -85,6 +89,10 @@ class AssetHistory:
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
+    # The test that failed, though one has passed since: that one had fewer or weaker checks. Of the failure, what was
+    # checked then (`checks` of the plan's version), so that a later test can show it again.
+    unchecked: Record | None = None
+    failure_checks: list[Any] | None = None
     failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order …
@@ -104,8 +112,10 @@ class AssetHistory:
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
+    acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record, checks: list[Any] | None = None) -> None:
+        """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
         kind, run = record["kind"], str(record["run"])
         self.first = self.first or record["time"]
         if kind in STARTS:
@@ -114,21 +124,24 @@ class AssetHistory:
                 self.tried[record["selection"]] = [record["seq"], (record.get("trigger") or {}).get("due")]
             return
         if kind in (NOT_BEGUN, GROUP):
-            self.newest[f"{kind}.{record['verb' if kind == NOT_BEGUN else 'group']}"] = record
+            self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
+            return
+        if kind == ACK:
+            self.acks[record["code"]] = record
             return
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
             self._take_backup(record)
-        elif kind == TEST_END and record["verdict"] != "SKIPPED":
-            self._take_test(record)
+        elif kind == TEST_END and record.get("verdict") in VERDICTS:
+            self._take_test(record, checks)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
-            self.missed += record["count"]
+            self.missed += record.get("count") or 1
         elif kind == DUTIES:
             before, time = self.duties or {}, str(record["time"])
-            self.duties = {verb: before.get(verb, time) for verb in record["verbs"]}
+            self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
@@ -142,7 +155,7 @@ class AssetHistory:
         else:
             self.last_failed_backup = record
 
-    def _take_test(self, record: Record) -> None:
+    def _take_test(self, record: Record, checks: list[Any] | None) -> None:
         self.last_test = record
         if record["verdict"] != "INCONCLUSIVE":
             self.last_conclusive_test = record
@@ -160,24 +173,27 @@ class AssetHistory:
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
-            self.failure = record
+            self.failure, self.failure_checks, self.unchecked = record, checks, None
         elif record["verdict"] == "PASS" and (
             snapshot.get("selected") == LATEST or not _still_stands(self.failure, record)
         ):
+            failed = self.unchecked or self.failure
+            self.unchecked = failed if failed and not _as_strict(failed, self.failure_checks, checks) else None
             self.failure = None
 
     def _take_check(self, record: Record) -> None:
-        if record["result"] not in (CLEAN, DAMAGED):
+        if record.get("result") not in (CLEAN, DAMAGED):
             return
         if record["result"] == DAMAGED:
             self.last_damage = record
-        if record["parts"] != self.parts:
+        parts = record.get("parts") or 1
+        if parts != self.parts:
             if damaged := self.damaged_parts:
                 since = min(self.read[part][0] for part in damaged)
                 self.damaged_before = self.damaged_before or [", ".join(damaged), str(self.parts), since]
-            self.parts, self.read, self.cycle = record["parts"], {}, []
+            self.parts, self.read, self.cycle = parts, {}, []
         all_of_them = record.get("all_data") is True
-        for part in map(str, range(1, record["parts"] + 1) if all_of_them else (record["part"],)):
+        for part in map(str, range(1, parts + 1) if all_of_them else (record.get("part") or 1,)):
             if part in self.cycle:
                 self.cycle = []
             self.cycle.append(part)
@@ -275,7 +291,10 @@ class AssetHistory:
                 text = f"the backup of {failed['time']} was interrupted, and stored nothing"
                 return FailedBackup(text, *when, interrupted=True)
             return FailedBackup(
-                f"the backup of {failed['time']} failed: {failed.get('reason')}", *when, failed.get("hint")
+                f"the backup of {failed['time']} failed: {failed.get('reason')}",
+                *when,
+                failed.get("hint"),
+                run=failed["run"],
             )
         for record in self._crashed(BACKUP_START):
             if newer(record):
@@ -360,6 +379,12 @@ class AssetHistory:
                 return record
         return None
 
+    @property
+    def last_check_read(self) -> int:
+        """Of a plan: where in the ledger its newest check stands, if that has read the repository; else 0."""
+        checked = self.newest.get(CHECKED)
+        return int(checked["seq"]) if checked and checked.get("result") in (CLEAN, DAMAGED) else 0
+
     def _crashed(self, kind: str) -> list[Record]:
         """Starts without an end of runs that are not at work, newest first."""
         found = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
@@ -370,12 +395,27 @@ class AssetHistory:
         return chain.disproved(snapshot.id, (needed.id for needed in snapshot.upon), self.proven)
 
 
-Histories = dict[tuple[str, str | None], AssetHistory]
+Histories = dict[tuple[str | None, str | None], AssetHistory]
 _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",
 )  # fmt: skip
-_WANTED = STARTS | {BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION}
+_WANTED = STARTS | {
+    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+}  # fmt: skip
+
+
+_NEEDED = {
+    BACKUP_END: ("result",),
+    TEST_END: ("verdict",),
+    RESTORE_END: ("result",),
+    PRUNED: ("result",),
+    CHECKED: ("result", "part", "parts"),
+    MISSED: ("count",),
+    NOT_BEGUN: ("verb",),
+    GROUP: ("group", "missing"),
+    DUTIES: ("verbs",),
+}
 
 
 def _said(damage: Record | None) -> str | None:
@@ -384,6 +424,13 @@ def _said(damage: Record | None) -> str | None:
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
     found = f"the {which} of {damage['time']} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
+
+
+def _checks_of(plan: AssetHistory | None, asset: str) -> list[Any] | None:
+    """What the plan's version in force checks of an asset, as its record has it."""
+    version = plan.newest.get(PLAN_VERSION) if plan else None
+    of = ((version.get("facts") or {}).get("assets") or {}).get(asset) if version else None
+    return list(of["checks"]) if of else None
 
 
 def does_not_open(record: Record) -> bool:
@@ -418,6 +465,17 @@ def log_failure(before: Record | None, test: Record) -> Record | None:
     return test if said["verdict"] == "FAIL" else None
 
 
+def _as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:
+    """Does a test that passed take back a failure, as far as its checks go? Where no version of the plan tells what was
+    checked, it is believed; and where nothing of its own had failed."""
+    if then is None or now is None:
+        return True
+    kinds = {str(one.get("kind")) for one in failed.get("checks") or () if one.get("status") == "FAIL"}
+    if not kinds and (failed.get("snapshot") or {}).get("verdict") == "PASS":
+        return True
+    return mended(checks_from(then), checks_from(now), kinds)
+
+
 def _newer(failure: Record | None, record: Record) -> bool:
     """Is the failure of a newer snapshot than this record's test?"""
     if failure is None:
@@ -450,16 +508,27 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        if record["kind"] not in _WANTED:
-            continue
-        plan = record["plan"]
-        history.setdefault((plan, record["asset"]), AssetHistory()).take(record)
-        if does_not_open(record):
-            history.setdefault((plan, None), AssetHistory()).last_damage = record
+        follow(history, record)
         if record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                history.setdefault((plan, gone["asset"]), AssetHistory()).forget(gone["id"])
+                history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
+
+
+def understood(record: Record) -> bool:
+    """Has it what the fold goes by? What lacks that tells nothing, and no ccdr has written it so."""
+    return all(key in record for key in _NEEDED.get(record["kind"], ()))
+
+
+def follow(history: Histories, record: Record) -> None:
+    """Take one more record. Nothing of what retention removed is forgotten for it."""
+    if record["kind"] not in _WANTED:
+        return
+    plan, asset = record["plan"], record["asset"]
+    checks = _checks_of(history.get((plan, None)), asset) if record["kind"] == TEST_END else None
+    history.setdefault((plan, asset), AssetHistory()).take(record, checks)
+    if does_not_open(record):
+        history.setdefault((plan, None), AssetHistory()).last_damage = record
 
 
 def histories(
@@ -511,11 +580,13 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
         return bool(said["seq"] < oldest) and ledger.numbered(said["seq"]) == said
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
-        kinds = said.newest.keys() | there.newest.keys()
+        kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
         return (
             all(backed(getattr(said, name), getattr(there, name)) for name in _NEWEST)
             and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
+            and all(backed(said.acks.get(code), there.acks.get(code)) for code in codes)
             and (said.failure is not None or there.failure is None)
+            and (said.unchecked is not None or there.unchecked is None)
             and (said.log_failure is not None or there.log_failure is None)
             and there.open_runs.items() <= said.open_runs.items()
             and there.proven.items() <= said.proven.items()

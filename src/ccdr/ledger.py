@@ -3,11 +3,12 @@
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
-record's own keys. From version 2 on, all texts are of closed kinds (older.py keeps those of before from readers).
-Beside them lie `lock` (the writers') and `torn-*.bin` (what a crashed writer left of a line).
+record's own keys, as its kind's definition has them (ccdr.records). From version 2 on, all texts are of closed kinds
+(older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
+record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
-seen an earlier head hash (a checkpoint, an anchor) can.
+seen an earlier head hash can: every snapshot carries one (attest/).
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from ccdr.errors import CcdrError, LedgerBroken
 from ccdr.interfaces import Clock
-from ccdr.model import RecordRef, utc
+from ccdr.model import RecordRef
 from ccdr.older import CLOSED, closed
+from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, strictly, written
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
@@ -41,11 +42,8 @@ MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 _NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
-_TEXTS = ("prev", "time", "host", "actor", "kind")
-_NAMES = ("plan", "asset", "run")  # text or null
-_ENVELOPE = frozenset(("seq", *_TEXTS, *_NAMES))
-_TEXT_OR_NULL = frozenset((str, type(None)))
-_envelope = itemgetter("seq", *_TEXTS, *_NAMES)
+_OF_ITSELF = b'"kind":"ledger.'
+_ENVELOPE = frozenset(Record.__struct_fields__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -62,15 +60,17 @@ class Unfinished:
     seq: int
 
 
+T = TypeVar("T")
 Extent = dict[str, int]  # how far a ledger is read: segments by name, in order, and their bytes
-_Begun = dict[tuple[str | None, ...], Mapping[str, Any]]  # the start records, by kind, plan, asset and run
+_Begun = dict[tuple[str | None, ...], Unfinished]  # by kind, plan, asset and run
 
 
 @dataclass(frozen=True)
 class Verification:
     """What a walk over a whole ledger found. Problems are findings; notes and crashes are worth knowing.
 
-    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`.
+    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `newer` is how
+    many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell.
     """
 
     records: int
@@ -81,6 +81,7 @@ class Verification:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     crashes: tuple[Unfinished, ...]
+    newer: int = 0
 
     @property
     def ok(self) -> bool:
@@ -99,13 +100,21 @@ class Mark:
 
 
 BEGINNING = Mark("", 0, 0, 0, _NOTHING.hash)
+BEGIN = "ledger.begin"  # the record by which a ledger says which one it is
+
+
+class Beginning(Protocol):
+    """Asked before each record, with the last one that is there: a ledger says first which one it is. What it has to
+    say it gives to `write`, and returns what the record then follows. It raises what `append` may."""
+
+    def __call__(self, last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef: ...
 
 
 class Ledger:
     """Appends to, and reads, the ledger in `directory` (made at the first append, 0700, its files 0600).
 
     Keeps nothing in memory between calls: any number of threads and processes may share a directory.
-    `host` and `actor` are this machine's name and `whoami()` unless given.
+    `host` and `actor` are this machine's name and `whoami()` unless given; `begin` says which ledger it is.
     """
 
     def __init__(
@@ -116,8 +125,10 @@ class Ledger:
         host: str | None = None,
         actor: str | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        begin: Beginning | None = None,
     ) -> None:
         self.directory, self.clock, self.segment_bytes = directory, clock, segment_bytes
+        self._begin = begin
         self.host, self.actor = host or socket.gethostname(), actor or whoami()
 
     def append(
@@ -126,19 +137,27 @@ class Ledger:
         """Write one record and return once it is on disk; waits while another writer is at it.
 
         What a crashed writer left of a last line is set aside first, and recorded as `ledger.recovered`.
-        Raises ValueError or TypeError for a body that JSON cannot hold or that names a key of the envelope,
-        LedgerBroken where the ledger's end cannot be read, CcdrError where the disk refuses; then nothing of
-        the record is kept.
+        Raises ValueError for a body that its kind's definition (ccdr.records) does not hold, or that names a key of the
+        envelope: both are defects of ours. LedgerBroken where the ledger's end cannot be read, CcdrError where the disk
+        refuses; then nothing of the record is kept.
         """
-        if taken := (_ENVELOPE | {"version"}) & body.keys():
+        if taken := _ENVELOPE & body.keys():
             raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
-        fields = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": CLOSED, **body}
+        return self._append(written(kind, plan, asset, run, body))
+
+    def _append(self, fields: dict[str, object]) -> RecordRef:
+        """As `append`, whatever it is: tests write with it what an older ccdr, or a newer one, would."""
         _record(self._line(_NOTHING, fields))  # never write what verify would refuse
         with _telling("written", self.directory), self._locked():
             last, torn = _end_of(_segments(self.directory))
             if torn is not None:
                 last = self._write(last, self._set_aside(*torn))
-            return self._write(last, fields)
+            return self._write(self._begun(last), fields)
+
+    def head(self) -> RecordRef:
+        """The last record; number 0 where there is none. Raises as `records` does."""
+        with _telling("read", self.directory):
+            return _end_of(_segments(self.directory))[0]
 
     def records(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
         """Every record in order, one line in memory at a time; no lock, and the chain is not checked.
@@ -150,7 +169,16 @@ class Ledger:
             segments = _segments(self.directory)
             for path in reversed(segments) if reverse else segments:
                 lines = _backwards(path) if reverse else _forwards(path)
-                for _, _, record in _parsed(path, lines, last=path == segments[-1]):
+                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_record):
+                    yield record
+
+    def typed(self, *, reverse: bool = False) -> Iterator[Record]:
+        """The same as typed records; those that cannot be known whole are `Unread`, and not to be passed over."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in reversed(segments) if reverse else segments:
+                lines = _backwards(path) if reverse else _forwards(path)
+                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=decode):
                     yield record
 
     def holds(self, mark: Mark) -> bool:
@@ -175,6 +203,15 @@ class Ledger:
 
     def numbered(self, seq: int) -> Mapping[str, Any] | None:
         """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
+        line = self._line_numbered(seq)
+        return None if line is None else _record(line)
+
+    def hash_of(self, seq: int) -> str | None:
+        """The hash of the line with this `seq`, found the same way."""
+        line = self._line_numbered(seq)
+        return None if line is None else sha256(line).hexdigest()
+
+    def _line_numbered(self, seq: int) -> bytes | None:
         with _telling("read", self.directory):
             path = next((p for p in reversed(_segments(self.directory)) if int(p.stem) <= seq), None)
             if path is None:
@@ -187,14 +224,28 @@ class Ledger:
                     if middle:
                         segment.readline()
                     start = segment.tell()
-                    record = _record(segment.readline()) if start < high else None
-                    if record is None or record["seq"] > seq:
+                    line = segment.readline() if start < high else None
+                    found = None if line is None else _record(line)["seq"]
+                    if found is None or found > seq:
                         high = middle
-                    elif record["seq"] < seq:
+                    elif found < seq:
                         low = start + 1
                     else:
-                        return record
+                        return line
         return None
+
+    def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
+        """Every record behind a mark that is of the ledger itself (its kind begins with `ledger.`): the others are
+        passed over unread, so that years of them cost little. Raises as `records` does."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in segments:
+                if path.name < mark.segment:
+                    continue
+                few = _holding(path, _OF_ITSELF, mark.end if path.name == mark.segment else 0)
+                for _, _, record in _parsed(path, few, last=path == segments[-1], read=_record):
+                    if record["kind"].startswith("ledger."):
+                        yield record
 
     def mark_of(self, ref: RecordRef) -> Mark | None:
         """Where a record stands, found from the end. Raises as `records` does."""
@@ -214,15 +265,15 @@ class Ledger:
                     continue
                 start = mark.end if path.name == mark.segment else 0
                 lines = _forwards(path, start)
-                for offset, line, record in _parsed(path, lines, last=path == segments[-1]):
+                for offset, line, record in _parsed(path, lines, last=path == segments[-1], read=_record):
                     yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
 
     def unfinished(self) -> tuple[Unfinished, ...]:
         """Starts without an end, oldest first. Raises as `records` does."""
         begun: _Begun = {}
-        for record in self.records():
+        for record in self.typed():
             _follow(begun, record)
-        return _unfinished(begun)
+        return tuple(begun.values())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -243,6 +294,12 @@ class Ledger:
         # A file name that is not UTF-8 comes as lone surrogates: escaped they are JSON, and nothing is lost.
         return text.encode("utf-8", "backslashreplace") + b"\n"
 
+    def _begun(self, last: RecordRef) -> RecordRef:
+        def write(body: Mapping[str, object]) -> RecordRef:
+            return self._write(last, written(BEGIN, None, None, None, body))
+
+        return last if self._begin is None else self._begin(last, write)
+
     def _write(self, last: RecordRef, fields: dict[str, object]) -> RecordRef:
         line, segments = self._line(last, fields), _segments(self.directory)
         if segments and segments[-1].stat().st_size < self.segment_bytes:
@@ -261,7 +318,7 @@ class Ledger:
             segment.truncate(offset)
             os.fsync(segment.fileno())
         about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
-        return {"kind": "ledger.recovered", "plan": None, "asset": None, "run": None, "version": CLOSED, **about}
+        return written("ledger.recovered", None, None, None, about)
 
 
 def whoami() -> str:
@@ -284,18 +341,20 @@ def verify(
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
     extent: Extent | None = None,
+    typed: Callable[[Record], None] | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice: without
-    `crashes` none are told. `at` is a mark and what to call once exactly that line was given to `each`.
+    reads the ledger and verifies it reads it once. `typed` is given the same as a typed record. Who follows runs itself
+    need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line
+    was given to both.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(each, at, crashes)
+    walk = _Walk(each, at, crashes, typed)
     with _telling("read", directory):
         extent = extent_of(directory) if extent is None else extent
         names, segments = [path.name for path in _files(directory)], [directory / name for name in extent]
@@ -309,10 +368,9 @@ def verify(
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
     if not walk.records:
         walk.notes.append(f"{directory}: no records")
-    problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), _unfinished(walk.begun)
-    return Verification(
-        walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished
-    )
+    problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
+    found = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
+    return Verification(*found, walk.newer)
 
 
 def extent_of(directory: Path) -> Extent:
@@ -335,6 +393,7 @@ class _Walk:
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
+    typed: Callable[[Record], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -347,6 +406,7 @@ class _Walk:
     notes: list[str] = field(default_factory=list)
     set_aside: set[str] = field(default_factory=set)
     begun: _Begun = field(default_factory=dict)
+    newer: int = 0
 
     def segment(self, path: Path, size: int, *, last: bool) -> None:
         first = int(path.stem)
@@ -377,13 +437,13 @@ class _Walk:
 
     def _line(self, name: str, number: int, line: bytes) -> None:
         try:
-            record, time = _dated(line)
+            record = decode(line)
         except ValueError as why:
             self.problems.append(f"{name}:{number}: {why}")
             self.unread, self.before = self.unread + 1, None
             return
-        seq = record["seq"]
-        follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record["prev"], None)
+        seq, time = record.seq, record.time
+        follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record.prev, None)
         if not follows or not chained:
             self._misplaced(f"{name}:{number}", seq, follows=follows, chained=chained)
         self.records, self.seq, self.unread = self.records + 1, seq, 0
@@ -394,14 +454,23 @@ class _Walk:
             back = (self.last_time - time).total_seconds()
             self.notes.append(f"{name}:{number}: time goes back by {back} s")
         self.last_time = time
-        if record["kind"] == "ledger.recovered":
-            aside = str(record.get("file"))
-            self.set_aside.add(aside)
-            self.notes.append(f"{name}:{number}: a torn line was set aside in {aside}")
+        if isinstance(record, LedgerRecovered):
+            self.set_aside.add(record.file)
+            self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+        elif isinstance(record, Unread):
+            self._unread(f"{name}:{number}", record)
         if self.crashes:
             _follow(self.begun, record)
+        if self.typed is not None:
+            self.typed(record)
         if self.each is not None:
-            self.each(record, time)
+            self.each(_view(line), time)
+
+    def _unread(self, where: str, record: Unread) -> None:
+        if record.newer:
+            self.newer += 1
+        elif record.version > CLOSED:  # what was written before had no definition to hold to
+            self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
         wrong = []
@@ -412,75 +481,32 @@ class _Walk:
         self.problems.append(f"{where}: {'; '.join(wrong)}")
 
 
-def _follow(begun: _Begun, record: Mapping[str, Any]) -> None:
+def _follow(begun: _Begun, record: Record) -> None:
     """Keep `begun` to the starts whose end has not come yet."""
-    kind, _, edge = record["kind"].rpartition(".")
+    kind, _, edge = record.kind.rpartition(".")
     if edge not in ("start", "end"):
         return
-    run = (kind, record["plan"], record["asset"], record["run"])
-    if run in begun:
-        del begun[run]  # a run that begins twice is the second one
+    run = (kind, record.plan, record.asset, record.run)
+    begun.pop(run, None)  # a run that begins twice is the second one
     if edge == "start":
-        begun[run] = record
-
-
-def _unfinished(begun: _Begun) -> tuple[Unfinished, ...]:
-    return tuple(
-        Unfinished(str(kind), plan, asset, run, record["host"], utc(record["time"]), record["seq"])
-        for (kind, plan, asset, run), record in begun.items()
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) != len(pairs):
-        raise ValueError("a key is given twice")
-    return keys
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"not JSON: {name}")  # Python would take NaN and Infinity
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+        begun[run] = Unfinished(kind, record.plan, record.asset, record.run, record.host, record.time, record.seq)
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    """A whole line as a record with its envelope; ValueError says what is wrong, without quoting data."""
-    return _dated(line)[0]
-
-
-def _dated(line: bytes) -> tuple[dict[str, Any], datetime]:
-    """The same with its time. This is what reading years of records takes most of its time for."""
+    """A whole line as a mapping with its envelope; ValueError says what is wrong, without quoting data."""
     if not line.endswith(b"\n"):
         raise ValueError("cut off: it does not end in a newline")
-    record = _decoded(line)
-    try:
-        seq, prev, time, host, actor, kind, plan, asset, run = _envelope(record)
-    except (KeyError, TypeError, IndexError):
-        raise ValueError("not a record: its envelope is incomplete") from None
-    right = type(seq) is int and type(prev) is type(time) is type(host) is type(actor) is type(kind) is str
-    if not right or not {type(plan), type(asset), type(run)} <= _TEXT_OR_NULL:
-        raise ValueError("not a record: something in its envelope has the wrong type")
-    try:
-        return closed(record), utc(time)
-    except (ValueError, OverflowError):
-        raise ValueError("not a record: its time is none") from None
+    record = strictly(line)
+    envelope(record)
+    return closed(record)
 
 
-def _decoded(line: bytes) -> Any:
-    """A line that a fast decoder writes back byte for byte gives no key twice, and nothing that is not JSON. Any
-    other is read with care: it may still be good (a float that is written otherwise)."""
+def _view(line: bytes) -> dict[str, Any]:
+    """The same of a line that was found good."""
     try:
-        fast = orjson.loads(line)
-        if orjson.dumps(fast, option=orjson.OPT_APPEND_NEWLINE) == line:
-            return fast
-    except ValueError:
-        pass
-    try:
-        return _DECODER.decode(line.decode())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as why:
-        raise ValueError(f"not JSON: {why}") from None
+        return closed(orjson.loads(line))
+    except ValueError:  # lone surrogates
+        return _record(line)
 
 
 def _files(directory: Path) -> list[Path]:
@@ -505,6 +531,18 @@ def _forwards(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
             offset += len(line)
 
 
+def _holding(path: Path, words: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Of these lines the few that hold `words`, ten times as fast: the whole segment is searched at once."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        held = file.read()
+    at = held.find(words)
+    while at >= 0:
+        start, end = held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+        yield offset + start, held[start:end]
+        at = held.find(words, end)
+
+
 def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
     """The same from the end, reading no more than is asked for."""
     held = b""
@@ -524,11 +562,11 @@ def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _parsed(
-    path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool
-) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool, read: Callable[[bytes], T]
+) -> Iterator[tuple[int, bytes, T]]:
     for offset, line in lines:
         try:
-            record = _record(line)
+            record = read(line)
         except ValueError as why:
             if last and (not line.endswith(b"\n") or offset + len(line) >= path.stat().st_size):
                 continue  # torn; the next append sets it aside

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ccdr import __version__
 from ccdr.errors import CcdrError
 from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories, Record
+from ccdr.judgement import AssetStatus
 from ccdr.model import ObjectiveVerdict, Verb, utc
-from ccdr.status import AssetStatus
 from ccdr.trouble import Problem, Trouble
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_test_overdue", Trouble.TEST_LATE in kinds, *where)
     board.set("ccdr_asset_log_late", Trouble.LOG_LATE in kinds, *where)
     board.set("ccdr_asset_log_gap", Trouble.LOG_GAP in kinds, *where)
-    board.set("ccdr_asset_problems", len(status.wrong), *where)
+    board.set("ccdr_asset_problems", len(status.troubles), *where)
     if status.last_backup is not None:
         board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)
     if status.last_test is not None:

@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +26,11 @@ from ccdr import __version__
 from ccdr.errors import CcdrError, Locked
 from ccdr.interfaces import Clock
 from ccdr.ledger import Ledger
+from ccdr.lineage import beginning
 from ccdr.state import State, remove_tree, write_durably
 
 GUIDE = "docs/upgrade.md tells how to go forward and back"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 PATIENCE = 10.0  # seconds that a command waits for another's migration, or a migration for other commands
 
 
@@ -41,7 +44,11 @@ class Step:
 
 
 # The first leads from format 1 to 2, and so on: state.FORMAT is always one more than there are steps.
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[Step, ...] = (
+    # Entries of the catalogue, and manifests, may say what they attest of the ledger: an older ccdr would take them for
+    # damaged. What was there before stays as it is.
+    Step((), lambda _: None),
+)
 
 
 def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience: float = PATIENCE) -> State:
@@ -55,11 +62,16 @@ def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience:
         with contextlib.suppress(OSError):  # read-only: the number is known all the same
             state.mark()
         if not state.version_file.exists():
-            if newest > 1:
+            if any(step.touches for step in steps):
                 raise CcdrError(f"{root} is of format 1, and cannot be brought to {newest}: it is read-only")
             return state
         if _behind(state, newest):
-            _migrate(state, steps, clock, patience)
+            try:
+                _migrate(state, steps, clock, patience)
+            except OSError as error:
+                if error.errno not in _READ_ONLY or any(step.touches for step in steps[_number(state) - 1 :]):
+                    raise
+                return state  # it can be looked at as it is: nothing in it would be changed
         held = _lock(state, fcntl.LOCK_SH, patience)
     if held is None:
         raise Locked(f"the state {root} is being migrated by another ccdr", hint="wait for it, then try again")
@@ -148,7 +160,8 @@ def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float)
         _renumber(alone, 1 + len(steps))
         (state.root / "migrating").unlink()
         body = {"from": before, "to": 1 + len(steps), "copy": copy.name, "ccdr": __version__}
-        Ledger(state.ledger, clock).append("state.migrated", plan=None, asset=None, run=None, body=body)
+        ledger = Ledger(state.ledger, clock, begin=beginning(state, socket.gethostname()))
+        ledger.append("state.migrated", plan=None, asset=None, run=None, body=body)
 
 
 def _busy(state: State) -> str | None:

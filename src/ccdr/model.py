@@ -166,6 +166,7 @@ class Snapshot:
     source: str | None = None  # what was captured, as the engine names it
     group: GroupRun | None = None  # whom it was captured together with
     upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
+    attested: Attestation | None = None  # what its manifest says of its ledger
 
     @property
     def short(self) -> str:
@@ -194,6 +195,48 @@ class FileDigest:
 
 
 @dataclass(frozen=True)
+class Attestation:
+    """What a snapshot says of the ledger that tells of it: which one it is, its last record when the snapshot was made,
+    the number of its run's start record, and whose ledger it is (`lineage.installation`)."""
+
+    ledger: str
+    seq: int
+    head: str
+    start: int
+    installation: str
+
+    def as_tags(self) -> list[str]:
+        return [f"{key}={value}" for key, value in self.flat().items()]
+
+    def flat(self) -> dict[str, str | int]:
+        """As keys of a manifest, and as tags."""
+        return {
+            "ledger": self.ledger,
+            "ledger_seq": self.seq,
+            "ledger_head": self.head,
+            "ledger_start": self.start,
+            "installation": self.installation,
+        }
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Attestation | None:
+        """The inverse of `flat`, numbers as text or not; None where nothing is attested, ValueError where it is not
+        all there."""
+        if found.get("ledger") is None:
+            return None
+        ledger, head, installation = (found.get(key) for key in ("ledger", "ledger_head", "installation"))
+        numbers = [found.get(key) for key in ("ledger_seq", "ledger_start")]
+        if not all(isinstance(text, str) for text in (ledger, head, installation)):
+            raise ValueError("what it attests of its ledger is incomplete")
+        if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
+            raise ValueError("what it attests of its ledger is incomplete")
+        return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation))
+
+
+MANIFEST_FORMAT = 2  # of which on a reader passes over keys that it does not know
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a capture claims to hold; written into the snapshot and into the catalogue.
 
@@ -212,9 +255,10 @@ class Manifest:
     tools: Mapping[str, str]
     contents: Mapping[str, object]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
-    format: int = 1
+    format: int = MANIFEST_FORMAT
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
+    attested: Attestation | None = None  # None: from before snapshots said so
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ import orjson
 from ccdr.ledger import Extent, Verification, extent_of, verify
 from ccdr.model import utc
 from ccdr.older import closed
+from ccdr.records import Record, trusting
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
 T = TypeVar("T")
 Take = Callable[[Mapping[str, Any], datetime], None]
+TakeTyped = Callable[[Record], None]
 
 
 def read_verified(directory: Path, anew: Callable[[], Take]) -> Verification:
@@ -37,14 +39,40 @@ def read_verified(directory: Path, anew: Callable[[], Take]) -> Verification:
     follows runs itself. Raises CcdrError where the directory cannot be read.
     """
     extent = extent_of(directory)
-    if sum(extent.values()) >= WORTH_IT and several_processors():
-        found = _by_two(directory, extent, anew)
+    if _worth_two(extent):
+        found = _by_two(directory, extent, lambda: _mappings(anew()))
         if found is not None:
             return found
     return verify(directory, anew(), crashes=False, extent=extent)
 
 
-def _by_two(directory: Path, extent: Extent, anew: Callable[[], Take]) -> Verification | None:
+def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
+    """The same with typed records, which is quicker."""
+    extent = extent_of(directory)
+    if _worth_two(extent):
+        found = _by_two(directory, extent, lambda: _typed(anew()))
+        if found is not None:
+            return found
+    return verify(directory, typed=anew(), crashes=False, extent=extent)
+
+
+def _mappings(take: Take) -> Callable[[bytes], None]:
+    def one(line: bytes) -> None:
+        record = closed(orjson.loads(line))
+        take(record, utc(record["time"]))
+
+    return one
+
+
+def _typed(take: TakeTyped) -> Callable[[bytes], None]:
+    return lambda line: take(trusting(line))
+
+
+def _worth_two(extent: Extent) -> bool:
+    return sum(extent.values()) >= WORTH_IT and several_processors()
+
+
+def _by_two(directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]]) -> Verification | None:
     with meanwhile(partial(verify, directory, crashes=False, extent=extent)) as verification:
         folded = _fold(directory, extent, anew())
         found = verification()
@@ -86,7 +114,7 @@ def _carry_out(there: Connection, work: Callable[[], object]) -> None:
         there.send(work())
 
 
-def _fold(directory: Path, extent: Extent, take: Take) -> tuple[int, str] | None:
+def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None]) -> tuple[int, str] | None:
     """Number of the records that were taken, and the hash of the last one; None where they could not be. A line that
     is wrong in a way not seen here is seen by the verifier."""
     count, last = 0, b""
@@ -98,8 +126,7 @@ def _fold(directory: Path, extent: Extent, take: Take) -> tuple[int, str] | None
                     if left <= 0 or not line.endswith(b"\n"):
                         break  # written meanwhile, or torn
                     left -= len(line)
-                    record = closed(orjson.loads(line))
-                    take(record, utc(record["time"]))
+                    take(line)
                     count, last = count + 1, line
     except Exception:  # whatever it was: reading by one process meets it again, and says so
         return None

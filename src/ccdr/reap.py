@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ccdr.errors import Locked
 from ccdr.services import Services
 from ccdr.state import remove_tree
+from ccdr.who import who
 
 CLIENT = "-client"  # a capture's container is named after its run, with this at its end
 
@@ -34,7 +35,7 @@ def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> R
     if docker:
         _reap_docker(services, done, dry_run)
     if done.removed and not dry_run:
-        body = {"removed": done.removed, "left_behind": done.problems}
+        body = {"removed": done.removed, "left_behind": done.problems, "who": who().body()}
         services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
     return done
 

@@ -62,6 +62,10 @@ class Task:
         return self.loaded.plan.assets[self.asset].group if self.asset and self.verb is Verb.BACKUP else None
 
     @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
     def timezone(self) -> str:
         return self.loaded.plan.timezone
 
@@ -333,7 +337,8 @@ class _Turns:
             if did.outcome is None:  # no use-case has left a record of it
                 where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
                 body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                self._services.ledger.append(NOT_BEGUN, **where, body=body)
+                body |= {"tenant": task.tenant}
+                self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._book.write(task, begun[task])
             with self._lock:
@@ -341,7 +346,7 @@ class _Turns:
         return begun
 
     def _attempt(self, slots: dict[Task, Slot]) -> Sequence[Performed | Exception]:
-        tasks, triggers = list(slots), [Trigger(slot.pending) for slot in slots.values()]
+        tasks, triggers = list(slots), [Trigger(slot.pending, slot.tries + 1) for slot in slots.values()]
         try:
             if len(tasks) > 1:
                 return self._perform_together(tasks, triggers, self._services, self._progress)
@@ -353,7 +358,8 @@ class _Turns:
 
     def _record(self, passed: Passed) -> None:
         task = passed.task
-        self._services.ledger.append(MISSED, plan=task.plan, asset=task.asset, run=self._run_id, body=passed.body())
+        where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
+        self._services.ledger.append(MISSED, **where, body={**passed.body(), "tenant": task.tenant})
         with self._lock:
             self.result.missed.append(passed)
 

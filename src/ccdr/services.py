@@ -17,14 +17,18 @@ from ccdr.errors import CcdrError
 from ccdr.history import AT, LATEST, AssetHistory, Histories, histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
+from ccdr.lineage import Lineage
+from ccdr.lineage import read as read_lineage
 from ccdr.model import Objectives, Snapshot, rfc3339
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import Restic
+from ccdr.who import who
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class Job:
         return self.loaded.plan.objectives_of(self.asset)
 
     @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
     def limits(self) -> LimitsInForce:
         return self.loaded.plan.limits_of(self.asset)
 
@@ -87,9 +95,26 @@ class Job:
         return tuple(AT if rule == LATEST else rule for rule in stated) if len(stated) > 1 else (AT,)
 
 
+def facts_of_end(loaded: LoadedPlan, asset: str | None, trigger: Trigger) -> dict[str, object]:
+    """What the record of every end holds: whose data it is, which copy of it, and at which try."""
+    plan = loaded.plan
+    return {"attempt": trigger.attempt, "tenant": plan.tenant_of(asset), **plan.repository.copy_facts}
+
+
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+def limits_of(loaded: LoadedPlan) -> LimitsInForce:
+    """The plan's own limits: upkeep is not of one asset."""
+    limits = loaded.plan.limits
+    return LimitsInForce(
+        upload=limits.upload,
+        download=limits.download,
+        no_progress=limits.no_progress or NO_PROGRESS,
+        lock_wait=limits.lock_wait or LOCK_WAIT,
+    )
 
 
 @dataclass(frozen=True)
@@ -97,9 +122,14 @@ class Trigger:
     """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
 
     due: datetime | None = None
+    attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
 
     def body(self) -> dict[str, object]:
         return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+    def facts(self) -> dict[str, object]:
+        """For the record of a start: by what, which try, and by whom."""
+        return {"trigger": self.body(), "attempt": self.attempt, "who": who().body()}
 
 
 BY_HAND = Trigger()
@@ -159,6 +189,10 @@ class Services:
 
         expiry = let_go if policy else None
         return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
+
+    def lineage(self) -> Lineage:
+        """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""
+        return read_lineage(self.state, self.ledger)
 
     def histories(self, *, doubted: bool = False) -> Histories:
         """What the ledger says of each asset; `doubted`: whatever the summary of it says."""

@@ -2,6 +2,11 @@
 
 version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence
+ledgers/     other ledgers, by their ids: lost ones that were brought back, and other hosts'
+chain.json   which ledger it is, a mark in it, and what it says of itself: see lineage.py
+compared.json when each repository was last asked what it attests of the ledger; when lost, it is asked again
+told-ledger.json what of the ledger's troubles a run has printed; when lost, all are printed again
+apart/       what people gave as reasons: the ledger holds their salted hashes
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
-FORMAT = 1
+FORMAT = 2
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 
@@ -303,6 +308,11 @@ class State:
         except (OSError, CcdrError):
             return None
         return path if path.exists() else None
+
+    def kept_as(self, path: Path, now: datetime) -> dict[str, object]:
+        """How a program is told of such a file: where in the state it lies, and until when."""
+        until = rfc3339((now + PRIVATE_KEPT).replace(microsecond=0))
+        return {"file": str(path.relative_to(self.root)), "until": until}
 
     def private_of(self, run_id: str) -> list[Path]:
         """What is kept for people's eyes of a run: its programs' words, and what it found by name."""

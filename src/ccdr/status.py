@@ -1,109 +1,24 @@
-"""Where each asset stands: objectives against achieved, coverage, what is late. From ledger and catalogue alone,
-so that it answers at once and when the repository does not."""
+"""Where each asset stands now: judged from ledger and catalogue alone, so that it answers at once and when the
+repository does not."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from ccdr import chain, measure
-from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
+from ccdr.acknowledged import acknowledged
 from ccdr.errors import Exit
 from ccdr.groups import Together, captured_together
-from ccdr.history import (
-    CHECKED,
-    FAILED,
-    INCONCLUSIVE,
-    PRUNED,
-    RESTORE_END,
-    STOPPED,
-    AssetHistory,
-    Histories,
-    Record,
-    blames_the_log,
-    misfits,
-)
-from ccdr.model import Achieved, ObjectiveVerdict, Snapshot, Verb, Verdict, other_source, rfc3339, so_many, utc
+from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
+from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.schedule import second_due
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
-from ccdr.trouble import Problem, Trouble, next_step, where_it_can_be_done
-
-TESTED, UNTESTED, STALE = "tested", "untested", "stale"
-LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
-MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
-DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
-ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
-
-
-@dataclass(frozen=True)
-class AssetStatus:
-    """One asset's line. `rto` is from its newest conclusive test."""
-
-    plan: str
-    asset: str
-    rpo: Achieved
-    rto: Achieved
-    last_backup: Record | None  # the last that was tried, here
-    good: Snapshot | None  # the newest that counts, whichever host took it
-    failed: bool  # a backup was tried since, and stored nothing
-    last_test: Record | None
-    coverage: str
-    wrong: tuple[Problem, ...]
-    # By how its snapshot was selected: the last conclusive test's time and verdict; None where the plan names a rule
-    # that has had none.
-    by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
-    group: Together | None = None  # the newest of its group's captures that it has a snapshot of
-    backs_up: bool = True  # is that this host's to do?
-    private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What is wrong, as sentences."""
-        return tuple(p.text for p in self.wrong)
-
-    @property
-    def proven(self) -> bool:
-        """A restore test has passed and is not stale, nothing is wrong, and no objective is breached. Where another
-        host backs up, exposure is for that one to know."""
-        met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
-        return self.coverage == TESTED and not self.wrong and met
-
-    def _good(self) -> dict[str, object] | None:
-        if self.good is None:
-            return None
-        snapshot = {"id": self.good.id, "consistent_point": rfc3339(self.good.consistent_point)}
-        return {"time": rfc3339(self.good.usable_at), "snapshot": snapshot}
-
-    @property
-    def finding(self) -> bool:
-        objectives = {self.rpo.verdict, self.rto.verdict}
-        return bool(self.problems or objectives & {ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED})
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "asset": self.asset,
-            "rpo": self.rpo.as_json(),
-            "rto": self.rto.as_json(),
-            "last_backup": _shown(self.last_backup),
-            "last_good_backup": self._good(),
-            "last_test": _shown(self.last_test),
-            "coverage": self.coverage,
-            "tested_by_rule": {
-                rule: said and {"time": said[0], "verdict": said[1]} for rule, said in self.by_rule.items()
-            },
-            "group": self.group and self.group.as_json(),
-            "problems": list(self.problems),
-            "private": list(self.private),
-        }
+from ccdr.trouble import Problem, Trouble
 
 
 def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> list[AssetStatus]:
@@ -114,120 +29,47 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
     def known(plan: str, asset: str | None) -> AssetHistory:
         return history.get((plan, asset), AssetHistory())
 
-    return [_asset_status(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
+    return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
+
+
+def seen_now(job: Job, services: Services) -> Seen:
+    """What this host knows of an asset beside the ledger."""
+    held = services.state.held
+    return Seen(
+        services.catalogue.snapshots(job.plan, job.asset),
+        lambda bases, disproved: logged(job, services, bases, disproved),
+        standing=read_standing(services.state, job.plan, job.asset),
+        ships=True,
+        backing_up=held(job.plan, job.asset, "backup"),
+        shipping=held(job.plan, job.asset, SHIP),
+    )
+
+
+def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
+    found = judge(job, history, upkeep, seen_now(job, services), services.clock.now())
+    ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
+    wrong = tuple(_with_words(found.wrong, services.state))
+    return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
 
 
 def upkeep_problems(
     plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None
 ) -> dict[str, tuple[Problem, ...]]:
-    """By plan: what is wrong with the care of its repository, by its newest prune and its newest check; and secrets
-    that others may read."""
+    """By plan: what is wrong with the care of its repository, and secrets that others may read."""
     history, now = services.histories() if histories is None else histories, services.clock.now()
-    found = {}
-    for loaded in plans:
-        name = loaded.plan.plan
-        running = services.state.held(name, "", "upkeep")
-        known = history.get((name, None), AssetHistory())
-        first = min((h.first for (plan, _), h in history.items() if plan == name and h.first), default=None)
-        late = () if running else _upkeep_late(loaded, known, first, now)
-        found[name] = (*_upkeep(known), *late, *_secrets(loaded))
-    return found
+    return {
+        p.plan.plan: (
+            *_with_words(
+                judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")), services.state
+            ),
+            *acknowledged(_secrets(p), history.get((p.plan.plan, None), AssetHistory()).acks, now),
+        )
+        for p in plans
+    }
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
     return Exit.FINDING if any(s.finding for s in found) else Exit.OK
-
-
-def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:
-    """Why one that is there cannot be counted on."""
-    if dated_in_future(snapshot, now):
-        date = max(snapshot.consistent_point, snapshot.usable_at)
-        return f"which bears a future date, {rfc3339(date)}"
-    if snapshot.note is not None:
-        return f"which restic stored with a warning: {snapshot.note}"
-    if said := chain.lacks(snapshot, known):
-        return f"without what it needs: {said}"
-    if history.disproved(snapshot):
-        own = history.proven.get(snapshot.id) == Verdict.FAIL
-        return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
-    return "which builds upon one that restic stored with a warning"
-
-
-def _asset_status(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
-    now = services.clock.now()
-    known = services.catalogue.snapshots(job.plan, job.asset)
-    ours = [s for s in known if of_source(s, job.engine.source_name)]
-    usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
-    counting = history.counting(usable, upkeep)
-    points = [measure.Point(s.consistent_point, s.usable_at) for s in counting]
-    points += logged(job, services, counting, history.log_disproved)
-    newest = usable[-1] if usable else None
-    coverage = _coverage(job, history, now)
-    ours_to_do = history.backs_up(upkeep, known=bool(ours))
-    rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
-    if not ours_to_do:
-        rpo = _elsewhere(job, history, points, now)
-    wrong = list(_problems(job, history, services, usable, ours_to_do=ours_to_do))
-    # One that a newer good one has made up for is history, not a finding for ever.
-    bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
-    if bad:
-        count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
-        told = [f"{s.short}, {_why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
-        rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
-        wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
-    if known[-1:] != ours[-1:]:
-        text = "its newest snapshot is of something else than the plan now names"
-        wrong.append(Problem(Trouble.FINDING, text, about="source"))
-    if damage := history.damage_since(upkeep):
-        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
-    if doubted := len(usable) - len(counting):
-        count = so_many(doubted, "newer snapshot does", "newer snapshots do")
-        text = f"{count} not count until one has passed a test: the repository was found damaged"
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
-    wrong += [p for p in _late(job, history, services, newest, coverage) if ours_to_do or p.verb is not Verb.BACKUP]
-    wrong += _shipping(job, history, services, usable)
-    wrong += _incomplete(job, upkeep)
-    wrong = [_where(p, job, backs_up=ours_to_do) for p in wrong]
-    return AssetStatus(
-        plan=job.plan,
-        asset=job.asset,
-        rpo=rpo,
-        rto=_rto(job, history),
-        last_backup=history.last_backup,
-        good=counting[-1] if counting else None,
-        failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
-        last_test=history.last_test,
-        coverage=coverage,
-        wrong=tuple(wrong),
-        by_rule=_by_rule(job, history),
-        group=_together(job, services),
-        backs_up=ours_to_do,
-        private=private_of((history.last_backup, history.last_test, history.newest.get(RESTORE_END)), services.state),
-    )
-
-
-def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
-    step = problem.step or next_step(problem.trouble, job.plan, job.asset)
-    if step is None or backs_up:
-        return problem
-    return replace(problem, step=where_it_can_be_done(step, backs_up=backs_up))
-
-
-def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
-    """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
-    that measured counts, too. A breach that it saw stands while nothing newer is known."""
-    last, known = history.last_test or {}, list(points)
-    rpo = last.get("rpo") or {}
-    if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
-        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
-    at, achieved = utc(last["time"]), rpo.get("achieved_s")
-    seen = math.inf if achieved is None else float(achieved)
-    if math.isfinite(seen):
-        known.append(measure.Point(at - timedelta(seconds=seen), at))
-    if any(p.usable > at for p in known):  # something else has looked since
-        seen = 0.0
-    return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
 
 
 def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
@@ -236,251 +78,24 @@ def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...
     return tuple(str(path) for run in runs for path in state.private_of(run))
 
 
+def kept(path: str) -> str:
+    """How people are told of a file that `private_of` names."""
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
+
+
+def _with_words(problems: Iterable[Problem], state: State) -> Iterator[Problem]:
+    for p in problems:
+        yield replace(p, private=tuple(map(str, state.private_of(p.run)))) if p.run else p
+
+
 def _together(job: Job, services: Services) -> Together | None:
     known = (s for name in job.grouped for s in services.catalogue.snapshots(job.plan, name))
     ours = [t for t in captured_together(known) if job.asset not in t.missing]
     return ours[-1] if ours else None
 
 
-def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
-    """Told of those whose own backup is good: why another's is not, its own problem says."""
-    last = plan.captured_together(str(job.engine.group)) if job.grouped else None
-    if last is None or job.asset in last["missing"]:
-        return
-    if missing := [asset for asset in last["missing"] if asset in job.grouped]:
-        text = (
-            f"its group {job.engine.group} was not captured whole: there is no snapshot of {', '.join(missing)} with it"
-        )
-        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP)
-
-
-def _rto(job: Job, history: AssetHistory) -> Achieved:
-    last = _conclusive(job, history)
-    rto = (last or {}).get("rto") or {}
-    same_basis = rto.get("basis") == job.engine.settings  # throwaway and durable are never mixed
-    return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
-
-
-def _problems(
-    job: Job, history: AssetHistory, services: Services, usable: Sequence[Snapshot], *, ours_to_do: bool
-) -> Iterator[Problem]:
-    newest = usable[-1] if usable else None
-    looked = ours_to_do or history.last_test is not None
-    if newest is None and history.last_good_backup is None and looked:
-        yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
-    since = newest.usable_at if newest else datetime.min.replace(tzinfo=services.clock.now().tzinfo)
-    known = newest.id if newest else None
-    # That the last that was stored does not count any more has reasons of its own.
-    if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=failed.step(job.plan, job.asset))
-    if crashed := history.crashed_test:
-        yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
-    if begun := history.crashed_restore(services.clock.now()):
-        into = (begun.get("target") or {}).get("name")
-        where = f" into {into}" if into else ""
-        text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
-        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
-    yield from _findings(history.last_good_backup, Verb.BACKUP)
-    yield from _tested(job, history, usable)
-    planned = {Verb.BACKUP: job.engine.backup, Verb.TEST: job.engine.restore_test}
-    ends = {Verb.BACKUP: history.last_backup, Verb.TEST: history.last_test}
-    yield from _not_begun(history, {verb: last for verb, last in ends.items() if planned[verb]})
-
-
-def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
-    for verb, last in newest.items():
-        if found := history.not_begun(verb, last):
-            text = f"its {verb} could not begin: {found.get('reason')}"
-            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
-
-
-def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
-    newest = usable[-1] if usable else None
-    last, failure = history.last_test, history.older_failure
-    if last is None:
-        yield Problem(Trouble.NEVER_TESTED, "never tested", verb=Verb.TEST)
-    elif last["verdict"] != "PASS" and not history.made_good(last, newest):
-        trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
-        alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
-        text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield Problem(trouble, text, utc(last["time"]), verb=Verb.TEST, step=_after(last, trouble, job, usable))
-    # A test that broke does not take the failure before it back, nor does one of an older snapshot.
-    if failure is not None and not history.made_good(failure, newest):
-        text = (
-            f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
-        )
-        trouble = _failed(failure)
-        yield Problem(trouble, text, utc(failure["time"]), verb=Verb.TEST, step=_after(failure, trouble, job, usable))
-    if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
-        text = (
-            f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
-            f"{failure.get('reason')}"
-        )
-        yield Problem(Trouble.LOG_FAILED, text, utc(failure["time"]), verb=Verb.TEST)
-    if history.last_conclusive_test is not None and _conclusive(job, history) is None:
-        text = "its last restore test was of something else than the plan now names"
-        yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
-    yield from _findings(last, Verb.TEST)
-
-
-def _after(test: Record, trouble: Trouble, job: Job, usable: Sequence[Snapshot]) -> str | None:
-    """What to do after a test that did not pass: is there another snapshot to be found good?"""
-    tested = (test.get("snapshot") or {}).get("id")
-    return next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
-
-
-def _failed(test: Record) -> Trouble:
-    """The log that is bad; or a snapshot, or what it does not fit; or one that is good, and not the newest backup that
-    was tried."""
-    if blames_the_log(test):
-        return Trouble.LOG_FAILED
-    good = (test.get("snapshot") or {}).get("verdict") == "PASS" and not misfits(test)
-    return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
-
-
-def _upkeep(history: AssetHistory) -> Iterator[Problem]:
-    pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
-    yield from _not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
-    crashed = history.crashed_upkeep()
-    if crashed is not None:
-        what = Verb(crashed["kind"].removesuffix(".start"))
-        text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
-        trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
-        yield Problem(trouble, text, about="crash", verb=what)
-    if pruned is not None:
-        if pruned.get("result") == FAILED:
-            text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE)
-        yield from _findings(pruned, Verb.PRUNE)
-    if damaged := history.damaged_parts:  # until the same part is read again and found clean
-        text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
-        if len(damaged) == history.parts:
-            text = "a check that read all of the repository's data found some of it DAMAGED"
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, min(utc(history.read[part][0]) for part in damaged))
-    if history.damaged_before:
-        part, parts, since = history.damaged_before
-        text = (
-            f"a check found part {part} of {parts} of the repository's data DAMAGED; since it is read in "
-            f"{history.parts} parts, not all of them have been read and found clean"
-        )
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
-    if checked is not None and checked.get("result") == INCONCLUSIVE:
-        text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK)
-
-
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:
     for _, path in secret_files(loaded.plan):
         if mode := open_to_others(path):
             yield Problem(Trouble.FINDING, f"{path} holds a secret, and {mode}", about=str(path))
-
-
-def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:
-    """What has come due twice since it was last tried, or since it became this host's to do; what was tried in vain is
-    a problem of its own. `first` is the time of the plan's first record."""
-    plan = loaded.plan
-    planned = {Verb.PRUNE: plan.upkeep.prune, Verb.CHECK: plan.upkeep.check}
-    if plan.retention is None:
-        del planned[Verb.PRUNE]  # it would remove nothing
-    for verb, schedule in planned.items():
-        if not history.answers_for(verb):
-            continue
-        tried, asked = history.upkeep_tried(verb), (history.duties or {}).get(verb) or first
-        since = max((utc(moment) for moment in (tried, asked) if moment), default=now)
-        if (due := second_due(schedule, plan.timezone, since, now)) is None:
-            continue
-        what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
-        last = f"the last one is of {tried}" if tried else f"never done, though due since {rfc3339(due)}"
-        trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
-        yield Problem(trouble, f"{what}: {last}", due, verb=verb)
-
-
-def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
-    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
-    for text in map(str, (record or {}).get("findings") or ()):
-        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text), verb=verb)
-
-
-def _late(
-    job: Job, history: AssetHistory, services: Services, newest: Snapshot | None, coverage: str
-) -> Iterator[Problem]:
-    """What has come due twice since it was last done; a backup that failed was tried, and is a problem of its own."""
-    planned, last = job.engine.backup, history.last_backup
-    if planned is not None and newest is not None and not services.state.held(job.plan, job.asset, "backup"):
-        tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
-        if second_due(planned.schedule, job.loaded.plan.timezone, tried, services.clock.now()):
-            text = f"its backup is overdue: the last one is of {rfc3339(tried)}"
-            yield Problem(Trouble.BACKUP_LATE, text, verb=Verb.BACKUP)
-    if coverage == STALE:
-        yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
-
-
-def _shipping(job: Job, history: AssetHistory, services: Services, usable: Sequence[Snapshot]) -> Iterator[Problem]:
-    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody."""
-    newest = usable[-1] if usable else None
-    settings, standing = job.engine.shipping, read_standing(services.state, job.plan, job.asset)
-    if settings is None:
-        return
-    if standing is None:
-        if history.last_backup is not None:  # else another host backs up, and ships
-            yield Problem(
-                Trouble.LOG_LATE,
-                f"its log was never shipped: run `ccdr ship {job.plan}`, or `ccdr run`",
-                verb=Verb.BACKUP,
-            )
-        return
-    running = services.state.held(job.plan, job.asset, SHIP)
-    late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
-    now, anew = services.clock.now(), standing.anew
-    begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
-    since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    who = "what ships it does not get on" if running else f"nothing ships it: run `ccdr ship {job.plan}`"
-    if standing.trouble is not None and standing.trouble != STOPPED:
-        yield Problem(
-            Trouble.LOG_LATE, f"its log is not shipped: {standing.trouble}", standing.troubled, verb=Verb.BACKUP
-        )
-    elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = f"its log is stored up to {rfc3339(standing.point)}, which is yet to come: a clock is, or was, wrong"
-        yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
-    elif since is not None and now - since > late:
-        text = "no log is stored behind its new base" if begins else f"its log is stored up to {rfc3339(since)} only"
-        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
-    stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
-    if newest is not None and stored and not logged(job, services, [newest]):
-        text = standing.gap or "its newest backup is no base that the log goes on from"
-        meanwhile = "until then it can be restored as of its backups only"
-        if standing.forks and logged(job, services, usable):
-            text = "the source was recovered to before its newest backup: a new base backup is needed"
-            meanwhile = "until then its log leads on from an older one"
-        yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
-    yield from _findings({"findings": standing.findings}, Verb.BACKUP)
-
-
-def _conclusive(job: Job, history: AssetHistory) -> Record | None:
-    """The newest conclusive test of what the plan names now."""
-    last = history.last_conclusive_test
-    return None if last is None or other_source(last, job.engine.source_name) else last
-
-
-def _coverage(job: Job, history: AssetHistory, now: datetime) -> str:
-    """Stale: since the last conclusive test, another one has come due twice."""
-    last = _conclusive(job, history)
-    if last is None:
-        return UNTESTED
-    planned = job.engine.restore_test
-    if planned is None:
-        return TESTED
-    return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
-
-
-def _by_rule(job: Job, history: AssetHistory) -> dict[str, tuple[str, str] | None]:
-    """The plan's rules first, in its order."""
-    found: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
-    return found | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}
-
-
-def _shown(record: Record | None) -> Mapping[str, object] | None:
-    """A record's body with its time and place in the ledger."""
-    if record is None:
-        return None
-    return {**{k: v for k, v in record.items() if k not in ENVELOPE}, "time": record["time"], "seq": record["seq"]}

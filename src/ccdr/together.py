@@ -143,7 +143,9 @@ def backup_together(
     if group.results or group.interrupted:  # else no member has begun, and there is nothing to say of the group
         where = {"plan": first.plan, "asset": None, "run": run}
         with interrupts.deferred():
-            group.record = services.ledger.append(GROUP, **where, body=group.body())
+            group.record = services.ledger.append(
+                GROUP, **where, body={**group.body(), "tenant": first.loaded.plan.tenant}
+            )
     if interrupted is not None:
         raise interrupted
     return group

@@ -5,24 +5,39 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
-from ccdr.model import Verb
+from ccdr.model import Verb, rfc3339
+
+
+class Level(IntEnum):
+    """How bad something is for whoever needs the service back; the greater the worse."""
+
+    FINE = 0
+    NOTE = 1  # something is not as the plan wants, and the service can be brought back
+    NEAR = 2  # it can be brought back, but not where its disk or its machine is lost
+    LATE = 3  # it can be brought back, and not within its objectives
+    UNPROVEN = 4  # nobody has shown that it can
+    LOST = 5  # it cannot
 
 
 class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
     LEDGER_BROKEN = "ledger_broken"
+    LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
     NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
     BACKUP_FAILED = "backup_failed"
+    REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
+    RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
     NEVER_SUCCEEDED = "never_succeeded"
     NOT_BEGUN = "not_begun"  # what was due could not even begin
     BACKUP_LATE = "backup_late"
@@ -31,6 +46,7 @@ class Trouble(StrEnum):
     LOG_GAP = "log_gap"
     FINDING = "finding"
     GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
+    NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
     RESTORE_CRASHED = "restore_crashed"
@@ -55,11 +71,51 @@ class Problem:
     about: str = ""
     verb: Verb | None = None
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
+    cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    run: str | None = None  # which it became of
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
+    @property
+    def level(self) -> Level:
+        return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "code": self.trouble.name,
+            "level": self.level.name,
+            "text": self.text,
+            "since": self.since and rfc3339(self.since),
+            "next_step": self.step,
+            "acknowledged": self.acknowledged is not None,
+            "until": self.acknowledged and rfc3339(self.acknowledged),
+        }
+
+
+_LEVELS = {
+    Trouble.NEVER_SUCCEEDED: Level.LOST,
+    Trouble.TEST_FAILED: Level.LOST,
+    Trouble.LOG_FAILED: Level.LOST,
+    Trouble.REPOSITORY_AWAY: Level.LOST,
+    Trouble.NEVER_TESTED: Level.UNPROVEN,
+    Trouble.TEST_LATE: Level.UNPROVEN,
+    Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
+    Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
+    Trouble.NEWER_FAILED: Level.LATE,
+    Trouble.BREACH_RPO: Level.LATE,
+    Trouble.BREACH_RTO: Level.LATE,
+    Trouble.RTO_UNMEASURED: Level.LATE,
+}
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
+    'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_CONTRADICTED: (
+        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
+    ),
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
@@ -73,6 +129,8 @@ _NEXT = {
         "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
         "then docs/recover.md, A damaged repository"
     ),
+    Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
+    Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
     Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
     Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
@@ -87,6 +145,9 @@ _NEXT = {
     Trouble.FINDING: "ccdr status {plan}",
     Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.NO_LONGER_CHECKED: (
+        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
+    ),
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
     Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",

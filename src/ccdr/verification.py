@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.history import Histories, read_history, summary
+from ccdr.history import Histories, read_history, summary, understood
 from ccdr.ledger import Ledger, Mark, Verification, verify
+from ccdr.lineage import misnamed
 from ccdr.model import utc
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
@@ -76,6 +77,8 @@ def compare(services: Services) -> Comparison:
     strange: list[int] = []
 
     def take(record: Mapping[str, Any], _: datetime) -> None:
+        if not understood(record):
+            strange.append(record["seq"])
         try:
             read_history([record], known)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -87,7 +90,13 @@ def compare(services: Services) -> Comparison:
         seen = _differing(kept[1], known)
 
     found = verify(services.ledger.directory, take, at=(kept[0], there) if kept else None)
-    said = [f"record {seq} cannot be understood: something of it is missing or of the wrong type" for seq in strange]
+    if found.ok:
+        changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
+        found = replace(found, problems=(*found.problems, *changed))
+    said = [
+        f"record {seq} cannot be understood: something of it is missing or of the wrong type"
+        for seq in dict.fromkeys(strange)
+    ]
     found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED]))
     if not found.ok or kept is None or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used
@@ -106,8 +115,20 @@ def _differing(kept: Histories, known: Histories) -> list[str]:
     for key in sorted(kept.keys() | known.keys(), key=str):
         one, other = kept.get(key), known.get(key)
         if one is None or other is None or one != other or list(one.open_runs) != list(other.open_runs):
-            wrong.append("/".join(part for part in key if part))
+            wrong.append("/".join(part for part in key if part) or "this host")
     return wrong
+
+
+def _kept_mark(services: Services) -> list[str]:
+    """Is the record of the last verification still there? It is not where the ledger was begun anew, which says so."""
+    try:
+        mark = Mark(**json.loads(_path(services.state).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return []
+    lineage = services.lineage()
+    if services.ledger.at(mark) is not None or lineage.lost or lineage.past:
+        return []
+    return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
 
 
 def newest(services: Services) -> Finding | None:

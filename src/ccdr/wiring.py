@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from ccdr.catalogue import Catalogue
 from ccdr.clock import SystemClock
 from ccdr.ledger import Ledger
+from ccdr.lineage import beginning
 from ccdr.migrate import opened
 from ccdr.proc import Host
 from ccdr.sandbox.docker import Docker
@@ -19,10 +21,11 @@ def services(state_dir: Path) -> Services:
     ccdr is brought to our format, and state of a newer one is a CcdrError."""
     clock, host = SystemClock(), Host()
     state = opened(state_dir.absolute(), clock)
+    begin = beginning(state, socket.gethostname())
     return Services(
         clock=clock,
         state=state,
-        ledger=Ledger(state.ledger, clock),
+        ledger=Ledger(state.ledger, clock, begin=begin),
         catalogue=Catalogue(state.root / "catalogue"),
         lab=Lab(Docker(clock, state.id), host),
         host=host,

@@ -23,7 +23,7 @@ from ccdr.services import Job
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",
-            "doctor", "notify test", "restore")  # fmt: skip
+            "doctor", "notify test", "restore", "ack")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,7 @@ def test_status_json(site: Site) -> None:
         "tested_by_rule",
         "group",
         "problems",
+        "troubles",
         "private",
     }
     assert asset["coverage"] == "tested" and asset["problems"] == [] and asset["last_test"]["verdict"] == "PASS"

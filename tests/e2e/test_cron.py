@@ -76,6 +76,7 @@ def test_a_day_of_cron(site: Site) -> None:
     assert {d["result"].get("verdict", d["result"].get("result")) for d in done.json["did"]} == {"PASS", "STORED"}
     (start, *_) = site.records("backup.start")
     assert start["trigger"]["by"] == "run" and start["trigger"]["due"].endswith(f":{int(HOURLY.split()[0]):02}:00Z")
+    assert start["attempt"] == 1 and start["who"]["uid"] == os.geteuid()
     again = plainly(site, "run")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert len(site.records("backup.end")) == 2

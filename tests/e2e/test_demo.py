@@ -103,6 +103,12 @@ def test_the_table_says_what_was_compared(demo: Demo) -> None:
     assert re.search(r"files, scan +PASS +300 files", told["recordings"])
 
 
+def test_all_that_it_recorded_is_as_the_published_schemas_say(demo: Demo) -> None:
+    for site in (demo.site, Site(demo.root / ".demo/damaged")):
+        site.ledger_holds()
+    assert {r["kind"] for r in demo.site.records()} >= {"backup.start", "backup.end", "log.shipped", "restore_test.end"}
+
+
 def test_calls_fit_their_recordings(demo: Demo) -> None:
     (record,) = [r for r in demo.site.records("restore_test.end") if r["asset"] == "crm"]
     compared = {c["name"]: c for c in record["checks"] if c["kind"] == "reconcile"}

@@ -26,12 +26,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PLAN, re.DOTALL)
 
 
-def test_cli_reference_is_up_to_date() -> None:
+def test_what_is_generated_is_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.TARGET.read_text("utf-8") == module.reference(), "run: python docs/generate.py"
+    assert module.RECORDS.read_text("utf-8") == module.records(), "run: python docs/generate.py"
 
 
 def test_readme_exit_codes_are_the_programs() -> None:

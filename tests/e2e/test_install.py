@@ -22,6 +22,7 @@ import click
 import pytest
 from aiosmtpd.controller import Controller
 from tests.harness import Site, eventually
+from tests.older import append_older
 from tests.stored import left, settled_file, with_repository
 
 from ccdr.cli import main
@@ -498,7 +499,7 @@ def test_going_back_as_the_guide_says(tmp_path: Path) -> None:
     root = tmp_path / "state"
     entry = root / "catalogue/p/crm/0.json"
     State(root).directory("catalogue", "p", "crm")
-    Ledger(root / "ledger", SystemClock()).append("backup.start", plan="p", asset="crm", run="r", body={})
+    append_older(Ledger(root / "ledger", SystemClock()), "backup.start", plan="p", asset="crm", run="r", body={})
     entry.write_text("one\n")
 
     def newer(at: Path) -> None:

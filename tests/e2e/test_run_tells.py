@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plainly
 from tests.harness import Site
 from tests.listeners import Mailbox, Web, free_port, mail_server, web_server
+from tests.older import append_older
 from tests.stored import LIMITS, assert_clean, settled_file, with_repository
 
 from ccdr.catalogue import manifest_text, snapshot_of
@@ -232,7 +233,7 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     text, told = manifest_text(manifest), {"id": "1" * 64, "verdict": "PASS", "selected": "latest"}
     services.catalogue.add(snapshot_of(manifest, text, "1" * 64, "/r", taken), text)
     body = {"verdict": "PASS", "reason": None, "findings": [], "recovery": None, "rto": None, "snapshot": told}
-    services.ledger.append("restore_test.end", plan="p", asset="crm", run="t", body=body)
+    append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
     begins = "000000010000000000000009" if gap else "000000010000000000000001"
     standing = Standing(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
     write_standing(services.state.directory("shipping", "p", "crm"), standing)

@@ -211,6 +211,12 @@ def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site) -
     notes = twin.backed_up().json["notes"]
     assert notes[1:] == [f"{key} holds a secret, and others may read it (mode 0644): chmod 600 {key}"]
     assert f"{key} holds a secret" in twin.start("backup", "p").communicate()[0]
+    twin.repo.rename(twin.root / "unmounted")
+    away = twin.run("backup", "p")
+    assert away.code == 1 and away.json["notes"] == notes[1:], "where it would lie is not where it lies"
+    assert twin.records("backup.end")[-1]["beside_source"] is None
+    said = [f["text"] for f in twin.run("report").json["findings"]]
+    assert any("it was not there" in text for text in said) and not any("its repository lies" in text for text in said)
 
 
 def test_missing_path_is_a_failed_backup(site: Site) -> None:

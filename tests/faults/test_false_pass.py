@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Quiet, Site, Source, sql_damage
+from tests.older import append_older
 
 from ccdr.checks.decoder import ends_early
 from ccdr.clock import SystemClock
@@ -196,7 +197,7 @@ def test_newer_failure_counts_though_a_clock_was_set_back(site: Site, tree: Path
         ("backup.start", {}),
         ("backup.end", {"result": "FAILED", "reason": "disk full", "snapshot": None}),
     ):
-        ledger.append(kind, plan="p", asset="recordings", run="later", body=body)
+        append_older(ledger, kind, plan="p", asset="recordings", run="later", body=body)
     done = site.run("test", "p")
     assert done.json["verdict"] == "FAIL" and "disk full" in done.json["reason"], (done, records)
 
@@ -206,7 +207,7 @@ def test_crashed_backup_shows_while_another_runs(site: Site, tree: Path) -> None
     site.backed_up()
     ledger = Ledger(site.state / "ledger", SystemClock())
     for run in ("crashed", "running"):
-        ledger.append("backup.start", plan="p", asset="recordings", run=run, body={})
+        append_older(ledger, "backup.start", plan="p", asset="recordings", run=run, body={})
     history = read_history(site.records())[("p", "recordings")]
     history.at_work = ["running"]
     stored = site.records("backup.end")[0]["snapshot"]["id"]
@@ -219,8 +220,13 @@ def test_crashed_restore_test_shows_in_status(site: Site, tree: Path) -> None:
     site.backed_up()
     assert site.run("test", "p").code == 0
     assert site.run("status").code == 0
-    Ledger(site.state / "ledger", SystemClock()).append(
-        "restore_test.start", plan="p", asset="recordings", run="killed", body={}
+    append_older(
+        Ledger(site.state / "ledger", SystemClock()),
+        "restore_test.start",
+        plan="p",
+        asset="recordings",
+        run="killed",
+        body={},
     )
     done = site.run("status")
     assert done.code == 1 and "crashed" in str(done.json["plans"][0]["assets"][0]["problems"])

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Quiet, ShiftedClock, Site, eventually, killed
+from tests.older import append_older
 from tests.stored import assert_clean, other_host
 
 from ccdr.backup import BackupResult, _Attempt, backup
@@ -147,7 +148,7 @@ def test_its_twin_that_is_killed_while_a_test_runs_is_a_crash(twin: Site) -> Non
 
 
 def test_a_crash_is_no_less_one_while_the_next_backup_is_under_way(twin: Site) -> None:
-    twin.services().ledger.append("backup.start", plan="p", asset="recordings", run="crashed", body={})
+    append_older(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
     with held_at("_commit", twin) as ends:
         done = by_hand(twin)
         ends()
@@ -331,6 +332,6 @@ def test_a_run_that_is_at_work_is_no_crash_to_whoever_verifies_the_ledger(twin: 
     with held_at("_ready", twin) as ends:
         assert twin.run("ledger", "verify").json["crashes"] == []
         ends()
-    twin.services().ledger.append("backup.start", plan="p", asset="recordings", run="crashed", body={})
+    append_older(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
     (said,) = twin.run("ledger", "verify").json["crashes"]
     assert "run crashed" in said

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from docker import from_env
+from docker.api.client import APIClient
 from tests.conftest import _image
 from tests.harness import Quiet, Ran, Site, Source, containers, eventually, small_database
 from tests.sites import copy_of
 
 from ccdr.engines import Postgres
-from ccdr.errors import CommandFailed
+from ccdr.errors import CommandFailed, Exit
 from ccdr.interfaces import Place, SandboxNeeds
 from ccdr.model import Manifest, Verdict, utc
 from ccdr.restore_test import RestoreTest, restore_test
@@ -309,6 +310,30 @@ def test_inside_the_sandbox_nothing_can_be_reached(ask: Callable[..., Ran]) -> N
     assert not [c for c in done.json["checks"] if c["status"] != "PASS"], done
     assert (done.json["verdict"], done.code) == ("PASS", 0)
     assert done.json["rto"]["basis"] == "durable" and done.json["sandbox"]["storage"] == "disk"
+    seen = done.json["sandbox"]
+    assert seen["differs"] == [] and any(mount.startswith("volume /") for mount in seen["mounts"]), seen
+    assert done.json["proof"] == "checked", "none of these compares with what was captured"
+
+
+def test_a_daemon_that_does_not_do_as_it_is_asked_is_inconclusive_and_a_finding(
+    site: Site, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin of the daemon may change what it is asked for, and then nothing is loaded into what it has made."""
+    create = APIClient.create_container_from_config
+
+    def otherwise(self: APIClient, config: dict[str, Any], *args: Any) -> Any:
+        host = {**config["HostConfig"], "ReadonlyRootfs": False, "CapDrop": ["NET_RAW"]}
+        return create(self, {**config, "HostConfig": host}, *args)
+
+    monkeypatch.setattr(APIClient, "create_container_from_config", otherwise)
+    done = in_process(site, source)
+    assert done.verdict is Verdict.INCONCLUSIVE and done.exit_code is Exit.FINDING
+    assert "root is writable instead of read-only" in str(done.reason) and done.reason in done.findings
+    (record,) = site.records("restore_test.end")[-1:]
+    assert [d["fact"] for d in record["sandbox"]["differs"]] == ["root", "capabilities"]
+    assert record["sandbox"]["root"] == "writable", "what is seen is recorded, not what was asked for"
+    assert record["proof"] == "readable" and record["phases"]["load"] == 0.0 and record["checks"] == []
+    assert record["disposal"]["sandbox_gone"] is True
 
 
 def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Source) -> None:
@@ -333,7 +358,15 @@ def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Sour
         assert now < until <= now + timedelta(hours=24, minutes=1)
         writable = {m["Destination"] for m in kept["Mounts"] if m["RW"]}
         assert writable == {"/ccdr/out"}  # the rest is tmpfs
-        assert kept["Image"] == done.json["sandbox"]["image_digest"]
+        seen = done.json["sandbox"]
+        assert seen["differs"] == [] and kept["Image"] == seen["image_digest"] and seen["registry_digest"] is None
+        assert (seen["network"], seen["networks"], seen["root"], seen["user"]) == ("none", [], "read-only", "postgres")
+        assert (seen["capabilities"], seen["no_new_privileges"], seen["privileged"]) == ("none", True, False)
+        assert (seen["memory_limit"], seen["pids_limit"]) == (host["Memory"], host["PidsLimit"])
+        assert [m for m in seen["mounts"] if not m.startswith("tmpfs ")] == [
+            "bind /ccdr/in read-only",
+            "bind /ccdr/out writable",
+        ]
         assert utc(done.json["disposal"]["kept_until"]) > now + timedelta(hours=3)
         assert (
             docker(

@@ -737,15 +737,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "one bit of the header": (lambda p: byte(p, 75, b"\1"), "file", "another SHA-256"),
     "the end is missing": (cut_short, "contents", "malformed"),
     "a table's page overwritten": (lambda p: scribbled(p, "call"), "contents", "table call: the database is malformed"),
-    "an index's page overwritten": (lambda p: scribbled(p, "call_by_customer"), "integrity_check", "lines of findings"),
+    "an index's page overwritten": (lambda p: scribbled(p, "call_by_customer"), "integrity_check", "1 line of findings"),
     "no database any more": (lambda p: p.write_bytes(b"gone " * 1000), "contents", "it is no database"),
     "empty": (lambda p: p.write_bytes(b""), "tables", "call: missing"),
     "another mode": (lambda p: p.chmod(0o666), "mode and owner", "0666"),
     "a row that its index lacks": (
-        lambda p: without_index(p, "update call set customer_id = 9 where id = 7"), "integrity_check", "lines of findings"),
+        lambda p: without_index(p, "update call set customer_id = 9 where id = 7"), "integrity_check", "1 line of findings"),
     "a CHECK that does not hold": (
         in_place("pragma ignore_check_constraints = on", "update call set state = 'gone' where id = 7"),
-        "integrity_check", "1 lines of findings"),
+        "integrity_check", "rows break a CHECK of their table: call (1)"),
     "a foreign key that leads nowhere": (
         in_place("delete from customer where id = 9"), "foreign keys", "15 lead nowhere, 0 did when captured: call → customer"),
     "a sequence behind its rows": (
@@ -794,6 +794,21 @@ def test_damage_before_the_backup_is_told_apart_from_damage_after_it(database: P
     assert verdict_of(found["identical"]) is Verdict.PASS
     assert found["integrity"][0].status is Verdict.FAIL
     assert "the source was damaged" in found["integrity"][0].actual
+
+
+def test_rows_against_a_check_of_the_source_are_told_as_such_and_hide_no_damage(database: Path, tmp_path: Path) -> None:
+    """SQLite stops at a hundred findings."""
+    unruly = in_place("pragma ignore_check_constraints = on", "update call set state = 'gone' where id <= 150")
+    unruly(database)
+    done = captured(database, tmp_path / "into")
+    found = looked_at(done, tmp_path / "into", "cdr.sqlite3")
+    assert [r.status for rs in found.values() for r in rs] == [Verdict.PASS] * 7, found
+    said = "ok; rows break a CHECK of their table: call (100 or more), as they do in the source"
+    assert found["integrity"][0].actual == said
+    without_index(database, "update call set customer_id = 9 where id = 2000")
+    again = captured(database, tmp_path / "again")
+    one = looked_at(again, tmp_path / "again", "cdr.sqlite3")["integrity"][0]
+    assert one.status is Verdict.FAIL and "the source was damaged; rows break a CHECK" in one.actual, one
 
 
 def test_foreign_keys_that_led_nowhere_already_are_a_finding_of_the_source(database: Path, tmp_path: Path) -> None:

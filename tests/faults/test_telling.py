@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.harness import Site, in_background
 from tests.listeners import Mailbox, Web, free_port, mail_server, refuse_logins, web_server
+from tests.older import append_older
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.conclude import conclude
@@ -92,7 +93,7 @@ class World:
         self._wrote("restore_test.end", f"t{self.number}", **{**body, **more})
 
     def _wrote(self, kind: str, run: str, **body: Any) -> None:
-        self.services.ledger.append(kind, plan="p", asset="recordings", run=run, body=body)
+        append_older(self.services.ledger, kind, plan="p", asset="recordings", run=run, body=body)
 
     def tell(self, after: timedelta = 5 * MINUTE, **options: Any) -> Telling:
         """A run's end."""
@@ -289,7 +290,7 @@ def test_what_was_missed_is_told_once(world: World, mailbox: Mailbox) -> None:
 def test_upkeep_that_failed_and_a_broken_ledger_are_told(world: World, mailbox: Mailbox) -> None:
     world.notify(mailbox.url())
     body = {"result": "FAILED", "reason": "the repository is locked", "removed": [], "kept": {}, "findings": []}
-    world.services.ledger.append("prune.end", plan="p", asset=None, run="u1", body=body)
+    append_older(world.services.ledger, "prune.end", plan="p", asset=None, run="u1", body=body)
     world.tell(extra=[ledger_broken("p", CcdrError("000000000001.jsonl:3: not JSON"))])
     assert mailbox.subjects == ["ccdr: p: ledger does NOT VERIFY (+1 more)"]
     assert "its last prune FAILED: the repository is locked" in mailbox.text()
@@ -299,7 +300,7 @@ def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Ma
     world.notify(mailbox.url())
     why = "repository: password_file: no such file"
     body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
-    world.services.ledger.append("not_begun", plan="p", asset="recordings", run="r", body=body)
+    append_older(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
     world.tell(attempts=[Attempt("p", "recordings", "backup", why)])
     assert mailbox.subjects == ["ccdr: p: recordings backup could not begin"]
     world.tell()
@@ -536,7 +537,7 @@ def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: W
     assert not done.busy and [s for s in mailbox.subjects if "MISSED" in s] == mailbox.subjects != []
 
 
-def test_what_a_broken_ledger_says_goes_into_no_metric(world: World, tmp_path: Path) -> None:
+def test_where_assets_stand_goes_into_no_metric_while_it_cannot_be_found_out(world: World, tmp_path: Path) -> None:
     """What is there grows old, and whoever watches it hears of that; numbers of nothing would look well."""
     textfile, plans = tmp_path / "ccdr.prom", [world.site.loaded()]
     assert conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).summary is not None
@@ -545,9 +546,8 @@ def test_what_a_broken_ledger_says_goes_into_no_metric(world: World, tmp_path: P
     world.clock.time += HOUR
     assert not conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile).troubles
     assert (later := textfile.read_text()) != before
-    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
-    segment.write_text("no record\n" + segment.read_text())
-    (world.site.state / "history.json").unlink(missing_ok=True)
+    # It leads to itself: a lock that cannot be opened, as one of somebody else's.
+    (world.services.state.directory("locks") / "p..upkeep.lock").symlink_to("p..upkeep.lock")
     world.clock.time += HOUR
     end = conclude(plans, world.services, RunResult(), seconds=1.0, textfile=textfile)
     assert end.summary is None and end.troubles, "status could not be had"

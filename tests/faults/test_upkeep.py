@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.faulty_proxy import Mode, faulty_proxy
 from tests.harness import Quiet, ShiftedClock, Site, eventually, killed
+from tests.older import append_older
 from tests.stored import (
     LIMITS,
     again,
@@ -97,7 +98,7 @@ def test_what_no_rule_keeps_is_gone_from_repository_and_catalogue(site: Site) ->
     assert record["result"] == "DONE" and record["kept"] == {"recordings": 1}
     assert [r["id"] for r in record["removed"]] == before[:-1]
     assert record["repository_bytes"] > 0 and record["freed_bytes"] is not None
-    assert site.records("prune.start")[-1]["trigger"] == {"by": "command"}
+    assert site.records("prune.start")[-1]["trigger"]["by"] == "command"
     latest = site.run("test", "p")
     assert (latest.code, latest.json["verdict"], latest.json["findings"]) == (0, "PASS", []), "nothing has vanished"
     assert_clean(site)
@@ -671,7 +672,7 @@ def test_sizes_are_recorded_and_tell_when_the_disk_is_full(site: Site) -> None:
     services = site.services()
     for days, size in ((20, 10**9), (10, 2 * 10**9)):
         old = site.services(ShiftedClock(timedelta(days=-days)))
-        old.ledger.append("check.end", plan="p", asset=None, run=f"r{days}",
+        append_older(old.ledger, "check.end", plan="p", asset=None, run=f"r{days}",
                           body={"result": "INCONCLUSIVE", "part": 1, "parts": 4, "repository_bytes": size})  # fmt: skip
     found = checked(site)
     assert found.capacity.taken and found.capacity.free

@@ -58,6 +58,22 @@ def test_what_restic_stored_with_a_warning_never_counts(
     assert [s["id"] for s in seen] == [s.id for s in snapshots(twin)], "nor elsewhere"
 
 
+def test_what_an_attempt_stored_that_was_not_whole_counts_nowhere_though_the_next_was(
+    twin: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run, two snapshots: another host sees both, and must not restore the first."""
+    restic, once = shutil.which("restic"), twin.root / "once"
+    partly = f"*kind=backup*) test -e {once} || {{ touch {once}; {restic} --exclude='*/today.wav' \"$@\"; exit 3; }};;"
+    twin.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{twin.root}/bin:{os.environ['PATH']}")
+        done = backup(job(twin), twin.services(), Quiet())
+    assert once.exists() and done.result == "STORED", done
+    there = other_host(twin, tmp_path / "there")
+    seen = there.run("snapshots", "p").json["snapshots"]
+    assert [s["id"] for s in seen] == [s.id for s in snapshots(twin)] and len(seen) == 3
+
+
 def noted(site: Site, note: str | None) -> None:
     """The newest snapshot's entry, as an earlier ccdr kept one that restic had stored with a warning."""
     newest = snapshots(site)[-1]
@@ -135,6 +151,22 @@ def test_no_mark_in_the_repository_takes_back_what_this_host_saw_stored(twin: Si
     there = other_host(twin, tmp_path / "there")
     found: Ran = there.run("snapshots", "p")
     assert newest.id not in {s["id"] for s in found.json["snapshots"]}, found
+
+
+def test_what_its_own_run_takes_back_counts_no_more_on_a_host_that_knew_it(twin: Site, tmp_path: Path) -> None:
+    """That host was quicker to learn of it than the one that took it to see that it was not whole: which may have
+    another try, until it says that it has not."""
+    there, (*_, before, newest) = other_host(twin, tmp_path / "there"), snapshots(twin)
+    assert newest.id in {s["id"] for s in there.run("snapshots", "p").json["snapshots"]}
+    tags = f"ccdr,kind=failed,plan=p,asset=recordings,run={newest.run}"
+    restic_of(twin.root, "backup", "--tag", f"{tags},void={newest.id}", str(settled_file(tmp_path / "mark", b"a try")))
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", before.id), done
+    assert newest.id not in {s.id for s in snapshots(there)}
+    restic_of(twin.root, "backup", "--tag", f"{tags},ended=failed", str(settled_file(tmp_path / "end", b"the end")))
+    done = there.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and newest.run in done.json["reason"], done
+    assert done.json["snapshot"]["id"] == before.id
 
 
 def test_no_other_runs_mark_takes_a_snapshot_back(twin: Site, tmp_path: Path) -> None:

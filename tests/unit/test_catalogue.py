@@ -90,7 +90,8 @@ def test_a_manifest_survives_its_file(tmp_path_factory: pytest.TempPathFactory, 
     "text",
     [
         "", "{", "[]", "null", "1", '"x"', "{}", '{"format": 2}', "\x00",
-        manifest_text(a_manifest()).replace('"format":1', '"format":2'),
+        manifest_text(a_manifest()).replace('"format":2', '"format":0'),
+        manifest_text(a_manifest()).replace('"format":2', '"format":"2"'),
         manifest_text(a_manifest()).replace("Z", ""),  # a time without a zone
         manifest_text(a_manifest()).replace('"plan"', '"plane"'),
         manifest_text(a_manifest()).replace('"sha256"', '"md5"'),

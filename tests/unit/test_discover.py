@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.harness import Quiet, Site, ask_sqlite, eventually
+from tests.older import append_older
 
 from ccdr.discover import machine
 from ccdr.discover.address import Address, Targets, targets
@@ -386,7 +387,7 @@ def test_what_ccdr_has_made_itself_is_no_source(tmp_path: Path) -> None:
     services = site.services()
     for name, result in (("failed", "RESTORED"), ("failed", "FAILED"), ("back", "RESTORED")):
         body = {"result": result, "target": {"kind": "directory", "name": str(spool / name)}}
-        services.ledger.append("restore.end", plan="p", asset="recordings", run="r", body=body)
+        append_older(services.ledger, "restore.end", plan="p", asset="recordings", run="r", body=body)
     plans = [site.loaded()]
 
     def unprotected() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 from tests.harness import PASSWORD, ShiftedClock, Site, in_background
+from tests.older import append_older
 from tests.stored import settled_file
 
 from ccdr.clock import SystemClock
@@ -531,19 +532,25 @@ def test_repository_beside_what_it_protects(plain: Site, monkeypatch: pytest.Mon
     assert states(repository.local_path(plain.loaded(), services)) == [OK]
 
 
+def test_where_a_known_repository_is_not_mounted_nothing_is_said_of_what_lies_there(plain: Site) -> None:
+    backed_up(plain, 1.0)
+    (missing,) = repository.local_path(plain.loaded(), plain.services())
+    assert missing.state is FAIL and missing.do is not None and "none makes a new one" in missing.do
+
+
 # --- what was measured ----------------------------------------------------------------------------------------
 
 
 def backed_up(site: Site, *seconds: float) -> None:
     for n, took in enumerate(seconds):
         body = {"result": "STORED", "phases": {"capture": took / 2, "store": took / 2}, "snapshot": {"id": f"s{n}"}}
-        site.services().ledger.append("backup.end", plan="p", asset="recordings", run=f"b{n}", body=body)
+        append_older(site.services().ledger, "backup.end", plan="p", asset="recordings", run=f"b{n}", body=body)
 
 
 def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str = "throwaway") -> None:
     for n, took in enumerate(seconds):
         body = {"verdict": verdict, "rto": {"achieved_s": took, "basis": basis}, "snapshot": None}
-        site.services().ledger.append("restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
+        append_older(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
 
 
 def measured(site: Site) -> tuple[list[Look], list[Look]]:
@@ -621,7 +628,7 @@ def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Look]:
 
 
 def record(site: Site, kind: str, **body: object) -> None:
-    site.services().ledger.append(kind, plan="p", asset=None, run="u1", body=body)
+    append_older(site.services().ledger, kind, plan="p", asset=None, run="u1", body=body)
 
 
 CLEAN = {"result": "CLEAN", "reason": None, "part": 1, "parts": 30, "covered": 1, "full_since": None}

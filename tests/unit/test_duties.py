@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.harness import Site
 from tests.listeners import mail_server
+from tests.older import append_older
 from tests.unit.test_run import World
 
 from ccdr.conclude import conclude, our_own
@@ -155,8 +156,13 @@ def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:
 
     def failing(task: Task) -> Performed | None:
         if task.verb is Verb.BACKUP:
-            host.services.ledger.append(
-                "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
+            append_older(
+                host.services.ledger,
+                "backup.end",
+                plan="p",
+                asset="a",
+                run="r",
+                body={"result": "FAILED", "reason": "x"},
             )
         return None
 
@@ -179,7 +185,7 @@ def test_objectives_are_judged_only_by_the_host_that_does_the_work(host: Host) -
 
     slow = {"achieved_s": 7200.0, "basis": "throwaway"}
     body = {"verdict": "PASS", "reason": None, "findings": [], "snapshot": None, "rto": slow}
-    host.services.ledger.append("restore_test.end", plan="p", asset="a", run="r", body=body)
+    append_older(host.services.ledger, "restore_test.end", plan="p", asset="a", run="r", body=body)
     assert said() == ("BREACHED", "BREACHED")
     host.cron("backups", every=HOUR, times=30)
     assert said() == ("BREACHED", "NOT_KNOWN_HERE")

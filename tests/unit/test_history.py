@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.older import append_older
 
 from ccdr import history
 from ccdr.clock import SystemClock
@@ -28,18 +29,18 @@ def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backup(ledger: Ledger, run: str, asset: str = "a", *, result: str = "STORED", ends: bool = True) -> None:
-    ledger.append("backup.start", plan="p", asset=asset, run=run, body={})
+    append_older(ledger, "backup.start", plan="p", asset=asset, run=run, body={})
     if ends:
         body = {"result": result, "reason": None, "snapshot": {"id": f"{asset}-{run}"} if result == "STORED" else None}
-        ledger.append("backup.end", plan="p", asset=asset, run=run, body=body)
+        append_older(ledger, "backup.end", plan="p", asset=asset, run=run, body=body)
 
 
 def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a", rule: str = "latest") -> None:
     started = {"selection": rule, "trigger": {"by": "run", "due": f"for {run}"}}
-    ledger.append("restore_test.start", plan="p", asset=asset, run=run, body=started)
+    append_older(ledger, "restore_test.start", plan="p", asset=asset, run=run, body=started)
     own = verdict if verdict in ("PASS", "FAIL") else None
     body = {"verdict": verdict, "snapshot": {"id": snapshot, "verdict": own, "selected": rule}}
-    ledger.append("restore_test.end", plan="p", asset=asset, run=run, body=body)
+    append_older(ledger, "restore_test.end", plan="p", asset=asset, run=run, body=body)
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -64,7 +65,7 @@ def test_a_summary_carried_on_is_what_the_whole_ledger_says(steps: list[tuple[st
 
 def check(ledger: Ledger, result: str, part: int, *, all_data: bool = False) -> None:
     body = {"result": result, "reason": None, "part": part, "parts": 4, "all_data": all_data}
-    ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+    append_older(ledger, "check.end", plan="p", asset=None, run="c", body=body)
 
 
 def test_a_check_of_all_data_is_one_of_every_part(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_what_retention_removed_is_forgotten(ledger: Ledger, tmp_path: Path) -> 
         {"asset": "a", "id": "a-b2"},
         {"asset": "z", "id": "?"},
     ]
-    ledger.append("prune.end", plan="p", asset=None, run="r", body={"removed": removed})
+    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"removed": removed})
     found = histories(ledger, tmp_path / "history.json")
     assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
     assert found["p", None].newest["prune.end"]["removed"] == removed
@@ -334,9 +335,9 @@ def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, 
 
 def test_a_summary_that_hides_a_log_that_failed_is_not_believed(ledger: Ledger, tmp_path: Path) -> None:
     kept = tmp_path / "history.json"
-    ledger.append("restore_test.start", plan="p", asset="a", run="l", body={})
+    append_older(ledger, "restore_test.start", plan="p", asset="a", run="l", body={})
     body = {k: recovery(1, "FAIL")[k] for k in ("verdict", "snapshot", "recovery")}
-    ledger.append("restore_test.end", plan="p", asset="a", run="l", body=body)
+    append_older(ledger, "restore_test.end", plan="p", asset="a", run="l", body=body)
     histories(ledger, kept)
     said = json.loads(kept.read_text())
     assert said["assets"][0][2]["log_failure"]["run"] == "l"

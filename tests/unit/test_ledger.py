@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.older import append_older
 
 from ccdr.errors import CcdrError, Exit, LedgerBroken
 from ccdr.ledger import MOST_REPORTED, Ledger, Verification, verify, whoami
@@ -41,7 +42,7 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
 
 
 def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
-    return ledger.append(kind, plan="outbound", asset="crm", run=run, body=body)
+    return append_older(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
 
 
 def segments(directory: Path) -> list[Path]:
@@ -86,7 +87,7 @@ def three_segments(tmp_path: Path) -> Path:
 def test_a_line_is_what_the_contract_says(tmp_path: Path) -> None:
     ledger = make(tmp_path / "state" / "ledger")
     first = add(ledger, "backup.start", name="Zoë", n=1)
-    second = ledger.append("policy.note", plan=None, asset=None, run=None, body={})
+    second = append_older(ledger, "policy.note", plan=None, asset=None, run=None, body={})
     one, two = lines(ledger.directory)
     assert one.decode() == (
         '{"seq":1,"prev":"' + "0" * 64 + '","time":"2026-11-24T02:30:02.000000Z","host":"db1",'
@@ -173,7 +174,7 @@ def test_a_start_without_an_end_is_a_crash(tmp_path: Path) -> None:
     add(ledger, "restore_test.start", run="r2")
     add(ledger, "backup.start", run="r1")
     add(ledger, "restore_test.end", run="r1")
-    ledger.append("restore_test.end", plan="outbound", asset="recordings", run="r2", body={})
+    append_older(ledger, "restore_test.end", plan="outbound", asset="recordings", run="r2", body={})
     add(ledger, "retention.applied", run="r3")
     found = ledger.unfinished()
     assert [(u.kind, u.asset, u.run, u.seq) for u in found] == [

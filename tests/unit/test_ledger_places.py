@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.older import append_older
 
 from ccdr import ledger as module
 from ccdr.errors import CcdrError, LedgerBroken
@@ -42,7 +43,7 @@ def make(directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Ledger:
 
 
 def add(ledger: Ledger, number: int = 0, text: str = "") -> RecordRef:
-    return ledger.append("backup.start", plan="p", asset=None, run=f"r{number}", body={"text": text})
+    return append_older(ledger, "backup.start", plan="p", asset=None, run=f"r{number}", body={"text": text})
 
 
 def segments(ledger: Ledger) -> list[Path]:

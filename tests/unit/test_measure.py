@@ -157,6 +157,7 @@ def test_what_was_not_measured_is_never_met(objective: float, achieved: float | 
     ("achieved", "seen", "verdict"),
     [
         (60.0, 999.0, ObjectiveVerdict.MET),
+        (60.0, 0.0, ObjectiveVerdict.MET),
         (61.0, 60.0, ObjectiveVerdict.NOT_KNOWN_HERE),
         (math.inf, 0.0, ObjectiveVerdict.NOT_KNOWN_HERE),
         (61.0, 61.0, ObjectiveVerdict.BREACHED),

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.harness import Site
+from tests.older import append_older
 from tests.unit.test_status import NOW, World, ago
 
 from ccdr.errors import CcdrError
@@ -73,7 +74,7 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
         ("check.end", {"result": "CLEAN", "reason": None, "part": 1, "parts": 2, "repository_bytes": 2 * 10**6}),
     ]
     for kind, body in upkeep:
-        world.services.ledger.append(kind, plan="p", asset=None, run="u", body=body)
+        append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
     found = written(world, tmp_path / "ccdr.prom")
     assert {key[0] for key in found} == set(METRICS)
     where = ("p", "recordings")
@@ -113,7 +114,7 @@ def test_a_failed_backup_and_test_show(world: World, tmp_path: Path) -> None:
 
 
 def test_upkeep_that_is_another_hosts_is_left_out(world: World, tmp_path: Path) -> None:
-    world.services.ledger.append("duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "check"]})
+    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "check"]})
     found = written(world, tmp_path / "ccdr.prom")
     assert found["ccdr_plan_check_overdue", "p"] == 0 and ("ccdr_plan_prune_overdue", "p") not in found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr.clock import SystemClock
 from ccdr.ledger import Ledger, verify
@@ -56,7 +57,7 @@ def old(tmp_path: Path) -> Site:
 
 def test_the_chain_is_over_the_bytes_that_were_written(old: Site) -> None:
     ledger = Ledger(old.state / "ledger", SystemClock())
-    ledger.append("check.start", plan="p", asset=None, run="r", body={})
+    append_older(ledger, "check.start", plan="p", asset=None, run="r", body={})
     assert verify(ledger.directory).ok
     records = list(ledger.records())
     assert [withholds(record) for record in records] == [True, True, True, False, False]

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.harness import Site
-from tests.stored import hashing_by
+from tests.stored import hashing_by, settled_file
 
 from ccdr.answers import NO_WORDS, FreeText
+from ccdr.model import utc
 from ccdr.state import PRIVATE_KEPT, WORDS_MOST, State
 
 RUN = "20261127T071156-35010f"
@@ -50,6 +51,29 @@ def test_a_disk_that_refuses_them_is_no_reason_to_fail(tmp_path: Path) -> None:
     state.root.mkdir()
     (state.root / "private").write_text("in the way")
     assert state.keep_words(RUN, FreeText("Ionescu")) is None
+
+
+def test_a_program_is_told_where_they_are_and_so_are_people(tmp_path: Path) -> None:
+    """`test --json`, and a message. Where nothing was said there is nothing to name."""
+    site = Site(tmp_path)
+    settled_file(tmp_path / "tree" / "0722000001.wav", b"a voice")
+    site.recordings(tmp_path / "tree")
+    site.backed_up()
+    done = site.run("test", "p")
+    assert (done.json["verdict"], done.json["private"], done.json["hint"]) == ("PASS", None, None), done
+    refused = hashing_by(site, "echo '0722000001.wav: Permission denied' >&2; exit 1")
+    done = site.run("test", "p", env=refused)
+    assert done.json["verdict"] == "FAIL" and done.json["hint"], done
+    file = f"private/{done.json['run']}.txt"
+    assert done.json["private"] == {"file": file, "until": done.json["private"]["until"], "words": file}
+    assert utc(done.json["private"]["until"]) > datetime.now(UTC) + timedelta(days=6)
+    assert "0722000001.wav" in (site.state / file).read_text()
+    site.write("urls", "json://127.0.0.1:1/\n", mode=0o600)
+    with (tmp_path / "plans" / "p.yaml").open("a") as plan:
+        plan.write(f"notify: {{urls_file: {tmp_path / 'urls'}}}\n")
+    (letter,) = site.run("notify", "test", "p", "--dry-run").json["would_send"]
+    assert f"for your eyes and for a week: {site.state / file}\n" in letter["body"], letter
+    assert "0722000001" not in letter["body"]
 
 
 def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path) -> None:

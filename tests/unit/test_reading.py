@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.records import body_of
 from tests.unit.test_ledger import add, make, segments
 
 from ccdr import reading
 from ccdr.errors import CcdrError
 from ccdr.ledger import Verification, verify
-from ccdr.reading import Take, meanwhile, read_verified
+from ccdr.reading import Take, meanwhile, read_typed, read_verified
+from ccdr.records import Record
 from ccdr.report import population
 from ccdr.report.evidence import Run
 
@@ -35,7 +37,11 @@ def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("original") / "ledger"
     for number in range(RECORDS):
-        add(make(directory, segment_bytes=900), run=f"r{number}", n=number, seconds=0.25 * number)
+        made = make(directory, segment_bytes=900)
+        if number % 3:
+            add(made, run=f"r{number}", n=number, seconds=0.25 * number)
+        else:
+            made.append("backup.end", plan="p", asset="a", run=f"r{number}", body=body_of("backup.end"))
     assert len(segments(directory)) > 1
     return directory
 
@@ -92,13 +98,22 @@ def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.
         "cut off": held[:place],
         "line lost": b"".join(lines[:line] + lines[line + 1 :]),
         "line doubled": b"".join(lines[: line + 1] + lines[line:]),
-        "key twice": b"".join([*lines[:line], lines[line].replace(b'"n":', b'"n":99,"n":'), *lines[line + 1 :]]),
+        "key twice": b"".join([*lines[:line], twice(lines[line]), *lines[line + 1 :]]),
         "envelope": b"".join([*lines[:line], lines[line].replace(b'"actor":', b'"who":'), *lines[line + 1 :]]),
         "time": b"".join([*lines[:line], lines[line].replace(b'"2026-', b'"soon-'), *lines[line + 1 :]]),
     }
     path.write_bytes(changed[data.draw(st.sampled_from(sorted(changed)))])
     folds = Folds()
     assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
+    seen: list[Record] = []
+    alone = verify(ledger, typed=seen.append, crashes=False)
+    by_two: list[list[Record]] = []
+    assert read_typed(ledger, lambda: by_two.append([]) or by_two[-1].append) == alone
+    assert by_two[-1] == seen and len(seen) == len(folds.taken)
+
+
+def twice(line: bytes) -> bytes:
+    return line.replace(b'"n":', b'"n":99,"n":').replace(b'"reason":', b'"reason":"another","reason":')
 
 
 def test_what_is_written_meanwhile_is_left_for_the_next_time(ledger: Path) -> None:

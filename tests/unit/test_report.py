@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.harness import Site
+from tests.older import append_older
 from tests.years import Centre, write_ledger, write_plans
 
 from ccdr.catalogue import manifest_text, snapshot_of
@@ -32,10 +33,11 @@ from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_dige
 from ccdr.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
 from ccdr.report.evidence import Evidence
 from ccdr.report.growth import growth
-from ccdr.report.judge import Level
 from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.report.population import COLUMNS
 from ccdr.shipping.standing import Standing, write_standing
+from ccdr.state import State
+from ccdr.trouble import Level
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -61,6 +63,7 @@ class Past:
         self.site, self.clock, self._number = Site(root), SetClock(), 0
         self.site.recordings(root / "spool")
         self.upkeep("{prune: 0 5 1 1 *, check: 0 6 1 1 *}")
+        State(self.site.state).directory()  # of today's format
         self.ledger = Ledger(self.site.state / "ledger", self.clock, host="h", actor="a")
 
     def upkeep(self, when: str, retention: str = "") -> None:
@@ -75,7 +78,7 @@ class Past:
     def wrote(self, when: datetime, kind: str, *, run: str | None = None, asset: str | None = "recordings",
               plan: str | None = "p", **body: Any) -> int:  # fmt: skip
         self.clock.at = when
-        ref = self.ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        ref = append_older(self.ledger, kind, plan=plan, asset=asset, run=run, body=body)
         self.clock.at = NOW
         return ref.seq
 
@@ -108,7 +111,7 @@ class Past:
             "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",
             "snapshot": {"id": snapshot, "verdict": own or verdict, "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
             "phases": {"fetch": 1.0, "load": 2.0}, "checks": checks, "findings": [],
-            "rto": {"objective_s": 1800, "achieved_s": took if verdict == "PASS" else None, "basis": basis, "verdict": "MET"},
+            "rto": {"objective_s": 1800, "achieved_s": took if "PASS" in (verdict, own) else None, "basis": basis, "verdict": "MET"},
         }  # fmt: skip
         return self.wrote(when + MINUTE, "restore_test.end", run=run, plan=plan, **{**body, **more})
 
@@ -228,6 +231,24 @@ def test_what_is_no_period_is_a_mistake_of_the_command_line(first: str | None, l
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("option", ["--from", "--since"])
+@pytest.mark.parametrize(("said", "to"), [("soon", None), ("999999999d", None), ("2026-11-02", "2026-11-01")])
+def test_a_mistake_in_a_periods_begin_names_the_option_that_was_given(
+    option: str, said: str, to: str | None, past: Past
+) -> None:
+    done = past.site.run("report", option, said, *(["--to", to] if to else []))
+    other = {"--from": "--since", "--since": "--from"}[option]
+    told = f"{done.json['error']} {done.json['hint']}"
+    assert done.code == 2 and option in told and other not in told, done
+
+
+def test_a_period_begins_once(past: Past) -> None:
+    assert past.site.run("report", "--from", "2026-11-01", "--since", "7d").code == 2
+    past.fine()
+    (one, other) = (past.site.run("report", option, "2026-11-01").json["period"] for option in ("--from", "--since"))
+    assert one["from"] == other["from"] == "2026-11-01T00:00:00Z"
+
+
 @given(st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)), st.floats(0.001, 4000), st.integers(2, 120))
 def test_parts_cover_the_period_without_gaps(start: datetime, days: float, most: int) -> None:
     period = Period(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(days=days), True)
@@ -317,7 +338,7 @@ def test_log_that_failed_stays_red_and_does_not_count_until_it_has_passed(past: 
     report = past.report(*period)
     (asset,) = report.assets
     assert asset.completed.worst_s == 5 * 3600 and report.answer.word == "No", report.answer
-    assert "its recovery by the log on 2026-" in report.answer.sentence.lower() and "it broke" in report.answer.sentence
+    assert "its recovery by the log of 2026-" in report.answer.sentence.lower() and "it broke" in report.answer.sentence
     past.backup(NOW - 90 * MINUTE)
     shipped_hour(past, NOW - HOUR)
     (asset,) = past.report(*period).assets
@@ -709,7 +730,7 @@ def test_damage_is_mended_only_by_a_check_that_read_it_again(past: Past) -> None
     past.test(NOW - 8 * HOUR, snapshot)
     check(7, "CLEAN", 3)
     (found,) = past.report().interruptions
-    assert found.mended is None and any("found damage" in f.text for f in past.report().findings)
+    assert found.mended is None and any("DAMAGED" in f.text for f in past.report().findings)
     check(6, "CLEAN", 2)
     (found,) = past.report().interruptions
     assert found.mended is not None and not past.report().findings
@@ -753,7 +774,7 @@ def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(past: 
     past.test(NOW - 20 * MINUTE, old, selected="oldest")
     word, lost, worst = now()
     assert word == "Not proven" and lost == worst == 5 * 3600
-    steps = {f.step for f in past.report().findings if "newest good backup" in f.text}
+    steps = {f.step for f in past.report().findings if "RPO breached" in f.text}
     assert all("ccdr test p --asset recordings --snapshot latest" in (step or "") for step in steps) and steps
     past.test(NOW - 10 * MINUTE, new)
     word, lost, worst = now()
@@ -847,6 +868,27 @@ def test_yes_only_where_all_was_restored_checked_and_in_time(past: Past) -> None
     assert "restored from its backup and checked" in report.answer.sentence
 
 
+def test_numbers_say_what_they_are_of(past: Past) -> None:
+    """A test that failed took a time too, and what was at risk in the period is more than what is now."""
+    snapshot = past.backup(NOW - 3 * DAY)
+    past.test(NOW - 3 * DAY + HOUR, snapshot, took=900.0)
+    snapshot = past.fine()
+    report = past.report()
+    assert report.answer.sentence.endswith(
+        "the slowest of those that passed in 40.0 s, and if all were lost now, the newest 30m 00s of data at most would"
+        " be gone; 1 thing is not as the plans want, see below."
+    )
+    page = written(html(report))
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.replace("&#39;", "'")))
+    slowest, at_risk = figures["Slowest restore"], figures["Most data at risk"]
+    assert "40.0 s" in slowest and "by each asset's last conclusive test, where that passed" in slowest
+    assert "1d 0h" in at_risk and "at the worst moment of the period" in at_risk
+    before = past.report(None, rfc3339(NOW - MINUTE))
+    assert "if all had been lost at the period's end, the newest 29m 00s" in before.answer.sentence
+    past.test(NOW - 5 * MINUTE, snapshot, "FAIL")
+    assert "no test that passed was measured" in written(html(past.report()))
+
+
 def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:
     past.fine()
     assert past.report().answer.word == "Yes"
@@ -867,7 +909,7 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
 
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:
     report = past.report()
-    assert report.answer.word == "No" and "never been backed up" in report.answer.sentence and report.exit_code == 1
+    assert report.answer.word == "No" and "never backed up" in report.answer.sentence and report.exit_code == 1
 
 
 def test_no_where_the_last_conclusive_test_failed(past: Past) -> None:
@@ -889,7 +931,7 @@ def test_what_a_program_has_said_at_length_does_not_fill_the_headline(past: Past
 def test_not_proven_where_nothing_was_tested_or_that_is_long_ago(past: Past) -> None:
     snapshot = past.backup(NOW - 20 * DAY)
     past.backup(NOW - 30 * MINUTE)
-    assert past.report().answer.word == "Not proven" and "ever restored" in past.report().answer.sentence
+    assert past.report().answer.word == "Not proven" and "never tested" in past.report().answer.sentence
     past.test(NOW - 19 * DAY, snapshot)  # due every Sunday
     assert past.report().answer.word == "Not proven" and "overdue" in past.report().answer.sentence
 
@@ -969,7 +1011,8 @@ def test_what_another_host_may_have_backed_up_since_is_no_breach_here(past: Past
 
 
 def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past) -> None:
-    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR))
+    rpo = {"objective_s": 3600, "achieved_s": 19.0 * 3600, "verdict": "BREACHED"}
+    past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR), rpo=rpo)
     (asset,) = past.report((NOW - DAY).isoformat()).assets
     assert asset.rpo_now and asset.rpo_now.verdict == "BREACHED" and asset.level is Level.LATE
     assert any(str(f.step).startswith("on the host that backs it up: ccdr backup") for f in asset.findings)
@@ -991,12 +1034,12 @@ def cared_for(report: Report) -> list[str]:
 def test_upkeep_that_came_due_twice_and_was_not_done_is_a_finding(past: Past) -> None:
     past.fine()  # for two days
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}')
-    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-24T06:00:00Z"]
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     report = past.report()
     assert cared_for(report) == [
-        "what its retention lets go is overdue to be removed: it was never done",
-        "its check is overdue: it was never done",
+        "what retention lets go is overdue to be removed: never done, though due since 2026-11-24T05:00:00Z",
+        "its check is overdue: never done, though due since 2026-11-24T06:00:00Z",
     ]
     assert report.answer.word == "Yes" and "2 things are not as the plans want" in report.answer.sentence
     past.wrote(NOW - 40 * MINUTE, "prune.end", run="u", asset=None, result="DONE", reason=None, findings=[])
@@ -1010,7 +1053,7 @@ def test_upkeep_that_is_another_hosts_is_no_finding(past: Past) -> None:
     past.upkeep('{prune: "0 5 * * *", check: "0 6 * * *"}', "retention: {keep_within: 35d}")
     past.wrote(NOW - 9 * DAY, "duties", asset=None, verbs=["backup", "test", "check"], reason="-")
     past.fine()
-    assert cared_for(past.report()) == ["its check is overdue: it was never done"]
+    assert cared_for(past.report()) == ["its check is overdue: never done, though due since 2026-11-17T06:00:00Z"]
     past.wrote(NOW - DAY, "duties", asset=None, verbs=["backup", "test", "prune"], reason="-")
     assert cared_for(past.report()) == [], "the check is no longer its own to do, the prune has come due once"
 
@@ -1294,6 +1337,7 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     centre = Centre(2, 3, NOW, 60, 6 * HOUR, 3 * DAY)
     write_plans(centre, tmp_path)
     site = Site(tmp_path)
+    State(site.state).directory()
     count = write_ledger(centre, site.state / "ledger")
     plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
     report = make_report(plans, site.services(SetClock()), period_of("2026-01-01", None, NOW), named=(), command="x")

@@ -113,6 +113,12 @@ def test_what_does_not_count_pushes_no_good_one_out(standing: Standing, policy: 
     )
 
 
+def test_good_ones_stay_though_as_many_newer_ones_do_not_count() -> None:
+    history = series(4, timedelta(days=1))
+    decisions = decide(Standing(history[:2], {"disproved": history[2:]}), Policy(keep_last=2), NOW, UTC)
+    assert [(d.keep, d.why) for d in decisions[:2]] == [(True, ("keep_last",))] * 2
+
+
 @given(standings(), policies, zones)
 def test_doing_it_again_removes_nothing_more(standing: Standing, policy: Policy, zone: ZoneInfo) -> None:
     kept = ids(decide(standing, policy, NOW, zone), keep=True)
@@ -309,6 +315,13 @@ def test_in_whatever_order_snapshots_are_given(
     assert points == sorted(points), "told oldest first"
     mixed = random.sample(standing.good, len(standing.good))
     assert decide(replace(standing, good=tuple(mixed)), policy, NOW, zone) == found
+
+
+def test_the_last_good_one_is_the_newest_and_not_the_one_that_was_given_last() -> None:
+    history = series(3, timedelta(days=1), ago(days=50))
+    proven = frozenset({history[0].id, history[1].id})
+    decisions = decide(Standing(history[::-1], proven=proven), Policy(keep_within=DAY), NOW, UTC)
+    assert [d.why for d in decisions[1:]] == [(LAST_PROVEN,), (LAST_GOOD,)] and not decisions[0].keep
 
 
 def test_one_that_is_the_last_good_and_the_last_proven_is_said_to_be_both() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Quiet, Site
+from tests.older import append_older
 
 from ccdr.doctor import machine
 from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
@@ -62,6 +63,7 @@ class World:
     did: list[tuple[str, str]] = field(default_factory=list)
     act: Callable[[Task], Performed | None] = lambda task: None
     together: list[list[str]] = field(default_factory=list)
+    tries: list[int | None] = field(default_factory=list)
 
     @property
     def services(self) -> Services:
@@ -73,6 +75,7 @@ class World:
 
     def perform(self, task: Task, trigger: Trigger, services: Services, progress: Progress) -> Performed:
         assert trigger.due is not None
+        self.tries.append(trigger.attempt)
         self.did.append((task.name, f"{trigger.due:%d %H:%M}"))
         return self.act(task) or Performed(Result(), done=True)
 
@@ -179,6 +182,7 @@ def test_failed_work_is_tried_again_with_back_off_and_is_not_missed(world: World
     world.act = lambda task: None
     result = world.run()
     assert world.news() == [("p/a backup", "24 13:00")] and world.missed() == []
+    assert world.tries == [1, 2, 3, 1], "what came due anew is tried for the first time"
 
 
 def test_work_that_raises_is_a_failure_of_its_own_asset_alone(world: World) -> None:
@@ -220,9 +224,12 @@ def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_
     assert world.run().exit_code is Exit.USAGE
     (record,) = world.site.records("not_begun")
     assert (record["asset"], record["verb"], record["due"]) == ("a", "backup", "2026-11-24T12:30:00Z")
+    assert record["attempt"] == 1
     (found,) = status(world.plans, world.services)
     assert found.finding and any("its backup could not begin: repository: password_file" in p for p in found.problems)
-    world.services.ledger.append("backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"})
+    append_older(
+        world.services.ledger, "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
+    )
     (found,) = status(world.plans, world.services)
     assert not any("could not begin" in p for p in found.problems)
 
@@ -246,6 +253,7 @@ def test_a_crash_in_the_work_is_tried_again_after_a_wait(world: World) -> None:
     world.clock.on(minutes=5)
     world.run()
     assert world.news() == [("p/a backup", "24 12:30")] and world.missed() == []
+    assert world.tries == [1, 2], "what crashed was a try"
 
 
 def test_what_a_person_is_at_is_passed_by_and_comes_to_its_turn(world: World) -> None:

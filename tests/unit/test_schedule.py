@@ -79,6 +79,14 @@ def test_work_that_failed_was_not_missed() -> None:
     assert slot.ready(at("2026-11-24T13:00:01Z")), "the next one is tried in its own time"
 
 
+def test_what_came_due_after_work_that_failed_and_was_not_tried_is_missed() -> None:
+    now = at("2026-11-24T12:30:00Z")
+    slot = look(seen(), HALF_HOURLY, "UTC", now)[0].begun(now).failed(now)
+    slot, _ = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:00:01Z"))
+    missed = look(slot, HALF_HOURLY, "UTC", at("2026-11-24T13:30:01Z"))[1]
+    assert missed == Missed(at("2026-11-24T13:00:00Z"), at("2026-11-24T13:00:00Z"), 1)
+
+
 def test_failed_work_waits_longer_each_time() -> None:
     now, waits = at("2026-11-24T12:30:00Z"), []
     slot = look(seen("30 12 * * *"), "30 12 * * *", "UTC", now)[0]

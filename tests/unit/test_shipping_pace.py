@@ -49,14 +49,18 @@ class Sleeper:
 
 
 class Written(Wal):
-    """The log of a source that answers, and says each time that all has been received."""
+    """The log of a source that answers, and says each time that all has been received, unless it is `held_up`."""
 
+    clock: Sleeper
     asked: list[float]
+    looked_at: list[float]
+    held_up: bool
 
     def identity(self, source: Source) -> str:
         return "7312"
 
     def ready(self, source: Source) -> Iterator[str]:
+        self.looked_at.append(self.clock.slept)
         return iter(())
 
     def lineage(self, source: Source) -> tuple[int, tuple[Fork, ...]]:
@@ -76,7 +80,7 @@ class Written(Wal):
         return MARK
 
     def holds(self, *_: object) -> bool:
-        return True
+        return not self.held_up
 
 
 class Shipped:
@@ -98,7 +102,7 @@ class Shipped:
         self.shipping = _Shipping(job, services, run, Quiet())
         self.shipping._repo = cast("Restic", Store(away=away))
         self.log = Written(Connection(host="/nowhere", user="x", database="y"), LogShipping(), "p/crm")
-        object.__setattr__(self.log, "asked", [])
+        self.log.__dict__.update(clock=clock, asked=[], looked_at=[], held_up=False)
         self.shipping._log = self.shipping._batch._log = self.log
 
     @contextmanager
@@ -169,3 +173,25 @@ def test_where_much_comes_it_is_stored_before_its_time_and_no_later_for_that(
     clock.wakes = received
     shipped.carry_out([100.0])
     assert shipped.log.asked == asked
+
+
+def test_what_threatens_the_source_is_looked_at_again_while_all_goes_well(tmp_path: Path, clock: Sleeper) -> None:
+    """At the first interval after five minutes."""
+    shipped = Shipped(tmp_path, clock)
+    walfile(shipped.spool / f"{segment(3)}.partial", 3, 20000)
+    shipped.carry_out([800.0])
+    assert shipped.log.looked_at == [0, 360, 720]
+
+
+@pytest.mark.parametrize("held_up", [False, True])
+def test_where_what_was_written_does_not_come_the_receiver_is_begun_anew(
+    tmp_path: Path, clock: Sleeper, held_up: bool
+) -> None:
+    """Half a minute after the source was asked where its log ends."""
+    shipped = Shipped(tmp_path, clock)
+    walfile(shipped.spool / f"{segment(3)}.partial", 3, 20000)
+    shipped.log.__dict__.update(held_up=held_up)
+    shipped.carry_out([100.0])
+    (began, again) = shipped.looked
+    assert (began, round(again)) == (0, 35 if held_up else 105)
+    assert ("has not come" in str(shipped.shipping._standing.trouble)) == held_up

@@ -80,7 +80,7 @@ def restored(tmp_path: Path) -> Restored:
         "contents": {key: copy.deepcopy(CAPTURED[key]) for key in CONTENTS},
         "references": {"broken": {}, "unchecked": {}},
         "sequences": {"behind": [], "spent": []},
-        "integrity": {"found": 0, "lines": [], "lacks": []},
+        "integrity": {"found": 0, "lines": [], "against": {}, "lacks": []},
     }
     return Restored(bench, told)
 
@@ -214,7 +214,7 @@ def test_a_sound_database_passes_each_of_the_three(restored: Restored) -> None:
 
 
 def test_findings_fail_and_are_blamed_on_the_source_only_where_the_file_is_the_same(restored: Restored) -> None:
-    restored.told["integrity"] = {"found": 2, "lines": ["row 7 missing", "Ionescu"], "lacks": []}
+    restored.told["integrity"] |= {"found": 2, "lines": ["row 7 missing", "Ionescu"]}
     one, *_ = results = list(restored.integrity().values())
     assert (
         one.status is Verdict.FAIL and one.name == "integrity_check" and len(results) == 3 and one.kind == "integrity"
@@ -225,6 +225,36 @@ def test_findings_fail_and_are_blamed_on_the_source_only_where_the_file_is_the_s
     assert restored.integrity()["integrity_check"].actual == "2 lines of findings"
     restored.told["integrity"]["lacks"] = ["no such collation sequence: X"]
     assert failed(restored.integrity()) == ["integrity_check"], "what was found counts, whatever was lacking"
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [({"seat": 1, "call": 3}, "call (3); seat (1)"), ({"call": 98, "seat": 1}, "call (98); seat (1)"),
+     ({"call": 99, "seat": 1}, "call (99 or more); seat (1 or more)")],
+)  # fmt: skip
+def test_rows_against_a_check_are_the_sources_where_the_file_is_the_same(
+    restored: Restored, against: dict[str, int], said: str
+) -> None:
+    restored.told["integrity"]["against"] = against
+    one, *_ = results = list(restored.integrity().values())
+    assert (one.kind, one.name, one.status, one.expected, one.detail) == (
+        "integrity", "integrity_check", Verdict.PASS, "ok", None,
+    )  # fmt: skip
+    rows = f"rows break a CHECK of their table: {said}"
+    assert one.actual == f"ok; {rows}, as they do in the source" and len(results) == 3
+    restored.told["integrity"] |= {"found": 1, "lines": ["row 7 missing"]}
+    both = restored.integrity()["integrity_check"]
+    assert both.status is Verdict.FAIL and both.actual.endswith(f"the source was damaged; {rows}")
+    restored.told["integrity"] |= {"found": 0, "lines": []}
+    other_bytes(restored)
+    one = restored.integrity()["integrity_check"]
+    assert (one.kind, one.status, one.expected, one.actual, one.detail) == ("integrity", Verdict.FAIL, "ok", rows, None)
+
+
+def test_what_only_the_image_lacks_is_open_whatever_rows_break_a_check(restored: Restored) -> None:
+    restored.told["integrity"] |= {"against": {"call": 1}, "lacks": ["no such tokenizer: icu"]}
+    with pytest.raises(TestBroken, match="lacks something that integrity_check needs"):
+        restored.integrity()
 
 
 def test_one_that_cannot_be_checked_fails(restored: Restored) -> None:

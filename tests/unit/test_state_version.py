@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr import migrate
 from ccdr.clock import SystemClock
@@ -32,7 +33,7 @@ ENTRY = "catalogue/p/crm/0.json"
 def old(root: Path) -> Path:
     """State with something in it, of format 1."""
     state = State(root)
-    Ledger(state.ledger, CLOCK).append("backup.start", plan="p", asset="crm", run="r", body={})
+    append_older(Ledger(state.ledger, CLOCK), "backup.start", plan="p", asset="crm", run="r", body={})
     state.directory("catalogue", "p", "crm")
     (root / ENTRY).write_text("one\n")
     (root / ENTRY).chmod(0o600)
@@ -74,8 +75,18 @@ def test_first_use_writes_the_number(tmp_path: Path) -> None:
 def test_state_without_a_number_is_format_1(tmp_path: Path) -> None:
     root = old(tmp_path / "state")
     (root / "version").unlink()
-    opened(root, CLOCK)
+    opened(root, CLOCK, steps=())
     assert (root / "version").read_text() == "1\n"
+
+
+def test_a_step_that_changes_nothing_only_counts(tmp_path: Path) -> None:
+    """From 1 to 2: what is new is read by the new ccdr alone, and what was there is as it was."""
+    root = old(tmp_path / "state")
+    before = tree(root / "catalogue")
+    assert opened(root, CLOCK).version_file.read_text() == f"{FORMAT}\n"
+    assert tree(root / "catalogue") == before and verify(root / "ledger").ok
+    with pytest.raises(CcdrError, match="made by a newer ccdr"):
+        opened(root, CLOCK, steps=())
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,7 @@ def test_failed_step_leaves_all_as_it_was(tmp_path: Path) -> None:
     assert caught.value.hint and caught.value.exit_code == Exit.NOT_CARRIED_OUT
     after = {k: v for k, v in tree(root).items() if not k.startswith("backup-v1-")}
     assert after == before
-    opened(root, CLOCK)  # the older ccdr goes on
+    opened(root, CLOCK, steps=())  # the older ccdr goes on
 
 
 def test_full_disk_changes_nothing(tmp_path: Path) -> None:
@@ -174,7 +185,7 @@ def test_read_only_state_can_be_looked_at(tmp_path: Path) -> None:
 
 def test_waits_for_nobody_who_works(tmp_path: Path) -> None:
     root = old(tmp_path / "state")
-    at_work = opened(root, CLOCK)
+    at_work = opened(root, CLOCK, steps=())
     with pytest.raises(Locked, match="at work on it"):
         opened(root, CLOCK, steps=[STEP], patience=0.1)
     assert (root / "version").read_text() == "1\n" and not list(root.glob("backup-v*"))
@@ -202,8 +213,8 @@ def test_held_by_a_migration_is_exit_5(tmp_path: Path) -> None:
     with (root / "version").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(Locked, match="being migrated"):
-            opened(root, CLOCK, patience=0.1)
-    opened(root, CLOCK)
+            opened(root, CLOCK, steps=(), patience=0.1)
+    opened(root, CLOCK, steps=())
 
 
 def _in_child(work: Callable[[], object]) -> multiprocessing.Process:
@@ -243,7 +254,7 @@ def test_killed_migration_is_undone_and_done_again(
     assert child.exitcode == -signal.SIGKILL
     if (root / "version").read_text() == "1\n" and (root / "migrating").exists():
         with pytest.raises(CcdrError, match="migration was interrupted"):
-            opened(root, CLOCK)  # the older ccdr keeps its hands off
+            opened(root, CLOCK, steps=())  # the older ccdr keeps its hands off
     assert opened(root, CLOCK, steps=[STEP]).version_file.read_text() == "2\n"
     assert (root / ENTRY).read_text() == "two\n" and (root / "index/new").exists()
     assert not (root / "migrating").exists() and not list(root.glob("*.partial"))

@@ -13,18 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness import Site
+from tests.older import append_older
 
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.history import AssetHistory, read_history
+from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger
 from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
-from ccdr.notify.concerns import breaches
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
-from ccdr.status import AssetStatus, Trouble, exit_code, status, upkeep_problems
-from ccdr.trouble import next_step
+from ccdr.status import exit_code, status, upkeep_problems
+from ccdr.trouble import Trouble, next_step
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -161,7 +162,7 @@ class World:
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
 
     def wrote(self, kind: str, **body: Any) -> None:
-        self.services.ledger.append(kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
+        append_older(self.services.ledger, kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
 
     def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0,
                selected: str | None = None, **more: Any) -> None:  # fmt: skip
@@ -208,7 +209,7 @@ def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
             world.tested("PASS", selected="latest")
             if found_by == "check":
                 body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
-                world.services.ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+                append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
             elif found_by == "test":
                 world.tested("FAIL", number=3, selected=IDS[3], damaged=True)
     world.tested("PASS", number=1, selected="oldest")
@@ -223,7 +224,7 @@ def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(world:
     assert found.rpo.achieved_s == 3 * 3600 and found.rpo.verdict == "BREACHED", found.rpo
     assert found.good is not None and found.good.id == IDS[1]
     assert any("1 newer snapshot does not count until one has passed" in p for p in found.problems), found.problems
-    (breach,) = [c for c in breaches(found, NOW) if c.trouble is Trouble.BREACH_RPO]
+    (breach,) = [c for c in found.breaches if c.trouble is Trouble.BREACH_RPO]
     assert breach.step is not None and "ccdr test p --asset recordings --snapshot latest" in breach.step, breach
 
 
@@ -238,7 +239,7 @@ def test_where_nothing_has_passed_damage_leaves_nothing_that_counts(world: World
     world.snapshot(1, ago(minutes=5))
     assert world.now.rpo.achieved_s == 300
     body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
-    world.services.ledger.append("check.end", plan="p", asset=None, run="c", body=body)
+    append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
     assert world.now.as_json()["rpo"]["achieved_s"] is None and world.now.good is None  # type: ignore[index]
 
 
@@ -425,7 +426,7 @@ def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
     """Hourly at a quarter past; it is noon."""
     world.tested("PASS")
     body = {"verbs": ["backup", "test"], "gained": [], "lost": [], "reason": "-"}
-    world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
+    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
     world.snapshot(1, ago(hours=2, minutes=44))
     (late,) = (p for p in world.now.wrong if p.trouble is Trouble.BACKUP_LATE)
     assert "2026-11-24T09:16:00Z" in late.text
@@ -443,8 +444,13 @@ def test_a_backup_that_was_tried_is_not_overdue(world: World) -> None:
 
 def test_a_backup_that_another_host_has_taken_since_is_not_overdue(world: World) -> None:
     """This one has tried it last half a day ago."""
-    world.services.ledger.append(
-        "backup.end", plan="p", asset="recordings", run="r", body={"result": "STORED", "snapshot": {"id": IDS[1]}}
+    append_older(
+        world.services.ledger,
+        "backup.end",
+        plan="p",
+        asset="recordings",
+        run="r",
+        body={"result": "STORED", "snapshot": {"id": IDS[1]}},
     )
 
     class Midnight(FixedClock):
@@ -474,7 +480,7 @@ def test_the_same_finding_stays_the_same_while_its_numbers_change(world: World) 
 
 def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
     def cared(kind: str, **body: Any) -> list[Trouble]:
-        world.services.ledger.append(kind, plan="p", asset=None, run="u", body=body)
+        append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
         return [p.trouble for p in upkeep_problems([world.site.loaded()], world.services)["p"]]
 
     assert upkeep_problems([world.site.loaded()], world.services) == {"p": ()}
@@ -653,7 +659,7 @@ def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site
     def tested(verdict: str, own: str | None, recovery: dict[str, Any] | None) -> AssetStatus:
         body = {"verdict": verdict, "reason": "log is missing", "findings": [], "recovery": recovery, "rto": None}
         body["snapshot"] = {"id": IDS[1], "verdict": own, "selected": "at" if recovery else "latest"}
-        services.ledger.append("restore_test.end", plan="p", asset="crm", run="t", body=body)
+        append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
         (found,) = status([loaded], services)
         return found
 
@@ -748,7 +754,7 @@ def late(site: Site, days: float, services: Services | None = None) -> list[Trou
 
 
 def asked(world: World, *verbs: str) -> None:
-    world.services.ledger.append("duties", plan="p", asset=None, run=None, body={"verbs": list(verbs)})
+    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": list(verbs)})
 
 
 def with_retention(site: Site) -> None:
@@ -781,7 +787,9 @@ def test_upkeep_done_long_ago_is_overdue_and_its_twin_is_not(world: World) -> No
     with_retention(world.site)
     asked(world, "prune", "check")
     for kind, body in (("prune.end", {"result": "DONE"}), ("check.end", {"result": "CLEAN", "part": 1, "parts": 2})):
-        world.site.services(at(40)).ledger.append(kind, plan="p", asset=None, run="u", body={**body, "reason": None})
+        append_older(
+            world.site.services(at(40)).ledger, kind, plan="p", asset=None, run="u", body={**body, "reason": None}
+        )
     assert late(world.site, 40.1) == [] and late(world.site, 41) == []
     assert late(world.site, 42) == [Trouble.CHECK_LATE]
     assert late(world.site, 60) == [Trouble.PRUNE_LATE, Trouble.CHECK_LATE]
@@ -792,8 +800,13 @@ def test_upkeep_done_long_ago_is_overdue_and_its_twin_is_not(world: World) -> No
 def test_upkeep_tried_in_vain_is_told_as_that_until_it_is_not_even_tried(world: World) -> None:
     with_retention(world.site)
     asked(world, "prune")
-    world.site.services(at(20)).ledger.append(
-        "prune.end", plan="p", asset=None, run="u", body={"result": "FAILED", "reason": "locked"}
+    append_older(
+        world.site.services(at(20)).ledger,
+        "prune.end",
+        plan="p",
+        asset=None,
+        run="u",
+        body={"result": "FAILED", "reason": "locked"},
     )
     assert late(world.site, 20.5) == [Trouble.PRUNE_FAILED]
     assert late(world.site, 40) == [Trouble.PRUNE_FAILED, Trouble.PRUNE_LATE]
@@ -806,8 +819,13 @@ def test_upkeep_is_overdue_only_where_it_is_to_be_done(world: World) -> None:
     with_retention(world.site)
     asked(world, "backup", "test")
     assert late(world.site, 40) == [], "another host's"
-    world.site.services(at(39)).ledger.append(
-        "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "prune"]}
+    append_older(
+        world.site.services(at(39)).ledger,
+        "duties",
+        plan="p",
+        asset=None,
+        run=None,
+        body={"verbs": ["backup", "prune"]},
     )
     assert late(world.site, 40) == [] and late(world.site, 60) == [Trouble.PRUNE_LATE], "counts from when it began"
 
@@ -819,7 +837,7 @@ def elsewhere(world: World, asked: bool) -> None:
     """This host only tests: by what its runs were asked for, or since nobody has ever backed up here."""
     if asked:
         body = {"verbs": ["test"], "gained": [], "lost": [], "reason": "-"}
-        world.services.ledger.append("duties", plan="p", asset=None, run=None, body=body)
+        append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
 
 
 def looked(world: World, achieved: float | None, verdict: str = "MET", when: datetime = NOW) -> None:
@@ -829,7 +847,7 @@ def looked(world: World, achieved: float | None, verdict: str = "MET", when: dat
         "rpo": {"objective_s": 3600, "achieved_s": achieved, "verdict": verdict},
     }  # fmt: skip
     ledger = Ledger(world.services.state.ledger, FixedClock(when))
-    ledger.append("restore_test.end", plan="p", asset="recordings", run="t", body=body)
+    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -840,7 +858,7 @@ def test_what_another_host_may_have_backed_up_since_is_not_known_here(world: Wor
     looked(world, 1800.0, when=ago(hours=2))
     found = world.now
     assert found.as_json()["rpo"] == {"objective_s": 3600, "achieved_s": 9000.0, "verdict": "NOT_KNOWN_HERE"}
-    assert found.problems == () and exit_code([found]) == 0 and not list(breaches(found, NOW))
+    assert found.problems == () and exit_code([found]) == 0 and not list(found.breaches)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -861,10 +879,12 @@ def test_a_breach_that_the_last_look_found_stands(world: World, asked: bool) -> 
     looked(world, 72000.0, "BREACHED")
     found = world.now
     assert found.rpo.verdict == "BREACHED" and exit_code([found]) == 1
-    (said,) = breaches(found, NOW)
+    (said,) = found.breaches
     assert str(said.step).startswith("on the host that backs it up: ccdr backup p"), said
     world.snapshot(2, ago(minutes=5))
-    world.services.ledger.append("prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": []})
+    append_older(
+        world.services.ledger, "prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": []}
+    )
     assert world.now.rpo.verdict == "MET", "a prune has looked since"
 
 
@@ -875,7 +895,7 @@ def test_who_backs_up_here_knows_that_it_did_not(world: World) -> None:
     looked(world, 3.0)
     found = world.now
     assert found.rpo.verdict == "BREACHED"
-    assert not any(str(c.step).startswith("on the host") for c in breaches(found, NOW))
+    assert not any(str(c.step).startswith("on the host") for c in found.breaches)
     assert not any(str(p.step).startswith("on the host") for p in found.wrong)
 
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 
 from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
 from ccdr.interfaces import Fork
+from ccdr.judgement import AssetStatus
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.status import AssetStatus, status
+from ccdr.status import status
 from ccdr.trouble import Problem, Trouble
 
 SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")
@@ -36,7 +38,7 @@ class Shipping:
             based(self.site, self.services, based_on, ago(hours=3))
 
     def wrote(self, kind: str, **body: Any) -> None:
-        self.services.ledger.append(kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
+        append_older(self.services.ledger, kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
 
     def now(self, standing: Standing | None = None) -> AssetStatus:
         if standing is not None:

@@ -32,8 +32,8 @@ from ccdr.catalogue import (
     stream_of,
     text_digest,
 )
-from ccdr.errors import BackupBad
-from ccdr.model import GroupRun, Manifest, Needed, Snapshot
+from ccdr.errors import BackupBad, Exit, WrittenByNewer
+from ccdr.model import Attestation, GroupRun, Manifest, Needed, Snapshot
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -428,8 +428,29 @@ def test_a_manifest_is_the_same_text_in_whatever_order_it_was_made() -> None:
 
 
 def test_one_of_a_later_format_is_refused_by_its_number() -> None:
-    with pytest.raises(BackupBad, match="format 2, this ccdr reads format 1"):
-        parse_manifest('{"format": 2}')
+    """It is no damage: a newer ccdr can read it."""
+    with pytest.raises(WrittenByNewer, match="format 3, and was written by a newer ccdr") as told:
+        parse_manifest('{"format": 3}')
+    assert told.value.exit_code is Exit.NOT_CARRIED_OUT and "upgrade ccdr on this host" in (told.value.hint or "")
+
+
+def test_a_key_that_is_not_known_is_no_damage() -> None:
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {})
+    text = manifest_text(made)
+    assert parse_manifest(text.replace("{", '{"tenant":"acme",', 1)) == made
+    before = text.replace('"format":2', '"format":1')
+    assert parse_manifest(before) == replace(made, format=1), "from before it attested anything"
+
+
+def test_what_a_manifest_attests_is_read_back_and_half_of_it_is_damage() -> None:
+    said = Attestation("a" * 32, 17, "b" * 64, 16, "c" * 12)
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}, attested=said)
+    text = manifest_text(made)
+    assert parse_manifest(text) == made and '"ledger_seq":17' in text
+    assert Attestation.of(dict(tag.split("=") for tag in said.as_tags())) == said
+    for wrong in ('"ledger_seq":-1', '"ledger_seq":true', '"ledger_seq":null'):
+        with pytest.raises(BackupBad):
+            parse_manifest(text.replace('"ledger_seq":17', wrong))
 
 
 def test_a_snapshot_is_of_the_source_that_the_plan_names() -> None:

@@ -87,6 +87,30 @@ def test_reminded_after_a_while_all_in_one() -> None:
     assert people.run(FAILED, TEST) == []
 
 
+def test_what_is_acknowledged_is_told_and_over_and_not_reminded_of_until_that_ends() -> None:
+    people = People()
+    noted = replace(FAILED, acknowledged=NOW + 10 * DAY)
+    assert people.run(noted) == ["new backup_failed"], "who has not heard of it is told"
+    assert people.run(noted, after=3 * DAY) == []
+    assert people.run(noted, TEST, after=3 * DAY) == ["new test_failed"]
+    assert people.run(noted, TEST, after=DAY) == ["still test_failed"]
+    assert min(people.book.wakes(DAY)) < NOW + 10 * DAY <= max(people.book.wakes(DAY))
+    assert people.run(FAILED, after=4 * DAY) == ["fixed test_failed", "still backup_failed"]
+    assert people.run(noted, after=DAY) == ["still backup_failed"], "it has ended, whatever is written there"
+    assert people.run() == ["fixed backup_failed"]
+
+
+def test_of_two_that_are_told_as_one_both_must_be_acknowledged() -> None:
+    noted = replace(FAILED, acknowledged=NOW + 10 * DAY)
+    for both in ((noted, FAILED), (FAILED, noted)):
+        people = People()
+        people.run(*both)
+        assert people.run(*both, after=2 * DAY) == ["still backup_failed"]
+    people = People()
+    people.run(noted, replace(noted, acknowledged=NOW + DAY))
+    assert people.run(noted, replace(noted, acknowledged=NOW + DAY), after=2 * DAY) == ["still backup_failed"]
+
+
 def test_over_is_told_once_and_how_long_it_lasted() -> None:
     people = People()
     people.run(FAILED)

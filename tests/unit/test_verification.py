@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness import Ran, Site
+from tests.older import append_older
 from tests.unit.test_history import VERDICTS, backup, test
 
 from ccdr import history
@@ -316,7 +317,7 @@ def test_where_it_stands_is_looked_up_in_the_ledger_itself(world: World, text: s
 
 
 def test_a_record_whose_body_makes_no_sense_is_a_problem_and_no_traceback(world: World) -> None:
-    world.ledger.append("missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
+    append_older(world.ledger, "missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
     found = compare(world.services)
     assert len(found.problems) == 1 and "cannot be understood" in found.problems[0]
     assert world.site.run("ledger", "verify").code == 1

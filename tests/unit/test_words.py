@@ -131,7 +131,7 @@ def test_every_command_that_is_named_is_one() -> None:
 @pytest.mark.parametrize("flag", ["--from", "--since"])
 def test_a_report_may_begin_days_ago(flag: str) -> None:
     context = main.commands["report"].make_context("report", [flag, "7d"])
-    assert context.params["first"] == "7d"
+    assert [context.params[name] for name in ("first", "since")].count("7d") == 1
 
 
 ROWS = [

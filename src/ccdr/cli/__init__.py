@@ -6,6 +6,7 @@ import click
 
 from ccdr import __version__
 from ccdr.cli import (
+    ack,
     backup,
     completion,
     demo,
@@ -63,6 +64,7 @@ for _verb in (
     upkeep.upkeep,
     ship.ship,
     doctor.doctor,
+    ack.ack,
     notify.notify,
     plan.plan,
     ledger.ledger,

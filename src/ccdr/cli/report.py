@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[PLAN]...", nargs=-1)
 @click.option(
     "--from",
-    "--since",
     "first",
     metavar="D",
     help="Begin of the period: a date, an RFC 3339 time (UTC), or 7d before its end. [90d]",
 )
+@click.option("--since", metavar="D", help="The same as --from.")
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
-def report(names: tuple[str, ...], first: str | None, last: str | None, form: str | None, out: Path | None) -> Exit:
+def report(
+    names: tuple[str, ...], first: str | None, since: str | None, last: str | None, form: str | None, out: Path | None
+) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
     From the ledger, which is verified on the way, and the catalogue alone. A plan is judged by the version that was
@@ -64,9 +66,12 @@ def report(names: tuple[str, ...], first: str | None, last: str | None, form: st
     options = settings()
     if options.json and out is None and form not in (None, "json"):
         raise UsageProblem("--json and another --format ask for two things", hint="leave one of them out, or use --out")
+    if first is not None and since is not None:
+        raise UsageProblem("--from and --since both say when the period begins", hint="leave one of them out")
+    begins = ("--since", since) if first is None else ("--from", first)
     chosen = form or ("json" if options.json else "html")
     services = options.services()
-    period = period_of(first, last, services.clock.now(), _first_record(services))
+    period = period_of(begins[1], last, services.clock.now(), _first_record(services), begins=begins[0])
     there = plan_names(options.plans) if options.plans.is_dir() else []
     loaded = [options.load(name) for name in names or there if name in there]
     # A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none.

@@ -66,6 +66,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
+    from ccdr.attest import compare_due, store_due
     from ccdr.conclude import conclude, followed
     from ccdr.in_force import store
     from ccdr.plans import plan_names
@@ -86,12 +87,16 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     for note in store([plan for plan in loaded if plan.plan.plan in backed_up], services):
         if loud:  # the next backup tries again: no news for cron
             click.echo(f"ccdr: {note}", err=True)
+    with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
+        compare_due(loaded, services)  # a repository that does not answer, by the work with it
+        store_due(loaded, services, options.every)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
     if wrong or result.wakes is not None:
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
-        until = now if wrong else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
+        # Nor while the ledger is not what it should be: each run answers with that.
+        until = now if wrong or end.stands else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
         if ended:
             until = min(until, now + WAKES)
         with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
@@ -107,7 +112,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             _tell_next(loaded, services, verbs)
     for trouble in (*wrong, *result.duties, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
-    return worst([result.exit_code, end.code, *(error.exit_code for error in wrong)])
+    return worst([result.exit_code, end.code, end.stands, *(error.exit_code for error in wrong)])
 
 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:

@@ -98,6 +98,13 @@ class Settings:
             )
         return loaded, wrong
 
+    def every(self) -> list[LoadedPlan]:
+        """All plans there are. PlanInvalid where one of them is wrong."""
+        loaded, wrong = self.load_all(())
+        if wrong:
+            raise wrong[0]
+        return loaded
+
     def jobs(self, name: str, asset: str | None) -> list[Job]:
         """The plan's assets in its order, or the one that was named; UsageProblem where there is none such."""
         from ccdr.errors import UsageProblem

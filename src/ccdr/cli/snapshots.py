@@ -81,6 +81,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
             click.echo(f"finding: {said}")
         for line in differing(judged):
             click.echo(line)
+    told.understood()
     return Exit.FINDING if findings else Exit.OK
 
 

@@ -9,14 +9,15 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339
-from ccdr.trouble import Trouble, next_step
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
+from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
+    from ccdr.attest import Place
     from ccdr.history import Record
-    from ccdr.notify import Concern
-    from ccdr.status import AssetStatus
-    from ccdr.trouble import Problem
+    from ccdr.judgement import AssetStatus
+    from ccdr.lineage import Lineage
+    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -33,13 +34,15 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
+    from ccdr.acknowledged import unacknowledged
+    from ccdr.attest import homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
-    from ccdr.notify import breaches, untold
+    from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import exit_code, private_of, upkeep_problems
+    from ccdr.status import exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -57,10 +60,15 @@ def status(names: tuple[str, ...]) -> Exit:
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
-    verified = newest(services)
-    broken = verified is not None and not verified.ok
-    finding = Exit.FINDING if broken or any(care.values()) else exit_code(found)
+    verified, lineage = newest(services), services.lineage()
+    of_ledger = troubles(lineage)
+    broken = (verified is not None and not verified.ok) or bool(of_ledger)
+    unseen = any(map(unacknowledged, care.values()))
+    finding = Exit.FINDING if broken or unseen else exit_code(found)
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
+
+    everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
+    noted = len(everything) - len(unacknowledged(everything))
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -72,6 +80,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plan": name,
                 "assets": [s.as_json() for s in found if s.plan == name],
                 "problems": [p.text for p in care[name]],
+                "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
                 "duties": [verb.value for verb in Verb if verb in own[name]],
@@ -79,8 +88,17 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name, version in zip(shown, judged, strict=True)
         ]
-        names_gone = [version.plan for version in gone]
-        print_json({"plans": document, "plans_gone": names_gone, "ledger": verified and verified.as_json()})
+        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
+        print_json(
+            {
+                "plans": document,
+                "plans_gone": [version.plan for version in gone],
+                "acknowledged": noted,
+                "ledger": verified and verified.as_json(),
+                "lineage": shown_ledger,
+            }
+        )
         return code
     rows = [
         (
@@ -100,32 +118,44 @@ def status(names: tuple[str, ...]) -> Exit:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
     for s in found:
-        _problems([*s.wrong, *breaches(s, services.clock.now())], s.plan, s.asset)
+        _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
-            click.echo(f"{s.plan}/{s.asset}: {_kept(path)}")
+            click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
-            click.echo(f"{name}: {_kept(path)}")
+            click.echo(f"{name}: {kept(path)}")
         if elsewhere := frozenset(Verb) - own[name]:
             click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    if noted:
+        click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
         click.echo(line)
     _ledger(verified)
+    _compared(lineage, services, shown)
+    for name in (p.plan.plan for p in homes(loaded, loaded)):
+        if place := places(services).get(name):
+            click.echo(_stored(name, place))
+    if loaded and not homes(loaded, loaded):
+        click.echo(
+            "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
+        )
+    for problem in of_ledger:
+        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
-def _kept(path: str) -> str:
-    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
-    return f"{what}, for your eyes and for a week: {path}"
-
-
-def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once."""
+def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
+    """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
+    noted = []
     for wrong in problems:
+        if wrong.acknowledged is not None:
+            noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
+            continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
         steps.setdefault(step, []).append(wrong.text)
@@ -134,6 +164,8 @@ def _problems(problems: Sequence[Problem | Concern], plan: str, asset: str | Non
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
         if step is not None:
             click.echo(f"  → {step}")
+    for text in noted:
+        click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
 
 
 def _last_backup(s: AssetStatus) -> str:
@@ -161,6 +193,31 @@ def _ledger(verified: Finding | None) -> None:
         click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
     if not verified.ok:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
+
+
+def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger."""
+    from ccdr.attest import last_looked
+
+    for plan in plans:
+        found = lineage.compared.get(plan)
+        if found is None or not found.as_json()["ok"]:
+            continue  # what contradicts it is told of as what is wrong
+        looked = last_looked(services, plan)
+        when = max(utc(found.at), looked or utc(found.at))
+        older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
+        click.echo(
+            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
+            + (older if found.unattested else "")
+        )
+
+
+def _stored(plan: str, place: Place) -> str:
+    """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
+    if place.reason is None:
+        return f"ledger: stored with the backups of {plan} {at}"
+    return f"ledger: it could not be stored with the backups of {plan} ({at}): {place.reason}"
 
 
 def _objective(achieved: Achieved) -> str:

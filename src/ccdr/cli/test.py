@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -19,7 +20,7 @@ from ccdr.cli.shell import (
     verb,
     word,
 )
-from ccdr.errors import Exit, UsageProblem
+from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def test(
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
+    from ccdr.attest import store_due
     from ccdr.restore_test import next_turn, restore_test
 
     options = settings()
@@ -93,7 +95,10 @@ def test(
     def told(done: RestoreTest) -> None:
         tell(done, turns[done.asset])
 
-    return each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
+        store_due([jobs[0].loaded], services, options.every)
+    return code
 
 
 class At(NamedTuple):

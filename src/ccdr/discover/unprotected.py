@@ -19,6 +19,7 @@ from ccdr.engines.postgres import survey
 from ccdr.errors import CcdrError, CommandFailed, Exit, worst
 from ccdr.history import RESTORE_END, AssetHistory
 from ccdr.interfaces import Progress
+from ccdr.judgement import UNTESTED, coverage
 from ccdr.model import utc
 from ccdr.plans import LoadedPlan
 from ccdr.services import Job, Services
@@ -110,7 +111,7 @@ def discover(
     _directories(plans, named, services, progress, found)
     ignored = {name for loaded in plans for name in loaded.plan.ignore}
     found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
-    found.untested += _untested(named, services)
+    found.untested += untested(named, services)
     return found
 
 
@@ -304,15 +305,18 @@ def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
                 yield from engine.paths
 
 
-def _untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
-    history = services.histories()
-    for loaded in plans:
-        for asset in loaded.plan.assets:
-            job = Job(loaded, asset)
-            last = history.get((job.plan, asset), AssetHistory()).last_conclusive_test
-            if job.engine.restore_test is None:
-                yield Untested(job.plan, asset, "its plan has no restore test for it")
-            elif not job.checks:
-                yield Untested(job.plan, asset, "its restore test has no checks, so that nothing can pass")
-            elif last is None:
-                yield Untested(job.plan, asset, "no restore test of it has ever come to a verdict")
+def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
+    """What `status` calls untested, and for want of what."""
+    histories, now = services.histories(), services.clock.now()
+    for job in (Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets):
+        history = histories.get((job.plan, job.asset), AssetHistory())
+        if coverage(job, history, now) != UNTESTED:
+            continue
+        why = "no restore test of it has ever come to a verdict"
+        if job.engine.restore_test is None:
+            why = "its plan has no restore test for it"
+        elif not job.checks:
+            why = "its restore test has no checks, so that nothing can pass"
+        elif history.last_conclusive_test is not None:
+            why = "its last restore test was of something else than the plan now names"
+        yield Untested(job.plan, job.asset, why)

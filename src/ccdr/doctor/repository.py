@@ -117,6 +117,10 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Look]:
         return
     if there != path:
         said = f"{path} is not there; nearest is {there}"
+        if services.knows(loaded.plan.plan):
+            do = "mount it: backups were stored there, and none makes a new one in its place"
+            yield Look.fail(what, said, do)
+            return  # what lies there instead says nothing of it
         yield Look.warn(what, said, "mount it; the first backup makes what is then still missing")
     shared = [name for name, other in _dear(loaded, services) if _device(other) == there.stat().st_dev]
     if shared:

@@ -142,6 +142,7 @@ class EngineConfig(Strict):
     group: Name | None = Field(
         None, description="assets of a plan with the same group are captured together; they have one backup schedule"
     )
+    tenant: Name | None = Field(None, description="whose data it is; the plan's tenant where it is left out")
     objectives: AssetObjectives = AssetObjectives()
     backup: BackupSettings | None = None
     restore_test: RestoreTestSettings | None = None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from ccdr.errors import CcdrError, PlanInvalid
-from ccdr.model import Achieved, ObjectiveVerdict, human_seconds, rfc3339
-from ccdr.status import DOUBT, AssetStatus
-from ccdr.trouble import Problem, Trouble, next_step, where_it_can_be_done
+from ccdr.judgement import AssetStatus
+from ccdr.model import rfc3339
+from ccdr.trouble import Problem, Trouble
 
 Key = tuple[str | None, str, str]
 
@@ -31,6 +30,8 @@ class Concern:
     about: str = ""
     passing: bool = False
     step: str | None = None  # what to do next, where more is known than `next_step` says
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
+    acknowledged: datetime | None = None  # until when nobody need be reminded of it
 
     @property
     def key(self) -> Key:
@@ -55,14 +56,11 @@ class Attempt:
         return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb)
 
 
-def concerns_of(
-    found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]], now: datetime
-) -> Iterator[Concern]:
+def concerns_of(found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]) -> Iterator[Concern]:
     """Everything that is wrong by `status.status()` and `status.upkeep_problems()`."""
     for status in found:
-        for problem in status.wrong:
+        for problem in status.troubles:
             yield _concern(status.plan, status.asset, problem)
-        yield from breaches(status, now)
     for plan, problems in upkeep.items():
         for problem in problems:
             yield _concern(plan, None, problem)
@@ -97,29 +95,5 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    return Concern(plan, asset, problem.trouble, problem.text, problem.since, problem.about, step=problem.step)
-
-
-def breaches(status: AssetStatus, now: datetime) -> Iterator[Concern]:
-    """Objectives that are not met; a plan that never had a backup is told as that."""
-    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
-    rpo, rto = status.rpo, status.rto
-    if rpo.verdict is ObjectiveVerdict.BREACHED and not never:
-        achieved = math.inf if rpo.achieved_s is None else rpo.achieved_s
-        if math.isfinite(achieved):
-            since = now - timedelta(seconds=achieved - rpo.objective_s)
-            text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
-        else:
-            since, text = None, f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
-        # Another backup would not count either.
-        doubted = any(p.trouble is Trouble.REPOSITORY_DAMAGED and p.about == DOUBT for p in status.wrong)
-        step = next_step(Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO, status.plan, status.asset)
-        step = step and where_it_can_be_done(step, backs_up=status.backs_up)
-        yield Concern(status.plan, status.asset, Trouble.BREACH_RPO, text, since, step=step)
-    if rto.verdict is ObjectiveVerdict.BREACHED:
-        text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
-        yield Concern(status.plan, status.asset, Trouble.BREACH_RTO, text)
-
-
-def _objective(achieved: Achieved) -> str:
-    return f"the objective is {human_seconds(achieved.objective_s)}"
+    told, noted = (problem.text, problem.since, problem.about), problem.acknowledged
+    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private, acknowledged=noted)

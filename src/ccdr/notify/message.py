@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ccdr.judgement import AssetStatus
 from ccdr.model import human_seconds
 from ccdr.notify.concerns import Concern, concerns_of
 from ccdr.notify.told import Failure, Kind, News
 from ccdr.plans import LoadedPlan
-from ccdr.status import AssetStatus
+from ccdr.status import kept
 from ccdr.trouble import Trouble, next_step
 
 MOST_LINES = 40  # concerns that one message spells out
@@ -19,15 +20,19 @@ LONGEST_TEXT = 500  # characters of one concern
 
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
+    Trouble.LEDGER_LOST: "ledger LOST",
+    Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
     Trouble.LOG_FAILED: "recovery by the log FAILED",
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
     Trouble.BACKUP_FAILED: "backup FAILED",
+    Trouble.REPOSITORY_AWAY: "repository NOT THERE",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.BREACH_RPO: "RPO BREACHED",
     Trouble.BREACH_RTO: "RTO BREACHED",
+    Trouble.RTO_UNMEASURED: "RTO not measured",
     Trouble.NEVER_SUCCEEDED: "never backed up",
     Trouble.NOT_BEGUN: "could not begin",
     Trouble.BACKUP_LATE: "backup OVERDUE",
@@ -37,6 +42,7 @@ HEADLINES = {
     Trouble.FINDING: "finding",
     Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
+    Trouble.NO_LONGER_CHECKED: "what FAILED is no longer checked",
     Trouble.NEVER_TESTED: "never tested",
     Trouble.RESTORE_CRASHED: "restore CRASHED",
     Trouble.PRUNE_FAILED: "prune FAILED",
@@ -130,6 +136,7 @@ def _wrong(loaded: LoadedPlan, news: News) -> list[str]:
         lines.append(f"  since {_time(entry.since)}")
     if step := entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset):
         lines.append(f"  next: {step}")
+    lines += [f"  on that host: {kept(path)}" for path in entry.private]
     return lines
 
 
@@ -168,7 +175,7 @@ def summary(found: Sequence[AssetStatus], now: datetime) -> str:
     Proven is what `AssetStatus.proven` says.
     """
     wrong: dict[Trouble, list[str]] = {}
-    for concern in sorted(concerns_of(found, {}, now), key=_by_rank):
+    for concern in sorted(concerns_of(found, {}), key=_by_rank):
         names = wrong.setdefault(concern.trouble, [])
         name = f"{concern.plan}/{concern.asset}"
         if name not in names:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ccdr.errors import CcdrError
+from ccdr.judgement import AssetStatus
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import Attempt, Concern, Key, concerns_of
 from ccdr.notify.message import Message, compose, one_line, trial
@@ -17,7 +18,6 @@ from ccdr.notify.told import Book, News, load, save
 from ccdr.plans import LoadedPlan
 from ccdr.services import Services
 from ccdr.state import State
-from ccdr.status import AssetStatus
 from ccdr.trouble import Problem, Trouble
 
 SOON = timedelta(minutes=1)
@@ -25,12 +25,15 @@ SOON = timedelta(minutes=1)
 NOT_WELL = frozenset(
     {
         Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_LOST,
+        Trouble.LEDGER_CONTRADICTED,
         Trouble.SUMMARY_WRONG,
         Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,
         Trouble.LOG_FAILED,
         Trouble.NEWER_FAILED,
         Trouble.BACKUP_FAILED,
+        Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,
@@ -147,7 +150,7 @@ def after_run(
         books, note = load(told_file(services.state))
         if note:
             result.notes.append(note)
-        concerns = [*concerns_of(found, upkeep, now), *extra, *(c for a in attempts if (c := a.concern()))]
+        concerns = [*concerns_of(found, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
         parts = [_begin(p, books, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in told]
         try:
             _tell(parts, now, seconds, result)
@@ -178,7 +181,7 @@ def would_tell(
     now, books = services.clock.now(), load(told_file(services.state))[0]
     if loaded.plan.notify.urls_file is not None:
         read_targets(loaded.plan.notify.urls_file)
-    part = _begin(loaded, books, list(concerns_of(found, upkeep, now)), (), now, whole=True, elsewhere=elsewhere)
+    part = _begin(loaded, books, list(concerns_of(found, upkeep)), (), now, whole=True, elsewhere=elsewhere)
     return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 

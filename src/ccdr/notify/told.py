@@ -65,7 +65,8 @@ class Kind(StrEnum):
 @dataclass
 class Entry:
     """One concern, from when it was first seen until everybody knows that it is over; `text` and `step` as they are by
-    now. `told` is by address: what it was last told, and when."""
+    now, and `private`, which is there for a week, as it was seen now. `told` is by address: what it was last told, and
+    when."""
 
     asset: str | None
     trouble: Trouble
@@ -74,9 +75,11 @@ class Entry:
     since: datetime
     passing: bool = False
     step: str | None = None
+    noted: datetime | None = None  # until when it is acknowledged: seen anew by each run, never kept
     gone: datetime | None = None
     returns: int = 0
     told: dict[str, tuple[As, datetime]] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -126,13 +129,17 @@ class Book:
         for key in elsewhere:
             self.entries.pop(key, None)
         for concern in concerns:
+            same, noted = concern.key in present, concern.acknowledged
             present.add(concern.key)
             entry = self.entries.get(concern.key)
             if entry is None:
                 since = min(concern.since or now, now)
                 entry = Entry(concern.asset, concern.trouble, concern.about, concern.text, since, concern.passing)
                 self.entries[concern.key] = entry
-            entry.text, entry.step = concern.text, concern.step
+            if same:  # where two are told as one, both must be acknowledged
+                noted = min(noted, entry.noted) if noted and entry.noted else None
+            entry.text, entry.step, entry.private = concern.text, concern.step, concern.private
+            entry.noted = noted
             if entry.gone is not None:
                 entry.gone, entry.returns = None, entry.returns + 1
         for entry in self.entries.values():
@@ -208,7 +215,7 @@ class Book:
         for entry in self.entries.values():
             for knows, at in entry.told.values():
                 if not entry.passing and knows in (As.OPEN, As.FLAPPING):
-                    yield (entry.gone or at) + remind
+                    yield max((entry.gone or at) + remind, entry.noted or at)
         for failure in self.failures.values():
             yield failure.retry_at()
 
@@ -232,6 +239,8 @@ def _kind(entry: Entry, address: str, now: datetime, remind: timedelta) -> Kind 
         return None
     if word[0] is As.FIXED:
         return Kind.AGAIN
+    if entry.noted is not None and now < entry.noted:  # who has said that it is known need not be reminded
+        return None
     return Kind.STILL if _elapsed(word[1], now) >= remind else None
 
 

@@ -206,16 +206,21 @@ def _asset_from(body: Mapping[str, Any]) -> AssetFacts:
         backup=body["backup"] and _text(body["backup"]),
         test=test and RestoreTestFacts(_text(test["schedule"]), tuple(map(_text, test["rules"])), test["at"]),
         shipping=_number_or_none(body["shipping"]),
-        checks=tuple(
-            CheckFacts(
-                _text(check["kind"]),
-                _text(check["fingerprint"]),
-                _text(check["subject"]),
-                _bounds(check["floors"]),
-                _bounds(check["ceilings"]),
-            )
-            for check in body["checks"]
-        ),
+        checks=checks_from(body["checks"]),
+    )
+
+
+def checks_from(bodies: Iterable[Mapping[str, Any]]) -> tuple[CheckFacts, ...]:
+    """An asset's checks, as a record has them. KeyError or TypeError for what is none."""
+    return tuple(
+        CheckFacts(
+            _text(check["kind"]),
+            _text(check["fingerprint"]),
+            _text(check["subject"]),
+            _bounds(check["floors"]),
+            _bounds(check["ceilings"]),
+        )
+        for check in bodies
     )
 
 

@@ -16,6 +16,8 @@ from ccdr.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPasswo
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
+PRIMARY = "primary"  # what records call the copy in the plan's `repository`
+LONGEST_SITE = 100  # characters of a site's name that records hold
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
 
 
@@ -40,6 +42,11 @@ class Repository(WithPassword):
     def location(self) -> str:
         """What restic is given; a path is absolute."""
         return self.url
+
+    @property
+    def copy_facts(self) -> dict[str, str | None]:
+        """For records: which copy of the data it is, and where that lies."""
+        return {"copy": PRIMARY, "site": self.site and self.site[:LONGEST_SITE]}
 
     @property
     def is_local(self) -> bool:
@@ -110,7 +117,13 @@ class Plan(Strict):
     objectives: PlanObjectives
     timezone: Zone = Field("UTC", description="the zone of its schedules")
     site: Text | None = Field(None, description="where the source stands")
+    tenant: Name = Field("default", description="whose data it is, where one centre works for several clients")
     repository: Repository
+    ledger_repository: Repository | None = Field(
+        None,
+        description="where this host's ledger is stored in place of `repository`; needed where its plans are of more "
+        "than one tenant, for it tells of all of them",
+    )
     retention: Retention | None = None
     upkeep: Upkeep = Upkeep()
     notify: Notify = Notify()
@@ -124,6 +137,11 @@ class Plan(Strict):
     @property
     def zone(self) -> tzinfo:
         return zone_of(self.timezone)
+
+    def tenant_of(self, asset: str | None) -> str:
+        """The asset's own tenant, the plan's where it states none, or where it is about no asset alone."""
+        own = self.assets[asset].tenant if asset is not None else None
+        return own or self.tenant
 
     def objectives_of(self, asset: str) -> model.Objectives:
         """The asset's own objectives, the plan's where it states none."""

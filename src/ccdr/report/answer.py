@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccdr.model import human_seconds, so_many
-from ccdr.report.judge import AssetReport, Finding, Level, day
+from ccdr.report.judge import AssetReport, Finding, day
+from ccdr.trouble import Level
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
@@ -23,8 +24,16 @@ class Answer:
     sentence: str
 
 
-def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_problems: int) -> Answer:
-    """From where every asset that a plan names stands."""
+def answer(
+    assets: Sequence[AssetReport],
+    findings: Sequence[Finding],
+    ledger_problems: int,
+    *,
+    until_now: bool,
+    lost: bool = False,
+) -> Answer:
+    """From where every asset that a plan names stands; `until_now`: at the time that the report is made. `lost`: the
+    ledger was begun anew in place of one that is gone, and nobody has answered for that."""
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
@@ -43,9 +52,12 @@ def answer(assets: Sequence[AssetReport], findings: Sequence[Finding], ledger_pr
         elif len(counting) == len(concerned):
             said = f"of {many} no state has been shown to come back"
         return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
+    if lost and worst < Level.UNPROVEN:
+        said = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
-    proven = _proven(judged)
+    proven = _proven(judged, until_now=until_now)
     if worst is Level.LATE:
         said = f"{proven}; but {many} would not come back within what was promised: {_first(concerned)}"
         return Answer("Yes, but not as promised", worst, _sentence(said))
@@ -63,16 +75,17 @@ def _or_never(seconds: float | None) -> float:
     return math.inf if seconds is None else seconds
 
 
-def _proven(assets: Sequence[AssetReport]) -> str:
+def _proven(assets: Sequence[AssetReport], *, until_now: bool) -> str:
     tests = [a.last_conclusive.started for a in assets if a.last_conclusive]
     took = [a.rto.achieved_s for a in assets if a.rto and a.rto.achieved_s is not None]
     lost = [a.rpo_now.achieved_s for a in assets if a.rpo_now and a.rpo_now.achieved_s is not None]
     each = f"each of the {len(assets)} assets was" if len(assets) > 1 else "its one asset was"
     said = f"{each} restored from its backup and checked, last on {day(min(tests))} or later" if tests else each
     if took:
-        said += f", the slowest in {human_seconds(max(took))}"
+        said += f", the slowest of those that passed in {human_seconds(max(took))}"
     if lost and max(lost) < math.inf:
-        said += f", and at most the newest {human_seconds(max(lost))} of data would be lost now"
+        when = "if all were lost now" if until_now else "if all had been lost at the period's end"
+        said += f", and {when}, the newest {human_seconds(max(lost))} of data at most would be gone"
     if left_out := sum(len(a.left_out) for a in assets):
         said += f"; {so_many(left_out, 'thing')} that the plans leave out would not come back"
     return said

@@ -10,11 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.catalogue import of_source
+from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.in_force import judged_by, without_file
+from ccdr.judgement import Seen, judge_upkeep
 from ccdr.ledger import Verification
-from ccdr.measure import Point
+from ccdr.lineage import Lineage
+from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
 from ccdr.reading import Take, read_verified
@@ -24,9 +26,7 @@ from ccdr.report.judge import (
     AssetReport,
     Finding,
     Interruption,
-    Level,
     PlanReport,
-    day,
     interruptions,
     judge_asset,
     judge_plan,
@@ -36,17 +36,26 @@ from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.trouble import Trouble, next_step
+from ccdr.status import seen_now, upkeep_problems
+from ccdr.trouble import Level, Problem, Trouble, next_step
 
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """Where the evidence lies, and whether it holds."""
+    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
+    what became of ledgers that were lost before it."""
 
     directory: Path
     verification: Verification
+    lineage: Lineage
+    troubles: tuple[Problem, ...]
+    told: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (*self.verification.problems, *(problem.text for problem in self.troubles))
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,10 @@ class Report:
 
     @property
     def exit_code(self) -> Exit:
-        """A repository beside its source is where the plan wants it: said, and no finding."""
-        return Exit.FINDING if any(f.level is not Level.NEAR for f in self.findings) else Exit.OK
+        """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
+        acknowledged."""
+        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
+        return Exit.FINDING if any(open_) else Exit.OK
 
 
 def make_report(
@@ -112,15 +123,17 @@ def make_report(
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(jobs, services, evidence, period)
-        reports = _judge_plans(known, jobs, evidence, period)
+        reports = _judge_plans(known, services, evidence, period)
         promised = promises(evidence)
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
-        assets = _with_unchecked(assets, interrupted)
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
+    lineage = services.lineage()
+    of_ledger = troubles(lineage)
     findings = (
         *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None)) for p in of_ledger),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
@@ -132,8 +145,16 @@ def make_report(
         command=command,
         version=__version__,
         wanted=tuple(named),
-        ledger=LedgerFacts(services.ledger.directory, found),
-        answer=answer(assets, findings, len(found.problems)),
+        ledger=LedgerFacts(
+            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
+        ),
+        answer=answer(
+            assets,
+            findings,
+            len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger),
+            until_now=period.until_now,
+            lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
+        ),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -158,26 +179,6 @@ def _as_recorded(
     return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
 
 
-def _with_unchecked(assets: Sequence[AssetReport], found: Sequence[Interruption]) -> tuple[AssetReport, ...]:
-    """With a finding for each failure that later tests passed only because they check less."""
-    said: dict[tuple[str | None, str | None], list[Finding]] = {}
-    for one in found:
-        if one.unchecked is not None:
-            first, passed = one.runs[0], one.unchecked
-            text = (
-                f"its restore test of {day(first.started)} failed, and the one of {day(passed.started)} passed by fewer"
-                f" or weaker checks: what failed is no longer checked: {first.reason}"
-            )
-            step = "put the checks back into its restore test, then test it again"
-            said.setdefault((one.plan, one.asset), []).append(Finding(Level.UNPROVEN, text, one.plan, one.asset, step))
-    return tuple(
-        replace(asset, findings=(*asset.findings, *more))
-        if asset.in_plan and (more := said.get((asset.plan, asset.asset)))
-        else asset
-        for asset in assets
-    )
-
-
 def _judge_assets(
     jobs: Mapping[tuple[str, str], Job], services: Services, evidence: Evidence, period: Period
 ) -> tuple[AssetReport, ...]:
@@ -189,29 +190,38 @@ def _judge_assets(
             jobs.get(name),
             name,
             evidence.assets.get(name),
-            _elsewhere(services, jobs[name], evidence, period) if name in jobs else {},
-            evidence.plans.get(name[0], _NOTHING),
+            _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
+            evidence.history(name[0], None),
             period,
+            versions=evidence.plans.get(name[0], _NOTHING).versions,
+            seen=_seen(services, jobs[name], period) if name in jobs else None,
         )
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
     )
 
 
 def _judge_plans(
-    known: Mapping[str, LoadedPlan], jobs: Mapping[tuple[str, str], Job], evidence: Evidence, period: Period
+    known: Mapping[str, LoadedPlan], services: Services, evidence: Evidence, period: Period
 ) -> tuple[PlanReport, ...]:
     names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
     return tuple(
         judge_plan(
             name,
-            [job for (plan, _), job in jobs.items() if plan == name],
+            known.get(name),
             evidence.plans.get(name, _NOTHING),
+            _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
-            first=min((a.first_seen for (plan, _), a in evidence.assets.items() if plan == name), default=None),
             free=_free(known.get(name)) if period.until_now else None,
         )
         for name in dict.fromkeys(names)
     )
+
+
+def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period) -> Sequence[Problem]:
+    """With the care of a plan's repository: as `status` has it where the period's end is now."""
+    if period.until_now:
+        return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
+    return judge_upkeep(loaded, evidence.histories, period.end)
 
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
@@ -229,15 +239,19 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     return known
 
 
-def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> dict[str, Point]:
+def _seen(services: Services, job: Job, period: Period) -> Seen | None:
+    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past."""
+    return seen_now(job, services) if period.until_now else None
+
+
+def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
     asset = evidence.assets.get((job.plan, job.asset))
     seen = asset.points.keys() | asset.removed if asset else set()
     known = services.catalogue.snapshots(job.plan, job.asset, besides=seen)
     if asset:
         asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
-    ours = [s for s in known if of_source(s, job.engine.source_name) and s.note is None]
-    return {s.id: Point(s.consistent_point, s.usable_at) for s in ours if s.usable_at < period.end}
+    return [s for s in known if s.usable_at < period.end]
 
 
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:

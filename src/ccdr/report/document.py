@@ -90,12 +90,14 @@ def _ledger(report: Report) -> dict[str, object]:
     found = report.ledger.verification
     return {
         "directory": str(report.ledger.directory),
-        "ok": found.ok,
+        "ok": not report.ledger.problems,
         "records": found.records,
         "head": found.head,
         "first": found.first_time and rfc3339(found.first_time),
         "last": found.last_time and rfc3339(found.last_time),
-        "problems": list(found.problems),
+        "problems": list(report.ledger.problems),
+        "lineage": report.ledger.lineage.as_json,
+        "lost_before": list(report.ledger.told),
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
     }
@@ -154,6 +156,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "engine": asset.engine,
         "in_plans": asset.in_plan,
         "state": asset.state,
+        "coverage": asset.coverage,
         "level": asset.level.name,
         "findings": [f.as_json() for f in asset.findings],
         "objectives": objectives and {"rpo_s": objectives.rpo, "rto_s": objectives.rto, "mtd_s": objectives.mtd},

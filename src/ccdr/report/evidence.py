@@ -11,21 +11,9 @@ from itertools import accumulate
 from typing import Any
 
 from ccdr import chain
-from ccdr.history import (
-    AT,
-    DUTIES,
-    LATEST,
-    LOGS,
-    STOPPED,
-    Record,
-    blames_the_log,
-    does_not_open,
-    log_failure,
-    of_more_than,
-    of_the_newest,
-)
+from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
 from ccdr.measure import Point
-from ccdr.model import Verb, source_digest, utc
+from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import Period
@@ -106,100 +94,92 @@ class Stretch:
 
 @dataclass
 class AssetEvidence:
-    """What the records say of one asset up to the period's end. `points` has every snapshot that was stored, by id."""
+    """What the records say of one asset up to the period's end: its `history`, as every other command reads it, of
+    which nothing that retention removed is forgotten; and what only a period asks for. `points` has every snapshot that
+    was stored, by id, `stored` what the records tell of those that were not removed since."""
 
     first_seen: datetime
+    history: AssetHistory
     points: dict[str, Point] = field(default_factory=dict)
+    stored: dict[str, Record] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
-    log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
-    proven: dict[str, str] = field(default_factory=dict)  # each tested snapshot's latest verdict on itself, in order
     upon: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, Run] = field(default_factory=dict)  # by verb
     last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive: Run | None = None  # test
-    last_latest_pass: Run | None = None
-    damaged: Run | None = None  # the newest test that the repository could not give its snapshot back for
-    failure: Run | None = None  # a test that failed, until one of a snapshot at least as new has passed
     by_rule: dict[str, Run] = field(default_factory=dict)  # the last conclusive test by how its snapshot was selected
     tests: list[Run] = field(default_factory=list)  # within the period
 
     def disproved(self, snapshot: str) -> bool:
         """By a test of it, or of what it builds upon."""
-        return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.proven)
-
-    def doubt(self, plan: PlanEvidence) -> Run | None:
-        """The newest check, or test of this asset, that found the repository damaged; None once a test of the newest
-        snapshot has passed since."""
-        good = self.last_latest_pass
-        found = [run for run in (plan.damaged, self.damaged) if run and (good is None or good.seq < run.seq)]
-        return max(found, key=lambda run: run.seq, default=None)
-
-    def closed_by_damage(self, plan: PlanEvidence) -> bool:
-        """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
-        damage, inside = self.doubt(plan), (self.last_good.get(BACKUP), self.last_conclusive)
-        if damage is None or not does_not_open(damage.body or {}):
-            return False
-        return not any(run and run.seq > damage.seq and not does_not_open(run.body or {}) for run in inside)
+        return chain.disproved(snapshot, self.upon.get(snapshot, ()), self.history.proven)
 
     def of_source(self, snapshot: str, source: str) -> bool:
         """Is it of what the plan names now? An older record does not tell, and is believed."""
         said = self.sources.get(snapshot)
         return said is None or said == source_digest(source)
 
+    def snapshots(self, plan: str, asset: str, source: str, end: datetime) -> list[Snapshot]:
+        """Those that are there by the records alone, as the catalogue would have them; what it alone knows of them is
+        left empty."""
+
+        def made(key: str, said: Record) -> Snapshot:
+            point = self.points[key]
+            upon = tuple(Needed(one, digest_of(one)) for one in self.upon.get(key, ()))
+            return Snapshot(
+                key, plan, asset, "", "", "", point.consistent, point.usable, whole(said.get("bytes")) or 0, "",
+                digest_of(key), source=source if self.of_source(key, source) else None, upon=upon,
+            )  # fmt: skip
+
+        def digest_of(key: str) -> str:
+            return text(self.stored.get(key, {}).get("manifest_sha256")) or ""
+
+        found = [made(key, said) for key, said in self.stored.items() if self.points[key].usable <= end]
+        return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
+
     def take(self, run: Run, record: Record | None) -> None:
         verb = run.verb
-        before = self.last.get(verb)
-        if before is None or before.seq < run.seq:  # crashes are concluded last, whenever they began
-            self.last[verb] = run
-        if run.outcome in GOOD and (verb not in self.last_good or self.last_good[verb].seq < run.seq):
-            self.last_good[verb] = run
+        _newer(self.last, run)
+        if run.outcome in GOOD:
+            _newer(self.last_good, run)
         if record is None:
             return
         if verb == BACKUP:
             stored = run.outcome in GOOD and run.snapshot and run.ended
             if stored and (consistent := _moment(run.consistent)):
-                self.points[str(run.snapshot)] = Point(consistent, run.ended or run.started)
-                said = mapping(record.get("snapshot"))
-                if source := text(said.get("source_sha256")):
-                    self.sources[str(run.snapshot)] = source
-                if "needed_from" in said:
-                    self.needed[str(run.snapshot)] = text(said["needed_from"])
-                newest = self.log[-1]
-                of_it = newest.anew is None or newest.anew <= consistent  # else nobody knows of which history it is
-                if of_it and self._leads(str(run.snapshot), newest.begins):
-                    newest.bases.append(str(run.snapshot))
-                if upon := listing(said.get("upon")):
-                    self.upon[str(run.snapshot)] = [str(one) for one in upon]
+                self._stored(str(run.snapshot), Point(consistent, run.ended or run.started), record)
         elif verb == TEST:
-            own = mapping(record.get("snapshot")).get("verdict")
-            if own in ("PASS", "FAIL") and run.snapshot:
-                self.proven.pop(run.snapshot, None)
-                self.proven[run.snapshot] = own
-            if record.get("damaged") is True:
-                self.damaged = run
             reached = _moment(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:
                 self.recovered.append((Point(reached, run.ended or run.started), record))
-            self.log_failure = log_failure(self.log_failure, record)
             self._log_judged(record)
             if run.outcome in ("PASS", "FAIL"):
                 self.last_conclusive = run
                 self.by_rule[_rule(run.selected)] = run
-                if run.outcome == "PASS" and of_the_newest(record):
-                    self.last_latest_pass = run
-                newer = self.failure is not None and (self.failure.consistent or "") > (run.consistent or "")
-                if run.outcome == "FAIL" and not blames_the_log(record) and not newer:
-                    self.failure = run
-                elif run.outcome == "PASS" and (run.selected == LATEST or not (newer or self._of_more_than(record))):
-                    self.failure = None
 
-    def _of_more_than(self, record: Record) -> bool:
-        return self.failure is not None and of_more_than(self.failure.body or {}, record)
+    def _stored(self, key: str, point: Point, record: Record) -> None:
+        said = mapping(record.get("snapshot"))
+        self.points[key], self.stored[key] = point, said
+        if source := text(said.get("source_sha256")):
+            self.sources[key] = source
+        if "needed_from" in said:
+            self.needed[key] = text(said["needed_from"])
+        newest = self.log[-1]
+        of_it = newest.anew is None or newest.anew <= point.consistent  # else nobody knows of which history it is
+        if of_it and self._leads(key, newest.begins):
+            newest.bases.append(key)
+        if upon := listing(said.get("upon")):
+            self.upon[key] = [str(one) for one in upon]
+
+    def forget(self, key: str) -> None:
+        """Retention removed it: what is counted of the period stays."""
+        self.removed.add(key)
+        self.stored.pop(key, None)
 
     def _leads(self, base: str, begins: str | None) -> bool:
         """Does log that begins with this segment lead on from it? An older record does not tell: then every gap that
@@ -267,20 +247,15 @@ class AssetEvidence:
 
 @dataclass
 class PlanEvidence:
-    """What the records say of one plan's repository. `sizes` and `added` are of the period: bytes."""
+    """What the records say of one plan's repository, beside its history. `sizes` and `added` are of the period:
+    bytes."""
 
     last: dict[str, Run] = field(default_factory=dict)
-    last_good: dict[str, Run] = field(default_factory=dict)
     last_conclusive_check: Run | None = None
-    damaged: Run | None = None  # the newest check that found damage, or any run that found that it does not open for it
-    damage: list[Run] = field(
-        default_factory=list
-    )  # checks that did, and whose part was not read and found clean since
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
-    duties: dict[str, datetime] | None = None  # what runs here were asked for, and since when
-    asked: list[Asked] = field(default_factory=list)  # the same, change by change
+    asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
 
 
@@ -319,6 +294,7 @@ class Evidence:
     before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
+    histories: Histories = field(default_factory=dict)
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
@@ -332,16 +308,19 @@ class Evidence:
                 return
         kind = record["kind"]
         verb, edge = self._kinds.get(kind) or self._kind(kind)
+        counts = time < self.period.end
         if edge == "start":
-            if time < self.period.end:
+            if counts:
                 key = (verb, plan, record["asset"], record["run"])
                 if key in self._open:
                     self._crashed(key, CRASHED)
                 self._open[key] = record, time
         elif edge == "end":
-            self._end(verb, record, time)
-        elif time < self.period.end or kind == LOGS:  # what it tells of came before it
+            counts = self._end(verb, record, time)
+        elif counts or kind == LOGS:  # what it tells of came before it
             self._single(record, time)
+        if counts:
+            follow(self.histories, record)
 
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
@@ -351,10 +330,11 @@ class Evidence:
 
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
+        at_work = {run for (_, _, _, run), (_, begun) in self._open.items() if run is not None and running(run, begun)}
         for key in list(self._open):
-            run = key[3]
-            begun = self._open[key][1]
-            self._crashed(key, RUNNING if run is not None and running(run, begun) else CRASHED)
+            self._crashed(key, RUNNING if key[3] in at_work else CRASHED)
+        for history in self.histories.values():
+            history.at_work = [run for run in history.open_runs if run in at_work]
         self.runs.sort(key=lambda run: run.seq)
 
     def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
@@ -380,11 +360,16 @@ class Evidence:
                 tally["due"] += runs * scheduled
         return found
 
-    def _end(self, verb: str, record: Record, time: datetime) -> None:
+    def history(self, plan: str, asset: str | None) -> AssetHistory:
+        """Of an asset, or (without one) of the plan's upkeep, as of the period's end."""
+        return self.histories.setdefault((plan, asset), AssetHistory())
+
+    def _end(self, verb: str, record: Record, time: datetime) -> bool:
+        """Is the end that of a run of before the period's end?"""
         begun = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
         if begun is None:
             if time >= self.period.end:  # it also started there, or was never begun
-                return
+                return False
             begun = record, time
         get = record.get
         start, started = begun
@@ -407,6 +392,7 @@ class Evidence:
             text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
         )  # fmt: skip
         self._conclude(run, record)
+        return True
 
     def _single(self, record: Record, time: datetime) -> None:
         """A record that stands for itself: `missed`, or something that is only worth noting."""
@@ -429,10 +415,7 @@ class Evidence:
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record
         elif kind == DUTIES and run.plan is not None:
-            plan = self.plans[run.plan]
-            before = plan.duties or {}
-            plan.duties = {str(verb): before.get(str(verb), time) for verb in listing(record.get("verbs"))}
-            plan.asked.append(_asked(record, time))
+            self.plans[run.plan].asked.append(_asked(record, time))
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
             self.plans[run.plan].versions.append(version)
         self._conclude(run, record)
@@ -470,12 +453,10 @@ class Evidence:
             self.before.append(run)
         if plan is None:
             return
-        if record is not None and does_not_open(record):
-            self.plans[plan].damaged = run
         if asset is not None:
             found = self.assets.get((plan, asset))
             if found is None:
-                found = self.assets[plan, asset] = AssetEvidence(run.started)
+                found = self.assets[plan, asset] = AssetEvidence(run.started, self.history(plan, asset))
             if run.outcome not in _NO_RUN:
                 found.take(run, record)
             if within and verb == TEST:
@@ -491,21 +472,14 @@ class Evidence:
             _newer(plan.last, run)
         if record is None or run.outcome == MISSED:
             return
-        if run.good:
-            _newer(plan.last_good, run)
         if run.verb == CHECK and run.outcome in ("CLEAN", "DAMAGED"):
             plan.last_conclusive_check = run
-            if run.outcome == "DAMAGED":
-                plan.damaged = run
-                plan.damage.append(run)
-            else:
-                plan.damage = [found for found in plan.damage if not read_again(found, run)]
         if within and (size := whole(record.get("repository_bytes"))) is not None:
             plan.sizes.append((run.ended or run.started, size))
         for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
             entry = mapping(gone)
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
-                asset.removed.add(str(entry.get("id")))
+                asset.forget(str(entry.get("id")))
                 plan.removed += within
 
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import IntEnum
 from statistics import median
 
 from ccdr import measure
+from ccdr.catalogue import of_source
+from ccdr.history import AssetHistory
+from ccdr.judgement import AssetStatus, Disproved, Seen, judge
 from ccdr.measure import Point
-from ccdr.model import Achieved, Objectives, ObjectiveVerdict, human_seconds, other_source, so_many, utc
+from ccdr.model import (
+    Achieved,
+    Objectives,
+    ObjectiveVerdict,
+    Snapshot,
+    human_seconds,
+    other_source,
+    so_many,
+)
 from ccdr.nearby import WORDS as NEAR_WORDS
-from ccdr.plans import Plan
+from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Version, objectives_in_force
 from ccdr.report.evidence import (
     BACKUP,
@@ -28,32 +37,16 @@ from ccdr.report.evidence import (
     AssetEvidence,
     PlanEvidence,
     Run,
-    listing,
     mapping,
     read_again,
 )
 from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
-from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
-from ccdr.trouble import Trouble, next_step, where_it_can_be_done
+from ccdr.trouble import Level, Problem, Trouble, next_step
 
 ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
-
-# How bad, in what words, and whose next step that is, or the step itself.
-Said = tuple["Level", str, Trouble | str | None]
-
-
-class Level(IntEnum):
-    """How bad a finding is for whoever needs the service back; the greater the worse."""
-
-    FINE = 0
-    NOTE = 1  # something is not as the plan wants, and the service can be brought back
-    NEAR = 2  # it can be brought back, but not where its disk or its machine is lost
-    LATE = 3  # it can be brought back, and not within its objectives
-    UNPROVEN = 4  # nobody has shown that it can
-    LOST = 5  # it cannot
 
 
 @dataclass(frozen=True)
@@ -65,6 +58,12 @@ class Finding:
     plan: str | None = None
     asset: str | None = None
     step: str | None = None  # what to do next, as of when the report is made
+    code: str | None = None  # of the trouble; None for what is of the period alone
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
+
+    @classmethod
+    def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
+        return cls(problem.level, problem.text, plan, asset, problem.step, problem.trouble.name, problem.acknowledged)
 
     @property
     def about(self) -> str:
@@ -73,6 +72,8 @@ class Finding:
     def as_json(self) -> dict[str, object]:
         return {
             "level": self.level.name,
+            "code": self.code,
+            "acknowledged": self.acknowledged is not None,
             "plan": self.plan,
             "asset": self.asset,
             "text": self.text,
@@ -128,6 +129,7 @@ class AssetReport:
     unreached: bool
     objectives: Objectives | None
     basis: str | None
+    coverage: str | None  # tested, untested, stale; None where it is not judged
     findings: tuple[Finding, ...]
     rpo: Achieved | None
     rpo_now: Achieved | None
@@ -246,68 +248,65 @@ def judge_asset(
     job: Job | None,
     name: tuple[str, str],
     evidence: AssetEvidence | None,
-    elsewhere: Mapping[str, Point],
-    plan: PlanEvidence,
+    elsewhere: Sequence[Snapshot],
+    upkeep: AssetHistory,
     period: Period,
+    *,
+    versions: Sequence[Version] = (),
+    seen: Seen | None = None,
 ) -> AssetReport:
-    """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, by id. The period's RPO is
-    judged by what was promised at each time, as far as versions of the plan tell."""
-    ev = evidence or AssetEvidence(period.start)
-    points = {**ev.points, **elsewhere}
+    """`job` is None for what no plan names; `elsewhere` are snapshots that other hosts took, `upkeep` is the plan's own
+    history, `versions` what was promised at each time, `seen` what this host knows now, where that is asked for."""
+    ev = evidence or AssetEvidence(period.start, AssetHistory())
     source = job.engine.source_name if job else None
-    ours = {key: p for key, p in points.items() if source is None or ev.of_source(key, source)}
+    others = {
+        s.id: Point(s.consistent_point, s.usable_at)
+        for s in elsewhere
+        if s.note is None and (source is None or of_source(s, source))
+    }
+    points = {**ev.points, **others}
+    ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
     good = {key: p for key, p in ours.items() if not ev.disproved(key)}
-    counting = _counting(good, ev, plan)
+    counting = _counting(good, ev.history, upkeep)
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
-    begun = ev.last.get(BACKUP) is not None
-    ours_to_do = BACKUP in plan.duties if plan.duties is not None else begun or not points
+    ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
+    recovered = [p for p, test in ev.recovered if source is None or not other_source(test, source)]
     if not ours_to_do:  # nor is its log shipped here
-        completed += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
-    tested = [p for key, p in good.items() if ev.proven.get(key) == "PASS"]
-    tested += [p for p, test in ev.recovered if source is None or not other_source(test, source)]
-    if ev.closed_by_damage(plan):
+        completed += recovered
+    tested = [*(p for key, p in good.items() if ev.history.proven.get(key) == "PASS"), *recovered]
+    if ev.history.closed_by_damage(upkeep):
         tested = []
     kept = {key: p for key, p in points.items() if key not in ev.removed}
-    untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.proven), reverse=True)
+    untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.history.proven), reverse=True)
     over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
-    objectives = job.objectives if job else None
-    now = measure.exposure(period.end, completed)
-    rpo = _worst_of(plan.versions, name[1], period, objectives.rpo, over_completed, completed) if objectives else None
-    rpo_now = measure.judge(objectives.rpo, now) if objectives else None
-    if objectives and not ours_to_do:
-        looked = ev.last[TEST].ended if TEST in ev.last else None
-        rpo, rpo_now = _elsewhere(objectives.rpo, completed, period, over_completed, now, looked)
-    rto = _rto(job, ev) if job else None
-    away = _unreached(ev, plan)
-    findings: list[Finding] = []
-    if job and rpo and rpo_now and rto:
-        said = [
-            *_standing(job, ev, plan, good.values(), period, away=away, made_good=_made_good(ev, good, elsewhere)),
-            *_objectives(rpo, rpo_now, rto, timings, job, ev, over_completed, len(counting) < len(good)),
-            *_near(ev),
-            *_noted(ev),
-        ]
-        failed = ev.failure or ev.last_conclusive
-        of_it = mapping(mapping(failed and failed.body).get("snapshot")).get("id")
-        alone = not good.keys() - {of_it}
-        findings = [
-            Finding(level, text, *name, _step(todo, *name, backs_up=ours_to_do, alone=alone))
-            for level, text, todo in said
-        ]
+    objectives, found, rpo = job.objectives if job else None, None, None
+    findings: tuple[Finding, ...] = ()
+    if job and source is not None:
+        found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
+        rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
+        if not ours_to_do:
+            looked = ev.last[TEST].ended if TEST in ev.last else None
+            rpo = _elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
+        findings = (
+            *(Finding.of(problem, *name) for problem in found.troubles),
+            *_over_the_period(found, rpo, timings, job, over_completed, name),
+            *(() if found.unreachable else _near(ev, name)),
+        )
     return AssetReport(
         plan=name[0],
         asset=name[1],
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
-        unreached=away is not None,
+        unreached=found is not None and found.away,
         objectives=objectives,
         basis=job.engine.settings if job else None,
-        findings=tuple(findings),
+        coverage=found.coverage if found else None,
+        findings=tuple(sorted(findings, key=lambda f: -f.level)),
         rpo=rpo,
-        rpo_now=rpo_now,
-        rto=rto,
+        rpo_now=found.rpo if found else None,
+        rto=found.rto if found else None,
         completed=over_completed,
         tested=over_tested,
         restores=tuple(_restores(timings)),
@@ -319,19 +318,47 @@ def judge_asset(
         kept=len(kept),
         left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
         untested=tuple((key, moment) for moment, key in untested),
-        removed_untested=sum(key in points and key not in ev.proven for key in ev.removed),
+        removed_untested=sum(key in points and key not in ev.history.proven for key in ev.removed),
         calendar=_calendar(ev.tests, period),
     )
 
 
-def _counting(good: Mapping[str, Point], ev: AssetEvidence, plan: PlanEvidence) -> Mapping[str, Point]:
-    """As `status` has it: in a damaged repository, those up to the newest that has itself passed; none in one that does
-    not open for it."""
-    if ev.closed_by_damage(plan):
+def _with(
+    now: Seen | None,
+    ev: AssetEvidence,
+    elsewhere: Sequence[Snapshot],
+    source: str,
+    name: tuple[str, str],
+    period: Period,
+) -> Seen:
+    """What is known `now`, if that is asked for. A catalogue that knows of no snapshot says less than the records."""
+    if now is not None and now.snapshots:
+        return now
+    told = _as_of(ev, elsewhere, source, name, period)
+    return told if now is None else replace(now, snapshots=told.snapshots, logged=told.logged)
+
+
+def _as_of(
+    ev: AssetEvidence, elsewhere: Sequence[Snapshot], source: str, name: tuple[str, str], period: Period
+) -> Seen:
+    """What the records alone tell of the period's end."""
+    own = ev.snapshots(*name, source, period.end)
+    there = sorted([*own, *elsewhere], key=lambda s: (s.consistent_point, s.usable_at, s.id))
+
+    def logged(bases: Sequence[Snapshot], _: Disproved) -> Sequence[Point]:
+        points = {s.id: Point(s.consistent_point, s.usable_at) for s in bases}
+        return _log_that_counts(ev, ev.logged(points), points.values())
+
+    return Seen(there, logged)
+
+
+def _counting(good: Mapping[str, Point], history: AssetHistory, upkeep: AssetHistory) -> Mapping[str, Point]:
+    """In a damaged repository, those up to the newest that has itself passed; none in one that does not open for it."""
+    if history.closed_by_damage(upkeep):
         return {}
-    if ev.doubt(plan) is None:
+    if history.doubt(upkeep) is None:
         return good
-    passed = max((p.consistent for key, p in good.items() if ev.proven.get(key) == "PASS"), default=None)
+    passed = max((p.consistent for key, p in good.items() if history.proven.get(key) == "PASS"), default=None)
     return {key: p for key, p in good.items() if passed is not None and p.consistent <= passed}
 
 
@@ -354,57 +381,29 @@ def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[
 
 
 def judge_plan(
-    name: str, jobs: Sequence[Job], ev: PlanEvidence, period: Period, *, first: datetime | None, free: int | None
+    name: str,
+    loaded: LoadedPlan | None,
+    ev: PlanEvidence,
+    problems: Sequence[Problem],
+    period: Period,
+    *,
+    free: int | None,
 ) -> PlanReport:
-    """`first` is when the records of the plan begin; `free` is the room that is left where the repository lies, bytes,
-    if that is known."""
-    loaded = jobs[0].loaded.plan if jobs else None
-    said: list[tuple[str, Trouble | None]] = []
-    pruned, checked = ev.last.get(PRUNE), ev.last_conclusive_check
-    if loaded:
-        if pruned and pruned.outcome in ("FAILED", CRASHED):
-            said.append((f"its last prune, on {day(pruned.started)}, {_ended(pruned)}", Trouble.PRUNE_FAILED))
-        for run in ev.damage:
-            text = f"its check on {day(run.started)} found damage, not read and found clean since: {run.reason}"
-            said.append((text, Trouble.REPOSITORY_DAMAGED))
-        said += _upkeep_late(loaded, ev, first, period)
-        if pruned and pruned.body:
-            said += [(str(f), None) for f in listing(pruned.body.get("findings"))]
+    """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
+    known."""
+    plan = loaded.plan if loaded else None
     return PlanReport(
         plan=name,
-        service=loaded.service if loaded else None,
-        owner=loaded.owner if loaded else None,
-        in_plan=loaded is not None,
-        findings=tuple(Finding(Level.NOTE, text, name, step=_step(todo, name)) for text, todo in said),
-        last_prune=pruned,
+        service=plan.service if plan else None,
+        owner=plan.owner if plan else None,
+        in_plan=plan is not None,
+        findings=tuple(Finding.of(problem, name) for problem in problems),
+        last_prune=ev.last.get(PRUNE),
         last_check=ev.last.get(CHECK),
-        last_conclusive_check=checked,
+        last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
     )
-
-
-def _upkeep_late(plan: Plan, ev: PlanEvidence, first: datetime | None, period: Period) -> Iterable[tuple[str, Trouble]]:
-    """As `status` has it: what came due twice by the period's end, since it was last tried or became this host's."""
-    planned = {PRUNE: plan.upkeep.prune, CHECK: plan.upkeep.check}
-    if plan.retention is None:
-        del planned[PRUNE]  # it would remove nothing
-    for verb, schedule in planned.items():
-        if ev.duties is not None and verb not in ev.duties:
-            continue  # another host's to do
-        tried, asked = ev.last.get(verb), (ev.duties or {}).get(verb, first)
-        since = [moment for moment in (tried and (tried.ended or tried.started), asked) if moment]
-        if since and second_due(schedule, plan.timezone, max(since), period.end):
-            what = "what its retention lets go is overdue to be removed" if verb == PRUNE else "its check is overdue"
-            last = f"the last one was on {day(tried.started)}" if tried else "it was never done"
-            yield f"{what}: {last}", Trouble.PRUNE_LATE if verb == PRUNE else Trouble.CHECK_LATE
-
-
-def _step(
-    todo: Trouble | str | None, plan: str, asset: str | None = None, *, backs_up: bool = True, alone: bool = False
-) -> str | None:
-    step = next_step(todo, plan, asset, alone=alone) if isinstance(todo, Trouble) else todo
-    return step and where_it_can_be_done(step, backs_up=backs_up)
 
 
 def _worst_of(
@@ -427,24 +426,16 @@ def _worst_of(
 
 
 def _elsewhere(
-    objective: float,
-    points: Sequence[Point],
-    period: Period,
-    over: Exposure,
-    now: float,
-    looked: datetime | None,
-) -> tuple[Achieved, Achieved]:
-    """The worst exposure of the period and that of its end, where another host backs up: a breach is one by what was
-    there when this host last `looked`; what came since is not known here."""
+    objective: float, points: Sequence[Point], period: Period, over: Exposure, looked: datetime | None
+) -> Achieved:
+    """The worst exposure of the period where another host backs up: a breach is one by what was there when this host
+    last `looked`; what came since is not known here."""
     if looked is None or any(max(p) > looked for p in points if max(p) < period.end):
         looked = max((max(p) for p in points if max(p) < period.end), default=period.start)
     at, first = min(looked, period.end), min(map(max, points), default=period.end)
     since = max(period.start, first)
     seen = measure.worst_exposure(since, at, points) if since < at else 0.0
-    return (
-        measure.judge_elsewhere(objective, over.worst_s, seen),
-        measure.judge_elsewhere(objective, now, measure.exposure(at, points) if since < at else 0.0),
-    )
+    return measure.judge_elsewhere(objective, over.worst_s, seen)
 
 
 def day(moment: datetime) -> str:
@@ -452,204 +443,33 @@ def day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _ended(run: Run) -> str:
-    return "crashed: it has no end" if run.outcome == CRASHED else f"is {run.outcome}: {run.reason}"
-
-
-def _made_good(ev: AssetEvidence, good: Mapping[str, Point], elsewhere: Mapping[str, Point]) -> bool:
-    """Did the last test that failed do so for nothing but a newer backup that had failed, and was a good one stored
-    since? As `status` has it."""
-    failed, stored = ev.failure, ev.last_good.get(BACKUP)
-    if failed is None or (failed.body or {}).get("newer_failed") is not True or failed.ended is None:
-        return False
-    newer = mapping((failed.body or {}).get("newer"))  # an older record has none: as of when the test ended
-    seq, at = newer.get("seq", failed.end_seq), _moment(newer.get("at")) or failed.ended
-    if stored is not None and (point := good.get(stored.snapshot or "")):
-        here = point.usable > at
-        if here if seq is None else (stored.end_seq or 0) > seq:
-            return True
-    return any(key in good and point.usable > at for key, point in elsewhere.items())
-
-
-def _moment(text: object) -> datetime | None:
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return utc(text)  # type: ignore[arg-type]
-    return None
-
-
-# By how records call it: how bad that is, and in words.
-_NO_REPOSITORY = {
-    "missing": (Level.LOST, "it was not there"),
-    "closed": (Level.LOST, "it did not open with the plan's password"),
-    "unavailable": (Level.UNPROVEN, "it did not answer"),
-    "damaged": (Level.LOST, "it did not open, for what opens it is damaged"),
-}
-
-
-def _unreached(ev: AssetEvidence, plan: PlanEvidence) -> Run | None:
-    """The newest backup or test, where it failed for want of the repository and nobody has read that since."""
-    ended = [run for verb in (BACKUP, TEST) if (run := ev.last.get(verb)) and run.end_seq is not None]
-    newest = max(ended, key=lambda run: run.end_seq or 0, default=None)
-    if newest is None or mapping(newest.body).get("repository") not in _NO_REPOSITORY:
-        return None
-    checked = plan.last_conclusive_check
-    return None if checked and (checked.end_seq or 0) > (newest.end_seq or 0) else newest
-
-
-def _of_newer_alone(failed: Run) -> bool:
-    """Is what was restored good, and fits what it was compared with? As `status` has it; a record may hold anything."""
-    body = failed.body or {}
-    misfits = any(mapping(check).get("status") == "FAIL" for check in listing(body.get("checks")))
-    return mapping(body.get("snapshot")).get("verdict") == "PASS" and not misfits
-
-
-def _standing(
-    job: Job,
-    ev: AssetEvidence,
-    plan: PlanEvidence,
-    stored: Collection[Point],
-    period: Period,
-    *,
-    away: Run | None,
-    made_good: bool,
-) -> Iterable[Said]:
-    """Can it be brought back, as far as anybody has shown? `away`: the run that met no repository, if that is how it
-    stands; `made_good`: what the last test that failed did so for is over."""
-    if away is not None:
-        look = f"ccdr doctor {job.plan}   looks at the repository; then ccdr test {job.plan}"
-        level, text = _NO_REPOSITORY[str(mapping(away.body).get("repository"))]
-        yield level, f"when its repository was last asked, on {day(away.started)}, {text}: {away.reason}", look
-    last = ev.last_conclusive
-    if last is not None and other_source(last.body or {}, job.engine.source_name):
-        yield (
-            Level.UNPROVEN,
-            "its last restore test was of something else than the plan now names",
-            Trouble.NEVER_TESTED,
-        )
-        last = None
-    elif last is not None and last.outcome == "PASS" and ev.failure is not None and not made_good:
-        why = f"the one of {day(ev.failure.started)} failed, and no newer snapshot has passed: {ev.failure.reason}"
-        level, todo = (
-            (Level.LATE, Trouble.NEWER_FAILED) if _of_newer_alone(ev.failure) else (Level.LOST, Trouble.TEST_FAILED)
-        )
-        yield level, f"its last conclusive restore test was not of what is newest; {why}", todo
-    if ev.log_failure is not None and job.engine.shipping and (last is None or last.body is not ev.log_failure):
-        said = f"its recovery by the log on {day(utc(ev.log_failure['time']))} failed"
-        yield (
-            Level.LOST,
-            f"{said}, and none that goes as far has passed: {ev.log_failure.get('reason')}",
-            Trouble.LOG_FAILED,
-        )
-    if not any(p.usable <= period.end for p in stored):
-        yield (
-            Level.LOST,
-            "it has no backup that counts" if ev.points else "it has never been backed up",
-            Trouble.BREACH_RPO if ev.points else Trouble.NEVER_SUCCEEDED,
-        )
-    elif last is None:
-        planned = "" if job.engine.restore_test else ", and its plan has no restore test for it"
-        yield Level.UNPROVEN, f"no backup of it was ever restored and checked to the end{planned}", Trouble.NEVER_TESTED
-    elif last.outcome == "FAIL" and not (made_good and last is ev.failure):
-        if _of_newer_alone(last):
-            yield (
-                Level.LATE,
-                f"its newest backup failed; an older one was proven on {day(last.started)}: {last.reason}",
-                Trouble.NEWER_FAILED,
-            )
-        else:
-            yield (
-                Level.LOST,
-                f"its last conclusive restore test, on {day(last.started)}, is FAIL: {last.reason}",
-                Trouble.TEST_FAILED,
-            )
-    elif job.engine.restore_test:
-        planned = job.engine.restore_test.schedule
-        if second_due(planned, job.loaded.plan.timezone, last.started, period.end):
-            yield (
-                Level.UNPROVEN,
-                f"its restore test is overdue: the last conclusive one was on {day(last.started)}",
-                Trouble.TEST_LATE,
-            )
-    if damage := ev.doubt(plan):
-        what = {CHECK: "a check", BACKUP: "a backup"}.get(damage.verb, "a restore test")
-        yield (
-            Level.UNPROVEN,
-            f"{what} found its repository damaged on {day(damage.started)}; its newest has not been restored since",
-            Trouble.REPOSITORY_DAMAGED,
-        )
-
-
-def _objectives(
+def _over_the_period(
+    found: AssetStatus,
     rpo: Achieved,
-    rpo_now: Achieved,
-    rto: Achieved,
     timings: Sequence[Timing],
     job: Job,
-    ev: AssetEvidence,
     completed: Exposure,
-    doubted: bool,
-) -> Iterable[Said]:
-    """`doubted`: there are newer backups, which do not count in a damaged repository; nor would another one."""
-    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(rto.objective_s)
-    if rpo_now.verdict is ObjectiveVerdict.BREACHED and rpo_now.achieved_s != math.inf:
-        lost = human_seconds(rpo_now.achieved_s)
-        yield (
-            Level.LATE,
-            f"its newest good backup is true for {lost} ago, and its RPO is {wanted}",
-            (Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO),
-        )
-    elif rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
+    name: tuple[str, str],
+) -> Iterable[Finding]:
+    """What was once not as promised in the period, and is again at its end."""
+    wanted, allowed = human_seconds(rpo.objective_s), human_seconds(found.rto.objective_s)
+    now = found.rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.achieved_s != math.inf
+    if not now and rpo.verdict is ObjectiveVerdict.BREACHED and completed.worst_s != math.inf:
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
-        said = f"{over_by} more than its RPO of {wanted}"
-        yield Level.NOTE, f"up to {worst} of its data could have been lost at one time in the period, {said}", None
+        text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
+        yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
     over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
-    if rto.verdict is ObjectiveVerdict.BREACHED:
-        took = human_seconds(rto.achieved_s)
-        yield (
-            Level.LATE,
-            f"restoring it took {took} in its last conclusive test, and its RTO is {allowed}",
-            Trouble.BREACH_RTO,
-        )
-    elif over:
+    if over and found.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
-        yield (
-            Level.NOTE,
-            f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}",
-            Trouble.BREACH_RTO,
-        )
-    last = ev.last_conclusive
-    if rto.verdict is ObjectiveVerdict.NOT_MEASURED and last and last.outcome == "PASS":
-        yield (
-            Level.LATE,
-            f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for",
-            Trouble.NEVER_TESTED,
-        )
+        text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
+        yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
 
 
-def _near(ev: AssetEvidence) -> Iterable[Said]:
+def _near(ev: AssetEvidence, name: tuple[str, str]) -> Iterable[Finding]:
     """By the newest good backup: where all copies lie."""
     backup = ev.last_good.get(BACKUP)
     if backup is not None and backup.beside in NEAR_WORDS:
-        yield Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", ELSEWHERE
-
-
-def _noted(ev: AssetEvidence) -> Iterable[Said]:
-    """What did not go well last."""
-    backup, test = ev.last.get(BACKUP), ev.last.get(TEST)
-    if backup and not backup.good and backup.outcome != "RUNNING":
-        yield Level.NOTE, f"its last backup, on {day(backup.started)}, {_ended(backup)}", Trouble.BACKUP_FAILED
-    if test and test.outcome in ("INCONCLUSIVE", CRASHED):
-        yield Level.NOTE, f"its last restore test, on {day(test.started)}, {_ended(test)}", Trouble.TEST_INCONCLUSIVE
-    for run in (ev.last_good.get(BACKUP), test):
-        for said in listing((run.body or {}).get("findings")) if run else ():
-            yield Level.NOTE, str(said), None
-
-
-def _rto(job: Job, ev: AssetEvidence) -> Achieved:
-    """Of the last conclusive test; throwaway and durable are never mixed."""
-    timing = _timing(ev.last_conclusive) if ev.last_conclusive else None
-    same = timing is not None and timing.basis == job.engine.settings
-    return measure.judge(job.objectives.rto, timing.achieved_s if same and timing else None)
+        yield Finding(Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", *name, ELSEWHERE)
 
 
 def _timing(run: Run) -> Timing | None:

@@ -36,9 +36,10 @@ from ccdr.report.evidence import (
     listing,
     mapping,
 )
-from ccdr.report.judge import AssetReport, Interruption, Level, PlanReport
+from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
 from ccdr.report.promises import DUE, NOT_KNOWN_HERE, WAITING
+from ccdr.trouble import Level
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
 MOST_PANELS = 24  # assets with charts of their own
@@ -176,12 +177,12 @@ def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]
     backups = [t for (_, verb), t in report.tallies.items() if verb == "backup"]
     missed = sum(t.get(MISSED, 0) for t in report.tallies.values())
     failures = sum(t.get("FAILED", 0) + t.get(CRASHED, 0) for t in backups)
-    slowest = _most(judged, lambda a: a.rto)
-    exposed = _most(judged, lambda a: a.rpo)
+    slowest = _most(judged, lambda a: a.rto, "by each asset's last conclusive test, where that passed")
+    exposed = _most(judged, lambda a: a.rpo, "at the worst moment of the period")
     return [
         ("Assets proven", f"{proven} of {len(judged)}", "restored from backup and checked"),
         ("Restore tests", f"{passed:,} of {len(tests):,} passed", f"{failed:,} failed, {broken:,} proved nothing"),
-        ("Slowest restore", *(slowest or ("–", "no test was measured"))),
+        ("Slowest restore", *(slowest or ("–", "no test that passed was measured"))),
         ("Most data at risk", *(exposed or ("–", "nothing was measured"))),
         ("Backups", f"{sum(t.get('STORED', 0) for t in backups):,} stored", f"{failures:,} failed or crashed"),
         ("Missed", *_missed(report, missed)),
@@ -200,8 +201,8 @@ def _missed(report: Report, count: int) -> tuple[str, str]:
     return f"{count:,} of {due:,}", said
 
 
-def _most(judged: Sequence[AssetReport], of: Any) -> tuple[str, str] | None:
-    """The asset that is worst against its own objective."""
+def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] | None:
+    """The asset that is worst against its own objective; `when` says of what it is the worst."""
     some: list[tuple[float, AssetReport, Achieved]] = []
     for asset in judged:
         achieved: Achieved | None = of(asset)
@@ -210,7 +211,7 @@ def _most(judged: Sequence[AssetReport], of: Any) -> tuple[str, str] | None:
     if not some:
         return None
     _, asset, achieved = max(some, key=lambda entry: entry[0])
-    return _seconds(achieved.achieved_s), f"{asset.name}, of {_seconds(achieved.objective_s)} allowed"
+    return _seconds(achieved.achieved_s), f"{asset.name}, of {_seconds(achieved.objective_s)} allowed; {when}"
 
 
 def _chosen_tests(tests: Sequence[Run]) -> list[Run]:

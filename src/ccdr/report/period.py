@@ -56,32 +56,35 @@ class Period:
                 found.append(edge)
 
 
-def period_of(first: str | None, last: str | None, now: datetime, since: datetime | None = None) -> Period:
+def period_of(
+    first: str | None, last: str | None, now: datetime, since: datetime | None = None, *, begins: str = "--from"
+) -> Period:
     """From what the command line says: dates (the whole day, UTC), RFC 3339 times, or (its begin) a duration before its
     end. By default the last 90 days, or
     those `since` (the first record) where they are fewer: what nobody watched is not told as empty.
 
-    An end in the future is now. UsageProblem where it cannot be understood, or is empty.
+    An end in the future is now. UsageProblem where it cannot be understood, or is empty; `begins` is the option that
+    said the begin.
     """
     end = min(_moment(last, "--to", whole_day=True), now) if last is not None else now
-    start = _begin(first, end) if first is not None else end - DEFAULT
+    start = _begin(first, end, begins) if first is not None else end - DEFAULT
     if first is None and since is not None and start < since < end:
         start = since
     if start >= end:
         raise UsageProblem(
             f"the period from {rfc3339(start)} to {rfc3339(end)} is empty",
-            hint="--from must be before --to, and in the past",
+            hint=f"{begins} must be before --to, and in the past",
         )
     return Period(start, end, until_now=end == now)
 
 
-def _begin(text: str, end: datetime) -> datetime:
+def _begin(text: str, end: datetime, option: str) -> datetime:
     try:
         return end - timedelta(seconds=parse_duration(text))
     except OverflowError:
-        raise UsageProblem(f"--from {text!a} is before all time", hint="write a shorter one, like 90d") from None
+        raise UsageProblem(f"{option} {text!a} is before all time", hint="write a shorter one, like 90d") from None
     except ValueError:
-        return _moment(text, "--from", whole_day=False, more=", or 7d for the last week")
+        return _moment(text, option, whole_day=False, more=", or 7d for the last week")
 
 
 def _moment(text: str, option: str, *, whole_day: bool, more: str = "") -> datetime:

@@ -23,7 +23,7 @@ from ccdr.restore.estimate import PHASES, Estimate, estimate
 from ccdr.restore.result import RESTORED, RestoreResult
 from ccdr.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.sandbox.lab import room_for
-from ccdr.services import Job, Services
+from ccdr.services import BY_HAND, Job, Services, facts_of_end
 from ccdr.shipping.recovery import Recovery
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -136,6 +136,8 @@ class Restoring:
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
         result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        if self.request.at is not None or self.request.snapshot == "latest":
+            synchronised.understood()
         found = candidates(job, services, synchronised)
         recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
         chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
@@ -177,7 +179,8 @@ class Restoring:
         """The newest that counts and has not failed a test; or the one that was named."""
         job, result, asked = self.job, self.result, self.request.snapshot
 
-        usable_ids = {s.id for s in chain.usable(found.there, found.there, history.disproved)}
+        usable_there = chain.usable(found.there, found.there, history.disproved)
+        usable_ids = {s.id for s in usable_there}
 
         def bad(snapshot: Snapshot) -> bool:
             return snapshot.id not in usable_ids
@@ -197,14 +200,16 @@ class Restoring:
             chosen = usable[-1]
         else:
             chosen = found.by_id(job, asked)
+        older = any(s.consistent_point < chosen.consistent_point for s in usable_there)
+        instead = "take an older one" if older else "there is no older one that may be good"
         if said := chain.lacks(chosen, found.there):
-            raise UsageProblem(said, hint="take an older snapshot: without what it builds upon it is of no use")
+            raise UsageProblem(said, hint=f"{instead}: without what it builds upon it is of no use")
         if bad(chosen) and not self.request.despite_failed_test:
             raise UsageProblem(
                 f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
                 if chosen.note is None
                 else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint="take an older one; to restore it all the same, add --despite-failed-test",
+                hint=f"{instead}; to restore it all the same, add --despite-failed-test",
             )
         if not of_source(chosen, job.engine.source_name):
             result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
@@ -415,6 +420,8 @@ class Restoring:
             self._started = True
             body = {
                 "plan_sha256": self.job.loaded.sha256,
+                "tenant": self.job.tenant,
+                **BY_HAND.facts(),
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,
                 "despite_failed_test": self.request.despite_failed_test,
@@ -433,4 +440,6 @@ class Restoring:
         result.left_behind += self._run.problems
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
-        result.record = self._services.ledger.append(RESTORE_END, **self._where, body=result.body())
+        result.record = self._services.ledger.append(
+            RESTORE_END, **self._where, body={**result.body(), **facts_of_end(self.job.loaded, self.job.asset, BY_HAND)}
+        )

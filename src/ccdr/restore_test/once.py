@@ -13,7 +13,7 @@ from ccdr.model import Verdict, details
 from ccdr.restore_test.result import RestoreTest
 from ccdr.restore_test.work import Work
 from ccdr.sandbox.docker import KEPT_LIFETIME
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, facts_of_end
 
 
 def restore_test(
@@ -46,8 +46,10 @@ def restore_test(
                 "plan_sha256": job.loaded.sha256,
                 "restore_tests": dict(job.loaded.restore_tests),
                 "selection": selection,
-                "trigger": trigger.body(),
+                "tenant": job.tenant,
+                **trigger.facts(),
             }
+            ending = facts_of_end(job.loaded, job.asset, trigger)
             where = {"plan": job.plan, "asset": job.asset, "run": run.id}
             in_force.record(job.loaded, services)
             services.ledger.append(TEST_START, **where, body=body)
@@ -60,7 +62,7 @@ def restore_test(
                 test.broke("interrupted")
             except UsageProblem as error:
                 test.verdict, test.reason = Verdict.SKIPPED, str(error)
-                services.ledger.append(TEST_END, **where, body=test.body())
+                services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
                 raise
             except BackupBad as error:
                 test.words += words_of(error)
@@ -82,8 +84,9 @@ def restore_test(
             undisturbed.enter_context(interrupts.deferred())
             run.clear()  # its scratch is gone now, or it is not: the record says which
             bench_work.conclude(run)
-            services.state.keep_words(run.id, test.words + FreeText(details(test.checks)))
-            test.record = services.ledger.append(TEST_END, **where, body=test.body())
+            if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
+                test.said = services.state.kept_as(kept, services.clock.now())
+            test.record = services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
             if interrupted is not None:
                 raise interrupted
     return test

@@ -18,6 +18,11 @@ from ccdr.model import (
     source_digest,
 )
 
+# How far a test has proven its snapshot, each level with those before it: it is in the repository; all of it could be
+# read and was as stored; it was restored, and what it was restored into answered; every check of it has passed; and
+# one of these was that it equals what was captured. Nothing is known of a level above.
+STORED, READABLE, RESTORED, CHECKED, EQUAL = "stored", "readable", "restored", "checked", "equal"
+
 
 @dataclass
 class RestoreTest:
@@ -42,6 +47,8 @@ class RestoreTest:
     hint: str | None = None
     repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
+    proof: str | None = None  # how far the snapshot was proven
+    bytes_restored: int | None = None  # what restic wrote for it, the log and other assets included
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     checks: list[CheckResult] = field(default_factory=list)
@@ -51,6 +58,7 @@ class RestoreTest:
     basis: str = "throwaway"
     others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
     private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
+    said: dict[str, object] | None = None  # the same of what programs said
     recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
     sandbox: dict[str, object] = field(default_factory=dict)
     disposal: dict[str, object] = field(default_factory=dict)
@@ -91,6 +99,8 @@ class RestoreTest:
             **({"newer": self.newer} if self.newer else {}),
             "damaged": self.damaged,
             "snapshot": shown,
+            "proof": self.proof,
+            "bytes_restored": self.bytes_restored,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],
             "rpo": self.rpo and self.rpo.as_json(),
@@ -113,8 +123,11 @@ class RestoreTest:
 
     def as_json(self) -> dict[str, object]:
         record = self.record and self.record.as_json()
+        private = self.private
+        if self.said is not None:
+            private = {**(self.private or self.said), "words": self.said["file"]}
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
-        return {**about, "record": record}
+        return {**about, "private": private, "record": record}
 
     @property
     def exit_code(self) -> Exit:

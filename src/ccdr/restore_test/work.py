@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ccdr import __version__, chain, measure
+from ccdr import __version__, attest, chain, measure
 from ccdr.alongside import Alongside
 from ccdr.catalogue import Synchronised, dated_in_future, of_source
 from ccdr.checks.base import run_check
+from ccdr.checks.identical import Identical
 from ccdr.errors import (
     BackupBad,
     CcdrError,
@@ -30,7 +31,7 @@ from ccdr.fetch import (
     pruned_since,
     taken_back,
 )
-from ccdr.history import LATEST, AssetHistory
+from ccdr.history import LATEST, RULES, AssetHistory
 from ccdr.interfaces import Bench, Engine, Progress, SandboxNeeds, Target
 from ccdr.interrupts import threads
 from ccdr.model import (
@@ -41,9 +42,10 @@ from ccdr.model import (
     rfc3339,
     verdict_of,
 )
-from ccdr.restore_test.result import RestoreTest
+from ccdr.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
+from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import Disposal, Image
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
 from ccdr.sandbox.lab import given_inside, memory_available, readable_inside, room_for
 from ccdr.services import Job, Services
 from ccdr.shipping import log_repository, read_standing, shelf_of
@@ -97,8 +99,13 @@ class Work:
                 hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
             ) from None
         self._asked = True
+        with contextlib.suppress(CcdrError):  # what it finds is told by all that tells how the ledger stands
+            attest.compared(services, job.plan, self._synchronised.listed, recent=True)
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
+            self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
+        test.proof = STORED
         manifest = services.catalogue.manifest(snapshot)
         test.left_out = [str(name) for name in _listed(manifest.contents.get("left_out"))]
         self._bases = bases_of(snapshot, candidates(job, services, self._synchronised).there, services.catalogue)
@@ -147,6 +154,10 @@ class Work:
             test.log_verdict = test.own_verdict
             if test.log_verdict is Verdict.FAIL:
                 test.own_verdict = None
+        if test.own_verdict is Verdict.PASS:
+            # What came by the log was in no capture.
+            equal = self._recovery is None and any(isinstance(c, Identical) for c in self._job.checks)
+            test.proof = EQUAL if equal else CHECKED
 
     def _select(self, selection: str) -> Snapshot:
         job, test = self._job, self._test
@@ -241,6 +252,7 @@ class Work:
                         results.append(self._recovery.carry_out(self._engine, box, restored, fetched, manifest))
                         test.recovery = self._recovery.facts()
             test.answering_s = services.clock.monotonic() - began
+            test.proof = RESTORED
             reached = self._recovery.moment if self._recovery else None
             bench = Bench(
                 manifest,
@@ -282,6 +294,9 @@ class Work:
             **box.facts,
             "memory_available": memory_available(),
         }
+        if box.differs:
+            self._test.findings.append(isolation.told(box.differs))
+            raise TestBroken(isolation.told(box.differs), hint=NOT_AS_ASKED)
         return box
 
     def _fetch(self, snapshot: Snapshot, manifest: Manifest, fetched: Path) -> None:
@@ -292,6 +307,7 @@ class Work:
         fetch_bases(repo, self._engine, self._bases, restored, self._progress)
         self.fetching = False
         self._engine.complete(fetched, restored, manifest)
+        self._test.proof = READABLE
 
     def pruned_meanwhile(self) -> str | None:
         """Was it another host's prune that took files away while they were fetched? One sentence."""
@@ -337,6 +353,7 @@ class Work:
         with self._alongside as others:
             results = [r for check in checks for r in others.compare(check, self._engine, bench)]
         self._test.others, self._test.private = others.body(), others.private
+        self._test.findings += others.findings
         return results
 
     def _look_closer(self, snapshot: Snapshot) -> str:
@@ -400,13 +417,15 @@ class Work:
         elif self._recovery is not None and test.log_verdict is not Verdict.FAIL:
             points += self._recovery.points()
         # No snapshot known and no repository that answers: that is not known to be infinite, but where it is destroyed.
-        known = points or self._asked or closed
+        known = (points or self._asked or closed) and not self._synchronised.newer
         if test.hint is not None:
             backs_up = self._history.backs_up(self._upkeep, known=bool(ours))
             test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
         test.rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points) if known else None)
         if self._at is not None:
             test.recovery = {**(test.recovery or {"target": told(self._at)}), **self._log_judged(self._at)}
+        if test.proof is not None:
+            test.bytes_restored = sum(self._repo.restored) + (self._recovery.bytes_restored if self._recovery else 0)
         test.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             test.tools["restic"] = self._repo.version()

@@ -19,6 +19,7 @@ from ccdr.errors import CommandFailed, TestBroken
 from ccdr.interfaces import Output, Pulse, Session
 from ccdr.interrupts import tick
 from ccdr.proc import tree_bytes
+from ccdr.sandbox import isolation
 from ccdr.sandbox.words import told, words
 
 STDOUT, STDERR = 1, 2
@@ -118,7 +119,9 @@ class Box:
     image_id: str
     image_name: str
     mounts: Mapping[Path, str]
-    facts: Mapping[str, object]  # isolation facts, for the record
+    facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
+    asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
+    differs: tuple[isolation.Difference, ...] = ()  # what of that it is not
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ccdr.errors import TestBroken
 from ccdr.interfaces import Clock
 from ccdr.model import rfc3339, utc
+from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box, close_socket
 from ccdr.sandbox.words import denied, told
 
@@ -31,6 +32,7 @@ KEPT_LIFETIME = timedelta(hours=4)
 SHM = 256 * 2**20  # Docker's 64 MiB of /dev/shm makes parallel joins fail
 LOOK_WITHIN = 10  # seconds that a mere look at the daemon may take
 _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "PidsLimit": "processes"}
+NOT_AS_ASKED = "`docker info` says which daemon answers, and its plugins: none of them may change what it is asked for"
 GONE_WITHIN = 30.0  # seconds that Docker may take to remove a container
 
 
@@ -39,6 +41,7 @@ class Image:
     name: str
     id: str  # sha256 digest of its configuration, which pins every layer
     volumes: tuple[str, ...]  # paths for which Docker would make anonymous volumes
+    registry_digest: str | None = None  # NAME@sha256:… by which a registry knows it; None for one that was made here
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ class Docker:
         with _answering(f"tell of the image {name}"), contextlib.suppress(docker.errors.ImageNotFound):
             image = self._client.images.get(name)
             config = image.attrs.get("Config") or {}
-            return Image(name, str(image.id), tuple(config.get("Volumes") or ()))
+            digests = image.attrs.get("RepoDigests") or ()
+            return Image(name, str(image.id), tuple(config.get("Volumes") or ()), _of_registry(name, digests))
         return None
 
     def _pulled(self, name: str, wanted: Sequence[str]) -> Image:
@@ -194,7 +198,8 @@ class Docker:
                 if volume:
                     self._client.volumes.create(volume, labels=self._labels(spec.run))
                 api: Any = self._client.api
-                container = api.create_container_from_config(self._config(spec, volume), name)
+                config = self._config(spec, volume)
+                container = api.create_container_from_config(config, name)
                 holder = api.attach_socket(container["Id"], {"stdin": 1, "stream": 1})
                 api.start(container["Id"])
             except (docker.errors.DockerException, OSError) as error:
@@ -203,7 +208,7 @@ class Docker:
                     f"the sandbox did not start from {spec.image.name}{whom}: {told(error)}",
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
-            box = self._box(spec, container["Id"])
+            box = self._box(spec, container["Id"], isolation.asked(config))
             yield box
             if keep and box.running():
                 box.run(["touch", "/tmp/ccdr-keep"])  # noqa: S108 - inside the sandbox
@@ -215,19 +220,33 @@ class Docker:
                 disposal.problems += self._remove(name, volume)
                 disposal.done = True
 
-    def _box(self, spec: BoxSpec, container: str) -> Box:
+    def observe(self, box: Box) -> None:
+        """See how it is really shut off, and note where that is not as it was asked for. Costs a millisecond or two.
+        TestBroken where the daemon does not tell."""
+        with _answering("tell of the sandbox that it has started"):
+            there = isolation.observed(self._client.api.inspect_container(box.id))
+            differs = isolation.differences(box.asked, there)
+            cannot = self._cannot_limit({d.fact for d in differs})
+        box.differs = tuple(d for d in differs if d.fact not in cannot)
+        box.facts = {**there, **box.facts, "unlimited": sorted(cannot), "differs": [d.body() for d in box.differs]}
+
+    def _cannot_limit(self, facts: set[str]) -> set[str]:
+        """Which of these the kernel cannot limit: `ccdr doctor` warns of that, and nobody has changed anything."""
+        if not (limits := facts & isolation.LIMITS.keys()):
+            return set()
+        info: dict[str, Any] = self._client.api.info()
+        return {fact for fact in limits if info.get(isolation.LIMITS[fact]) is False}
+
+    def _box(self, spec: BoxSpec, container: str, asked: isolation.Facts) -> Box:
         return Box(
             api=self._client.api,
             id=container,
             image_id=spec.image.id,
             image_name=spec.image.name,
             mounts={host: inside for host, inside, _ in spec.mounts},
+            asked=asked,
             facts={
-                "network": "host" if spec.network else "none",
-                "root": "read-only",
-                "capabilities": ", ".join(spec.capabilities) or "none",
-                "no_new_privileges": True,
-                "user": spec.user or "caller",
+                "registry_digest": spec.image.registry_digest,
                 "memory": spec.memory,
                 "storage": "disk" if spec.data_on_disk else "memory",
             },
@@ -339,6 +358,12 @@ class Docker:
     @property
     def state(self) -> str:
         return self._state
+
+
+def _of_registry(name: str, digests: Sequence[str]) -> str | None:
+    """An image may be known under several names: its own first."""
+    own = name.rsplit(":", 1)[0] if ":" in name.rsplit("/", 1)[-1] else name.partition("@")[0]
+    return next((d for d in digests if d.partition("@")[0] == own), next(iter(digests), None))
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class Lab:
         part: str = "",
     ) -> Iterator[Box]:
         """A sandbox with the fetched files mounted read-only (writable where its server runs on them) and `out`
-        writable. `part` is whose it is, where a run has several."""
+        writable. `part` is whose it is, where a run has several. How it is really shut off was observed: what `differs`
+        from what was asked for is the caller's to judge."""
         out.chmod(0o777)  # the sandbox's user is not ours; the run's directory above it is 0700
         in_place = self.in_place(needs, storage)
         data_dir = None if in_place else needs.data_dir
@@ -164,6 +165,7 @@ class Lab:
             no_progress=no_progress,
         )
         with self.docker.open(spec, disposal, keep=keep) as box:
+            self.docker.observe(box)
             yield box
 
     @staticmethod

@@ -16,7 +16,7 @@ from ccdr.interfaces import Clock, Digester, Fork, Segment, ShippedLog
 from ccdr.model import rfc3339
 from ccdr.services import Job
 from ccdr.shipping.branches import joins, written
-from ccdr.shipping.shelf import INDEX, OPEN, Batch, Gap, rank, same_head
+from ccdr.shipping.shelf import INDEX, INDEX_FORMAT, OPEN, Batch, Gap, rank, same_head
 from ccdr.state import remove_tree, write_durably
 
 
@@ -190,7 +190,7 @@ class Filling:
         forks: Sequence[Fork] = (),
     ) -> None:
         body = {
-            "format": 1,
+            "format": INDEX_FORMAT,
             "plan": job.plan,
             "asset": job.asset,
             "engine": job.engine.engine_name,

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem, blaming_the_log
+from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer, blaming_the_log
 from ccdr.history import LATEST
 from ccdr.interfaces import Digester, Engine, Place, Progress, Reached, ShippedLog, Target
 from ccdr.interrupts import threads
@@ -21,7 +21,7 @@ from ccdr.model import CheckResult, Manifest, Snapshot, Verdict, rfc3339, so_man
 from ccdr.services import Job, Services
 from ccdr.shipping.branches import covers, line_to, written
 from ccdr.shipping.choice import Choice, Written, choose, holding, stored_again
-from ccdr.shipping.shelf import INDEX, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
+from ccdr.shipping.shelf import INDEX, INDEX_FORMAT, LOG, OPEN, Batch, Shelf, log_of, log_repository, shelf_of
 from ccdr.shipping.standing import Standing, read_standing
 from ccdr.state import Run, remove_tree
 from ccdr.storage.restic import Restic
@@ -182,6 +182,11 @@ class Recovery:
         needed = next(log.needed_from(m) for s, m in bases if s == choice.base)
         ahead = choice.batches[-1].dated_ahead(services.clock.now())
         return cls(job, repo, log, choice, needed, ahead=ahead, asked=target)
+
+    @property
+    def bytes_restored(self) -> int:
+        """What was fetched of the log."""
+        return sum(self._repo.restored)
 
     def fetch(self, fetched: Path, cache: Path, services: Services) -> CheckResult:
         """What was chosen, as it is there now: whoever ships it has stored it again since, and a prune on another host
@@ -399,6 +404,8 @@ def index_of(job: Job, place: Path, batch: Batch) -> dict[str, Any]:
     and which anybody who writes to the repository can change."""
     try:
         body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
+        if body.get("format", INDEX_FORMAT) > INDEX_FORMAT:
+            raise WrittenByNewer(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
         whose = (body["plan"], body["asset"], body["source"])
         if whose != (job.plan, job.asset, job.engine.source_name):
             raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")

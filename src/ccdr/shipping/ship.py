@@ -626,7 +626,8 @@ class _Shipping:
 
     def _record(self, trouble: str | None) -> None:
         """What was stored since the last record."""
-        body = {**self._tally.body(), "trouble": trouble, "findings": list(self._standing.findings)}
+        whose = {"tenant": self._job.tenant, **self._job.loaded.plan.repository.copy_facts}
+        body = {**self._tally.body(), **whose, "trouble": trouble, "findings": list(self._standing.findings)}
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)
         self._tally = _Tally(self._services.clock.now())

@@ -62,6 +62,7 @@ _DAMAGE = re.compile(
 _NOT_OPENED = re.compile(
     r"LoadRaw\(<key/|config or key \w+ is damaged|config cannot be loaded|config file has zero size"
 )
+_KEY_UNREAD = re.compile(r"Load(?:Raw)?\(<key/")
 # … and where a key did open, and what is encrypted with it is not what it was.
 _UNDECIPHERABLE = re.compile(r"config or key \w+ is damaged: ciphertext|config cannot be loaded: nonce is invalid")
 # What restic says after the error that matters.
@@ -143,6 +144,8 @@ class Restic:
     lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
     plan: str = "PLAN"  # whose it is, for the next steps that errors name
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
+    # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
+    restored: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
@@ -265,10 +268,10 @@ class Restic:
         host = self.host.with_(no_progress=min(seconds, self.host.no_progress))
         return replace(self, host=host, lock_wait=min(1.0, self.lock_wait))
 
-    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+    def snapshots(self, tags: Sequence[str], *, within: float = 2 * PROBE_WAIT) -> list[RepoSnapshot]:
         """All snapshots that carry every one of `tags`, oldest first."""
         argv = ["snapshots", "--json", "--no-lock", "--tag", ",".join(tags)]
-        said = self._run(argv, what="listing snapshots", within=2 * PROBE_WAIT)
+        said = self._run(argv, what="listing snapshots", within=within)
         try:
             found = [
                 RepoSnapshot(
@@ -320,7 +323,8 @@ class Restic:
         if self.download_limit:
             argv += ["--limit-download", str(max(1, self.download_limit // 1024))]
         try:
-            _, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            summary, code, said = self._json_run([*argv, where], "fetching the snapshot", on_bytes)
+            self.restored.append(int(summary.get("bytes_restored", 0)))
             if code != 0:
                 raise CommandFailed(["restic", "restore"], code, said, what="restic restore")
         except CommandFailed as error:
@@ -479,6 +483,11 @@ class Restic:
                 raise RepositoryUnavailable(
                     f"the repository at {self.location} does not answer{why or f': {error}'}",
                     hint="check the address, the network and the store itself",
+                ) from None
+            if error.code == 1 and error.argv[0] == "restic" and error.stderr.search(_KEY_UNREAD):
+                raise RepositoryUnavailable(
+                    f"a key of the repository at {self.location} cannot be read{why}",
+                    hint="is the disk mounted that its keys lie on, and may this user read them?",
                 ) from None
             raise CommandFailed(error.argv, error.code, said, stalled=error.stalled, what=str(error.what)) from None
 

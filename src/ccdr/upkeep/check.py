@@ -17,13 +17,13 @@ from ccdr.history import (
 from ccdr.interfaces import Progress
 from ccdr.model import rfc3339, utc
 from ccdr.plans import LoadedPlan
-from ccdr.services import BY_HAND, Job, Services, Trigger
+from ccdr.services import BY_HAND, Job, Services, Trigger, limits_of
 from ccdr.shipping import log_repository
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 from ccdr.upkeep.outcome import PLANNED, Check
-from ccdr.upkeep.shared import capacity_of, limits_of, recorded, tenths
+from ccdr.upkeep.shared import capacity_of, recorded, tenths
 
 
 def check(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
+from ccdr.attest import prune_stored
 from ccdr.catalogue import (
     ENDED,
     FUTURE,
@@ -36,7 +37,7 @@ from ccdr.interfaces import Progress
 from ccdr.model import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.retention import Decision, Policy, Standing, decide, expired, leapt
-from ccdr.services import BY_HAND, Job, Services, Trigger, policy_of
+from ccdr.services import BY_HAND, Job, Services, Trigger, limits_of, policy_of
 from ccdr.shipping import log_repository, shelf_of
 from ccdr.shipping.recovery import stored
 from ccdr.state import Run
@@ -44,7 +45,7 @@ from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import RepoSnapshot, Restic
 from ccdr.upkeep.log import prune_log
 from ccdr.upkeep.outcome import NO_RETENTION, PLANNED, Prune
-from ccdr.upkeep.shared import capacity_of, limits_of, recorded, size, tenths
+from ccdr.upkeep.shared import capacity_of, recorded, size, tenths
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "what it builds upon is gone"
@@ -101,6 +102,7 @@ class _Pruning:
         if going:
             self._remove(going)
         self._drop_marks()
+        prune_stored(repo, services.clock.now())
         self._progress.step("removing data that nothing refers to")
         storage.prune(repo, tenths(self._progress, "removing data that nothing refers to"))
         result.log_removed = self._prune_logs()
@@ -134,6 +136,7 @@ class _Pruning:
         self._histories = services.histories()
         stored_here = {i for (p, _), h in self._histories.items() if p == self._plan for i in h.stored_here}
         self._told = services.synchronise(self._loaded, self._repo, None, stored_here)
+        self._told.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
         result.findings += [f"{asset}: {said}" for asset, said in self._told.findings]
         assets = list(plan.assets)
         assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]

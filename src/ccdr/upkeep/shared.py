@@ -11,9 +11,8 @@ from ccdr.history import (
     AssetHistory,
 )
 from ccdr.interfaces import Progress
-from ccdr.plans import LimitsInForce, LoadedPlan
-from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
-from ccdr.services import Services, Trigger
+from ccdr.plans import LoadedPlan
+from ccdr.services import Services, Trigger, facts_of_end
 from ccdr.state import Run
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
@@ -33,8 +32,10 @@ def recorded(
 ) -> None:
     """A run has a start and an end in the ledger, whatever happens in between."""
     where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
+    tenant = loaded.plan.tenant
+    body = {"plan_sha256": loaded.sha256, "tenant": tenant, **trigger.facts(), **about}
     in_force.record(loaded, services)
-    services.ledger.append(start, **where, body={"plan_sha256": loaded.sha256, "trigger": trigger.body(), **about})
+    services.ledger.append(start, **where, body=body)
     interrupted: BaseException | None = None
     try:
         work()
@@ -47,7 +48,9 @@ def recorded(
         result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
     with interrupts.deferred():
         services.state.keep_words(run.id, result.words)
-        result.record = services.ledger.append(end, **where, body=result.body())
+        result.record = services.ledger.append(
+            end, **where, body={**result.body(), **facts_of_end(loaded, None, trigger)}
+        )
     if interrupted is not None:
         raise interrupted
 
@@ -79,14 +82,3 @@ def tenths(progress: Progress, what: str) -> storage.OnCount:
             progress.step(f"{what}: {done} of {total} {unit}")
 
     return count
-
-
-def limits_of(loaded: LoadedPlan) -> LimitsInForce:
-    """The plan's own limits: upkeep is not of one asset."""
-    limits = loaded.plan.limits
-    return LimitsInForce(
-        upload=limits.upload,
-        download=limits.download,
-        no_progress=limits.no_progress or NO_PROGRESS,
-        lock_wait=limits.lock_wait or LOCK_WAIT,
-    )

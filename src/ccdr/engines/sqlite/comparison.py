@@ -18,6 +18,7 @@ from ccdr.errors import TestBroken
 from ccdr.interfaces import Bench
 from ccdr.model import CheckResult, Manifest, Verdict, so_many
 
+MOST_FOUND = 100  # lines that integrity_check tells
 READABLE = 0o444  # what a sandbox's user is given to look at a file
 
 
@@ -168,12 +169,16 @@ def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
         _sequences(told["sequences"]),
     ]
     checked = told["integrity"]
+    against = f"rows break a CHECK of their table: {_many(checked['against'])}" if checked["against"] else ""
     if checked["found"]:
         before = "; the file is as it was captured: the source was damaged" if _file_is_as_captured(bench) else ""
-        said = f"{checked['found']} lines of findings{before}"
+        said = f"{so_many(checked['found'], 'line')} of findings{before}{against and f'; {against}'}"
         results.insert(0, _result("integrity_check", False, "ok", said, "\n".join(checked["lines"]), "integrity"))
+    elif against and not _file_is_as_captured(bench):
+        results.insert(0, _result("integrity_check", False, "ok", against, kind="integrity"))
     elif not checked["lacks"]:
-        results.insert(0, _result("integrity_check", True, "ok", "ok", kind="integrity"))
+        said = f"ok; {against}, as they do in the source" if against else "ok"
+        results.insert(0, _result("integrity_check", True, "ok", said, kind="integrity"))
     elif all(one.status is Verdict.PASS for one in results):
         words = FreeText("\n".join(checked["lacks"]))
         raise TestBroken(
@@ -183,6 +188,12 @@ def integrity(bench: Bench, answer: Answer) -> list[CheckResult]:
             words=words,
         )
     return results
+
+
+def _many(against: Mapping[str, int]) -> str:
+    """By table; SQLite stops at a hundred."""
+    counts = {t: f"{n} or more" if sum(against.values()) >= MOST_FOUND else str(n) for t, n in against.items()}
+    return named([f"{table} ({count})" for table, count in sorted(counts.items())])
 
 
 def _references(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> CheckResult:

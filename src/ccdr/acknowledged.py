@@ -1,0 +1,164 @@
+"""Troubles that a person has taken note of, and why that ends by itself. Pure.
+
+An acknowledgement is of one trouble at one place (an asset, a plan's upkeep, or this host), as it stood then: another
+finding, or a restore test that fails for another cause, is another trouble. It changes no record and no report: what is
+acknowledged is shown as that, counted, and is no exit status of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from typing import Any
+
+from ccdr.errors import UsageProblem
+from ccdr.model import rfc3339, utc
+from ccdr.schema import parse_duration
+from ccdr.trouble import Problem, Trouble
+
+ACK = "ack"  # the record's kind
+BEGUN, ENDED = "begun", "ended"  # what it did
+# A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
+LONGEST = timedelta(days=90)
+LONGEST_WHY = 500  # characters
+
+# Evidence that was changed is nothing to get used to.
+TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED))
+# Told once, and over: nothing of them stands.
+PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
+
+Record = Mapping[str, Any]
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
+
+
+def known_by(problem: Problem) -> str:
+    """What tells this trouble from another of its code at the same place: a digest, since paths may stand in it."""
+    return sha256(f"{problem.about}\n{problem.cause}".encode()).hexdigest()[:16]
+
+
+def steady(sentence: object) -> str:
+    """A cause as a record words it, without what changes though the cause is the same: counts, times, ids."""
+    return _NUMBERS.sub("#", str(sentence))
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """One that was recorded. `why` is the digest by which the words are kept, apart."""
+
+    code: str
+    begun: datetime
+    until: datetime
+    of: frozenset[str]  # by `known_by`
+    why: str | None
+    seq: int
+
+    @classmethod
+    def read(cls, record: Record) -> Acknowledgement:
+        why = record.get("why_sha256")
+        of = frozenset(map(str, record.get("of") or ()))
+        begun = utc(record["time"])
+        until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
+        return cls(str(record["code"]), begun, until, of, why, int(record["seq"]))
+
+    def covers(self, problem: Problem) -> bool:
+        return self.code == problem.trouble.name and known_by(problem) in self.of
+
+
+@dataclass(frozen=True)
+class Acknowledgements:
+    """Those in force at one place."""
+
+    each: tuple[Acknowledgement, ...] = ()
+
+    @classmethod
+    def in_force(cls, newest: Mapping[str, Record], now: datetime) -> Acknowledgements:
+        """Of the newest record of each code."""
+        read = (Acknowledgement.read(record) for record in newest.values() if record["act"] == BEGUN)
+        return cls(tuple(one for one in read if now < one.until))
+
+    def of(self, problem: Problem) -> Acknowledgement | None:
+        """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
+        if problem.trouble in TAMPERING:
+            return None
+        return next((one for one in self.each if one.covers(problem)), None)
+
+    def marked(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The same, each with until when it is acknowledged."""
+        return [replace(p, acknowledged=ack.until) if (ack := self.of(p)) else p for p in problems]
+
+
+NOTHING = Acknowledgements()
+
+
+def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now: datetime) -> list[Problem]:
+    """What is wrong at one place, marked where it is acknowledged; `newest` are its newest such records, by code."""
+    return Acknowledgements.in_force(newest, now).marked(problems)
+
+
+def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
+    """Of those that were marked, what nobody has acknowledged."""
+    return [problem for problem in problems if problem.acknowledged is None]
+
+
+def until_of(text: str, now: datetime) -> datetime:
+    """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
+    try:
+        until = now + timedelta(seconds=parse_duration(text))
+    except OverflowError:
+        until = now + 2 * LONGEST
+    except ValueError:
+        try:
+            day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+            until = datetime.combine(day, time(), UTC) + timedelta(days=1) if day else utc(text)
+        except (ValueError, OverflowError):
+            raise UsageProblem(
+                f"--until {text!a} is no duration, no date and no time with a zone",
+                hint="write 14d, a date like 2026-12-24, or a time like 2026-12-24T08:00:00Z",
+            ) from None
+    if until <= now:
+        raise UsageProblem(f"--until {rfc3339(until)} is past", hint="write a later time, or 14d")
+    if until - now > LONGEST:
+        raise UsageProblem(
+            f"--until is more than {LONGEST.days} days ahead",
+            hint="write 90d at most: a trouble that lasts longer is decided on anew each quarter",
+        )
+    return until.replace(microsecond=0)
+
+
+def why_of(text: str) -> str:
+    """What a person writes; UsageProblem where it is nothing, too long or no text."""
+    said = text.strip()
+    if not said:
+        raise UsageProblem("--why says nothing", hint="say why it can stay as it is until then: people will ask")
+    if len(said) > LONGEST_WHY:
+        raise UsageProblem(
+            f"--why has {len(said)} characters, expected at most {LONGEST_WHY}",
+            hint="name a ticket or a document that says the rest",
+        )
+    if not all(character.isprintable() or character == "\n" for character in said):
+        raise UsageProblem("--why holds what is no text", hint="write letters, digits and punctuation")
+    return said
+
+
+def code_of(text: str) -> Trouble:
+    """`BACKUP_LATE`, however it is written. UsageProblem where there is none such, or none that can be acknowledged."""
+    name = text.strip().upper().replace("-", "_")
+    if name not in Trouble.__members__:
+        can = [t.name for t in Trouble if t not in TAMPERING | PASSING]
+        raise UsageProblem(f"there is no trouble {text[:80]!a}", hint=f"there are {', '.join(can)}")
+    code = Trouble[name]
+    if code in TAMPERING:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: it may be that the evidence was changed",
+            hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in PASSING:
+        raise UsageProblem(
+            f"{name} is nothing that stands: it is told once, and stays in reports",
+            hint="`ccdr status` says what stands",
+        )
+    return code

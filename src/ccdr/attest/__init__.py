@@ -1,0 +1,36 @@
+"""The repository holds the record: snapshots attest the ledger that tells of them, and the ledger is stored with them.
+
+`comparison.py` compares the two, `storing.py` stores the ledger, `beside.py` brings a lost one back and takes in other
+hosts', `standing.py` says what is wrong.
+"""
+
+from ccdr.attest.comparison import (
+    Outcome,
+    attestation,
+    compare,
+    compare_due,
+    compared,
+    last_looked,
+    listed_of,
+    record,
+)
+from ccdr.attest.standing import news, troubles
+from ccdr.attest.storing import Place, homes, places, prune_stored, store_due
+
+__all__ = [
+    "Outcome",
+    "Place",
+    "attestation",
+    "compare",
+    "compare_due",
+    "compared",
+    "homes",
+    "last_looked",
+    "listed_of",
+    "news",
+    "places",
+    "prune_stored",
+    "record",
+    "store_due",
+    "troubles",
+]

@@ -1,0 +1,305 @@
+"""What a repository's snapshots attest, compared with the ledger.
+
+A snapshot names the ledger that knows it, the number and hash of its last record when the snapshot was made, and where
+its run began. On the host that has the chain: is that record there, and the same? Does a record know the run? One of
+another host's ledger says nothing here; one from before snapshots said so is counted, and is no finding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ccdr.errors import CcdrError
+from ccdr.history import BACKUP_START
+from ccdr.ledger import Ledger
+from ccdr.lineage import (
+    AGREES,
+    COMPARED,
+    DIFFERS,
+    LOST,
+    Compared,
+    Lineage,
+    Lost,
+    Standing,
+    directory_of,
+    installation,
+    keep,
+    read,
+    read_id,
+    reader,
+)
+from ccdr.model import Attestation, RecordRef, rfc3339, so_many, utc
+from ccdr.plans import LoadedPlan
+from ccdr.schedule import SET_BACK
+from ccdr.services import Services, limits_of
+from ccdr.state import write_durably
+from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic
+
+EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+RECENT = 50  # snapshots, the newest ones, that a backup compares; the daily comparison takes all of them
+MOST_NAMED = 3  # problems of one kind
+TAG = "ccdr"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
+    this installation's that this one does not follow."""
+
+    plan: str
+    snapshots: int
+    elsewhere: int
+    unattested: int
+    newest: int
+    problems: tuple[str, ...]
+    lost: tuple[Lost, ...]
+
+    @property
+    def result(self) -> str:
+        return DIFFERS if self.problems else AGREES
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "ok": not self.problems and not self.lost,
+            "snapshots": self.snapshots,
+            "elsewhere": self.elsewhere,
+            "unattested": self.unattested,
+            "newest": self.newest,
+            "problems": [*self.problems, *(f"the ledger of this host is lost: {one}" for one in self.lost)],
+        }
+
+
+def attestation(services: Services, start: RecordRef) -> Attestation | None:
+    """What a snapshot that is made now says of the ledger; `start` is its run's first record."""
+    if (ledger := read_id(services.ledger.directory)) is None:
+        return None
+    head = services.ledger.head()
+    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """One snapshot's attestation."""
+
+    snapshot: str
+    asset: str
+    run: str
+    at: datetime
+    said: Attestation
+
+    def __str__(self) -> str:
+        return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
+
+
+def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, most: int | None = None) -> Outcome:
+    """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
+    looked at. Changes nothing. CcdrError where the ledger cannot be read."""
+    backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
+    claims: list[_Claim] = []
+    problems: list[str] = []
+    unattested = 0
+    for s in backups[-most:] if most else backups:
+        try:
+            said = _claimed(services, plan, s)
+        except ValueError as error:
+            problems.append(f"snapshot {s.id[:8]} ({s.tag('asset')}): {error}")
+            continue
+        if said is None:
+            unattested += 1
+        else:
+            claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
+    lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    problems += _against(services.ledger, own, plan, whole=True)
+    for other in lineage.linked:
+        beside = [claim for claim in claims if claim.said.ledger == other]
+        problems += _beside(services, other, beside, plan)
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    lost = _lost(strange, services.clock.now())
+    if lost and lineage.ledger is not None and lineage.installation != ours:
+        problems += [
+            f"another host's ledger, {str(lineage.ledger)[:8]}…, lies where this host's was, {one}" for one in lost
+        ]
+        lost = ()
+    newest = max((claim.said.seq for claim in own), default=0)
+    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost)
+
+
+def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
+    """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
+    tags = {key: listed.tag(key) for key in ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation")}
+    tagged = Attestation.of(tags)
+    known = services.catalogue.attested(plan, listed.tag("asset") or "", listed.id)
+    if known is not None and tagged != known:
+        raise ValueError("its tags attest another record of the ledger than its manifest")
+    return known or tagged
+
+
+def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, *, whole: bool) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing."""
+    head = ledger.head()
+    beyond = [claim for claim in claims if claim.said.seq > head.seq]
+    if beyond and whole:
+        last = max(beyond, key=lambda claim: claim.said.seq)
+        missing = so_many(last.said.seq - head.seq, "record is", "records are")
+        yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
+    within = [claim for claim in claims if claim.said.seq <= head.seq]
+    wrong = [claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head]
+    if wrong:
+        first = min(wrong, key=lambda claim: claim.said.seq)
+        more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
+        yield f"record {first.said.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
+    unknown = [claim for claim in within if claim not in wrong and not _knows(ledger, claim, plan)]
+    for claim in unknown[:MOST_NAMED]:
+        yield f"{claim} claims to be of this ledger, and no record knows its run {claim.run}"
+    if len(unknown) > MOST_NAMED:
+        yield f"and {len(unknown) - MOST_NAMED} more that no record knows"
+
+
+def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
+    """Has its run begun there, where it says? One without an end is a crash's."""
+    record = ledger.numbered(claim.said.start) if claim.said.start <= claim.said.seq else None
+    if record is None:
+        return False
+    said = (record["kind"], record["plan"], record["asset"], record["run"])
+    return said == (BACKUP_START, plan, claim.asset, claim.run)
+
+
+def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str) -> Iterator[str]:
+    """Of a ledger that was brought back: its newest records may be lost, those that are there are what they were."""
+    directory = directory_of(services.state, other)
+    if not directory.is_dir():
+        yield f"the ledger {other[:8]}…, which was brought back, is not in {directory} any more"
+        return
+    for said in _against(reader(directory), claims, plan, whole=False):
+        yield f"of the ledger {other[:8]}…, which was brought back: {said}"
+
+
+def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
+    found: dict[str, Attestation] = {}
+    for claim in claims:
+        said = claim.said
+        if said.ledger not in found or found[said.ledger].seq < said.seq:
+            found[said.ledger] = said
+    return tuple(Lost(said.ledger, said.seq, said.head, rfc3339(now)) for said in found.values())
+
+
+def compared(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, recent: bool = False) -> Outcome:
+    """Compare, and keep what was found: a record once a day, and whenever it is news. `recent`: only the newest, where
+    nothing was wrong the last time. CcdrError where ledger or state cannot be read or written."""
+    last = read(services.state, services.ledger).compared.get(plan)
+    few = recent and last is not None and last.result == AGREES
+    found = compare(services, plan, listed, most=RECENT if few else None)
+    record(services, found, whole=not few)
+    return found
+
+
+def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
+    """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
+    plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
+    for one in found.lost:
+        body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
+        services.ledger.append(LOST, plan=plan, asset=None, run=None, body=body)
+    if _news(last, found, services.clock.now()):
+        body = {
+            "result": found.result,
+            "reason": "; ".join(found.problems) or None,
+            "snapshots": found.snapshots,
+            "elsewhere": found.elsewhere,
+            "unattested": found.unattested,
+            "newest": found.newest,
+            "problems": list(found.problems),
+        }
+        services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
+    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()))
+    keep(services.state, services.ledger)
+
+
+def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
+    if last is None:
+        return bool(found.snapshots or found.problems)
+    if last.problems != found.problems:
+        return True
+    return not now - EVERY < utc(last.at) <= now + SET_BACK
+
+
+def last_looked(services: Services, plan: str) -> datetime | None:
+    """When it was last compared, wholly or not: the ledger holds a record of it at least once a day."""
+    return _noted(services, plan).get(LOOKED)
+
+
+LOOKED, WHOLE, TRIED = "looked", "whole", "tried"  # at some snapshots, at all of them; whatever came of it
+Noted = dict[str, datetime]
+
+
+def _noted(services: Services, plan: str) -> Noted:
+    found: Noted = {}
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        for key, at in json.loads(_notes(services).read_text("utf-8"))[plan].items():
+            found[key] = utc(at)
+    return found
+
+
+def _notes(services: Services) -> Path:
+    return services.state.root / "compared.json"
+
+
+def _note(services: Services, plan: str, *keys: str) -> None:
+    now = services.clock.now()
+    with services.state.turn("compared") as mine:
+        if not mine:
+            return
+        try:
+            every = dict(json.loads(_notes(services).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            every = {}
+        noted = _noted(services, plan) | dict.fromkeys(keys, now)
+        every[plan] = {key: rfc3339(at) for key, at in noted.items()}
+        write_durably(_notes(services), json.dumps(every) + "\n")
+
+
+def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+    """Compare with the repositories of these plans where that is due: once a day, each hour after a finding. Sentences
+    on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger less than a day old is
+    let be, unless there are snapshots already: it may have been begun in a lost one's place."""
+    lineage, now = read(services.state, services.ledger), services.clock.now()
+    troubles = []
+    for loaded in plans:
+        plan = loaded.plan.plan
+        noted = {key: at for key, at in _noted(services, plan).items() if key in (WHOLE, TRIED)}
+        known = services.catalogue.knows(plan)
+        if not _due(lineage, lineage.compared.get(plan), list(noted.values()), now, known=known):
+            continue
+        _note(services, plan, TRIED)  # first: a store that does not answer is not asked again at once
+        try:
+            compared(services, plan, listed_of(loaded, services))
+        except CcdrError as error:
+            troubles.append(f"{plan}: the ledger could not be compared with its repository: {error}")
+    keep(services.state, services.ledger)
+    return troubles
+
+
+def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now: datetime, *, known: bool) -> bool:
+    """`times` are when it was compared, `known`: are there snapshots of the plan?"""
+    begun = utc(lineage.begun) if lineage.begun else None
+    if not times or (begun is not None and max(times) < begun):  # never since this ledger began
+        aged = begun is not None and not now - EVERY < begun <= now + SET_BACK
+        return known or aged or lineage.kept is not Standing.HOLDS
+    every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
+    return not now - every < max(times) <= now + SET_BACK
+
+
+def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:
+    """What the plan's repository holds of it. CcdrError where it cannot be asked."""
+    return asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}"])
+
+
+def asked(loaded: LoadedPlan, services: Services) -> Restic:
+    """A plan's repository, for what must not take long."""
+    return services.repository(loaded, limits_of(loaded)).impatient(PROBE_WAIT)

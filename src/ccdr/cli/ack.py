@@ -1,0 +1,132 @@
+"""`ccdr ack`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.shell import asset_option, dry_run_option, print_json, settings, table, verb
+from ccdr.errors import Exit, UsageProblem
+from ccdr.model import rfc3339
+from ccdr.trouble import Trouble
+
+if TYPE_CHECKING:
+    from ccdr.acknowledge import InForce, Place
+    from ccdr.plans import LoadedPlan
+    from ccdr.services import Services
+
+
+@verb(short_help="Acknowledge a trouble for a while, and say why.")
+@click.argument("code", required=False)
+@click.argument("plan", required=False)
+@asset_option
+@click.option("--why", metavar="TEXT", help="Why it can stay so until then: at most 500 characters.")
+@click.option("--until", metavar="D", help="For how long (14d), to which date, or to which time: at most 90 days.")
+@click.option("--list", "listing", is_flag=True, help="Show what is acknowledged now.")
+@click.option("--end", "ending", is_flag=True, help="End it now.")
+@dry_run_option
+def ack(
+    code: str | None,
+    plan: str | None,
+    asset: str | None,
+    why: str | None,
+    until: str | None,
+    listing: bool,
+    ending: bool,
+    dry_run: bool,
+) -> Exit:
+    """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
+    are those that `ccdr status --json` shows, such as BACKUP_LATE.
+
+    Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
+    status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
+
+    Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
+
+    \b
+    Examples:
+      ccdr ack BACKUP_LATE outbound --asset crm --until 14d --why "source moves to the new site, OPS-1234"
+      ccdr ack --list
+      ccdr ack --end BACKUP_LATE outbound
+    """
+    from ccdr.acknowledge import acknowledge, end, in_force, what_stands
+    from ccdr.acknowledged import code_of, until_of, why_of
+
+    if listing:
+        if code is not None or ending:
+            raise UsageProblem("--list takes no code", hint="`ccdr ack --list` shows all that is acknowledged")
+        services = settings().services()
+        return _tell(in_force(services, services.histories(doubted=True)), "acknowledged")
+    if code is None:
+        raise UsageProblem(
+            "which trouble?", hint="`ccdr status --json` shows the codes of what stands; `ccdr ack --list`"
+        )
+    trouble = code_of(code)
+    services = settings().services()
+    if trouble is Trouble.LEDGER_LOST and not ending:
+        return _lost(services, why, dry_run=dry_run)
+    histories = services.histories(doubted=True)
+    loaded, wrong = settings().load_all([plan] if plan else [])
+    for error in wrong:
+        click.echo(f"ccdr: {error}", err=True)
+    if asset is not None and not any(asset in p.plan.assets for p in loaded):
+        raise UsageProblem(f"no asset is called {asset!a} there", hint=f"`ccdr ack {trouble.name}` is of all assets")
+    tenants = _tenants(loaded)
+    said = why_of(why) if why is not None else None
+    if ending:
+        found = [f for f in in_force(services, histories) if plan in (None, f.place[0]) and asset in (None, f.place[1])]
+        ended = end(trouble, found, services, why=said, tenants=tenants, dry_run=dry_run)
+        return _tell(ended, "would end" if dry_run else "ended")
+    if said is None or until is None:
+        raise UsageProblem(
+            f"{'--why' if said is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
+        )
+    done = acknowledge(
+        trouble,
+        list(what_stands(loaded, services, histories)),
+        services,
+        asset=asset,
+        until=until_of(until, services.clock.now()),
+        why=said,
+        tenants=tenants,
+        dry_run=dry_run,
+    )
+    return _tell(done, "would be acknowledged" if dry_run else "acknowledged")
+
+
+def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
+    """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
+    from ccdr.lineage import acknowledge, waiting
+
+    lost = [one.ledger for one in waiting(services.state, services.ledger)]
+    if not dry_run or not lost:
+        acknowledge(services.state, services.ledger, why or "")
+    if settings().json:
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, "ledgers": lost}]})
+    else:
+        click.echo(f"{'would be acknowledged' if dry_run else 'acknowledged'} as lost: {', '.join(lost)}")
+    return Exit.OK
+
+
+def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:
+    places: list[Place] = [(p.plan.plan, asset) for p in loaded for asset in (None, *p.plan.assets)]
+    plans = {p.plan.plan: p.plan for p in loaded}
+    return {(plan, asset): plans[str(plan)].tenant_of(asset) for plan, asset in places}
+
+
+def _tell(found: Sequence[InForce], what: str) -> Exit:
+    if settings().json:
+        print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in found]})
+    elif not found:
+        click.echo("nothing is acknowledged")
+    else:
+        rows = [
+            (one.ack.code, "/".join(filter(None, one.place)), rfc3339(one.ack.until), one.why or "(taken back)")
+            for one in found
+        ]
+        table((what, "where", "until", "why"), rows)
+    return Exit.OK

@@ -1,0 +1,392 @@
+"""Which ledger this is, and what became of the one before it.
+
+A ledger's first record, `ledger.begin`, holds a random id; `STATE/ledger/id` repeats it. A ledger from before there
+were ids gets one at its next record, which says from where on. `STATE/chain.json` keeps, away from the ledger, its id
+and a mark in it: what is not there any more was cut off, rewritten, or is another's. A ledger that is gone is begun
+anew by a record that names the lost one: LEDGER_LOST stands until somebody answers for it (`acknowledge`), or it was
+brought back.
+
+`STATE/ledgers/ID/` holds other ledgers, read-only: lost ones that were brought back, and other hosts'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.errors import UsageProblem
+from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
+from ccdr.model import RecordRef, so_many, utc
+from ccdr.state import State, write_durably
+
+LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
+ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
+LINKED = "ledger.linked"  # it was brought back, and lies beside this one
+COMPARED = "ledger.compared"  # what a repository says of it
+LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
+MOST_WORDS = 500  # characters of a person's reason
+TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
+FORMAT = 1
+AGREES, DIFFERS = "AGREES", "DIFFERS"
+_ID = re.compile(r"[0-9a-f]{32}")
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COMPARED))
+
+
+class Standing(StrEnum):
+    """How what was kept of the ledger compares with it."""
+
+    HOLDS = "holds"
+    GONE = "gone"  # nothing is there, or it says that it was begun anew
+    OTHER = "other"  # another one is in its place
+    CUT = "cut"  # it is shorter
+    REWRITTEN = "rewritten"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of."""
+
+    ledger: str
+    seq: int
+    head: str
+    since: str  # when that was found
+
+    def __str__(self) -> str:
+        return f"{self.ledger[:8]}…, of {f'at least {self.seq}' if self.seq else 'an unknown number of'} records"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the last comparison with a plan's repository found; `problems` are sentences. `newest` is the greatest
+    record number that a snapshot there attests."""
+
+    at: str
+    result: str
+    snapshots: int
+    unattested: int
+    newest: int
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "compared": self.at,
+            "ok": self.result == AGREES,
+            "snapshots": self.snapshots,
+            "unattested": self.unattested,
+            "newest": self.newest,
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for."""
+
+    ledger: str | None = None
+    begun: str | None = None  # when
+    since: int = 0  # the number of the record that says so
+    installation: str | None = None  # whose it was then
+    lost: tuple[Lost, ...] = ()
+    past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
+    linked: tuple[str, ...] = ()  # those that lie beside it
+    compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
+    kept: Standing = Standing.HOLDS
+    problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
+
+    @property
+    def as_json(self) -> dict[str, object]:
+        return {
+            "id": self.ledger,
+            "begun": self.begun,
+            "lost": [asdict(one) for one in self.lost],
+            "past": [{**asdict(one), "answered": at, "by": kind} for one, at, kind in self.past],
+            "repositories": {plan: found.as_json() for plan, found in self.compared.items()},
+        }
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Ids of ledgers that this one follows, or has answered for."""
+        own = {self.ledger} if self.ledger else set()
+        return frozenset(own | {one.ledger for one in self.lost} | {one.ledger for one, _, _ in self.past})
+
+    def take(self, record: Mapping[str, Any]) -> Lineage:
+        """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
+        kind, at = record["kind"], str(record["time"])
+        if kind == BEGIN:
+            before = record["predecessor"]
+            gone = () if before is None else (_lost(before, at),)
+            return replace(
+                self,
+                ledger=str(record["ledger"]),
+                begun=at,
+                since=int(record["seq"]),
+                installation=str(record["installation"]),
+                lost=(*self.lost, *gone),
+            )
+        if kind == LOST:
+            return replace(
+                self, lost=(*(one for one in self.lost if one.ledger != record["ledger"]), _lost(record, at))
+            )
+        if kind in (ACKNOWLEDGED, LINKED):
+            answered = [one for one in self.lost if one.ledger in record["ledgers"]]
+            return replace(
+                self,
+                lost=tuple(one for one in self.lost if one not in answered),
+                past=(*self.past, *((one, at, kind) for one in answered)),
+                linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+            )
+        if kind == COMPARED:
+            found = Compared(
+                at,
+                str(record["result"]),
+                int(record["snapshots"]),
+                int(record["unattested"]),
+                int(record["newest"]),
+                tuple(map(str, record["problems"])),
+            )
+            return replace(self, compared={**self.compared, str(record["plan"]): found})
+        return self
+
+    @property
+    def loss(self) -> str | None:
+        """What LEDGER_LOST says; None where there is no such trouble."""
+        if self.kept is Standing.GONE and self.problem:
+            return self.problem
+        if not self.lost:
+            return None
+        said = [str(one) for one in self.lost]
+        return f"the ledger of this host is lost, and was begun anew: {', '.join(said)}; nobody has answered for it yet"
+
+    def told(self, until: datetime) -> list[str]:
+        """What a report tells of ledgers that were lost in the year before: sentences."""
+        found = []
+        for one, at, kind in self.past:
+            if utc(at) > until - TOLD_FOR:
+                how = "brought back, and lies beside this one" if kind == LINKED else "acknowledged as lost"
+                found.append(f"the ledger {one}, was lost before {one.since} and {how} at {at}")
+        return found
+
+
+def _lost(body: Mapping[str, Any], at: str) -> Lost:
+    return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+
+
+def installation(state: State, host: str) -> str:
+    """Names this state directory on this host, without telling its path: whose ledger a snapshot attests."""
+    return sha256(f"{host}\0{state.id}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def directory_of(state: State, ledger: str) -> Path:
+    """Where another ledger lies, if it does."""
+    return state.root / LEDGERS / ledger
+
+
+def beginning(state: State, host: str) -> Beginning:
+    """What a `Ledger` asks before each record: has it said which one it is?"""
+
+    def begin(last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef:
+        named = read_id(state.ledger)
+        if named is not None and last.seq:
+            return last
+        if last.seq and (found := id_in(state.ledger)) is not None:
+            _write_id(state.ledger, found)  # the file was lost, or a crash came before it
+            return last
+        kept = _read(state)
+        before = _predecessor(kept, named)
+        new = secrets.token_hex(16)
+        body = {"ledger": new, "from": last.seq + 1, "installation": installation(state, host), "predecessor": before}
+        ref = write(body)
+        _write_id(state.ledger, new)
+        return ref
+
+    return begin
+
+
+def _predecessor(kept: _Kept | None, named: str | None) -> dict[str, object] | None:
+    """The ledger that was here and is not any more, as far as the state tells."""
+    if kept is not None and kept.lineage.ledger is not None:
+        return {"ledger": kept.lineage.ledger, "last_seq": kept.mark.seq, "last_head": kept.mark.hash}
+    return None if named is None else {"ledger": named, "last_seq": 0, "last_head": BEGINNING.hash}
+
+
+def read_id(directory: Path) -> str | None:
+    """What `id` beside a ledger says; None where there is none that could be one."""
+    with contextlib.suppress(OSError, ValueError):
+        text = (directory / "id").read_text("ascii").strip()
+        return text if _ID.fullmatch(text) else None
+    return None
+
+
+def _write_id(directory: Path, ledger: str) -> None:
+    write_durably(directory / "id", f"{ledger}\n")
+
+
+def id_in(directory: Path) -> str | None:
+    """Which ledger it is by its own records, the newest of which counts; None for one from before there were ids."""
+    return fold(reader(directory).of_itself(BEGINNING)).ledger
+
+
+def misnamed(directory: Path) -> list[str]:
+    """Does the file beside it name another ledger than its records? CcdrError where they cannot be read."""
+    said, own = read_id(directory), id_in(directory)
+    if said is None or said == own:
+        return []
+    return [f"id names the ledger {said[:8]}…, its records {f'{own[:8]}…' if own else 'none'}: one of them was changed"]
+
+
+def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> Lineage:
+    """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
+    found = known or Lineage()
+    for record in records:
+        if record["kind"] in _KINDS:
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found = found.take(record)
+    return found
+
+
+def read(state: State, ledger: Ledger) -> Lineage:
+    """Where the ledger stands, by itself and by what is kept of it. Changes nothing; CcdrError where it cannot be
+    read."""
+    kept = _read(state)
+    if kept is not None and ledger.holds(kept.mark):
+        return fold(ledger.of_itself(kept.mark), kept.lineage)
+    found = fold(ledger.of_itself(BEGINNING))
+    if kept is None or kept.lineage.ledger is None:
+        return found
+    return _against(kept, found, ledger.head())
+
+
+def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
+    """What was kept does not stand in the ledger any more."""
+    was, seq = kept.lineage.ledger, kept.mark.seq
+    assert was is not None
+    if not head.seq:
+        said = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
+        return replace(found, kept=Standing.GONE, problem=said)
+    if found.ledger != was:
+        if was in found.known:
+            return found  # it says so itself
+        named = "which does not say which one it is" if found.ledger is None else f"{found.ledger[:8]}…"
+        said = f"another ledger, {named}, lies where this host's was, {was[:8]}…"
+        return replace(found, kept=Standing.OTHER, problem=said)
+    if head.seq < seq:
+        said = f"the ledger was cut: it ends with record {head.seq}, and held at least {seq}"
+        return replace(found, kept=Standing.CUT, problem=said)
+    said = f"the ledger was rewritten: its record {seq} is not the one that it held"
+    return replace(found, kept=Standing.REWRITTEN, problem=said)
+
+
+def keep(state: State, ledger: Ledger) -> Lineage:
+    """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
+    stands until it is, and what was there before may be brought back. As `read`."""
+    mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
+    doubted = any(one.result == DIFFERS for one in found.compared.values())
+    if found.kept is not Standing.HOLDS or doubted or mark is None:
+        return found
+    kept = _read(state)
+    if kept is None or not ledger.holds(kept.mark):
+        kept = _Kept(BEGINNING, Lineage())
+    # Not what others have written since: it would be passed over by whoever goes on from the mark.
+    records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
+    _write(state, mark, fold(records, kept.lineage))
+    return found
+
+
+def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
+    """Record that somebody answers for what was lost: LEDGER_LOST is over by it. `why` is kept apart from the ledger
+    (STATE/apart/), with a salted hash in the line. UsageProblem where nothing was lost, or
+    nothing is said."""
+    lost = waiting(state, ledger)
+    if not lost:
+        raise UsageProblem("no ledger was lost here: there is nothing to acknowledge")
+    if not why.strip() or len(why) > MOST_WORDS:
+        raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
+    body = {
+        "why_sha256": set_apart(state, why),
+        "ledgers": [one.ledger for one in lost],
+    }
+    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
+    keep(state, ledger)
+    return ref
+
+
+def waiting(state: State, ledger: Ledger) -> list[Lost]:
+    """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
+    found, kept = read(state, ledger), _read(state)
+    if found.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
+        return list(found.lost)
+    return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]
+
+
+def set_apart(state: State, reason: str) -> str:
+    """Keep a person's words apart from the ledger, which holds their salted hash: that is returned. What must be taken
+    back is taken back there, and the chain stands."""
+    salt = secrets.token_hex(16)
+    digest = sha256(f"{salt}{reason}".encode("utf-8", "surrogateescape")).hexdigest()
+    state.directory("apart")
+    write_durably(state.root / "apart" / f"{digest}.json", json.dumps({"salt": salt, "words": reason}) + "\n")
+    return digest
+
+
+@dataclass(frozen=True)
+class _Kept:
+    mark: Mark
+    lineage: Lineage
+
+
+def _path(state: State) -> Path:
+    return state.root / "chain.json"
+
+
+def _read(state: State) -> _Kept | None:
+    try:
+        body = json.loads(_path(state).read_text("utf-8"))
+        if body["format"] != FORMAT:
+            return None
+        said = body["lineage"]
+        lineage = Lineage(
+            ledger=said["ledger"],
+            begun=said["begun"],
+            since=said["since"],
+            installation=said["installation"],
+            lost=tuple(Lost(**one) for one in said["lost"]),
+            past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in said["past"]),
+            linked=tuple(said["linked"]),
+            compared={
+                plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
+            },
+        )
+        return _Kept(Mark(**body["mark"]), lineage)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _write(state: State, mark: Mark, lineage: Lineage) -> None:
+    said = asdict(lineage)
+    del said["kept"], said["problem"]
+    body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
+    write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
+
+
+class _Never:
+    """The clock of what is only read."""
+
+    def now(self) -> datetime:
+        raise AssertionError("another ledger is only read")
+
+    def monotonic(self) -> float:
+        raise AssertionError("another ledger is only read")
+
+
+def reader(directory: Path) -> Ledger:
+    """Another ledger, to be read."""
+    return Ledger(directory, _Never())

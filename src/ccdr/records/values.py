@@ -1,0 +1,147 @@
+"""The closed kinds of values that a record takes, and the envelope that every record has.
+
+A description goes into the published schema, units with it. A `pattern` is checked by whoever writes: a reader looks at
+types and lengths only, since patterns would be half of its time, and the chain says that nobody has changed a line.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+
+def about(text: str) -> Meta:
+    """What a value means, for the schema."""
+    return Meta(description=text)
+
+
+def _like(pattern: str, text: str) -> dict[str, Any]:
+    return {"pattern": pattern, "description": text}
+
+
+Digest = Annotated[
+    str,
+    Meta(min_length=64, max_length=64, extra_json_schema=_like("^[0-9a-f]{64}$", "a SHA-256, or a snapshot's full id")),
+]
+Word = Annotated[str, Meta(min_length=1, extra_json_schema=_like(r"^[A-Za-z0-9_.+-]+$", "one word, a name of ours"))]
+Time = Annotated[
+    datetime, Meta(tz=True, extra_json_schema=_like("Z$", "RFC 3339, UTC, microseconds only where there are any"))
+]
+Count = Annotated[int, Meta(ge=0)]
+Bytes = Annotated[int, Meta(ge=0, description="bytes")]
+Seconds = Annotated[float, Meta(ge=0, description="seconds")]
+Sentences = Annotated[list[str], about("sentences of ours: names of objects, counts, codes; never a program's words")]
+Reason = Annotated[str | None, about("why it ended as it did, as a sentence of ours; null where all went well")]
+Phases = Annotated[dict[str, Seconds], about("seconds that each phase took, by its name")]
+Versions = Annotated[dict[str, str], about("versions of what took part, by program")]
+
+Verb = Literal["backup", "test", "prune", "check"]
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+ObjectiveVerdict = Literal["MET", "BREACHED", "NOT_MEASURED", "ESTIMATED", "MET_PARTIAL", "NOT_KNOWN_HERE"]
+Repository = Annotated[
+    Literal["missing", "closed", "unavailable", "damaged"] | None,
+    about("how the repository was found, where that is why it ended; else null"),
+]
+
+
+class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Anything that is made of several values. `older` is what stands for what records of older versions lack, where
+    neither a default nor nothing (null, 0, an empty text or list) does."""
+
+    older: ClassVar[dict[str, object]] = {}
+
+
+class Record(Value, frozen=True, kw_only=True, gc=False):
+    """What every record begins with."""
+
+    seq: Annotated[int, Meta(ge=1, description="its number, from 1, without a gap")]
+    prev: Annotated[Digest, about("SHA-256 of the line before, newline included; 64 zeros for the first")]
+    time: Annotated[
+        datetime, Meta(tz=True, extra_json_schema=_like("Z$", "when it was written, RFC 3339, UTC, with microseconds"))
+    ]
+    host: Annotated[str, about("the name of the machine that wrote it")]
+    actor: Annotated[str, about("the login name that ccdr ran as; `alice as root` under sudo, as a claim")]
+    kind: Annotated[str, about("what it tells; the sections below")]
+    plan: Annotated[str | None, about("the plan that it is about")]
+    asset: Annotated[str | None, about("the asset that it is about; null: the plan, or the host")]
+    run: Annotated[str | None, about("what a run's records have in common")]
+    version: Annotated[int, about("of its kind's definition; records before version 2 have none")]
+
+
+class Unread(Record, frozen=True, kw_only=True, gc=False):
+    """A record of which only the envelope can be read. Nothing may be judged as if it were not there.
+
+    `newer`: a later ccdr wrote it, of a version or a kind that this one does not know: whatever it tells of is
+    INCONCLUSIVE here. Else it is not what its kind's definition says: no ccdr wrote it so.
+    """
+
+    newer: bool
+
+
+class Trigger(Value, frozen=True, kw_only=True, gc=False):
+    """What began a run: `command`, by a person or a script; `run`, by schedule, for the due time `due`."""
+
+    older: ClassVar[dict[str, object]] = {"by": "command"}
+
+    by: Literal["command", "run"]
+    due: Time | None = None
+
+
+class Claims(Value, frozen=True, kw_only=True, gc=False):
+    """What the environment says, which whoever set it could choose."""
+
+    sudo_user: str | None = None
+
+
+class Who(Value, frozen=True, kw_only=True, gc=False):
+    """Who began it, by the kernel: whose rights it had, and who had logged in; what is not known is null."""
+
+    uid: int | None = None
+    login_uid: Annotated[int | None, about("kept through su and sudo; null where nobody had logged in")] = None
+    terminal: Annotated[str | None, about("the controlling terminal, as pts/0")] = None
+    started_by: Annotated[
+        Literal["cron", "systemd", "terminal", "other"] | None,
+        about("by its parents and environment"),
+    ] = None
+    claims: Claims = Claims()
+
+
+Attempt = Annotated[int | None, about("the try at this due time, 1 for the first; null for a command")]
+Tenant = Annotated[str, about("whose data it is, as the plan says")]
+
+
+class Start(Record, frozen=True, kw_only=True, gc=False):
+    """What every start of a run holds beside."""
+
+    tenant: Tenant = "default"
+    attempt: Attempt = None
+    who: Who | None = None
+
+
+class End(Record, frozen=True, kw_only=True, gc=False):
+    """What every end of a run holds beside."""
+
+    tenant: Tenant = "default"
+    attempt: Attempt = None
+    copy: Annotated[str | None, about("which copy of the data it is about: `primary`")] = None
+    site: Annotated[str | None, about("where that copy lies, as the plan says")] = None
+
+
+class GroupOf(Value, frozen=True, kw_only=True, gc=False):
+    """The group that an asset was captured with, and the run of the group."""
+
+    name: str
+    run: str
+
+
+class Check(Value, frozen=True, kw_only=True, gc=False):
+    """One check's result: counts, names of objects and digests, never a row. `SKIPPED`: a restore for real could not
+    carry it out where it restored to."""
+
+    kind: Word
+    name: str
+    status: Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"]
+    expected: str
+    actual: str

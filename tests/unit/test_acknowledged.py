@@ -1,0 +1,346 @@
+"""A trouble that stands can be acknowledged for a while. It is shown, counted and in reports all the same; tampering
+cannot be, and another trouble of the same code is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.harness import Ran, Site
+from tests.older import append_older
+
+from ccdr.acknowledge import Standing, acknowledge, in_force
+from ccdr.acknowledged import (
+    BEGUN,
+    ENDED,
+    LONGEST,
+    TAMPERING,
+    Acknowledgements,
+    acknowledged,
+    code_of,
+    known_by,
+    steady,
+    unacknowledged,
+    until_of,
+    why_of,
+)
+from ccdr.errors import UsageProblem
+from ccdr.history import read_history
+from ccdr.model import rfc3339
+from ccdr.payloads import keep_payload, payload
+from ccdr.trouble import Problem, Trouble
+from ccdr.verification import EQUAL, compare
+from ccdr.who import who
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")
+
+
+def acks(problem: Problem = LATE, **changes: Any) -> dict[str, dict[str, Any]]:
+    """As the fold keeps them."""
+    record = {
+        "kind": "ack", "seq": 7, "time": rfc3339(NOW), "code": problem.trouble.name, "act": BEGUN,
+        "until": rfc3339(NOW + timedelta(days=14)), "of": [known_by(problem)], "why_sha256": "0" * 64, **changes,
+    }  # fmt: skip
+    return {problem.trouble.name: record}
+
+
+def noted(problems: list[Problem], newest: dict[str, dict[str, Any]], now: datetime = NOW) -> list[Problem]:
+    """Which of them are acknowledged."""
+    marked = acknowledged(problems, newest, now)
+    assert [p for p in marked if p.acknowledged is None] == unacknowledged(marked)
+    return [one for one, mark in zip(problems, marked, strict=True) if mark.acknowledged]
+
+
+# --- which troubles are acknowledged ----------------------------------------------------------------------
+
+
+def test_what_is_acknowledged_is_until_it_ends_by_itself() -> None:
+    assert noted([LATE], acks()) == [LATE]
+    assert noted([LATE], acks(), NOW + timedelta(days=14)) == []
+    assert noted([LATE], {}) == []
+    (marked,) = acknowledged([LATE], acks(), NOW)
+    assert marked == replace(LATE, acknowledged=NOW + timedelta(days=14))
+
+
+def test_none_lasts_for_more_than_a_quarter_whatever_a_record_says() -> None:
+    forever = acks(until=rfc3339(NOW + timedelta(days=4000)))
+    assert noted([LATE], forever, NOW + timedelta(days=89)) and not noted([LATE], forever, NOW + LONGEST)
+
+
+def test_one_that_was_ended_covers_nothing() -> None:
+    assert noted([LATE], acks(act=ENDED)) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(LATE, trouble=Trouble.TEST_LATE),
+        replace(LATE, about="another finding"),
+        replace(LATE, cause="another cause"),
+    ],
+)
+def test_another_trouble_is_not_acknowledged_with_it(other: Problem) -> None:
+    assert noted([LATE, other], acks()) == [LATE]
+
+
+def test_its_sentence_may_change_meanwhile() -> None:
+    assert noted([replace(LATE, text="the last one is of 2026-11-20", since=NOW)], acks())
+
+
+def test_a_test_that_fails_for_another_cause_is_another_trouble() -> None:
+    def failed(reason: str) -> Problem:
+        return Problem(Trouble.TEST_FAILED, f"its last restore test is FAIL: {reason}", cause=steady(reason))
+
+    first, again = failed("failed: call has at least 1000 rows"), failed("failed: call has at least 1200 rows")
+    worse = failed("fetching snapshot 0a1b2c3d failed (the repository answers and decrypts)")
+    assert noted([again, worse], acks(first)) == [again]
+
+
+@pytest.mark.parametrize("code", sorted(TAMPERING))
+def test_tampering_is_never_acknowledged_whatever_a_record_says(code: Trouble) -> None:
+    problem = Problem(code, "the ledger does not verify")
+    assert noted([problem], acks(problem)) == []
+    with pytest.raises(UsageProblem, match="cannot be acknowledged"):
+        code_of(code.name)
+
+
+def test_what_is_known_of_a_trouble_is_a_digest() -> None:
+    about = replace(LATE, about="/srv/customers of acme/key")
+    assert len(known_by(about)) == 16 and "acme" not in known_by(about)
+
+
+# --- what a person writes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["BACKUP_LATE", "backup_late", "Backup-Late"])
+def test_a_code_is_known_however_it_is_written(written: str) -> None:
+    assert code_of(written) is Trouble.BACKUP_LATE
+
+
+@pytest.mark.parametrize(("written", "said"), [("LATE", "there is no trouble"), ("MISSED", "nothing that stands")])
+def test_what_is_no_trouble_or_does_not_stand_is_refused(written: str, said: str) -> None:
+    with pytest.raises(UsageProblem, match=said):
+        code_of(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "until"),
+    [
+        ("14d", NOW + timedelta(days=14)),
+        ("90d", NOW + LONGEST),
+        ("2026-12-24", datetime(2026, 12, 25, tzinfo=UTC)),
+        ("2026-12-24T08:00:00+02:00", datetime(2026, 12, 24, 6, tzinfo=UTC)),
+    ],
+)
+def test_until_is_a_duration_a_whole_day_or_a_time(written: str, until: datetime) -> None:
+    assert until_of(written, NOW) == until
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("91d", "more than 90 days"), ("999999999d", "more than 90 days"), ("2027-12-24", "more than 90 days"),
+        ("2026-11-23", "is past"), ("2026-11-24T11:00:00Z", "is past"), ("forever", "no duration"), ("", "no duration"),
+        ("2026-11-24T13:00:00", "no duration"), ("2026-13-01", "no duration"),
+    ],
+)  # fmt: skip
+def test_until_is_soon_enough_and_yet_to_come(written: str, said: str) -> None:
+    with pytest.raises(UsageProblem, match=said):
+        until_of(written, NOW)
+
+
+def test_why_is_short_and_says_something() -> None:
+    assert why_of(" x ") == "x" and why_of("ș" * 500) == "ș" * 500
+    for text, said in (("  ", "says nothing"), ("x" * 501, "501 characters"), ("a\x1b[31m", "no text")):
+        with pytest.raises(UsageProblem, match=said):
+            why_of(text)
+
+
+# --- words kept apart -------------------------------------------------------------------------------------
+
+
+def test_words_are_kept_apart_and_can_be_taken_back(tmp_path: Path) -> None:
+    state = Site(tmp_path).services().state
+    one, other = keep_payload(state, "a person's words"), keep_payload(state, "a person's words")
+    assert one != other, "without a salt whoever can guess the words could prove them"
+    kept = state.root / "payloads" / f"{one}.json"
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
+    assert payload(state, one) == "a person's words"
+    kept.write_text(json.dumps({**json.loads(kept.read_text("utf-8")), "text": "other words"}), "utf-8")
+    assert payload(state, one) is None, "they are not those that were recorded"
+    kept.unlink()
+    assert payload(state, one) is None and payload(state, "../version") is None and payload(state, None) is None
+
+
+# --- the command ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Two assets that were never backed up, nor tested."""
+    made = Site(tmp_path)
+    made.write("restore_tests/c.yaml", "restore_test: c\nchecks:\n  - {kind: identical}\n")
+    made.plan(
+        "\n".join(
+            f"{name}:\n  engine: files\n  paths: [/srv/{name}]\n  tenant: acme\n"
+            f'  backup: {{schedule: "15 * * * *"}}\n  restore_test: {{schedule: "0 3 * * *", checks: [c]}}'
+            for name in ("a", "b")
+        )
+    )
+    return made
+
+
+WHY = ("--why", "the source moves", "--until", "14d")
+
+
+def troubles(ran: Ran, asset: str = "a") -> dict[str, bool]:
+    (found,) = [a for a in ran.json["plans"][0]["assets"] if a["asset"] == asset]
+    return {trouble["code"]: trouble["acknowledged"] for trouble in found["troubles"]}
+
+
+def test_where_all_that_is_wrong_is_acknowledged_the_exit_status_is_0_and_all_is_still_told(site: Site) -> None:
+    before = site.run("status")
+    assert before.code == 1 and troubles(before) == {"NEVER_SUCCEEDED": False, "NEVER_TESTED": False}
+    assert site.run("ack", "NEVER_SUCCEEDED", "p", *WHY).code == 0
+    half = site.run("status")
+    assert half.code == 1 and troubles(half) == {"NEVER_SUCCEEDED": True, "NEVER_TESTED": False}
+    assert site.run("ack", "never-tested", *WHY).code == 0
+    after = site.run("status")
+    assert (before.json["acknowledged"], half.json["acknowledged"], after.json["acknowledged"]) == (0, 2, 4)
+    assert after.code == 0 and troubles(after) == troubles(after, "b") == {
+        "NEVER_SUCCEEDED": True,
+        "NEVER_TESTED": True,
+    }
+    shown = [asset["problems"] for asset in after.json["plans"][0]["assets"]]
+    assert shown == [asset["problems"] for asset in before.json["plans"][0]["assets"]], "it is wrong all the same"
+
+
+def test_one_asset_is_acknowledged_and_no_other(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "b", *WHY)
+    found = site.run("status")
+    assert found.code == 1 and (troubles(found)["NEVER_TESTED"], troubles(found, "b")["NEVER_TESTED"]) == (False, True)
+
+
+def test_the_record_says_who_and_until_when_and_not_a_persons_words(site: Site) -> None:
+    done = site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
+    (record,) = site.records("ack")
+    assert (record["plan"], record["asset"], record["run"], record["code"]) == ("p", "a", None, "NEVER_TESTED")
+    assert record["who"]["uid"] == who().uid and record["tenant"] == "acme" and record["act"] == BEGUN
+    assert "moves" not in json.dumps(record) and len(record["why_sha256"]) == 64
+    (shown,) = done.json["acknowledged"]
+    assert shown["why"] == "the source moves" and shown["until"] == record["until"] and shown["record"] == record["seq"]
+    site.ledger_holds()
+
+
+def test_what_is_acknowledged_is_listed_and_can_be_ended(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", *WHY)
+    listed = site.run("ack", "--list")
+    assert [(one["asset"], one["why"]) for one in listed.json["acknowledged"]] == [
+        ("a", "the source moves"),
+        ("b", "the source moves"),
+    ]
+    ended = site.run("ack", "--end", "NEVER_TESTED", "p", "--asset", "a")
+    assert ended.code == 0 and [one["asset"] for one in ended.json["ended"]] == ["a"]
+    assert [one["asset"] for one in site.run("ack", "--list").json["acknowledged"]] == ["b"]
+    assert [record["act"] for record in site.records("ack")] == [BEGUN, BEGUN, ENDED]
+    again = site.run("ack", "--end", "NEVER_TESTED", "p", "--asset", "a")
+    assert again.code == 2 and "not acknowledged there" in again.stderr
+
+
+def test_words_that_were_taken_back_leave_the_rest(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
+    for kept in (site.state / "payloads").iterdir():
+        kept.unlink()
+    (one,) = site.run("ack", "--list").json["acknowledged"]
+    assert one["why"] is None and one["code"] == "NEVER_TESTED"
+    assert site.run("ledger", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("LEDGER_BROKEN", *WHY), "cannot be acknowledged"),
+        (("SUMMARY_WRONG", "p", *WHY), "cannot be acknowledged"),
+        (("BACKUP_LATE", "p", *WHY), "does not stand: only what is wrong now"),
+        (("NEVER_TESTED", "p", "--asset", "c", *WHY), "no asset is called 'c'"),
+        (("NEVER_TESTED", "q", *WHY), "no plan 'q'"),
+        (("NEVER_TESTED", "--until", "14d"), "--why is missing"),
+        (("NEVER_TESTED", "--why", "x"), "--until is missing"),
+        (("NEVER_TESTED", "--why", "x", "--until", "1000d"), "more than 90 days"),
+        (("NEVER_TESTED", "--why", "x" * 501, "--until", "1d"), "501 characters"),
+        ((), "which trouble?"),
+        (("--list", "NEVER_TESTED"), "--list takes no code"),
+    ],
+)
+def test_what_cannot_be_acknowledged_is_exit_2_and_nothing_is_recorded(
+    site: Site, args: tuple[str, ...], said: str
+) -> None:
+    done = site.run("ack", *args)
+    assert done.code == 2 and said in done.stderr and done.json["hint"]
+    assert site.records("ack") == [] and not (site.state / "payloads").exists()
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:
+    done = site.run("ack", "NEVER_TESTED", *WHY, "--dry-run")
+    assert done.code == 0 and site.records("ack") == [] and not (site.state / "payloads").exists()
+    assert site.run("status").code == 1
+
+
+def test_what_is_in_force_is_in_the_summary_and_a_forged_summary_is_not_believed(site: Site) -> None:
+    """Whoever may write the state directory must not silence a trouble without a record of it."""
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
+    services = site.services()
+    for number in range(250):  # so many that a summary is kept
+        append_older(services.ledger, "missed", plan="p", asset="a", run="r", body={"count": number + 1})
+    assert list(services.histories()["p", "a"].acks) == ["NEVER_TESTED"]
+    assert compare(services).summary == EQUAL, "made anew it is the same"
+    body = json.loads(services.state.summary.read_text("utf-8"))
+    (mine,) = [history for plan, asset, history in body["assets"] if (plan, asset) == ("p", "a")]
+    mine["acks"]["NEVER_SUCCEEDED"] = {**mine["acks"]["NEVER_TESTED"], "code": "NEVER_SUCCEEDED"}
+    services.state.summary.write_text(json.dumps(body), "utf-8")
+    assert list(services.histories(doubted=True)["p", "a"].acks) == ["NEVER_TESTED"]
+
+
+def test_the_newest_record_of_a_code_holds() -> None:
+    def record(seq: int, code: str, act: str) -> dict[str, Any]:
+        return {**acks()["BACKUP_LATE"], "seq": seq, "plan": "p", "asset": "a", "run": None, "code": code, "act": act}
+
+    records = [record(1, "BACKUP_LATE", BEGUN), record(2, "TEST_LATE", BEGUN), record(3, "BACKUP_LATE", ENDED)]
+    history = read_history(records)["p", "a"]
+    assert {code: one["seq"] for code, one in history.acks.items()} == {"BACKUP_LATE": 3, "TEST_LATE": 2}
+    assert [one.code for one in Acknowledgements.in_force(history.acks, NOW).each] == ["TEST_LATE"]
+
+
+def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
+    argv = [part for part in site.argv("status") if part != "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("p/a: ")]
+    assert "never backed up" in lines[0] and lines[-1].startswith(
+        "p/a: never tested (NEVER_TESTED, acknowledged until "
+    )
+    assert "acknowledged: 1 trouble; `ccdr ack --list`" in done.stdout
+    assert done.stdout.count("ccdr test p --asset a") == 0 and "ccdr test p --asset b" in done.stdout
+
+
+def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(site: Site) -> None:
+    services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
+    acknowledge(
+        Trouble.NOT_BEGUN,
+        [Standing((None, None), here)],
+        services,
+        asset=None,
+        until=services.clock.now() + timedelta(days=1),
+        why="known",
+        tenants={},
+    )
+    histories = services.histories()
+    (one,) = in_force(services, histories)
+    assert one.place == (None, None) and one.why == "known"
+    assert noted([here], dict(histories[None, None].acks), services.clock.now()) == [here]
