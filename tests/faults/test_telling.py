@@ -472,6 +472,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.GROUP_INCOMPLETE,
     Trouble.TEST_INCONCLUSIVE,
     Trouble.NEVER_TESTED,
+    Trouble.RTO_UNMEASURED,
     Trouble.RESTORE_CRASHED,
     Trouble.CHECK_INCONCLUSIVE,
     Trouble.DUTIES,

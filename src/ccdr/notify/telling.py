@@ -32,6 +32,7 @@ NOT_WELL = frozenset(
         Trouble.TEST_FAILED,
         Trouble.LOG_FAILED,
         Trouble.NEWER_FAILED,
+        Trouble.NO_LONGER_CHECKED,
         Trouble.BACKUP_FAILED,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
