@@ -421,7 +421,9 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
 def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot]) -> Problem:
     """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
-    step = next_step(trouble, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    # restic stores nothing that is there already: another backup would stand on what is damaged.
+    todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
+    step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
     cause = steady(test.get("reason"))
     return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"], cause=cause)
 

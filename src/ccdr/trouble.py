@@ -161,6 +161,7 @@ _NEXT = {
 
 # After a test that failed, where no other snapshot may be good.
 _ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
+_MEND = "docs/recover.md, A damaged repository, says how to mend it; another backup alone does not"
 NO_OLDER = "there is no older snapshot that may be good: "
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
@@ -179,9 +180,11 @@ def no_older(plan: str, asset: str) -> str:
     return f"{NO_OLDER}`ccdr backup {plan} --asset {asset}` takes a new one"
 
 
-def without_an_older(hint: str, plan: str, asset: str) -> str:
-    """The hint of whoever found a backup bad, and could not know that there is no older one."""
-    return _TAKE_AN_OLDER.sub(lambda _: no_older(plan, asset), hint)
+def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False) -> str:
+    """The hint of whoever found a backup bad, and could not know that there is no older one. In a `damaged` repository
+    another backup would stand on what is damaged: restic stores nothing that is there already."""
+    instead = f"{NO_OLDER}{_MEND}" if damaged else no_older(plan, asset)
+    return _TAKE_AN_OLDER.sub(lambda _: instead, hint)
 
 
 def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:

@@ -58,6 +58,8 @@ def asleep(state: Path, key: str, files: list[object], now: float) -> bool:
         kept = json.loads(_path(state, key).read_text("utf-8"))
         if not (kept["since"] <= now < kept["until"] and kept["files"] == files):
             return False
+        if kept["ledger"] != _which_ledger(state):  # lost, or begun anew: that is told at once
+            return False
         return all(_goes_on(Log(**log), State(state), now) for log in kept["logs"])
     except (CcdrError, OSError, ValueError, KeyError, TypeError):
         return False
@@ -67,6 +69,7 @@ def sleep(state: Path, key: str, files: list[object], now: float, until: float, 
     """Remember that there is nothing to do before `until`, as long as all of `logs` go on; `files` is how the plans
     were when that was found."""
     body = {"since": now, "until": min(until, now + LONGEST), "files": files, "logs": [asdict(log) for log in logs]}
+    body["ledger"] = _which_ledger(state)
     path = _path(state, key)
     new = path.with_suffix(f".{os.getpid()}.new")
     try:
@@ -74,6 +77,14 @@ def sleep(state: Path, key: str, files: list[object], now: float, until: float, 
         new.replace(path)
     except OSError as error:
         raise CcdrError(f"{path} cannot be written: {error.strerror}", hint="free space there") from None
+
+
+def _which_ledger(state: Path) -> list[str] | None:
+    """The ledger's id and its first segment, by their names alone; None where there is none."""
+    with contextlib.suppress(OSError):
+        segments = sorted(path.name for path in (state / "ledger").glob("*.jsonl"))
+        return [(state / "ledger" / "id").read_text("utf-8").strip(), *segments[:1]] if segments else None
+    return None
 
 
 def _goes_on(log: Log, state: State, now: float) -> bool:

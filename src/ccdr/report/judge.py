@@ -278,7 +278,8 @@ def judge_asset(
         tested = []
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.history.proven), reverse=True)
-    over_completed, over_tested = _exposure(completed, period), _exposure(tested, period)
+    over_completed = _exposure(completed, period, min(map(max, ours.values()), default=None))
+    over_tested = _exposure(tested, period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     objectives, found, rpo = job.objectives if job else None, None, None
     findings: tuple[Finding, ...] = ()
@@ -458,6 +459,9 @@ def _over_the_period(
         worst, over_by = human_seconds(rpo.achieved_s), human_seconds((rpo.achieved_s or 0.0) - rpo.objective_s)
         text = f"up to {worst} of its data could have been lost at one time in the period, {over_by} more than its RPO"
         yield Finding(Level.NOTE, f"{text} of {wanted}", *name)
+    elif rpo.verdict is ObjectiveVerdict.BREACHED and found.rpo.verdict is not ObjectiveVerdict.BREACHED:
+        text = "at one time in the period none of its backups was good: all of its data could have been lost"
+        yield Finding(Level.NOTE, text, *name)
     over = [t for t in timings if t.basis == job.engine.settings and t.verdict == ObjectiveVerdict.BREACHED]
     if over and found.rto.verdict is not ObjectiveVerdict.BREACHED:
         took = human_seconds(max(t.achieved_s for t in over))
@@ -488,11 +492,13 @@ def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:
         yield Restores(basis, len(some), max(took), median(took), took[-1], breached)
 
 
-def _exposure(points: Sequence[Point], period: Period) -> Exposure:
+def _exposure(points: Sequence[Point], period: Period, begun: datetime | None = None) -> Exposure:
     """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
-    was ever there nothing could be measured: then `since` says from when."""
+    was ever there nothing could be measured: then `since` says from when. What was stored since `begun` and is no good
+    makes that no better: until the first good one, all of it would have been lost."""
     edges = tuple(period.edges(MOST_POINTS))
     first = min(map(max, points), default=period.end)
+    none_good = begun is not None and begun < first and first > period.start
     if first >= period.end:
         return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
     if first <= period.start:
@@ -500,7 +506,8 @@ def _exposure(points: Sequence[Point], period: Period) -> Exposure:
         return Exposure(max(parts), None, edges, tuple(parts))
     later = [edge for edge in edges if edge > first]
     parts = measure.worst_exposures([first, *later], points)
-    return Exposure(max(parts), first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
+    worst = math.inf if none_good else max(parts)
+    return Exposure(worst, first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
 
 
 def _calendar(tests: Sequence[Run], period: Period) -> tuple[Mapping[str, int], ...]:

@@ -370,7 +370,7 @@ class Work:
         job, tested = self._job, self._test.snapshot
         if hint is None or tested is None or self._older(tested):
             return hint
-        return without_an_older(hint, job.plan, job.asset)
+        return without_an_older(hint, job.plan, job.asset, damaged=self._test.damaged)
 
     def _older(self, snapshot: Snapshot) -> list[Snapshot]:
         """Those older than it that could be restored instead."""
