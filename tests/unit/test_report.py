@@ -1346,3 +1346,30 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     assert count == 2 * starts + (len(report.runs) - starts)
     assert len(report.assets) == 6 and all(a.timings for a in report.assets)
     shape_of(written(html(report)))
+
+
+def test_what_was_stored_and_found_bad_leaves_the_period_no_better_once_it_is_mended(past: Past) -> None:
+    """The first good one came an hour after the first: until then nothing would have come back."""
+    bad = past.backup(NOW - 5 * HOUR)
+    past.test(NOW - 290 * MINUTE, bad, "FAIL")
+    before = past.report(last=rfc3339(NOW - 285 * MINUTE)).assets[0]
+    assert before.rpo is not None and before.rpo.verdict == "BREACHED"
+    good = ""
+    for halves in range(8, 0, -1):
+        good = past.backup(NOW - halves * 30 * MINUTE)
+    past.test(NOW - 20 * MINUTE, good)
+    report = past.report()
+    (asset,) = report.assets
+    assert asset.rpo_now is not None and asset.rpo_now.verdict == "MET"
+    assert asset.rpo is not None and asset.rpo.verdict == "BREACHED" and asset.completed.worst_s == math.inf
+    assert "none of its backups was good" in " ".join(f.text for f in asset.findings) and report.exit_code == 1
+
+
+def test_before_the_first_backup_of_all_nothing_could_be_measured(past: Past) -> None:
+    """The twin: nothing was stored before it."""
+    good = ""
+    for halves in range(8, 0, -1):
+        good = past.backup(NOW - halves * 30 * MINUTE)
+    past.test(NOW - 20 * MINUTE, good)
+    (asset,) = past.report().assets
+    assert asset.rpo is not None and asset.rpo.verdict == "MET" and asset.completed.since is not None

@@ -278,3 +278,31 @@ def test_no_due_time_is_slept_over(
             now += timedelta(seconds=work)
             slot = slot.done()
         slept.sleeps((slot.wakes(began) - began).total_seconds(), at=began.timestamp())
+
+
+@pytest.mark.parametrize("what", ["gone", "emptied", "begun anew", "another one"])
+def test_a_ledger_that_is_lost_is_not_slept_over(slept: Slept, what: str) -> None:
+    ledger = slept.state / "ledger"
+    ledger.mkdir()
+    slept.write("state/ledger/id", "a" * 32)
+    slept.write("state/ledger/000000000001.jsonl", "{}\n")
+    slept.sleeps()
+    assert slept.asleep()
+    if what == "gone":
+        shutil.rmtree(ledger)
+    elif what == "emptied":
+        (ledger / "000000000001.jsonl").unlink()
+    elif what == "begun anew":
+        slept.write("state/ledger/id", "b" * 32)
+    else:
+        (ledger / "000000000001.jsonl").rename(ledger / "000000000077.jsonl")
+    assert not slept.asleep()
+
+
+def test_a_ledger_that_grew_is_slept_over(slept: Slept) -> None:
+    (slept.state / "ledger").mkdir()
+    slept.write("state/ledger/id", "a" * 32)
+    slept.write("state/ledger/000000000001.jsonl", "{}\n")
+    slept.sleeps()
+    slept.write("state/ledger/000000000009.jsonl", "{}\n")
+    assert slept.asleep()
