@@ -24,6 +24,7 @@ BEGUN, ENDED = "begun", "ended"  # what it did
 # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
 LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
+AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
 
 # Evidence that was changed is nothing to get used to.
 TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED))
@@ -78,7 +79,7 @@ class Acknowledgements:
     def in_force(cls, newest: Mapping[str, Record], now: datetime) -> Acknowledgements:
         """Of the newest record of each code."""
         read = (Acknowledgement.read(record) for record in newest.values() if record["act"] == BEGUN)
-        return cls(tuple(one for one in read if now < one.until))
+        return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""

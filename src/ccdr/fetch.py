@@ -25,9 +25,9 @@ from ccdr.catalogue import (
 )
 from ccdr.catalogue import Attempt as Failed
 from ccdr.errors import BackupBad, CcdrError, UsageProblem
-from ccdr.history import FailedBackup
+from ccdr.history import AssetHistory, FailedBackup
 from ccdr.interfaces import UPON, WHOLE, Digester, Engine, Progress
-from ccdr.model import Manifest, Snapshot, rfc3339, so_many
+from ccdr.model import Manifest, Snapshot, rfc3339, so_many, source_digest, utc
 from ccdr.schedule import second_due
 from ccdr.services import Job, Services
 from ccdr.storage.restic import RepoSnapshot, Restic
@@ -115,6 +115,26 @@ def newer_attempts(
             text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
             yield Attempt(text, lost.consistent_point, vanished=True)
     yield from unread_since(job, snapshot, synchronised)
+    yield from _gone(job, snapshot, history, synchronised, stored=stored)
+
+
+def _gone(
+    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: int
+) -> Iterator[Attempt]:
+    """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
+    lost, does not know of it."""
+    newest = history.last_good_backup
+    if newest is None or newest["seq"] > stored:  # stored since the repository was asked
+        return
+    said = newest.get("snapshot") or {}
+    known = {s.id for s in synchronised.listed} | {s.id for s in synchronised.vanished}
+    if said.get("id") in known or said.get("id") not in history.stored or not said.get("consistent_point"):
+        return
+    if said.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
+        return
+    if (point := utc(said["consistent_point"])) > snapshot.consistent_point:
+        text = f"the newer snapshot {str(said['id'])[:8]} of {rfc3339(point)} vanished"
+        yield Attempt(text, point, vanished=True)
 
 
 def _failed_by_the_repository(

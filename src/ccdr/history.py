@@ -34,7 +34,8 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 15  # of the summary that is kept beside the ledger
+FORMAT = 16  # of the summary that is kept beside the ledger
+MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -89,10 +90,10 @@ class AssetHistory:
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
-    # The test that failed, though one has passed since: that one had fewer or weaker checks. Of the failure, what was
-    # checked then (`checks` of the plan's version), so that a later test can show it again.
-    unchecked: Record | None = None
-    failure_checks: list[Any] | None = None
+    # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
+    # much: one that checks less takes none of them back.
+    unmended: list[list[Any]] = field(default_factory=list)
+    checks_at_start: dict[str, Any] = field(default_factory=dict)  # of tests that have no end yet, by run
     failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order …
@@ -120,6 +121,8 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
+            if kind == TEST_START:
+                self.checks_at_start[run] = checks
             if kind == TEST_START and record.get("selection") in RULES:
                 self.tried[record["selection"]] = [record["seq"], (record.get("trigger") or {}).get("due")]
             return
@@ -133,8 +136,10 @@ class AssetHistory:
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
             self._take_backup(record)
-        elif kind == TEST_END and record.get("verdict") in VERDICTS:
-            self._take_test(record, checks)
+        elif kind == TEST_END:
+            begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
+            if record.get("verdict") in VERDICTS:
+                self._take_test(record, begun)
         elif kind == CHECKED:
             self._take_check(record)
         elif kind == MISSED:
@@ -173,12 +178,12 @@ class AssetHistory:
         self.log_failure = log_failure(self.log_failure, record)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not _newer(self.failure, record):
-            self.failure, self.failure_checks, self.unchecked = record, checks, None
+            self.failure = record
+            self.unmended = [*self.unmended, [record, checks]][-MOST_UNMENDED:]
         elif record["verdict"] == "PASS" and (
             snapshot.get("selected") == LATEST or not _still_stands(self.failure, record)
         ):
-            failed = self.unchecked or self.failure
-            self.unchecked = failed if failed and not _as_strict(failed, self.failure_checks, checks) else None
+            self.unmended = [[failed, then] for failed, then in self.unmended if not _as_strict(failed, then, checks)]
             self.failure = None
 
     def _take_check(self, record: Record) -> None:
@@ -331,6 +336,11 @@ class AssetHistory:
         return None
 
     @property
+    def unchecked(self) -> Record | None:
+        """A test that failed, and that one has passed since takes nothing of it back: what failed was not checked."""
+        return self.unmended[-1][0] if self.unmended and self.failure is None else None
+
+    @property
     def older_failure(self) -> Record | None:
         """The failure that still stands, where it is not the newest test itself."""
         failure, last = self.failure, self.last_test
@@ -405,12 +415,12 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
-_NEEDED: dict[str, dict[str, type]] = {
-    BACKUP_END: {"result": str},
-    TEST_END: {"verdict": str},
-    RESTORE_END: {"result": str},
-    PRUNED: {"result": str},
-    CHECKED: {"result": str, "part": int, "parts": int},
+_NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
+    BACKUP_END: {"result": (STORED, FAILED)},
+    TEST_END: {"verdict": (*VERDICTS, "SKIPPED")},
+    RESTORE_END: {"result": ("RESTORED", FAILED, "REFUSED")},
+    PRUNED: {"result": (DONE, FAILED)},
+    CHECKED: {"result": (CLEAN, DAMAGED, INCONCLUSIVE), "part": int, "parts": int},
     MISSED: {"count": int},
     NOT_BEGUN: {"verb": str},
     GROUP: {"group": str, "missing": list},
@@ -517,7 +527,11 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
 
 def understood(record: Record) -> bool:
     """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
-    return all(isinstance(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
+
+    def fits(value: Any, of: type | tuple[str, ...]) -> bool:
+        return value in of if isinstance(of, tuple) else isinstance(value, of)
+
+    return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
 def follow(history: Histories, record: Record) -> None:
@@ -527,7 +541,8 @@ def follow(history: Histories, record: Record) -> None:
     plan, asset = record["plan"], record["asset"]
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        checks = _checks_of(history.get((plan, None)), asset) if record["kind"] == TEST_END else None
+        of_test = record["kind"] in (TEST_START, TEST_END)
+        checks = _checks_of(history.get((plan, None)), asset) if of_test else None
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
@@ -588,7 +603,7 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
             and all(backed(said.acks.get(code), there.acks.get(code)) for code in codes)
             and (said.failure is not None or there.failure is None)
-            and (said.unchecked is not None or there.unchecked is None)
+            and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
             and there.open_runs.items() <= said.open_runs.items()
             and there.proven.items() <= said.proven.items()

@@ -424,7 +424,8 @@ def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequen
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
     step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
-    cause = steady(test.get("reason"))
+    failed = (str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL")
+    cause = " ".join(sorted(failed)) or steady(test.get("reason"))
     return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"], cause=cause)
 
 
@@ -581,6 +582,8 @@ def coverage(job: Job, history: AssetHistory, now: datetime) -> str:
     planned = job.engine.restore_test
     if planned is None:
         return TESTED
+    if utc(last["time"]) > now + CLOCK_TOLERANCE:  # by a clock that was wrong: when it was, nobody knows
+        return STALE
     return STALE if second_due(planned.schedule, job.loaded.plan.timezone, utc(last["time"]), now) else TESTED
 
 
