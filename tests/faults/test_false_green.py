@@ -231,3 +231,18 @@ def test_no_recordings_name_is_recorded(site: Site) -> None:
     assert failed.code == 1 and "permission denied" in failed.json["reason"]
     for text in (*map(json.dumps, site.records()), failed.stdout, site.run("report").stdout, site.run("status").stdout):
         assert "Popescu" not in text
+
+
+def test_a_newest_backup_that_was_removed_is_missed_though_the_catalogue_is_lost_too(site: Site) -> None:
+    """The ledger knows that it was stored, and no record says that retention let it go."""
+    proven(site)
+    settled_file(site.root / "tree" / "b.wav", os.urandom(2000))
+    site.backed_up()
+    shutil.rmtree(site.state / "catalogue")
+    assert site.run("test", "p").code == 0, "the twin: it is there"
+    newest = site.records("backup.end")[-1]["snapshot"]["id"]
+    restic_of(site.root, "forget", newest)
+    shutil.rmtree(site.state / "catalogue")
+    done = site.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL") and f"{newest[:8]} of" in done.json["reason"], done
+    assert "vanished" in done.json["reason"] and asset(site)[0] == 1

@@ -389,3 +389,84 @@ def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_tho
     assert not after(*passed).disproved(upon)
     assert after(*passed, (base, "FAIL")).disproved(upon)
     assert not after((increment, "FAIL"), *passed, (base, "FAIL"), (increment, "PASS")).disproved(upon), "and again"
+
+
+# --- what failed, and what takes it back ---------------------------------------------------------------------------
+
+_CHECK = {"kind": "identical", "fingerprint": "1" * 64, "subject": "1" * 64, "floors": {}, "ceilings": {}}
+_MORE = {"kind": "command", "fingerprint": "2" * 64, "subject": "2" * 64, "floors": {}, "ceilings": {}}
+STRONG, WEAK = [_CHECK, _MORE], [_CHECK]
+
+
+class Story:
+    """Records of one asset, in the ledger's order."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def wrote(self, kind: str, run: str, asset: str | None = "a", **body: Any) -> None:
+        seq = len(self.records) + 1
+        when = f"2026-11-24T{seq // 60:02}:{seq % 60:02}:00Z"
+        self.records.append({"seq": seq, "kind": kind, "time": when, "plan": "p", "asset": asset, "run": run, **body})
+
+    def promises(self, checks: list[dict[str, Any]]) -> None:
+        self.wrote("plan.version", "v", None, facts={"assets": {"a": {"checks": checks}}})
+
+    def tested(
+        self, verdict: str, *, own: str | None = None, failed: str | None = None, meanwhile: list[Any] | None = None
+    ) -> None:
+        run = f"t{len(self.records)}"
+        self.wrote("restore_test.start", run, selection="latest")
+        if meanwhile is not None:
+            self.promises(meanwhile)
+        checks = [{"kind": failed, "name": failed, "status": "FAIL"}] if failed else []
+        snapshot = {
+            "id": run,
+            "verdict": own or verdict,
+            "selected": "latest",
+            "consistent_point": "2026-11-24T00:00:00Z",
+        }
+        self.wrote("restore_test.end", run, verdict=verdict, snapshot=snapshot, checks=checks, reason=None)
+
+    @property
+    def unchecked(self) -> bool:
+        return read_history(self.records)["p", "a"].unchecked is not None
+
+
+def test_what_failed_is_taken_back_by_a_test_that_checks_as_much_and_by_no_other() -> None:
+    story = Story()
+    story.promises(STRONG)
+    story.tested("FAIL", failed="command")
+    story.promises(WEAK)
+    story.tested("PASS")
+    assert story.unchecked
+    story.tested("PASS")
+    assert story.unchecked, "not by the next one either"
+    story.promises(STRONG)
+    story.tested("PASS")
+    assert not story.unchecked
+
+
+def test_a_later_failure_for_another_reason_makes_nobody_forget_the_first() -> None:
+    story = Story()
+    story.promises(STRONG)
+    story.tested("FAIL", failed="command")
+    story.promises(WEAK)
+    story.tested("FAIL", own="PASS")  # for a newer backup that had failed
+    story.tested("PASS")
+    assert story.unchecked
+    twin = Story()
+    twin.promises(STRONG)
+    twin.tested("FAIL", own="PASS")
+    twin.promises(WEAK)
+    twin.tested("PASS")
+    assert not twin.unchecked, "nothing of its own had failed"
+
+
+def test_a_test_is_judged_by_what_it_checked_whatever_the_plan_says_when_it_ends() -> None:
+    story = Story()
+    story.promises(STRONG)
+    story.tested("FAIL", failed="command")
+    story.promises(WEAK)
+    story.tested("PASS", meanwhile=STRONG)
+    assert story.unchecked
