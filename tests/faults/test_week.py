@@ -155,17 +155,17 @@ class World:
         if newest is not None and newest.gist == GISTS["store"]:
             return "No", "it was not there"
         if not self.stored:
-            return "No", "never been backed up"
+            return "No", "never backed up"
         if last is None:
-            return "Not proven", "ever restored"
+            return "Not proven", "ever "  # tested, or come to a verdict
         if last.outcome == "FAIL" and last.gist == GISTS["nothing"]:
             return "No", GISTS["nothing"]
         if last.outcome == "FAIL" and self.stored[-1].after < last.after:
-            return "Yes, but not as promised", "its newest backup failed; an older one was proven"
+            return "Yes, but not as promised", "is FAIL for a newer backup alone"
         if len(_between(SCHEDULES["test"], last.after, now)) > 1:
             return "Not proven", "its restore test is overdue"
         if now - self.stored[-1].after > RPO:
-            return "Yes, but not as promised", "and its RPO is"
+            return "Yes, but not as promised", "RPO breached"
         return "Yes, unless disk or machine is lost", "its repository lies"
 
 
