@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.harness import CRM_CHECKS, PASSWORD, Site, Source, small_database
 from tests.pages import commands
-from tests.stored import other_host, settled_file, with_repository
+from tests.stored import other_host, restic_of, settled_file, with_repository
 from tests.target import PASSWORD as TARGET_PASSWORD
 from tests.target import server
 
@@ -50,7 +50,14 @@ def test_total_loss(source: Source, tmp_path: Path) -> None:
         }
         lines = commands(PAGE, "A new host") + commands(PAGE, "One asset")
         lines = [line for line in lines if "mysql://" not in line]  # tests/faults/test_restore_maria_server.py has that
-        assert len(lines) == 4 and lines[0] == lines[1]
+        by_restic = [shlex.split(line, comments=True) for line in lines if line.startswith("restic ")]
+        lines = [line for line in lines if not line.startswith("restic ")]
+        assert len(by_restic) == 2 and len(lines) == 4 and lines[0] == lines[1]
+        # The plan's file, from the repository alone.
+        for argv in by_restic:
+            restic_of(lost.root, *(str(tmp_path / "found") if word == "/tmp/found" else word for word in argv[1:]))
+        (found,) = (tmp_path / "found").rglob("plans/outbound.yaml")
+        assert found.read_bytes() == (lost.root / "plans/outbound.yaml").read_bytes()
         for line in lines:
             program, *words = shlex.split(line)
             done = new.run(*(said.get(word, word) for word in words))
