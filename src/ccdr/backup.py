@@ -456,7 +456,9 @@ class _Attempt:
         # By now: a path where nothing is mounted lies on another disk than what is to be there.
         self._result.beside = self._job.beside
         if self._result.beside is not None:
-            self._result.notes.append(f"the repository lies {WORDS[self._result.beside]}")
+            notes, hazards = self._result.notes, list(self._hazards())
+            lies = f"the repository lies {WORDS[self._result.beside]}"
+            self._result.notes = [*(note for note in notes if note not in hazards), lies, *hazards]
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._job.engine.shipping is not None:
             log = log_of(self._job)[1]
