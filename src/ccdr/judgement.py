@@ -109,7 +109,6 @@ class AssetStatus:
     by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     counting: tuple[Snapshot, ...] = ()  # those that count as backups, oldest first
     usable: tuple[Snapshot, ...] = ()  # those that would where the repository is whole
-    made_good: bool = False  # is what its last test failed for over?
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     backs_up: bool = True  # is that this host's to do?

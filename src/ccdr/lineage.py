@@ -26,6 +26,7 @@ from typing import Any
 from ccdr.errors import UsageProblem
 from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.model import RecordRef, so_many, utc
+from ccdr.payloads import keep_payload
 from ccdr.state import State, write_durably
 
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
@@ -303,15 +304,14 @@ def keep(state: State, ledger: Ledger) -> Lineage:
 
 def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
     """Record that somebody answers for what was lost: LEDGER_LOST is over by it. `why` is kept apart from the ledger
-    (STATE/apart/), with a salted hash in the line. UsageProblem where nothing was lost, or
-    nothing is said."""
+    (payloads.py). UsageProblem where nothing was lost, or nothing is said."""
     lost = waiting(state, ledger)
     if not lost:
         raise UsageProblem("no ledger was lost here: there is nothing to acknowledge")
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
     body = {
-        "why_sha256": set_apart(state, why),
+        "why_sha256": keep_payload(state, why),
         "ledgers": [one.ledger for one in lost],
     }
     ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
@@ -325,16 +325,6 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
     if found.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
         return list(found.lost)
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]
-
-
-def set_apart(state: State, reason: str) -> str:
-    """Keep a person's words apart from the ledger, which holds their salted hash: that is returned. What must be taken
-    back is taken back there, and the chain stands."""
-    salt = secrets.token_hex(16)
-    digest = sha256(f"{salt}{reason}".encode("utf-8", "surrogateescape")).hexdigest()
-    state.directory("apart")
-    write_durably(state.root / "apart" / f"{digest}.json", json.dumps({"salt": salt, "words": reason}) + "\n")
-    return digest
 
 
 @dataclass(frozen=True)

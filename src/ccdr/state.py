@@ -6,7 +6,7 @@ ledgers/     other ledgers, by their ids: lost ones that were brought back, and 
 chain.json   which ledger it is, a mark in it, and what it says of itself: see lineage.py
 compared.json when each repository was last asked what it attests of the ledger; when lost, it is asked again
 told-ledger.json what of the ledger's troubles a run has printed; when lost, all are printed again
-apart/       what people gave as reasons: the ledger holds their salted hashes
+payloads/    what people gave as reasons: the ledger holds their salted hashes
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
 index/       the last listing of each file tree, so that digests carry over
 schedule/    where each schedule of `ccdr run` stands

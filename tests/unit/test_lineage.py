@@ -30,6 +30,7 @@ from ccdr.lineage import (
     read,
     read_id,
 )
+from ccdr.payloads import payload
 from ccdr.state import State
 from ccdr.storage.restic import RepoSnapshot
 
@@ -187,9 +188,9 @@ def test_words_are_kept_apart_and_salted(host: Host) -> None:
     shutil.rmtree(host.state.ledger)
     acknowledge(host.state, host.ledger, "Ștefan dropped it")
     (record,) = (r for r in host.ledger.records() if r["kind"] == ACKNOWLEDGED)
-    (kept,) = (host.state.root / "apart").iterdir()
+    (kept,) = (host.state.root / "payloads").iterdir()
     assert "tefan" not in str(record) and kept.stem == record["why_sha256"]
-    assert json.loads(kept.read_text())["words"] == "Ștefan dropped it" and kept.stat().st_mode & 0o777 == 0o600
+    assert payload(host.state, kept.stem) == "Ștefan dropped it" and kept.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "mark": {}, "lineage": {}}'])

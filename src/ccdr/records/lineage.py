@@ -46,7 +46,7 @@ class LedgerAcknowledged(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["ledger.acknowledged"]
     version: Literal[3]
     ledgers: list[LedgerId]
-    why_sha256: Annotated[Digest, about("of a salt and the person's words, which are kept apart")]
+    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
 
 
 class LedgerLinked(Record, frozen=True, kw_only=True, gc=False):
