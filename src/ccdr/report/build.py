@@ -13,7 +13,7 @@ from ccdr import __version__
 from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, UsageProblem
 from ccdr.in_force import judged_by, without_file
-from ccdr.judgement import Seen, judge_upkeep
+from ccdr.judgement import judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
@@ -21,7 +21,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
-from ccdr.report.evidence import Evidence, PlanEvidence, Run
+from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
 from ccdr.report.judge import (
     AssetReport,
     Finding,
@@ -186,17 +186,30 @@ def _judge_assets(
     for name in jobs:
         _take_pending(services, name, evidence, period)
     return tuple(
-        judge_asset(
-            jobs.get(name),
-            name,
-            evidence.assets.get(name),
-            _elsewhere(services, jobs[name], evidence, period) if name in jobs else (),
-            evidence.history(name[0], None),
-            period,
-            versions=evidence.plans.get(name[0], _NOTHING).versions,
-            seen=_seen(services, jobs[name], period) if name in jobs else None,
-        )
+        _judge(name, jobs.get(name), services, evidence, period)
         for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
+    )
+
+
+def _judge(
+    name: tuple[str, str], job: Job | None, services: Services, evidence: Evidence, period: Period
+) -> AssetReport:
+    """With what this host knows now beside its ledger, as `status` has it, where the period's end is now."""
+    seen = seen_now(job, services) if job and period.until_now else None
+    asset, elsewhere = evidence.assets.get(name), list[Snapshot]()
+    if job:
+        ours = asset.points.keys() | asset.removed if asset else set[str]()
+        known = seen.snapshots if seen else services.catalogue.snapshots(*name, besides=ours)
+        elsewhere = _elsewhere([s for s in known if s.id not in ours], asset, period)
+    return judge_asset(
+        job,
+        name,
+        asset,
+        elsewhere,
+        evidence.history(name[0], None),
+        period,
+        versions=evidence.plans.get(name[0], _NOTHING).versions,
+        seen=seen,
     )
 
 
@@ -239,19 +252,11 @@ def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     return known
 
 
-def _seen(services: Services, job: Job, period: Period) -> Seen | None:
-    """What this host knows now beside its ledger, as `status` has it; None where the period's end is past."""
-    return seen_now(job, services) if period.until_now else None
-
-
-def _elsewhere(services: Services, job: Job, evidence: Evidence, period: Period) -> list[Snapshot]:
+def _elsewhere(others: Sequence[Snapshot], asset: AssetEvidence | None, period: Period) -> list[Snapshot]:
     """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
-    asset = evidence.assets.get((job.plan, job.asset))
-    seen = asset.points.keys() | asset.removed if asset else set()
-    known = services.catalogue.snapshots(job.plan, job.asset, besides=seen)
     if asset:
-        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in known if s.upon}
-    return [s for s in known if s.usable_at < period.end]
+        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
+    return [s for s in others if s.usable_at < period.end]
 
 
 def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:
