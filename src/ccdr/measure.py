@@ -20,6 +20,17 @@ class Point(NamedTuple):
     usable: datetime
 
 
+def skew(asked: datetime, answered: datetime, said: float) -> float:
+    """Seconds that another clock is ahead of ours: it said `said` (seconds since 1970) between two times of ours.
+
+    It was read at any moment between the two, and what that alone explains is no skew: else a busy host, slow to ask
+    its own server, would have a recovery end at another moment than the one asked for.
+    """
+    half = (answered - asked) / 2
+    ahead = said - (asked + half).timestamp()
+    return 0.0 if abs(ahead) <= half.total_seconds() else ahead
+
+
 def exposure(at: datetime, points: Iterable[Point]) -> float:
     """Seconds of data that would be lost if the source died at `at`; infinite where nothing is usable.
 

@@ -93,7 +93,10 @@ def test_what_to_do_about_a_bad_backup_says_whether_there_is_an_older_one(twin: 
     assert "→ restore an older snapshot meanwhile; `ccdr upkeep p --check" in told(twin)
     restic_of(twin.root, "forget", ids(twin)[0])
     said = told(twin)
-    assert "→ there is no older snapshot that may be good: `ccdr backup p --asset recordings` takes a new one" in said
+    assert (
+        "→ there is no older snapshot that may be good: docs/recover.md, A damaged repository, says how to mend it"
+        in said
+    )
     assert "restore an older" not in said and "; `ccdr upkeep p --check" in said
 
 

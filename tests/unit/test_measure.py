@@ -18,6 +18,7 @@ from ccdr.measure import (
     growth,
     judge,
     judge_elsewhere,
+    skew,
     worst_exposure,
     worst_exposures,
 )
@@ -38,6 +39,26 @@ moments = st.integers(-10_000, 10_000)
 # A backup is usable some time after its consistent point; a clock that was set may say otherwise.
 good = st.builds(lambda c, took: point(c, c + took), moments, st.integers(0, 500))
 any_point = st.builds(point, moments, moments)
+
+
+@given(st.floats(0, 5), st.floats(-100, 100), st.floats(0, 1))
+def test_a_clock_is_ahead_by_no_less_than_what_asking_it_does_not_explain(
+    took: float, ahead: float, part: float
+) -> None:
+    """It is read some way through the asking, on a busy host long before or after the middle."""
+    asked, answered = EPOCH, at(took)
+    found = skew(asked, answered, EPOCH.timestamp() + took * part + ahead)
+    assert abs(found - ahead) <= (answered - asked).total_seconds() + 1e-5
+
+
+@given(st.floats(0, 5), st.floats(0.001, 0.999))
+def test_the_same_clock_is_not_ahead_however_slowly_it_answers(took: float, part: float) -> None:
+    assert skew(EPOCH, at(took), EPOCH.timestamp() + took * part) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_clock_that_is_ahead_or_behind_is_told_so() -> None:
+    for ahead in (-30.0, -0.2, 0.2, 30.0):
+        assert skew(EPOCH, at(0.1), EPOCH.timestamp() + 0.05 + ahead) == pytest.approx(ahead)
 
 
 @given(moments, st.lists(any_point))

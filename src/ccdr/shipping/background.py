@@ -18,6 +18,7 @@ from ccdr.shipping.standing import directory
 from ccdr.state import State
 
 WAKES = 60.0  # seconds; when to look again whether one has ended
+LOG = "ship.log"
 STOPS_WITHIN = 20.0  # seconds that one may take to end as it should
 
 
@@ -28,7 +29,7 @@ def start_missing(jobs: Sequence[Job], services: Services, options: Sequence[str
     for job in jobs:
         if job.engine.shipping is None or services.state.held(job.plan, job.asset, SHIP):
             continue
-        log = directory(services.state, job.plan, job.asset) / "ship.log"
+        log = directory(services.state, job.plan, job.asset) / LOG
         with suppress(OSError):
             log.unlink()
         argv = (sys.executable, "-m", "ccdr", *options, "ship", job.plan, "--asset", job.asset)
@@ -61,7 +62,8 @@ def end_unwanted(plans: Iterable[LoadedPlan], state: State) -> Iterator[str]:
 
 def stop(state: State) -> None:
     """End every `ccdr ship` of this state on this host, whoever has started it; returns when they have ended."""
-    left = {pid for lock in _locks(state) for pid in _holding(lock)}
+    begun = (state.root / "shipping").glob(f"*/*/{LOG}")  # one that has hardly begun has not come to its lock yet
+    left = {pid for path in (*_locks(state), *begun) for pid in _holding(path)}
     for sign, patience in ((signal.SIGTERM, STOPS_WITHIN), (signal.SIGKILL, STOPS_WITHIN)):
         for pid in left:
             with suppress(ProcessLookupError):
@@ -78,7 +80,7 @@ def _locks(state: State, plan: str = "*") -> list[Path]:
 
 
 def _holding(path: Path) -> set[int]:
-    """Processes of `ccdr ship` that have a lock open; others open it for a moment, to see whether it is free."""
+    """Processes of `ccdr ship` that have a file open; others open a lock for a moment, to see whether it is free."""
     wanted = str(path.resolve())
     found = set()
     for fd in Path("/proc").glob("[0-9]*/fd/*"):

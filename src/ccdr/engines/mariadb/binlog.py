@@ -23,6 +23,7 @@ from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
 from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.interfaces import Clock, Fork, LogMark, Place, Segment, Source, Target
+from ccdr.measure import skew
 from ccdr.model import Manifest, human_seconds, utc
 
 ANSWER = 20.0  # seconds
@@ -136,8 +137,8 @@ class Binlog:
         rows = _rows(source, self.connection, "SHOW MASTER STATUS; SELECT UNIX_TIMESTAMP(NOW(6));")
         after = clock.now()
         (file, position, *_), (source_clock, *_) = rows
-        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        return LogMark(f"{file}:{position}", before - timedelta(seconds=lag), round(skew, 6))
+        ahead = skew(before, after, float(source_clock))
+        return LogMark(f"{file}:{position}", before - timedelta(seconds=lag), round(ahead, 6))
 
     def lies_in(self, position: str, segment: str) -> bool:
         return position.rpartition(":")[0] == segment

@@ -26,6 +26,7 @@ from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
 from ccdr.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.interfaces import Clock, Fork, LogMark, Segment, Source, Target
+from ccdr.measure import skew
 from ccdr.model import Manifest, human_bytes
 
 RECEIVER = ("pg_receivewal",)
@@ -194,8 +195,7 @@ class Wal:
         said = self._ask(source, "select pg_current_wal_insert_lsn(), extract(epoch from clock_timestamp());")
         after = clock.now()
         position, _, source_clock = said.partition("|")
-        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
-        return LogMark(position, before, round(skew, 6))
+        return LogMark(position, before, round(skew(before, after, float(source_clock)), 6))
 
     def lies_in(self, position: str, segment: str) -> bool:
         match, last = _SEGMENT.fullmatch(segment), max(0, number(position) - 1)

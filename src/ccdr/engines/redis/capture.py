@@ -16,6 +16,7 @@ from ccdr.engines.redis.kinds import OLDEST, Release
 from ccdr.engines.redis.server import DATABASES, standing
 from ccdr.errors import BackupFailed, CommandFailed, TestBroken
 from ccdr.interfaces import Capture, Place, Tools
+from ccdr.measure import skew
 from ccdr.model import human_bytes
 
 RDB, USERS = "dump.rdb", "acl.list"
@@ -74,7 +75,7 @@ class Taker:
         seconds, micros = client.ask("TIME", what="asking the source")
         after = clock.now()
         release = refuse(info, self.terms)
-        skew = int(seconds) + int(micros) / 1e6 - (before + (after - before) / 2).timestamp()
+        ahead = skew(before, after, int(seconds) + int(micros) / 1e6)
         users = client.allowed("ACL", "LIST", what="asking for the users")
         modules = client.allowed("MODULE", "LIST", what="asking for the modules")
         settings = client.allowed("CONFIG", "GET", *SETTINGS, what="asking for the settings")
@@ -106,8 +107,8 @@ class Taker:
             "cluster_node": info.get("cluster_enabled") == "1",
         }
         return Capture(
-            consistent_point=consistent_point(before, skew, info, held),
-            clock_skew_s=round(skew, 6),
+            consistent_point=consistent_point(before, ahead, info, held),
+            clock_skew_s=round(ahead, 6),
             contents=contents,
             files=files,
             bytes=sum(d.bytes for d in files.values()),

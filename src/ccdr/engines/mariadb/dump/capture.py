@@ -36,6 +36,7 @@ from ccdr.engines.mariadb.origin import lag_of, prepared_notes
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
 from ccdr.interrupts import threads
+from ccdr.measure import skew
 from ccdr.model import so_many
 
 ATTEMPTS = 3
@@ -195,10 +196,11 @@ class Dumper:
         before = clock.now()
         source_clock = float(_ask(session, "SELECT UNIX_TIMESTAMP(NOW(6));"))
         after = clock.now()
-        skew = source_clock - (before + (after - before) / 2).timestamp()
         point = before if lag is None else before - timedelta(seconds=lag)
         counted = read_answers(_ask(session, self._counts(objects.locked)))
-        return Instant(point, skew, _binlog(session), lag, {name: int(n) for name, n in counted})
+        return Instant(
+            point, skew(before, after, source_clock), _binlog(session), lag, {name: int(n) for name, n in counted}
+        )
 
     def _in_the_way(self) -> str:
         """Statements that have run for about as long as we have waited: who, never what."""

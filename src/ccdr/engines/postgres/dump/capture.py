@@ -36,6 +36,7 @@ from ccdr.engines.postgres.inventory import (
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Output, Place, Session, Tools
 from ccdr.interrupts import threads
+from ccdr.measure import skew
 from ccdr.model import FileDigest
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
@@ -154,10 +155,10 @@ class Dumper:
             out, broken = self._beside(present, beside, snapshot, argv, dump, held)
             if tables := held.changed(locks.tables_of(_ask(present, ALL_TABLES))):
                 raise _Rewritten(tables)
-        skew = float(source_clock) - (before + (after - before) / 2).timestamp()
+        ahead = skew(before, after, float(source_clock))
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
-        point = before if standby == "f" else _replayed(before, replayed, skew)
-        return Dumped(point, skew, standby == "t", inventory, warnings, broken)
+        point = before if standby == "f" else _replayed(before, replayed, ahead)
+        return Dumped(point, ahead, standby == "t", inventory, warnings, broken)
 
     def _beside(
         self, present: Session, beside: Session, snapshot: str, argv: Sequence[str], dump: Path, held: locks.Locks

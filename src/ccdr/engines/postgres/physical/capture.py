@@ -23,6 +23,7 @@ from ccdr.engines.postgres.physical.upon import Choice, Cycle
 from ccdr.errors import BackupFailed, CommandFailed
 from ccdr.interfaces import Capture, Place, Session, Tools
 from ccdr.interrupts import each_to_its_end
+from ccdr.measure import skew
 from ccdr.model import human_bytes
 
 PATIENCE = 60.0  # seconds; nothing that is asked waits on others
@@ -179,7 +180,7 @@ class Course:
         source_clock, at, replayed, phases, streamed = _ask(self.session, facts.HOW_FAR).strip().split("|")
         if self._began:
             self._began = False
-            self.skew = float(source_clock) - (asked + (clock.now() - asked) / 2).timestamp()
+            self.skew = skew(asked, clock.now(), float(source_clock))
         if replayed:  # a standby's data is true for its newest replayed commit's time
             asked += timedelta(seconds=min(0.0, float(replayed) - self.skew - asked.timestamp()))
         if replayed or not self.standby:
