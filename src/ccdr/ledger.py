@@ -342,19 +342,22 @@ def verify(
     crashes: bool = True,
     extent: Extent | None = None,
     typed: Callable[[Record], None] | None = None,
+    since: Verified | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
     reads the ledger and verifies it reads it once. `typed` is given the same as a typed record. Who follows runs itself
     need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line
-    was given to both.
+    was given to both. `since` is a part that was verified before: the walk begins behind it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
     walk = _Walk(each, at, crashes, typed)
+    if since is not None:
+        walk.go_on(since)
     with _telling("read", directory):
         extent = extent_of(directory) if extent is None else extent
         names, segments = [path.name for path in _files(directory)], [directory / name for name in extent]
@@ -362,7 +365,8 @@ def verify(
             if name.endswith(".jsonl") and not _SEGMENT.fullmatch(name):
                 walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
         for path in segments:
-            walk.segment(path, extent[path.name], last=path == segments[-1])
+            if since is None or path.name >= since.mark.segment:
+                walk.segment(path, extent[path.name], last=path == segments[-1])
     for name in names:
         if name.startswith("torn-") and name not in walk.set_aside:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
@@ -386,6 +390,17 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
     return tuple(text.encode("utf-8", "backslashreplace").decode() for text in shown)
 
 
+@dataclass(frozen=True)
+class Verified:
+    """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
+    and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
+
+    mark: Mark
+    times: tuple[datetime, datetime]
+    set_aside: frozenset[str]
+    newer: int
+
+
 @dataclass
 class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
@@ -407,17 +422,28 @@ class _Walk:
     set_aside: set[str] = field(default_factory=set)
     begun: _Begun = field(default_factory=dict)
     newer: int = 0
+    _begins: Mark = BEGINNING
+
+    def go_on(self, since: Verified) -> None:
+        self._begins, self.newer = since.mark, since.newer
+        self.records = self.seq = since.mark.seq
+        self.before = self.head = since.mark.hash
+        self.first_time, self.last_time = since.times
+        self.set_aside |= since.set_aside
 
     def segment(self, path: Path, size: int, *, last: bool) -> None:
-        first = int(path.stem)
-        if not self._may_follow(first):
+        first, offset = int(path.stem), 0
+        if path.name == self._begins.segment:
+            offset = self._begins.end
+        elif not self._may_follow(first):
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
             self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
             self.seq, self.unread, self.before = first - 1, 0, None
-        name, end = path.name, 0
+        name, end = path.name, offset
         mark, reached = self.at or (None, None)
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            before = file.read(offset).count(b"\n")
+            for number, line in enumerate(file, start=before + 1):
                 if end >= size:
                     return  # written meanwhile
                 start, end = end, end + len(line)

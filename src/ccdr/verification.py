@@ -10,9 +10,11 @@ day by changing the one file without the other; `ccdr ledger verify` compares th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ccdr.history import Histories, read_history, summary, understood
 from ccdr.ledger import Ledger, Mark, Verification, verify
 from ccdr.lineage import misnamed
 from ccdr.model import utc
+from ccdr.reading import meanwhile
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
@@ -46,13 +49,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """The newest verification, as its record has it."""
+    """The newest verification, as its record (number `seq`) has it. `index` has the digests of the files that a report
+    may begin from."""
 
     at: datetime
     records: int
     result: str
     summary: str
     problems: tuple[str, ...]
+    seq: int = 0
+    index: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -136,26 +142,29 @@ def newest(services: Services) -> Finding | None:
             return None
         problems = tuple(str(problem) for problem in record["problems"])
         said = (utc(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
-        return Finding(*said, problems)
+        return Finding(*said, problems, record["seq"], dict(record.get("index") or {}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def daily(services: Services) -> tuple[Finding | None, bool]:
+def daily(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> tuple[Finding | None, bool]:
     """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
-    than a day old is let be. CcdrError where it cannot be read or written."""
+    than a day old is let be. `index` makes that of a ledger that holds (digests of its files, by name). CcdrError where
+    it cannot be read or written."""
     last, now = newest(services), services.clock.now()
     if not _due(last, services.ledger, now):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
             return last, False
-        found = compare(services)
+        with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
+            found = compare(services)
+            files = made() or {}
         if found.summary == DIFFERS:
             services.state.summary.unlink(missing_ok=True)  # it is made anew from the ledger
             if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
                 found = Comparison(found.ledger, NONE, ())
-        _record(services, found)
+        _record(services, found, files)
     after = newest(services)
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before
@@ -168,7 +177,7 @@ def _due(last: Finding | None, ledger: Ledger, now: datetime) -> bool:
     return not now - (EVERY if last.ok else AFTER_A_FINDING) < last.at <= now + SET_BACK
 
 
-def _record(services: Services, found: Comparison) -> None:
+def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:
     problems = found.problems[:MOST_RECORDED]
     body = {
         "result": HOLDS if found.ledger.ok else BROKEN,
@@ -177,6 +186,7 @@ def _record(services: Services, found: Comparison) -> None:
         "head": found.ledger.head,
         "summary": found.summary,
         "problems": list(problems),
+        "index": index if found.ledger.ok else {},
     }
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
     mark = services.ledger.mark_of(ref)

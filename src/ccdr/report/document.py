@@ -87,7 +87,7 @@ def _dumped(value: object) -> bytes:
 
 
 def _ledger(report: Report) -> dict[str, object]:
-    found = report.ledger.verification
+    found, before = report.ledger.verification, report.ledger.before
     return {
         "directory": str(report.ledger.directory),
         "ok": not report.ledger.problems,
@@ -100,6 +100,7 @@ def _ledger(report: Report) -> dict[str, object]:
         "lost_before": list(report.ledger.told),
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
+        "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
@@ -16,7 +16,7 @@ from ccdr.measure import Point
 from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
-from ccdr.report.period import Period
+from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
 from ccdr.shipping.shelf import rank
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
@@ -29,6 +29,8 @@ RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot w
 
 _TEST_KIND = "restore_test"  # as the ledger's records call it
 _NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
+Key = TypeVar("Key", str, int)
+RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
 _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
 
 
@@ -91,6 +93,17 @@ class Stretch:
     bases: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
+    def compress(self, known: Mapping[str, Point], boundary: datetime) -> None:
+        """Of bases that are still `known` only, and of the points between two of them the newest."""
+        self.bases = [key for key in self.bases if key in known]
+        begins = sorted(known[key].consistent for key in self.bases)
+        between = defaultdict[int, dict[int, Point]](dict)
+        for number, point in enumerate(self.points):
+            if at := bisect_right(begins, point.consistent):
+                between[at][number] = point
+        kept = {number for some in between.values() for number in _standing(some, boundary)}
+        self.points = [point for number, point in enumerate(self.points) if number in kept]
+
 
 @dataclass
 class AssetEvidence:
@@ -103,6 +116,7 @@ class AssetEvidence:
     points: dict[str, Point] = field(default_factory=dict)
     stored: dict[str, Record] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    removed_unseen: int = 0  # within the period, of which none had passed or failed a test
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
@@ -176,10 +190,31 @@ class AssetEvidence:
         if upon := listing(said.get("upon")):
             self.upon[key] = [str(one) for one in upon]
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, *, within: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
+        self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
         self.stored.pop(key, None)
+
+    def compress(self, boundary: datetime) -> None:
+        """Let go of what no period that begins later can ask for: what retention removed, and points of log and of
+        recoveries, but for the newest ones, which stood at the boundary."""
+        good = {key: p for key, p in self.points.items() if key in self.removed and not self.disproved(key)}
+        tested = {key: p for key, p in good.items() if self.history.proven.get(key) == "PASS"}
+        standing = {key for some in (good, tested) for key in _standing(some, boundary)}
+        for key in self.removed - standing:
+            for known in (self.points, self.sources, self.needed, self.upon):
+                known.pop(key, None)
+            self.history.forget(key)
+        self.removed &= standing
+        for stretch in self.log:
+            stretch.compress(self.points, boundary)
+        self.log = [s for s in self.log[:-1] if s.points and s.bases] + self.log[-1:]
+        newest = dict[str | None, dict[int, Point]]()
+        for number, (point, test) in enumerate(self.recovered):
+            newest.setdefault(text(mapping(test.get("snapshot")).get("source_sha256")), {})[number] = point
+        kept = {number for some in newest.values() for number in _standing(some, boundary)}
+        self.recovered = [one for number, one in enumerate(self.recovered) if number in kept]
 
     def _leads(self, base: str, begins: str | None) -> bool:
         """Does log that begins with this segment lead on from it? An older record does not tell: then every gap that
@@ -259,6 +294,13 @@ class PlanEvidence:
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
 
 
+def _standing(points: Mapping[Key, Point], boundary: datetime) -> set[Key]:
+    """Of these points: the newest that stood at the boundary, and those that came to stand, or lie, behind it."""
+    before = {key: point for key, point in points.items() if max(point) < boundary}
+    newest = max(before, key=lambda key: before[key], default=None)
+    return points.keys() - before.keys() | ({newest} if newest is not None else set())
+
+
 def read_again(damaged: Run, clean: Run) -> bool:
     """Was what one check found damaged read by another, which found it clean?"""
     bad, good = damaged.body or {}, clean.body or {}
@@ -285,11 +327,14 @@ def _newer(held: dict[str, Run], run: Run) -> None:
 class Evidence:
     """Give it every record in order (`take`), then `close` it. `wanted` are plans; None: all.
 
-    A run belongs to the period that it started in, so that two periods, one after the other, hold each run once.
+    A run belongs to the period that it started in, so that two periods, one after the other, hold each run once. At
+    the first record of each month that lies before the period, what is no more asked for is let go of: so what has to
+    be known does not grow with the years, and can be kept (index.py).
     """
 
     period: Period
     wanted: Collection[str] | None = None
+    boundary: datetime = field(default=LONG_AGO, kw_only=True)  # up to where that was done
     runs: list[Run] = field(default_factory=list)  # the population
     before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
@@ -298,9 +343,11 @@ class Evidence:
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
-    _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
+    open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
 
     def take(self, record: Record, time: datetime) -> None:
+        if time >= self._next:
+            self.reach(time)
         plan = record["plan"]
         if self.wanted is not None:
             self.plans_seen.add(plan)
@@ -312,15 +359,34 @@ class Evidence:
         if edge == "start":
             if counts:
                 key = (verb, plan, record["asset"], record["run"])
-                if key in self._open:
+                if key in self.open:
                     self._crashed(key, CRASHED)
-                self._open[key] = record, time
+                self.open[key] = record, time
         elif edge == "end":
             counts = self._end(verb, record, time)
         elif counts or kind == LOGS:  # what it tells of came before it
             self._single(record, time)
         if counts:
             follow(self.histories, record)
+
+    def __post_init__(self) -> None:
+        self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
+        self._next = self._after(self.boundary)
+
+    def _after(self, boundary: datetime) -> datetime:
+        """The next month's beginning, where that lies well before the period."""
+        return next_month(boundary) if boundary < self._last else NEVER
+
+    def reach(self, time: datetime) -> bool:
+        """Before a record of this time is taken: was a month's beginning reached, and what is no more asked for let go
+        of?"""
+        if time < self._next:
+            return False
+        self.boundary = min(month_of(time), self._last)
+        for asset in self.assets.values():
+            asset.compress(self.boundary)
+        self._next = self._after(self.boundary)
+        return True
 
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
@@ -330,15 +396,15 @@ class Evidence:
 
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
-        at_work = {run for (_, _, _, run), (_, begun) in self._open.items() if run is not None and running(run, begun)}
-        for key in list(self._open):
+        at_work = {run for (_, _, _, run), (_, begun) in self.open.items() if run is not None and running(run, begun)}
+        for key in list(self.open):
             self._crashed(key, RUNNING if key[3] in at_work else CRASHED)
         for history in self.histories.values():
             history.at_work = [run for run in history.open_runs if run in at_work]
         self.runs.sort(key=lambda run: run.seq)
 
-    def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
-        run = _begun(key[0], *self._open.pop(key))
+    def _crashed(self, key: RunKey, outcome: str) -> None:
+        run = _begun(key[0], *self.open.pop(key))
         run.outcome = outcome
         self._conclude(run, None)
 
@@ -366,7 +432,7 @@ class Evidence:
 
     def _end(self, verb: str, record: Record, time: datetime) -> bool:
         """Is the end that of a run of before the period's end?"""
-        begun = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
+        begun = self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
         if begun is None:
             if time >= self.period.end:  # it also started there, or was never begun
                 return False
@@ -479,7 +545,7 @@ class Evidence:
         for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
             entry = mapping(gone)
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
-                asset.forget(str(entry.get("id")))
+                asset.forget(str(entry.get("id")), within=within)
                 plan.removed += within
 
 

@@ -319,7 +319,7 @@ def judge_asset(
         kept=len(kept),
         left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
         untested=tuple((key, moment) for moment, key in untested),
-        removed_untested=sum(key in points and key not in ev.history.proven for key in ev.removed),
+        removed_untested=ev.removed_unseen,
         calendar=_calendar(ev.tests, period),
     )
 
