@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ccdr.history import DUTIES, AssetHistory
+from ccdr.history import DUTIES, AssetHistory, Histories
 from ccdr.model import Verb, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.schedule import second_due
@@ -63,9 +63,8 @@ def listed(verbs: Collection[Verb]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def duties(plans: Sequence[LoadedPlan], services: Services) -> dict[str, frozenset[Verb]]:
+def duties(plans: Sequence[LoadedPlan], histories: Histories) -> dict[str, frozenset[Verb]]:
     """By plan: what this host answers for."""
-    histories = services.histories()
     found = {}
     for name in (p.plan.plan for p in plans):
         history = histories.get((name, None), AssetHistory())

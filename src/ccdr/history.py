@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
@@ -42,7 +44,7 @@ LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
-LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
+LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 
 Record = Mapping[str, Any]
 
@@ -589,12 +591,12 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
     names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
     newest = [record for record in islice(ledger.records(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
-    recent, nothing = read_history(reversed(newest)), AssetHistory()
+    recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
 
     def backed(said: Record | None, there: Record | None) -> bool:
         if there is not None or said is None:
             return said == there
-        return bool(said["seq"] < oldest) and ledger.numbered(said["seq"]) == said
+        return bool(said["seq"] < oldest) and numbered(said["seq"]) == said
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -632,7 +634,7 @@ def _write(kept: Path, mark: Mark, known: Histories) -> None:
 
 def _read(kept: Path) -> tuple[Mark, Histories]:
     try:
-        body = json.loads(kept.read_text("utf-8"))
+        body = orjson.loads(kept.read_bytes())
         if body["format"] != FORMAT:
             return BEGINNING, {}
         return Mark(**body["mark"]), {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}

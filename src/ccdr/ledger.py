@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import mmap
 import os
 import pwd
 import re
@@ -42,6 +43,7 @@ MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 _NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how `append` begins a line
 _OF_ITSELF = b'"kind":"ledger.'
 _ENVELOPE = frozenset(Record.__struct_fields__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -203,35 +205,26 @@ class Ledger:
 
     def numbered(self, seq: int) -> Mapping[str, Any] | None:
         """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
-        line = self._line_numbered(seq)
-        return None if line is None else _record(line)
+        return self.numbering()(seq)
+
+    def numbering(self) -> Callable[[int], Mapping[str, Any] | None]:
+        """The same for many, in the segments as they are now. What is returned raises as `records` does."""
+        with _telling("read", self.directory):
+            lines = _Numbered(_segments(self.directory))
+
+        def record(seq: int) -> Mapping[str, Any] | None:
+            with _telling("read", self.directory), suppress(ValueError):
+                line = lines.find(seq)
+                return None if line is None else _record(line)
+            return None
+
+        return record
 
     def hash_of(self, seq: int) -> str | None:
         """The hash of the line with this `seq`, found the same way."""
-        line = self._line_numbered(seq)
-        return None if line is None else sha256(line).hexdigest()
-
-    def _line_numbered(self, seq: int) -> bytes | None:
-        with _telling("read", self.directory):
-            path = next((p for p in reversed(_segments(self.directory)) if int(p.stem) <= seq), None)
-            if path is None:
-                return None
-            with path.open("rb") as segment, suppress(ValueError):
-                low, high = 0, segment.seek(0, os.SEEK_END)
-                while low < high:  # its line begins in between
-                    middle = (low + high) // 2
-                    segment.seek(max(0, middle - 1))
-                    if middle:
-                        segment.readline()
-                    start = segment.tell()
-                    line = segment.readline() if start < high else None
-                    found = None if line is None else _record(line)["seq"]
-                    if found is None or found > seq:
-                        high = middle
-                    elif found < seq:
-                        low = start + 1
-                    else:
-                        return line
+        with _telling("read", self.directory), suppress(ValueError):
+            line = _Numbered(_segments(self.directory)).find(seq)
+            return None if line is None else sha256(line).hexdigest()
         return None
 
     def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
@@ -525,6 +518,42 @@ def _record(line: bytes) -> dict[str, Any]:
     record = strictly(line)
     envelope(record)
     return closed(record)
+
+
+class _Numbered:
+    """Lines by their number, in segments that are mapped once each."""
+
+    def __init__(self, segments: list[Path]) -> None:
+        self._segments, self._held = segments, dict[Path, mmap.mmap | bytes]()
+
+    def find(self, seq: int) -> bytes | None:
+        """ValueError where a line that is looked at is no record."""
+        path = next((p for p in reversed(self._segments) if int(p.stem) <= seq), None)
+        if path is None:
+            return None
+        held = self._mapped(path)
+        low, high = 0, len(held)
+        while low < high:  # its line begins in between
+            start = held.rfind(b"\n", 0, (low + high) // 2) + 1
+            end = held.find(b"\n", start) + 1 or len(held)
+            line = held[start:end]
+            found = _seq_of(line)
+            if found == seq:
+                return line
+            low, high = (low, start) if found > seq else (end, high)
+        return None
+
+    def _mapped(self, path: Path) -> mmap.mmap | bytes:
+        if path not in self._held:
+            with path.open("rb") as segment:
+                size = os.fstat(segment.fileno()).st_size
+                self._held[path] = mmap.mmap(segment.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+        return self._held[path]
+
+
+def _seq_of(line: bytes) -> int:
+    found = _SEQ.match(line)
+    return int(found[1]) if found and line.endswith(b"\n") else int(_record(line)["seq"])
 
 
 def _view(line: bytes) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def status(names: tuple[str, ...]) -> Exit:
     gone = lost(plan_names(options.plans), options.plans, services)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
-    own = duties(loaded, services)
+    own = duties(loaded, histories)
     verified, lineage = newest(services), services.lineage()
     of_ledger = troubles(lineage)
     broken = (verified is not None and not verified.ok) or bool(of_ledger)
