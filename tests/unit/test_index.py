@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.harness import Site
 from tests.unit import test_one_judgement as pasts
 from tests.unit.test_one_judgement import ASSETS, END, Clock, Event, told_by
@@ -112,7 +113,9 @@ spread = st.lists(
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(spread, st.integers(1, 80))
 def test_of_any_past_it_is_the_same(

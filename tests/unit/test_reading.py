@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.records import body_of
 from tests.unit.test_ledger import add, make, segments
 
@@ -80,7 +81,7 @@ def test_a_whole_ledger_is_folded_once(ledger: Path) -> None:
     assert (found.ok, found.records, folds.begun) == (True, RECORDS, 1)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Bytes changed, lines lost, doubled, cut off, keys given twice: the same problems, and the same records."""

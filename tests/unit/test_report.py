@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.harness import Site
 from tests.older import append_older
 from tests.years import Centre, write_ledger, write_plans
@@ -1184,7 +1185,9 @@ def shape_of(page: str) -> Shape:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.sampled_from(["restore_test", "backup", "prune", "check", "restore", "missed", "x"]),
                           nasty, st.dictionaries(st.sampled_from(KEYS), junk, max_size=10), st.booleans()), min_size=1, max_size=4))  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -138,9 +138,12 @@ class AssetEvidence:
         said = self.sources.get(snapshot)
         return said is None or said == source_digest(source)
 
-    def snapshots(self, plan: str, asset: str, source: str, end: datetime) -> list[Snapshot]:
+    def snapshots(
+        self, plan: str, asset: str, source: str, end: datetime, others: Sequence[Snapshot] = ()
+    ) -> list[Snapshot]:
         """Those that are there by the records alone, as the catalogue would have them; what it alone knows of them is
-        left empty."""
+        left empty. `others`: of other hosts, that these may build upon."""
+        of_others = {s.id: s.manifest_sha256 for s in others}
 
         def made(key: str, said: Record) -> Snapshot:
             point = self.points[key]
@@ -151,7 +154,7 @@ class AssetEvidence:
             )  # fmt: skip
 
         def digest_of(key: str) -> str:
-            return text(self.stored.get(key, {}).get("manifest_sha256")) or ""
+            return text(self.stored.get(key, {}).get("manifest_sha256")) or of_others.get(key, "")
 
         found = [made(key, said) for key, said in self.stored.items() if self.points[key].usable <= end]
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))

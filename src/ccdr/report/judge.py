@@ -343,7 +343,7 @@ def _as_of(
     ev: AssetEvidence, elsewhere: Sequence[Snapshot], source: str, name: tuple[str, str], period: Period
 ) -> Seen:
     """What the records alone tell of the period's end."""
-    own = ev.snapshots(*name, source, period.end)
+    own = ev.snapshots(*name, source, period.end, elsewhere)
     there = sorted([*own, *elsewhere], key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
     def logged(bases: Sequence[Snapshot], _: Disproved) -> Sequence[Point]:
