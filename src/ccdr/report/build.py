@@ -19,6 +19,7 @@ from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
+from ccdr.population import read_population
 from ccdr.reading import Take, read_verified
 from ccdr.report.answer import Answer, answer
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
@@ -108,7 +109,9 @@ def make_report(
         return evidence.take
 
     running = _not_crashed(services)
-    found = read_verified(services.ledger.directory, anew)
+    beside = services.population()
+    ledger = services.ledger.directory
+    found = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
