@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.history import DUTIES, AssetHistory, Histories
-from ccdr.model import Verb, rfc3339, utc
+from ccdr.model import Verb, ledger_of, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.schedule import second_due
 from ccdr.services import Services
@@ -90,7 +90,8 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
     changes = []
     for loaded in plans:
         name = loaded.plan.plan
-        known = histories.get((name, None), AssetHistory()).duties
+        of_it = histories.get((name, None), AssetHistory())
+        known = of_it.duties
         settled = known is None or any(now - utc(since) > AT_LEAST for since in known.values())
         slots = {} if known is not None else _slots(services.state, name)
         of_plan = stamps.setdefault(name, {})
@@ -102,7 +103,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
                 of_plan[verb] = now
         lost = {v: of_plan[v] for v in had - frozenset(verbs) if _lapsed(loaded.plan, v, of_plan[v], now)}
         own = (had - lost.keys()) | frozenset(verbs)
-        if known is None or own != had:
+        if known is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant), settled))
     for change, news in changes:

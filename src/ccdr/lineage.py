@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import UsageProblem
+from ccdr.errors import LedgerBroken, UsageProblem
 from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.model import RecordRef, so_many, utc
 from ccdr.payloads import keep_payload
@@ -32,6 +32,7 @@ from ccdr.state import State, write_durably
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
 ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
+COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
@@ -39,7 +40,7 @@ TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was l
 FORMAT = 1
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COMPARED))
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED))
 
 
 class Standing(StrEnum):
@@ -89,8 +90,20 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A ledger that was put beside this one, as it was then: how many records it had, and the last one's hash. `at` is
+    when this one's record of it was written."""
+
+    ledger: str
+    records: int
+    head: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Lineage:
-    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for."""
+    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for;
+    `astray` are those `beside` it that are not there any more as they were taken in, `gone` not at all."""
 
     ledger: str | None = None
     begun: str | None = None  # when
@@ -98,10 +111,13 @@ class Lineage:
     installation: str | None = None  # whose it was then
     lost: tuple[Lost, ...] = ()
     past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
-    linked: tuple[str, ...] = ()  # those that lie beside it
+    linked: tuple[str, ...] = ()  # those that were brought back
+    beside: Mapping[str, Beside] = field(default_factory=dict)  # all that lie beside it, by their ids, as last taken in
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
     kept: Standing = Standing.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
+    gone: tuple[Beside, ...] = ()
+    astray: tuple[tuple[str, str], ...] = ()  # by id: a sentence
 
     @property
     def as_json(self) -> dict[str, object]:
@@ -139,12 +155,19 @@ class Lineage:
             )
         if kind in (ACKNOWLEDGED, LINKED):
             answered = [one for one in self.lost if one.ledger in record["ledgers"]]
+            beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
+            if kind == LINKED and "head" in record:
+                beside |= {key: _beside(key, record) for key in record["ledgers"]}
             return replace(
                 self,
                 lost=tuple(one for one in self.lost if one not in answered),
                 past=(*self.past, *((one, at, kind) for one in answered)),
                 linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+                beside=beside,
             )
+        if kind == COLLECTED:
+            one = _beside(record["ledger"], record)
+            return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
             found = Compared(
                 at,
@@ -162,10 +185,13 @@ class Lineage:
         """What LEDGER_LOST says; None where there is no such trouble."""
         if self.kept is Standing.GONE and self.problem:
             return self.problem
-        if not self.lost:
-            return None
-        said = [str(one) for one in self.lost]
-        return f"the ledger of this host is lost, and was begun anew: {', '.join(said)}; nobody has answered for it yet"
+        told = []
+        if self.lost:
+            named = ", ".join(map(str, self.lost))
+            told.append(f"the ledger of this host is lost, and was begun anew: {named}; nobody has answered for it yet")
+        for one in self.gone:
+            told.append(f"the ledger {_named(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
+        return "; ".join(told) or None
 
     def told(self, until: datetime) -> list[str]:
         """What a report tells of ledgers that were lost in the year before: sentences."""
@@ -179,6 +205,14 @@ class Lineage:
 
 def _lost(body: Mapping[str, Any], at: str) -> Lost:
     return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+
+
+def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
+    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]))
+
+
+def _named(one: Beside) -> str:
+    return f"{one.ledger[:8]}…, of {so_many(one.records, 'record')}"
 
 
 def installation(state: State, host: str) -> str:
@@ -255,15 +289,43 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
 
 
 def read(state: State, ledger: Ledger) -> Lineage:
-    """Where the ledger stands, by itself and by what is kept of it. Changes nothing; CcdrError where it cannot be
-    read."""
+    """Where the ledger stands, by itself and by what is kept of it, and what lies beside it. Changes nothing; CcdrError
+    where it cannot be read."""
+    found = _by_what_is_kept(state, ledger)
+    return found if not found.beside else _with_what_lies_beside(state, found)
+
+
+def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
+    """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
+    gone, astray = [], []
+    for key, one in found.beside.items():
+        directory = directory_of(state, key)
+        if not directory.is_dir():
+            gone.append(one)
+            continue
+        with contextlib.suppress(LedgerBroken):
+            if reader(directory).head() == RecordRef(one.records, one.head):
+                continue
+        astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
+    return replace(found, gone=tuple(gone), astray=tuple(astray))
+
+
+def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
     kept = _read(state)
     if kept is not None and ledger.holds(kept.mark):
-        return fold(ledger.of_itself(kept.mark), kept.lineage)
+        return fold(ledger.of_itself(kept.mark), _whole(kept, ledger))
     found = fold(ledger.of_itself(BEGINNING))
     if kept is None or kept.lineage.ledger is None:
         return found
     return _against(kept, found, ledger.head())
+
+
+def _whole(kept: _Kept, ledger: Ledger) -> Lineage:
+    """What an older ccdr kept does not tell of all that lies beside it."""
+    if kept.whole or not kept.lineage.linked:
+        return kept.lineage
+    records = (record for record in ledger.of_itself(BEGINNING) if record["seq"] <= kept.mark.seq)
+    return replace(kept.lineage, beside=fold(records).beside)
 
 
 def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
@@ -298,7 +360,7 @@ def keep(state: State, ledger: Ledger) -> Lineage:
         kept = _Kept(BEGINNING, Lineage())
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
-    _write(state, mark, fold(records, kept.lineage))
+    _write(state, mark, fold(records, _whole(kept, ledger)))
     return found
 
 
@@ -323,7 +385,7 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
     """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
     found, kept = read(state, ledger), _read(state)
     if found.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
-        return list(found.lost)
+        return [*found.lost, *(Lost(one.ledger, one.records, one.head, one.at) for one in found.gone)]
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]
 
 
@@ -331,6 +393,7 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
 class _Kept:
     mark: Mark
     lineage: Lineage
+    whole: bool = True  # does it tell of what lies beside?
 
 
 def _path(state: State) -> Path:
@@ -351,18 +414,19 @@ def _read(state: State) -> _Kept | None:
             lost=tuple(Lost(**one) for one in said["lost"]),
             past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in said["past"]),
             linked=tuple(said["linked"]),
+            beside={key: Beside(**one) for key, one in said.get("beside", {}).items()},
             compared={
                 plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
             },
         )
-        return _Kept(Mark(**body["mark"]), lineage)
+        return _Kept(Mark(**body["mark"]), lineage, "beside" in said)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _write(state: State, mark: Mark, lineage: Lineage) -> None:
     said = asdict(lineage)
-    del said["kept"], said["problem"]
+    del said["kept"], said["problem"], said["gone"], said["astray"]
     body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
     write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.history import Histories, read_history, summary, understood
+from ccdr.history import Histories, read_history, read_population, summary, understood
 from ccdr.ledger import Ledger, Mark, Verification, verify
 from ccdr.lineage import misnamed
 from ccdr.model import utc
@@ -75,8 +75,11 @@ class Finding:
 
 
 def compare(services: Services) -> Comparison:
-    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes. A summary of a
-    ledger that does not verify is not judged. CcdrError where it cannot be read. Changes nothing."""
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes; verify those
+    that lie beside it. A summary of a ledger that does not verify is not judged, nor is one of others than lie there
+    now. CcdrError where it cannot be read. Changes nothing."""
+    beside = services.population()
+    of_others = beside.problems()
     kept, path = summary(services.state.summary), services.state.summary.name
     known: Histories = {}
     seen: list[str] | None = None
@@ -90,7 +93,7 @@ def compare(services: Services) -> Comparison:
     def there() -> None:
         nonlocal seen
         assert kept is not None
-        seen = _differing(kept[1], known)
+        seen = _differing(kept[2], read_population(services.ledger, beside, kept[0].seq) if beside else known)
 
     found = verify(services.ledger.directory, take, at=(kept[0], there) if kept else None)
     if found.ok:
@@ -100,8 +103,8 @@ def compare(services: Services) -> Comparison:
         f"record {seq} cannot be understood: something of it is missing or of the wrong type"
         for seq in dict.fromkeys(strange)
     ]
-    found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED]))
-    if not found.ok or kept is None or not services.ledger.holds(kept[0]):
+    found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED], *of_others))
+    if not found.ok or kept is None or kept[1] != beside.key or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used
     if seen is None:
         return Comparison(found, DIFFERS, (f"{path} claims to be made from a record that is not in the ledger",))

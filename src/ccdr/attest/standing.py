@@ -36,6 +36,8 @@ def _troubles(lineage: Lineage) -> Iterator[Problem]:
         yield Problem(Trouble.LEDGER_LOST, said, since)
     if lineage.kept not in (Standing.HOLDS, Standing.GONE) and lineage.problem:
         yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
+    for ledger, said in lineage.astray:
+        yield Problem(Trouble.LEDGER_CONTRADICTED, said, about=ledger)
     for plan, found in sorted(lineage.compared.items()):
         if found.result == DIFFERS:
             said = f"the repository of {plan}: {'; '.join(found.problems)}"

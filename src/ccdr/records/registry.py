@@ -33,6 +33,7 @@ ALL: tuple[type[Record], ...] = (
     lineage.LedgerLost,
     lineage.LedgerAcknowledged,
     lineage.LedgerLinked,
+    lineage.LedgerCollected,
     lineage.LedgerCompared,
     upkeep.StateMigrated,
 )

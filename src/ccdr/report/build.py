@@ -19,6 +19,7 @@ from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
+from ccdr.population import read_population
 from ccdr.reading import Take, read_verified
 from ccdr.report import index
 from ccdr.report.answer import Answer, answer
@@ -180,8 +181,8 @@ def _read(
     services: Services, period: Period, wanted: frozenset[str] | None, *, whole: bool
 ) -> tuple[Evidence, Verification, Before | None]:
     """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds."""
-    evidence = Evidence(period, wanted)
-    made = None if whole else _indexed(services, period)
+    evidence, beside = Evidence(period, wanted), services.population()
+    made = None if whole or beside else _indexed(services, period)
 
     def anew() -> Take:
         nonlocal evidence
@@ -194,7 +195,8 @@ def _read(
         if found.ok:
             return evidence, found, Before(since.mark.seq, made[0].at, made[0].seq)
         made = None
-    found = read_verified(services.ledger.directory, anew)
+    ledger = services.ledger.directory
+    found = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
     return evidence, found, None
 
 

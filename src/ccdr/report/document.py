@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ccdr.model import Achieved, rfc3339
+from ccdr.model import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
 from ccdr.report.answer import QUESTION
@@ -196,9 +196,9 @@ def _change(change: PlanChange) -> dict[str, object]:
     return {
         "plan": after.plan,
         "at": rfc3339(after.at),
-        "seq": after.seq,
+        "seq": after.number,
         "by": after.actor,
-        "before": {"digest": before.digest, "seq": before.seq},
+        "before": {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
         "loosenings": [{**found.as_json(), "text": sentence(found)} for found in change.loosenings],
     }
@@ -233,21 +233,29 @@ def _interruption(found: Interruption) -> dict[str, object]:
         "to": rfc3339(found.runs[-1].started),
         "outcomes": dict(found.outcomes),
         "reasons": dict(found.reasons),
-        "seqs": [run.seq for run in found.runs],
+        "seqs": [run.number for run in found.runs],
         "mended": _good(found.mended),
         "no_longer_checked": _good(found.unchecked),
     }
 
 
 def _good(run: Run | None) -> dict[str, object] | None:
-    return None if run is None else {"seq": run.seq, "end_seq": run.end_seq, "time": rfc3339(run.started)}
+    if run is None:
+        return None
+    return {"seq": run.number, "end_seq": run.end_number, "time": rfc3339(run.started), **_whose(run)}
+
+
+def _whose(run: Run) -> dict[str, object]:
+    """Whose numbers they are, where that is not this host's ledger."""
+    return {"ledger": run.ledger} if run.ledger else {}
 
 
 def _run(run: Run) -> dict[str, object]:
     """One row of the population; what is not there is left out."""
     shown: dict[str, object] = {
-        "seq": run.seq,
-        "end_seq": run.end_seq,
+        "seq": run.number,
+        "end_seq": run.end_number,
+        "ledger": run.ledger,
         "what": run.verb,
         "plan": run.plan,
         "asset": run.asset,
@@ -275,4 +283,4 @@ def _run(run: Run) -> dict[str, object]:
 
 def _whole(run: Run) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
-    return {"what": run.verb, "started": run.since, "started_seq": run.seq, **(run.body or {})}
+    return {"what": run.verb, "started": run.since, "started_seq": run.number, **as_written(run.body or {})}

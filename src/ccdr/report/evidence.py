@@ -11,9 +11,9 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from ccdr import chain
-from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
+from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
 from ccdr.measure import Point
-from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
+from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, of_another_host, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -38,11 +38,11 @@ _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are tol
 class Run:
     """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
 
-    `seq` and `since` are its first record's and that record's time as it stands there, `end_seq` and `until` its
+    `seq` and `since` are its first record's place and that record's time as it stands there, `end_seq` and `until` its
     last one's; `due` and `count` are those of what was missed; `body` is the end's record where it is told in full.
     """
 
-    seq: int
+    seq: int | float
     verb: str
     plan: str | None
     asset: str | None
@@ -55,7 +55,7 @@ class Run:
     due: str = ""
     ended: datetime | None = None
     until: str | None = None
-    end_seq: int | None = None
+    end_seq: int | float | None = None
     outcome: str = CRASHED
     reason: str | None = None
     count: int = 1
@@ -69,6 +69,25 @@ class Run:
     body: Record | None = None
     beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
+    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    told_last: Mapping[str, Any] | None = None  # … and of the last one
+
+    @property
+    def ledger(self) -> str | None:
+        """Whose records they are, where that is not ours."""
+        return str(self.told_by["ledger"]) if self.told_by else None
+
+    @property
+    def number(self) -> int:
+        """Its first record's number in its own ledger."""
+        return int(self.told_by["seq"] if self.told_by else self.seq)
+
+    @property
+    def end_number(self) -> int | None:
+        """Its last one's."""
+        if self.end_seq is None:
+            return None
+        return int(self.told_last["seq"] if self.told_last else self.end_seq)
 
     @property
     def good(self) -> bool:
@@ -294,6 +313,7 @@ class PlanEvidence:
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
     asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
+    lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
 
 
@@ -399,7 +419,11 @@ class Evidence:
 
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
-        at_work = {run for (_, _, _, run), (_, begun) in self.open.items() if run is not None and running(run, begun)}
+
+        def goes_on(run: str, record: Record, begun: datetime) -> bool:
+            return may_have_ended(record) if TOLD_BY in record else running(run, begun)
+
+        at_work = {run for (_, _, _, run), begun in self.open.items() if run is not None and goes_on(run, *begun)}
         for key in list(self.open):
             self._crashed(key, RUNNING if key[3] in at_work else CRASHED)
         for history in self.histories.values():
@@ -459,6 +483,7 @@ class Evidence:
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
             text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
+            start.get(TOLD_BY), get(TOLD_BY),
         )  # fmt: skip
         self._conclude(run, record)
         return True
@@ -484,10 +509,22 @@ class Evidence:
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record
         elif kind == DUTIES and run.plan is not None:
-            self.plans[run.plan].asked.append(_asked(record, time))
+            self._duties(self.plans[run.plan], record, time)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
-            self.plans[run.plan].versions.append(version)
+            self._version(self.plans[run.plan], version, record)
         self._conclude(run, record)
+
+    def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
+        told = record.get(TOLD_BY)
+        if of_another_host(record):
+            return
+        if told and (until := _moment(told["until"])):
+            plan.lost[told["ledger"]] = until
+        plan.asked.append(_asked(record, time))
+
+    def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
+        if not of_another_host(record):
+            plan.versions.append(version)
 
     def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
@@ -567,6 +604,7 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         record["time"],
         text(by) or "",
         text(due) or "",
+        told_by=record.get(TOLD_BY),
     )
 
 

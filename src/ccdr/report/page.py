@@ -223,7 +223,7 @@ def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
     wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
     wanted += sorted(newest.values(), key=lambda run: -run.seq)
     wanted += reversed(tests)
-    chosen: dict[int, Run] = {}
+    chosen: dict[float, Run] = {}
     for run in wanted:
         if len(chosen) < MOST_TESTS:
             chosen.setdefault(run.seq, run)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.model import Verb, utc
-from ccdr.plans.due import DueTally, Schedule, Start, tallies
+from ccdr.plans.due import Asked, DueTally, Schedule, Start, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import Version, in_force
-from ccdr.report.evidence import MISSED, NOTED, TEST, Evidence, Run, listing, mapping
+from ccdr.report.evidence import MISSED, NOTED, TEST, Evidence, PlanEvidence, Run, listing, mapping
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
 _VERBS = {verb.value: verb for verb in Verb}
@@ -42,11 +42,18 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         versions = plan.versions
         if not versions:
             continue
-        due = tallies(versions, plan.asked, begun.get(name, {}), period.start, period.end)
+        due = tallies(versions, _asked(plan), begun.get(name, {}), period.start, period.end)
         since = versions[0].at if versions[0].at > period.start else None
         told = tuple(changes(versions, period.start, period.end))
         found.append(PlanPromises(name, since, tuple(due), told))
     return found
+
+
+def _asked(plan: PlanEvidence) -> list[Asked]:
+    """Behind the end of a ledger that was lost nobody knows what was begun, until the next one says what runs here were
+    asked for."""
+    unknown = (Asked(until, frozenset(), {}) for until in plan.lost.values())
+    return sorted((*plan.asked, *unknown), key=lambda one: one.at) if plan.lost else plan.asked
 
 
 def counted(
