@@ -68,7 +68,7 @@ def status(names: tuple[str, ...]) -> Exit:
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
 
     everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
-    noted = len(everything) - len(unacknowledged(everything))
+    noted = sum(p.acknowledged is not None for p in everything)
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest

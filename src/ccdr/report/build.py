@@ -100,8 +100,9 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged."""
-        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
+        acknowledged, or another host's to know."""
+        unknown = Trouble.NOT_KNOWN_HERE.name
+        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown)
         return Exit.FINDING if any(open_) else Exit.OK
 
 

@@ -20,6 +20,7 @@ from ccdr.model import (
     Objectives,
     ObjectiveVerdict,
     Snapshot,
+    Verb,
     human_seconds,
     other_source,
     so_many,
@@ -286,8 +287,10 @@ def judge_asset(
     if job and source is not None:
         found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
-        if not ours_to_do:
-            looked = ev.last[TEST].ended if TEST in ev.last else None
+        backer = upkeep.elsewhere(Verb.BACKUP)
+        if not ours_to_do and (backer is None or backer.until < period.end):
+            looks = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+            looked = max((at for at in looks if at), default=None)
             rpo = _elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
