@@ -427,9 +427,9 @@ def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) ->
     pair.both()
     pair.ours("backs up")
     services, plans = services_of(pair.site), [pair.site.loaded()]
-    before = duties(plans, services), newest("p", services)
+    before = duties(plans, services.histories()), newest("p", services)
     pair.collected()
-    assert (duties(plans, services), newest("p", services)) == before
+    assert (duties(plans, services.histories()), newest("p", services)) == before
     ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
     assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
 

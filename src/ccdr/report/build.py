@@ -38,7 +38,7 @@ from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.status import seen_now, upkeep_problems
+from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
@@ -271,6 +271,7 @@ def _judge_plans(
             _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
             free=_free(known.get(name)) if period.until_now else None,
+            elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )
         for name in dict.fromkeys(names)
     )

@@ -45,6 +45,7 @@ from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
+from ccdr.status import Answering
 from ccdr.trouble import Level, Problem, Trouble, next_step
 
 ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
@@ -182,6 +183,7 @@ class PlanReport:
     last_conclusive_check: Run | None
     removed: int
     growth: Growth
+    elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
 
 
 @dataclass(frozen=True)
@@ -392,6 +394,7 @@ def judge_plan(
     period: Period,
     *,
     free: int | None,
+    elsewhere: tuple[Answering, ...] = (),
 ) -> PlanReport:
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
@@ -407,6 +410,7 @@ def judge_plan(
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
+        elsewhere=elsewhere,
     )
 
 
