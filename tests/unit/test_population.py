@@ -4,7 +4,7 @@ and brought back, and those of other hosts. Each that tells something has its tw
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.harness import Site
 
 from ccdr.attest import troubles
 from ccdr.attest.beside import Taken, _put, collect, link
-from ccdr.errors import UsageProblem
+from ccdr.errors import LedgerBroken, UsageProblem
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
@@ -484,3 +484,27 @@ def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pai
     assert "TEST_FAILED" not in look(pair.site).troubles and look(pair.site).report.exit_code == 1
     pair.collected()
     assert "TEST_FAILED" in look(pair.site).troubles and compare(services_of(pair.site)).problems == ()
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
+    """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
+    from ccdr.ledger import verify as verify_ledger
+    from ccdr.model import Attestation
+
+    pair.both("FAIL")
+    name = pair.ours("tests")
+    there = pair.site.root / "other" / "ledger"
+    head = verify_ledger(there)
+    services = services_of(pair.site)
+    newest = services.catalogue.snapshots("p", "crm")[-1]
+    text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
+    said = Attestation(name, head.records, "0" * 64 if forged else head.head, 1, "0" * 12)
+    services.catalogue.add(replace(newest, attested=said), text)
+    if forged:
+        with pytest.raises(LedgerBroken, match="is not the one that snapshot"):
+            pair.collected()
+        assert not services.population()
+    else:
+        pair.collected()
+        assert services.population()

@@ -86,8 +86,28 @@ def collect(source: Path, services: Services) -> Taken:
     lineage = read(services.state, services.ledger)
     if ledger is not None and ledger == lineage.ledger:
         raise UsageProblem(f"the ledger in {source} is this host's own", hint="name another host's")
+    if found.ok:
+        _as_known(directory, str(ledger), services)
     taken = _put(services.state, str(ledger), directory, found, str(source), lineage.beside.get(str(ledger)))
     return _told(taken, services)
+
+
+def _as_known(directory: Path, ledger: str, services: Services) -> None:
+    """What the snapshots that this host knows of attest of it: whoever may write there may have chained it anew.
+    LedgerBroken where it is not that."""
+    there, catalogue = reader(directory), services.catalogue
+    for plan in (path.name for path in catalogue.directory.glob("*") if path.is_dir()):
+        for s in (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)):
+            said = s.attested
+            if said is None or said.ledger != ledger:
+                continue
+            line = there.hash_of(said.seq)
+            if line is not None and line != said.head:
+                raise LedgerBroken(
+                    f"record {said.seq} of the ledger in {directory} is not the one that snapshot {s.short} of "
+                    f"{s.plan} attests: it was rewritten",
+                    hint="nothing was taken in: find out who wrote to it, on its host; keep both as evidence",
+                )
 
 
 def _told(taken: Taken, services: Services) -> Taken:
