@@ -22,7 +22,7 @@ from ccdr.plans.versions import Judged
 from ccdr.population import read_population
 from ccdr.reading import Take, read_verified
 from ccdr.report import index
-from ccdr.report.answer import Answer, answer
+from ccdr.report.answer import Answer, answer, over_the_period
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
 from ccdr.report.judge import (
     AssetReport,
@@ -35,7 +35,7 @@ from ccdr.report.judge import (
 )
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
-from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
+from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.status import seen_now, upkeep_problems
@@ -86,11 +86,12 @@ class Report:
     wanted: tuple[str, ...]  # plans that were asked for by name; none: all
     ledger: LedgerFacts
     answer: Answer
+    over_the_period: str
     findings: tuple[Finding, ...]
     assets: tuple[AssetReport, ...]
     plans: tuple[PlanReport, ...]
     runs: tuple[Run, ...]
-    tallies: dict[tuple[str, str], dict[str, int]]
+    tallies: Tallies
     interruptions: tuple[Interruption, ...]
     population: Digest
     promises: tuple[PlanPromises, ...] = ()
@@ -147,6 +148,7 @@ def make_report(
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
+    unproven = len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -161,10 +163,11 @@ def make_report(
         answer=answer(
             assets,
             findings,
-            len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger),
+            unproven,
             until_now=period.until_now,
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
         ),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, found.first_time, unproven),
         findings=findings,
         assets=assets,
         plans=reports,

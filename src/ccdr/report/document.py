@@ -29,6 +29,7 @@ def json_lines(report: Report) -> Iterator[bytes]:
             "word": report.answer.word,
             "level": report.answer.level.name,
             "sentence": report.answer.sentence,
+            "over_the_period": report.over_the_period,
         },
         "period": {
             "from": rfc3339(report.period.start),
