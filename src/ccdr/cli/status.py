@@ -149,10 +149,11 @@ def status(names: tuple[str, ...]) -> Exit:
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
+    """What is wrong, and on the line below what to do; each step once, what follows from something else behind that.
+    What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
-    for wrong in problems:
+    for wrong in sorted(problems, key=lambda p: p.because is not None):
         if wrong.acknowledged is not None:
             noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
