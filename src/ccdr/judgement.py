@@ -45,6 +45,7 @@ from ccdr.model import (
     to_the_second,
     utc,
 )
+from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import second_due
 from ccdr.services import Job
@@ -114,6 +115,7 @@ class AssetStatus:
     usable: tuple[Snapshot, ...] = ()  # those that would where the repository is whole
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
+    near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
     backs_up: bool = True  # is that this host's to do?
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
@@ -170,6 +172,7 @@ class AssetStatus:
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
             "troubles": [p.as_json() for p in self.troubles],
+            "near": [p.as_json() for p in self.near],
             "private": list(self.private),
         }
 
@@ -245,6 +248,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         usable=tuple(usable),
         backs_up=ours_to_do,
     )
+    found = replace(found, near=() if found.unreachable else _placed(_near(history), job, history, now, backs_up=True))
     breaches = _placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do)
     return replace(found, breaches=_because(breaches, placed, history))
 
@@ -293,6 +297,13 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
         about=how,
         as_bad_as=level,
     )
+
+
+def _near(history: AssetHistory) -> Iterator[Problem]:
+    """By the newest good backup: where all copies lie."""
+    beside = (history.last_good_backup or {}).get("beside_source")
+    if isinstance(beside, str) and beside in NEAR_WORDS:
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository lies {NEAR_WORDS[beside]}", cause=str(beside))
 
 
 def _placed(

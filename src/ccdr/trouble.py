@@ -35,6 +35,7 @@ class Trouble(StrEnum):
     BACKUP_FAILED = "backup_failed"
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
+    REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -105,6 +106,7 @@ _LEVELS = {
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
+    Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
@@ -157,6 +159,7 @@ _NEXT = {
         "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
         "then docs/recover.md, A damaged repository"
     ),
+    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",

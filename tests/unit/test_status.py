@@ -21,6 +21,7 @@ from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger
 from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.notify import concerns_of
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
@@ -355,6 +356,21 @@ def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -
         (line,) = (n for n, text in enumerate(said) if "the backup of" in text)
         assert next(text for text in said[line:] if text.startswith("  → ")) == step, said
     assert said[line].endswith("was interrupted, and stored nothing"), said
+
+
+def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, beside_source="machine")
+    world.tested("PASS")
+    said = told(world)
+    where = "on the machine of what it protects: what destroys one destroys both"
+    assert f"p/recordings: its repository lies {where} (no finding: the plan wants it so)" in said
+    assert "  → have the plan name a repository on another machine (`repository: url`): docs/plan.md" in said
+    found, (asset,) = world.now, world.site.run("status").json["plans"][0]["assets"]
+    assert found.troubles == () and found.proven and exit_code([found]) == 0 and [*concerns_of([found], {})] == []
+    assert [(one["code"], one["level"]) for one in asset["near"]] == [("REPOSITORY_NEAR", "NEAR")]
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, beside_source=None)
+    assert not [line for line in told(world) if "its repository lies" in line], "its twin lies elsewhere"
 
 
 def stored_as(world: World, number: int) -> None:

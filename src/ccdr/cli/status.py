@@ -121,6 +121,7 @@ def status(names: tuple[str, ...]) -> Exit:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
+    _near(found)
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
@@ -167,6 +168,17 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             click.echo(f"  → {step}")
     for text in noted:
         click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def _near(found: Sequence[AssetStatus]) -> None:
+    """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for s in found:
+        for p in s.near:
+            alike.setdefault((s.plan, p.text), []).append(s.asset)
+    for (plan, text), assets in alike.items():
+        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan wants it so)")
+        click.echo(f"  → {next_step(Trouble.REPOSITORY_NEAR, plan, None)}")
 
 
 def _last_backup(s: AssetStatus) -> str:

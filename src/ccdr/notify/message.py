@@ -32,6 +32,7 @@ HEADLINES = {
     Trouble.BACKUP_FAILED: "backup FAILED",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
+    Trouble.REPOSITORY_NEAR: "repository beside its source",
     Trouble.BREACH_RPO: "RPO BREACHED",
     Trouble.BREACH_RTO: "RTO BREACHED",
     Trouble.RTO_UNMEASURED: "RTO not measured",

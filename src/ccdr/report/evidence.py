@@ -67,7 +67,6 @@ class Run:
     seconds: float | None = None
     findings: int = 0
     body: Record | None = None
-    beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
     told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
     told_last: Mapping[str, Any] | None = None  # … and of the last one
@@ -489,7 +488,7 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
+            tuple(map(str, listing(get("left_out")))),
             start.get(TOLD_BY), get(TOLD_BY), start.get("who"), text(get("tenant")), whole(get("attempt")),
             text(get("copy")), text(get("site")), text(get("proof")), whole(get("bytes_restored")),
         )  # fmt: skip
