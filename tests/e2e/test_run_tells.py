@@ -85,7 +85,9 @@ def test_from_never_to_proven_to_failed_and_back(site: Site, mailbox: Mailbox, w
     tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
     done = site.run("run")
     assert done.code == 1 and done.json["telling"]["pinged"] == [] and len(web.asked) == pings, done
-    assert re.fullmatch(r"ccdr: p: a backup FAILED: \S+/a is not there \(\+\d more\)", mailbox.subjects[2])
+    assert re.fullmatch(
+        r"ccdr: p: a backup FAILED: entry 1 of `paths:` is not there \(\+\d more\)", mailbox.subjects[2]
+    )
     assert "the backup of 2" in mailbox.text() and "next: is its file system mounted?" in mailbox.text()
     assert number(site, "ccdr_asset_proven") == 0 and number(site, "ccdr_asset_last_backup_ok") == 0
     tree.rename(site.root / "tree" / "a")
