@@ -17,7 +17,7 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, rfc3339, utc
+from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, rfc3339, to_the_second, utc
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.population import ALONE, Population, merged
@@ -63,6 +63,7 @@ class FailedBackup:
     hint: str | None = None
     interrupted: bool = False
     run: str | None = None
+    why: str = "it crashed"  # in few words
 
     def __str__(self) -> str:
         return self.text
@@ -318,28 +319,26 @@ class AssetHistory:
         if failed is not None and newer(failed):
             when = failed["seq"], utc(failed["time"])
             if failed.get("reason") == INTERRUPTED:
-                text = f"the backup of {failed['time']} was interrupted, and stored nothing"
-                return FailedBackup(text, *when, interrupted=True)
+                text = f"the backup of {to_the_second(failed['time'])} was interrupted, and stored nothing"
+                return FailedBackup(text, *when, interrupted=True, why=INTERRUPTED)
             return FailedBackup(
-                f"the backup of {failed['time']} failed: {failed.get('reason')}",
+                f"the backup of {to_the_second(failed['time'])} failed: {failed.get('reason')}",
                 *when,
                 failed.get("hint"),
                 run=failed["run"],
+                why=str(failed.get("reason") or ""),
             )
         for record in self._crashed(BACKUP_START):
             if newer(record):
-                text = f"the backup of {record['time']} crashed: its run {record['run']} has no end"
+                text = f"the backup of {to_the_second(record['time'])} crashed: its run {record['run']} has no end"
                 return FailedBackup(text, record["seq"], utc(record["time"]))
         return None
 
     @property
-    def crashed_test(self) -> str | None:
-        """A restore test newer than the last one that has an end, and that has none itself: one sentence."""
+    def crashed_test(self) -> Record | None:
+        """The start of a restore test newer than the last one that has an end, and that has none itself."""
         last = self.last_test["seq"] if self.last_test else 0
-        for record in self._crashed(TEST_START):
-            if record["seq"] > last:
-                return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
-        return None
+        return next((record for record in self._crashed(TEST_START) if record["seq"] > last), None)
 
     def made_good(self, test: Record, newest: Snapshot | None) -> bool:
         """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
@@ -493,7 +492,7 @@ def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
-    found = f"the {which} of {damage['time']} found the repository damaged"
+    found = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
 
 

@@ -35,6 +35,7 @@ class Trouble(StrEnum):
     BACKUP_FAILED = "backup_failed"
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
+    REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -76,6 +77,8 @@ class Problem:
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
     run: str | None = None  # which it became of
+    why: str = ""  # in few words, for a subject, where the record tells
+    because: Trouble | None = None  # what it only follows from: mended with that, by the same next step
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
     @property
@@ -89,6 +92,7 @@ class Problem:
             "text": self.text,
             "since": self.since and rfc3339(self.since),
             "next_step": self.step,
+            "because": self.because and self.because.name,
             "acknowledged": self.acknowledged is not None,
             "until": self.acknowledged and rfc3339(self.acknowledged),
         }
@@ -104,11 +108,37 @@ _LEVELS = {
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
+    Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
 }
+
+_NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
+_NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
+# What each may be but a consequence of, at the same asset: the first of these that there is.
+CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
+    Trouble.BACKUP_FAILED: (Trouble.REPOSITORY_AWAY,),
+    Trouble.BACKUP_LATE: _NO_BACKUP,
+    Trouble.NEVER_SUCCEEDED: _NO_BACKUP,
+    Trouble.NEWER_FAILED: _NO_BACKUP,
+    Trouble.TEST_INCONCLUSIVE: (Trouble.REPOSITORY_AWAY,),
+    Trouble.TEST_LATE: _NO_TEST,
+    Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
+    Trouble.BREACH_RPO: (
+        Trouble.REPOSITORY_AWAY,
+        Trouble.REPOSITORY_DAMAGED,
+        *_NO_BACKUP,
+        Trouble.TEST_FAILED,
+        Trouble.LOG_FAILED,
+        Trouble.LOG_LATE,
+        Trouble.LOG_GAP,
+        Trouble.BACKUP_LATE,
+    ),
+}
+# Nor has a test anything to restore then: its failure says nothing of a backup.
+NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED)
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
@@ -131,6 +161,7 @@ _NEXT = {
         "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
         "then docs/recover.md, A damaged repository"
     ),
+    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",

@@ -103,6 +103,8 @@ def store(here: bool, note: bool, upon: bool, other: bool, said: bool) -> Event:
             more["source"] = "/elsewhere"
         told.noted |= note
         if here:
+            if other:
+                more["beside_source"] = "disk"
             told.past.stored(hours - 0.01, name, usable=hours, findings=["2 files were in use"] if said else [], **more)
         else:
             told.past.snapshot(hours - 0.01, name, usable=hours, **more)
@@ -354,7 +356,7 @@ def agreed(look: Looked) -> None:
         for name, one in [*((a.asset, a) for a in look.report.assets), *((p.plan, p) for p in look.report.plans)]
     }
     for one, said in look.pairs():
-        assert by_report[one.asset] == of_status(one.troubles), one.asset
+        assert by_report[one.asset] == of_status((*one.troubles, *one.near)), one.asset
         assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
         assert one.away is said.unreached
         assert all(f.level in (Level.NOTE, Level.NEAR) for f in said.findings if f.code is None)
@@ -382,6 +384,7 @@ def as_measured(look: Looked) -> None:
     for one in look.found:
         kinds = {p.trouble for p in one.troubles}
         assert number("asset_problems", asset=one.asset) == len(one.troubles)
+        assert number("asset_repository_near", asset=one.asset) == bool(one.near)
         assert number("asset_proven", asset=one.asset) == one.proven
         for name, trouble in (
             ("never_succeeded", Trouble.NEVER_SUCCEEDED), ("test_overdue", Trouble.TEST_LATE),

@@ -127,6 +127,7 @@ def status(names: tuple[str, ...]) -> Exit:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
+    _near(found)
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
@@ -161,10 +162,11 @@ def status(names: tuple[str, ...]) -> Exit:
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
+    """What is wrong, and on the line below what to do; each step once, what follows from something else behind that.
+    What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
-    for wrong in problems:
+    for wrong in sorted(problems, key=lambda p: p.because is not None):
         if wrong.acknowledged is not None:
             noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
@@ -178,6 +180,17 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             click.echo(f"  → {step}")
     for text in noted:
         click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def _near(found: Sequence[AssetStatus]) -> None:
+    """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for s in found:
+        for p in s.near:
+            alike.setdefault((s.plan, p.text), []).append(s.asset)
+    for (plan, text), assets in alike.items():
+        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan wants it so)")
+        click.echo(f"  → {next_step(Trouble.REPOSITORY_NEAR, plan, None)}")
 
 
 def _last_backup(s: AssetStatus) -> str:

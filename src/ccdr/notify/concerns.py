@@ -32,6 +32,8 @@ class Concern:
     step: str | None = None  # what to do next, where more is known than `next_step` says
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
     acknowledged: datetime | None = None  # until when nobody need be reminded of it
+    why: str = ""  # in few words, for a subject
+    because: Trouble | None = None  # of the same asset: what it only follows from
 
     @property
     def key(self) -> Key:
@@ -53,7 +55,7 @@ class Attempt:
         if self.failed is None:
             return None
         text = f"its {self.verb} could not begin: {self.failed}"
-        return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb)
+        return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb, why=self.failed)
 
 
 def concerns_of(found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]) -> Iterator[Concern]:
@@ -95,5 +97,16 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    told, noted = (problem.text, problem.since, problem.about), problem.acknowledged
-    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private, acknowledged=noted)
+    return Concern(
+        plan,
+        asset,
+        problem.trouble,
+        problem.text,
+        problem.since,
+        problem.about,
+        step=problem.step,
+        private=problem.private,
+        acknowledged=problem.acknowledged,
+        why=problem.why,
+        because=problem.because,
+    )

@@ -16,7 +16,7 @@ from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
-from ccdr.model import Snapshot
+from ccdr.model import Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
 from ccdr.population import read_population
@@ -168,7 +168,7 @@ def make_report(
             until_now=period.until_now,
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
         ),
-        over_the_period=over_the_period(period, assets, runs, tallies, promised, found.first_time, unproven),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, _first(found, evidence), unproven),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -179,6 +179,12 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
     )
+
+
+def _first(found: Verification, evidence: Evidence) -> datetime | None:
+    """When the first record is of, of this ledger or of one beside it."""
+    beside = (utc(history.first) for history in evidence.histories.values() if history.first)
+    return min((at for at in (found.first_time, *beside) if at), default=None)
 
 
 def _read(

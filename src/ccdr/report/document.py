@@ -279,10 +279,18 @@ def _run(run: Run) -> dict[str, object]:
         "added_bytes": run.added,
         "left_out": list(run.left_out) or None,
         "findings": run.findings or None,
+        "tenant": run.tenant,
+        "copy": run.copy,
+        "site": run.site,
+        "attempt": run.attempt,
+        "who": run.who,
+        "proof": run.proof,
+        "bytes_restored": run.restored,
     }
     return {key: value for key, value in shown.items() if value is not None}
 
 
 def _whole(run: Run) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
-    return {"what": run.verb, "started": run.since, "started_seq": run.number, **as_written(run.body or {})}
+    began = {"what": run.verb, "started": run.since, "started_seq": run.number, "who": run.who}
+    return {**began, **as_written(run.body or {})}

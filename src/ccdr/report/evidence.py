@@ -67,10 +67,16 @@ class Run:
     seconds: float | None = None
     findings: int = 0
     body: Record | None = None
-    beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
     told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
     told_last: Mapping[str, Any] | None = None  # … and of the last one
+    who: Record | None = None  # began it: as its first record has it
+    tenant: str | None = None
+    attempt: int | None = None
+    copy: str | None = None  # of the data; and where that lies
+    site: str | None = None
+    proof: str | None = None  # of a test: how far it got
+    restored: int | None = None  # bytes that were written for it
 
     @property
     def ledger(self) -> str | None:
@@ -492,8 +498,9 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
-            start.get(TOLD_BY), get(TOLD_BY),
+            tuple(map(str, listing(get("left_out")))),
+            start.get(TOLD_BY), get(TOLD_BY), start.get("who"), text(get("tenant")), whole(get("attempt")),
+            text(get("copy")), text(get("site")), text(get("proof")), whole(get("bytes_restored")),
         )  # fmt: skip
         self._conclude(run, record)
         return True
@@ -623,6 +630,9 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         text(by) or "",
         text(due) or "",
         told_by=record.get(TOLD_BY),
+        who=record.get("who"),
+        tenant=text(record.get("tenant")),
+        attempt=whole(record.get("attempt")),
     )
 
 
@@ -659,6 +669,18 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def listing(value: Any) -> list[Any]:
     return value if type(value) is list else []
+
+
+def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+    """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
+    have called sudo."""
+    found = mapping(said)
+    names = (
+        text(found.get("terminal")),
+        text(found.get("started_by")),
+        text(mapping(found.get("claims")).get("sudo_user")),
+    )
+    return whole(found.get("uid")), whole(found.get("login_uid")), *names
 
 
 def _pair(value: Any) -> bool:

@@ -25,7 +25,6 @@ from ccdr.model import (
     other_source,
     so_many,
 )
-from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Version, objectives_in_force
 from ccdr.report.evidence import (
@@ -47,8 +46,6 @@ from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
 from ccdr.status import Answering
 from ccdr.trouble import Level, Problem, Trouble, next_step
-
-ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
 
 
 @dataclass(frozen=True)
@@ -297,7 +294,7 @@ def judge_asset(
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
             *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *(() if found.unreachable else _near(ev, name)),
+            *(Finding.of(problem, *name) for problem in found.near),
         )
     return AssetReport(
         plan=name[0],
@@ -474,13 +471,6 @@ def _over_the_period(
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
         yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
-
-
-def _near(ev: AssetEvidence, name: tuple[str, str]) -> Iterable[Finding]:
-    """By the newest good backup: where all copies lie."""
-    backup = ev.last_good.get(BACKUP)
-    if backup is not None and backup.beside in NEAR_WORDS:
-        yield Finding(Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", *name, ELSEWHERE)
 
 
 def _timing(run: Run) -> Timing | None:

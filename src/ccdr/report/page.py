@@ -35,6 +35,7 @@ from ccdr.report.evidence import (
     Run,
     listing,
     mapping,
+    who_began,
 )
 from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
@@ -68,6 +69,14 @@ LEVELS = {
     Level.NOTE: ("note", "•", "to look at"),
     Level.FINE: ("good", "✓", "proven"),
 }
+# How far a test has proven a snapshot; each level holds those before it.
+PROOFS = {
+    "stored": "stored: the repository lists it",
+    "readable": "readable: all of it came back",
+    "restored": "restored and answered",
+    "checked": "checked: every check passed",
+    "equal": "equal to the source",
+}
 # What the worst test of a part of the period was, first of these.
 WORST = ("FAIL", "INCONCLUSIVE", CRASHED, "PASS", MISSED, SKIPPED, RUNNING)
 
@@ -100,7 +109,8 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
-    environment.filters |= {"step": _step, "loosening": sentence}
+    environment.filters |= {"step": _step, "loosening": sentence, "who": _who}
+    environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_told(report)):
@@ -120,6 +130,18 @@ def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
     said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+
+
+def _who(run: Run) -> str:
+    """Who began it, and what each fact rests on; empty where the record does not say."""
+    uid, login, terminal, by, sudo = who_began(run.who)
+    if uid is None:
+        return ""
+    said = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
+    said += [f"terminal {terminal}"] if terminal else []
+    said += [f"started by {by}"] if by else []
+    said += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
+    return ", ".join(said)
 
 
 def _seconds(value: float | None) -> str:
