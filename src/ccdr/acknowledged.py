@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
 
-from ccdr.errors import UsageProblem
+from ccdr.errors import Exit, UsageProblem, worst
 from ccdr.model import rfc3339, utc
 from ccdr.schema import parse_duration
 from ccdr.trouble import Problem, Trouble
@@ -27,7 +27,11 @@ LONGEST_WHY = 500  # characters
 AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
 
 # Evidence that was changed is nothing to get used to.
-TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED))
+TAMPERING = frozenset(
+    (Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED, Trouble.RECORDS_WRONG)
+)
+# Nobody can tell here: no finding, and no proof either.
+UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
@@ -103,6 +107,13 @@ def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now:
 def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
     """Of those that were marked, what nobody has acknowledged."""
     return [problem for problem in problems if problem.acknowledged is None]
+
+
+def exit_of(problems: Iterable[Problem]) -> Exit:
+    """The exit code for what is wrong, as far as nobody has acknowledged it."""
+    return worst(
+        [Exit.NOT_CARRIED_OUT if p.trouble in UNTOLD else Exit.FINDING for p in unacknowledged(problems)] or [Exit.OK]
+    )
 
 
 def until_of(text: str, now: datetime) -> datetime:

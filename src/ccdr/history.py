@@ -14,10 +14,11 @@ from typing import Any
 from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
-from ccdr.ledger import BEGINNING, Ledger, Mark
+from ccdr.ledger import BEGINNING, Ledger, Mark, Told
 from ccdr.model import Snapshot, Verb, utc
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
+from ccdr.records import Unread
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -27,6 +28,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+RECOVERED = "ledger.recovered"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -34,7 +36,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 16  # of the summary that is kept beside the ledger
+FORMAT = 17  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -114,6 +116,12 @@ class AssetHistory:
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Records that nothing here was taken from, by why: how many, and where the last one stands.
+    passed_over: dict[str, list[int]] = field(default_factory=dict)
+
+    def pass_over(self, why: str, seq: int) -> None:
+        count, _ = self.passed_over.get(why, (0, 0))
+        self.passed_over[why] = [count + 1, seq]
 
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
@@ -411,9 +419,18 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION, RECOVERED,
 }  # fmt: skip
 
+
+NEWER, WRONG, SPOILT = "newer", "wrong", "spoilt"  # of a later ccdr; of none: it cannot be so; a line that was changed
+_ENDS = {
+    BACKUP_END: BACKUP_START,
+    TEST_END: TEST_START,
+    RESTORE_END: RESTORE_START,
+    PRUNED: PRUNE_START,
+    CHECKED: CHECK_START,
+}
 
 _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     BACKUP_END: {"result": (STORED, FAILED)},
@@ -514,12 +531,11 @@ def _still_stands(failure: Record | None, record: Record) -> bool:
     return failure is not None and (_newer(failure, record) or of_more_than(failure, record))
 
 
-def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
+def read_history(records: Iterable[Told], known: Histories | None = None) -> Histories:
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        follow(history, record)
-        if record["kind"] == PRUNED:
+        if follow(history, record) and not isinstance(record, Unread) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
@@ -534,11 +550,23 @@ def understood(record: Record) -> bool:
     return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
-def follow(history: Histories, record: Record) -> None:
-    """Take one more record. Nothing of what retention removed is forgotten for it."""
+def follow(history: Histories, record: Told) -> bool:
+    """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
+    it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if isinstance(record, Unread):
+        about = (record.plan, record.asset, record.kind, str(record.run))
+        _pass_over(history, NEWER if record.newer else WRONG, record.seq, *about)
+        return False
     if record["kind"] not in _WANTED:
-        return
+        return True
     plan, asset = record["plan"], record["asset"]
+    if record["kind"] == RECOVERED:
+        if record.get("spoilt") is True:
+            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, record["seq"])
+        return True
+    if not understood(record) or _strays(history, record):
+        _pass_over(history, WRONG, record["seq"], plan, asset, record["kind"], str(record["run"]))
+        return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         of_test = record["kind"] in (TEST_START, TEST_END)
@@ -546,6 +574,31 @@ def follow(history: Histories, record: Record) -> None:
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
+    return True
+
+
+def _pass_over(
+    history: Histories, why: str, seq: int, plan: str | None, asset: str | None, kind: str, run: str
+) -> None:
+    place = history.setdefault((plan, asset), AssetHistory())
+    place.pass_over(why, seq)
+    if run in place.open_runs and kind == place.open_runs[run]["kind"].replace(".start", ".end"):
+        del place.open_runs[run]  # it has ended, whatever came of it
+
+
+def _strays(history: Histories, record: Record) -> bool:
+    """Does it end a run that began as another: of another plan or asset, or as other work?"""
+    begins, run = _ENDS.get(record["kind"]), record["run"]
+    if begins is None or run is None:
+        return False
+    own = history.get((record["plan"], record["asset"]))
+    if own is not None and run in own.open_runs:
+        return bool(own.open_runs[run]["kind"] != begins)
+    return any(run in other.open_runs for other in history.values())
+
+
+def seq_of(record: Told) -> int:
+    return record.seq if isinstance(record, Unread) else int(record["seq"])
 
 
 def histories(
@@ -570,6 +623,8 @@ def histories(
             _write(kept, mark, known)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
+    if ledger.spoilt():
+        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
     return known
 
 
@@ -587,8 +642,8 @@ def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Call
 def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
     names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.records(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
-    oldest = newest[-1]["seq"] if newest else mark.seq + 1
+    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if seq_of(record) <= mark.seq]
+    oldest = seq_of(newest[-1]) if newest else mark.seq + 1
     recent, nothing = read_history(reversed(newest)), AssetHistory()
 
     def backed(said: Record | None, there: Record | None) -> bool:
@@ -609,6 +664,7 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and there.proven.items() <= said.proven.items()
             and there.tried.items() <= said.tried.items()
             and there.by_rule.items() <= said.by_rule.items()
+            and there.passed_over.keys() <= said.passed_over.keys()
         )
 
     try:

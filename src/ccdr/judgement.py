@@ -21,8 +21,11 @@ from ccdr.history import (
     CHECKED,
     FAILED,
     INCONCLUSIVE,
+    NEWER,
     PRUNED,
+    SPOILT,
     STOPPED,
+    WRONG,
     AssetHistory,
     Histories,
     Record,
@@ -60,6 +63,14 @@ _NO_REPOSITORY = {
     "closed": ("it did not open with the plan's password", Level.LOST),
     "unavailable": ("it did not answer", Level.UNPROVEN),
     "damaged": ("it did not open, for what opens it is damaged", Level.LOST),
+}
+
+
+# What is said of records that nothing is taken from, by why.
+_PASSED_OVER = {
+    NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
+    WRONG: "no ccdr has written what stands there, and nothing is taken from it",
+    SPOILT: "in its place stood a line that had been changed: what that told is lost",
 }
 
 
@@ -226,6 +237,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
+    wrong += passed_over(history)
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -322,6 +334,24 @@ def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point],
     if any(p.usable > at for p in known):  # something else has looked since
         seen = 0.0
     return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
+
+
+def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
+    """Records that nothing was taken from. What a later ccdr wrote may say anything; what none wrote says nothing."""
+    for why, said in _PASSED_OVER.items():
+        found = [history.passed_over[why] for history in histories if why in history.passed_over]
+        if not found:
+            continue
+        count, last = sum(n for n, _ in found), max(seq for _, seq in found)
+        which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
+        trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
+        yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+
+
+def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
+    """The same of what is about none of these plans."""
+    shown = {loaded.plan.plan for loaded in plans}
+    return tuple(passed_over(*(history for (plan, _), history in histories.items() if plan not in shown)))
 
 
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
@@ -448,9 +478,15 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     found = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in (*_upkeep(history), *late)
+        for p in (*_upkeep(history), *late, *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(found, history.acks, now))
+
+
+def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:
+    """What records tell of a plan's assets that it does not name."""
+    name, assets = loaded.plan.plan, loaded.plan.assets
+    return [h for (plan, asset), h in histories.items() if plan == name and asset not in (None, *assets)]
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:

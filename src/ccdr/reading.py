@@ -9,18 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 
-from ccdr.ledger import Extent, Verification, extent_of, verify
+from ccdr.ledger import Extent, Told, Verification, extent_of, verify
 from ccdr.model import utc
 from ccdr.older import closed
 from ccdr.records import Record, trusting
@@ -28,7 +28,7 @@ from ccdr.records import Record, trusting
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
 T = TypeVar("T")
-Take = Callable[[Mapping[str, Any], datetime], None]
+Take = Callable[[Told, datetime], None]
 TakeTyped = Callable[[Record], None]
 
 
@@ -76,7 +76,8 @@ def _by_two(directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes]
     with meanwhile(partial(verify, directory, crashes=False, extent=extent)) as verification:
         folded = _fold(directory, extent, anew())
         found = verification()
-    return found if found is not None and found.ok and (found.records, found.head) == folded else None
+    told = found is not None and found.ok and not found.newer  # else not all of it is as it was folded
+    return found if told and found is not None and (found.records, found.head) == folded else None
 
 
 def several_processors() -> bool:

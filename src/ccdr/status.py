@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ccdr.acknowledged import acknowledged
-from ccdr.errors import Exit
+from ccdr.acknowledged import acknowledged, exit_of
+from ccdr.errors import Exit, worst
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
@@ -69,7 +69,7 @@ def upkeep_problems(
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
-    return Exit.FINDING if any(s.finding for s in found) else Exit.OK
+    return worst([exit_of(s.troubles) for s in found])
 
 
 def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:

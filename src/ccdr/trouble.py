@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
+    RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
+    RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
@@ -101,6 +103,8 @@ _LEVELS = {
     Trouble.NEVER_TESTED: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
+    Trouble.RECORDS_NEWER: Level.UNPROVEN,
+    Trouble.RECORDS_WRONG: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
@@ -117,6 +121,9 @@ _NEXT = {
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
     ),
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
+    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/upgrade.md",
+    Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
+    "wrote to it",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.LOG_FAILED: (

@@ -10,16 +10,14 @@ day by changing the one file without the other; `ccdr ledger verify` compares th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from ccdr.history import Histories, read_history, summary, understood
-from ccdr.ledger import Ledger, Mark, Verification, verify
+from ccdr.history import WRONG, Histories, read_history, summary
+from ccdr.ledger import Ledger, Mark, Told, Verification, verify
 from ccdr.lineage import misnamed
-from ccdr.model import utc
+from ccdr.model import so_many, utc
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
@@ -74,11 +72,8 @@ def compare(services: Services) -> Comparison:
     kept, path = summary(services.state.summary), services.state.summary.name
     known: Histories = {}
     seen: list[str] | None = None
-    strange: list[int] = []
 
-    def take(record: Mapping[str, Any], _: datetime) -> None:
-        if not understood(record):
-            strange.append(record["seq"])
+    def take(record: Told, _: datetime) -> None:
         read_history([record], known)
 
     def there() -> None:
@@ -90,11 +85,7 @@ def compare(services: Services) -> Comparison:
     if found.ok:
         changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
         found = replace(found, problems=(*found.problems, *changed))
-    said = [
-        f"record {seq} cannot be understood: something of it is missing or of the wrong type"
-        for seq in dict.fromkeys(strange)
-    ]
-    found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED]))
+    found = replace(found, problems=(*found.problems, *_wrong(known)))
     if not found.ok or kept is None or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used
     if seen is None:
@@ -104,6 +95,18 @@ def compare(services: Services) -> Comparison:
     more = f" and {len(seen) - 3} more" if len(seen) > 3 else ""
     what = f"{path} says otherwise than the ledger that it sums up, on {', '.join(seen[:3])}{more}"
     return Comparison(found, DIFFERS, (f"{what}: `ccdr status` was not to be believed",))
+
+
+def _wrong(known: Histories) -> list[str]:
+    """Records that cannot be so, by the places that they are about."""
+    found = []
+    for key, history in known.items():
+        count, last = history.passed_over.get(WRONG, (0, 0))
+        if count:
+            more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
+            about = "/".join(part for part in key if part) or "this host"
+            found.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
+    return found[:MOST_RECORDED]
 
 
 def _differing(kept: Histories, known: Histories) -> list[str]:

@@ -134,7 +134,7 @@ def test_what_retention_removed_is_forgotten(ledger: Ledger, tmp_path: Path) -> 
         {"asset": "a", "id": "a-b2"},
         {"asset": "z", "id": "?"},
     ]
-    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"removed": removed})
+    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
     found = histories(ledger, tmp_path / "history.json")
     assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
     assert found["p", None].newest["prune.end"]["removed"] == removed

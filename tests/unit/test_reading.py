@@ -18,7 +18,7 @@ from tests.unit.test_ledger import add, make, segments
 
 from ccdr import reading
 from ccdr.errors import CcdrError
-from ccdr.ledger import Verification, verify
+from ccdr.ledger import Told, Verification, verify
 from ccdr.reading import Take, meanwhile, read_typed, read_verified
 from ccdr.records import Record
 from ccdr.report import population
@@ -56,19 +56,19 @@ class Folds:
 
     def __init__(self) -> None:
         self.begun = 0
-        self.taken: list[tuple[dict[str, Any], datetime]] = []
+        self.taken: list[tuple[Told, datetime]] = []
 
     def anew(self) -> Take:
         self.begun += 1
         taken = self.taken = []
 
-        def take(record: Mapping[str, Any], time: datetime) -> None:
-            taken.append((dict(record), time))
+        def take(record: Told, time: datetime) -> None:
+            taken.append((record, time))
 
         return take
 
 
-def by_one(directory: Path) -> tuple[Verification, list[tuple[dict[str, Any], datetime]]]:
+def by_one(directory: Path) -> tuple[Verification, list[tuple[Told, datetime]]]:
     folds = Folds()
     return verify(directory, folds.anew(), crashes=False), folds.taken
 

@@ -77,7 +77,7 @@ def lines(ledger: Ledger) -> list[bytes]:
 
 def line_of(**about: Any) -> bytes:
     envelope = {"seq": 1, "prev": "0" * 64, "time": "2026-11-24T02:30:00.250000Z", "host": "h", "actor": "a"}
-    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": None, "version": 3}
+    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": "r", "version": 3}
     return json.dumps({**envelope, **named, **about}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

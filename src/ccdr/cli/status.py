@@ -34,11 +34,12 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import unacknowledged
+    from ccdr.acknowledged import UNTOLD, exit_of, unacknowledged
     from ccdr.attest import homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
+    from ccdr.judgement import judge_host
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
@@ -61,11 +62,10 @@ def status(names: tuple[str, ...]) -> Exit:
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
     verified, lineage = newest(services), services.lineage()
-    of_ledger = troubles(lineage)
-    broken = (verified is not None and not verified.ok) or bool(of_ledger)
-    unseen = any(map(unacknowledged, care.values()))
-    finding = Exit.FINDING if broken or unseen else exit_code(found)
-    code = worst([finding, *(e.exit_code for e in wrong_plans)])
+    of_ledger = (*troubles(lineage), *judge_host(loaded, histories))
+    broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
+    codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
+    code = worst([*codes, *(e.exit_code for e in wrong_plans)])
 
     everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
     noted = len(everything) - len(unacknowledged(everything))
@@ -143,7 +143,7 @@ def status(names: tuple[str, ...]) -> Exit:
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 

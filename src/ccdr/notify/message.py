@@ -23,6 +23,8 @@ HEADLINES = {
     Trouble.LEDGER_LOST: "ledger LOST",
     Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
+    Trouble.RECORDS_NEWER: "records of a LATER ccdr",
+    Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
     Trouble.PLAN_WRONG: "another plan's file is WRONG",
     Trouble.TEST_FAILED: "restore test FAILED",
     Trouble.LOG_FAILED: "recovery by the log FAILED",

@@ -28,6 +28,8 @@ NOT_WELL = frozenset(
         Trouble.LEDGER_LOST,
         Trouble.LEDGER_CONTRADICTED,
         Trouble.SUMMARY_WRONG,
+        Trouble.RECORDS_NEWER,
+        Trouble.RECORDS_WRONG,
         Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,
         Trouble.LOG_FAILED,

@@ -12,6 +12,8 @@ from ccdr.records.values import (
     Count,
     Digest,
     End,
+    OfPlan,
+    OfRun,
     Reason,
     Record,
     Repository,
@@ -32,6 +34,8 @@ class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     """A prune of a plan's repository has begun."""
 
     kind: Literal["prune.start"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: Trigger
@@ -59,6 +63,8 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     """A prune has ended."""
 
     kind: Literal["prune.end"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
@@ -78,6 +84,8 @@ class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     """A check of a plan's repository has begun: of one part of its data, or of all of it (`part` is 0 then)."""
 
     kind: Literal["check.start"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: Trigger
@@ -90,6 +98,8 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     """A check of a repository has ended. `covered` parts were read and found clean in the present cycle."""
 
     kind: Literal["check.end"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE"]
     reason: Reason = None
@@ -170,7 +180,8 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
 
 
 class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
-    """What a crashed writer left of a line was set aside, in `file`."""
+    """The last line was no record, and was set aside in `file`: what a crashed writer left of one; or, `spoilt`, a
+    whole line that somebody, or the disk, has changed."""
 
     kind: Literal["ledger.recovered"]
     version: Literal[3]
@@ -178,6 +189,7 @@ class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
     segment: str
     bytes: Bytes
     sha256: Digest
+    spoilt: Annotated[bool, about("it was whole: no crash leaves one so")] = False
 
 
 class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):

@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.acknowledged import TAMPERING, UNTOLD
 from ccdr.attest import troubles
-from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.in_force import judged_by, without_file
-from ccdr.judgement import judge_upkeep
+from ccdr.judgement import judge_host, judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
@@ -39,6 +40,7 @@ from ccdr.shipping import read_standing
 from ccdr.status import seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 
+_UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -85,8 +87,8 @@ class Report:
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
         acknowledged."""
-        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
-        return Exit.FINDING if any(open_) else Exit.OK
+        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR]
+        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
 
 
 def make_report(
@@ -130,10 +132,10 @@ def make_report(
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
     lineage = services.lineage()
-    of_ledger = troubles(lineage)
+    of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
     findings = (
         *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
-        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None)) for p in of_ledger),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name) for p in of_ledger),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
@@ -151,9 +153,10 @@ def make_report(
         answer=answer(
             assets,
             findings,
-            len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger),
+            len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger),
             until_now=period.until_now,
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
+            newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
         ),
         findings=findings,
         assets=assets,

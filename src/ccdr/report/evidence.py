@@ -12,10 +12,12 @@ from typing import Any
 
 from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
+from ccdr.ledger import Told
 from ccdr.measure import Point
 from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
+from ccdr.records import Unread
 from ccdr.report.period import Period
 from ccdr.shipping.shelf import rank
 
@@ -300,12 +302,15 @@ class Evidence:
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
     _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
 
-    def take(self, record: Record, time: datetime) -> None:
-        plan = record["plan"]
+    def take(self, record: Told, time: datetime) -> None:
+        plan = record.plan if isinstance(record, Unread) else record["plan"]
         if self.wanted is not None:
             self.plans_seen.add(plan)
             if plan not in self.wanted:
                 return
+        if isinstance(record, Unread):
+            self._pass_over(record, time)
+            return
         kind = record["kind"]
         verb, edge = self._kinds.get(kind) or self._kind(kind)
         counts = time < self.period.end
@@ -320,6 +325,14 @@ class Evidence:
         elif counts or kind == LOGS:  # what it tells of came before it
             self._single(record, time)
         if counts:
+            follow(self.histories, record)
+
+    def _pass_over(self, record: Unread, time: datetime) -> None:
+        """Nothing can be taken from it: that it is there is told. A run that a later ccdr has ended did not crash."""
+        verb, edge = self._kind(record.kind)
+        if record.newer and edge == "end":
+            self._open.pop((verb, record.plan, record.asset, record.run), None)
+        if time < self.period.end:
             follow(self.histories, record)
 
     def _kind(self, kind: str) -> tuple[str, str]:
