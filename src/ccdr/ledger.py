@@ -267,6 +267,12 @@ class Ledger:
                     if record["kind"].startswith("ledger."):
                         yield record
 
+    def recently(self) -> Mark:
+        """Where its two newest segments begin: what can be gone through whatever the ledger's age."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+        return BEGINNING if len(segments) <= 2 else Mark(segments[-2].name, 0, 0, 0, "")
+
     def mark_of(self, ref: RecordRef) -> Mark | None:
         """Where a record stands, found from the end. Raises as `records` does."""
         with _telling("read", self.directory):

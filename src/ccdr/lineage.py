@@ -27,19 +27,21 @@ from ccdr.errors import UsageProblem
 from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.model import RecordRef, so_many, utc
 from ccdr.payloads import keep_payload
+from ccdr.records import newer
 from ccdr.state import State, write_durably
 
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
 ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
+VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
-FORMAT = 1
+FORMAT = 2
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COMPARED))
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COMPARED, VERIFIED))
 
 
 class Standing(StrEnum):
@@ -89,8 +91,20 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """The newest verification of the whole ledger, as its record has it; `problems` are sentences."""
+
+    at: str
+    records: int
+    result: str
+    summary: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Lineage:
-    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for."""
+    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for, and
+    `answers` has the numbers of the records that say so."""
 
     ledger: str | None = None
     begun: str | None = None  # when
@@ -100,8 +114,11 @@ class Lineage:
     past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
     linked: tuple[str, ...] = ()  # those that lie beside it
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
+    verified: Verified | None = None
+    answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     kept: Standing = Standing.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
+    changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
 
     @property
     def as_json(self) -> dict[str, object]:
@@ -144,7 +161,11 @@ class Lineage:
                 lost=tuple(one for one in self.lost if one not in answered),
                 past=(*self.past, *((one, at, kind) for one in answered)),
                 linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+                answers={**self.answers, **{one.ledger: int(record["seq"]) for one in answered}},
             )
+        if kind == VERIFIED:
+            said = (at, int(record["records"]), str(record["result"]), str(record["summary"]))
+            return replace(self, verified=Verified(*said, tuple(map(str, record["problems"]))))
         if kind == COMPARED:
             found = Compared(
                 at,
@@ -248,7 +269,7 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
     found = known or Lineage()
     for record in records:
-        if record["kind"] in _KINDS:
+        if record["kind"] in _KINDS and not newer(record):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 found = found.take(record)
     return found
@@ -258,12 +279,55 @@ def read(state: State, ledger: Ledger) -> Lineage:
     """Where the ledger stands, by itself and by what is kept of it. Changes nothing; CcdrError where it cannot be
     read."""
     kept = _read(state)
-    if kept is not None and ledger.holds(kept.mark):
-        return fold(ledger.of_itself(kept.mark), kept.lineage)
+    if kept is not None and kept.whole and ledger.holds(kept.mark):
+        if _stands(kept, ledger):
+            return fold(ledger.of_itself(kept.mark), kept.lineage)
+        said = f"{_path(state).name} says otherwise than the ledger of what became of it: it was changed"
+        return replace(fold(ledger.of_itself(BEGINNING)), changed=said)
     found = fold(ledger.of_itself(BEGINNING))
-    if kept is None or kept.lineage.ledger is None:
+    if kept is None and found.compared:  # it was written before the first of these
+        said = f"{_path(state).name} is gone, or no longer what ccdr wrote: it tells whether the ledger was cut"
+        return replace(found, changed=said)
+    if kept is None or kept.lineage.ledger is None or ledger.holds(kept.mark):
         return found
     return _against(kept, found, ledger.head())
+
+
+def _stands(kept: _Kept, ledger: Ledger) -> bool:
+    """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
+    by? Whatever is older, the daily verification compares."""
+    said, since = kept.lineage, ledger.recently()
+    there = fold(record for record in ledger.of_itself(since) if record["seq"] <= kept.mark.seq)
+    if since == BEGINNING:
+        return there == said
+
+    def begun() -> bool:
+        record = ledger.numbered(said.since)
+        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (BEGIN, said.ledger, said.begun):
+            return False
+        before = record.get("predecessor")
+        return record.get("installation") == said.installation and (before is None or before["ledger"] in said.known)
+
+    def answered(one: Lost, at: str, kind: str) -> bool:
+        record = ledger.numbered(said.answers.get(one.ledger, 0))
+        about = () if record is None else (record["kind"], record["time"])
+        return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
+
+    return (
+        (begun() if there.ledger is None else (there.ledger, there.since) == (said.ledger, said.since))
+        and there.verified in (None, said.verified)
+        and there.compared.items() <= said.compared.items()
+        and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
+        and all(answered(*one) for one in said.past)
+    )
+
+
+def differs(state: State, ledger: Ledger) -> bool:
+    """The same of all of it: whatever the ledger's age."""
+    kept = _read(state)
+    if kept is None or not kept.whole or not ledger.holds(kept.mark):
+        return False
+    return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
 
 def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
@@ -286,20 +350,27 @@ def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
     return replace(found, kept=Standing.REWRITTEN, problem=said)
 
 
-def keep(state: State, ledger: Ledger) -> Lineage:
+def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
     """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
-    stands until it is, and what was there before may be brought back. As `read`."""
+    stands until it is, and what was there before may be brought back. What was changed of what is kept stays so until
+    that is in the ledger, and it is made `anew`. As `read`."""
     mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
     doubted = any(one.result == DIFFERS for one in found.compared.values())
-    if found.kept is not Standing.HOLDS or doubted or mark is None:
+    if found.kept is not Standing.HOLDS or doubted or mark is None or (found.changed and not anew):
         return found
     kept = _read(state)
-    if kept is None or not ledger.holds(kept.mark):
+    if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
         kept = _Kept(BEGINNING, Lineage())
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
     _write(state, mark, fold(records, kept.lineage))
     return found
+
+
+def keep_first(state: State, ledger: Ledger) -> None:
+    """Before a repository's word is recorded for the first time: from then on, that nothing is kept is a finding."""
+    if not _path(state).exists() and not read(state, ledger).changed:
+        keep(state, ledger)
 
 
 def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
@@ -329,8 +400,11 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
 
 @dataclass(frozen=True)
 class _Kept:
+    """What is kept; not `whole`: of an older format, which tells less."""
+
     mark: Mark
     lineage: Lineage
+    whole: bool = True
 
 
 def _path(state: State) -> Path:
@@ -340,7 +414,7 @@ def _path(state: State) -> Path:
 def _read(state: State) -> _Kept | None:
     try:
         body = json.loads(_path(state).read_text("utf-8"))
-        if body["format"] != FORMAT:
+        if body["format"] not in (1, FORMAT):
             return None
         said = body["lineage"]
         lineage = Lineage(
@@ -354,15 +428,21 @@ def _read(state: State) -> _Kept | None:
             compared={
                 plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
             },
+            verified=_verified(said.get("verified")),
+            answers=said.get("answers", {}),
         )
-        return _Kept(Mark(**body["mark"]), lineage)
+        return _Kept(Mark(**body["mark"]), lineage, whole=body["format"] == FORMAT)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
+def _verified(said: Mapping[str, Any] | None) -> Verified | None:
+    return None if said is None else Verified(**{**said, "problems": tuple(said["problems"])})
+
+
 def _write(state: State, mark: Mark, lineage: Lineage) -> None:
     said = asdict(lineage)
-    del said["kept"], said["problem"]
+    del said["kept"], said["problem"], said["changed"]
     body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
     write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
 

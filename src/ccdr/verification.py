@@ -16,13 +16,12 @@ from pathlib import Path
 
 from ccdr.history import WRONG, Histories, read_history, summary
 from ccdr.ledger import Ledger, Mark, Told, Verification, verify
-from ccdr.lineage import misnamed
+from ccdr.lineage import VERIFIED, differs, keep, misnamed
 from ccdr.model import so_many, utc
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
 
-VERIFIED = "ledger.verified"
 HOLDS, BROKEN = "HOLDS", "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
 EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
@@ -67,8 +66,16 @@ class Finding:
 
 
 def compare(services: Services) -> Comparison:
-    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes. A summary of a
-    ledger that does not verify is not judged. CcdrError where it cannot be read. Changes nothing."""
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes; and what is
+    kept of the ledger's lineage. Neither is judged of a ledger that does not verify. CcdrError where it cannot be read.
+    Changes nothing."""
+    found, changed = _compare(services), services.lineage().changed
+    if found.ledger.ok and changed is None and differs(services.state, services.ledger):
+        changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
+    return found if changed is None else replace(found, summary=DIFFERS, differences=(*found.differences, changed))
+
+
+def _compare(services: Services) -> Comparison:
     kept, path = summary(services.state.summary), services.state.summary.name
     known: Histories = {}
     seen: list[str] | None = None
@@ -132,23 +139,16 @@ def _kept_mark(services: Services) -> list[str]:
 
 
 def newest(services: Services) -> Finding | None:
-    """What the last verification found, from its own record in the ledger; None where there is none."""
-    try:
-        record = services.ledger.at(Mark(**json.loads(_path(services.state).read_text("utf-8"))))
-        if record is None or record["kind"] != VERIFIED:
-            return None
-        problems = tuple(str(problem) for problem in record["problems"])
-        said = (utc(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
-        return Finding(*said, problems)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """What the newest verification in the ledger found; None where there is none. CcdrError where it cannot be read."""
+    last = services.lineage().verified
+    return None if last is None else Finding(utc(last.at), last.records, last.result, last.summary, last.problems)
 
 
 def daily(services: Services) -> tuple[Finding | None, bool]:
     """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
     than a day old is let be. CcdrError where it cannot be read or written."""
     last, now = newest(services), services.clock.now()
-    if not _due(last, services.ledger, now):
+    if not _due(last, services.ledger, now) and (services.lineage().changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
@@ -159,6 +159,8 @@ def daily(services: Services) -> tuple[Finding | None, bool]:
             if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
                 found = Comparison(found.ledger, NONE, ())
         _record(services, found)
+        if found.ledger.ok:
+            keep(services.state, services.ledger, anew=found.summary == DIFFERS)
     after = newest(services)
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before

@@ -127,7 +127,7 @@ def _verify_directory(directory: Path) -> Exit:
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
-    from ccdr.attest import troubles
+    from ccdr.attest import by_what_is_known, here, troubles
     from ccdr.attest.beside import others
     from ccdr.ledger import verify as verify_ledger
     from ccdr.verification import DIFFERS, EQUAL, compare
@@ -145,7 +145,8 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     compared = compare(services)
     outcomes, failed = _asked(plans, services) if repository else ([], [])
     lineage = services.lineage()
-    of_ledger = [p.text for p in troubles(lineage)]
+    said = here(services, services.catalogue.newest())
+    of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(said))]
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {said}" for name, found in beside.items() for said in found.problems]
     seen = [said for outcome in outcomes for said in outcome.as_json()["problems"]]  # type: ignore[attr-defined]

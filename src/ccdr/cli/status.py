@@ -35,7 +35,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     from ccdr.acknowledged import UNTOLD, exit_of, unacknowledged
-    from ccdr.attest import homes, places, troubles
+    from ccdr.attest import by_what_is_known, here, homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
@@ -62,7 +62,8 @@ def status(names: tuple[str, ...]) -> Exit:
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
     verified, lineage = newest(services), services.lineage()
-    of_ledger = (*troubles(lineage), *judge_host(loaded, histories))
+    attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
+    of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
     codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
     code = worst([*codes, *(e.exit_code for e in wrong_plans)])
