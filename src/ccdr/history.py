@@ -45,6 +45,7 @@ AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
+MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
 
 Record = Mapping[str, Any]
 
@@ -164,7 +165,7 @@ class AssetHistory:
         self.last_backup = record
         if record.get("result") == STORED:
             self.last_good_backup = record
-            self.stored[str((record.get("snapshot") or {}).get("id"))] = record["seq"]
+            self.stored[_id_of(record)] = record["seq"]
         else:
             self.last_failed_backup = record
 
@@ -445,6 +446,10 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
 }
 
 
+def _id_of(stored: Record) -> str:
+    return str((stored.get("snapshot") or {}).get("id"))
+
+
 def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
@@ -645,6 +650,30 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
     newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if seq_of(record) <= mark.seq]
     oldest = seq_of(newest[-1]) if newest else mark.seq + 1
     recent, nothing = read_history(reversed(newest)), AssetHistory()
+    gone: set[str] = set()
+
+    def there_still(said: Record | None) -> bool:
+        return said is None or ledger.numbered(said["seq"]) == said
+
+    def was_stored(snapshot: str, seq: int) -> bool:
+        found = ledger.numbered(seq)
+        return found is not None and found["kind"] == BACKUP_END and _id_of(found) == snapshot
+
+    def stored(said: AssetHistory, there: AssetHistory) -> bool:
+        since = {one: seq for one, seq in said.stored.items() if seq >= oldest}
+        older = sorted((seq, one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
+        return since == there.stored and not gone & said.stored.keys() and all(was_stored(s, n) for n, s in older)
+
+    def asked(said: AssetHistory) -> bool:
+        last = said.newest.get(DUTIES)
+        if last is None or said.duties is None:
+            return last is None and said.duties is None
+        gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
+        return (
+            gained
+            and said.duties.keys() == set(last["verbs"])
+            and max(said.duties.values(), default="") <= last["time"]
+        )
 
     def backed(said: Record | None, there: Record | None) -> bool:
         if there is not None or said is None:
@@ -665,9 +694,20 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and there.tried.items() <= said.tried.items()
             and there.by_rule.items() <= said.by_rule.items()
             and there.passed_over.keys() <= said.passed_over.keys()
+            and stored(said, there)
+            and asked(said)
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
         )
 
     try:
+        pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
+        pruned += [r for r in newest if not isinstance(r, Unread) and r["kind"] == PRUNED]
+        gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
         return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
     except (KeyError, TypeError, AttributeError):  # it is no summary of ours
         return False
