@@ -10,7 +10,9 @@ from ccdr.acknowledged import acknowledged, exit_of
 from ccdr.errors import Exit, worst
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
+from ccdr.in_force import not_kept
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
+from ccdr.model import rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
@@ -18,7 +20,7 @@ from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
-from ccdr.trouble import Problem, Trouble
+from ccdr.trouble import Problem, Trouble, next_step
 
 
 def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> list[AssetStatus]:
@@ -57,15 +59,15 @@ def upkeep_problems(
 ) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, and secrets that others may read."""
     history, now = services.histories() if histories is None else histories, services.clock.now()
-    return {
-        p.plan.plan: (
-            *_with_words(
-                judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")), services.state
-            ),
-            *acknowledged(_secrets(p), history.get((p.plan.plan, None), AssetHistory()).acks, now),
-        )
-        for p in plans
-    }
+
+    def of(p: LoadedPlan) -> tuple[Problem, ...]:
+        plan = p.plan.plan
+        wrong = judge_upkeep(p, history, now, at_work=services.state.held(plan, "", "upkeep"))
+        acks = history.get((plan, None), AssetHistory()).acks
+        own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
+        return (*_with_words(wrong, services.state), *own)
+
+    return {p.plan.plan: of(p) for p in plans}
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
@@ -93,6 +95,17 @@ def _together(job: Job, services: Services) -> Together | None:
     known = (s for name in job.grouped for s in services.catalogue.snapshots(job.plan, name))
     ours = [t for t in captured_together(known) if job.asset not in t.missing]
     return ours[-1] if ours else None
+
+
+def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iterator[Problem]:
+    """Of the plan's versions that are in the ledger."""
+    plan = loaded.plan.plan
+    if found := not_kept(plan, services, histories):
+        newest = f"that of {rfc3339(found[0].at)[:19]}Z (record {found[0].seq})"
+        what = f"of {so_many(len(found), 'version')} of the plan, {newest}{'' if len(found) == 1 else ' the newest'}"
+        text = f"the files {what}, are not kept in the state directory any more as they were"
+        step = next_step(Trouble.PLAN_FILES_GONE, plan, None)
+        yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in found), step=step)
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

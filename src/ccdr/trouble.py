@@ -30,6 +30,7 @@ class Trouble(StrEnum):
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
     RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
+    PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
@@ -124,6 +125,8 @@ _NEXT = {
     Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
+    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: docs/evidence.md, "
+    "A plan's files; and find out who removed them",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.LOG_FAILED: (

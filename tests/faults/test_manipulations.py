@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Site:
 def codes(site: Site) -> tuple[int, set[str]]:
     """What `status` exits with, and the troubles it tells of."""
     done = site.run("status")
+    assert done.json and "plans" in done.json, done
     plans = done.json["plans"]
     return done.code, {t["code"] for p in plans for one in (p, *p["assets"]) for t in one["troubles"]}
 
@@ -129,3 +131,63 @@ def test_what_the_catalogues_snapshots_attest_tells_before_any_repository_is_ask
     code, told = of_ledger(twin)
     assert code == 1 and ("it was cut" in told or "does not follow" in told or "was rewritten" in told), told
     assert twin.run("ledger", "verify").code == 1
+
+
+# --- plans ----------------------------------------------------------------------------------------------------------
+
+
+def with_rpo(site: Site, rpo: str) -> None:
+    path = site.root / "plans" / "p.yaml"
+    path.write_text(path.read_text().replace("rpo: 1h", f"rpo: {rpo}").replace("rpo: 1s", f"rpo: {rpo}"))
+
+
+def test_that_a_versions_files_are_gone_makes_no_promise_smaller_and_is_told(twin: Site) -> None:
+    with_rpo(twin, "1s")
+    assert twin.run("run").code == 0  # the version is recorded
+    time.sleep(1.1)
+    assert codes(twin) == (1, {"BREACH_RPO"})
+    with_rpo(twin, "9d")
+    assert codes(twin) == (1, {"BREACH_RPO"}), "nobody has acted by it"
+    for kept in (twin.state / "plans/p").iterdir():
+        if kept.is_dir():
+            shutil.rmtree(kept)
+    assert codes(twin) == (1, {"BREACH_RPO", "PLAN_FILES_GONE"})
+    done = twin.run("ledger", "verify")
+    assert done.code == 1 and len([p for p in done.json["problems"] if "files of the plan p" in p]) == 2, done
+    assert said(twin)[0] == 1
+
+
+def test_a_kept_file_of_an_older_version_is_missed_and_may_be_acknowledged(twin: Site) -> None:
+    assert codes(twin) == (0, set()) and twin.run("ledger", "verify").code == 0
+    (first,) = (path for path in (twin.state / "plans/p").iterdir() if path.is_dir())
+    whole = (first / "plans/p.yaml").read_text()
+    with_rpo(twin, "2h")
+    assert twin.run("run").code == 0
+    (first / "plans/p.yaml").write_text(whole + "# and one word more\n")
+    assert codes(twin) == (1, {"PLAN_FILES_GONE"}) and twin.run("ledger", "verify").code == 1
+    assert twin.run("ack", "PLAN_FILES_GONE", "p", "--until", "1d", "--why", "a disk died").code == 0
+    assert codes(twin) == (0, {"PLAN_FILES_GONE"})
+    (first / "plans/p.yaml").write_text(whole)
+    assert codes(twin) == (0, set()) and twin.run("ledger", "verify").code == 0, "put back from the repository"
+
+
+def test_a_plan_whose_file_and_note_are_gone_stays_in_the_population(twin: Site) -> None:
+    text = (twin.root / "plans/p.yaml").read_text()
+    twin.write("plans/q.yaml", text.replace("plan: p", "plan: q"))
+    assert twin.run("run").code == 0 and twin.run("status").json["plans_gone"] == []
+    (twin.root / "plans/p.yaml").unlink()
+    (twin.state / "plans/p/newest.json").unlink()
+    assert twin.run("run").code == 0
+    assert twin.run("status").json["plans_gone"] == ["p"], "by the ledger's plan.version"
+    report = twin.run("report").json
+    assert "p" in [plan["plan"] for plan in report["plans"]] and twin.records("plan.version")[-1]["plan"] != "p"
+
+
+def test_a_plan_of_another_directory_is_not_gone(twin: Site, tmp_path: Path) -> None:
+    """The healthy twin: one state directory, and two of plans."""
+    other = tmp_path / "plans"
+    shutil.copytree(twin.root / "plans", other)
+    (other / "p.yaml").rename(other / "q.yaml")
+    (other / "q.yaml").write_text((other / "q.yaml").read_text().replace("plan: p", "plan: q"))
+    assert twin.run("--plans", str(other), "run").code == 0
+    assert twin.run("status").json["plans_gone"] == []

@@ -57,7 +57,7 @@ def status(names: tuple[str, ...]) -> Exit:
     histories = services.histories(doubted=True)
     judged = as_recorded(loaded, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
-    gone = lost(plan_names(options.plans), options.plans, services)
+    gone = lost(plan_names(options.plans), options.plans, services, histories)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, services)
