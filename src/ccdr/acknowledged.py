@@ -28,7 +28,13 @@ AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what 
 
 # Evidence that was changed is nothing to get used to.
 TAMPERING = frozenset(
-    (Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED, Trouble.RECORDS_WRONG)
+    (
+        Trouble.LEDGER_BROKEN,
+        Trouble.SUMMARY_WRONG,
+        Trouble.LEDGER_CONTRADICTED,
+        Trouble.RECORDS_WRONG,
+        Trouble.CATALOGUE_WRONG,
+    )
 )
 # Nobody can tell here: no finding, and no proof either.
 UNTOLD = frozenset((Trouble.RECORDS_NEWER,))

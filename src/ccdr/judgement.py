@@ -99,6 +99,7 @@ class Seen:
     ships: bool = False  # is what this host knows of its shipping of the log to be judged?
     backing_up: bool = False
     shipping: bool = False
+    changed: tuple[Problem, ...] = ()  # what the catalogue says of them, and the ledger does not
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
-    wrong += passed_over(history)
+    wrong += [*passed_over(history), *seen.changed]
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,

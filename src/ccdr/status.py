@@ -12,7 +12,7 @@ from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
 from ccdr.in_force import not_kept
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
-from ccdr.model import rfc3339, so_many
+from ccdr.model import Snapshot, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
@@ -34,21 +34,43 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
     return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def seen_now(job: Job, services: Services) -> Seen:
+def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
     """What this host knows of an asset beside the ledger."""
     held = services.state.held
+    snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
     return Seen(
-        services.catalogue.snapshots(job.plan, job.asset),
+        snapshots,
         lambda bases, disproved: logged(job, services, bases, disproved),
         standing=read_standing(services.state, job.plan, job.asset),
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),
+        changed=tuple(changed),
     )
 
 
+def _as_recorded(
+    known: Sequence[Snapshot], history: AssetHistory, services: Services
+) -> tuple[list[Snapshot], list[Problem]]:
+    """Exposure is by the newest moments: those of the newest snapshots that this ledger has seen stored are as their
+    records have it, until one says the same. Of another host's only a restore test can tell."""
+    found, changed = list(known), list[Problem]()
+    for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
+        record = history.last_good_backup
+        if record is None or record["seq"] != history.stored[s.id]:
+            record = services.ledger.numbered(history.stored[s.id])
+        at = ((record or {}).get("snapshot") or {}).get("consistent_point")
+        if record is None or at is None or utc(at) == s.consistent_point:
+            break
+        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
+        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
+        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} (record {record['seq']}): the entry was changed"
+        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
+    return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id)), changed
+
+
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
-    found = judge(job, history, upkeep, seen_now(job, services), services.clock.now())
+    found = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
     ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
     wrong = tuple(_with_words(found.wrong, services.state))
     return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))

@@ -30,6 +30,7 @@ class Trouble(StrEnum):
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
     RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
+    CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
@@ -106,6 +107,7 @@ _LEVELS = {
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.RECORDS_NEWER: Level.UNPROVEN,
     Trouble.RECORDS_WRONG: Level.UNPROVEN,
+    Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
@@ -125,6 +127,8 @@ _NEXT = {
     Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
+    Trouble.CATALOGUE_WRONG: "remove it from STATE/catalogue/{plan}/{asset}: the next restore test reads it from the "
+    "repository again; and find out who changed it",
     Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: docs/evidence.md, "
     "A plan's files; and find out who removed them",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",

@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,30 @@ def test_a_plan_of_another_directory_is_not_gone(twin: Site, tmp_path: Path) -> 
     (other / "q.yaml").write_text((other / "q.yaml").read_text().replace("plan: p", "plan: q"))
     assert twin.run("--plans", str(other), "run").code == 0
     assert twin.run("status").json["plans_gone"] == []
+
+
+# --- the catalogue --------------------------------------------------------------------------------------------------
+
+
+def entries(site: Site) -> list[Path]:
+    """The oldest first."""
+    found = list((site.state / "catalogue").rglob("*.json"))
+    return sorted(found, key=lambda path: str(json.loads(path.read_text())["snapshot"]["consistent_point"]))
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the older one", "the newest"])
+def test_a_snapshot_that_the_catalogue_makes_younger_makes_the_rpo_no_better(twin: Site, which: int) -> None:
+    with_rpo(twin, "1s")
+    assert twin.run("run").code == 0
+    time.sleep(1.1)
+    before = twin.run("status").json["plans"][0]["assets"][0]["rpo"]["achieved_s"]
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    path = entries(twin)[which]
+    whole = path.read_text()
+    edited(path, lambda body: body["snapshot"].update(consistent_point=now, usable_at=now))
+    found = twin.run("status").json["plans"][0]["assets"][0]["rpo"]
+    assert found["achieved_s"] >= before and found["verdict"] == "BREACHED"
+    assert codes(twin) == (1, {"BREACH_RPO", "CATALOGUE_WRONG"}) and said(twin) == (1, "Not proven")
+    assert twin.run("ack", "CATALOGUE_WRONG", "p", "--until", "1d", "--why", "x").code == 2
+    path.write_text(whole)
+    assert codes(twin) == (1, {"BREACH_RPO"}), "its healthy twin"

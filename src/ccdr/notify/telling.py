@@ -30,6 +30,7 @@ NOT_WELL = frozenset(
         Trouble.SUMMARY_WRONG,
         Trouble.RECORDS_NEWER,
         Trouble.RECORDS_WRONG,
+        Trouble.CATALOGUE_WRONG,
         Trouble.PLAN_FILES_GONE,
         Trouble.PLAN_WRONG,
         Trouble.TEST_FAILED,
