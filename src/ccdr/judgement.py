@@ -238,7 +238,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
-    wrong += [*passed_over(history), *seen.changed]
+    wrong += [*passed_over(history), *seen.changed, *_settling(job)]
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -347,6 +347,15 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
         trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+
+
+def _settling(job: Job) -> Iterator[Problem]:
+    """Of files in use the newest are in no snapshot, however new that is."""
+    settle, wanted = job.engine.settle_time, job.objectives.rpo
+    if settle is not None and settle > wanted:
+        text = f"what has changed within {human_seconds(settle)} is in no backup"
+        text += f", so that its RPO of {human_seconds(wanted)} cannot be met"
+        yield Problem(Trouble.FINDING, text, about=f"settle {settle:g}", verb=Verb.BACKUP)
 
 
 def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:

@@ -1145,3 +1145,15 @@ def test_a_host_that_looked_after_what_it_does_not_back_up_is_not_breached(
     past.asked(-300, "prune", "check")
     past.snapshot(-30, "s")
     assert judged(jobs["crm"], past).rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
+
+
+@pytest.mark.parametrize(("settle", "told"), [(3601.0, True), (3600.0, False), (60.0, False)])
+def test_a_settle_time_that_its_rpo_cannot_bear_is_told(
+    jobs: dict[str, Job], past: Chronicle, settle: float, told: bool
+) -> None:
+    job = jobs["crm"]
+    plan = job.loaded.plan
+    assets = {**plan.assets, "crm": plan.assets["crm"].model_copy(update={"settle": settle})}
+    changed = replace(job, loaded=replace(job.loaded, plan=plan.model_copy(update={"assets": assets})))
+    found = [p.text for p in judged(changed, well(past)).troubles]
+    assert any("is in no backup, so that its RPO of 1h" in text for text in found) is told
