@@ -28,8 +28,9 @@ test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS) # four files at a time, quick ones first: tests wait more than they work
 
-soak: setup ## 500 random SIGKILLs over `ccdr run`; KILLS=n, SEED=n
+soak: setup ## 500 random SIGKILLs over `ccdr run`, and 20 times the drawn examples, anew; KILLS=n, SEED=n
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py $(ARGS)
+	@CCDR_DRAWS=20 $(PYTHON) -m pytest -n 2 -m hypothesis tests/unit $(ARGS)
 
 mutants: ## would the unit tests notice a careless change? MODULE="retention ledger", SAMPLE=n, SEED=n, ARGS=--anew
 	@deploy/setup/setup venv

@@ -1,11 +1,13 @@
 """`python -m ccdr`."""
 
+import gc
 import signal
 
 
 def main() -> None:
     """`ccdr`. Until the command line is there to answer it, and once it is done, an interrupt ends us at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(50_000)  # reading modules leaves no garbage: to look for some takes a tenth of a second
     from ccdr.cli import main as command_line
 
     try:

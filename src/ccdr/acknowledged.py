@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.errors import Exit, UsageProblem, worst
-from ccdr.model import rfc3339, utc
+from ccdr.model import number_of, rfc3339, utc
 from ccdr.schema import parse_duration
 from ccdr.trouble import Problem, Trouble
 
@@ -73,7 +73,7 @@ class Acknowledgement:
         of = frozenset(map(str, record.get("of") or ()))
         begun = utc(record["time"])
         until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
-        return cls(str(record["code"]), begun, until, of, why, int(record["seq"]))
+        return cls(str(record["code"]), begun, until, of, why, number_of(record))
 
     def covers(self, problem: Problem) -> bool:
         return self.code == problem.trouble.name and known_by(problem) in self.of

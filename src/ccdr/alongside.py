@@ -44,7 +44,7 @@ class Companion:
     skew: float
     together: str | None  # the group's run that both snapshots are of
     bench: Bench
-    stored: int  # the record of the last good backup of it when it was chosen
+    stored: float  # the record of the last good backup of it when it was chosen
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     sandbox: dict[str, object] | None = None
 
@@ -184,7 +184,7 @@ class Alongside:
             verify(other.engine, restored, manifest, services.digest)
         return companion
 
-    def _chosen(self, other: Job) -> tuple[Snapshot, int]:
+    def _chosen(self, other: Job) -> tuple[Snapshot, float]:
         """And the record of the last good backup of it by then."""
         point, history = self._point, self._services.history(other)
         found = candidates(other, self._services, self._synchronised)

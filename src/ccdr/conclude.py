@@ -157,10 +157,16 @@ def _lasting(assets: Sequence[AssetStatus], logs: Sequence[Log]) -> frozenset[tu
     return frozenset((a.plan, a.asset) for a in assets if not a.wrong) & calm
 
 
+def _index(services: Services) -> dict[str, str]:
+    from ccdr.report import index  # once a day: no other run need read what writes reports
+
+    return index.make(services)
+
+
 def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion) -> Iterator[Concern]:
     """The ledger is verified, if that is due, before anything is read by its summary; and what the last comparisons
     with the repositories found is told."""
-    done.ledger, news = daily(services)
+    done.ledger, news = daily(services, _index)
     of_ledger = (*troubles(services.lineage()), *judge_host(plans, services.histories()))
     done.stands = exit_of(of_ledger)
     for problem in not_told_yet(of_ledger, services.state):

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ccdr.history import DUTIES, AssetHistory
-from ccdr.model import Verb, rfc3339, utc
+from ccdr.history import DUTIES, AssetHistory, Histories
+from ccdr.model import Verb, ledger_of, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.schedule import second_due
 from ccdr.services import Services
@@ -63,9 +63,8 @@ def listed(verbs: Collection[Verb]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def duties(plans: Sequence[LoadedPlan], services: Services) -> dict[str, frozenset[Verb]]:
+def duties(plans: Sequence[LoadedPlan], histories: Histories) -> dict[str, frozenset[Verb]]:
     """By plan: what this host answers for."""
-    histories = services.histories()
     found = {}
     for name in (p.plan.plan for p in plans):
         history = histories.get((name, None), AssetHistory())
@@ -91,7 +90,8 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
     changes = []
     for loaded in plans:
         name = loaded.plan.plan
-        known = histories.get((name, None), AssetHistory()).duties
+        of_it = histories.get((name, None), AssetHistory())
+        known = of_it.duties
         settled = known is None or any(now - utc(since) > AT_LEAST for since in known.values())
         slots = {} if known is not None else _slots(services.state, name)
         of_plan = stamps.setdefault(name, {})
@@ -103,7 +103,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
                 of_plan[verb] = now
         lost = {v: of_plan[v] for v in had - frozenset(verbs) if _lapsed(loaded.plan, v, of_plan[v], now)}
         own = (had - lost.keys()) | frozenset(verbs)
-        if known is None or own != had:
+        if known is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant), settled))
     for change, news in changes:

@@ -100,7 +100,7 @@ def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
 
 
 def newer_attempts(
-    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: int
+    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: float
 ) -> Iterator[Attempt]:
     """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
     the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
@@ -119,7 +119,7 @@ def newer_attempts(
 
 
 def _gone(
-    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: int
+    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: float
 ) -> Iterator[Attempt]:
     """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
     lost, does not know of it."""

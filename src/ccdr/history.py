@@ -7,18 +7,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
-from ccdr.ledger import BEGINNING, Ledger, Mark, Told
-from ccdr.model import Snapshot, Verb, utc
+from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
+from ccdr.model import TOLD_BY, Snapshot, Verb, number_of, of_another_host, utc
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.records import Unread
+from ccdr.population import ALONE, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -36,7 +38,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 17  # of the summary that is kept beside the ledger
+FORMAT = 18  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -44,7 +46,8 @@ LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
-LOOK_BACK = 5000  # records, the newest ones, that a doubted summary is compared with
+UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
+LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
 
 Record = Mapping[str, Any]
@@ -56,7 +59,7 @@ class FailedBackup:
     itself, and whether somebody stopped it."""
 
     text: str
-    seq: int
+    seq: float
     at: datetime
     hint: str | None = None
     interrupted: bool = False
@@ -78,7 +81,8 @@ class AssetHistory:
     """The newest records of one asset, or (with no asset) of a plan's upkeep.
 
     `proven` holds each tested snapshot's latest verdict on itself, in the order of these tests, `stored` where in the
-    ledger each snapshot was stored (its record's `seq`), `newest` the newest record of each kind.
+    ledger each snapshot was stored (its record's `seq`), `newest` the newest record of each kind. Where ledgers lie
+    beside ours, all that any of them tells; but what this host answers for, promises and acknowledges is its own.
     """
 
     first: str | None = None  # time of the first record
@@ -92,7 +96,7 @@ class AssetHistory:
     by_rule: dict[str, list[str]] = field(default_factory=dict)  # … and when the last conclusive one ended, its verdict
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
-    stored: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, int | float] = field(default_factory=dict)
     # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
     # much: one that checks less takes none of them back.
     unmended: list[list[Any]] = field(default_factory=list)
@@ -116,6 +120,7 @@ class AssetHistory:
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
+    begun_here: bool = False  # was a backup of it?
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
@@ -130,10 +135,12 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
+            self.begun_here |= kind == BACKUP_START and not of_another_host(record)
             if kind == TEST_START:
                 self.checks_at_start[run] = checks
             if kind == TEST_START and record.get("selection") in RULES:
-                self.tried[record["selection"]] = [record["seq"], (record.get("trigger") or {}).get("due")]
+                due = None if of_another_host(record) else (record.get("trigger") or {}).get("due")
+                self.tried[record["selection"]] = [record["seq"], due]
             return
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
@@ -141,6 +148,7 @@ class AssetHistory:
         if kind == ACK:
             self.acks[record["code"]] = record
             return
+        self.begun_here |= kind == BACKUP_END and not of_another_host(record)
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
@@ -234,7 +242,7 @@ class AssetHistory:
     def doubt(self, plan: AssetHistory) -> Record | None:
         """The same damage, or what a test of this asset found of it: the newest record of it."""
         found = [damage for damage in (plan.last_damage, self.last_damage) if damage is not None and self._open(damage)]
-        return max(found, key=lambda damage: int(damage["seq"]), default=None)
+        return max(found, key=lambda damage: float(damage["seq"]), default=None)
 
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
@@ -279,11 +287,11 @@ class AssetHistory:
         return frozenset(self.stored)
 
     @property
-    def last_stored(self) -> int:
+    def last_stored(self) -> float:
         """Where in the ledger the last good backup stands; 0 where there is none."""
-        return int(self.last_good_backup["seq"]) if self.last_good_backup else 0
+        return self.last_good_backup["seq"] if self.last_good_backup else 0
 
-    def failed_since(self, moment: datetime, *, snapshot: str | None = None, mended: int = 0) -> FailedBackup | None:
+    def failed_since(self, moment: datetime, *, snapshot: str | None = None, mended: float = 0) -> FailedBackup | None:
         """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. What did so before
         the record number `mended` has been made up for.
 
@@ -380,8 +388,7 @@ class AssetHistory:
         is unless backups are `known` here of which none was begun here. `plan` is the history of the plan's upkeep."""
         if plan.duties is not None:
             return plan.answers_for(Verb.BACKUP)
-        begun = self.last_backup is not None or any(r["kind"] == BACKUP_START for r in self.open_runs.values())
-        return begun or not known
+        return self.begun_here or not known
 
     def upkeep_tried(self, verb: Verb) -> str | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
@@ -399,10 +406,10 @@ class AssetHistory:
         return None
 
     @property
-    def last_check_read(self) -> int:
+    def last_check_read(self) -> float:
         """Of a plan: where in the ledger its newest check stands, if that has read the repository; else 0."""
         checked = self.newest.get(CHECKED)
-        return int(checked["seq"]) if checked and checked.get("result") in (CLEAN, DAMAGED) else 0
+        return checked["seq"] if checked and checked.get("result") in (CLEAN, DAMAGED) else 0
 
     def _crashed(self, kind: str) -> list[Record]:
         """Starts without an end of runs that are not at work, newest first."""
@@ -415,6 +422,7 @@ class AssetHistory:
 
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
+Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _NEWEST = (
     "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
     "last_damage", "last_done_prune",
@@ -424,7 +432,8 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
-NEWER, WRONG, SPOILT = "newer", "wrong", "spoilt"  # of a later ccdr; of none: it cannot be so; a line that was changed
+SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
 _ENDS = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
@@ -536,11 +545,19 @@ def _still_stands(failure: Record | None, record: Record) -> bool:
     return failure is not None and (_newer(failure, record) or of_more_than(failure, record))
 
 
-def read_history(records: Iterable[Told], known: Histories | None = None) -> Histories:
+def read_population(ledger: Ledger, beside: Population, until: float) -> Histories:
+    """The same of our ledger, up to this record, and of those that were put beside it before."""
+    known: Histories = {}
+    for _, record in merged(takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
+        read_history([record], known)
+    return known
+
+
+def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        if follow(history, record) and not isinstance(record, Unread) and record["kind"] == PRUNED:
+        if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
@@ -555,22 +572,21 @@ def understood(record: Record) -> bool:
     return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
-def follow(history: Histories, record: Told) -> bool:
+def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
-    if isinstance(record, Unread):
-        about = (record.plan, record.asset, record.kind, str(record.run))
-        _pass_over(history, NEWER if record.newer else WRONG, record.seq, *about)
+    if why := record.get(PASSED_OVER):
+        _pass_over(history, str(why), record)
         return False
-    if record["kind"] not in _WANTED:
+    if record["kind"] not in _WANTED or (record["kind"] in _OWN and of_another_host(record)):
         return True
     plan, asset = record["plan"], record["asset"]
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
-            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, record["seq"])
+            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
         return True
     if not understood(record) or _strays(history, record):
-        _pass_over(history, WRONG, record["seq"], plan, asset, record["kind"], str(record["run"]))
+        _pass_over(history, WRONG, record)
         return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
@@ -582,12 +598,10 @@ def follow(history: Histories, record: Told) -> bool:
     return True
 
 
-def _pass_over(
-    history: Histories, why: str, seq: int, plan: str | None, asset: str | None, kind: str, run: str
-) -> None:
-    place = history.setdefault((plan, asset), AssetHistory())
-    place.pass_over(why, seq)
-    if run in place.open_runs and kind == place.open_runs[run]["kind"].replace(".start", ".end"):
+def _pass_over(history: Histories, why: str, record: Record) -> None:
+    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
+    place.pass_over(why, number_of(record))
+    if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
         del place.open_runs[run]  # it has ended, whatever came of it
 
 
@@ -602,30 +616,35 @@ def _strays(history: Histories, record: Record) -> bool:
     return any(run in other.open_runs for other in history.values())
 
 
-def seq_of(record: Told) -> int:
-    return record.seq if isinstance(record, Unread) else int(record["seq"])
-
-
 def histories(
-    ledger: Ledger, kept: Path, *, doubted: bool = False, at_work: Callable[[str], bool] | None = None
+    ledger: Ledger,
+    kept: Path,
+    beside: Population = ALONE,
+    *,
+    doubted: bool = False,
+    at_work: Callable[[str], bool] | None = None,
 ) -> Histories:
-    """The same of a whole ledger. What earlier calls have read is summarised in the file `kept`, so that years of
-    records cost nothing; a summary that is damaged, or not of this ledger, is made anew. One that is `doubted` is also
-    compared with the ledger's newest records; then what is refused stays as it is, for the daily verification to tell.
+    """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
+    `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
+    that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
+    daily verification to tell. Where others lie beside, all are read for it: their newest may lie anywhere in ours.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
-    mark, known = _read(kept)
-    refused = doubted and mark != BEGINNING and not _stands(ledger, mark, known)
-    if refused or not ledger.holds(mark):
+    mark, of, known = _read(kept)
+    refused = doubted and mark != BEGINNING and (bool(beside) or not _stands(ledger, mark, known))
+    if refused or of != beside.key or not ledger.holds(mark):
         mark, known = BEGINNING, {}
+    if mark == BEGINNING:
+        beside = beside.sound()
     read = 0
-    for at, record in ledger.after(mark):
+    records = ledger.after(mark)
+    for at, record in merged(records, beside) if beside and mark == BEGINNING else records:
         read_history([record], known)
-        mark, read = at, read + 1
+        mark, read = at or mark, read + 1
     if read >= WORTH_KEEPING and not refused:
         with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
-            _write(kept, mark, known)
+            _write(kept, mark, beside, known)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():
@@ -637,48 +656,56 @@ def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Call
     """Which starts without an end are of runs at work. A run is held from before its start is recorded until its end
     is: so whoever was not held, and has no end in what is read of the ledger *after* that was looked at, has crashed;
     and nobody who ended between the two looks is taken for it. What has begun since is at work."""
-    crashed = {run for history in known.values() for run in history.open_runs if not at_work(run)}
+    crashed = {
+        run
+        for history in known.values()
+        for run, begun in history.open_runs.items()
+        if not (at_work(run) if TOLD_BY not in begun else may_have_ended(begun))
+    }
     if crashed:
         read_history((record for _, record in ledger.after(mark)), known)
     for history in known.values():
         history.at_work = [run for run in history.open_runs if run not in crashed]
 
 
+def may_have_ended(begun: Record) -> bool:
+    """Of a run that has no end in a ledger that lies beside ours: was it begun just before that ends? Then nobody here
+    knows what became of it."""
+    return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
+
+
 def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
     names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if seq_of(record) <= mark.seq]
-    oldest = seq_of(newest[-1]) if newest else mark.seq + 1
-    recent, nothing = read_history(reversed(newest)), AssetHistory()
+    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    oldest = newest[-1]["seq"] if newest else mark.seq + 1
+    recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
     gone: set[str] = set()
 
     def there_still(said: Record | None) -> bool:
-        return said is None or ledger.numbered(said["seq"]) == said
+        return said is None or numbered(said["seq"]) == said
 
     def was_stored(snapshot: str, seq: int) -> bool:
-        found = ledger.numbered(seq)
+        found = numbered(seq)
         return found is not None and found["kind"] == BACKUP_END and _id_of(found) == snapshot
 
     def stored(said: AssetHistory, there: AssetHistory) -> bool:
         since = {one: seq for one, seq in said.stored.items() if seq >= oldest}
-        older = sorted((seq, one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
+        older = sorted((int(seq), one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
         return since == there.stored and not gone & said.stored.keys() and all(was_stored(s, n) for n, s in older)
 
     def asked(said: AssetHistory) -> bool:
         last = said.newest.get(DUTIES)
         if last is None or said.duties is None:
             return last is None and said.duties is None
+        same = said.duties.keys() == set(last["verbs"])
         gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
-        return (
-            gained
-            and said.duties.keys() == set(last["verbs"])
-            and max(said.duties.values(), default="") <= last["time"]
-        )
+        return same and gained and all(since <= last["time"] for since in said.duties.values())
 
     def backed(said: Record | None, there: Record | None) -> bool:
         if there is not None or said is None:
             return said == there
-        return bool(said["seq"] < oldest) and ledger.numbered(said["seq"]) == said
+        return bool(said["seq"] < oldest) and numbered(said["seq"]) == said
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -706,31 +733,32 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
 
     try:
         pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
-        pruned += [r for r in newest if not isinstance(r, Unread) and r["kind"] == PRUNED]
+        pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
         gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
         return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
     except (KeyError, TypeError, AttributeError):  # it is no summary of ours
         return False
 
 
-def summary(kept: Path) -> tuple[Mark, Histories] | None:
-    """What is kept there, and up to where in the ledger it claims to be true; None where there is nothing that would be
-    used."""
-    mark, known = _read(kept)
-    return None if mark == BEGINNING else (mark, known)
+def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:
+    """What is kept there, and up to where in the ledger, and of which beside it, it claims to be true; None where there
+    is nothing that would be used."""
+    mark, of, known = _read(kept)
+    return None if mark == BEGINNING else (mark, of, known)
 
 
-def _write(kept: Path, mark: Mark, known: Histories) -> None:
+def _write(kept: Path, mark: Mark, beside: Population, known: Histories) -> None:
     assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
-    body = {"format": FORMAT, "mark": asdict(mark), "assets": assets}
+    body = {"format": FORMAT, "mark": asdict(mark), "beside": beside.key, "assets": assets}
     write_durably(kept, json.dumps(body, separators=(",", ":")) + "\n")
 
 
-def _read(kept: Path) -> tuple[Mark, Histories]:
+def _read(kept: Path) -> tuple[Mark, Beside, Histories]:
     try:
-        body = json.loads(kept.read_text("utf-8"))
+        body = orjson.loads(kept.read_bytes())
         if body["format"] != FORMAT:
-            return BEGINNING, {}
-        return Mark(**body["mark"]), {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
+            return BEGINNING, [], {}
+        known = {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
+        return Mark(**body["mark"]), list(body["beside"]), known
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return BEGINNING, {}
+        return BEGINNING, [], {}

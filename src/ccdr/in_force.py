@@ -141,7 +141,8 @@ def not_kept(plan: str, services: Services, histories: Histories, most: int | No
         if not _kept(version, services):
             found.append(version)
         before, seen = record.get("predecessor"), seen + 1
-        record = services.ledger.numbered(before["seq"]) if before and before["seq"] < version.seq else None
+        ours = before is not None and version.ledger is None and before["seq"] < version.number
+        record = services.ledger.numbered(before["seq"]) if before and ours else None
     return found
 
 
@@ -226,11 +227,11 @@ def _record(loaded: LoadedPlan, services: Services) -> None:
     with contextlib.suppress(CcdrError, OSError):  # a full disk is told of by what is written next
         _keep(loaded, _directory(services, plan, digest_of(files_of(loaded))))
     _note(services, plan).unlink(missing_ok=True)
-    if before is None or changed(loaded, before):
+    if before is None or before.ledger is not None or changed(loaded, before):  # each ledger has its own
         body = body_of(loaded, before)
         seq = services.ledger.append(PLAN_VERSION, plan=plan, asset=None, run=None, body=body).seq
     else:
-        seq = before.seq  # only the note was lost, or the plan lies elsewhere now
+        seq = before.number  # only the note was lost, or the plan lies elsewhere now
     _write_note(services, plan, seq, loaded.path.parent)
 
 

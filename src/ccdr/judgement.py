@@ -21,17 +21,16 @@ from ccdr.history import (
     CHECKED,
     FAILED,
     INCONCLUSIVE,
-    NEWER,
     PRUNED,
     SPOILT,
     STOPPED,
-    WRONG,
     AssetHistory,
     Histories,
     Record,
     blames_the_log,
     misfits,
 )
+from ccdr.ledger import NEWER, WRONG
 from ccdr.measure import Point
 from ccdr.model import (
     Achieved,
@@ -39,6 +38,7 @@ from ccdr.model import (
     Snapshot,
     Verb,
     Verdict,
+    as_written,
     human_seconds,
     other_source,
     rfc3339,
@@ -292,7 +292,7 @@ def _objective(achieved: Achieved) -> str:
 def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Problem]:
     """The newest backup or test met no repository, and nobody has read it since: whatever was proven before, none of it
     can be had."""
-    newest = max(filter(None, (history.last_backup, history.last_test)), key=lambda r: int(r["seq"]), default=None)
+    newest = max(filter(None, (history.last_backup, history.last_test)), key=lambda r: float(r["seq"]), default=None)
     how = (newest or {}).get("repository")
     if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
         return
@@ -642,4 +642,5 @@ def _shown(record: Record | None) -> Mapping[str, object] | None:
     """A record's body with its time and place in the ledger."""
     if record is None:
         return None
-    return {**{k: v for k, v in record.items() if k not in ENVELOPE}, "time": record["time"], "seq": record["seq"]}
+    shown = as_written(record)
+    return {**{k: v for k, v in shown.items() if k not in ENVELOPE}, "time": record["time"], "seq": shown["seq"]}

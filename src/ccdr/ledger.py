@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import mmap
 import os
 import pwd
 import re
@@ -35,10 +36,12 @@ from ccdr.errors import CcdrError, LedgerBroken
 from ccdr.interfaces import Clock
 from ccdr.model import RecordRef
 from ccdr.older import CLOSED, closed
-from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, strictly, written
+from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, newer, strictly, written
 
-# A record as readers fold it: a mapping, older ones as they are; `Unread` where nothing of it can be counted on.
-Told = Mapping[str, Any] | Unread
+# Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
+# stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
+PASSED_OVER = "passed_over"
+NEWER, WRONG = "newer", "wrong"
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
@@ -46,6 +49,7 @@ MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 _NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how `append` begins a line
 _OF_ITSELF = b'"kind":"ledger.'
 _ENVELOPE = frozenset(Record.__struct_fields__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -177,8 +181,8 @@ class Ledger:
                 for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_record):
                     yield record
 
-    def told(self, *, reverse: bool = False) -> Iterator[Told]:
-        """The same; what cannot be known whole is `Unread`, and not to be passed over."""
+    def told(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
+        """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
         with _telling("read", self.directory):
             segments = _segments(self.directory)
             for path in reversed(segments) if reverse else segments:
@@ -223,35 +227,26 @@ class Ledger:
 
     def numbered(self, seq: int) -> Mapping[str, Any] | None:
         """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
-        line = self._line_numbered(seq)
-        return None if line is None else _record(line)
+        return self.numbering()(seq)
+
+    def numbering(self) -> Callable[[int], Mapping[str, Any] | None]:
+        """The same for many, in the segments as they are now. What is returned raises as `records` does."""
+        with _telling("read", self.directory):
+            lines = _Numbered(_segments(self.directory))
+
+        def record(seq: int) -> Mapping[str, Any] | None:
+            with _telling("read", self.directory), suppress(ValueError):
+                line = lines.find(seq)
+                return None if line is None else _record(line)
+            return None
+
+        return record
 
     def hash_of(self, seq: int) -> str | None:
         """The hash of the line with this `seq`, found the same way."""
-        line = self._line_numbered(seq)
-        return None if line is None else sha256(line).hexdigest()
-
-    def _line_numbered(self, seq: int) -> bytes | None:
-        with _telling("read", self.directory):
-            path = next((p for p in reversed(_segments(self.directory)) if int(p.stem) <= seq), None)
-            if path is None:
-                return None
-            with path.open("rb") as segment, suppress(ValueError):
-                low, high = 0, segment.seek(0, os.SEEK_END)
-                while low < high:  # its line begins in between
-                    middle = (low + high) // 2
-                    segment.seek(max(0, middle - 1))
-                    if middle:
-                        segment.readline()
-                    start = segment.tell()
-                    line = segment.readline() if start < high else None
-                    found = None if line is None else _record(line)["seq"]
-                    if found is None or found > seq:
-                        high = middle
-                    elif found < seq:
-                        low = start + 1
-                    else:
-                        return line
+        with _telling("read", self.directory), suppress(ValueError):
+            line = _Numbered(_segments(self.directory)).find(seq)
+            return None if line is None else sha256(line).hexdigest()
         return None
 
     def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
@@ -282,7 +277,7 @@ class Ledger:
                         return Mark(path.name, offset, offset + len(line), ref.seq, ref.hash)
         return None
 
-    def after(self, mark: Mark) -> Iterator[tuple[Mark, Told]]:
+    def after(self, mark: Mark) -> Iterator[tuple[Mark, Mapping[str, Any]]]:
         """Every record behind a mark that holds, each with its own, as `told`. Raises as `records` does."""
         with _telling("read", self.directory):
             segments = _segments(self.directory)
@@ -292,8 +287,7 @@ class Ledger:
                 start = mark.end if path.name == mark.segment else 0
                 lines = _forwards(path, start)
                 for offset, line, record in _parsed(path, lines, last=path == segments[-1], read=_told):
-                    seq = record.seq if isinstance(record, Unread) else int(record["seq"])
-                    yield Mark(path.name, offset, offset + len(line), seq, sha256(line).hexdigest()), record
+                    yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
 
     def unfinished(self) -> tuple[Unfinished, ...]:
         """Starts without an end, oldest first. Raises as `records` does."""
@@ -364,25 +358,29 @@ def whoami() -> str:
 
 def verify(
     directory: Path,
-    each: Callable[[Told, datetime], None] | None = None,
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None,
     *,
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
     extent: Extent | None = None,
     typed: Callable[[Record], None] | None = None,
+    since: Verified | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, as `Ledger.told` has it, with its time, whatever is wrong with its
     place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
     Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
-    call once exactly that line was given to both.
+    call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind
+    it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
     walk = _Walk(each, at, crashes, typed)
+    if since is not None:
+        walk.go_on(since)
     with _telling("read", directory):
         extent = extent_of(directory) if extent is None else extent
         names, segments = [path.name for path in _files(directory)], [directory / name for name in extent]
@@ -390,7 +388,8 @@ def verify(
             if name.endswith(".jsonl") and not _SEGMENT.fullmatch(name):
                 walk.problems.append(f"{name}: not a segment of this ledger: it was put here, or renamed")
         for path in segments:
-            walk.segment(path, extent[path.name], last=path == segments[-1])
+            if since is None or path.name >= since.mark.segment:
+                walk.segment(path, extent[path.name], last=path == segments[-1])
     for name in names:
         if name.startswith("torn-") and name not in walk.set_aside:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
@@ -414,11 +413,22 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
     return tuple(text.encode("utf-8", "backslashreplace").decode() for text in shown)
 
 
+@dataclass(frozen=True)
+class Verified:
+    """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
+    and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
+
+    mark: Mark
+    times: tuple[datetime, datetime]
+    set_aside: frozenset[str]
+    newer: int
+
+
 @dataclass
 class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
 
-    each: Callable[[Told, datetime], None] | None = None
+    each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
     typed: Callable[[Record], None] | None = None
@@ -435,17 +445,28 @@ class _Walk:
     set_aside: set[str] = field(default_factory=set)
     begun: _Begun = field(default_factory=dict)
     newer: int = 0
+    _begins: Mark = BEGINNING
+
+    def go_on(self, since: Verified) -> None:
+        self._begins, self.newer = since.mark, since.newer
+        self.records = self.seq = since.mark.seq
+        self.before = self.head = since.mark.hash
+        self.first_time, self.last_time = since.times
+        self.set_aside |= since.set_aside
 
     def segment(self, path: Path, size: int, *, last: bool) -> None:
-        first = int(path.stem)
-        if not self._may_follow(first):
+        first, offset = int(path.stem), 0
+        if path.name == self._begins.segment:
+            offset = self._begins.end
+        elif not self._may_follow(first):
             what = f"begins with seq {first} by its name, the segments before it end with {self.seq}"
             self.problems.append(f"{path.name}: {what}: a segment is missing, was cut short or was renamed")
             self.seq, self.unread, self.before = first - 1, 0, None
-        name, end = path.name, 0
+        name, end = path.name, offset
         mark, reached = self.at or (None, None)
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            before = file.read(offset).count(b"\n")
+            for number, line in enumerate(file, start=before + 1):
                 if end >= size:
                     return  # written meanwhile
                 start, end = end, end + len(line)
@@ -498,7 +519,7 @@ class _Walk:
         if self.typed is not None:
             self.typed(record)
         if self.each is not None:
-            self.each(record if isinstance(record, Unread) and _untold(record) else _view(line), time)
+            self.each(_unread(line, record) or _view(line), time)
 
     def _unread(self, where: str, record: Unread) -> None:
         if record.newer:
@@ -545,14 +566,62 @@ def _record(line: bytes) -> dict[str, Any]:
     return closed(record)
 
 
-def _untold(record: Unread) -> bool:
-    """Can nothing of it be counted on? What was written before there were definitions is taken as far as it goes."""
-    return record.newer or record.version > CLOSED
+def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """What readers fold of a record that nothing can be taken from: where it stands, and what it is about."""
+    return {key: record[key] for key in _ENVELOPE if key in record} | {PASSED_OVER: why}
 
 
-def _told(line: bytes) -> Told:
+def as_told(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that was found good as readers fold it."""
+    return passed_over(record, NEWER) if newer(record) else record
+
+
+def _told(line: bytes) -> dict[str, Any]:
+    """What was written before there were definitions is taken as far as it goes."""
     record = decode(line)
-    return record if isinstance(record, Unread) and _untold(record) else _view(line)
+    return _unread(line, record) or _view(line)
+
+
+def _unread(line: bytes, record: Record) -> dict[str, Any] | None:
+    if not isinstance(record, Unread) or not (record.newer or record.version > CLOSED):
+        return None
+    return passed_over(_view(line), NEWER if record.newer else WRONG)
+
+
+class _Numbered:
+    """Lines by their number, in segments that are mapped once each."""
+
+    def __init__(self, segments: list[Path]) -> None:
+        self._segments, self._held = segments, dict[Path, mmap.mmap | bytes]()
+
+    def find(self, seq: int) -> bytes | None:
+        """ValueError where a line that is looked at is no record."""
+        path = next((p for p in reversed(self._segments) if int(p.stem) <= seq), None)
+        if path is None:
+            return None
+        held = self._mapped(path)
+        low, high = 0, len(held)
+        while low < high:  # its line begins in between
+            start = held.rfind(b"\n", 0, (low + high) // 2) + 1
+            end = held.find(b"\n", start) + 1 or len(held)
+            line = held[start:end]
+            found = _seq_of(line)
+            if found == seq:
+                return line
+            low, high = (low, start) if found > seq else (end, high)
+        return None
+
+    def _mapped(self, path: Path) -> mmap.mmap | bytes:
+        if path not in self._held:
+            with path.open("rb") as segment:
+                size = os.fstat(segment.fileno()).st_size
+                self._held[path] = mmap.mmap(segment.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+        return self._held[path]
+
+
+def _seq_of(line: bytes) -> int:
+    found = _SEQ.match(line)
+    return int(found[1]) if found and line.endswith(b"\n") else int(_record(line)["seq"])
 
 
 def _view(line: bytes) -> dict[str, Any]:

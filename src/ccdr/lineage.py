@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import UsageProblem
+from ccdr.errors import LedgerBroken, UsageProblem
 from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.model import RecordRef, so_many, utc
 from ccdr.payloads import keep_payload
@@ -33,6 +33,7 @@ from ccdr.state import State, write_durably
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
 ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
+COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
 VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
@@ -41,7 +42,7 @@ TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was l
 FORMAT = 2
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COMPARED, VERIFIED))
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED))
 
 
 class Standing(StrEnum):
@@ -92,19 +93,34 @@ class Compared:
 
 @dataclass(frozen=True)
 class Verified:
-    """The newest verification of the whole ledger, as its record has it; `problems` are sentences."""
+    """The newest verification of the whole ledger, as its record (number `seq`) has it; `problems` are sentences,
+    `index` has the digests of the files that a report may begin from."""
 
     at: str
     records: int
     result: str
     summary: str
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...]
+    seq: int
+    index: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A ledger that was put beside this one, as it was then: how many records it had, and the last one's hash. `at` is
+    when this one's record of it was written."""
+
+    ledger: str
+    records: int
+    head: str
+    at: str
 
 
 @dataclass(frozen=True)
 class Lineage:
     """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for, and
-    `answers` has the numbers of the records that say so."""
+    `answers` has the numbers of the records that say so; `astray` are those `beside` it that are not there any more as
+    they were taken in, `gone` not at all."""
 
     ledger: str | None = None
     begun: str | None = None  # when
@@ -112,13 +128,16 @@ class Lineage:
     installation: str | None = None  # whose it was then
     lost: tuple[Lost, ...] = ()
     past: tuple[tuple[Lost, str, str], ...] = ()  # … when, and by which kind of record
-    linked: tuple[str, ...] = ()  # those that lie beside it
+    linked: tuple[str, ...] = ()  # those that were brought back
+    beside: Mapping[str, Beside] = field(default_factory=dict)  # all that lie beside it, by their ids, as last taken in
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
     verified: Verified | None = None
     answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     kept: Standing = Standing.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
     changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
+    gone: tuple[Beside, ...] = ()
+    astray: tuple[tuple[str, str], ...] = ()  # by id: a sentence
 
     @property
     def as_json(self) -> dict[str, object]:
@@ -156,16 +175,22 @@ class Lineage:
             )
         if kind in (ACKNOWLEDGED, LINKED):
             answered = [one for one in self.lost if one.ledger in record["ledgers"]]
+            beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
+            if kind == LINKED and "head" in record:
+                beside |= {key: _beside(key, record) for key in record["ledgers"]}
             return replace(
                 self,
                 lost=tuple(one for one in self.lost if one not in answered),
                 past=(*self.past, *((one, at, kind) for one in answered)),
                 linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
                 answers={**self.answers, **{one.ledger: int(record["seq"]) for one in answered}},
+                beside=beside,
             )
         if kind == VERIFIED:
-            said = (at, int(record["records"]), str(record["result"]), str(record["summary"]))
-            return replace(self, verified=Verified(*said, tuple(map(str, record["problems"]))))
+            return replace(self, verified=_verified_of(record))
+        if kind == COLLECTED:
+            one = _beside(record["ledger"], record)
+            return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
             found = Compared(
                 at,
@@ -183,10 +208,13 @@ class Lineage:
         """What LEDGER_LOST says; None where there is no such trouble."""
         if self.kept is Standing.GONE and self.problem:
             return self.problem
-        if not self.lost:
-            return None
-        said = [str(one) for one in self.lost]
-        return f"the ledger of this host is lost, and was begun anew: {', '.join(said)}; nobody has answered for it yet"
+        told = []
+        if self.lost:
+            named = ", ".join(map(str, self.lost))
+            told.append(f"the ledger of this host is lost, and was begun anew: {named}; nobody has answered for it yet")
+        for one in self.gone:
+            told.append(f"the ledger {_named(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
+        return "; ".join(told) or None
 
     def told(self, until: datetime) -> list[str]:
         """What a report tells of ledgers that were lost in the year before: sentences."""
@@ -200,6 +228,20 @@ class Lineage:
 
 def _lost(body: Mapping[str, Any], at: str) -> Lost:
     return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+
+
+def _verified_of(record: Mapping[str, Any]) -> Verified:
+    said = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
+    index = {str(name): str(digest) for name, digest in (record.get("index") or {}).items()}
+    return Verified(*said, tuple(map(str, record["problems"])), int(record["seq"]), index)
+
+
+def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
+    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]))
+
+
+def _named(one: Beside) -> str:
+    return f"{one.ledger[:8]}…, of {so_many(one.records, 'record')}"
 
 
 def installation(state: State, host: str) -> str:
@@ -276,8 +318,28 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
 
 
 def read(state: State, ledger: Ledger) -> Lineage:
-    """Where the ledger stands, by itself and by what is kept of it. Changes nothing; CcdrError where it cannot be
-    read."""
+    """Where the ledger stands, by itself and by what is kept of it, and what lies beside it. Changes nothing; CcdrError
+    where it cannot be read."""
+    found = _by_what_is_kept(state, ledger)
+    return found if not found.beside else _with_what_lies_beside(state, found)
+
+
+def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
+    """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
+    gone, astray = [], []
+    for key, one in found.beside.items():
+        directory = directory_of(state, key)
+        if not directory.is_dir():
+            gone.append(one)
+            continue
+        with contextlib.suppress(LedgerBroken):
+            if reader(directory).head() == RecordRef(one.records, one.head):
+                continue
+        astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
+    return replace(found, gone=tuple(gone), astray=tuple(astray))
+
+
+def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
     kept = _read(state)
     if kept is not None and kept.whole and ledger.holds(kept.mark):
         if _stands(kept, ledger):
@@ -313,9 +375,14 @@ def _stands(kept: _Kept, ledger: Ledger) -> bool:
         about = () if record is None else (record["kind"], record["time"])
         return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
 
+    def found() -> bool:
+        record = ledger.numbered(said.verified.seq) if said.verified else None
+        return said.verified is None if record is None else _verified_of(record) == said.verified
+
     return (
         (begun() if there.ledger is None else (there.ledger, there.since) == (said.ledger, said.since))
-        and there.verified in (None, said.verified)
+        and (found() if there.verified is None else there.verified == said.verified)
+        and there.beside.items() <= said.beside.items()
         and there.compared.items() <= said.compared.items()
         and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
         and all(answered(*one) for one in said.past)
@@ -394,7 +461,7 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
     """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
     found, kept = read(state, ledger), _read(state)
     if found.kept is not Standing.GONE or kept is None or kept.lineage.ledger is None:
-        return list(found.lost)
+        return [*found.lost, *(Lost(one.ledger, one.records, one.head, one.at) for one in found.gone)]
     return [*kept.lineage.lost, Lost(kept.lineage.ledger, kept.mark.seq, kept.mark.hash, "")]
 
 
@@ -425,6 +492,7 @@ def _read(state: State) -> _Kept | None:
             lost=tuple(Lost(**one) for one in said["lost"]),
             past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in said["past"]),
             linked=tuple(said["linked"]),
+            beside={key: Beside(**one) for key, one in said.get("beside", {}).items()},
             compared={
                 plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
             },
@@ -442,7 +510,7 @@ def _verified(said: Mapping[str, Any] | None) -> Verified | None:
 
 def _write(state: State, mark: Mark, lineage: Lineage) -> None:
     said = asdict(lineage)
-    del said["kept"], said["problem"], said["changed"]
+    del said["kept"], said["problem"], said["changed"], said["gone"], said["astray"]
     body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
     write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
 

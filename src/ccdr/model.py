@@ -299,6 +299,35 @@ class RecordRef:
         return {"seq": self.seq, "hash": self.hash}
 
 
+TOLD_BY = "told_by"  # of a record of a ledger that lies beside ours, where it is read with ours: whose it is
+
+
+def number_of(record: Mapping[str, Any]) -> int:
+    """A record's number in its own ledger."""
+    return int((record.get(TOLD_BY) or record)["seq"])
+
+
+def ledger_of(record: Mapping[str, Any]) -> str | None:
+    """The id of its ledger, where that is not ours."""
+    told = record.get(TOLD_BY)
+    return str(told["ledger"]) if told else None
+
+
+def of_another_host(record: Mapping[str, Any]) -> bool:
+    """Is it of a ledger that was never this host's?"""
+    told = record.get(TOLD_BY)
+    return told is not None and not told["ours"]
+
+
+def as_written(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for people: with its own number, and its ledger where that is not ours."""
+    told = record.get(TOLD_BY)
+    if told is None:
+        return dict(record)
+    own = {key: value for key, value in record.items() if key != TOLD_BY}
+    return {**own, "seq": told["seq"], "ledger": told["ledger"]}
+
+
 def utc(text: str) -> datetime:
     """An RFC 3339 time as UTC; raises ValueError for a time without a zone."""
     when = datetime.fromisoformat(text)

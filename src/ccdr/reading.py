@@ -9,18 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
-from ccdr.ledger import Extent, Told, Verification, extent_of, verify
+from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, as_told, extent_of, verify
 from ccdr.model import utc
 from ccdr.older import closed
 from ccdr.records import Record, trusting
@@ -28,22 +28,23 @@ from ccdr.records import Record, trusting
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
 T = TypeVar("T")
-Take = Callable[[Told, datetime], None]
+Take = Callable[[Mapping[str, Any], datetime], None]
 TakeTyped = Callable[[Record], None]
 
 
-def read_verified(directory: Path, anew: Callable[[], Take]) -> Verification:
+def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | None = None) -> Verification:
     """Verify the ledger in `directory`, and give each record and its time to what `anew` returned last.
 
     `anew` begins a fold, and is called again where the first one cannot be used. Crashes are not told: who folds
-    follows runs itself. Raises CcdrError where the directory cannot be read.
+    follows runs itself. `since`: both begin behind what was verified before. Raises CcdrError where the directory
+    cannot be read.
     """
     extent = extent_of(directory)
-    if _worth_two(extent):
-        found = _by_two(directory, extent, lambda: _mappings(anew()))
+    if _worth_two(extent, since):
+        found = _by_two(directory, extent, lambda: _mappings(anew()), since)
         if found is not None:
             return found
-    return verify(directory, anew(), crashes=False, extent=extent)
+    return verify(directory, anew(), crashes=False, extent=extent, since=since)
 
 
 def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
@@ -58,7 +59,7 @@ def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
 
 def _mappings(take: Take) -> Callable[[bytes], None]:
     def one(line: bytes) -> None:
-        record = closed(orjson.loads(line))
+        record = as_told(closed(orjson.loads(line)))
         take(record, utc(record["time"]))
 
     return one
@@ -68,16 +69,19 @@ def _typed(take: TakeTyped) -> Callable[[bytes], None]:
     return lambda line: take(trusting(line))
 
 
-def _worth_two(extent: Extent) -> bool:
-    return sum(extent.values()) >= WORTH_IT and several_processors()
+def _worth_two(extent: Extent, since: Verified | None = None) -> bool:
+    first = since.mark if since else BEGINNING
+    left = sum(size for name, size in extent.items() if name >= first.segment) - first.end
+    return left >= WORTH_IT and several_processors()
 
 
-def _by_two(directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]]) -> Verification | None:
-    with meanwhile(partial(verify, directory, crashes=False, extent=extent)) as verification:
-        folded = _fold(directory, extent, anew())
+def _by_two(
+    directory: Path, extent: Extent, anew: Callable[[], Callable[[bytes], None]], since: Verified | None = None
+) -> Verification | None:
+    with meanwhile(partial(verify, directory, crashes=False, extent=extent, since=since)) as verification:
+        folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING)
         found = verification()
-    told = found is not None and found.ok and not found.newer  # else not all of it is as it was folded
-    return found if told and found is not None and (found.records, found.head) == folded else None
+    return found if found is not None and found.ok and (found.records, found.head) == folded else None
 
 
 def several_processors() -> bool:
@@ -115,14 +119,18 @@ def _carry_out(there: Connection, work: Callable[[], object]) -> None:
         there.send(work())
 
 
-def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None]) -> tuple[int, str] | None:
+def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None], since: Mark) -> tuple[int, str] | None:
     """Number of the records that were taken, and the hash of the last one; None where they could not be. A line that
     is wrong in a way not seen here is seen by the verifier."""
-    count, last = 0, b""
+    count, last = since.seq, b""
     try:
         for name, size in extent.items():
-            left = size
+            if name < since.segment:
+                continue
+            begin = since.end if name == since.segment else 0
+            left = size - begin
             with (directory / name).open("rb") as segment:
+                segment.seek(begin)
                 for line in segment:
                     if left <= 0 or not line.endswith(b"\n"):
                         break  # written meanwhile, or torn
@@ -131,4 +139,4 @@ def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None]) -> tup
                     count, last = count + 1, line
     except Exception:  # whatever it was: reading by one process meets it again, and says so
         return None
-    return count, sha256(last).hexdigest()
+    return count, sha256(last).hexdigest() if last else since.hash

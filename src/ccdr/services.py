@@ -23,6 +23,7 @@ from ccdr.model import Objectives, Snapshot, rfc3339
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.population import Population, population
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
@@ -194,9 +195,14 @@ class Services:
         """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""
         return read_lineage(self.state, self.ledger)
 
+    def population(self) -> Population:
+        """The ledgers that are read with ours. CcdrError where ours cannot be read."""
+        return population(self.state, self.lineage)
+
     def histories(self, *, doubted: bool = False) -> Histories:
-        """What the ledger says of each asset; `doubted`: whatever the summary of it says."""
-        return histories(self.ledger, self.state.summary, doubted=doubted, at_work=self._at_work)
+        """What the ledger, and those beside it, say of each asset; `doubted`: whatever the summary of it says."""
+        kept = self.state.summary
+        return histories(self.ledger, kept, self.population(), doubted=doubted, at_work=self._at_work)
 
     def _at_work(self, run: str) -> bool:
         try:

@@ -370,14 +370,14 @@ def _free(handle: int, tries: int, how: int) -> bool:
     return False
 
 
-def write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, contents: str | bytes) -> None:
     """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
     for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
         directory.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(contents.encode("utf-8", "surrogateescape") if isinstance(contents, str) else contents)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o600)

@@ -56,9 +56,11 @@ def _as_recorded(
     records have it, until one says the same. Of another host's only a restore test can tell."""
     found, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        record = history.last_good_backup
-        if record is None or record["seq"] != history.stored[s.id]:
-            record = services.ledger.numbered(history.stored[s.id])
+        seq, record = history.stored[s.id], history.last_good_backup
+        if isinstance(seq, float):
+            continue  # another ledger saw it stored
+        if record is None or record["seq"] != seq:
+            record = services.ledger.numbered(seq)
         at = ((record or {}).get("snapshot") or {}).get("consistent_point")
         if record is None or at is None or utc(at) == s.consistent_point:
             break
@@ -123,7 +125,7 @@ def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iter
     """Of the plan's versions that are in the ledger."""
     plan = loaded.plan.plan
     if found := not_kept(plan, services, histories):
-        newest = f"that of {rfc3339(found[0].at)[:19]}Z (record {found[0].seq})"
+        newest = f"that of {rfc3339(found[0].at)[:19]}Z ({found[0].record})"
         what = f"of {so_many(len(found), 'version')} of the plan, {newest}{'' if len(found) == 1 else ' the newest'}"
         text = f"the files {what}, are not kept in the state directory any more as they were"
         step = next_step(Trouble.PLAN_FILES_GONE, plan, None)

@@ -10,14 +10,19 @@ day by changing the one file without the other; `ccdr ledger verify` compares th
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ccdr.history import WRONG, Histories, read_history, summary
-from ccdr.ledger import Ledger, Mark, Told, Verification, verify
+from ccdr.history import Histories, read_history, read_population, summary
+from ccdr.ledger import WRONG, Ledger, Mark, Verification, verify
 from ccdr.lineage import VERIFIED, differs, keep, misnamed
 from ccdr.model import so_many, utc
+from ccdr.reading import meanwhile
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
@@ -43,13 +48,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Finding:
-    """The newest verification, as its record has it."""
+    """The newest verification, as its record (number `seq`) has it. `index` has the digests of the files that a report
+    may begin from."""
 
     at: datetime
     records: int
     result: str
     summary: str
     problems: tuple[str, ...]
+    seq: int = 0
+    index: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -66,9 +74,9 @@ class Finding:
 
 
 def compare(services: Services) -> Comparison:
-    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes; and what is
-    kept of the ledger's lineage. Neither is judged of a ledger that does not verify. CcdrError where it cannot be read.
-    Changes nothing."""
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes, and what is
+    kept of its lineage; verify those that lie beside it. Neither is judged of a ledger that does not verify, nor is a
+    summary of others than lie there now. CcdrError where it cannot be read. Changes nothing."""
     found, changed = _compare(services), services.lineage().changed
     if found.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
@@ -76,24 +84,26 @@ def compare(services: Services) -> Comparison:
 
 
 def _compare(services: Services) -> Comparison:
+    beside = services.population()
+    of_others = beside.problems()
     kept, path = summary(services.state.summary), services.state.summary.name
     known: Histories = {}
     seen: list[str] | None = None
 
-    def take(record: Told, _: datetime) -> None:
+    def take(record: Mapping[str, Any], _: datetime) -> None:
         read_history([record], known)
 
     def there() -> None:
         nonlocal seen
         assert kept is not None
-        seen = _differing(kept[1], known)
+        seen = _differing(kept[2], read_population(services.ledger, beside, kept[0].seq) if beside else known)
 
     found = verify(services.ledger.directory, take, at=(kept[0], there) if kept else None)
     if found.ok:
         changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
         found = replace(found, problems=(*found.problems, *changed))
-    found = replace(found, problems=(*found.problems, *_wrong(known)))
-    if not found.ok or kept is None or not services.ledger.holds(kept[0]):
+    found = replace(found, problems=(*found.problems, *_wrong(known), *of_others))
+    if not found.ok or kept is None or kept[1] != beside.key or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used
     if seen is None:
         return Comparison(found, DIFFERS, (f"{path} claims to be made from a record that is not in the ledger",))
@@ -141,24 +151,29 @@ def _kept_mark(services: Services) -> list[str]:
 def newest(services: Services) -> Finding | None:
     """What the newest verification in the ledger found; None where there is none. CcdrError where it cannot be read."""
     last = services.lineage().verified
-    return None if last is None else Finding(utc(last.at), last.records, last.result, last.summary, last.problems)
+    if last is None:
+        return None
+    return Finding(utc(last.at), last.records, last.result, last.summary, last.problems, last.seq, last.index)
 
 
-def daily(services: Services) -> tuple[Finding | None, bool]:
+def daily(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> tuple[Finding | None, bool]:
     """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
-    than a day old is let be. CcdrError where it cannot be read or written."""
+    than a day old is let be. `index` makes that of a ledger that holds (digests of its files, by name). CcdrError where
+    it cannot be read or written."""
     last, now = newest(services), services.clock.now()
     if not _due(last, services.ledger, now) and (services.lineage().changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
             return last, False
-        found = compare(services)
+        with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
+            found = compare(services)
+            files = made() or {}
         if found.summary == DIFFERS:
             services.state.summary.unlink(missing_ok=True)  # it is made anew from the ledger
             if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
                 found = Comparison(found.ledger, NONE, ())
-        _record(services, found)
+        _record(services, found, files)
         if found.ledger.ok:
             keep(services.state, services.ledger, anew=found.summary == DIFFERS)
     after = newest(services)
@@ -173,7 +188,7 @@ def _due(last: Finding | None, ledger: Ledger, now: datetime) -> bool:
     return not now - (EVERY if last.ok else AFTER_A_FINDING) < last.at <= now + SET_BACK
 
 
-def _record(services: Services, found: Comparison) -> None:
+def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:
     problems = found.problems[:MOST_RECORDED]
     body = {
         "result": HOLDS if found.ledger.ok else BROKEN,
@@ -182,6 +197,7 @@ def _record(services: Services, found: Comparison) -> None:
         "head": found.ledger.head,
         "summary": found.summary,
         "problems": list(problems),
+        "index": index if found.ledger.ok else {},
     }
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
     mark = services.ledger.mark_of(ref)

@@ -86,6 +86,7 @@ def quietly(site: Site) -> None:
     """Whoever changes the ledger changes what is kept of it beside it."""
     for name in ("chain.json", "history.json", "verified.json", "compared.json"):
         (site.state / name).unlink(missing_ok=True)
+    shutil.rmtree(site.state / "catalogue", ignore_errors=True)
     keep(site.services().state, site.services().ledger, anew=True)
 
 
@@ -231,7 +232,7 @@ def from_before(site: Site) -> None:
     for found in json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=backup")):
         gone = [w for t in found["tags"] if t.startswith(("ledger", "installation")) for w in ("--remove", t)]
         restic_of(site.root, "tag", *gone, found["id"])
-    shutil.rmtree(site.state / "catalogue")
+    shutil.rmtree(site.state / "catalogue", ignore_errors=True)
 
 
 def test_snapshots_from_before_they_attested_anything_are_no_finding(twin: Site) -> None:

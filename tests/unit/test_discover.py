@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.harness import Quiet, Site, ask_sqlite, eventually
 from tests.older import append_older
 
@@ -212,7 +213,7 @@ def test_values_come_back_as_they_were(text: str) -> None:
     assert (problems, document and document.data) == ([], {"a": text, "b": [text, {"c": text}]})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PRINTABLE | TRAPS, min_size=1, max_size=6), PRINTABLE | TRAPS, PRINTABLE | TRAPS)
 def test_any_names_give_a_plan_without_lint(tmp_path: Path, names: list[str], table: str, extension: str) -> None:
     quoted = '"' + table.replace('"', '""') + '"'

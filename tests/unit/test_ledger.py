@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.older import append_older
 
 from ccdr.errors import CcdrError, Exit, LedgerBroken
@@ -345,7 +346,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, ...]:
     return held
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(data=st.data())
 def test_no_byte_before_the_last_line_changes_unseen(
     original: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

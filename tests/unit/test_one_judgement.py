@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.chronicle import Chronicle
+from tests.drawn import examples
 from tests.harness import Site
 
 from ccdr.discover.unprotected import untested
@@ -364,7 +365,9 @@ def as_listed(look: Looked) -> None:
 
 
 everybody = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -378,8 +381,13 @@ def test_whoever_looks_at_the_same_records_sees_the_same(
         asked(look)
 
 
+OURS, THEIRS = store(True, False, False, False, False), store(False, False, False, False, False)
+UPON_THEIRS = store(True, False, True, False, False)
+
+
 @everybody
 @given(events)
+@example([(ship(1.0), 0.02, "crm"), (OURS, 0.02, "crm"), (THEIRS, 0.02, "crm"), (UPON_THEIRS, 0.02, "crm")])
 def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
     site: Site, loaded: LoadedPlan, made: list[tuple[Event, float, str]]
 ) -> None:

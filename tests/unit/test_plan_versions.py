@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from tests.drawn import examples
 
 from ccdr.checks import AnyCheck
 from ccdr.plans import load_plan
@@ -346,14 +347,14 @@ plans = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(plans)
 def test_a_version_loosens_nothing_against_itself(facts):
     assert loosened(facts, facts) == []
     assert facts_from(json.loads(json.dumps(facts.as_json()))) == facts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(plans, plans)
 def test_of_two_versions_that_loosen_nothing_both_ways_each_promises_the_same(one, other):
     """Whoever loosens and takes it back is seen at least once."""
@@ -392,7 +393,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(ODD, TZ, st.integers(0, 364 * 86400), st.integers(0, 12 * 86400))
 def test_due_times_are_those_that_run_goes_by(cron, zone, offset, length):
     start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) + offset

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.records import body_of
 from tests.unit.test_ledger import add, make, segments
 
 from ccdr import reading
 from ccdr.errors import CcdrError
-from ccdr.ledger import Told, Verification, verify
+from ccdr.ledger import Verification, verify
 from ccdr.reading import Take, meanwhile, read_typed, read_verified
 from ccdr.records import Record
 from ccdr.report import population
@@ -56,19 +57,19 @@ class Folds:
 
     def __init__(self) -> None:
         self.begun = 0
-        self.taken: list[tuple[Told, datetime]] = []
+        self.taken: list[tuple[Mapping[str, Any], datetime]] = []
 
     def anew(self) -> Take:
         self.begun += 1
         taken = self.taken = []
 
-        def take(record: Told, time: datetime) -> None:
+        def take(record: Mapping[str, Any], time: datetime) -> None:
             taken.append((record, time))
 
         return take
 
 
-def by_one(directory: Path) -> tuple[Verification, list[tuple[Told, datetime]]]:
+def by_one(directory: Path) -> tuple[Verification, list[tuple[Mapping[str, Any], datetime]]]:
     folds = Folds()
     return verify(directory, folds.anew(), crashes=False), folds.taken
 
@@ -80,7 +81,7 @@ def test_a_whole_ledger_is_folded_once(ledger: Path) -> None:
     assert (found.ok, found.records, folds.begun) == (True, RECORDS, 1)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Bytes changed, lines lost, doubled, cut off, keys given twice: the same problems, and the same records."""

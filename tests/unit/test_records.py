@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
+from tests.drawn import examples
 from tests.harness import Site
 from tests.older import append_older
 from tests.records import ENVELOPE, body_of, plain
@@ -305,7 +306,7 @@ def test_what_two_readers_may_read_differently_is_no_record(ledger: Ledger, kind
         decode(line[:at] + by + line[at + len(what) :])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data())
 def test_the_quick_reader_takes_nothing_that_the_careful_one_would_not(data: st.DataObject) -> None:
     """Whatever was done to a line: a piece of it doubled, taken out, put elsewhere, a byte changed."""

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.harness import Site
 from tests.older import append_older
 from tests.years import Centre, write_ledger, write_plans
@@ -648,7 +649,8 @@ def test_every_run_is_a_row_whatever_became_of_it(past: Past) -> None:
         "MISSED": 3,
         "CRASHED": 1,
         "started": 3,
-        "due": 4,
+        "due": None,
+        "due_recorded": 4,
     }
     page = written(html(report))
     assert "disk full" in page and "not empty" in page and "asleep" in page
@@ -880,13 +882,64 @@ def test_numbers_say_what_they_are_of(past: Past) -> None:
     )
     page = written(html(report))
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.replace("&#39;", "'")))
-    slowest, at_risk = figures["Slowest restore"], figures["Most data at risk"]
+    slowest = figures["Restore nearest to its RTO, or furthest over"]
+    at_risk = figures["Data at risk nearest to its RPO, or furthest over"]
     assert "40.0 s" in slowest and "by each asset's last conclusive test, where that passed" in slowest
-    assert "1d 0h" in at_risk and "at the worst moment of the period" in at_risk
+    assert "1d 0h" in at_risk and "at the worst moment of the period; the largest share of its RPO" in at_risk
+    assert "largest share of its RTO" in slowest
     before = past.report(None, rfc3339(NOW - MINUTE))
     assert "if all had been lost at the period's end, the newest 29m 00s" in before.answer.sentence
     past.test(NOW - 5 * MINUTE, snapshot, "FAIL")
     assert "no test that passed was measured" in written(html(past.report()))
+
+
+def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> None:
+    """What was once lost, failed and slow is well again now: the one does not say the other."""
+    snapshot = past.backup(NOW - 5 * DAY)
+    past.test(NOW - 5 * DAY + HOUR, snapshot, "FAIL")
+    past.test(NOW - 4 * DAY, snapshot, "INCONCLUSIVE")
+    past.fine()
+    report = past.report(rfc3339(NOW - 5 * DAY))
+    assert report.answer.word == "Yes" and "never" not in report.answer.sentence
+    assert report.over_the_period == (
+        "From 2026-11-19 12:00 to 2026-11-24 12:00 UTC, 0 of 1 asset stayed within the data loss that is allowed (RPO), "
+        "1 did not: p/recordings went furthest beyond, with all of its data where 1h 00m is allowed; 1 of 3 restore tests "
+        "passed, 1 failed, 1 proved nothing; what was due is not known, as no version of a plan is recorded."
+    )
+    page = written(html(report))
+    assert f"<b>Now:</b> {report.answer.sentence}" in page and f"<b>In the period:</b> {report.over_the_period}" in page
+    answer = json.loads(written(json_lines(report)))["answer"]
+    assert answer["over_the_period"] == report.over_the_period and answer["sentence"] == report.answer.sentence
+    assert "all of it" in page, "what was lost without any good backup is most of all"
+    ended = past.report(rfc3339(NOW - DAY), rfc3339(NOW - HOUR))
+    assert "<b>At the period&#39;s end:</b>" in written(html(ended))
+    assert "1 of 1 asset stayed within the data loss that is allowed (RPO) all the time;" in ended.over_the_period
+    assert "no restore test was carried out" in ended.over_the_period
+
+
+def test_of_the_time_before_the_first_record_nothing_is_said_to_be_known(past: Past) -> None:
+    past.fine()
+    early = past.report("2026-11-01")
+    told = "the first record is of 2026-11-22 12:00: of the time before, nothing is known."
+    assert early.over_the_period.endswith(told) and told in written(html(early))
+    assert "nothing is known" not in past.report(rfc3339(NOW - DAY)).over_the_period
+    before = past.report("2026-11-01", "2026-11-02")
+    assert "nothing was recorded: what was done then, and what was not, is not known" in before.over_the_period
+
+
+def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: Past) -> None:
+    past.fine()
+    past.wrote(NOW - DAY, "missed", verb="backup", count=3, due=rfc3339(NOW - DAY), reason="asleep")
+    report = past.report()
+    row, page = (
+        next(t for t in json.loads(written(json_lines(report)))["population"]["tallies"] if t["what"] == "backup"),
+        written(html(report)),
+    )
+    assert row["due"] is None and row["due_recorded"] == 99
+    assert re.search(r'<th scope="row">backup</th><td class="num">not known</td><td class="num warn">3</td>', page)
+    figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page))
+    assert "<b>3</b>" in figures["Missed"] and "what was due in the period is not known" in figures["Missed"]
+    assert "3 of it are recorded as missed" in report.over_the_period
 
 
 def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:
@@ -1184,7 +1237,9 @@ def shape_of(page: str) -> Shape:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.sampled_from(["restore_test", "backup", "prune", "check", "restore", "missed", "x"]),
                           nasty, st.dictionaries(st.sampled_from(KEYS), junk, max_size=10), st.booleans()), min_size=1, max_size=4))  # fmt: skip

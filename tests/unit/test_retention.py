@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.drawn import examples
 
 from ccdr.model import Snapshot
 from ccdr.retention import LAST_GOOD, LAST_PROVEN, Decision, Policy, Standing, decide, expired, kept_by_rules, leapt
@@ -263,7 +264,7 @@ def test_last_proven_is_the_newest_that_has_passed() -> None:
     assert decisions[3].why == (LAST_PROVEN,)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(policies)
 def test_no_snapshots_no_decisions(policy: Policy) -> None:
     assert decide(Standing(), policy, NOW, UTC) == []

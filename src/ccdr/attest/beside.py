@@ -13,6 +13,7 @@ from ccdr.attest.comparison import TAG, asked
 from ccdr.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
 from ccdr.ledger import Ledger, Verification, verify
 from ccdr.lineage import (
+    COLLECTED,
     LEDGERS,
     LINKED,
     Standing,
@@ -83,7 +84,26 @@ def collect(source: Path, services: Services) -> Taken:
         )
     if ledger is not None and ledger == read(services.state, services.ledger).ledger:
         raise UsageProblem(f"the ledger in {source} is this host's own", hint="name another host's")
-    return _put(services.state, str(ledger), directory, found, str(source))
+    taken = _put(services.state, str(ledger), directory, found, str(source))
+    return _told(taken, services)
+
+
+def _told(taken: Taken, services: Services) -> Taken:
+    """Have our ledger say that it lies there, as it is: only what it says so of is read with it."""
+    known = read(services.state, services.ledger).beside.get(taken.ledger)
+    if known is not None and (known.records, known.head) == (taken.records, taken.head):
+        return taken
+    last = next(reader(taken.directory).records(reverse=True))
+    body = {
+        "ledger": taken.ledger,
+        "of_host": str(last["host"]),
+        "records": taken.records,
+        "head": taken.head,
+        "until": str(last["time"]),
+    }
+    ref = services.ledger.append(COLLECTED, plan=None, asset=None, run=None, body=body)
+    keep(services.state, services.ledger)
+    return replace(taken, record=ref)
 
 
 def _put(state: State, ledger: str, source: Path, found: Verification, named: str) -> Taken:

@@ -43,6 +43,8 @@ def _troubles(lineage: Lineage) -> Iterator[Problem]:
         yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
     if lineage.changed:
         yield Problem(Trouble.SUMMARY_WRONG, lineage.changed, about="chain")
+    for ledger, said in lineage.astray:
+        yield Problem(Trouble.LEDGER_CONTRADICTED, said, about=ledger)
     for plan, found in sorted(lineage.compared.items()):
         if found.result == DIFFERS:
             said = f"the repository of {plan}: {'; '.join(found.problems)}"

@@ -185,7 +185,7 @@ def _plans_not_kept(services: Services) -> list[str]:
     histories = services.histories(doubted=True)
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
     return [
-        f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z (record {v.seq}) are not kept any more as they were"
+        f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"
         for plan in plans
         for v in not_kept(plan, services, histories, most=None)
     ]

@@ -33,12 +33,21 @@ if TYPE_CHECKING:
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
+@click.option("--whole", is_flag=True, help="Verify all of the ledger, what the daily verification found to hold too.")
 def report(
-    names: tuple[str, ...], first: str | None, since: str | None, last: str | None, form: str | None, out: Path | None
+    names: tuple[str, ...],
+    first: str | None,
+    since: str | None,
+    last: str | None,
+    form: str | None,
+    out: Path | None,
+    whole: bool,
 ) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
-    From the ledger, which is verified on the way, and the catalogue alone. A plan is judged by the version that was
+    From the ledger, which is verified on the way, and the catalogue alone. What lies months before the period is not
+    read again where the daily verification found it to hold: the report says up to which record, and --whole verifies
+    all of it. A plan is judged by the version that was
     recorded when somebody last acted by it, at each time by the one that was in force; where its file differs, or
     is gone, the report says so. The page needs nothing but itself; JSON has all of it, CSV each run of the period.
 
@@ -78,7 +87,7 @@ def report(
     if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     command = shlex.join(["ccdr", *sys.argv[1:]])
-    made = make_report(loaded, services, period, named=names, there=there, command=command)
+    made = make_report(loaded, services, period, named=names, there=there, command=command, whole=whole)
     pieces = WRITERS[chosen](made)
     if out is None:
         for piece in pieces:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+import orjson
 
 from ccdr import interrupts
 from ccdr.answers import NO_WORDS, FreeText, visible, words_of
@@ -226,7 +227,10 @@ def _state() -> State:
 
 
 def print_json(document: object) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    try:
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    except TypeError:  # lone surrogates: a file name that is not UTF-8
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 COLOURS = {

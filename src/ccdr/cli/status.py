@@ -60,7 +60,7 @@ def status(names: tuple[str, ...]) -> Exit:
     gone = lost(plan_names(options.plans), options.plans, services, histories)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
-    own = duties(loaded, services)
+    own = duties(loaded, histories)
     verified, lineage = newest(services), services.lineage()
     attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))

@@ -14,7 +14,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from ccdr.model import rfc3339, utc
+from ccdr.model import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.facts import PlanFacts, facts_from
 from ccdr.plans.loader import LoadedPlan
 
@@ -30,15 +30,22 @@ class Version:
     plan: str
     digest: str
     facts: PlanFacts
-    seq: int
+    seq: int | float
     at: datetime
     actor: str
     before: str | None
     files: Mapping[str, str]
+    number: int = 0  # of its record, in its own ledger …
+    ledger: str | None = None  # … where that is not ours
 
     @property
     def gone(self) -> bool:
         return not self.facts.assets
+
+    @property
+    def record(self) -> str:
+        """How people are told of it."""
+        return f"record {self.number}{f' of ledger {self.ledger[:8]}' if self.ledger else ''}"
 
 
 class File(StrEnum):
@@ -66,7 +73,7 @@ class Judged:
     def as_json(self) -> dict[str, object]:
         return {
             "digest": self.version and self.version.digest,
-            "seq": self.version and self.version.seq,
+            "seq": self.version and self.version.number,
             "recorded": self.version and rfc3339(self.version.at),
             "by": self.version and self.version.actor,
             "file": self.file and self.file.value,
@@ -98,7 +105,7 @@ def body_of_gone(before: Version) -> dict[str, object]:
 def _body(files: Mapping[str, str], facts: PlanFacts, before: Version | None) -> dict[str, object]:
     return {
         "digest": digest_of(files),
-        "predecessor": before and {"digest": before.digest, "seq": before.seq},
+        "predecessor": before and {"digest": before.digest, "seq": before.number},
         "files": files,
         "facts": facts.as_json(),
     }
@@ -112,20 +119,22 @@ def version_of(record: Mapping[str, Any]) -> Version | None:
             plan=str(record["plan"]),
             digest=str(record["digest"]),
             facts=facts_from(record["facts"]),
-            seq=int(record["seq"]),
+            seq=record["seq"],
             at=utc(record["time"]),
             actor=str(record["actor"]),
             before=None if before is None else str(before["digest"]),
             files={str(name): str(digest) for name, digest in files.items()},
+            number=number_of(record),
+            ledger=ledger_of(record),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def in_force(versions: Sequence[Version], at: datetime | int) -> Version | None:
+def in_force(versions: Sequence[Version], at: datetime | float) -> Version | None:
     """The one that was in force at a time, or (a number) when this record was written; None before the first. The
     `versions` are one plan's, in the ledger's order."""
-    if isinstance(at, int):
+    if not isinstance(at, datetime):
         known = bisect_right(versions, at, key=lambda version: version.seq)
     else:
         known = max((n for n, version in enumerate(versions, 1) if version.at <= at), default=0)

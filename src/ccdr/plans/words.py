@@ -58,7 +58,7 @@ def differing(judged: Judged) -> list[str]:
     version, plan = judged.version, judged.plan
     if version is None or judged.file in (None, File.SAME):
         return []
-    by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC (record {version.seq})"
+    by = f"the version that was recorded on {version.at:%Y-%m-%d %H:%M} UTC ({version.record})"
     by = f"it is judged by {by}" if judged.why is None else f"{judged.why}: it is judged without"
     if judged.file is File.GONE:
         return [f"no file names the plan {plan} any more, and no `ccdr run` has seen that; {by}"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from ccdr.records.values import Count, Digest, Reason, Record, Value, about
+from ccdr.records.values import Count, Digest, Reason, Record, Time, Value, about
 
 LedgerId = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$", "description": "a ledger's random id"})]
 
@@ -59,6 +59,18 @@ class LedgerLinked(Record, frozen=True, kw_only=True, gc=False):
     head: Digest
     missing: Annotated[Count, about("records of it that are lost, as far as snapshots tell")]
     reason: Reason = None
+
+
+class LedgerCollected(Record, frozen=True, kw_only=True, gc=False):
+    """Another host's ledger was taken in, or more of it: it lies beside this one, and is read with it."""
+
+    kind: Literal["ledger.collected"]
+    version: Literal[3]
+    ledger: LedgerId
+    of_host: Annotated[str, about("whose it is, by its last record")]
+    records: Annotated[Count, about("it had then")]
+    head: Annotated[Digest, about("the hash of its last record")]
+    until: Annotated[Time, about("its last record's: beyond that nothing is known from it")]
 
 
 class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):

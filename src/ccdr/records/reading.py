@@ -6,7 +6,7 @@ What was written is never changed: what older versions lack is filled in as it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -22,15 +22,21 @@ from ccdr.records.values import Record, Unread
 
 _KIND = b'","kind":"'  # behind `actor`, a text; no text can hold it, since its quotes would be escaped
 
-# By kind: its decoder, and how its version stands in the envelope, today's and the one before.
-_DECODERS = {
-    kind.encode(): (
-        msgspec.json.Decoder(definition).decode,
-        b',"version":%d,' % VERSIONS[kind],
-        b',"version":%d,' % max(CLOSED, VERSIONS[kind] - 1),  # older ones may hold what is not shown
+
+@cache
+def _decoder(kind: bytes) -> tuple[Callable[[bytes], Record], bytes, bytes] | None:
+    """How a kind is decoded, and how its version stands in the envelope, today's and the one before; None where this
+    ccdr does not know it."""
+    name = kind.decode("ascii", "replace")
+    if name not in KINDS:
+        return None
+    return (
+        msgspec.json.Decoder(KINDS[name]).decode,
+        b',"version":%d,' % VERSIONS[name],
+        b',"version":%d,' % max(CLOSED, VERSIONS[name] - 1),  # older ones may hold what is not shown
     )
-    for kind, definition in KINDS.items()
-}
+
+
 _encode = msgspec.json.Encoder().encode
 _ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind", "plan", "asset", "run")
 _TEXT_OR_NULL = frozenset((str, type(None)))
@@ -44,7 +50,7 @@ def decode(line: bytes) -> Record:
     One that is written back byte for byte gives no key twice. Any other is read with care.
     """
     at = line.find(_KIND) + len(_KIND)
-    known = _DECODERS.get(line[at : line.find(b'"', at)])
+    known = _decoder(line[at : line.find(b'"', at)])
     if known is not None:
         decoder, today, before = known
         try:
@@ -65,7 +71,7 @@ def decode(line: bytes) -> Record:
 def trusting(line: bytes) -> Record:
     """The same of a line that another process reads with `decode`: whether a key is given twice is not seen again."""
     at = line.find(_KIND) + len(_KIND)
-    known = _DECODERS.get(line[at : line.find(b'"', at)])
+    known = _decoder(line[at : line.find(b'"', at)])
     if known is not None and known[1] in line:
         try:
             return known[0](line)

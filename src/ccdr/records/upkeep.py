@@ -203,6 +203,7 @@ class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):
     head: Annotated[Digest, about("SHA-256 of the last record's line")]
     summary: Annotated[Literal["EQUAL", "DIFFERS", "NONE"], about("the summary that `status` is read from")]
     problems: Annotated[list[str], about("the first of them, as sentences of ours")] = []
+    index: Annotated[dict[str, Digest], about("SHA-256 of the files that reports may begin from, by name")] = {}
 
 
 class StateMigrated(Record, frozen=True, kw_only=True, gc=False):

@@ -1,14 +1,19 @@
-"""The headline: can the contact centre be brought back, and why, in a sentence that a stranger understands."""
+"""The headline, in two sentences that a stranger understands, each true by itself: can the contact centre be brought
+back, and why; and how it did in the period."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from ccdr.model import human_seconds, so_many
+from ccdr.model import ObjectiveVerdict, human_seconds, so_many
+from ccdr.report.evidence import MISSED, RUNNING, SKIPPED, TEST, Run
 from ccdr.report.judge import AssetReport, Finding, day
+from ccdr.report.period import Period
+from ccdr.report.promises import DUE, PlanPromises, Tallies
 from ccdr.trouble import Level
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
@@ -17,7 +22,7 @@ QUESTION = "Can the contact centre be brought back?"
 
 @dataclass(frozen=True)
 class Answer:
-    """`word` is Yes, No, Not proven, or Yes with what qualifies it."""
+    """`word` is Yes, No, Not proven, or Yes with what qualifies it; `sentence` says why, as of the period's end."""
 
     word: str
     level: Level
@@ -74,6 +79,80 @@ def answer(
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
     )
     return Answer("Yes", worst, _sentence(proven + rest))
+
+
+def over_the_period(
+    period: Period,
+    assets: Sequence[AssetReport],
+    runs: Sequence[Run],
+    tallies: Tallies,
+    promised: Sequence[PlanPromises],
+    first: datetime | None,
+    ledger_problems: int,
+) -> str:
+    """How the plans' assets did in the period, whatever holds at its end. `first` is the time of the first record."""
+    when = f"from {day(period.start)} to {day(period.end)} UTC"
+    if first is None or first >= period.end:
+        return _sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
+    if ledger_problems:
+        return _sentence(f"{when}, what the records say proves nothing: they are damaged or changed")
+    said = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised)]
+    if less := sum(bool(change.loosenings) for one in promised for change in one.changes):
+        said.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
+    if first > period.start:
+        said.append(f"the first record is of {day(first)}: of the time before, nothing is known")
+    return _sentence(f"{when}, {'; '.join(said)}")
+
+
+def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
+    """How many assets kept their RPO, and how many restores took longer than their RTO."""
+    if not judged:
+        yield "no plan named an asset"
+        return
+    of = so_many(len(judged), "asset")
+    over = [a for a in judged if a.rpo and a.rpo.verdict is ObjectiveVerdict.BREACHED]
+    met = sum(a.rpo is not None and a.rpo.verdict is ObjectiveVerdict.MET for a in judged)
+    later = any(a.completed.since for a in judged if a not in over)
+    said = f"{met} of {of} stayed within the data loss that is allowed (RPO)"
+    said += "" if not met else " from the first backup on" if later else " all the time"
+    if over:
+        worst = max(over, key=lambda a: _share(a.rpo.achieved_s, a.rpo.objective_s) if a.rpo else 0.0)
+        assert worst.rpo is not None
+        lost = _or_never(worst.rpo.achieved_s)
+        most = human_seconds(lost) if math.isfinite(lost) else "all of its data"
+        allowed = human_seconds(worst.rpo.objective_s)
+        said += f", {len(over)} did not: {worst.name} went furthest beyond, with {most} where {allowed} is allowed"
+    if rest := len(judged) - len(over) - met:
+        said += f", and of {rest} that is not known here"
+    yield said
+    if breached := sum(r.breached for a in judged for r in a.restores if r.basis == a.basis):
+        yield f"{so_many(breached, 'restore test that passed', 'restore tests that passed')} took longer than the RTO"
+
+
+def _share(achieved: float | None, objective: float) -> float:
+    return _or_never(achieved) / objective
+
+
+def _tests(runs: Sequence[Run]) -> str:
+    ended = [r for r in runs if r.verb == TEST and r.outcome not in (MISSED, SKIPPED, RUNNING)]
+    if not ended:
+        return "no restore test was carried out"
+    passed, failed = (sum(r.outcome == word for r in ended) for word in ("PASS", "FAIL"))
+    said = f"{passed:,} of {so_many(len(ended), 'restore test', form=',')} passed"
+    rest = len(ended) - passed - failed
+    return said + (f", {failed:,} failed" if failed else "") + (f", {rest:,} proved nothing" if rest else "")
+
+
+def _due(tallies: Tallies, promised: Sequence[PlanPromises]) -> str:
+    due, missed = (sum(t.get(what) or 0 for t in tallies.values()) for what in (DUE, MISSED))
+    unknown = any(t.get(DUE, 0) is None for t in tallies.values())
+    if not promised:
+        recorded = f"; {missed:,} of it are recorded as missed" if missed else ""
+        return f"what was due is not known, as no version of a plan is recorded{recorded}"
+    said = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
+    if since := [one.since for one in promised if one.since is not None]:
+        said += f", and what was due before {day(max(since))} is not known, as no version of the plan is recorded"
+    return said + (", and of other plans nothing of that is known" if unknown else "")
 
 
 def _or_never(seconds: float | None) -> float:

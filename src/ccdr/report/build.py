@@ -20,8 +20,10 @@ from ccdr.lineage import Lineage
 from ccdr.model import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
+from ccdr.population import read_population
 from ccdr.reading import Take, read_verified
-from ccdr.report.answer import Answer, answer
+from ccdr.report import index
+from ccdr.report.answer import Answer, answer, over_the_period
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
 from ccdr.report.judge import (
     AssetReport,
@@ -34,26 +36,39 @@ from ccdr.report.judge import (
 )
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
-from ccdr.report.promises import PlanPromises, counted, mending, promises, versions_in_force
+from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.status import seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
+from ccdr.verification import Finding as Verified
+from ccdr.verification import newest
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
 @dataclass(frozen=True)
+class Before:
+    """The records up to number `upto` were not verified for this report: that was done `at` the time of the daily
+    verification whose record has the number `seq`, and its record itself was."""
+
+    upto: int
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True)
 class LedgerFacts:
     """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
-    what became of ledgers that were lost before it."""
+    what became of ledgers that were lost before it; `before` is None where all of it was verified for this report."""
 
     directory: Path
     verification: Verification
     lineage: Lineage
     troubles: tuple[Problem, ...]
     told: tuple[str, ...]
+    before: Before | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -73,11 +88,12 @@ class Report:
     wanted: tuple[str, ...]  # plans that were asked for by name; none: all
     ledger: LedgerFacts
     answer: Answer
+    over_the_period: str
     findings: tuple[Finding, ...]
     assets: tuple[AssetReport, ...]
     plans: tuple[PlanReport, ...]
     runs: tuple[Run, ...]
-    tallies: dict[tuple[str, str], dict[str, int]]
+    tallies: Tallies
     interruptions: tuple[Interruption, ...]
     population: Digest
     promises: tuple[PlanPromises, ...] = ()
@@ -99,18 +115,13 @@ def make_report(
     named: Sequence[str] = (),
     there: Sequence[str] = (),
     command: str,
+    whole: bool = False,
 ) -> Report:
-    """`named` are the plans that were asked for, of those that are `there`: records of others are left out.
-    UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
-    evidence = Evidence(period, frozenset(named) or None)
-
-    def anew() -> Take:
-        nonlocal evidence
-        evidence = Evidence(period, frozenset(named) or None)
-        return evidence.take
-
+    """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
+    all of the ledger is verified, whatever was before. UsageProblem where neither plans nor records know one; CcdrError
+    where the ledger cannot be read."""
     running = _not_crashed(services)
-    found = read_verified(services.ledger.directory, anew)
+    evidence, found, before = _read(services, period, frozenset(named) or None, whole=whole)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -139,6 +150,7 @@ def make_report(
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
+    unproven = len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -148,16 +160,17 @@ def make_report(
         version=__version__,
         wanted=tuple(named),
         ledger=LedgerFacts(
-            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now()))
+            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now())), before
         ),
         answer=answer(
             assets,
             findings,
-            len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger),
+            unproven,
             until_now=period.until_now,
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
             newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
         ),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, found.first_time, unproven),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -168,6 +181,38 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
     )
+
+
+def _read(
+    services: Services, period: Period, wanted: frozenset[str] | None, *, whole: bool
+) -> tuple[Evidence, Verification, Before | None]:
+    """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds."""
+    evidence, beside = Evidence(period, wanted), services.population()
+    made = None if whole or beside else _indexed(services, period)
+
+    def anew() -> Take:
+        nonlocal evidence
+        evidence = index.read(made[1]).evidence(period, wanted) if made else Evidence(period, wanted)
+        return evidence.take
+
+    if made is not None:
+        since = index.read(made[1]).verified
+        found = read_verified(services.ledger.directory, anew, since)
+        if found.ok:
+            return evidence, found, Before(since.mark.seq, made[0].at, made[0].seq)
+        made = None
+    ledger = services.ledger.directory
+    found = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
+    return evidence, found, None
+
+
+def _indexed(services: Services, period: Period) -> tuple[Verified, bytes] | None:
+    """What the newest verification found, and the state that a fold for this period may begin with."""
+    verified = newest(services)
+    if verified is None or not verified.ok:
+        return None
+    kept = index.kept_before(services.state, services.ledger, period.start, verified.index)
+    return None if kept is None else (verified, kept)
 
 
 def _as_recorded(

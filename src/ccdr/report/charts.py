@@ -185,7 +185,8 @@ def fleet_chart(assets: Sequence[AssetReport], period: Period, key: str) -> Char
     return Chart(
         key=key,
         title="The asset that came closest to its RPO, or went furthest beyond it",
-        desc=f"At most {most:.0f} % of an RPO was used; in {over} of {len(worst)} parts of the period more than 100 %.",
+        desc=f"By share of its own RPO: at most {most:.0f} % of one was used; in {over} of {len(worst)} parts of the "
+        "period more than 100 %. An asset counts from its first good backup on.",
         y_ticks=ticks,
         x_ticks=frame.dates(),
         frame=frame,

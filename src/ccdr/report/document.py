@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ccdr.model import Achieved, rfc3339
+from ccdr.model import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
 from ccdr.report.answer import QUESTION
@@ -29,6 +29,7 @@ def json_lines(report: Report) -> Iterator[bytes]:
             "word": report.answer.word,
             "level": report.answer.level.name,
             "sentence": report.answer.sentence,
+            "over_the_period": report.over_the_period,
         },
         "period": {
             "from": rfc3339(report.period.start),
@@ -87,7 +88,7 @@ def _dumped(value: object) -> bytes:
 
 
 def _ledger(report: Report) -> dict[str, object]:
-    found = report.ledger.verification
+    found, before = report.ledger.verification, report.ledger.before
     return {
         "directory": str(report.ledger.directory),
         "ok": not report.ledger.problems,
@@ -100,6 +101,7 @@ def _ledger(report: Report) -> dict[str, object]:
         "lost_before": list(report.ledger.told),
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
+        "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
     }
 
 
@@ -195,9 +197,9 @@ def _change(change: PlanChange) -> dict[str, object]:
     return {
         "plan": after.plan,
         "at": rfc3339(after.at),
-        "seq": after.seq,
+        "seq": after.number,
         "by": after.actor,
-        "before": {"digest": before.digest, "seq": before.seq},
+        "before": {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
         "loosenings": [{**found.as_json(), "text": sentence(found)} for found in change.loosenings],
     }
@@ -232,21 +234,29 @@ def _interruption(found: Interruption) -> dict[str, object]:
         "to": rfc3339(found.runs[-1].started),
         "outcomes": dict(found.outcomes),
         "reasons": dict(found.reasons),
-        "seqs": [run.seq for run in found.runs],
+        "seqs": [run.number for run in found.runs],
         "mended": _good(found.mended),
         "no_longer_checked": _good(found.unchecked),
     }
 
 
 def _good(run: Run | None) -> dict[str, object] | None:
-    return None if run is None else {"seq": run.seq, "end_seq": run.end_seq, "time": rfc3339(run.started)}
+    if run is None:
+        return None
+    return {"seq": run.number, "end_seq": run.end_number, "time": rfc3339(run.started), **_whose(run)}
+
+
+def _whose(run: Run) -> dict[str, object]:
+    """Whose numbers they are, where that is not this host's ledger."""
+    return {"ledger": run.ledger} if run.ledger else {}
 
 
 def _run(run: Run) -> dict[str, object]:
     """One row of the population; what is not there is left out."""
     shown: dict[str, object] = {
-        "seq": run.seq,
-        "end_seq": run.end_seq,
+        "seq": run.number,
+        "end_seq": run.end_number,
+        "ledger": run.ledger,
         "what": run.verb,
         "plan": run.plan,
         "asset": run.asset,
@@ -274,4 +284,4 @@ def _run(run: Run) -> dict[str, object]:
 
 def _whole(run: Run) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
-    return {"what": run.verb, "started": run.since, "started_seq": run.seq, **(run.body or {})}
+    return {"what": run.verb, "started": run.since, "started_seq": run.number, **as_written(run.body or {})}

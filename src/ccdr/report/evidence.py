@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 from ccdr import chain
-from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow
-from ccdr.ledger import Told
+from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
+from ccdr.ledger import NEWER, PASSED_OVER
 from ccdr.measure import Point
-from ccdr.model import Needed, Snapshot, Verb, source_digest, utc
+from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, of_another_host, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
-from ccdr.records import Unread
-from ccdr.report.period import Period
+from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
 from ccdr.shipping.shelf import rank
 
 BACKUP, TEST, PRUNE, CHECK, RESTORE = "backup", "test", "prune", "check", "restore"  # as the commands are called
@@ -31,6 +30,8 @@ RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot w
 
 _TEST_KIND = "restore_test"  # as the ledger's records call it
 _NO_RUN = frozenset((MISSED, SKIPPED, NOTED))
+Key = TypeVar("Key", str, int)
+RunKey = tuple[str, str | None, str | None, str | None]  # verb, plan, asset and run
 _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are told in full
 
 
@@ -38,11 +39,11 @@ _WHOLE = frozenset((TEST, PRUNE, CHECK, RESTORE))  # verbs whose records are tol
 class Run:
     """One row of the population: a run with its end, if it had one, or a single record such as `missed`.
 
-    `seq` and `since` are its first record's and that record's time as it stands there, `end_seq` and `until` its
+    `seq` and `since` are its first record's place and that record's time as it stands there, `end_seq` and `until` its
     last one's; `due` and `count` are those of what was missed; `body` is the end's record where it is told in full.
     """
 
-    seq: int
+    seq: int | float
     verb: str
     plan: str | None
     asset: str | None
@@ -55,7 +56,7 @@ class Run:
     due: str = ""
     ended: datetime | None = None
     until: str | None = None
-    end_seq: int | None = None
+    end_seq: int | float | None = None
     outcome: str = CRASHED
     reason: str | None = None
     count: int = 1
@@ -69,6 +70,25 @@ class Run:
     body: Record | None = None
     beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
+    told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
+    told_last: Mapping[str, Any] | None = None  # … and of the last one
+
+    @property
+    def ledger(self) -> str | None:
+        """Whose records they are, where that is not ours."""
+        return str(self.told_by["ledger"]) if self.told_by else None
+
+    @property
+    def number(self) -> int:
+        """Its first record's number in its own ledger."""
+        return int(self.told_by["seq"] if self.told_by else self.seq)
+
+    @property
+    def end_number(self) -> int | None:
+        """Its last one's."""
+        if self.end_seq is None:
+            return None
+        return int(self.told_last["seq"] if self.told_last else self.end_seq)
 
     @property
     def good(self) -> bool:
@@ -93,6 +113,17 @@ class Stretch:
     bases: list[str] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
 
+    def compress(self, known: Mapping[str, Point], boundary: datetime) -> None:
+        """Of bases that are still `known` only, and of the points between two of them the newest."""
+        self.bases = [key for key in self.bases if key in known]
+        begins = sorted(known[key].consistent for key in self.bases)
+        between = defaultdict[int, dict[int, Point]](dict)
+        for number, point in enumerate(self.points):
+            if at := bisect_right(begins, point.consistent):
+                between[at][number] = point
+        kept = {number for some in between.values() for number in _standing(some, boundary)}
+        self.points = [point for number, point in enumerate(self.points) if number in kept]
+
 
 @dataclass
 class AssetEvidence:
@@ -105,6 +136,7 @@ class AssetEvidence:
     points: dict[str, Point] = field(default_factory=dict)
     stored: dict[str, Record] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    removed_unseen: int = 0  # within the period, of which none had passed or failed a test
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
@@ -126,9 +158,12 @@ class AssetEvidence:
         said = self.sources.get(snapshot)
         return said is None or said == source_digest(source)
 
-    def snapshots(self, plan: str, asset: str, source: str, end: datetime) -> list[Snapshot]:
+    def snapshots(
+        self, plan: str, asset: str, source: str, end: datetime, others: Sequence[Snapshot] = ()
+    ) -> list[Snapshot]:
         """Those that are there by the records alone, as the catalogue would have them; what it alone knows of them is
-        left empty."""
+        left empty. `others`: of other hosts, that these may build upon."""
+        of_others = {s.id: s.manifest_sha256 for s in others}
 
         def made(key: str, said: Record) -> Snapshot:
             point = self.points[key]
@@ -139,7 +174,7 @@ class AssetEvidence:
             )  # fmt: skip
 
         def digest_of(key: str) -> str:
-            return text(self.stored.get(key, {}).get("manifest_sha256")) or ""
+            return text(self.stored.get(key, {}).get("manifest_sha256")) or of_others.get(key, "")
 
         found = [made(key, said) for key, said in self.stored.items() if self.points[key].usable <= end]
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
@@ -178,10 +213,31 @@ class AssetEvidence:
         if upon := listing(said.get("upon")):
             self.upon[key] = [str(one) for one in upon]
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, *, within: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
+        self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
         self.stored.pop(key, None)
+
+    def compress(self, boundary: datetime) -> None:
+        """Let go of what no period that begins later can ask for: what retention removed, and points of log and of
+        recoveries, but for the newest ones, which stood at the boundary."""
+        good = {key: p for key, p in self.points.items() if key in self.removed and not self.disproved(key)}
+        tested = {key: p for key, p in good.items() if self.history.proven.get(key) == "PASS"}
+        standing = {key for some in (good, tested) for key in _standing(some, boundary)}
+        for key in self.removed - standing:
+            for known in (self.points, self.sources, self.needed, self.upon):
+                known.pop(key, None)
+            self.history.forget(key)
+        self.removed &= standing
+        for stretch in self.log:
+            stretch.compress(self.points, boundary)
+        self.log = [s for s in self.log[:-1] if s.points and s.bases] + self.log[-1:]
+        newest = dict[str | None, dict[int, Point]]()
+        for number, (point, test) in enumerate(self.recovered):
+            newest.setdefault(text(mapping(test.get("snapshot")).get("source_sha256")), {})[number] = point
+        kept = {number for some in newest.values() for number in _standing(some, boundary)}
+        self.recovered = [one for number, one in enumerate(self.recovered) if number in kept]
 
     def _leads(self, base: str, begins: str | None) -> bool:
         """Does log that begins with this segment lead on from it? An older record does not tell: then every gap that
@@ -258,7 +314,15 @@ class PlanEvidence:
     added: list[tuple[datetime, int]] = field(default_factory=list)
     removed: int = 0  # snapshots, within the period
     asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
+    lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
+
+
+def _standing(points: Mapping[Key, Point], boundary: datetime) -> set[Key]:
+    """Of these points: the newest that stood at the boundary, and those that came to stand, or lie, behind it."""
+    before = {key: point for key, point in points.items() if max(point) < boundary}
+    newest = max(before, key=lambda key: before[key], default=None)
+    return points.keys() - before.keys() | ({newest} if newest is not None else set())
 
 
 def read_again(damaged: Run, clean: Run) -> bool:
@@ -287,11 +351,14 @@ def _newer(held: dict[str, Run], run: Run) -> None:
 class Evidence:
     """Give it every record in order (`take`), then `close` it. `wanted` are plans; None: all.
 
-    A run belongs to the period that it started in, so that two periods, one after the other, hold each run once.
+    A run belongs to the period that it started in, so that two periods, one after the other, hold each run once. At
+    the first record of each month that lies before the period, what is no more asked for is let go of: so what has to
+    be known does not grow with the years, and can be kept (index.py).
     """
 
     period: Period
     wanted: Collection[str] | None = None
+    boundary: datetime = field(default=LONG_AGO, kw_only=True)  # up to where that was done
     runs: list[Run] = field(default_factory=list)  # the population
     before: list[Run] = field(default_factory=list)  # that may have served what came due just before the period
     assets: dict[tuple[str, str], AssetEvidence] = field(default_factory=dict)
@@ -300,15 +367,17 @@ class Evidence:
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
     _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
     _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
-    _open: dict[tuple[str, str | None, str | None, str | None], tuple[Record, datetime]] = field(default_factory=dict)
+    open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
 
-    def take(self, record: Told, time: datetime) -> None:
-        plan = record.plan if isinstance(record, Unread) else record["plan"]
+    def take(self, record: Record, time: datetime) -> None:
+        if time >= self._next:
+            self.reach(time)
+        plan = record["plan"]
         if self.wanted is not None:
             self.plans_seen.add(plan)
             if plan not in self.wanted:
                 return
-        if isinstance(record, Unread):
+        if PASSED_OVER in record:
             self._pass_over(record, time)
             return
         kind = record["kind"]
@@ -317,9 +386,9 @@ class Evidence:
         if edge == "start":
             if counts:
                 key = (verb, plan, record["asset"], record["run"])
-                if key in self._open:
+                if key in self.open:
                     self._crashed(key, CRASHED)
-                self._open[key] = record, time
+                self.open[key] = record, time
         elif edge == "end":
             counts = self._end(verb, record, time)
         elif counts or kind == LOGS:  # what it tells of came before it
@@ -327,13 +396,32 @@ class Evidence:
         if counts:
             follow(self.histories, record)
 
-    def _pass_over(self, record: Unread, time: datetime) -> None:
+    def _pass_over(self, record: Record, time: datetime) -> None:
         """Nothing can be taken from it: that it is there is told. A run that a later ccdr has ended did not crash."""
-        verb, edge = self._kind(record.kind)
-        if record.newer and edge == "end":
-            self._open.pop((verb, record.plan, record.asset, record.run), None)
+        verb, edge = self._kind(record["kind"])
+        if record[PASSED_OVER] == NEWER and edge == "end":
+            self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
         if time < self.period.end:
             follow(self.histories, record)
+
+    def __post_init__(self) -> None:
+        self._last = month_of(max(self.period.start, LONG_AGO + PATIENCE) - PATIENCE)
+        self._next = self._after(self.boundary)
+
+    def _after(self, boundary: datetime) -> datetime:
+        """The next month's beginning, where that lies well before the period."""
+        return next_month(boundary) if boundary < self._last else NEVER
+
+    def reach(self, time: datetime) -> bool:
+        """Before a record of this time is taken: was a month's beginning reached, and what is no more asked for let go
+        of?"""
+        if time < self._next:
+            return False
+        self.boundary = min(month_of(time), self._last)
+        for asset in self.assets.values():
+            asset.compress(self.boundary)
+        self._next = self._after(self.boundary)
+        return True
 
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
@@ -343,15 +431,19 @@ class Evidence:
 
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
-        at_work = {run for (_, _, _, run), (_, begun) in self._open.items() if run is not None and running(run, begun)}
-        for key in list(self._open):
+
+        def goes_on(run: str, record: Record, begun: datetime) -> bool:
+            return may_have_ended(record) if TOLD_BY in record else running(run, begun)
+
+        at_work = {run for (_, _, _, run), begun in self.open.items() if run is not None and goes_on(run, *begun)}
+        for key in list(self.open):
             self._crashed(key, RUNNING if key[3] in at_work else CRASHED)
         for history in self.histories.values():
             history.at_work = [run for run in history.open_runs if run in at_work]
         self.runs.sort(key=lambda run: run.seq)
 
-    def _crashed(self, key: tuple[str, str | None, str | None, str | None], outcome: str) -> None:
-        run = _begun(key[0], *self._open.pop(key))
+    def _crashed(self, key: RunKey, outcome: str) -> None:
+        run = _begun(key[0], *self.open.pop(key))
         run.outcome = outcome
         self._conclude(run, None)
 
@@ -379,7 +471,7 @@ class Evidence:
 
     def _end(self, verb: str, record: Record, time: datetime) -> bool:
         """Is the end that of a run of before the period's end?"""
-        begun = self._open.pop((verb, record["plan"], record["asset"], record["run"]), None)
+        begun = self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
         if begun is None:
             if time >= self.period.end:  # it also started there, or was never begun
                 return False
@@ -403,6 +495,7 @@ class Evidence:
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
             text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
+            start.get(TOLD_BY), get(TOLD_BY),
         )  # fmt: skip
         self._conclude(run, record)
         return True
@@ -428,10 +521,22 @@ class Evidence:
             run.reason = text(record.get("trouble")) or "log is missing"
             run.body = record
         elif kind == DUTIES and run.plan is not None:
-            self.plans[run.plan].asked.append(_asked(record, time))
+            self._duties(self.plans[run.plan], record, time)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
-            self.plans[run.plan].versions.append(version)
+            self._version(self.plans[run.plan], version, record)
         self._conclude(run, record)
+
+    def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
+        told = record.get(TOLD_BY)
+        if of_another_host(record):
+            return
+        if told and (until := _moment(told["until"])):
+            plan.lost[told["ledger"]] = until
+        plan.asked.append(_asked(record, time))
+
+    def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
+        if not of_another_host(record):
+            plan.versions.append(version)
 
     def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
@@ -492,7 +597,7 @@ class Evidence:
         for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
             entry = mapping(gone)
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
-                asset.forget(str(entry.get("id")))
+                asset.forget(str(entry.get("id")), within=within)
                 plan.removed += within
 
 
@@ -511,6 +616,7 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         record["time"],
         text(by) or "",
         text(due) or "",
+        told_by=record.get(TOLD_BY),
     )
 
 

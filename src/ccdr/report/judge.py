@@ -319,7 +319,7 @@ def judge_asset(
         kept=len(kept),
         left_out=newest.left_out if (newest := ev.last_good.get(BACKUP)) else (),
         untested=tuple((key, moment) for moment, key in untested),
-        removed_untested=sum(key in points and key not in ev.history.proven for key in ev.removed),
+        removed_untested=ev.removed_unseen,
         calendar=_calendar(ev.tests, period),
     )
 
@@ -343,7 +343,7 @@ def _as_of(
     ev: AssetEvidence, elsewhere: Sequence[Snapshot], source: str, name: tuple[str, str], period: Period
 ) -> Seen:
     """What the records alone tell of the period's end."""
-    own = ev.snapshots(*name, source, period.end)
+    own = ev.snapshots(*name, source, period.end, elsewhere)
     there = sorted([*own, *elsewhere], key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
     def logged(bases: Sequence[Snapshot], _: Disproved) -> Sequence[Point]:

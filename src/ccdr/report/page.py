@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339
+from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.due import Gap
 from ccdr.plans.words import differing, sentence
 from ccdr.report import charts
@@ -38,7 +38,7 @@ from ccdr.report.evidence import (
 )
 from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
-from ccdr.report.promises import DUE, NOT_KNOWN_HERE, WAITING
+from ccdr.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
 from ccdr.trouble import Level
 
 MOST_TESTS = 250  # told in full on the page; all are in the JSON
@@ -175,29 +175,38 @@ def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]
     failed = sum(run.outcome == "FAIL" for run in tests)
     broken = len(tests) - passed - failed - sum(run.outcome in (SKIPPED, RUNNING) for run in tests)
     backups = [t for (_, verb), t in report.tallies.items() if verb == "backup"]
-    missed = sum(t.get(MISSED, 0) for t in report.tallies.values())
-    failures = sum(t.get("FAILED", 0) + t.get(CRASHED, 0) for t in backups)
-    slowest = _most(judged, lambda a: a.rto, "by each asset's last conclusive test, where that passed")
-    exposed = _most(judged, lambda a: a.rpo, "at the worst moment of the period")
+    missed = sum(t.get(MISSED) or 0 for t in report.tallies.values())
+    failures = sum((t.get("FAILED") or 0) + (t.get(CRASHED) or 0) for t in backups)
+    slowest = _most(
+        judged, lambda a: a.rto, "by each asset's last conclusive test, where that passed; the largest share of its RTO"
+    )
+    exposed = _most(judged, lambda a: a.rpo, "at the worst moment of the period; the largest share of its RPO")
     return [
         ("Assets proven", f"{proven} of {len(judged)}", "restored from backup and checked"),
         ("Restore tests", f"{passed:,} of {len(tests):,} passed", f"{failed:,} failed, {broken:,} proved nothing"),
-        ("Slowest restore", *(slowest or ("–", "no test that passed was measured"))),
-        ("Most data at risk", *(exposed or ("–", "nothing was measured"))),
-        ("Backups", f"{sum(t.get('STORED', 0) for t in backups):,} stored", f"{failures:,} failed or crashed"),
+        ("Restore nearest to its RTO, or furthest over", *(slowest or ("–", "no test that passed was measured"))),
+        ("Data at risk nearest to its RPO, or furthest over", *(exposed or ("–", "nothing was measured"))),
+        ("Backups", f"{sum(t.get('STORED') or 0 for t in backups):,} stored", f"{failures:,} failed or crashed"),
         ("Missed", *_missed(report, missed)),
     ]
 
 
 def _missed(report: Report, count: int) -> tuple[str, str]:
     """How many of how many, what nobody here knows, and from when on anything is known."""
-    due = sum(t.get(DUE, 0) for t in report.tallies.values())
-    elsewhere = sum(t.get(NOT_KNOWN_HERE, 0) for t in report.tallies.values())
+    tallies = report.tallies.values()
+    unknown = sorted({plan for (plan, _), t in report.tallies.items() if t.get(DUE, 0) is None})
+    due = sum(t.get(DUE) or 0 for t in tallies)
+    elsewhere = sum(t.get(NOT_KNOWN_HERE) or 0 for t in tallies)
+    if unknown and len(unknown) == len({plan for plan, _ in report.tallies if plan}):
+        said = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
+        return f"{count:,}", said
     said = "that were due and did not take place"
     if elsewhere:
         said += f"; {elsewhere:,} due elsewhere, not known here"
     if since := [one.since for one in report.promises if one.since is not None]:
-        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is known from records alone"
+        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
+    if unknown:
+        said += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
     return f"{count:,} of {due:,}", said
 
 
@@ -211,7 +220,8 @@ def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] 
     if not some:
         return None
     _, asset, achieved = max(some, key=lambda entry: entry[0])
-    return _seconds(achieved.achieved_s), f"{asset.name}, of {_seconds(achieved.objective_s)} allowed; {when}"
+    worst = _seconds(achieved.achieved_s) if math.isfinite(achieved.achieved_s or 0.0) else "all of it"
+    return worst, f"{asset.name}, of {_seconds(achieved.objective_s)} allowed; {when}"
 
 
 def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
@@ -223,7 +233,7 @@ def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
     wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
     wanted += sorted(newest.values(), key=lambda run: -run.seq)
     wanted += reversed(tests)
-    chosen: dict[int, Run] = {}
+    chosen: dict[float, Run] = {}
     for run in wanted:
         if len(chosen) < MOST_TESTS:
             chosen.setdefault(run.seq, run)
@@ -296,14 +306,17 @@ def _checked(plan: PlanReport) -> Mapping[str, Any]:
 def _population(report: Report) -> list[dict[str, Any]]:
     """A row for each plan and verb, and before them the sums for each verb. What was due, and what of that was
     missed, is a matter of the schedules."""
-    sums: dict[str, dict[str, int]] = {}
-    rows = []
+    sums: dict[str, dict[str, int | None]] = {}
+    unsure = {one.plan for one in report.promises if one.since is not None}
+    rows, more = [], set()
     for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
-        total = sums.setdefault(verb, {})
+        total = sums.setdefault(verb, {DUE: None})
         for key, count in tally.items():
-            total[key] = total.get(key, 0) + count
-        rows.append(_counted(plan, verb, tally))
-    return [*(_counted("", verb, total) for verb, total in sums.items()), *rows]
+            total[key] = (total.get(key) or 0) + count if count is not None else total.get(key)
+        at_least = plan in unsure or tally.get(DUE, 0) is None
+        more |= {verb} if at_least else set()
+        rows.append(_counted(plan, verb, tally, at_least=at_least))
+    return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
 
 
 def _gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
@@ -318,11 +331,17 @@ def _rank(verb: str) -> int:
     return VERBS.index(verb) if verb in VERBS else len(VERBS)
 
 
-def _counted(plan: str, verb: str, tally: Mapping[str, int]) -> dict[str, Any]:
-    good = sum(tally.get(word, 0) for word in ("STORED", "PASS", "DONE", "CLEAN", "RESTORED"))
-    bad = sum(tally.get(word, 0) for word in ("FAILED", "FAIL", "DAMAGED", "REFUSED"))
-    named = {key: tally.get(key, 0) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
-    other = tally.get("started", 0) - good - bad - sum(named.values())
-    counts = {"due": tally.get(DUE, 0), "missed": tally.get(MISSED, 0), "started": tally.get("started", 0)}
-    counts |= {"waiting": tally.get(WAITING, 0), "elsewhere": tally.get(NOT_KNOWN_HERE, 0)}
-    return {"plan": plan, "verb": verb, **counts, "good": good, "bad": bad, **named, "other": other}
+def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least: bool) -> dict[str, Any]:
+    """`at_least`: more may have been due than is known; None where nothing is known of that."""
+
+    def counted(*keys: str) -> int:
+        return sum(tally.get(key) or 0 for key in keys)
+
+    good = counted("STORED", "PASS", "DONE", "CLEAN", "RESTORED")
+    bad = counted("FAILED", "FAIL", "DAMAGED", "REFUSED")
+    named = {key: counted(key) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
+    other = counted(STARTED) - good - bad - sum(named.values())
+    counts = {"missed": counted(MISSED), "started": counted(STARTED)}
+    counts |= {"waiting": counted(WAITING), "elsewhere": counted(NOT_KNOWN_HERE)}
+    due = {"due": tally.get(DUE, 0), "at_least": at_least}
+    return {"plan": plan, "verb": verb, **due, **counts, "good": good, "bad": bad, **named, "other": other}

@@ -15,6 +15,17 @@ MOST_PARTS = 36  # columns of a matrix that a person still reads
 MOST_POINTS = 110  # points of a chart's line
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DAY = timedelta(days=1)
+LONG_AGO, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def month_of(moment: datetime) -> datetime:
+    """When the month of a moment began."""
+    return datetime(moment.year, moment.month, 1, tzinfo=UTC)
+
+
+def next_month(moment: datetime) -> datetime:
+    """When the month after that of a moment begins."""
+    return month_of(month_of(moment) + timedelta(days=32))
 
 
 @dataclass(frozen=True)

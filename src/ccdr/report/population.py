@@ -112,9 +112,10 @@ def _line(run: Run) -> str:
     if not _SAFE("".join(once)):
         once = tuple(map(_cell, once))  # type: ignore[assignment]
     name, due, since, until, snapshot, consistent = once
-    end, size, added, reason, chosen = run.end_seq, run.bytes, run.added, run.reason, run.selected
+    end, size, added, reason, chosen = run.end_number, run.bytes, run.added, run.reason, run.selected
+    of = f"@{run.ledger[:8]}" if run.ledger else ""
     return (
-        f"{run.seq},{'' if end is None else end},{_names(run.verb, run.plan, run.asset)},{name},"
+        f"{run.number}{of},{'' if end is None else f'{end}{of}'},{_names(run.verb, run.plan, run.asset)},{name},"
         f"{_names(run.host, run.actor, run.by)},{due},{since},{until},"
         f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},"
         f"{_cell(reason) if reason else ''},{snapshot},{consistent},{_cell(chosen) if chosen else ''},"

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.model import Verb, utc
-from ccdr.plans.due import DueTally, Schedule, Start, tallies
+from ccdr.plans.due import Asked, DueTally, Schedule, Start, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import Version, in_force
-from ccdr.report.evidence import MISSED, NOTED, TEST, Evidence, Run, listing, mapping
+from ccdr.report.evidence import MISSED, NOTED, TEST, Evidence, PlanEvidence, Run, listing, mapping
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
+RECORDED = "due_recorded"  # as due, by the records, where what was due is not known
+
+# By plan and verb: how many of each outcome, and of what was due; that is None where no version tells of it.
+Tallies = dict[tuple[str, str], dict[str, int | None]]
 _VERBS = {verb.value: verb for verb in Verb}
 
 
@@ -42,20 +46,32 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         versions = plan.versions
         if not versions:
             continue
-        due = tallies(versions, plan.asked, begun.get(name, {}), period.start, period.end)
+        due = tallies(versions, _asked(plan), begun.get(name, {}), period.start, period.end)
         since = versions[0].at if versions[0].at > period.start else None
         told = tuple(changes(versions, period.start, period.end))
         found.append(PlanPromises(name, since, tuple(due), told))
     return found
 
 
+def _asked(plan: PlanEvidence) -> list[Asked]:
+    """Behind the end of a ledger that was lost nobody knows what was begun, until the next one says what runs here were
+    asked for."""
+    unknown = (Asked(until, frozenset(), {}) for until in plan.lost.values())
+    return sorted((*plan.asked, *unknown), key=lambda one: one.at) if plan.lost else plan.asked
+
+
 def counted(
     recorded: Mapping[tuple[str, str], Mapping[str, int]], runs: Iterable[Run], promised: Sequence[PlanPromises]
-) -> dict[tuple[str, str], dict[str, int]]:
+) -> Tallies:
     """The tallies of what was recorded, with due and missed by the schedules: from a plan's first version on. What is
-    recorded of before is all that is known of that."""
-    found = {key: dict(tally) for key, tally in recorded.items()}
+    recorded of before is all that is known of that; where the period has no version at all, what was due is not known,
+    however much was recorded as that."""
     since = {one.plan: one.since for one in promised}
+    found: Tallies = {}
+    for (plan, verb), counts in recorded.items():
+        found[plan, verb] = {**counts}
+        if verb in _VERBS and plan not in since:
+            found[plan, verb] |= {DUE: None, RECORDED: counts.get(DUE, 0)}
     before: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for run in runs:
         edge = since.get(run.plan or "")

@@ -26,4 +26,4 @@ def longest_ago(rules: tuple[str, ...], history: AssetHistory, due: datetime | N
         for rule in rules:
             if tried.get(rule, [0, None])[1] == rfc3339(due):
                 return rule
-    return min(rules, key=lambda rule: int(tried.get(rule, [0, None])[0] or 0))
+    return min(rules, key=lambda rule: float(tried.get(rule, [0, None])[0] or 0))

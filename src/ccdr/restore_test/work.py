@@ -395,7 +395,8 @@ class Work:
         if alone and found and not any(attempt.vanished for attempt in found):
             own = found[0].failed if len(found) == 1 else None
             test.newer_failed = True
-            test.newer = {"seq": own.seq if own else None, "at": rfc3339(max(attempt.at for attempt in found))}
+            seq = own.seq if own and isinstance(own.seq, int) else None  # of a record of our own ledger
+            test.newer = {"seq": seq, "at": rfc3339(max(attempt.at for attempt in found))}
 
     def conclude(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""

@@ -1,0 +1,194 @@
+"""Ledgers beside ours are read with it as one population: lost ones of this host's that were brought back, and other
+hosts' that were collected (`STATE/ledgers/ID`).
+
+Which they are, our own ledger says: a record of it tells of each that was taken in, how many records it had and the
+last one's hash. Whatever else lies there is not read; what is not as it was taken in is told, and not read either.
+
+Their records come between ours by their times, each ledger in its own order whatever its clock did, and none later than
+our record of it. So the order is the same for whoever reads, today and later. Ours keep their numbers; one of another
+ledger gets as its `seq` a number that lies between, by which it can be compared, and `told_by` says which record of
+which ledger it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from ccdr.errors import CcdrError
+from ccdr.ledger import Extent, Verification, as_told, extent_of, verify
+from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
+from ccdr.model import TOLD_BY, utc
+from ccdr.older import closed
+from ccdr.reading import Take, meanwhile
+from ccdr.state import State
+
+STEP = 2.0**-28  # between two records of other ledgers that lie between the same two of ours: any sum of it is exact
+
+Record = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A ledger that lies beside ours: with so many records, the last of this hash, as it was `taken` in. `ours`: it was
+    this host's, and lost. `host` wrote its last record, at `until`: beyond that it tells nothing."""
+
+    ledger: str
+    directory: Path
+    records: int
+    head: str
+    taken: str
+    ours: bool
+    host: str
+    until: str
+
+    @property
+    def key(self) -> list[object]:
+        return [self.ledger, self.records, self.head, self.ours]
+
+    def problems(self) -> list[str]:
+        """What a verification of all of it finds: sentences that name it."""
+        return [f"ledger {self.ledger[:8]}…: {said}" for said in self._problems()]
+
+    def _problems(self) -> Iterator[str]:
+        try:
+            found = verify(self.directory, crashes=False)
+        except CcdrError as error:
+            yield str(error)
+            return
+        yield from found.problems
+        if found.ok and (found.records, found.head) != (self.records, self.head):
+            yield "it is not as it was taken in: records of it were added, removed or rewritten"
+
+
+@dataclass(frozen=True)
+class Population:
+    """The ledgers that are read with ours, if any."""
+
+    chains: tuple[Chain, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.chains)
+
+    @property
+    def key(self) -> list[list[object]]:
+        """Tells two populations apart."""
+        return [chain.key for chain in self.chains]
+
+    def problems(self) -> list[str]:
+        return [said for chain in self.chains for said in chain.problems()]
+
+    def sound(self) -> Population:
+        """Without those that do not verify: nothing of them is believed."""
+        return Population(tuple(chain for chain in self.chains if not chain.problems()))
+
+
+ALONE = Population()
+
+
+def population(state: State, lineage: Callable[[], Lineage]) -> Population:
+    """What lies beside our ledger as it was taken in. CcdrError where ours cannot be read."""
+    if not (state.root / LEDGERS).is_dir():
+        return ALONE
+    found = lineage()
+    astray = {key for key, _ in found.astray} | {one.ledger for one in found.gone}
+    there = [one for key, one in sorted(found.beside.items()) if key not in astray and one.records]
+    return Population(tuple(_chain(state, found, one) for one in there))
+
+
+def _chain(state: State, lineage: Lineage, one: Beside) -> Chain:
+    directory = directory_of(state, one.ledger)
+    last = next(reader(directory).records(reverse=True))
+    ours, host, until = one.ledger in lineage.known, str(last["host"]), str(last["time"])
+    return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until)
+
+
+def merged(own: Iterable[tuple[T, Record]], beside: Population) -> Iterator[tuple[T | None, Record]]:
+    """All records as one population; ours with what they came with."""
+    chains = [_among(number, chain, _of(chain)) for number, chain in enumerate(beside.chains)]
+    streams: list[Iterator[tuple[str, int, tuple[T | None, Record]]]] = [*chains, _among(len(chains), None, own)]
+    before, since = 0, 0
+    for _, number, (mark, record) in heapq.merge(*streams, key=lambda one: one[:2]):
+        if number == len(chains):
+            before, since = record["seq"], 0
+            yield mark, record
+        else:
+            since += 1
+            yield None, _placed(record, before + since * STEP, beside.chains[number])
+
+
+def _among(
+    number: int, chain: Chain | None, records: Iterable[tuple[T, Record]]
+) -> Iterator[tuple[str, int, tuple[T, Record]]]:
+    """With what a record's place goes by. All times are written alike, so that their texts compare as they do."""
+    latest = ""
+    for one in records:
+        latest = max(latest, one[1]["time"])
+        yield latest if chain is None else min(latest, chain.taken), number, one
+
+
+def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
+    return ((None, record) for record in reader(chain.directory).told())
+
+
+def _placed(record: Record, at: float, chain: Chain) -> Record:
+    told = {
+        "ledger": chain.ledger,
+        "seq": record["seq"],
+        "host": chain.host,
+        "until": chain.until,
+        "ours": chain.ours,
+    }
+    newer = record.get("newer")
+    if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
+        return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
+    return {**record, "seq": at, TOLD_BY: told}
+
+
+def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> Verification:
+    """As `reading.read_verified`, of all of them. What is wrong with one beside ours is among the problems."""
+    extent = extent_of(directory)
+
+    def verified() -> tuple[Verification, list[list[str]]]:
+        return verify(directory, crashes=False, extent=extent), [chain.problems() for chain in beside.chains]
+
+    with meanwhile(verified) as verification:
+        folded = _fold(directory, extent, beside, anew())
+        found, of_each = verification() or verified()
+    if any(of_each):
+        beside = Population(tuple(chain for chain, wrong in zip(beside.chains, of_each, strict=True) if not wrong))
+        folded = _fold(directory, extent, beside, anew())
+    if not folded:  # some line is no record: what is, is taken as whoever verifies meets it
+        own: list[tuple[None, Record]] = []
+        verify(directory, lambda record, _: own.append((None, record)), crashes=False, extent=extent)
+        take = anew()
+        for _, record in merged(own, beside):
+            take(record, utc(record["time"]))
+    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong)))
+
+
+def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:
+    """Could all of it be read?"""
+    try:
+        for _, record in merged(_lines(directory, extent), beside):
+            take(record, utc(record["time"]))
+    except Exception:  # whatever it was, the verification tells
+        return False
+    return True
+
+
+def _lines(directory: Path, extent: Extent) -> Iterator[tuple[None, Record]]:
+    for name, size in extent.items():
+        left = size
+        with (directory / name).open("rb") as segment:
+            for line in segment:
+                if left <= 0 or not line.endswith(b"\n"):
+                    break  # written meanwhile, or torn
+                left -= len(line)
+                yield None, as_told(closed(orjson.loads(line)))
