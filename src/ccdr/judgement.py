@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import acknowledged, steady, unacknowledged
+from ccdr.acknowledged import acknowledged, counts, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -222,7 +222,9 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
         told = [f"{s.short}, {_why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
-        wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
+        which = " ".join(sorted(s.short for s in bad))
+        text = f"{count} not count: {'; '.join([*told, *rest])}"
+        wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))
@@ -272,11 +274,22 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
         # In a damaged repository another backup would not count either.
         doubted = any(p.trouble is Trouble.REPOSITORY_DAMAGED and p.about == DOUBT for p in found.wrong)
         step = next_step(Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO, job.plan, job.asset)
-        yield Problem(Trouble.BREACH_RPO, text, since, verb=Verb.BACKUP, step=step, as_bad_as=level)
+        some, point = math.isfinite(achieved), now.timestamp() - achieved
+        yield Problem(
+            Trouble.BREACH_RPO,
+            text,
+            since,
+            verb=Verb.BACKUP,
+            step=step,
+            as_bad_as=level,
+            cause="" if some else "none",
+            values=(achieved,) if some else (),
+            lasting=point if some else None,
+        )
     last = _conclusive(job, history)
     if rto.verdict is ObjectiveVerdict.BREACHED:
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
-        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST)
+        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, values=(rto.achieved_s or 0.0,))
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
@@ -373,7 +386,7 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
         text = (
             f"its group {job.engine.group} was not captured whole: there is no snapshot of {', '.join(missing)} with it"
         )
-        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP)
+        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP, cause=" ".join(missing))
 
 
 def _rto(job: Job, history: AssetHistory) -> Achieved:
@@ -440,7 +453,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
             f"failed is no longer checked: {failed.get('reason')}"
         )
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST)
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST, cause=str(failed["run"]))
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
@@ -554,7 +567,11 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
 def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
     """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
     for text in map(str, (record or {}).get("findings") or ()):
-        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text), verb=verb)
+        named = " ".join(
+            re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
+        )  # snapshots, and what else has a digest
+        about = re.sub(r"\b\d[\w.,:-]*", "#", text)
+        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
 
 
 def _late(

@@ -78,6 +78,11 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
+    values: tuple[float, ...] = ()
+    lasting: float | None = (
+        None  # of what stands since then: it is the same one for as long as this is, though it grows
+    )
     run: str | None = None  # which it became of
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 

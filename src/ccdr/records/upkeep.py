@@ -175,6 +175,16 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
     until: Time
     of: Annotated[list[str], about("digests that tell this trouble from another of its code")]
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
+    values: Annotated[
+        dict[str, list[float]] | None,
+        about("by these digests: up to how bad it is covered, in seconds or counts; null: whatever it comes to"),
+    ] = None
+    lasting: Annotated[
+        dict[str, float] | None,
+        about(
+            "by these digests: since when it stands, Unix time; while that is the same, it is covered though it grows"
+        ),
+    ] = None
     tenant: Tenant = "default"
     who: Who | None = None
 
