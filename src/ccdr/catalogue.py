@@ -168,6 +168,11 @@ class Catalogue:
                 found.append(_snapshot(_head(path)))
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
+    def newest(self) -> list[Snapshot]:
+        """Of every asset of every plan, the one with the newest consistent point."""
+        named = sorted((path.parent.name, path.name) for path in self.directory.glob("*/*") if path.is_dir())
+        return [found[-1] for name in named if (found := self.snapshots(*name))]
+
     def attested(self, plan: str, asset: str, snapshot: str) -> Attestation | None:
         """What the manifest of a snapshot says of its ledger; None where it says nothing, or is not known."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

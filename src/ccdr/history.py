@@ -16,8 +16,8 @@ import orjson
 from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
-from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, rfc3339, to_the_second, utc
+from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
+from ccdr.model import TOLD_BY, Snapshot, Verb, number_of, of_another_host, rfc3339, to_the_second, utc
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.population import ALONE, Population, merged
@@ -30,6 +30,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+RECOVERED = "ledger.recovered"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -37,7 +38,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 18  # of the summary that is kept beside the ledger
+FORMAT = 19  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -48,6 +49,7 @@ RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule b
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
+MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
 
 Record = Mapping[str, Any]
 
@@ -137,6 +139,12 @@ class AssetHistory:
     # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Records that nothing here was taken from, by why: how many, and where the last one stands.
+    passed_over: dict[str, list[int]] = field(default_factory=dict)
+
+    def pass_over(self, why: str, seq: int) -> None:
+        count, _ = self.passed_over.get(why, (0, 0))
+        self.passed_over[why] = [count + 1, seq]
 
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
@@ -182,7 +190,7 @@ class AssetHistory:
         self.last_backup = record
         if record.get("result") == STORED:
             self.last_good_backup = record
-            self.stored[str((record.get("snapshot") or {}).get("id"))] = record["seq"]
+            self.stored[_id_of(record)] = record["seq"]
         else:
             self.last_failed_backup = record
 
@@ -464,7 +472,7 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION, RECOVERED,
 }  # fmt: skip
 
 
@@ -472,8 +480,15 @@ _VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for ed
     TEST_START: "test",
     TEST_END: "test",
 }
+SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
-
+_ENDS = {
+    BACKUP_END: BACKUP_START,
+    TEST_END: TEST_START,
+    RESTORE_END: RESTORE_START,
+    PRUNED: PRUNE_START,
+    CHECKED: CHECK_START,
+}
 
 _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     BACKUP_END: {"result": (STORED, FAILED)},
@@ -486,6 +501,10 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     GROUP: {"group": str, "missing": list},
     DUTIES: {"verbs": list},
 }
+
+
+def _id_of(stored: Record) -> str:
+    return str((stored.get("snapshot") or {}).get("id"))
 
 
 def _said(damage: Record | None) -> str | None:
@@ -589,8 +608,7 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        follow(history, record)
-        if record["kind"] == PRUNED:
+        if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
@@ -605,23 +623,53 @@ def understood(record: Record) -> bool:
     return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
-def follow(history: Histories, record: Record) -> None:
-    """Take one more record. Nothing of what retention removed is forgotten for it."""
+def follow(history: Histories, record: Record) -> bool:
+    """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
+    it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if why := record.get(PASSED_OVER):
+        _pass_over(history, str(why), record)
+        return False
     if record["kind"] not in _WANTED:
-        return
+        return True
     plan, asset = record["plan"], record["asset"]
+    if record["kind"] == RECOVERED:
+        if record.get("spoilt") is True:
+            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
+        return True
+    if not understood(record) or _strays(history, record):
+        _pass_over(history, WRONG, record)
+        return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         other = of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
         if other and record["kind"] in _OWN:
-            return
+            return True
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
+    return True
+
+
+def _pass_over(history: Histories, why: str, record: Record) -> None:
+    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
+    place.pass_over(why, number_of(record))
+    if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
+        del place.open_runs[run]  # it has ended, whatever came of it
+
+
+def _strays(history: Histories, record: Record) -> bool:
+    """Does it end a run that began as another: of another plan or asset, or as other work?"""
+    begins, run = _ENDS.get(record["kind"]), record["run"]
+    if begins is None or run is None:
+        return False
+    own = history.get((record["plan"], record["asset"]))
+    if own is not None and run in own.open_runs:
+        return bool(own.open_runs[run]["kind"] != begins)
+    return any(run in other.open_runs for other in history.values())
 
 
 def histories(
@@ -655,6 +703,8 @@ def histories(
             _write(kept, mark, beside, known)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
+    if ledger.spoilt():
+        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
     return known
 
 
@@ -683,9 +733,30 @@ def may_have_ended(begun: Record) -> bool:
 def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
     names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.records(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
+    gone: set[str] = set()
+
+    def there_still(said: Record | None) -> bool:
+        return said is None or numbered(said["seq"]) == said
+
+    def was_stored(snapshot: str, seq: int) -> bool:
+        found = numbered(seq)
+        return found is not None and found["kind"] == BACKUP_END and _id_of(found) == snapshot
+
+    def stored(said: AssetHistory, there: AssetHistory) -> bool:
+        since = {one: seq for one, seq in said.stored.items() if seq >= oldest}
+        older = sorted((int(seq), one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
+        return since == there.stored and not gone & said.stored.keys() and all(was_stored(s, n) for n, s in older)
+
+    def asked(said: AssetHistory) -> bool:
+        last = said.newest.get(DUTIES)
+        if last is None or said.duties is None:
+            return last is None and said.duties is None
+        same = said.duties.keys() == set(last["verbs"])
+        gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
+        return same and gained and all(since <= last["time"] for since in said.duties.values())
 
     def backed(said: Record | None, there: Record | None) -> bool:
         if there is not None or said is None:
@@ -705,9 +776,21 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and there.proven.items() <= said.proven.items()
             and there.tried.items() <= said.tried.items()
             and there.by_rule.items() <= said.by_rule.items()
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and stored(said, there)
+            and asked(said)
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
         )
 
     try:
+        pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
+        pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
+        gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
         return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
     except (KeyError, TypeError, AttributeError):  # it is no summary of ours
         return False

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import orjson
 
 from ccdr.errors import CcdrError
-from ccdr.ledger import Extent, Verification, extent_of, verify
+from ccdr.ledger import Extent, Verification, as_told, extent_of, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
 from ccdr.model import TOLD_BY, utc
 from ccdr.older import closed
@@ -134,7 +134,7 @@ def _among(
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in reader(chain.directory).records())
+    return ((None, record) for record in reader(chain.directory).told())
 
 
 def _placed(record: Record, at: float, chain: Chain) -> Record:
@@ -191,4 +191,4 @@ def _lines(directory: Path, extent: Extent) -> Iterator[tuple[None, Record]]:
                 if left <= 0 or not line.endswith(b"\n"):
                     break  # written meanwhile, or torn
                 left -= len(line)
-                yield None, closed(orjson.loads(line))
+                yield None, as_told(closed(orjson.loads(line)))

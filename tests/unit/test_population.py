@@ -213,7 +213,7 @@ def test_the_hours_whose_records_are_lost_are_not_known_to_be_missed(site: Site)
     it may have been done."""
     old, new = past(site), past(site)
     facts = site.loaded().facts.as_json()
-    version = {"digest": "0" * 64, "predecessor": None, "files": {"plans/p.yaml": "0" * 64}, "facts": facts}
+    version = {"digest": "0" * 64, "predecessor": None, "files": {}, "facts": facts}  # none whose copy could be gone
     old.wrote(-50, "plan.version", asset=None, **version)
     old.asked(-50, "backup", "test", "prune", "check")
     for hours in range(-50, -40):
@@ -287,7 +287,12 @@ class Pair:
     def __init__(self, site: Site) -> None:
         self.site = site
         facts = site.loaded().facts.as_json()
-        version = {"digest": "0" * 64, "predecessor": None, "files": {"plans/p.yaml": "0" * 64}, "facts": facts}
+        version = {
+            "digest": "0" * 64,
+            "predecessor": None,
+            "files": {},
+            "facts": facts,
+        }  # none whose copy could be gone
         self.backs_up, self.tests = past(site), past(site)
         self.backs_up.wrote(-50, "plan.version", asset=None, **version)
         self.backs_up.asked(-50, "backup")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,12 @@ from ccdr.lineage import (
     directory_of,
     installation,
     keep,
+    keep_first,
     read,
     read_id,
     reader,
 )
-from ccdr.model import Attestation, RecordRef, rfc3339, so_many, utc
+from ccdr.model import Attestation, RecordRef, Snapshot, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services, limits_of
@@ -132,6 +133,27 @@ def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, mo
     return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost)
 
 
+def here(services: Services, snapshots: Iterable[Snapshot]) -> str | None:
+    """What the newest snapshots that this host knows of attest, without asking their repositories: a sentence where the
+    ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
+    installation's. CcdrError where the ledger cannot be read."""
+    lineage, ours = services.lineage(), installation(services.state, services.ledger.host)
+    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    if own:
+        newest = max(own, key=lambda claim: claim.said.seq)
+        found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
+        if found[0] < newest.said.seq:
+            return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
+        if found[1] != newest.said.head:
+            return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    if strange and lineage.kept is Standing.HOLDS:
+        one = max(strange, key=lambda claim: claim.said.seq)
+        return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
+    return None
+
+
 def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
     """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
     tags = {key: listed.tag(key) for key in ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation")}
@@ -203,6 +225,8 @@ def compared(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, r
 
 def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
+    if not found.problems:
+        keep_first(services.state, services.ledger)
     plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
     for one in found.lost:
         body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
