@@ -192,6 +192,25 @@ def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistor
     return "which builds upon one that restic stored with a warning"
 
 
+def why_not_counting(
+    found: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+) -> dict[str, str | None]:
+    """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
+
+    def why(s: Snapshot) -> str | None:
+        if s in found.counting:
+            return None
+        if not of_source(s, job.engine.source_name):
+            return "is of something else than the plan now names"
+        if s in found.usable:
+            return "the repository was found damaged, and nothing as new has passed a test since"
+        if s.note is not None and not dated_in_future(s, now):
+            return f"restic stored it with a warning: {s.note}"
+        return _why_not(s, known, history, now).removeprefix("which ")
+
+    return {s.id: why(s) for s in known}
+
+
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
     """Where one asset stands at `now`, by what the ledger says of it and of its plan's `upkeep`, and what else is
     `seen`."""
