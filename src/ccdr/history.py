@@ -17,7 +17,7 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, to_the_second, utc
+from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, rfc3339, to_the_second, utc
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.population import ALONE, Population, merged
@@ -37,7 +37,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 17  # of the summary that is kept beside the ledger
+FORMAT = 18  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -45,6 +45,7 @@ LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
+TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 
@@ -73,6 +74,19 @@ class FailedBackup:
         if self.interrupted:
             return f"{again} takes a new one"
         return f"{self.hint or f'`ccdr doctor {plan}` looks for why'}; then {again}"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another host that answers for some work, as far as its ledger, which lies beside ours, is known."""
+
+    until: datetime
+    host: str
+    ledger: str
+    since: str | None = None  # its runs are asked for it, if that is recorded
+
+    def __str__(self) -> str:
+        return f"known up to {rfc3339(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
 
 
 @dataclass
@@ -120,6 +134,8 @@ class AssetHistory:
     missed: int = 0  # due times that passed without a try
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
     begun_here: bool = False  # was a backup of it?
+    # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
 
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
@@ -374,6 +390,35 @@ class AssetHistory:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
         return self.duties is None or verb in self.duties
 
+    def take_another_host(self, record: Record) -> None:
+        """Of a plan: what a record of another host tells of that host."""
+        told, kind = record[TOLD_BY], record["kind"]
+        nothing: dict[str, Any] = {"duties": None, "did": [], "checks": {}}
+        of = self.others.setdefault(told["ledger"], nothing)
+        of["host"], of["until"] = told["host"], told["until"]
+        if kind == DUTIES:
+            before, time = of["duties"] or {}, str(record["time"])
+            of["duties"] = {str(verb): before.get(verb, time) for verb in record["verbs"]}
+        elif kind == PLAN_VERSION:
+            assets = (record.get("facts") or {}).get("assets") or {}
+            of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
+        elif (verb := _VERBS.get(kind)) and verb not in of["did"]:
+            of["did"].append(verb)
+
+    def elsewhere(self, verb: Verb) -> Elsewhere | None:
+        """Of a plan: the host that answers for this work, where that is not this one and its ledger lies beside ours.
+        Of several the one that is known for longest; what those lack that end with it, it might."""
+        if self.answers_for(verb) and self.duties is not None:
+            return None
+        found = [
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            for ledger, of in self.others.items()
+            if verb in (of["did"] if of["duties"] is None else of["duties"])
+        ]
+        last = max((one.until for one in found), default=None)
+        near = (one for one in found if last and last - one.until <= TOGETHER)
+        return min(near, key=lambda one: (one.until, one.ledger), default=None)
+
     def backs_up(self, plan: AssetHistory, *, known: bool) -> bool:
         """Is taking this asset's backups this host's to do? By what its runs were asked for; where none ever was, it
         is unless backups are `known` here of which none was begun here. `plan` is the history of the plan's upkeep."""
@@ -423,6 +468,10 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
+_VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
+    TEST_START: "test",
+    TEST_END: "test",
+}
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
 
 
@@ -447,8 +496,11 @@ def _said(damage: Record | None) -> str | None:
     return f"{found}, and no test of the newest snapshot has passed since"
 
 
-def _checks_of(plan: AssetHistory | None, asset: str) -> list[Any] | None:
-    """What the plan's version in force checks of an asset, as its record has it."""
+def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
+    """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
+    if plan and of_another_host(test):
+        theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
+        return theirs
     version = plan.newest.get(PLAN_VERSION) if plan else None
     of = ((version.get("facts") or {}).get("assets") or {}).get(asset) if version else None
     return list(of["checks"]) if of else None
@@ -555,13 +607,18 @@ def understood(record: Record) -> bool:
 
 def follow(history: Histories, record: Record) -> None:
     """Take one more record. Nothing of what retention removed is forgotten for it."""
-    if record["kind"] not in _WANTED or (record["kind"] in _OWN and of_another_host(record)):
+    if record["kind"] not in _WANTED:
         return
     plan, asset = record["plan"], record["asset"]
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        other = of_another_host(record)
+        if other and plan is not None:
+            history.setdefault((plan, None), AssetHistory()).take_another_host(record)
+        if other and record["kind"] in _OWN:
+            return
         of_test = record["kind"] in (TEST_START, TEST_END)
-        checks = _checks_of(history.get((plan, None)), asset) if of_test else None
+        checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record

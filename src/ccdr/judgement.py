@@ -25,6 +25,7 @@ from ccdr.history import (
     PRUNED,
     STOPPED,
     AssetHistory,
+    Elsewhere,
     Histories,
     Record,
     blames_the_log,
@@ -146,6 +147,11 @@ class AssetStatus:
         met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
         return self.coverage == TESTED and not self.wrong and met
 
+    @property
+    def not_known_here(self) -> bool:
+        """Does another host test it, and does nobody here know all that is to be known of that?"""
+        return any(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.wrong)
+
     def _good(self) -> dict[str, object] | None:
         if self.good is None:
             return None
@@ -224,11 +230,12 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ]
     newest = usable[-1] if usable else None
     tested = coverage(job, history, now)
+    backer, tester = upkeep.elsewhere(Verb.BACKUP), upkeep.elsewhere(Verb.TEST)
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
-        rpo = _elsewhere(job, history, points, now)
-    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, ours_to_do=ours_to_do)]
+        rpo = _elsewhere(job, history, points, now, backer)
+    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, told=ours_to_do or backer is not None)]
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
@@ -246,8 +253,13 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         count = so_many(doubted, "newer snapshot does", "newer snapshots do")
         text = f"{count} not count until one has passed a test: the repository was found damaged"
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
-    late = _late(job, history, newest, tested, now, backing_up=seen.backing_up)
-    wrong += [p for p in late if ours_to_do or p.verb is not Verb.BACKUP]
+    if ours_to_do or backer is not None:
+        at = now if ours_to_do or backer is None else min(now, backer.until)
+        wrong += _backup_late(job, history, newest, at, backing_up=seen.backing_up)
+    if tested == STALE:
+        wrong += _test_late(job, history, now)
+    if not upkeep.answers_for(Verb.TEST):
+        wrong = list(_as_far_as_known(wrong, job, history, now, tester))
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
@@ -255,7 +267,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         plan=job.plan,
         asset=job.asset,
         rpo=rpo,
-        rto=_rto(job, history),
+        rto=_rto_known(_rto(job, history), wrong),
         last_backup=history.last_backup,
         good=counting[-1] if counting else None,
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
@@ -373,11 +385,18 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
     return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
 
 
-def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
+def _elsewhere(
+    job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime, backer: Elsewhere | None
+) -> Achieved:
     """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
-    that measured counts, too. A breach that it saw stands while nothing newer is known."""
+    that measured counts, too; or it is told by that host's own ledger, as far as that goes. A breach that was seen
+    stands while nothing newer is known."""
     last, known = history.last_test or {}, list(points)
     rpo = last.get("rpo") or {}
+    if backer is not None and job.engine.shipping is None and (not rpo or utc(last["time"]) <= backer.until):
+        until = min(now, backer.until)
+        seen = 0.0 if any(p.usable > until for p in known) else measure.exposure(until, known)
+        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
     if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
         return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
     at, achieved = utc(last["time"]), rpo.get("achieved_s")
@@ -408,10 +427,10 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, ours_to_do: bool
+    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, told: bool
 ) -> Iterator[Problem]:
     newest = usable[-1] if usable else None
-    looked = ours_to_do or history.last_test is not None
+    looked = told or history.last_test is not None
     if newest is None and history.last_good_backup is None and looked:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
@@ -567,11 +586,14 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
     if plan.retention is None:
         del planned[Verb.PRUNE]  # it would remove nothing
     for verb, schedule in planned.items():
+        at, asked = now, (history.duties or {}).get(verb) or first
         if not history.answers_for(verb):
-            continue
-        tried, asked = history.upkeep_tried(verb), (history.duties or {}).get(verb) or first
-        since = max((utc(moment) for moment in (tried, asked) if moment), default=now)
-        if (due := second_due(schedule, plan.timezone, since, now)) is None:
+            if (other := history.elsewhere(verb)) is None:
+                continue
+            at, asked = min(now, other.until), other.since or first
+        tried = history.upkeep_tried(verb)
+        since = max((utc(moment) for moment in (tried, asked) if moment), default=at)
+        if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
         last = (
@@ -589,21 +611,51 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
         yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text), verb=verb)
 
 
-def _late(
-    job: Job, history: AssetHistory, newest: Snapshot | None, tested: str, now: datetime, *, backing_up: bool
+def _as_far_as_known(
+    wrong: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, tester: Elsewhere | None
 ) -> Iterator[Problem]:
-    """What has come due twice since it was last done; a backup that failed was tried, and is a problem of its own."""
+    """Where another host tests: what is late, or never was done, as far as that host's ledger tells. Beyond that it is
+    not known here."""
+    untold = Problem(
+        Trouble.NOT_KNOWN_HERE,
+        f"its restore tests are for another host to do, and not known here{f': {tester}' if tester else ''}",
+        about=Verb.TEST,
+        verb=Verb.TEST,
+    )
+    by_then = coverage(job, history, min(now, tester.until)) if tester else None
+    for p in wrong:
+        late, never = p.trouble is Trouble.TEST_LATE, p.trouble is Trouble.NEVER_TESTED and not p.about
+        known = by_then == (STALE if late else UNTESTED)
+        yield p if known or not (late or never) else untold
+
+
+def _rto_known(rto: Achieved, wrong: Sequence[Problem]) -> Achieved:
+    unknown = any(p.trouble is Trouble.NOT_KNOWN_HERE and p.verb is Verb.TEST for p in wrong)
+    if rto.verdict is ObjectiveVerdict.NOT_MEASURED and unknown:
+        return replace(rto, verdict=ObjectiveVerdict.NOT_KNOWN_HERE)
+    return rto
+
+
+def _backup_late(
+    job: Job, history: AssetHistory, newest: Snapshot | None, now: datetime, *, backing_up: bool
+) -> Iterator[Problem]:
+    """A backup has come due twice since it was last done; one that failed was tried, and is a problem of its own."""
     planned, last = job.engine.backup, history.last_backup
     if planned is not None and newest is not None and not backing_up:
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
         if due := second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
             text = f"its backup is overdue: the last one is of {to_the_second(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
-    if tested == STALE and (conclusive := _conclusive(job, history)) is not None:
-        of, test = utc(conclusive["time"]), job.engine.restore_test
-        overdue = second_due(test.schedule, job.loaded.plan.timezone, of, now) if test else None
+
+
+def _test_late(job: Job, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """Another one has come due twice since the last one with a verdict."""
+    last, planned = _conclusive(job, history), job.engine.restore_test
+    if last is not None and planned is not None:
+        of = utc(last["time"])
+        due = second_due(planned.schedule, job.loaded.plan.timezone, of, now)
         text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(of)}"
-        yield Problem(Trouble.TEST_LATE, text, overdue, verb=Verb.TEST)
+        yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 
 def _shipping(

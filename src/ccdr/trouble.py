@@ -50,6 +50,7 @@ class Trouble(StrEnum):
     NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
@@ -103,6 +104,7 @@ _LEVELS = {
     Trouble.LOG_FAILED: Level.LOST,
     Trouble.REPOSITORY_AWAY: Level.LOST,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
+    Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
@@ -180,6 +182,7 @@ _NEXT = {
         "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
     ),
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   takes in that host's ledger, from a copy of its state directory",
     Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",

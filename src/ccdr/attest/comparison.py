@@ -117,9 +117,10 @@ def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, mo
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
     problems += _against(services.ledger, own, plan, whole=True)
-    for other in lineage.linked:
+    for other in lineage.beside:
         beside = [claim for claim in claims if claim.said.ledger == other]
-        problems += _beside(services, other, beside, plan)
+        how = "which was brought back" if other in lineage.linked else "which was collected"
+        problems += _beside(services, other, beside, plan, how)
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
     lost = _lost(strange, services.clock.now())
     if lost and lineage.ledger is not None and lineage.installation != ours:
@@ -171,14 +172,14 @@ def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
     return said == (BACKUP_START, plan, claim.asset, claim.run)
 
 
-def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str) -> Iterator[str]:
-    """Of a ledger that was brought back: its newest records may be lost, those that are there are what they were."""
+def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
+    """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
     directory = directory_of(services.state, other)
     if not directory.is_dir():
-        yield f"the ledger {other[:8]}…, which was brought back, is not in {directory} any more"
+        yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return
     for said in _against(reader(directory), claims, plan, whole=False):
-        yield f"of the ledger {other[:8]}…, which was brought back: {said}"
+        yield f"of the ledger {other[:8]}…, {how}: {said}"
 
 
 def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:

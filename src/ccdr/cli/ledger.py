@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,14 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {said}" for name, found in beside.items() for said in found.problems]
     seen = [said for outcome in outcomes for said in outcome.as_json()["problems"]]  # type: ignore[attr-defined]
-    problems = (*compared.problems, *of_ledger, *of_others)
+    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_others)))
+    unread = tuple(
+        f"ledger {name[:8]}…: it lies here, and no record of ours tells of it: it is not read; "
+        f"`ccdr ledger collect` of it takes it in"
+        for name in beside
+        if name not in lineage.beside
+    )
+    compared = replace(compared, ledger=replace(compared.ledger, notes=(*compared.ledger.notes, *unread)))
     problems += tuple(said for said in seen if not any(str(said) in one for one in problems))
     crashes = _crashes(compared.ledger, at_work)
     if options.json:
@@ -246,9 +254,10 @@ def _tell(found: Verification, problems: Sequence[object], crashes: Sequence[str
 def recover(names: tuple[str, ...]) -> Exit:
     """Bring a lost ledger back from the repositories of PLAN... (of all), where it is stored daily.
 
-    It is put beside the new one, read-only, and linked to it by a record; reports tell of it for a year. What it holds
-    is compared with what the snapshots attest of it first. Records from after it was last stored are lost: how many is
-    said, as far as snapshots tell. One that was collected before (`ccdr ledger collect`) is linked without asking.
+    It is put beside the new one, read-only, linked to it by a record, and read with it; reports tell of it for a year.
+    What it holds is compared with what the snapshots attest of it first. Records from after it was last stored are
+    lost: how many is said, as far as snapshots tell. One that was collected before (`ccdr ledger collect`) is linked
+    without asking.
 
     \b
     Examples:
@@ -269,8 +278,9 @@ def recover(names: tuple[str, ...]) -> Exit:
 def collect(directories: tuple[str, ...]) -> Exit:
     """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them.
 
-    Each is verified, and kept read-only in STATE/ledgers/ID. One that does not verify, is shorter than what is here of
-    it, or another chain under the same id, is refused: exit 1.
+    Each is verified, compared with what the snapshots known here attest of it, and kept read-only in STATE/ledgers/ID.
+    From then on every command reads it with this host's as one population. One that does not verify, is shorter than
+    what is here of it, or another chain under the same id, is refused: exit 1.
 
     \b
     Examples:

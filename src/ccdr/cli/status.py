@@ -42,7 +42,7 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import exit_code, kept, private_of, upkeep_problems
+    from ccdr.status import answering, exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -60,6 +60,9 @@ def status(names: tuple[str, ...]) -> Exit:
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, histories)
+    elsewhere = {
+        name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
+    }
     verified, lineage = newest(services), services.lineage()
     of_ledger = troubles(lineage)
     broken = (verified is not None and not verified.ok) or bool(of_ledger)
@@ -68,7 +71,8 @@ def status(names: tuple[str, ...]) -> Exit:
     code = worst([finding, *(e.exit_code for e in wrong_plans)])
 
     everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
-    noted = len(everything) - len(unacknowledged(everything))
+    noted = sum(p.acknowledged is not None for p in everything)
+    unknown = sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in everything)
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -83,6 +87,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
+                "elsewhere": [one.as_json() for one in elsewhere[name]],
                 "duties": [verb.value for verb in Verb if verb in own[name]],
                 "version": version.as_json(),
             }
@@ -95,6 +100,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plans": document,
                 "plans_gone": [version.plan for version in gone],
                 "acknowledged": noted,
+                "not_known_here": unknown,
                 "ledger": verified and verified.as_json(),
                 "lineage": shown_ledger,
             }
@@ -126,10 +132,16 @@ def status(names: tuple[str, ...]) -> Exit:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
             click.echo(f"{name}: {kept(path)}")
-        if elsewhere := frozenset(Verb) - own[name]:
-            click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
+        if elsewhere[name]:
+            who = {str(one): listed([o.verb for o in elsewhere[name] if str(o) == str(one)]) for one in elsewhere[name]}
+            others = "; ".join(f"for {work}: {host}" for host, work in who.items())
+            click.echo(f"{name}: this host answers for {listed(own[name])}; {others}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    if unknown:
+        click.echo(
+            f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
+        )
     if noted:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):

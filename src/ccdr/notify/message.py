@@ -47,6 +47,7 @@ HEADLINES = {
     Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
     Trouble.NO_LONGER_CHECKED: "what FAILED is no longer checked",
     Trouble.NEVER_TESTED: "never tested",
+    Trouble.NOT_KNOWN_HERE: "not known here",
     Trouble.RESTORE_CRASHED: "restore CRASHED",
     Trouble.PRUNE_FAILED: "prune FAILED",
     Trouble.PRUNE_LATE: "prune OVERDUE",

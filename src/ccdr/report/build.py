@@ -38,7 +38,7 @@ from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.status import seen_now, upkeep_problems
+from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
@@ -100,8 +100,9 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged."""
-        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR)
+        acknowledged, or another host's to know."""
+        unknown = Trouble.NOT_KNOWN_HERE.name
+        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown)
         return Exit.FINDING if any(open_) else Exit.OK
 
 
@@ -276,6 +277,7 @@ def _judge_plans(
             _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
             free=_free(known.get(name)) if period.until_now else None,
+            elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )
         for name in dict.fromkeys(names)
     )

@@ -134,6 +134,7 @@ def _plan(plan: PlanReport) -> dict[str, object]:
         "owner": plan.owner,
         "in_plans": plan.in_plan,
         "findings": [f.text for f in plan.findings],
+        "elsewhere": [one.as_json() for one in plan.elsewhere],
         "last_prune": plan.last_prune and _run(plan.last_prune),
         "last_check": plan.last_check and _run(plan.last_check),
         "checked": {key: body.get(key) for key in ("part", "parts", "covered", "full_since")} if check else None,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
 from ccdr.measure import Point
-from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, of_another_host, source_digest, utc
+from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -309,6 +309,15 @@ class AssetEvidence:
 
 
 @dataclass
+class OtherHost:
+    """What another host's ledger tells of a plan: what runs there were asked for, and which versions were recorded."""
+
+    until: datetime
+    asked: list[Asked] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+
+
+@dataclass
 class PlanEvidence:
     """What the records say of one plan's repository, beside its history. `sizes` and `added` are of the period:
     bytes."""
@@ -321,6 +330,7 @@ class PlanEvidence:
     asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
+    others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
 
 
 def _standing(points: Mapping[Key, Point], boundary: datetime) -> set[Key]:
@@ -523,15 +533,23 @@ class Evidence:
 
     def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
         told = record.get(TOLD_BY)
-        if of_another_host(record):
+        if other := self._other(plan, record):
+            other.asked.append(_asked(record, time))
             return
         if told and (until := _moment(told["until"])):
             plan.lost[told["ledger"]] = until
         plan.asked.append(_asked(record, time))
 
     def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
-        if not of_another_host(record):
-            plan.versions.append(version)
+        other = self._other(plan, record)
+        (plan.versions if other is None else other.versions).append(version)
+
+    @staticmethod
+    def _other(plan: PlanEvidence, record: Record) -> OtherHost | None:
+        told = record.get(TOLD_BY)
+        if told is None or told["ours"]:
+            return None
+        return plan.others.setdefault(told["ledger"], OtherHost(utc(told["until"])))
 
     def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap

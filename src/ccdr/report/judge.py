@@ -20,6 +20,7 @@ from ccdr.model import (
     Objectives,
     ObjectiveVerdict,
     Snapshot,
+    Verb,
     human_seconds,
     other_source,
     so_many,
@@ -43,6 +44,7 @@ from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
+from ccdr.status import Answering
 from ccdr.trouble import Level, Problem, Trouble, next_step
 
 
@@ -178,6 +180,7 @@ class PlanReport:
     last_conclusive_check: Run | None
     removed: int
     growth: Growth
+    elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
 
 
 @dataclass(frozen=True)
@@ -283,8 +286,10 @@ def judge_asset(
     if job and source is not None:
         found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
-        if not ours_to_do:
-            looked = ev.last[TEST].ended if TEST in ev.last else None
+        backer = upkeep.elsewhere(Verb.BACKUP)
+        if not ours_to_do and (backer is None or backer.until < period.end):
+            looks = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+            looked = max((at for at in looks if at), default=None)
             rpo = _elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
@@ -386,6 +391,7 @@ def judge_plan(
     period: Period,
     *,
     free: int | None,
+    elsewhere: tuple[Answering, ...] = (),
 ) -> PlanReport:
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
@@ -401,6 +407,7 @@ def judge_plan(
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
+        elsewhere=elsewhere,
     )
 
 
