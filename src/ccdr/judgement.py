@@ -487,7 +487,8 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
             f"weaker checks: what failed is no longer checked: {failed.get('reason')}"
         )
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST)
+        why = str(failed.get("reason") or "")
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST, why=why)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
@@ -679,7 +680,8 @@ def _shipping(
     anew = standing.anew
     begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    who = "what ships it does not get on" if seen.shipping else f"nothing ships it: run `ccdr ship {job.plan}`"
+    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why)
@@ -692,7 +694,7 @@ def _shipping(
         text = (
             "no log is stored behind its new base" if begins else f"its log is stored up to {to_the_second(since)} only"
         )
-        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not seen.logged([newest], _good):
         text = standing.gap or "its newest backup is no base that the log goes on from"
