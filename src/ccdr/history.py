@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were tak
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
+
+NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 Record = Mapping[str, Any]
 
@@ -267,9 +269,15 @@ class AssetHistory:
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
+        until = self.counts_until(((s.id, s.consistent_point) for s in usable), plan)
+        return [s for s in usable if s.consistent_point <= until]
+
+    def counts_until(self, usable: Iterable[tuple[str, datetime]], plan: AssetHistory) -> datetime:
+        """Up to which consistent point these (by id) count as backups: in a damaged repository up to the newest that
+        has itself passed, none in one that does not open for it."""
         if self.closed_by_damage(plan):
-            return []
-        return list(usable) if self.doubt(plan) is None else self.shown(usable)
+            return NEVER
+        return ALL if self.doubt(plan) is None else self._shown_until(usable)
 
     def closed_by_damage(self, plan: AssetHistory) -> bool:
         """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
@@ -281,8 +289,11 @@ class AssetHistory:
     def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
         """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
         restic stores nothing that its index says is there already, so it may stand on what is missing."""
-        passed = max((s.consistent_point for s in usable if self.proven.get(s.id) == "PASS"), default=None)
-        return [s for s in usable if passed is not None and s.consistent_point <= passed]
+        until = self._shown_until((s.id, s.consistent_point) for s in usable)
+        return [s for s in usable if s.consistent_point <= until]
+
+    def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
+        return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
     def forget(self, snapshot_id: str) -> None:
         """Retention removed it: nothing has to be known of it any more."""

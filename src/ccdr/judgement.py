@@ -209,6 +209,25 @@ def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistor
     return "which builds upon one that restic stored with a warning"
 
 
+def why_not_counting(
+    found: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+) -> dict[str, str | None]:
+    """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
+
+    def why(s: Snapshot) -> str | None:
+        if s in found.counting:
+            return None
+        if not of_source(s, job.engine.source_name):
+            return "is of something else than the plan now names"
+        if s in found.usable:
+            return "the repository was found damaged, and nothing as new has passed a test since"
+        if s.note is not None and not dated_in_future(s, now):
+            return f"restic stored it with a warning: {s.note}"
+        return _why_not(s, known, history, now).removeprefix("which ")
+
+    return {s.id: why(s) for s in known}
+
+
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
     """Where one asset stands at `now`, by what the ledger says of it and of its plan's `upkeep`, and what else is
     `seen`."""
@@ -251,7 +270,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         at = now if ours_to_do or backer is None else min(now, backer.until)
         wrong += _backup_late(job, history, newest, at, backing_up=seen.backing_up)
     if tested == STALE:
-        wrong.append(_test_late(job, history, now))
+        wrong += _test_late(job, history, now)
     if not upkeep.answers_for(Verb.TEST):
         wrong = list(_as_far_as_known(wrong, job, history, now, tester))
     if seen.ships:
@@ -520,7 +539,9 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
             f"weaker checks: what failed is no longer checked: {failed.get('reason')}"
         )
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST, cause=str(failed["run"]))
+        why, run = str(failed.get("reason") or ""), str(failed["run"])
+        at = utc(failed["time"])
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, at, verb=Verb.TEST, cause=run, why=why)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
@@ -691,15 +712,14 @@ def _backup_late(
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
 
 
-def _test_late(job: Job, history: AssetHistory, now: datetime) -> Problem:
-    """Where a restore test has come due twice since one last had a verdict."""
-    conclusive, test = _conclusive(job, history), job.engine.restore_test
-    if conclusive is None:
-        return Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
-    of = utc(conclusive["time"])
-    overdue = second_due(test.schedule, job.loaded.plan.timezone, of, now) if test else None
-    text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(of)}"
-    return Problem(Trouble.TEST_LATE, text, overdue, verb=Verb.TEST)
+def _test_late(job: Job, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """Another one has come due twice since the last one with a verdict."""
+    last, planned = _conclusive(job, history), job.engine.restore_test
+    if last is not None and planned is not None:
+        of = utc(last["time"])
+        due = second_due(planned.schedule, job.loaded.plan.timezone, of, now)
+        text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(of)}"
+        yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 
 def _shipping(
@@ -723,7 +743,8 @@ def _shipping(
     anew = standing.anew
     begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    who = "what ships it does not get on" if seen.shipping else f"nothing ships it: run `ccdr ship {job.plan}`"
+    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why)
@@ -736,7 +757,7 @@ def _shipping(
         text = (
             "no log is stored behind its new base" if begins else f"its log is stored up to {to_the_second(since)} only"
         )
-        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not seen.logged([newest], _good):
         text = standing.gap or "its newest backup is no base that the log goes on from"

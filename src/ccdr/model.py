@@ -369,7 +369,7 @@ def human_seconds(seconds: float | None) -> str:
         return "never"
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{sign}{seconds:.1f} s"
     minutes, secs = divmod(round(seconds), 60)
     if minutes < 60:

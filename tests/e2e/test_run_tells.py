@@ -153,7 +153,7 @@ def test_a_plan_whose_file_is_wrong_is_told_by_the_others_once(site: Site, mailb
     typo = site.root / "plans" / "q.yaml"
     typo.write_text("plan: q\nservice: Dialler\nowner: hunter2secret\nobjectives: {rpo: 1x, rto: 1h}\n")
     assert [site.run("run").code for _ in range(2)] == [2, 2]
-    assert mailbox.subjects[told:] == ["ccdr: p: another plan's file is WRONG"]
+    assert mailbox.subjects[told:] == ["ccdr: p: another plan's file is WRONG: q.yaml line 1"]
     assert "plans/q.yaml is wrong in line" in mailbox.text(told) and "hunter2" not in mailbox.text(told)
     typo.unlink()
     assert site.run("run").code == 0

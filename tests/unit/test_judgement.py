@@ -14,7 +14,7 @@ from tests.chronicle import Chronicle, digest
 from tests.harness import Site
 
 from ccdr.history import AssetHistory
-from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
+from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep, why_not_counting
 from ccdr.measure import Point
 from ccdr.model import ObjectiveVerdict, Snapshot, Verb, rfc3339, to_the_second
 from ccdr.services import Job
@@ -184,6 +184,31 @@ def test_what_only_follows_from_something_else_says_from_what_and_has_its_step(
     past.stored(-0.1, "t")
     past.tested(-0.05, "t")
     assert because() == {}
+
+
+def test_each_snapshot_that_does_not_count_says_why(jobs: dict[str, Job], past: Chronicle) -> None:
+    well(past).stored(-0.45, "bad")
+    past.tested(-0.4, "bad", "FAIL")
+    past.stored(-0.35, "upon", upon=("bad",))
+    past.stored(-0.3, "noted", note="a file was gone")
+    past.stored(-0.2, "other", source="/elsewhere")
+    past.snapshot(30, "ahead")
+
+    def reasons() -> dict[str, str | None]:
+        job = jobs["crm"]
+        said = why_not_counting(judged(job, past), job, past.history(), past.there, END)
+        return {name: said[digest(name)] for name in ("old", "new", "bad", "upon", "noted", "other", "ahead")}
+
+    assert reasons() == {
+        "old": None, "new": None, "bad": "failed its last restore test",
+        "upon": "builds upon one that failed its restore test",
+        "noted": "restic stored it with a warning: a file was gone",
+        "other": "is of something else than the plan now names",
+        "ahead": "bears a future date, 2026-11-25T18:00:00Z",
+    }  # fmt: skip
+    past.checked(-0.1, "DAMAGED")
+    damaged = "the repository was found damaged, and nothing as new has passed a test since"
+    assert (reasons()["old"], reasons()["new"]) == (None, damaged)
 
 
 def test_no_cause_follows_from_what_it_is_the_cause_of() -> None:

@@ -21,8 +21,8 @@ from tests.drawn import examples
 from tests.harness import Site
 
 from ccdr.discover.unprotected import untested
-from ccdr.history import Histories
-from ccdr.judgement import UNTESTED, AssetStatus
+from ccdr.history import AssetHistory, Histories
+from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
 from ccdr.metrics import RunFacts, collect
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import concerns_of
@@ -30,10 +30,10 @@ from ccdr.plans import LoadedPlan
 from ccdr.records import written
 from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
-from ccdr.services import Services
+from ccdr.services import Job, Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
-from ccdr.status import exit_code, status, upkeep_problems
+from ccdr.status import exit_code, seen_now, status, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -412,6 +412,10 @@ def as_discovered(look: Looked) -> None:
 def as_listed(look: Looked) -> None:
     """What `snapshots` says of each: the verdict that its last test had on itself."""
     for one in look.found:
+        job, known = Job(look.loaded, one.asset), seen_now(Job(look.loaded, one.asset), look.services).snapshots
+        own = look.histories.get(("p", one.asset), AssetHistory())
+        reasons = why_not_counting(one, job, own, known, END)
+        assert {s for s, why in reasons.items() if why is None} == {s.id for s in one.counting}
         verdicts = look.histories[one.plan, one.asset].proven if (one.plan, one.asset) in look.histories else {}
         assert not [s for s in one.usable if verdicts.get(s.id) == "FAIL"], "what failed counts no more"
         if one.proven:

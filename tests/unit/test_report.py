@@ -903,7 +903,7 @@ def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> N
     report = past.report(rfc3339(NOW - 5 * DAY))
     assert report.answer.word == "Yes" and "never" not in report.answer.sentence
     assert report.over_the_period == (
-        "From 2026-11-19 12:00 to 2026-11-24 12:00 UTC, 0 of 1 asset stayed within the data loss that is allowed (RPO), "
+        "From 2026-11-19 12:00 to 2026-11-24 12:00 UTC, none of 1 asset stayed within the data loss that is allowed (RPO), "
         "1 did not: p/recordings went furthest beyond, with all of its data where 1h 00m is allowed; 1 of 3 restore tests "
         "passed, 1 failed, 1 proved nothing; what was due is not known, as no version of a plan is recorded."
     )
@@ -938,6 +938,10 @@ def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: P
     )
     assert row["due"] is None and row["due_recorded"] == 99
     assert re.search(r'<th scope="row">backup</th><td class="num">not known</td><td class="num warn">3</td>', page)
+    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=1)
+    page = written(html(past.report()))
+    assert page.count('<th scope="row">sandbox.reap</th>') == 1, "of no plan: counted once, and never due"
+    assert '<th scope="row">sandbox.reap</th><td class="num nil">–</td>' in page
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page))
     assert "<b>3</b>" in figures["Missed"] and "what was due in the period is not known" in figures["Missed"]
     assert "3 of it are recorded as missed" in report.over_the_period

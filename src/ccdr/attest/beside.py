@@ -51,6 +51,11 @@ class Taken:
     source: str | None = None  # the plan whose repository it came from
     record: RecordRef | None = None
 
+    @property
+    def until(self) -> str | None:
+        """When its last record is of."""
+        return next((str(record["time"]) for record in reader(self.directory).records(reverse=True)), None)
+
     def as_json(self) -> dict[str, object]:
         return {
             "ledger": self.ledger,
@@ -60,6 +65,7 @@ class Taken:
             "new": self.new,
             "missing": self.missing,
             "source": self.source,
+            "until": self.until,
             "record": self.record and self.record.as_json(),
         }
 

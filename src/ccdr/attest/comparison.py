@@ -59,6 +59,7 @@ class Outcome:
     newest: int
     problems: tuple[str, ...]
     lost: tuple[Lost, ...]
+    whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
 
     @property
     def result(self) -> str:
@@ -130,7 +131,8 @@ def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, mo
         ]
         lost = ()
     newest = max((claim.said.seq for claim in own), default=0)
-    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost)
+    whole = not most or len(backups) <= most
+    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole)
 
 
 def here(services: Services, snapshots: Iterable[Snapshot]) -> str | None:
@@ -242,7 +244,7 @@ def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
             "problems": list(found.problems),
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
-    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()))
+    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()), seen=(found.snapshots, found.whole))
     keep(services.state, services.ledger)
 
 
@@ -254,12 +256,29 @@ def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
     return not now - EVERY < utc(last.at) <= now + SET_BACK
 
 
-def last_looked(services: Services, plan: str) -> datetime | None:
-    """When it was last compared, wholly or not: the ledger holds a record of it at least once a day."""
-    return _noted(services, plan).get(LOOKED)
+@dataclass(frozen=True)
+class Look:
+    """A comparison, of which the ledger holds a record at least once a day: when it was, how many snapshots attested
+    this ledger, and whether these were all that are there. None of an older ccdr's: it did not say."""
+
+    at: datetime
+    snapshots: int | None = None
+    whole: bool | None = None
+
+
+def last_looked(services: Services, plan: str) -> Look | None:
+    """The last comparison, wholly or not."""
+    at = _noted(services, plan).get(LOOKED)
+    if at is None:
+        return None
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        snapshots, whole = json.loads(_notes(services).read_text("utf-8"))[plan][SEEN]
+        return Look(at, int(snapshots), bool(whole))
+    return Look(at)
 
 
 LOOKED, WHOLE, TRIED = "looked", "whole", "tried"  # at some snapshots, at all of them; whatever came of it
+SEEN = "seen"  # how many then, and whether that was all
 Noted = dict[str, datetime]
 
 
@@ -267,7 +286,8 @@ def _noted(services: Services, plan: str) -> Noted:
     found: Noted = {}
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         for key, at in json.loads(_notes(services).read_text("utf-8"))[plan].items():
-            found[key] = utc(at)
+            if key != SEEN:
+                found[key] = utc(at)
     return found
 
 
@@ -275,7 +295,7 @@ def _notes(services: Services) -> Path:
     return services.state.root / "compared.json"
 
 
-def _note(services: Services, plan: str, *keys: str) -> None:
+def _note(services: Services, plan: str, *keys: str, seen: tuple[int, bool] | None = None) -> None:
     now = services.clock.now()
     with services.state.turn("compared") as mine:
         if not mine:
@@ -285,7 +305,9 @@ def _note(services: Services, plan: str, *keys: str) -> None:
         except (OSError, ValueError, TypeError):
             every = {}
         noted = _noted(services, plan) | dict.fromkeys(keys, now)
-        every[plan] = {key: rfc3339(at) for key, at in noted.items()}
+        before = (every.get(plan) or {}).get(SEEN)
+        last = {SEEN: seen or before} if seen or before else {}
+        every[plan] = {**{key: rfc3339(at) for key, at in noted.items()}, **last}
         write_durably(_notes(services), json.dumps(every) + "\n")
 
 

@@ -285,7 +285,22 @@ def recover(names: tuple[str, ...]) -> Exit:
     plans, wrong = options.load_all(names)
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    return _taken(bring_back(plans, options.services()))
+    services = options.services()
+    found = bring_back(plans, services)
+    if options.json:
+        return _taken(found)
+    for one in found:
+        where = f"from the repository of {one.source}" if one.source else "from a copy that was collected here"
+        until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
+        click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {so_many(one.records, 'record')}{until}")
+        click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
+        if one.record is not None:
+            click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")
+        if one.missing:
+            lost = so_many(one.missing, "record is", "records are")
+            click.echo(f"  at least {lost} lost: what was written after it was stored; the backups of then are there")
+    click.echo("  → `ccdr ledger verify --repository` compares both with the snapshots; `ccdr status` judges by both")
+    return Exit.OK
 
 
 @verb(short_help="Take in the ledgers of other hosts.")
@@ -318,8 +333,9 @@ def _taken(found: Sequence[Taken]) -> Exit:
     for one in found:
         missing = f"; {so_many(one.missing, 'record')} from after it was stored are lost" if one.missing else ""
         source = f" from {one.source}" if one.source else ""
+        until = f", up to {one.until[:19]}Z" if one.until else ""
         click.echo(
-            f"{one.ledger}: {so_many(one.records, 'record')}{source}, {one.new} new, in {one.directory}{missing}"
+            f"{one.ledger}: {so_many(one.records, 'record')}{until}{source}, {one.new} new, in {one.directory}{missing}"
         )
     return Exit.OK
 

@@ -230,12 +230,13 @@ def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> Non
         if found is None or not found.as_json()["ok"]:
             continue  # what contradicts it is told of as what is wrong
         looked = last_looked(services, plan)
-        when = max(utc(found.at), looked or utc(found.at))
+        when, count, what = utc(found.at), found.snapshots, ""
+        if looked is not None and looked.at >= when:
+            when, what = looked.at, "" if looked.whole is not False else "the newest "
+            count = count if looked.snapshots is None else looked.snapshots
         older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
-        click.echo(
-            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
-            + (older if found.unattested else "")
-        )
+        said = f"{what}{so_many(count, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {said} {when:%Y-%m-%d %H:%M} UTC" + (older if found.unattested else ""))
 
 
 def _stored(plan: str, place: Place) -> str:

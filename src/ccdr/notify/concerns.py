@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.errors import CcdrError, PlanInvalid
 from ccdr.judgement import AssetStatus
@@ -89,7 +90,8 @@ def plan_wrong(plan: str, why: PlanInvalid) -> Concern:
     secret."""
     first = why.problems[0]
     text = f"{first.file} is wrong in line {first.line}: nothing in it is backed up or tested"
-    return Concern(plan, None, Trouble.PLAN_WRONG, text, about=first.file)
+    where = f"{Path(first.file).name} line {first.line}"
+    return Concern(plan, None, Trouble.PLAN_WRONG, text, about=first.file, why=where)
 
 
 def summary_wrong(plan: str, why: str) -> Concern:
@@ -107,6 +109,6 @@ def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
         step=problem.step,
         private=problem.private,
         acknowledged=problem.acknowledged,
-        why=problem.why,
+        why=problem.why or (problem.text if problem.trouble is Trouble.FINDING else ""),
         because=problem.because,
     )

@@ -113,7 +113,7 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
     over = [a for a in judged if a.rpo and a.rpo.verdict is ObjectiveVerdict.BREACHED]
     met = sum(a.rpo is not None and a.rpo.verdict is ObjectiveVerdict.MET for a in judged)
     later = any(a.completed.since for a in judged if a not in over)
-    said = f"{met} of {of} stayed within the data loss that is allowed (RPO)"
+    said = f"{met or 'none'} of {of} stayed within the data loss that is allowed (RPO)"
     said += "" if not met else " from the first backup on" if later else " all the time"
     if over:
         worst = max(over, key=lambda a: _share(a.rpo.achieved_s, a.rpo.objective_s) if a.rpo else 0.0)

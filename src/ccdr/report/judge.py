@@ -267,7 +267,8 @@ def judge_asset(
     points = {**ev.points, **others}
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
     good = {key: p for key, p in ours.items() if not ev.disproved(key)}
-    counting = _counting(good, ev.history, upkeep)
+    until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
+    counting = {key: p for key, p in good.items() if p.consistent <= until}
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
     ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
     recovered = [p for p, test in ev.recovered if source is None or not other_source(test, source)]
@@ -353,16 +354,6 @@ def _as_of(
         return _log_that_counts(ev, ev.logged(points), points.values())
 
     return Seen(there, logged)
-
-
-def _counting(good: Mapping[str, Point], history: AssetHistory, upkeep: AssetHistory) -> Mapping[str, Point]:
-    """In a damaged repository, those up to the newest that has itself passed; none in one that does not open for it."""
-    if history.closed_by_damage(upkeep):
-        return {}
-    if history.doubt(upkeep) is None:
-        return good
-    passed = max((p.consistent for key, p in good.items() if history.proven.get(key) == "PASS"), default=None)
-    return {key: p for key, p in good.items() if passed is not None and p.consistent <= passed}
 
 
 def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:

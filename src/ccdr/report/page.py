@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339, so_many
+from ccdr.model import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.due import Gap
 from ccdr.plans.words import differing, sentence
 from ccdr.report import charts
@@ -330,14 +330,16 @@ def _population(report: Report) -> list[dict[str, Any]]:
     missed, is a matter of the schedules."""
     sums: dict[str, dict[str, int | None]] = {}
     unsure = {one.plan for one in report.promises if one.since is not None}
-    rows, more = [], set()
+    rows: list[dict[str, Any]] = []
+    more = set()
     for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
         total = sums.setdefault(verb, {DUE: None})
         for key, count in tally.items():
             total[key] = (total.get(key) or 0) + count if count is not None else total.get(key)
         at_least = plan in unsure or tally.get(DUE, 0) is None
         more |= {verb} if at_least else set()
-        rows.append(_counted(plan, verb, tally, at_least=at_least))
+        if plan:  # what is of no plan is in the sums
+            rows.append(_counted(plan, verb, tally, at_least=at_least))
     return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
 
 
@@ -365,5 +367,5 @@ def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least:
     other = counted(STARTED) - good - bad - sum(named.values())
     counts = {"missed": counted(MISSED), "started": counted(STARTED)}
     counts |= {"waiting": counted(WAITING), "elsewhere": counted(NOT_KNOWN_HERE)}
-    due = {"due": tally.get(DUE, 0), "at_least": at_least}
+    due = {"due": tally.get(DUE, 0), "at_least": at_least, "scheduled": verb in list(Verb)}
     return {"plan": plan, "verb": verb, **due, **counts, "good": good, "bad": bad, **named, "other": other}
