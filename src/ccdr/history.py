@@ -17,10 +17,20 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, number_of, of_another_host, rfc3339, to_the_second, utc
+from ccdr.model import (
+    TOLD_BY,
+    Snapshot,
+    Verb,
+    ledger_of,
+    number_of,
+    of_another_host,
+    rfc3339,
+    to_the_second,
+    utc,
+)
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Population, merged
+from ccdr.population import ALONE, Chain, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -93,7 +103,7 @@ class Elsewhere:
         return f"known up to {rfc3339(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
 
 
-@dataclass
+@dataclass(slots=True)  # an object of more than thirty fields is a third slower without
 class AssetHistory:
     """The newest records of one asset, or (with no asset) of a plan's upkeep.
 
@@ -154,7 +164,8 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
-            self.begun_here |= kind == BACKUP_START and not of_another_host(record)
+            if kind == BACKUP_START and not self.begun_here:
+                self.begun_here = not of_another_host(record)
             if kind == TEST_START:
                 self.checks_at_start[run] = checks
             if kind == TEST_START and record.get("selection") in RULES:
@@ -167,7 +178,8 @@ class AssetHistory:
         if kind == ACK:
             self.acks[record["code"]] = record
             return
-        self.begun_here |= kind == BACKUP_END and not of_another_host(record)
+        if kind == BACKUP_END and not self.begun_here:
+            self.begun_here = not of_another_host(record)
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
@@ -528,7 +540,7 @@ def _said(damage: Record | None) -> str | None:
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
     """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
-    if plan and of_another_host(test):
+    if plan and TOLD_BY in test and of_another_host(test):
         theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
         return theirs
     version = plan.newest.get(PLAN_VERSION) if plan else None
@@ -652,7 +664,7 @@ def follow(history: Histories, record: Record) -> bool:
         return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        other = of_another_host(record)
+        other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
         if other and record["kind"] in _OWN:
@@ -694,12 +706,12 @@ def histories(
     """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
     `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
     that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell. Where others lie beside, all are read for it: their newest may lie anywhere in ours.
+    daily verification to tell.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
     mark, of, known = _read(kept)
-    refused = doubted and mark != BEGINNING and (bool(beside) or not _stands(ledger, mark, known))
+    refused = doubted and mark != BEGINNING and of == beside.key and not _stands(ledger, mark, known, beside)
     if refused or of != beside.key or not ledger.holds(mark):
         mark, known = BEGINNING, {}
     if mark == BEGINNING:
@@ -741,10 +753,25 @@ def may_have_ended(begun: Record) -> bool:
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
 
 
-def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+def _stands(ledger: Ledger, mark: Mark, known: Histories, beside: Population) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
-    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older. Of
+    each ledger that lies beside ours the same; where two of them tell of the same, more may be refused than is wrong:
+    then all of it is read."""
+    try:
+        own = _tells(ledger, mark, known, None, alone=not beside)
+        return own and all(_tells(one.reader, mark, known, one, alone=False) for one in beside.chains)
+    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
+        return False
+
+
+def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *, alone: bool) -> bool:
+    """By one ledger, ours or that of the `chain`. Where it is not `alone`, another one may have told something since,
+    or (of a snapshot that is stored no more) that retention has removed it."""
+    newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
+    newest = (
+        [r for r in newest if r["seq"] <= mark.seq] if chain is None else [chain.placed(r, r["seq"]) for r in newest]
+    )
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
     gone: set[str] = set()
@@ -769,10 +796,39 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
         gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
         return same and gained and all(since <= last["time"] for since in said.duties.values())
 
+    def of_it(record: Record) -> bool:
+        return ledger_of(record) == (chain and chain.ledger)
+
+    def same(said: Record, there: Record) -> bool:
+        return said == there if chain is None else {**said, "seq": 0} == {**there, "seq": 0}
+
     def backed(said: Record | None, there: Record | None) -> bool:
-        if there is not None or said is None:
-            return said == there
-        return bool(said["seq"] < oldest) and numbered(said["seq"]) == said
+        if said is None:
+            return there is None
+        if not of_it(said):  # by its own ledger
+            return there is None or said["time"] >= there["time"]
+        if there is not None:
+            return same(said, there)
+        number = number_of(said)
+        found = numbered(number) if number < oldest else None
+        return found is not None and same(said, found if chain is None else chain.placed(found, number))
+
+    def tested_since(there: list[str], said: list[str] | None) -> bool:
+        return said == there or (not alone and said is not None and said[0] > there[0])
+
+    def strictly(said: AssetHistory, there: AssetHistory) -> bool:
+        """What another ledger could have told otherwise."""
+        return (
+            stored(said, there)
+            and asked(said)
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
+        )
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -783,28 +839,22 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and (said.failure is not None or there.failure is None)
             and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
-            and there.open_runs.items() <= said.open_runs.items()
-            and there.proven.items() <= said.proven.items()
-            and there.tried.items() <= said.tried.items()
-            and there.by_rule.items() <= said.by_rule.items()
-            and there.passed_over.keys() <= said.passed_over.keys()
-            and stored(said, there)
-            and asked(said)
-            and there_still(said.failure)
-            and there_still(said.log_failure)
-            and all(there_still(failed) for failed, _ in said.unmended[-1:])
-            and there.sizes.items() <= said.sizes.items()
-            and there.missed <= said.missed
-            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
+            and all(
+                run in said.open_runs and same(said.open_runs[run], begun) for run, begun in there.open_runs.items()
+            )
+            and all(
+                said.proven.get(key) == v or (not alone and key not in said.stored) for key, v in there.proven.items()
+            )
+            and (not alone or there.tried.items() <= said.tried.items())
+            and all(tested_since(tested, said.by_rule.get(rule)) for rule, tested in there.by_rule.items())
+            and all(said.others.get(one, {}).get("until") == of["until"] for one, of in there.others.items())
+            and (not alone or strictly(said, there))
         )
 
-    try:
-        pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
-        pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
-        gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
-        return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
-    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
-        return False
+    pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
+    pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
+    gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
+    return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
 
 
 def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:

@@ -513,3 +513,31 @@ def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: 
     else:
         pair.collected()
         assert services.population()
+
+
+def test_a_summary_of_several_ledgers_is_doubted_without_reading_all_of_them(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
+    pair.both("FAIL")
+    pair.ours("backs up")
+    pair.collected()
+    services = services_of(pair.site)
+    known = services.histories()
+    with monkeypatch.context() as patch:
+        patch.setattr("ccdr.history.merged", None)
+        assert services.histories(doubted=True) == known
+    kept = services.state.summary
+    body = json.loads(kept.read_text())
+    (crm,) = [history for _, asset, history in body["assets"] if asset == "crm"]
+    failed = crm["last_test"]["snapshot"]["id"]
+    assert crm["proven"].pop(failed) == "FAIL"
+    for forget in (
+        lambda: None,
+        lambda: crm.update(last_test=None, failure=None, unmended=[], last_conclusive_test=None),
+    ):
+        forget()
+        kept.write_text(json.dumps(body))
+        assert services.histories() != known == services.histories(doubted=True), (
+            "what another host found is not hidden"
+        )
