@@ -219,3 +219,43 @@ def test_a_snapshot_that_the_catalogue_makes_younger_makes_the_rpo_no_better(twi
     assert twin.run("ack", "CATALOGUE_WRONG", "p", "--until", "1d", "--why", "x").code == 2
     path.write_text(whole)
     assert codes(twin) == (1, {"BREACH_RPO"}), "its healthy twin"
+
+
+# --- the repository -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["an older one", "the newest"])
+def test_a_snapshot_that_somebody_removed_is_missed_at_the_next_look_and_counts_no_more(twin: Site, which: int) -> None:
+    known = json.loads(entries(twin)[which].read_text())["snapshot"]
+    stored = twin.repo / "snapshots" / known["id"]
+    whole = stored.read_bytes()
+    assert twin.run("ledger", "verify", "--repository").code == 0
+    stored.unlink()
+    assert codes(twin) == (0, set()), "nobody has looked yet"
+    done = twin.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any("vanished" in said for said in done.json["problems"]), done
+    assert codes(twin) == (1, {"SNAPSHOT_VANISHED"}) and said(twin)[0] == 1
+    (asset,) = twin.run("status").json["plans"][0]["assets"]
+    assert (asset["last_good_backup"]["snapshot"]["id"] == known["id"]) is False
+    (record,) = [r for r in twin.records("ledger.compared") if r["vanished"] and r["vanished"]["recordings"]]
+    assert record["result"] == "AGREES" and record["vanished"] == {"recordings": [known["id"]]}
+    assert twin.run("ack", "SNAPSHOT_VANISHED", "p", "--until", "1d", "--why", "it was ours to remove").code == 0
+    assert codes(twin) == (0, {"SNAPSHOT_VANISHED"})
+    stored.write_bytes(whole)
+    assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set()), "it is back"
+    twin.ledger_holds()
+
+
+def test_a_restore_test_that_misses_a_snapshot_tells_status_at_once(twin: Site) -> None:
+    newest = json.loads(entries(twin)[1].read_text())["snapshot"]["id"]
+    (twin.repo / "snapshots" / newest).unlink()
+    assert twin.run("test", "p").code == 1
+    assert "SNAPSHOT_VANISHED" in codes(twin)[1]
+
+
+def test_what_retention_removed_has_not_vanished(twin: Site) -> None:
+    path = twin.root / "plans" / "p.yaml"
+    path.write_text(path.read_text().replace("assets:\n", "retention: {keep_last: 1}\nassets:\n", 1))
+    assert twin.run("upkeep", "p", "--prune").code == 0 and len(entries(twin)) == 1
+    assert twin.run("ledger", "verify", "--repository").code == 0
+    assert "SNAPSHOT_VANISHED" not in codes(twin)[1]
