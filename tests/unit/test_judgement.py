@@ -1160,3 +1160,12 @@ def test_a_settle_time_that_its_rpo_cannot_bear_is_told(
     changed = replace(job, loaded=replace(job.loaded, plan=plan.model_copy(update={"assets": assets})))
     found = [p.text for p in judged(changed, well(past)).troubles]
     assert any("is in no backup, so that its RPO of 1h" in text for text in found) is told
+
+
+@pytest.mark.parametrize(("hours", "coverage"), [(24 * 3650, "stale"), (0.05, "tested")])
+def test_a_test_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], past: Chronicle, hours: float, coverage: str
+) -> None:
+    """By a clock that was wrong: nobody knows when it was. A little ahead is as good as now."""
+    well(past).tested(hours, "new", "PASS")
+    assert judged(jobs["crm"], past).coverage == coverage
