@@ -206,6 +206,30 @@ class Catalogue:
         """Those that anything was ever backed up of, whether the plan still names them or not."""
         return sorted(p.name for p in (self.directory / plan).glob("*") if p.is_dir())
 
+    def vanished(
+        self,
+        repo: Restic,
+        plan: str,
+        there: Sequence[RepoSnapshot],
+        before: Collection[str],
+        now: datetime,
+        expired: Expired | None = None,
+    ) -> dict[str, list[str]]:
+        """By asset: ids of what is known here and not `there` any more, though no retention has removed it. `before`
+        are those that were known before the repository was asked. Nothing is learned, and nothing let go of."""
+        ids, found = {s.id for s in there}, dict[str, list[str]]()
+        listed = {s.id for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None}
+        for asset in self.assets(plan):
+            known = self.snapshots(plan, asset)
+            gone = [s for s in known if s.id not in listed and s.id in before]
+            explained = _let_go(repo, there, gone, known, expired, now) if gone and expired else set()
+            found[asset] = sorted(s.id for s in gone if s.id not in explained)
+        return found
+
+    def known(self, plan: str) -> frozenset[str]:
+        """Ids of all snapshots of a plan."""
+        return frozenset(path.stem for path in (self.directory / plan).glob("*/*.json"))
+
     def synchronise(
         self,
         repo: Restic,

@@ -40,7 +40,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
-RECOVERED = "ledger.recovered"
+RECOVERED, COMPARED = "ledger.recovered", "ledger.compared"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -150,6 +150,7 @@ class AssetHistory:
     begun_here: bool = False  # was a backup of it?
     # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    vanished: list[str] = field(default_factory=list)  # snapshots that were gone when its repository was last looked at
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
@@ -311,6 +312,7 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
+        self.vanished = [one for one in self.vanished if one != snapshot_id]
 
     def captured_together(self, group: str) -> Record | None:
         """Of a plan: the newest run of one of its groups."""
@@ -495,7 +497,8 @@ _NEWEST = (
     "last_damage", "last_done_prune",
 )  # fmt: skip
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION, RECOVERED,
+    BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    RECOVERED, COMPARED,
 }  # fmt: skip
 
 
@@ -659,6 +662,9 @@ def follow(history: Histories, record: Record) -> bool:
         if record.get("spoilt") is True:
             history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
         return True
+    if record["kind"] == COMPARED:
+        _look(history, record)
+        return True
     if not understood(record) or _strays(history, record):
         _pass_over(history, WRONG, record)
         return False
@@ -675,6 +681,14 @@ def follow(history: Histories, record: Record) -> bool:
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
     return True
+
+
+def _look(history: Histories, record: Record) -> None:
+    """What was found gone of each asset that was looked for, by this host."""
+    gone = record.get("vanished")
+    if isinstance(gone, dict) and not of_another_host(record):
+        for asset, ids in gone.items():
+            history.setdefault((record["plan"], str(asset)), AssetHistory()).vanished = list(map(str, ids))
 
 
 def _pass_over(history: Histories, why: str, record: Record) -> None:
@@ -820,6 +834,7 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
         """What another ledger could have told otherwise."""
         return (
             stored(said, there)
+            and set(there.vanished) <= set(said.vanished)
             and asked(said)
             and there.passed_over.keys() <= said.passed_over.keys()
             and there_still(said.failure)

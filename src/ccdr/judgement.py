@@ -231,7 +231,8 @@ def why_not_counting(
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
     """Where one asset stands at `now`, by what the ledger says of it and of its plan's `upkeep`, and what else is
     `seen`."""
-    known = seen.snapshots
+    gone = set(history.vanished)
+    known = [s for s in seen.snapshots if s.id not in gone]
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
@@ -277,6 +278,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
     wrong += [*passed_over(history), *seen.changed, *_settling(job)]
+    wrong += _vanished([s for s in seen.snapshots if s.id in gone])
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -442,6 +444,17 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
         trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+
+
+def _vanished(snapshots: Sequence[Snapshot]) -> Iterator[Problem]:
+    """What was removed from the repository, and not by retention: it counts no more."""
+    if not snapshots:
+        return
+    named = ", ".join(f"{s.short} of {rfc3339(s.consistent_point)}" for s in snapshots[: -MOST_NAMED - 1 : -1])
+    more = f" and {len(snapshots) - MOST_NAMED} more" if len(snapshots) > MOST_NAMED else ""
+    is_gone = "snapshot is" if len(snapshots) == 1 else "snapshots are"
+    text = f"{len(snapshots)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(sorted(s.short for s in snapshots)))
 
 
 def _settling(job: Job) -> Iterator[Problem]:

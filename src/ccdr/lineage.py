@@ -79,6 +79,7 @@ class Compared:
     unattested: int
     newest: int
     problems: tuple[str, ...] = ()
+    vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -192,6 +193,7 @@ class Lineage:
             one = _beside(record["ledger"], record)
             return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
+            before, looked = self.compared.get(str(record["plan"])), _by_asset(record.get("vanished"))
             found = Compared(
                 at,
                 str(record["result"]),
@@ -199,6 +201,7 @@ class Lineage:
                 int(record["unattested"]),
                 int(record["newest"]),
                 tuple(map(str, record["problems"])),
+                {**before.vanished, **looked} if before else looked,
             )
             return replace(self, compared={**self.compared, str(record["plan"]): found})
         return self
@@ -228,6 +231,10 @@ class Lineage:
 
 def _lost(body: Mapping[str, Any], at: str) -> Lost:
     return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+
+
+def _by_asset(vanished: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    return {str(asset): tuple(map(str, ids)) for asset, ids in (vanished or {}).items()}
 
 
 def _verified_of(record: Mapping[str, Any]) -> Verified:
@@ -494,7 +501,10 @@ def _read(state: State) -> _Kept | None:
             linked=tuple(said["linked"]),
             beside={key: Beside(**one) for key, one in said.get("beside", {}).items()},
             compared={
-                plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
+                plan: Compared(
+                    **{**one, "problems": tuple(one["problems"]), "vanished": _by_asset(one.get("vanished"))}
+                )
+                for plan, one in said["compared"].items()
             },
             verified=_verified(said.get("verified")),
             answers=said.get("answers", {}),

@@ -40,6 +40,7 @@ class Trouble(StrEnum):
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
+    SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -122,6 +123,7 @@ _LEVELS = {
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
+    Trouble.SNAPSHOT_VANISHED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
@@ -181,6 +183,8 @@ _NEXT = {
         "then docs/recover.md, A damaged repository"
     ),
     Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
+    Trouble.SNAPSHOT_VANISHED: "find out who removed it, and who may; ccdr test {plan}{of_asset} --snapshot latest   "
+    "tells whether what is left can be restored",
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",

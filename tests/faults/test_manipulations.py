@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Site
-from tests.stored import two_days
+from tests.stored import restic_of, two_days
 
 from ccdr.clock import SystemClock
 from ccdr.ledger import Ledger
@@ -219,3 +219,107 @@ def test_a_snapshot_that_the_catalogue_makes_younger_makes_the_rpo_no_better(twi
     assert twin.run("ack", "CATALOGUE_WRONG", "p", "--until", "1d", "--why", "x").code == 2
     path.write_text(whole)
     assert codes(twin) == (1, {"BREACH_RPO"}), "its healthy twin"
+
+
+# --- the repository -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["an older one", "the newest"])
+def test_a_snapshot_that_somebody_removed_is_missed_at_the_next_look_and_counts_no_more(twin: Site, which: int) -> None:
+    known = json.loads(entries(twin)[which].read_text())["snapshot"]
+    stored = twin.repo / "snapshots" / known["id"]
+    whole = stored.read_bytes()
+    assert twin.run("ledger", "verify", "--repository").code == 0
+    stored.unlink()
+    assert codes(twin) == (0, set()), "nobody has looked yet"
+    done = twin.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any("vanished" in said for said in done.json["problems"]), done
+    assert codes(twin) == (1, {"SNAPSHOT_VANISHED"}) and said(twin)[0] == 1
+    (asset,) = twin.run("status").json["plans"][0]["assets"]
+    assert (asset["last_good_backup"]["snapshot"]["id"] == known["id"]) is False
+    (record,) = [r for r in twin.records("ledger.compared") if r["vanished"] and r["vanished"]["recordings"]]
+    assert record["result"] == "AGREES" and record["vanished"] == {"recordings": [known["id"]]}
+    assert twin.run("ack", "SNAPSHOT_VANISHED", "p", "--until", "1d", "--why", "it was ours to remove").code == 0
+    assert codes(twin) == (0, {"SNAPSHOT_VANISHED"})
+    stored.write_bytes(whole)
+    assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set()), "it is back"
+    twin.ledger_holds()
+
+
+def test_a_restore_test_that_misses_a_snapshot_tells_status_at_once(twin: Site) -> None:
+    newest = json.loads(entries(twin)[1].read_text())["snapshot"]["id"]
+    (twin.repo / "snapshots" / newest).unlink()
+    assert twin.run("test", "p").code == 1
+    assert "SNAPSHOT_VANISHED" in codes(twin)[1]
+
+
+def test_what_retention_removed_has_not_vanished(twin: Site) -> None:
+    path = twin.root / "plans" / "p.yaml"
+    path.write_text(path.read_text().replace("assets:\n", "retention: {keep_last: 1}\nassets:\n", 1))
+    assert twin.run("upkeep", "p", "--prune").code == 0 and len(entries(twin)) == 1
+    assert twin.run("ledger", "verify", "--repository").code == 0
+    assert "SNAPSHOT_VANISHED" not in codes(twin)[1]
+
+
+def test_a_snapshot_that_was_tagged_anew_is_found(twin: Site) -> None:
+    newest = json.loads(entries(twin)[1].read_text())["snapshot"]
+    (tag,) = [t for t in tags_of(twin, newest["id"]) if t.startswith("ledger_head=")]
+    restic_of(twin.root, "tag", "--remove", tag, "--add", f"ledger_head={'0' * 64}", newest["id"])
+    done = twin.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any("is not the one that" in said for said in done.json["problems"]), done
+    assert "SNAPSHOT_VANISHED" in codes(twin)[1] and said(twin) == (1, "Not proven")
+
+
+def tags_of(site: Site, snapshot: str) -> list[str]:
+    (found,) = json.loads(restic_of(site.root, "snapshots", "--json", snapshot))
+    return [str(tag) for tag in found["tags"]]
+
+
+def sound(site: Site, kind: str, **changes: Any) -> dict[str, Any]:
+    """The newest record of a kind, as if it had been another run's."""
+    newest = site.records(kind)[-1]
+    kept = {key: newest[key] for key in newest if key not in ("seq", "prev", "time", "host", "actor")}
+    return {**kept, "run": "20261127T000000-ffffff", **changes}
+
+
+def test_a_backup_that_never_was_is_missed_in_the_repository(twin: Site) -> None:
+    """Recorded, and put into the catalogue, as a sound one: the ledger alone cannot know."""
+    ledger = Ledger(twin.state / "ledger", SystemClock())
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    never = {**twin.records("backup.end")[-1]["snapshot"], "id": "ab" * 32, "consistent_point": now}
+    ledger._append(sound(twin, "backup.start"))
+    ledger._append(sound(twin, "backup.end", snapshot=never))
+    entry = json.loads(entries(twin)[1].read_text())
+    entry["snapshot"] |= {"id": "ab" * 32, "consistent_point": now, "usable_at": now}
+    entries(twin)[1].with_name(f"{'ab' * 32}.json").write_text(json.dumps(entry))
+    assert codes(twin) == (0, set()), "a false record at its source looks true"
+    assert twin.run("ledger", "verify", "--repository").code == 1
+    assert codes(twin) == (1, {"SNAPSHOT_VANISHED"})
+
+
+def test_the_newest_record_that_was_changed_is_found_by_what_was_noted_of_it(twin: Site) -> None:
+    (segment,) = (twin.state / "ledger").glob("*.jsonl")
+    whole = segment.read_bytes()
+    *lines, last = whole.splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines) + last.replace(b'"host":"', b'"host":"x', 1))
+    code, told = of_ledger(twin)
+    assert code == 1 and "was rewritten" in told, told
+    segment.write_bytes(whole)
+    assert of_ledger(twin) == (0, ""), "its healthy twin"
+
+
+def test_who_may_write_everything_may_write_anything(twin: Site) -> None:
+    """What the docs say that nobody can know, as it is: state and repository changed alike say the same."""
+    newest = json.loads(entries(twin)[1].read_text())["snapshot"]["id"]
+    (segment,) = (twin.state / "ledger").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    first = max(n for n, line in enumerate(lines) if b'"kind":"backup.start"' in line)
+    segment.write_bytes(b"".join(lines[:first]))
+    for name in ("chain.json", "history.json", "verified.json", "compared.json"):
+        (twin.state / name).unlink(missing_ok=True)
+    entries(twin)[1].unlink()
+    (twin.repo / "snapshots" / newest).unlink()
+    services = twin.services()
+    keep(services.state, services.ledger)
+    assert twin.run("ledger", "verify", "--repository").code == 0
+    assert of_ledger(twin)[1] == ""

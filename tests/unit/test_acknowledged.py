@@ -406,3 +406,9 @@ def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
 )
 def test_what_a_sentence_counts(text: str, found: tuple[float, ...]) -> None:
     assert counts(text) == found
+
+
+def test_one_that_is_dated_ahead_holds_for_nothing() -> None:
+    ahead = acks(time=rfc3339(NOW + timedelta(days=365)), until=rfc3339(NOW + timedelta(days=400)))
+    assert noted([LATE], ahead) == [] and noted([LATE], ahead, NOW + timedelta(days=366)) != []
+    assert noted([LATE], acks(time=rfc3339(NOW + timedelta(minutes=1)))) != [], "another clock may be a little ahead"

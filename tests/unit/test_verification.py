@@ -316,6 +316,18 @@ def test_the_newest_verification_counts_whatever_is_kept_of_where_it_stands(worl
     assert world.day_passes(minutes=5).ledger == found and len(world.site.records("ledger.verified")) == 1
 
 
+def test_a_finding_is_not_hidden_by_pointing_at_an_older_verification(world: World) -> None:
+    world.day_passes()
+    held = (world.site.state / "verified.json").read_text()
+    spoil(world, b'"id":"recordings-b1"', b'"id":"recordings-bX"')
+    assert world.day_passes().code == 1
+    (world.site.state / "verified.json").write_text(held)
+    shown = world.status()
+    assert shown.code == 1 and not shown.json["ledger"]["ok"], shown
+    found = newest(world.services)
+    assert found is not None and found.result == BROKEN
+
+
 def test_a_record_whose_body_makes_no_sense_is_a_problem_and_no_traceback(world: World) -> None:
     append_older(world.ledger, "missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
     found = compare(world.services)

@@ -13,6 +13,7 @@ from ccdr.attest.comparison import (
     here,
     last_looked,
     listed_of,
+    looked,
     record,
 )
 from ccdr.attest.standing import by_what_is_known, news, troubles
@@ -30,6 +31,7 @@ __all__ = [
     "homes",
     "last_looked",
     "listed_of",
+    "looked",
     "news",
     "places",
     "prune_stored",

@@ -201,12 +201,13 @@ def _plans_not_kept(services: Services) -> list[str]:
 
 def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcome], list[tuple[str, CcdrError]]]:
     """What the repositories attest. It is recorded, where that can be written: an auditor may only read."""
-    from ccdr.attest import compare, listed_of, record
+    from ccdr.attest import compare, looked, record
 
     outcomes, failed = [], []
     for loaded in plans:
         try:
-            outcome = compare(services, loaded.plan.plan, listed_of(loaded, services))
+            listed, vanished = looked(loaded, services)
+            outcome = compare(services, loaded.plan.plan, listed, vanished=vanished)
         except CcdrError as error:
             failed.append((loaded.plan.plan, error))
             continue

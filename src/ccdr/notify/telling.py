@@ -40,6 +40,7 @@ NOT_WELL = frozenset(
         Trouble.BACKUP_FAILED,
         Trouble.REPOSITORY_AWAY,
         Trouble.REPOSITORY_DAMAGED,
+        Trouble.SNAPSHOT_VANISHED,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,
         Trouble.NEVER_SUCCEEDED,
