@@ -3,7 +3,7 @@
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
-record's own keys, as its kind's definition has them (ccdr.records). From version 2 on, all texts are of closed kinds
+record's own keys, as its kind's definition has them (records/). From version 2 on, all texts are of closed kinds
 (older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
 record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line; or a whole last line
 that was changed: its record says so, and it is a finding).
@@ -146,7 +146,7 @@ class Ledger:
 
         A last line that is no record is set aside first, and recorded as `ledger.recovered`, which says whether it is
         what a crashed writer left.
-        Raises ValueError for a body that its kind's definition (ccdr.records) does not hold, or that names a key of the
+        Raises ValueError for a body that its kind's definition (records/) does not hold, or that names a key of the
         envelope: both are defects of ours. LedgerBroken where the ledger's end cannot be read, CcdrError where the disk
         refuses; then nothing of the record is kept.
         """
