@@ -24,7 +24,6 @@ from ccdr.model import (
     ledger_of,
     number_of,
     of_another_host,
-    rfc3339,
     to_the_second,
     utc,
 )
@@ -57,7 +56,7 @@ AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
-UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
+UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
 
@@ -100,7 +99,7 @@ class Elsewhere:
     since: str | None = None  # its runs are asked for it, if that is recorded
 
     def __str__(self) -> str:
-        return f"known up to {rfc3339(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
+        return f"known up to {to_the_second(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
 
 
 @dataclass(slots=True)  # an object of more than thirty fields is a third slower without

@@ -23,7 +23,7 @@ import orjson
 from ccdr.errors import CcdrError
 from ccdr.ledger import Extent, Ledger, Verification, as_told, extent_of, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
-from ccdr.model import TOLD_BY, utc
+from ccdr.model import TOLD_BY, so_many, to_the_second, utc
 from ccdr.older import closed
 from ccdr.reading import Take, meanwhile
 from ccdr.state import State
@@ -59,6 +59,19 @@ class Chain:
         if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
             return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
         return {**record, "seq": at, TOLD_BY: told}
+
+    def __str__(self) -> str:
+        whose = "this host's, which was lost" if self.ours else f"of {self.host}"
+        return f"ledger {self.ledger[:8]} {whose}, {so_many(self.records, 'record')}, up to {to_the_second(self.until)}"
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "ledger": self.ledger,
+            "host": self.host,
+            "records": self.records,
+            "known_until": self.until,
+            "lost_here": self.ours,
+        }
 
     @property
     def key(self) -> list[object]:

@@ -15,7 +15,7 @@ from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
 from ccdr.in_force import not_kept
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
-from ccdr.model import Snapshot, Verb, rfc3339, so_many, utc
+from ccdr.model import Snapshot, Verb, rfc3339, so_many, to_the_second, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
@@ -41,7 +41,7 @@ class Answering:
             return "another host, which is not known here"
         if self.until is None:
             return f"{self.host}, by the newest snapshot"
-        return f"{self.host}, by its ledger {(self.ledger or '')[:8]}, known up to {rfc3339(self.until)}"
+        return f"{self.host}, by its ledger {(self.ledger or '')[:8]}, known up to {to_the_second(self.until)}"
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -22,6 +22,7 @@ from ccdr.lineage import beginning, keep, read_id
 from ccdr.model import ObjectiveVerdict
 from ccdr.report import Period, Report, make_report
 from ccdr.report.document import json_lines
+from ccdr.report.page import html
 from ccdr.report.population import csv_text
 from ccdr.services import Services
 from ccdr.state import State
@@ -467,7 +468,7 @@ def test_our_own_ledger_is_not_collected(pair: Pair) -> None:
 
 def test_a_run_at_work_when_its_ledger_was_copied_is_no_crash_and_an_old_one_is(pair: Pair) -> None:
     pair.both()
-    pair.tests.began(-40, "restore_test", "crashed", selection="latest")
+    pair.tests.began(-80, "restore_test", "crashed", selection="latest")
     pair.tests.records.sort(key=lambda record: record["time"])
     pair.tests.began(-0.0005, "restore_test", "at work", selection="latest")
     pair.ours("backs up")
@@ -541,3 +542,36 @@ def test_a_summary_of_several_ledgers_is_doubted_without_reading_all_of_them(
         assert services.histories() != known == services.histories(doubted=True), (
             "what another host found is not hidden"
         )
+
+
+def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
+    pair.both()
+    name = pair.ours("backs up")
+    pair.collected()
+    report = look(pair.site).report
+    document = json.loads(b"".join(json_lines(report)))
+    (told,) = document["ledger"]["beside"]
+    assert (told["ledger"], told["host"], told["lost_here"]) == (name, "db2", False) and len(told["head"]) == 64
+    closing = b"".join(csv_text(report)).decode().splitlines()[-1]
+    assert f"read with ledger {name[:8]} of db2" in closing and told["head"] in closing
+    page = b"".join(html(report)).decode()
+    assert told["head"] in page and "done elsewhere: restore test by db2, by its ledger" in page
+    (plan,) = document["plans"]
+    assert {one["what"]: one["host"] for one in plan["elsewhere"]} == {"test": "db2", "prune": "db2", "check": "db2"}
+
+
+def test_who_backs_up_is_told_by_the_newest_snapshot_where_its_ledger_is_not_here(pair: Pair) -> None:
+    pair.both()
+    pair.ours("tests")
+    (plan,) = look(pair.site).report.plans
+    assert [str(one) for one in plan.elsewhere] == ["h, by the newest snapshot"]
+    pair.collected()
+    (plan,) = look(pair.site).report.plans
+    assert plan.elsewhere[0].until == END - 0.75 * HOUR and "known up to 2026-11-24T11:15:00Z" in str(plan.elsewhere[0])
+
+
+def test_the_first_record_of_all_is_where_a_period_begins_to_be_known(site: Site) -> None:
+    name = lost(site)
+    assert "the first record is of 2026-11-24" in look(site).report.over_the_period
+    brought_back(site, name)
+    assert "the first record is of 2026-11-22 00:00" in look(site).report.over_the_period

@@ -96,6 +96,7 @@ def status(names: tuple[str, ...]) -> Exit:
         ]
         stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
         shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
+        shown_ledger["beside"] = [chain.as_json() for chain in services.population().chains]
         print_json(
             {
                 "plans": document,
@@ -149,6 +150,8 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(line)
     _ledger(verified)
     _compared(lineage, services, shown)
+    for chain in services.population().chains:
+        click.echo(f"ledger: read with {chain}")
     for name in (p.plan.plan for p in homes(loaded, loaded)):
         if place := places(services).get(name):
             click.echo(_stored(name, place))

@@ -20,7 +20,7 @@ from ccdr.lineage import Lineage
 from ccdr.model import Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
-from ccdr.population import read_population
+from ccdr.population import Chain, Population, read_population
 from ccdr.reading import Take, read_verified
 from ccdr.report import index
 from ccdr.report.answer import Answer, answer, over_the_period
@@ -69,6 +69,7 @@ class LedgerFacts:
     troubles: tuple[Problem, ...]
     told: tuple[str, ...]
     before: Before | None = None
+    beside: tuple[Chain, ...] = ()  # what was read with it
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -122,7 +123,8 @@ def make_report(
     all of the ledger is verified, whatever was before. UsageProblem where neither plans nor records know one; CcdrError
     where the ledger cannot be read."""
     running = _not_crashed(services)
-    evidence, found, before = _read(services, period, frozenset(named) or None, whole=whole)
+    beside = services.population()
+    evidence, found, before = _read(services, beside, period, frozenset(named) or None, whole=whole)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -161,7 +163,13 @@ def make_report(
         version=__version__,
         wanted=tuple(named),
         ledger=LedgerFacts(
-            services.ledger.directory, found, lineage, of_ledger, tuple(lineage.told(services.clock.now())), before
+            services.ledger.directory,
+            found,
+            lineage,
+            of_ledger,
+            tuple(lineage.told(services.clock.now())),
+            before,
+            beside.chains,
         ),
         answer=answer(
             assets,
@@ -191,10 +199,10 @@ def _first(found: Verification, evidence: Evidence) -> datetime | None:
 
 
 def _read(
-    services: Services, period: Period, wanted: frozenset[str] | None, *, whole: bool
+    services: Services, beside: Population, period: Period, wanted: frozenset[str] | None, *, whole: bool
 ) -> tuple[Evidence, Verification, Before | None]:
     """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds."""
-    evidence, beside = Evidence(period, wanted), services.population()
+    evidence = Evidence(period, wanted)
     made = None if whole or beside else _indexed(services, period)
 
     def anew() -> Take:

@@ -99,6 +99,7 @@ def _ledger(report: Report) -> dict[str, object]:
         "problems": list(report.ledger.problems),
         "lineage": report.ledger.lineage.as_json,
         "lost_before": list(report.ledger.told),
+        "beside": [{**chain.as_json(), "head": chain.head} for chain in report.ledger.beside],
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
         "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
