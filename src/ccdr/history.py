@@ -783,7 +783,9 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
     or (of a snapshot that is stored no more) that retention has removed it."""
     newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
     newest = (
-        [r for r in newest if r["seq"] <= mark.seq] if chain is None else [chain.placed(r, r["seq"]) for r in newest]
+        [r for r in newest if r["seq"] <= mark.seq]
+        if chain is None
+        else [chain.placed(r, r["seq"]) for r in newest if r["plan"] not in chain.apart]
     )
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()

@@ -115,6 +115,7 @@ class Beside:
     records: int
     head: str
     at: str
+    apart: tuple[str, ...] = ()  # plans of it that are others than ours of that name
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,8 @@ def _verified_of(record: Mapping[str, Any]) -> Verified:
 
 
 def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
-    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]))
+    apart = tuple(map(str, record.get("apart") or ()))
+    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart)
 
 
 def _named(one: Beside) -> str:
@@ -499,7 +501,9 @@ def _read(state: State) -> _Kept | None:
             lost=tuple(Lost(**one) for one in said["lost"]),
             past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in said["past"]),
             linked=tuple(said["linked"]),
-            beside={key: Beside(**one) for key, one in said.get("beside", {}).items()},
+            beside={
+                key: Beside(**{**one, "apart": tuple(one["apart"])}) for key, one in said.get("beside", {}).items()
+            },
             compared={
                 plan: Compared(
                     **{**one, "problems": tuple(one["problems"]), "vanished": _by_asset(one.get("vanished"))}

@@ -47,6 +47,7 @@ class Chain:
     ours: bool
     host: str
     until: str
+    apart: tuple[str, ...] = ()  # plans that are others than ours of that name: nothing of them is read
 
     @property
     def reader(self) -> Ledger:
@@ -62,7 +63,11 @@ class Chain:
 
     def __str__(self) -> str:
         whose = "this host's, which was lost" if self.ours else f"of {self.host}"
-        return f"ledger {self.ledger[:8]} {whose}, {so_many(self.records, 'record')}, up to {to_the_second(self.until)}"
+        said = f"ledger {self.ledger[:8]} {whose}, {so_many(self.records, 'record')}, up to {to_the_second(self.until)}"
+        other = (
+            f"; but for {', '.join(self.apart)}: it knows no snapshot of a plan of that name here, it is another one"
+        )
+        return said + (other if self.apart else "")
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -71,11 +76,12 @@ class Chain:
             "records": self.records,
             "known_until": self.until,
             "lost_here": self.ours,
+            "apart": list(self.apart),
         }
 
     @property
     def key(self) -> list[object]:
-        return [self.ledger, self.records, self.head, self.ours]
+        return [self.ledger, self.records, self.head, self.ours, list(self.apart)]
 
     def problems(self) -> list[str]:
         """What a verification of all of it finds: sentences that name it."""
@@ -131,7 +137,7 @@ def _chain(state: State, lineage: Lineage, one: Beside) -> Chain:
     directory = directory_of(state, one.ledger)
     last = next(reader(directory).records(reverse=True))
     ours, host, until = one.ledger in lineage.known, str(last["host"]), str(last["time"])
-    return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until)
+    return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
 
 
 def merged(own: Iterable[tuple[T, Record]], beside: Population) -> Iterator[tuple[T | None, Record]]:
@@ -159,7 +165,7 @@ def _among(
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in chain.reader.told())
+    return ((None, record) for record in chain.reader.told() if record["plan"] not in chain.apart)
 
 
 def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> Verification:

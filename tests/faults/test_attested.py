@@ -328,6 +328,32 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
 
 
+def test_what_failed_before_the_loss_fails_again_once_the_ledger_is_back(twin: Site) -> None:
+    """By the same commands as ever; what passes later takes it back."""
+    good = (twin.root / "restore_tests" / "recordings.yaml").read_text()
+    bad = "restore_test: recordings\nchecks:\n  - {kind: command, name: no, argv: ['false']}\n"
+    twin.write("restore_tests/recordings.yaml", bad)
+    assert twin.run("test", "p").json["verdict"] == "FAIL"
+    stored(twin)
+    shutil.rmtree(twin.state / "ledger")
+    assert "TEST_FAILED" not in codes(twin), "nobody knows"
+    assert twin.run("ledger", "recover").code == 0
+    assert "TEST_FAILED" in codes(twin)
+    assert twin.run("report").json["answer"]["word"] == "No"
+    twin.write("restore_tests/recordings.yaml", good)
+    twin.backed_up()
+    assert twin.run("test", "p").json["verdict"] == "PASS" and "TEST_FAILED" not in codes(twin)
+    assert twin.run("ledger", "verify", "--repository").code == 0
+
+
+def codes(site: Site) -> set[str]:
+    """What `status` tells of, and the report as well."""
+    (asset,) = site.run("status").json["plans"][0]["assets"]
+    found = {trouble["code"] for trouble in asset["troubles"]}
+    assert found <= {finding["code"] for finding in site.run("report").json["findings"]}
+    return found
+
+
 def test_a_ledger_that_was_brought_back_and_then_changed_is_found(lost: tuple[Site, str]) -> None:
     site, was = lost
     told = as_text(site, "ledger", "recover")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -575,3 +576,23 @@ def test_the_first_record_of_all_is_where_a_period_begins_to_be_known(site: Site
     assert "the first record is of 2026-11-24" in look(site).report.over_the_period
     brought_back(site, name)
     assert "the first record is of 2026-11-22 00:00" in look(site).report.over_the_period
+
+
+@pytest.mark.parametrize("theirs", ["crm", "another"])
+def test_another_hosts_plan_of_the_same_name_is_not_taken_for_ours(pair: Pair, theirs: str) -> None:
+    """Two branches may each have called their plan so: they have no snapshot in common."""
+    pair.both("FAIL")
+    if theirs == "another":
+        for record in pair.tests.records:
+            if (snapshot := record.get("snapshot")) is not None:
+                snapshot["id"] = sha256(snapshot["id"].encode()).hexdigest()
+    pair.ours("backs up")
+    pair.collected()
+    found = look(pair.site)
+    (chain,) = services_of(pair.site).population().chains
+    if theirs == "another":
+        assert chain.apart == ("p",) and found.troubles == {"NOT_KNOWN_HERE"} and "it is another one" in str(chain)
+    else:
+        assert chain.apart == () and "TEST_FAILED" in found.troubles
+    pair.collected()
+    assert len([r for r in services_of(pair.site).ledger.records() if r["kind"] == "ledger.collected"]) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ccdr.attest.comparison import TAG, asked
 from ccdr.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
+from ccdr.history import BACKUP_END, TEST_END
 from ccdr.ledger import Ledger, Verification, verify
 from ccdr.lineage import (
     COLLECTED,
@@ -98,6 +99,29 @@ def collect(source: Path, services: Services) -> Taken:
     return _told(taken, services)
 
 
+def _apart(ledger: str, services: Services) -> list[str]:
+    """Plans of it that this host has one of the same name of, and no snapshot in common with: two hosts may have called
+    something else the same. Where one of them knows of no snapshot at all, nobody can tell."""
+    theirs, ours = _snapshots(reader(directory_of(services.state, ledger))), _snapshots(services.ledger)
+    for other in (path for name, path in others(services.state) if name != ledger):
+        for plan, ids in _snapshots(reader(other)).items():
+            ours.setdefault(plan, set()).update(ids)
+    for plan in theirs:
+        known = services.catalogue.directory.joinpath(plan).glob("*/*.json")
+        ours.setdefault(plan, set()).update(path.stem for path in known)
+    return sorted(plan for plan, ids in theirs.items() if ours[plan] and not ids & ours[plan])
+
+
+def _snapshots(ledger: Ledger) -> dict[str, set[str]]:
+    """By plan: whatever it tells of as stored or tested."""
+    found: dict[str, set[str]] = {}
+    for record in ledger.told():
+        snapshot = record.get("snapshot")
+        if record["kind"] in (BACKUP_END, TEST_END) and isinstance(snapshot, dict) and snapshot.get("id"):
+            found.setdefault(str(record["plan"]), set()).add(str(snapshot["id"]))
+    return found
+
+
 def _as_known(directory: Path, ledger: str, services: Services) -> None:
     """What the snapshots that this host knows of attest of it: whoever may write there may have chained it anew.
     LedgerBroken where it is not that."""
@@ -118,8 +142,8 @@ def _as_known(directory: Path, ledger: str, services: Services) -> None:
 
 def _told(taken: Taken, services: Services) -> Taken:
     """Have our ledger say that it lies there, as it is: only what it says so of is read with it."""
-    known = read(services.state, services.ledger).beside.get(taken.ledger)
-    if known is not None and (known.records, known.head) == (taken.records, taken.head):
+    known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken.ledger, services)
+    if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):
         return taken
     last = next(reader(taken.directory).records(reverse=True))
     body = {
@@ -128,6 +152,7 @@ def _told(taken: Taken, services: Services) -> Taken:
         "records": taken.records,
         "head": taken.head,
         "until": str(last["time"]),
+        "apart": apart,
     }
     ref = services.ledger.append(COLLECTED, plan=None, asset=None, run=None, body=body)
     keep(services.state, services.ledger)

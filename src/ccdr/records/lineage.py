@@ -71,6 +71,10 @@ class LedgerCollected(Record, frozen=True, kw_only=True, gc=False):
     records: Annotated[Count, about("it had then")]
     head: Annotated[Digest, about("the hash of its last record")]
     until: Annotated[Time, about("its last record's: beyond that nothing is known from it")]
+    apart: Annotated[
+        list[str],
+        about("plans that it has in common with this host by name, but no snapshot of: nothing of them is read"),
+    ] = []
 
 
 class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
