@@ -36,7 +36,6 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
 VANISHED = "docs/recover.md, A snapshot that vanished"
-GONE = ".gone"  # beside what the catalogue has of a snapshot that vanished
 FUTURE = "bears a future date"
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed
@@ -197,21 +196,6 @@ class Catalogue:
     def remove(self, snapshot: Snapshot) -> None:
         """It counts no longer: the repository has confirmed that it is gone."""
         self._path(snapshot).unlink(missing_ok=True)
-        self._path(snapshot).with_suffix(GONE).unlink(missing_ok=True)
-
-    def vanished(self, plan: str, asset: str) -> frozenset[str]:
-        """Ids of those that the repository did not hold when it was last asked, and nothing of ours had removed."""
-        return frozenset(path.stem for path in (self.directory / plan / asset).glob(f"*{GONE}"))
-
-    def _mark(self, known: Iterable[Snapshot], gone: Collection[str]) -> None:
-        """Which of these have vanished, as of now."""
-        for s in known:
-            mark = self._path(s).with_suffix(GONE)
-            with contextlib.suppress(OSError):  # who may only read the state learns of it all the same
-                if s.id not in gone:
-                    mark.unlink(missing_ok=True)
-                elif mark.with_suffix(".json").exists():
-                    mark.touch(mode=0o600)
 
     def assets(self, plan: str) -> list[str]:
         """Those that anything was ever backed up of, whether the plan still names them or not."""
@@ -270,7 +254,6 @@ class Catalogue:
                 vanished.append(snapshot)
                 said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
                 findings.append((asset, f"{said}, and no prune removed it: {VANISHED}"))
-            self._mark(known.values(), {s.id for s in vanished})
             left = [s for s in learned.values() if s.id in listed]
             findings += [(asset, said) for s in left if (said := chain.lacks(s, left))]
             for s in listed.values():

@@ -89,7 +89,6 @@ class Seen:
 
     snapshots: Sequence[Snapshot]
     logged: Callable[[Sequence[Snapshot], Disproved], Sequence[Point]] = _no_log
-    gone: frozenset[str] = frozenset()  # ids of others, which vanished from the repository
     standing: Standing | None = None
     ships: bool = False  # is what this host knows of its shipping of the log to be judged?
     backing_up: bool = False

@@ -86,11 +86,10 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
 
 def seen_now(job: Job, services: Services) -> Seen:
     """What this host knows of an asset beside the ledger."""
-    held, gone = services.state.held, services.catalogue.vanished(job.plan, job.asset)
+    held = services.state.held
     return Seen(
-        [s for s in services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone],
+        services.catalogue.snapshots(job.plan, job.asset),
         lambda bases, disproved: logged(job, services, bases, disproved),
-        gone,
         standing=read_standing(services.state, job.plan, job.asset),
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),

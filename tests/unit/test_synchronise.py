@@ -279,17 +279,6 @@ def test_what_nobody_let_go_has_vanished_and_is_told_again(
             for n in (2, 4)
         ]
     assert known(catalogue) == [s.id for s in five]
-    assert catalogue.vanished("p", "crm") == {five[1].id, five[3].id}, "for who does not ask the repository"
-
-
-def test_what_is_there_again_has_not_vanished(catalogue: Catalogue, repo: Repository, five: list[Snapshot]) -> None:
-    """Somebody has brought it back."""
-    there = repo.there
-    repo.lose(2)
-    synchronised(catalogue, repo)
-    assert catalogue.vanished("p", "crm") == {five[1].id}
-    repo.there = there
-    assert synchronised(catalogue, repo).vanished == () and catalogue.vanished("p", "crm") == frozenset()
 
 
 def line(snapshot: Snapshot, asset: str = "crm") -> str:

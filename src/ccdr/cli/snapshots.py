@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
@@ -45,9 +47,10 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     gone = {s.id for s in told.vanished}
     known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
     nothing, reasons = AssetHistory(), dict[str, str | None]()
-    for job in jobs:  # as `status` judges them
+    for job in jobs:  # as `status` judges them, but without what is not there any more
         own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
         seen, now = seen_now(job, services), services.clock.now()
+        seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
         reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
     reasons |= dict.fromkeys(gone, "vanished")
     together = {t.group.run: t for t in captured_together(known)}

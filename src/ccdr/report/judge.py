@@ -343,9 +343,7 @@ def _with(
     if now is not None and now.snapshots:
         return now
     told = _as_of(ev, elsewhere, source, name, period)
-    if now is None:
-        return told
-    return replace(now, snapshots=[s for s in told.snapshots if s.id not in now.gone], logged=told.logged)
+    return told if now is None else replace(now, snapshots=told.snapshots, logged=told.logged)
 
 
 def _as_of(
