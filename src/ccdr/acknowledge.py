@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ccdr.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Acknowledgements, known_by
+from ccdr.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Acknowledgements, as_bad_as_now, known_by
 from ccdr.errors import UsageProblem
 from ccdr.history import Histories
 from ccdr.model import rfc3339
@@ -83,9 +83,18 @@ def acknowledge(
     done = []
     for place, problems in places.items():
         of = sorted({known_by(problem) for problem in problems})
-        body = {"code": code.name, "act": BEGUN, "until": rfc3339(until), "of": of, "why_sha256": digest}
+        values = {known_by(problem): as_bad_as_now(problem) for problem in problems}
+        lasting = {known_by(problem): problem.lasting for problem in problems if problem.lasting is not None}
+        body: dict[str, object] = {
+            "code": code.name,
+            "act": BEGUN,
+            "until": rfc3339(until),
+            "of": of,
+            "why_sha256": digest,
+        }
+        body |= {"values": values, "lasting": lasting}
         seq = 0 if dry_run else _record(services, place, body, tenants)
-        ack = Acknowledgement(code.name, services.clock.now(), until, frozenset(of), digest, seq)
+        ack = Acknowledgement(code.name, services.clock.now(), until, frozenset(of), digest, seq, values, lasting)
         done.append(InForce(place, ack, why))
     return done
 
@@ -106,7 +115,7 @@ def end(
     now = services.clock.now()
     digest = keep_payload(services.state, why) if why and not dry_run else None
     for one in ours:
-        body: dict[str, object] = {"code": code.name, "act": ENDED, "until": rfc3339(now), "of": []}
+        body = {"code": code.name, "act": ENDED, "until": rfc3339(now), "of": []}
         if not dry_run:
             _record(services, one.place, {**body, "why_sha256": digest}, tenants)
     return [replace(one, ack=replace(one.ack, until=now)) for one in ours]

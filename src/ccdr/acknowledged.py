@@ -1,20 +1,21 @@
 """Troubles that a person has taken note of, and why that ends by itself. Pure.
 
 An acknowledgement is of one trouble at one place (an asset, a plan's upkeep, or this host), as it stood then: another
-finding, or a restore test that fails for another cause, is another trouble. It changes no record and no report: what is
-acknowledged is shown as that, counted, and is no exit status of its own.
+finding, or a restore test that fails for another cause, is another trouble, and so is one that has become worse: more
+of what was found, a longer restore, an exposure that is greater and not that of the same newest backup. It changes no
+record and no report: what is acknowledged is shown as that, counted, and is no exit status of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Any
 
-from ccdr.errors import UsageProblem
+from ccdr.errors import Exit, UsageProblem, worst
 from ccdr.model import number_of, rfc3339, utc
 from ccdr.schema import parse_duration
 from ccdr.trouble import Problem, Trouble
@@ -24,21 +25,45 @@ BEGUN, ENDED = "begun", "ended"  # what it did
 # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
 LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
+SAME = 1.0  # second
+# A restore takes now a little longer, now a little less.
+JITTER = {Trouble.BREACH_RTO: 1.1}
 AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
 
 # Evidence that was changed is nothing to get used to.
-TAMPERING = frozenset((Trouble.LEDGER_BROKEN, Trouble.SUMMARY_WRONG, Trouble.LEDGER_CONTRADICTED))
+TAMPERING = frozenset(
+    (
+        Trouble.LEDGER_BROKEN,
+        Trouble.SUMMARY_WRONG,
+        Trouble.LEDGER_CONTRADICTED,
+        Trouble.RECORDS_WRONG,
+        Trouble.CATALOGUE_WRONG,
+    )
+)
+# Nobody can tell here: no finding, and no proof either.
+UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 Record = Mapping[str, Any]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
 
 
 def known_by(problem: Problem) -> str:
     """What tells this trouble from another of its code at the same place: a digest, since paths may stand in it."""
     return sha256(f"{problem.about}\n{problem.cause}".encode()).hexdigest()[:16]
+
+
+def as_bad_as_now(problem: Problem) -> list[float]:
+    """Up to which it is the same that is acknowledged."""
+    return [value * JITTER.get(problem.trouble, 1.0) for value in problem.values]
+
+
+def counts(sentence: str) -> tuple[float, ...]:
+    """How much a sentence of ours says there is of something."""
+    return tuple(float(count) for count in _COUNTS.findall(sentence))
 
 
 def steady(sentence: object) -> str:
@@ -56,6 +81,8 @@ class Acknowledgement:
     of: frozenset[str]  # by `known_by`
     why: str | None
     seq: int
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by the same: as bad as it was then
+    lasting: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, record: Record) -> Acknowledgement:
@@ -63,10 +90,23 @@ class Acknowledgement:
         of = frozenset(map(str, record.get("of") or ()))
         begun = utc(record["time"])
         until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
-        return cls(str(record["code"]), begun, until, of, why, number_of(record))
+        values, lasting = record.get("values") or {}, record.get("lasting") or {}
+        return cls(str(record["code"]), begun, until, of, why, number_of(record), values, lasting)
 
     def covers(self, problem: Problem) -> bool:
-        return self.code == problem.trouble.name and known_by(problem) in self.of
+        key = known_by(problem)
+        return self.code == problem.trouble.name and key in self.of and not self._worse(problem, key)
+
+    def _worse(self, problem: Problem, key: str) -> bool:
+        """Than it was then; an older record does not say how bad that was."""
+        seen, since = self.values.get(key), self.lasting.get(key)
+        if seen is None:
+            return False
+        if since is not None and problem.lasting is not None and abs(since - problem.lasting) <= SAME:
+            return False
+        return len(seen) != len(problem.values) or any(
+            now > then for now, then in zip(problem.values, seen, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +147,13 @@ def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
         for problem in problems
         if problem.acknowledged is None and problem.trouble is not Trouble.NOT_KNOWN_HERE
     ]
+
+
+def exit_of(problems: Iterable[Problem]) -> Exit:
+    """The exit code for what is wrong, as far as nobody has acknowledged it."""
+    return worst(
+        [Exit.NOT_CARRIED_OUT if p.trouble in UNTOLD else Exit.FINDING for p in unacknowledged(problems)] or [Exit.OK]
+    )
 
 
 def until_of(text: str, now: datetime) -> datetime:

@@ -169,6 +169,11 @@ class Catalogue:
                 found.append(_snapshot(_head(path)))
         return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
+    def newest(self) -> list[Snapshot]:
+        """Of every asset of every plan, the one with the newest consistent point."""
+        named = sorted((path.parent.name, path.name) for path in self.directory.glob("*/*") if path.is_dir())
+        return [found[-1] for name in named if (found := self.snapshots(*name))]
+
     def attested(self, plan: str, asset: str, snapshot: str) -> Attestation | None:
         """What the manifest of a snapshot says of its ledger; None where it says nothing, or is not known."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -200,6 +205,30 @@ class Catalogue:
     def assets(self, plan: str) -> list[str]:
         """Those that anything was ever backed up of, whether the plan still names them or not."""
         return sorted(p.name for p in (self.directory / plan).glob("*") if p.is_dir())
+
+    def vanished(
+        self,
+        repo: Restic,
+        plan: str,
+        there: Sequence[RepoSnapshot],
+        before: Collection[str],
+        now: datetime,
+        expired: Expired | None = None,
+    ) -> dict[str, list[str]]:
+        """By asset: ids of what is known here and not `there` any more, though no retention has removed it. `before`
+        are those that were known before the repository was asked. Nothing is learned, and nothing let go of."""
+        ids, found = {s.id for s in there}, dict[str, list[str]]()
+        listed = {s.id for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None}
+        for asset in self.assets(plan):
+            known = self.snapshots(plan, asset)
+            gone = [s for s in known if s.id not in listed and s.id in before]
+            explained = _let_go(repo, there, gone, known, expired, now) if gone and expired else set()
+            found[asset] = sorted(s.id for s in gone if s.id not in explained)
+        return found
+
+    def known(self, plan: str) -> frozenset[str]:
+        """Ids of all snapshots of a plan."""
+        return frozenset(path.stem for path in (self.directory / plan).glob("*/*.json"))
 
     def synchronise(
         self,

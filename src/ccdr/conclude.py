@@ -12,11 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import metrics
+from ccdr.acknowledged import exit_of
 from ccdr.attest import news as not_told_yet
 from ccdr.attest import troubles
 from ccdr.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.history import AssetHistory
-from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus
+from ccdr.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus, judge_host
 from ccdr.model import Achieved, ObjectiveVerdict, Verb
 from ccdr.notify import (
     Attempt,
@@ -166,11 +167,10 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     """The ledger is verified, if that is due, before anything is read by its summary; and what the last comparisons
     with the repositories found is told."""
     done.ledger, news = daily(services, _index)
-    of_ledger = troubles(services.lineage())
-    if of_ledger:
-        done.stands = Exit.FINDING
+    of_ledger = (*troubles(services.lineage()), *judge_host(plans, services.histories()))
+    done.stands = exit_of(of_ledger)
     for problem in not_told_yet(of_ledger, services.state):
-        done.code = Exit.FINDING
+        done.code = worst([done.code, exit_of([problem])])
         done.troubles.append(f"{problem.text}; {next_step(problem.trouble, 'PLAN', None)}")
     for name in (p.plan.plan for p in plans):
         yield from (Concern(name, None, p.trouble, p.text, p.since, p.about) for p in of_ledger)

@@ -16,11 +16,21 @@ import orjson
 from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
-from ccdr.ledger import BEGINNING, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, of_another_host, rfc3339, to_the_second, utc
+from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
+from ccdr.model import (
+    TOLD_BY,
+    Snapshot,
+    Verb,
+    ledger_of,
+    number_of,
+    of_another_host,
+    rfc3339,
+    to_the_second,
+    utc,
+)
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Population, merged
+from ccdr.population import ALONE, Chain, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -30,6 +40,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
+RECOVERED, COMPARED = "ledger.recovered", "ledger.compared"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -37,7 +48,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 18  # of the summary that is kept beside the ledger
+FORMAT = 19  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -48,6 +59,7 @@ RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule b
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
+MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
 
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
@@ -91,7 +103,7 @@ class Elsewhere:
         return f"known up to {rfc3339(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
 
 
-@dataclass
+@dataclass(slots=True)  # an object of more than thirty fields is a third slower without
 class AssetHistory:
     """The newest records of one asset, or (with no asset) of a plan's upkeep.
 
@@ -138,7 +150,14 @@ class AssetHistory:
     begun_here: bool = False  # was a backup of it?
     # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    vanished: list[str] = field(default_factory=list)  # snapshots that were gone when its repository was last looked at
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Records that nothing here was taken from, by why: how many, and where the last one stands.
+    passed_over: dict[str, list[int]] = field(default_factory=dict)
+
+    def pass_over(self, why: str, seq: int) -> None:
+        count, _ = self.passed_over.get(why, (0, 0))
+        self.passed_over[why] = [count + 1, seq]
 
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
@@ -146,7 +165,8 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
-            self.begun_here |= kind == BACKUP_START and not of_another_host(record)
+            if kind == BACKUP_START and not self.begun_here:
+                self.begun_here = not of_another_host(record)
             if kind == TEST_START:
                 self.checks_at_start[run] = checks
             if kind == TEST_START and record.get("selection") in RULES:
@@ -159,7 +179,8 @@ class AssetHistory:
         if kind == ACK:
             self.acks[record["code"]] = record
             return
-        self.begun_here |= kind == BACKUP_END and not of_another_host(record)
+        if kind == BACKUP_END and not self.begun_here:
+            self.begun_here = not of_another_host(record)
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
@@ -184,7 +205,7 @@ class AssetHistory:
         self.last_backup = record
         if record.get("result") == STORED:
             self.last_good_backup = record
-            self.stored[str((record.get("snapshot") or {}).get("id"))] = record["seq"]
+            self.stored[_id_of(record)] = record["seq"]
         else:
             self.last_failed_backup = record
 
@@ -291,6 +312,7 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
+        self.vanished = [one for one in self.vanished if one != snapshot_id]
 
     def captured_together(self, group: str) -> Record | None:
         """Of a plan: the newest run of one of its groups."""
@@ -476,6 +498,7 @@ _NEWEST = (
 )  # fmt: skip
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    RECOVERED, COMPARED,
 }  # fmt: skip
 
 
@@ -483,8 +506,15 @@ _VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for ed
     TEST_START: "test",
     TEST_END: "test",
 }
+SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
-
+_ENDS = {
+    BACKUP_END: BACKUP_START,
+    TEST_END: TEST_START,
+    RESTORE_END: RESTORE_START,
+    PRUNED: PRUNE_START,
+    CHECKED: CHECK_START,
+}
 
 _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     BACKUP_END: {"result": (STORED, FAILED)},
@@ -499,6 +529,10 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
 }
 
 
+def _id_of(stored: Record) -> str:
+    return str((stored.get("snapshot") or {}).get("id"))
+
+
 def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
@@ -509,7 +543,7 @@ def _said(damage: Record | None) -> str | None:
 
 def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
     """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
-    if plan and of_another_host(test):
+    if plan and TOLD_BY in test and of_another_host(test):
         theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
         return theirs
     version = plan.newest.get(PLAN_VERSION) if plan else None
@@ -600,8 +634,7 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        follow(history, record)
-        if record["kind"] == PRUNED:
+        if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
                 history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
     return history
@@ -616,23 +649,64 @@ def understood(record: Record) -> bool:
     return all(fits(record.get(key), of) for key, of in _NEEDED.get(record["kind"], {}).items())
 
 
-def follow(history: Histories, record: Record) -> None:
-    """Take one more record. Nothing of what retention removed is forgotten for it."""
+def follow(history: Histories, record: Record) -> bool:
+    """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
+    it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
+    if why := record.get(PASSED_OVER):
+        _pass_over(history, str(why), record)
+        return False
     if record["kind"] not in _WANTED:
-        return
+        return True
     plan, asset = record["plan"], record["asset"]
+    if record["kind"] == RECOVERED:
+        if record.get("spoilt") is True:
+            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
+        return True
+    if record["kind"] == COMPARED:
+        _look(history, record)
+        return True
+    if not understood(record) or _strays(history, record):
+        _pass_over(history, WRONG, record)
+        return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        other = of_another_host(record)
+        other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history.setdefault((plan, None), AssetHistory()).take_another_host(record)
         if other and record["kind"] in _OWN:
-            return
+            return True
         of_test = record["kind"] in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
+    return True
+
+
+def _look(history: Histories, record: Record) -> None:
+    """What was found gone of each asset that was looked for, by this host."""
+    gone = record.get("vanished")
+    if isinstance(gone, dict) and not of_another_host(record):
+        for asset, ids in gone.items():
+            history.setdefault((record["plan"], str(asset)), AssetHistory()).vanished = list(map(str, ids))
+
+
+def _pass_over(history: Histories, why: str, record: Record) -> None:
+    place, run = history.setdefault((record["plan"], record["asset"]), AssetHistory()), str(record["run"])
+    place.pass_over(why, number_of(record))
+    if run in place.open_runs and record["kind"] == place.open_runs[run]["kind"].replace(".start", ".end"):
+        del place.open_runs[run]  # it has ended, whatever came of it
+
+
+def _strays(history: Histories, record: Record) -> bool:
+    """Does it end a run that began as another: of another plan or asset, or as other work?"""
+    begins, run = _ENDS.get(record["kind"]), record["run"]
+    if begins is None or run is None:
+        return False
+    own = history.get((record["plan"], record["asset"]))
+    if own is not None and run in own.open_runs:
+        return bool(own.open_runs[run]["kind"] != begins)
+    return any(run in other.open_runs for other in history.values())
 
 
 def histories(
@@ -646,12 +720,12 @@ def histories(
     """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
     `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
     that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell. Where others lie beside, all are read for it: their newest may lie anywhere in ours.
+    daily verification to tell.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
     mark, of, known = _read(kept)
-    refused = doubted and mark != BEGINNING and (bool(beside) or not _stands(ledger, mark, known))
+    refused = doubted and mark != BEGINNING and of == beside.key and not _stands(ledger, mark, known, beside)
     if refused or of != beside.key or not ledger.holds(mark):
         mark, known = BEGINNING, {}
     if mark == BEGINNING:
@@ -666,6 +740,8 @@ def histories(
             _write(kept, mark, beside, known)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
+    if ledger.spoilt():
+        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
     return known
 
 
@@ -691,17 +767,83 @@ def may_have_ended(begun: Record) -> bool:
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
 
 
-def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+def _stands(ledger: Ledger, mark: Mark, known: Histories, beside: Population) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
-    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.records(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older. Of
+    each ledger that lies beside ours the same; where two of them tell of the same, more may be refused than is wrong:
+    then all of it is read."""
+    try:
+        own = _tells(ledger, mark, known, None, alone=not beside)
+        return own and all(_tells(one.reader, mark, known, one, alone=False) for one in beside.chains)
+    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
+        return False
+
+
+def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *, alone: bool) -> bool:
+    """By one ledger, ours or that of the `chain`. Where it is not `alone`, another one may have told something since,
+    or (of a snapshot that is stored no more) that retention has removed it."""
+    newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
+    newest = (
+        [r for r in newest if r["seq"] <= mark.seq] if chain is None else [chain.placed(r, r["seq"]) for r in newest]
+    )
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
+    gone: set[str] = set()
+
+    def there_still(said: Record | None) -> bool:
+        return said is None or numbered(said["seq"]) == said
+
+    def was_stored(snapshot: str, seq: int) -> bool:
+        found = numbered(seq)
+        return found is not None and found["kind"] == BACKUP_END and _id_of(found) == snapshot
+
+    def stored(said: AssetHistory, there: AssetHistory) -> bool:
+        since = {one: seq for one, seq in said.stored.items() if seq >= oldest}
+        older = sorted((int(seq), one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
+        return since == there.stored and not gone & said.stored.keys() and all(was_stored(s, n) for n, s in older)
+
+    def asked(said: AssetHistory) -> bool:
+        last = said.newest.get(DUTIES)
+        if last is None or said.duties is None:
+            return last is None and said.duties is None
+        same = said.duties.keys() == set(last["verbs"])
+        gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
+        return same and gained and all(since <= last["time"] for since in said.duties.values())
+
+    def of_it(record: Record) -> bool:
+        return ledger_of(record) == (chain and chain.ledger)
+
+    def same(said: Record, there: Record) -> bool:
+        return said == there if chain is None else {**said, "seq": 0} == {**there, "seq": 0}
 
     def backed(said: Record | None, there: Record | None) -> bool:
-        if there is not None or said is None:
-            return said == there
-        return bool(said["seq"] < oldest) and numbered(said["seq"]) == said
+        if said is None:
+            return there is None
+        if not of_it(said):  # by its own ledger
+            return there is None or said["time"] >= there["time"]
+        if there is not None:
+            return same(said, there)
+        number = number_of(said)
+        found = numbered(number) if number < oldest else None
+        return found is not None and same(said, found if chain is None else chain.placed(found, number))
+
+    def tested_since(there: list[str], said: list[str] | None) -> bool:
+        return said == there or (not alone and said is not None and said[0] > there[0])
+
+    def strictly(said: AssetHistory, there: AssetHistory) -> bool:
+        """What another ledger could have told otherwise."""
+        return (
+            stored(said, there)
+            and set(there.vanished) <= set(said.vanished)
+            and asked(said)
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
+        )
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -712,16 +854,22 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and (said.failure is not None or there.failure is None)
             and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
-            and there.open_runs.items() <= said.open_runs.items()
-            and there.proven.items() <= said.proven.items()
-            and there.tried.items() <= said.tried.items()
-            and there.by_rule.items() <= said.by_rule.items()
+            and all(
+                run in said.open_runs and same(said.open_runs[run], begun) for run, begun in there.open_runs.items()
+            )
+            and all(
+                said.proven.get(key) == v or (not alone and key not in said.stored) for key, v in there.proven.items()
+            )
+            and (not alone or there.tried.items() <= said.tried.items())
+            and all(tested_since(tested, said.by_rule.get(rule)) for rule, tested in there.by_rule.items())
+            and all(said.others.get(one, {}).get("until") == of["until"] for one, of in there.others.items())
+            and (not alone or strictly(said, there))
         )
 
-    try:
-        return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
-    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
-        return False
+    pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
+    pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
+    gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
+    return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
 
 
 def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:

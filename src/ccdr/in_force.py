@@ -5,8 +5,9 @@ Who only reads records nothing, and judges by the version that is recorded: a fi
 nothing.
 
 STATE/plans/PLAN/DIGEST/ has the version's files as they were, for ever: they are small, and they are what the ledger's
-digests stand for. STATE/plans/PLAN/newest.json says where in the ledger the newest version stands, and from which
-directory it was; where it is lost, or does not hold, the ledger is asked.
+digests stand for; that they are not there any more is told (`not_kept`). STATE/plans/PLAN/newest.json says where in the
+ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, the ledger is
+asked.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ccdr.catalogue import OURS
+from ccdr.engines.base import AssetObjectives
 from ccdr.errors import CcdrError
 from ccdr.history import Histories
 from ccdr.plans import LoadedPlan, load_plan
@@ -38,6 +42,7 @@ from ccdr.state import write_durably
 
 PLAN = "plan"  # the kind of a snapshot that holds a version's files
 PLAN_STORED = "plan.stored"
+MOST_VERSIONS = 10  # of a plan, the newest ones, whose files are looked at by whoever wants an answer at once
 _TRIES = 500  # of a fiftieth of a second: another process records it meanwhile
 
 
@@ -83,7 +88,24 @@ def judged_by(loaded: LoadedPlan, version: Version | None, services: Services) -
         return Judged(plan, loaded, version, File.SAME)
     kept = kept_version(version, services, base=loaded.path.parent.absolute())
     why = None if kept else f"its files as of then are not in {_directory(services, plan, version.digest)} any more"
-    return Judged(plan, kept or loaded, version, File.DIFFERS, loaded.facts, why)
+    return Judged(plan, kept or _promised(loaded, version), version, File.DIFFERS, loaded.facts, why)
+
+
+def _promised(loaded: LoadedPlan, version: Version) -> LoadedPlan:
+    """The file as it is now, with what the version's facts still say of its assets: objectives and schedules. That the
+    version's files are gone makes no promise smaller."""
+    assets = {}
+    for name, engine in loaded.plan.assets.items():
+        if (said := version.facts.assets.get(name)) is not None:
+            changed: dict[str, object] = {"objectives": AssetObjectives.model_construct(rpo=said.rpo, rto=said.rto)}
+            if engine.backup is not None and said.backup is not None:
+                changed["backup"] = engine.backup.model_copy(update={"schedule": said.backup})
+            if engine.restore_test is not None and said.test is not None:
+                changed["restore_test"] = engine.restore_test.model_copy(update={"schedule": said.test.schedule})
+            assets[name] = engine.model_copy(update=changed)
+        else:
+            assets[name] = engine
+    return replace(loaded, plan=loaded.plan.model_copy(update={"assets": assets, "timezone": version.facts.timezone}))
 
 
 def without_file(version: Version, services: Services) -> Judged:
@@ -93,21 +115,51 @@ def without_file(version: Version, services: Services) -> Judged:
     return Judged(version.plan, kept, version, File.GONE, None, why)
 
 
-def lost(stated: Collection[str], directory: Path, services: Services) -> list[Version]:
-    """Of the plans that somebody has acted by from this directory, those that have no file there any more, and that no
-    record says so of. CcdrError where the ledger cannot be read."""
-    found = []
-    for plan in sorted(path.parent.name for path in (services.state.root / "plans").glob("*/newest.json")):
-        if plan not in stated and _noted(services, plan).get("plans") == str(directory.absolute()):
-            version = newest(plan, services)
-            found += [version] if version and not version.gone else []
+def lost(
+    stated: Collection[str], directory: Path, services: Services, histories: Histories | None = None
+) -> list[Version]:
+    """Of the plans that the ledger has a version of, those that have no file any more in this directory, and that no
+    record says so of; not those that somebody has acted by from another one. CcdrError where the ledger cannot be
+    read."""
+    known = services.histories() if histories is None else histories
+    records = [
+        of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan is not None and plan not in stated
+    ]
+    versions = sorted((v for record in records if record and (v := version_of(record))), key=lambda v: v.plan)
+    ours = (None, str(directory.absolute()))  # None: nobody knows any more from where it was
+    return [v for v in versions if not v.gone and _noted(services, v.plan).get("plans") in ours]
+
+
+def not_kept(plan: str, services: Services, histories: Histories, most: int | None = MOST_VERSIONS) -> list[Version]:
+    """Of a plan's newest versions (None: of all) those whose files are not there any more as they were, newest first:
+    they are what their digests stand for. CcdrError where the ledger cannot be read."""
+    history = histories.get((plan, None))
+    record = history and history.newest.get(PLAN_VERSION)
+    found: list[Version] = []
+    seen = 0
+    while record and (version := version_of(record)) and (most is None or seen < most):
+        if not _kept(version, services):
+            found.append(version)
+        before, seen = record.get("predecessor"), seen + 1
+        ours = before is not None and version.ledger is None and before["seq"] < version.number
+        record = services.ledger.numbered(before["seq"]) if before and ours else None
     return found
+
+
+def _kept(version: Version, services: Services) -> bool:
+    directory = _directory(services, version.plan, version.digest)
+    try:
+        return all(sha256((directory / name).read_bytes()).hexdigest() == said for name, said in version.files.items())
+    except OSError:
+        return False
 
 
 def withdraw(stated: Collection[str], directory: Path, services: Services) -> None:
     """`ccdr run` sees the directory: record of plans that have no file there any more that they are gone. What was due
     until then stays so. CcdrError where that cannot be read or written."""
     for version in lost(stated, directory, services):
+        if _noted(services, version.plan).get("plans") is None:
+            continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
         with services.state.turn(f"plan.{version.plan}") as mine:
             if mine and newest(version.plan, services) == version:
                 body = body_of_gone(version)

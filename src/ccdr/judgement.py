@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import acknowledged, steady, unacknowledged
+from ccdr.acknowledged import acknowledged, counts, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -23,6 +23,7 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
+    SPOILT,
     STOPPED,
     AssetHistory,
     Elsewhere,
@@ -31,6 +32,7 @@ from ccdr.history import (
     blames_the_log,
     misfits,
 )
+from ccdr.ledger import NEWER, WRONG
 from ccdr.measure import Point
 from ccdr.model import (
     Achieved,
@@ -68,6 +70,14 @@ _NO_REPOSITORY = {
 }
 
 
+# What is said of records that nothing is taken from, by why.
+_PASSED_OVER = {
+    NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
+    WRONG: "no ccdr has written what stands there, and nothing is taken from it",
+    SPOILT: "in its place stood a line that had been changed: what that told is lost",
+}
+
+
 Disproved = Callable[[Snapshot], bool]
 
 
@@ -93,6 +103,7 @@ class Seen:
     ships: bool = False  # is what this host knows of its shipping of the log to be judged?
     backing_up: bool = False
     shipping: bool = False
+    changed: tuple[Problem, ...] = ()  # what the catalogue says of them, and the ledger does not
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,8 @@ def why_not_counting(
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
     """Where one asset stands at `now`, by what the ledger says of it and of its plan's `upkeep`, and what else is
     `seen`."""
-    known = seen.snapshots
+    gone = set(history.vanished)
+    known = [s for s in seen.snapshots if s.id not in gone]
     ours = [s for s in known if of_source(s, job.engine.source_name)]
     usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
     counting = history.counting(usable, upkeep)
@@ -244,7 +256,9 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         count = so_many(len(bad), "newer snapshot does", "newer snapshots do")
         told = [f"{s.short}, {_why_not(s, known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
-        wrong.append(Problem(Trouble.FINDING, f"{count} not count: {'; '.join([*told, *rest])}", about="newer"))
+        which = " ".join(sorted(s.short for s in bad))
+        text = f"{count} not count: {'; '.join([*told, *rest])}"
+        wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))
@@ -265,6 +279,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
+    wrong += [*passed_over(history), *seen.changed, *_settling(job)]
+    wrong += _vanished([s for s in seen.snapshots if s.id in gone])
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -297,12 +313,22 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
         if math.isfinite(achieved):
             since, level = now - timedelta(seconds=achieved - rpo.objective_s), Level.LATE
             text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
-        yield Problem(Trouble.BREACH_RPO, text, since, verb=Verb.BACKUP, as_bad_as=level)
+        some, point = math.isfinite(achieved), now.timestamp() - achieved
+        yield Problem(
+            Trouble.BREACH_RPO,
+            text,
+            since,
+            verb=Verb.BACKUP,
+            as_bad_as=level,
+            cause="" if some else "none",
+            values=(achieved,) if some else (),
+            lasting=point if some else None,
+        )
     last = _conclusive(job, history)
     if rto.verdict is ObjectiveVerdict.BREACHED:
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
         why = f"{human_seconds(rto.achieved_s)} of {human_seconds(rto.objective_s)}"
-        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why)
+        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why, values=(rto.achieved_s or 0.0,))
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
@@ -410,6 +436,44 @@ def _elsewhere(
     return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
 
 
+def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
+    """Records that nothing was taken from. What a later ccdr wrote may say anything; what none wrote says nothing."""
+    for why, said in _PASSED_OVER.items():
+        found = [history.passed_over[why] for history in histories if why in history.passed_over]
+        if not found:
+            continue
+        count, last = sum(n for n, _ in found), max(seq for _, seq in found)
+        which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
+        trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
+        yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
+
+
+def _vanished(snapshots: Sequence[Snapshot]) -> Iterator[Problem]:
+    """What was removed from the repository, and not by retention: it counts no more."""
+    if not snapshots:
+        return
+    named = ", ".join(f"{s.short} of {rfc3339(s.consistent_point)}" for s in snapshots[: -MOST_NAMED - 1 : -1])
+    more = f" and {len(snapshots) - MOST_NAMED} more" if len(snapshots) > MOST_NAMED else ""
+    is_gone = "snapshot is" if len(snapshots) == 1 else "snapshots are"
+    text = f"{len(snapshots)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(sorted(s.short for s in snapshots)))
+
+
+def _settling(job: Job) -> Iterator[Problem]:
+    """Of files in use the newest are in no snapshot, however new that is."""
+    settle, wanted = job.engine.settle_time, job.objectives.rpo
+    if settle is not None and settle > wanted:
+        text = f"what has changed within {human_seconds(settle)} is in no backup"
+        text += f", so that its RPO of {human_seconds(wanted)} cannot be met"
+        yield Problem(Trouble.FINDING, text, about=f"settle {settle:g}", verb=Verb.BACKUP)
+
+
+def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
+    """The same of what is about none of these plans."""
+    shown = {loaded.plan.plan for loaded in plans}
+    return tuple(passed_over(*(history for (plan, _), history in histories.items() if plan not in shown)))
+
+
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
     """Told of those whose own backup is good: why another's is not, its own problem says."""
     last = plan.captured_together(str(job.engine.group)) if job.grouped else None
@@ -418,7 +482,8 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
     if missing := [asset for asset in last["missing"] if asset in job.grouped]:
         why = f"there is no snapshot of {', '.join(missing)}"
         text = f"its group {job.engine.group} was not captured whole: {why} with it"
-        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP, why=why)
+        at = utc(last["time"])
+        yield Problem(Trouble.GROUP_INCOMPLETE, text, at, verb=Verb.BACKUP, why=why, cause=" ".join(missing))
 
 
 def _rto(job: Job, history: AssetHistory) -> Achieved:
@@ -489,8 +554,9 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
             f"weaker checks: what failed is no longer checked: {failed.get('reason')}"
         )
-        why = str(failed.get("reason") or "")
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST, why=why)
+        why, run = str(failed.get("reason") or ""), str(failed["run"])
+        at = utc(failed["time"])
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, at, verb=Verb.TEST, cause=run, why=why)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
             f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
@@ -542,9 +608,15 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     found = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in _apart((*_upkeep(history), *late))
+        for p in (*_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(found, history.acks, now))
+
+
+def _of_no_asset(loaded: LoadedPlan, histories: Histories) -> list[AssetHistory]:
+    """What records tell of a plan's assets that it does not name."""
+    name, assets = loaded.plan.plan, loaded.plan.assets
+    return [h for (plan, asset), h in histories.items() if plan == name and asset not in (None, *assets)]
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
@@ -611,7 +683,11 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
 def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
     """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
     for text in map(str, (record or {}).get("findings") or ()):
-        yield Problem(Trouble.FINDING, text, about=re.sub(r"\b\d[\w.,:-]*", "#", text), verb=verb)
+        named = " ".join(
+            re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
+        )  # snapshots, and what else has a digest
+        about = re.sub(r"\b\d[\w.,:-]*", "#", text)
+        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
 
 
 def _as_far_as_known(

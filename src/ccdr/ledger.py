@@ -3,9 +3,10 @@
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
-record's own keys, as its kind's definition has them (ccdr.records). From version 2 on, all texts are of closed kinds
+record's own keys, as its kind's definition has them (records/). From version 2 on, all texts are of closed kinds
 (older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
-record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line).
+record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line; or a whole last line
+that was changed: its record says so, and it is a finding).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has
 seen an earlier head hash can: every snapshot carries one (attest/).
@@ -35,7 +36,12 @@ from ccdr.errors import CcdrError, LedgerBroken
 from ccdr.interfaces import Clock
 from ccdr.model import RecordRef
 from ccdr.older import CLOSED, closed
-from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, strictly, written
+from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, newer, strictly, written
+
+# Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
+# stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
+PASSED_OVER = "passed_over"
+NEWER, WRONG = "newer", "wrong"
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
@@ -138,8 +144,9 @@ class Ledger:
     ) -> RecordRef:
         """Write one record and return once it is on disk; waits while another writer is at it.
 
-        What a crashed writer left of a last line is set aside first, and recorded as `ledger.recovered`.
-        Raises ValueError for a body that its kind's definition (ccdr.records) does not hold, or that names a key of the
+        A last line that is no record is set aside first, and recorded as `ledger.recovered`, which says whether it is
+        what a crashed writer left.
+        Raises ValueError for a body that its kind's definition (records/) does not hold, or that names a key of the
         envelope: both are defects of ours. LedgerBroken where the ledger's end cannot be read, CcdrError where the disk
         refuses; then nothing of the record is kept.
         """
@@ -174,6 +181,15 @@ class Ledger:
                 for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_record):
                     yield record
 
+    def told(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
+        """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+            for path in reversed(segments) if reverse else segments:
+                lines = _backwards(path) if reverse else _forwards(path)
+                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_told):
+                    yield record
+
     def typed(self, *, reverse: bool = False) -> Iterator[Record]:
         """The same as typed records; those that cannot be known whole are `Unread`, and not to be passed over."""
         with _telling("read", self.directory):
@@ -182,6 +198,12 @@ class Ledger:
                 lines = _backwards(path) if reverse else _forwards(path)
                 for _, _, record in _parsed(path, lines, last=path == segments[-1], read=decode):
                     yield record
+
+    def spoilt(self) -> bool:
+        """Is the last line no record, though no crash leaves one so? The next append sets it aside, and says it."""
+        with _telling("read", self.directory):
+            _, last = _end_of(_segments(self.directory))
+        return last is not None and not _torn(last[2])
 
     def holds(self, mark: Mark) -> bool:
         """Is the line before this mark still where it was, byte for byte?"""
@@ -240,6 +262,12 @@ class Ledger:
                     if record["kind"].startswith("ledger."):
                         yield record
 
+    def recently(self) -> Mark:
+        """Where its two newest segments begin: what can be gone through whatever the ledger's age."""
+        with _telling("read", self.directory):
+            segments = _segments(self.directory)
+        return BEGINNING if len(segments) <= 2 else Mark(segments[-2].name, 0, 0, 0, "")
+
     def mark_of(self, ref: RecordRef) -> Mark | None:
         """Where a record stands, found from the end. Raises as `records` does."""
         with _telling("read", self.directory):
@@ -250,7 +278,7 @@ class Ledger:
         return None
 
     def after(self, mark: Mark) -> Iterator[tuple[Mark, Mapping[str, Any]]]:
-        """Every record behind a mark that holds, each with its own. Raises as `records` does."""
+        """Every record behind a mark that holds, each with its own, as `told`. Raises as `records` does."""
         with _telling("read", self.directory):
             segments = _segments(self.directory)
             for path in segments:
@@ -258,7 +286,7 @@ class Ledger:
                     continue
                 start = mark.end if path.name == mark.segment else 0
                 lines = _forwards(path, start)
-                for offset, line, record in _parsed(path, lines, last=path == segments[-1], read=_record):
+                for offset, line, record in _parsed(path, lines, last=path == segments[-1], read=_told):
                     yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
 
     def unfinished(self) -> tuple[Unfinished, ...]:
@@ -311,6 +339,7 @@ class Ledger:
             segment.truncate(offset)
             os.fsync(segment.fileno())
         about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
+        about |= {"spoilt": not _torn(torn)}
         return written("ledger.recovered", None, None, None, about)
 
 
@@ -339,10 +368,11 @@ def verify(
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
-    `each` is given every line that is a record, with its time, whatever is wrong with its place in the chain: who
-    reads the ledger and verifies it reads it once. `typed` is given the same as a typed record. Who follows runs itself
-    need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line
-    was given to both. `since` is a part that was verified before: the walk begins behind it.
+    `each` is given every line that is a record, as `Ledger.told` has it, with its time, whatever is wrong with its
+    place in the chain: who reads the ledger and verifies it reads it once. `typed` is given the same as a typed record.
+    Who follows runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to
+    call once exactly that line was given to both. `since` is a part that was verified before: the walk begins behind
+    it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
@@ -475,15 +505,21 @@ class _Walk:
         self.last_time = time
         if isinstance(record, LedgerRecovered):
             self.set_aside.add(record.file)
-            self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+            if record.spoilt:
+                what = "a whole line that had been changed was set aside in"
+                self.problems.append(f"{name}:{number}: {what} {record.file}: what it told is lost")
+            else:
+                self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
         if self.crashes:
+            if said := _strays(self.begun, record):
+                self.problems.append(f"{name}:{number}: {said}")
             _follow(self.begun, record)
         if self.typed is not None:
             self.typed(record)
         if self.each is not None:
-            self.each(_view(line), time)
+            self.each(_unread(line, record) or _view(line), time)
 
     def _unread(self, where: str, record: Unread) -> None:
         if record.newer:
@@ -498,6 +534,16 @@ class _Walk:
         if not chained:
             wrong.append("prev does not match the line before: it or the line before was changed")
         self.problems.append(f"{where}: {'; '.join(wrong)}")
+
+
+def _strays(begun: _Begun, record: Record) -> str | None:
+    """Is it the end of a run that began as another: of another plan or asset, or as other work?"""
+    kind, _, edge = record.kind.rpartition(".")
+    if edge != "end" or record.run is None or (kind, record.plan, record.asset, record.run) in begun:
+        return None
+    other = next((one for one in begun.values() if one.run == record.run), None)
+    said = "it ends a run that began as another, of another plan, asset or kind, with record"
+    return None if other is None else f"{said} {other.seq}"
 
 
 def _follow(begun: _Begun, record: Record) -> None:
@@ -518,6 +564,28 @@ def _record(line: bytes) -> dict[str, Any]:
     record = strictly(line)
     envelope(record)
     return closed(record)
+
+
+def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """What readers fold of a record that nothing can be taken from: where it stands, and what it is about."""
+    return {key: record[key] for key in _ENVELOPE if key in record} | {PASSED_OVER: why}
+
+
+def as_told(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that was found good as readers fold it."""
+    return passed_over(record, NEWER) if newer(record) else record
+
+
+def _told(line: bytes) -> dict[str, Any]:
+    """What was written before there were definitions is taken as far as it goes."""
+    record = decode(line)
+    return _unread(line, record) or _view(line)
+
+
+def _unread(line: bytes, record: Record) -> dict[str, Any] | None:
+    if not isinstance(record, Unread) or not (record.newer or record.version > CLOSED):
+        return None
+    return passed_over(_view(line), NEWER if record.newer else WRONG)
 
 
 class _Numbered:
@@ -644,6 +712,12 @@ def _end_of(segments: list[Path]) -> tuple[RecordRef, tuple[Path, int, bytes] | 
                     raise _broken(path, offset, why) from None
                 torn = (path, offset, line)
     return _NOTHING, torn
+
+
+def _torn(line: bytes) -> bool:
+    """Can a crash have left it? A line is written at once, its newline last: without that it was cut short. Where a
+    power cut kept its last page and lost an earlier one, there is nothing but zeros in that one's place."""
+    return not line.endswith(b"\n") or b"\0" in line
 
 
 def _broken(path: Path, offset: int, why: ValueError) -> LedgerBroken:

@@ -27,6 +27,7 @@ from ccdr.errors import LedgerBroken, UsageProblem
 from ccdr.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.model import RecordRef, so_many, utc
 from ccdr.payloads import keep_payload
+from ccdr.records import newer
 from ccdr.state import State, write_durably
 
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
@@ -34,13 +35,14 @@ ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
 COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
+VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
-FORMAT = 1
+FORMAT = 2
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED))
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED))
 
 
 class Standing(StrEnum):
@@ -77,6 +79,7 @@ class Compared:
     unattested: int
     newest: int
     problems: tuple[str, ...] = ()
+    vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -87,6 +90,20 @@ class Compared:
             "newest": self.newest,
             "problems": list(self.problems),
         }
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The newest verification of the whole ledger, as its record (number `seq`) has it; `problems` are sentences,
+    `index` has the digests of the files that a report may begin from."""
+
+    at: str
+    records: int
+    result: str
+    summary: str
+    problems: tuple[str, ...]
+    seq: int
+    index: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -102,8 +119,9 @@ class Beside:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for;
-    `astray` are those `beside` it that are not there any more as they were taken in, `gone` not at all."""
+    """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for, and
+    `answers` has the numbers of the records that say so; `astray` are those `beside` it that are not there any more as
+    they were taken in, `gone` not at all."""
 
     ledger: str | None = None
     begun: str | None = None  # when
@@ -114,8 +132,11 @@ class Lineage:
     linked: tuple[str, ...] = ()  # those that were brought back
     beside: Mapping[str, Beside] = field(default_factory=dict)  # all that lie beside it, by their ids, as last taken in
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
+    verified: Verified | None = None
+    answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
     kept: Standing = Standing.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
+    changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
     gone: tuple[Beside, ...] = ()
     astray: tuple[tuple[str, str], ...] = ()  # by id: a sentence
 
@@ -163,12 +184,16 @@ class Lineage:
                 lost=tuple(one for one in self.lost if one not in answered),
                 past=(*self.past, *((one, at, kind) for one in answered)),
                 linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+                answers={**self.answers, **{one.ledger: int(record["seq"]) for one in answered}},
                 beside=beside,
             )
+        if kind == VERIFIED:
+            return replace(self, verified=_verified_of(record))
         if kind == COLLECTED:
             one = _beside(record["ledger"], record)
             return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
+            before, looked = self.compared.get(str(record["plan"])), _by_asset(record.get("vanished"))
             found = Compared(
                 at,
                 str(record["result"]),
@@ -176,6 +201,7 @@ class Lineage:
                 int(record["unattested"]),
                 int(record["newest"]),
                 tuple(map(str, record["problems"])),
+                {**before.vanished, **looked} if before else looked,
             )
             return replace(self, compared={**self.compared, str(record["plan"]): found})
         return self
@@ -205,6 +231,16 @@ class Lineage:
 
 def _lost(body: Mapping[str, Any], at: str) -> Lost:
     return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+
+
+def _by_asset(vanished: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    return {str(asset): tuple(map(str, ids)) for asset, ids in (vanished or {}).items()}
+
+
+def _verified_of(record: Mapping[str, Any]) -> Verified:
+    said = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
+    index = {str(name): str(digest) for name, digest in (record.get("index") or {}).items()}
+    return Verified(*said, tuple(map(str, record["problems"])), int(record["seq"]), index)
 
 
 def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
@@ -282,7 +318,7 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
     found = known or Lineage()
     for record in records:
-        if record["kind"] in _KINDS:
+        if record["kind"] in _KINDS and not newer(record):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 found = found.take(record)
     return found
@@ -312,20 +348,60 @@ def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
 
 def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
     kept = _read(state)
-    if kept is not None and ledger.holds(kept.mark):
-        return fold(ledger.of_itself(kept.mark), _whole(kept, ledger))
+    if kept is not None and kept.whole and ledger.holds(kept.mark):
+        if _stands(kept, ledger):
+            return fold(ledger.of_itself(kept.mark), kept.lineage)
+        said = f"{_path(state).name} says otherwise than the ledger of what became of it: it was changed"
+        return replace(fold(ledger.of_itself(BEGINNING)), changed=said)
     found = fold(ledger.of_itself(BEGINNING))
-    if kept is None or kept.lineage.ledger is None:
+    if kept is None and found.compared:  # it was written before the first of these
+        said = f"{_path(state).name} is gone, or no longer what ccdr wrote: it tells whether the ledger was cut"
+        return replace(found, changed=said)
+    if kept is None or kept.lineage.ledger is None or ledger.holds(kept.mark):
         return found
     return _against(kept, found, ledger.head())
 
 
-def _whole(kept: _Kept, ledger: Ledger) -> Lineage:
-    """What an older ccdr kept does not tell of all that lies beside it."""
-    if kept.whole or not kept.lineage.linked:
-        return kept.lineage
-    records = (record for record in ledger.of_itself(BEGINNING) if record["seq"] <= kept.mark.seq)
-    return replace(kept.lineage, beside=fold(records).beside)
+def _stands(kept: _Kept, ledger: Ledger) -> bool:
+    """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
+    by? Whatever is older, the daily verification compares."""
+    said, since = kept.lineage, ledger.recently()
+    there = fold(record for record in ledger.of_itself(since) if record["seq"] <= kept.mark.seq)
+    if since == BEGINNING:
+        return there == said
+
+    def begun() -> bool:
+        record = ledger.numbered(said.since)
+        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (BEGIN, said.ledger, said.begun):
+            return False
+        before = record.get("predecessor")
+        return record.get("installation") == said.installation and (before is None or before["ledger"] in said.known)
+
+    def answered(one: Lost, at: str, kind: str) -> bool:
+        record = ledger.numbered(said.answers.get(one.ledger, 0))
+        about = () if record is None else (record["kind"], record["time"])
+        return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
+
+    def found() -> bool:
+        record = ledger.numbered(said.verified.seq) if said.verified else None
+        return said.verified is None if record is None else _verified_of(record) == said.verified
+
+    return (
+        (begun() if there.ledger is None else (there.ledger, there.since) == (said.ledger, said.since))
+        and (found() if there.verified is None else there.verified == said.verified)
+        and there.beside.items() <= said.beside.items()
+        and there.compared.items() <= said.compared.items()
+        and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
+        and all(answered(*one) for one in said.past)
+    )
+
+
+def differs(state: State, ledger: Ledger) -> bool:
+    """The same of all of it: whatever the ledger's age."""
+    kept = _read(state)
+    if kept is None or not kept.whole or not ledger.holds(kept.mark):
+        return False
+    return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
 
 def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
@@ -348,20 +424,27 @@ def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
     return replace(found, kept=Standing.REWRITTEN, problem=said)
 
 
-def keep(state: State, ledger: Ledger) -> Lineage:
+def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
     """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
-    stands until it is, and what was there before may be brought back. As `read`."""
+    stands until it is, and what was there before may be brought back. What was changed of what is kept stays so until
+    that is in the ledger, and it is made `anew`. As `read`."""
     mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
     doubted = any(one.result == DIFFERS for one in found.compared.values())
-    if found.kept is not Standing.HOLDS or doubted or mark is None:
+    if found.kept is not Standing.HOLDS or doubted or mark is None or (found.changed and not anew):
         return found
     kept = _read(state)
-    if kept is None or not ledger.holds(kept.mark):
+    if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
         kept = _Kept(BEGINNING, Lineage())
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
-    _write(state, mark, fold(records, _whole(kept, ledger)))
+    _write(state, mark, fold(records, kept.lineage))
     return found
+
+
+def keep_first(state: State, ledger: Ledger) -> None:
+    """Before a repository's word is recorded for the first time: from then on, that nothing is kept is a finding."""
+    if not _path(state).exists() and not read(state, ledger).changed:
+        keep(state, ledger)
 
 
 def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
@@ -391,9 +474,11 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
 
 @dataclass(frozen=True)
 class _Kept:
+    """What is kept; not `whole`: of an older format, which tells less."""
+
     mark: Mark
     lineage: Lineage
-    whole: bool = True  # does it tell of what lies beside?
+    whole: bool = True
 
 
 def _path(state: State) -> Path:
@@ -403,7 +488,7 @@ def _path(state: State) -> Path:
 def _read(state: State) -> _Kept | None:
     try:
         body = json.loads(_path(state).read_text("utf-8"))
-        if body["format"] != FORMAT:
+        if body["format"] not in (1, FORMAT):
             return None
         said = body["lineage"]
         lineage = Lineage(
@@ -416,17 +501,26 @@ def _read(state: State) -> _Kept | None:
             linked=tuple(said["linked"]),
             beside={key: Beside(**one) for key, one in said.get("beside", {}).items()},
             compared={
-                plan: Compared(**{**one, "problems": tuple(one["problems"])}) for plan, one in said["compared"].items()
+                plan: Compared(
+                    **{**one, "problems": tuple(one["problems"]), "vanished": _by_asset(one.get("vanished"))}
+                )
+                for plan, one in said["compared"].items()
             },
+            verified=_verified(said.get("verified")),
+            answers=said.get("answers", {}),
         )
-        return _Kept(Mark(**body["mark"]), lineage, "beside" in said)
+        return _Kept(Mark(**body["mark"]), lineage, whole=body["format"] == FORMAT)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
+def _verified(said: Mapping[str, Any] | None) -> Verified | None:
+    return None if said is None else Verified(**{**said, "problems": tuple(said["problems"])})
+
+
 def _write(state: State, mark: Mark, lineage: Lineage) -> None:
     said = asdict(lineage)
-    del said["kept"], said["problem"], said["gone"], said["astray"]
+    del said["kept"], said["problem"], said["changed"], said["gone"], said["astray"]
     body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
     write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, extent_of, verify
+from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, as_told, extent_of, verify
 from ccdr.model import utc
 from ccdr.older import closed
 from ccdr.records import Record, trusting
@@ -59,7 +59,7 @@ def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
 
 def _mappings(take: Take) -> Callable[[bytes], None]:
     def one(line: bytes) -> None:
-        record = closed(orjson.loads(line))
+        record = as_told(closed(orjson.loads(line)))
         take(record, utc(record["time"]))
 
     return one

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Synchronised
+from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Synchronised
 from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
@@ -28,7 +28,7 @@ from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
-from ccdr.storage.restic import Restic
+from ccdr.storage.restic import RepoSnapshot, Restic
 from ccdr.who import who
 
 
@@ -182,14 +182,26 @@ class Services:
         self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
     ) -> Synchronised:
         """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
-        policy, zone, now = policy_of(loaded.plan), loaded.plan.zone, self.clock.now()
-        later = now + CLOCK_TOLERANCE  # the host that removed it may be ahead
+        now, expiry = self.clock.now(), self._expiry(loaded)
+        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
+
+    def _expiry(self, loaded: LoadedPlan) -> Expired | None:
+        """What the plan's retention lets go by now."""
+        policy, zone = policy_of(loaded.plan), loaded.plan.zone
+        later = self.clock.now() + CLOCK_TOLERANCE  # the host that removed it may be ahead
 
         def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
             return expired(snapshots, policy, later, zone) if policy else ()
 
-        expiry = let_go if policy else None
-        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
+        return let_go if policy else None
+
+    def vanished(
+        self, loaded: LoadedPlan, repo: Restic, there: Sequence[RepoSnapshot], before: Collection[str]
+    ) -> dict[str, list[str]]:
+        """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before`: what was
+        known before it was asked."""
+        now, expiry = self.clock.now(), self._expiry(loaded)
+        return self.catalogue.vanished(repo, loaded.plan.plan, there, before, now, expiry)
 
     def lineage(self) -> Lineage:
         """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ccdr.acknowledged import acknowledged
+from ccdr.acknowledged import acknowledged, exit_of
 from ccdr.catalogue import Catalogue
-from ccdr.errors import CcdrError, Exit
+from ccdr.errors import CcdrError, Exit, worst
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
+from ccdr.in_force import not_kept
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
-from ccdr.model import Verb, rfc3339
+from ccdr.model import Snapshot, Verb, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
@@ -22,7 +23,7 @@ from ccdr.shipping import read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
-from ccdr.trouble import Problem, Trouble
+from ccdr.trouble import Problem, Trouble, next_step
 
 
 @dataclass(frozen=True)
@@ -84,21 +85,45 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
     return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def seen_now(job: Job, services: Services) -> Seen:
+def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
     """What this host knows of an asset beside the ledger."""
     held = services.state.held
+    snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
     return Seen(
-        services.catalogue.snapshots(job.plan, job.asset),
+        snapshots,
         lambda bases, disproved: logged(job, services, bases, disproved),
         standing=read_standing(services.state, job.plan, job.asset),
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),
+        changed=tuple(changed),
     )
 
 
+def _as_recorded(
+    known: Sequence[Snapshot], history: AssetHistory, services: Services
+) -> tuple[list[Snapshot], list[Problem]]:
+    """Exposure is by the newest moments: those of the newest snapshots that this ledger has seen stored are as their
+    records have it, until one says the same. Of another host's only a restore test can tell."""
+    found, changed = list(known), list[Problem]()
+    for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
+        seq, record = history.stored[s.id], history.last_good_backup
+        if isinstance(seq, float):
+            continue  # another ledger saw it stored
+        if record is None or record["seq"] != seq:
+            record = services.ledger.numbered(seq)
+        at = ((record or {}).get("snapshot") or {}).get("consistent_point")
+        if record is None or at is None or utc(at) == s.consistent_point:
+            break
+        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
+        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
+        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} (record {record['seq']}): the entry was changed"
+        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
+    return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id)), changed
+
+
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
-    found = judge(job, history, upkeep, seen_now(job, services), services.clock.now())
+    found = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
     ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
     wrong = tuple(_with_words(found.wrong, services.state))
     return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
@@ -109,19 +134,19 @@ def upkeep_problems(
 ) -> dict[str, tuple[Problem, ...]]:
     """By plan: what is wrong with the care of its repository, and secrets that others may read."""
     history, now = services.histories() if histories is None else histories, services.clock.now()
-    return {
-        p.plan.plan: (
-            *_with_words(
-                judge_upkeep(p, history, now, at_work=services.state.held(p.plan.plan, "", "upkeep")), services.state
-            ),
-            *acknowledged(_secrets(p), history.get((p.plan.plan, None), AssetHistory()).acks, now),
-        )
-        for p in plans
-    }
+
+    def of(p: LoadedPlan) -> tuple[Problem, ...]:
+        plan = p.plan.plan
+        wrong = judge_upkeep(p, history, now, at_work=services.state.held(plan, "", "upkeep"))
+        acks = history.get((plan, None), AssetHistory()).acks
+        own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
+        return (*_with_words(wrong, services.state), *own)
+
+    return {p.plan.plan: of(p) for p in plans}
 
 
 def exit_code(found: Sequence[AssetStatus]) -> Exit:
-    return Exit.FINDING if any(s.finding for s in found) else Exit.OK
+    return worst([exit_of(s.troubles) for s in found])
 
 
 def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
@@ -145,6 +170,17 @@ def _together(job: Job, services: Services) -> Together | None:
     known = (s for name in job.grouped for s in services.catalogue.snapshots(job.plan, name))
     ours = [t for t in captured_together(known) if job.asset not in t.missing]
     return ours[-1] if ours else None
+
+
+def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iterator[Problem]:
+    """Of the plan's versions that are in the ledger."""
+    plan = loaded.plan.plan
+    if found := not_kept(plan, services, histories):
+        newest = f"that of {rfc3339(found[0].at)[:19]}Z ({found[0].record})"
+        what = f"of {so_many(len(found), 'version')} of the plan, {newest}{'' if len(found) == 1 else ' the newest'}"
+        text = f"the files {what}, are not kept in the state directory any more as they were"
+        step = next_step(Trouble.PLAN_FILES_GONE, plan, None)
+        yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in found), step=step)
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

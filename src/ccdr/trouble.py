@@ -28,6 +28,10 @@ class Trouble(StrEnum):
     LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
+    RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
+    RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
+    CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
+    PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
     PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
     TEST_FAILED = "test_failed"
     LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
@@ -36,6 +40,7 @@ class Trouble(StrEnum):
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
+    SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -76,6 +81,11 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
+    values: tuple[float, ...] = ()
+    lasting: float | None = (
+        None  # of what stands since then: it is the same one for as long as this is, though it grows
+    )
     run: str | None = None  # which it became of
     why: str = ""  # in few words, for a subject, where the record tells
     because: Trouble | None = None  # what it only follows from: mended with that, by the same next step
@@ -107,9 +117,13 @@ _LEVELS = {
     Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
+    Trouble.RECORDS_NEWER: Level.UNPROVEN,
+    Trouble.RECORDS_WRONG: Level.UNPROVEN,
+    Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
+    Trouble.SNAPSHOT_VANISHED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
@@ -149,6 +163,13 @@ _NEXT = {
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
     ),
     Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
+    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/upgrade.md",
+    Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
+    "wrote to it",
+    Trouble.CATALOGUE_WRONG: "remove it from STATE/catalogue/{plan}/{asset}: the next restore test reads it from the "
+    "repository again; and find out who changed it",
+    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: docs/evidence.md, "
+    "A plan's files; and find out who removed them",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
     Trouble.LOG_FAILED: (
@@ -162,6 +183,8 @@ _NEXT = {
         "then docs/recover.md, A damaged repository"
     ),
     Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
+    Trouble.SNAPSHOT_VANISHED: "find out who removed it, and who may; ccdr test {plan}{of_asset} --snapshot latest   "
+    "tells whether what is left can be restored",
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",

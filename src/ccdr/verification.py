@@ -18,16 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.history import Histories, read_history, read_population, summary, understood
-from ccdr.ledger import Ledger, Mark, Verification, verify
-from ccdr.lineage import misnamed
-from ccdr.model import utc
+from ccdr.history import Histories, read_history, read_population, summary
+from ccdr.ledger import WRONG, Ledger, Mark, Verification, verify
+from ccdr.lineage import VERIFIED, differs, keep, misnamed
+from ccdr.model import so_many, utc
 from ccdr.reading import meanwhile
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
 
-VERIFIED = "ledger.verified"
 HOLDS, BROKEN = "HOLDS", "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
 EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
@@ -75,19 +74,23 @@ class Finding:
 
 
 def compare(services: Services) -> Comparison:
-    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes; verify those
-    that lie beside it. A summary of a ledger that does not verify is not judged, nor is one of others than lie there
-    now. CcdrError where it cannot be read. Changes nothing."""
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes, and what is
+    kept of its lineage; verify those that lie beside it. Neither is judged of a ledger that does not verify, nor is a
+    summary of others than lie there now. CcdrError where it cannot be read. Changes nothing."""
+    found, changed = _compare(services), services.lineage().changed
+    if found.ledger.ok and changed is None and differs(services.state, services.ledger):
+        changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
+    return found if changed is None else replace(found, summary=DIFFERS, differences=(*found.differences, changed))
+
+
+def _compare(services: Services) -> Comparison:
     beside = services.population()
     of_others = beside.problems()
     kept, path = summary(services.state.summary), services.state.summary.name
     known: Histories = {}
     seen: list[str] | None = None
-    strange: list[int] = []
 
     def take(record: Mapping[str, Any], _: datetime) -> None:
-        if not understood(record):
-            strange.append(record["seq"])
         read_history([record], known)
 
     def there() -> None:
@@ -99,11 +102,7 @@ def compare(services: Services) -> Comparison:
     if found.ok:
         changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
         found = replace(found, problems=(*found.problems, *changed))
-    said = [
-        f"record {seq} cannot be understood: something of it is missing or of the wrong type"
-        for seq in dict.fromkeys(strange)
-    ]
-    found = replace(found, problems=(*found.problems, *said[:MOST_RECORDED], *of_others))
+    found = replace(found, problems=(*found.problems, *_wrong(known), *of_others))
     if not found.ok or kept is None or kept[1] != beside.key or not services.ledger.holds(kept[0]):
         return Comparison(found, NONE, ())  # in the last case it would not be used
     if seen is None:
@@ -113,6 +112,18 @@ def compare(services: Services) -> Comparison:
     more = f" and {len(seen) - 3} more" if len(seen) > 3 else ""
     what = f"{path} says otherwise than the ledger that it sums up, on {', '.join(seen[:3])}{more}"
     return Comparison(found, DIFFERS, (f"{what}: `ccdr status` was not to be believed",))
+
+
+def _wrong(known: Histories) -> list[str]:
+    """Records that cannot be so, by the places that they are about."""
+    found = []
+    for key, history in known.items():
+        count, last = history.passed_over.get(WRONG, (0, 0))
+        if count:
+            more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
+            about = "/".join(part for part in key if part) or "this host"
+            found.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
+    return found[:MOST_RECORDED]
 
 
 def _differing(kept: Histories, known: Histories) -> list[str]:
@@ -138,16 +149,11 @@ def _kept_mark(services: Services) -> list[str]:
 
 
 def newest(services: Services) -> Finding | None:
-    """What the last verification found, from its own record in the ledger; None where there is none."""
-    try:
-        record = services.ledger.at(Mark(**json.loads(_path(services.state).read_text("utf-8"))))
-        if record is None or record["kind"] != VERIFIED:
-            return None
-        problems = tuple(str(problem) for problem in record["problems"])
-        said = (utc(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
-        return Finding(*said, problems, record["seq"], dict(record.get("index") or {}))
-    except (OSError, ValueError, KeyError, TypeError):
+    """What the newest verification in the ledger found; None where there is none. CcdrError where it cannot be read."""
+    last = services.lineage().verified
+    if last is None:
         return None
+    return Finding(utc(last.at), last.records, last.result, last.summary, last.problems, last.seq, last.index)
 
 
 def daily(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> tuple[Finding | None, bool]:
@@ -155,7 +161,7 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     than a day old is let be. `index` makes that of a ledger that holds (digests of its files, by name). CcdrError where
     it cannot be read or written."""
     last, now = newest(services), services.clock.now()
-    if not _due(last, services.ledger, now):
+    if not _due(last, services.ledger, now) and (services.lineage().changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
@@ -168,6 +174,8 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
             if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
                 found = Comparison(found.ledger, NONE, ())
         _record(services, found, files)
+        if found.ledger.ok:
+            keep(services.state, services.ledger, anew=found.summary == DIFFERS)
     after = newest(services)
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before

@@ -26,7 +26,7 @@ from ccdr.backup import backup
 from ccdr.errors import Exit, WrittenByNewer
 from ccdr.ledger import Ledger
 from ccdr.ledger import verify as verify_ledger
-from ccdr.lineage import read_id
+from ccdr.lineage import keep, read_id
 from ccdr.model import ObjectiveVerdict, Verdict
 from ccdr.restore import Request, restoring
 from ccdr.restore_test import restore_test
@@ -87,6 +87,8 @@ def quietly(site: Site) -> None:
     """Whoever changes the ledger changes what is kept of it beside it."""
     for name in ("chain.json", "history.json", "verified.json", "compared.json"):
         (site.state / name).unlink(missing_ok=True)
+    shutil.rmtree(site.state / "catalogue", ignore_errors=True)
+    keep(site.services().state, site.services().ledger, anew=True)
 
 
 def problems(done: Ran) -> str:
@@ -233,7 +235,7 @@ def from_before(site: Site) -> None:
     for found in json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=backup")):
         gone = [w for t in found["tags"] if t.startswith(("ledger", "installation")) for w in ("--remove", t)]
         restic_of(site.root, "tag", *gone, found["id"])
-    shutil.rmtree(site.state / "catalogue")
+    shutil.rmtree(site.state / "catalogue", ignore_errors=True)
 
 
 def test_snapshots_from_before_they_attested_anything_are_no_finding(twin: Site) -> None:

@@ -22,7 +22,9 @@ from ccdr.acknowledged import (
     TAMPERING,
     Acknowledgements,
     acknowledged,
+    as_bad_as_now,
     code_of,
+    counts,
     known_by,
     steady,
     unacknowledged,
@@ -344,3 +346,69 @@ def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(sit
     (one,) = in_force(services, histories)
     assert one.place == (None, None) and one.why == "known"
     assert noted([here], dict(histories[None, None].acks), services.clock.now()) == [here]
+
+
+# --- what has become worse ------------------------------------------------------------------------------------
+
+
+def acked(problem: Problem, later: Problem) -> bool:
+    """Is what is wrong later covered by what was acknowledged of the first?"""
+    key = known_by(problem)
+    lasting = {} if problem.lasting is None else {key: problem.lasting}
+    record = {
+        "seq": 1, "time": rfc3339(NOW), "code": problem.trouble.name, "act": BEGUN, "until": rfc3339(NOW + timedelta(days=9)),
+        "of": [key], "values": {key: as_bad_as_now(problem)}, "lasting": lasting,
+    }  # fmt: skip
+    (found,) = acknowledged([later], {problem.trouble.name: record}, NOW + timedelta(days=1))
+    return found.acknowledged is not None
+
+
+def breach(achieved: float, point: float) -> Problem:
+    return Problem(Trouble.BREACH_RPO, "-", values=(achieved,), lasting=point)
+
+
+@pytest.mark.parametrize(
+    ("then", "later", "covered"),
+    [
+        (breach(7200, 1000.0), breach(7200, 1000.0), True),
+        (breach(7200, 1000.0), breach(7200 + 86400, 1000.2), True),  # the same one, a day later
+        (breach(7200, 1000.0), breach(5000, 90000.0), True),  # another one, and no worse
+        (breach(7200, 1000.0), breach(7300, 90000.0), False),  # another one, and worse
+        (breach(7200, 1000.0), breach(7200 + 90000, 900.0), False),  # what was newest is gone, too
+        (breach(7200, 1000.0), Problem(Trouble.BREACH_RPO, "-", cause="none"), False),  # nothing counts any more
+        (Problem(Trouble.BREACH_RTO, "-", values=(100.0,)), Problem(Trouble.BREACH_RTO, "-", values=(109.0,)), True),
+        (Problem(Trouble.BREACH_RTO, "-", values=(100.0,)), Problem(Trouble.BREACH_RTO, "-", values=(111.0,)), False),
+        (Problem(Trouble.FINDING, "-", values=(3.0,)), Problem(Trouble.FINDING, "-", values=(3.0,)), True),
+        (Problem(Trouble.FINDING, "-", values=(3.0,)), Problem(Trouble.FINDING, "-", values=(2.0,)), True),
+        (Problem(Trouble.FINDING, "-", values=(3.0,)), Problem(Trouble.FINDING, "-", values=(3000.0,)), False),
+        (Problem(Trouble.FINDING, "-", cause="a1b2c3d4"), Problem(Trouble.FINDING, "-", cause="a1b2c3d5"), False),
+    ],
+)
+def test_what_is_acknowledged_is_not_what_it_has_become(then: Problem, later: Problem, covered: bool) -> None:
+    assert acked(then, later) is covered
+
+
+def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
+    old = {"BREACH_RPO": {**acks()[LATE.trouble.name], "code": "BREACH_RPO", "of": [known_by(breach(1, 1))]}}
+    (found,) = acknowledged([breach(9e9, 5.0)], old, NOW)
+    assert found.acknowledged is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("3 rows were skipped", (3.0,)),
+        ("12 of 200 files, and 7 more", (12.0, 200.0, 7.0)),
+        ("snapshot 12345678 of 2026-11-24T02:30:00Z vanished", (12345678.0,)),
+        ("snapshot 1a2b3c4d of 2026-11-24T02:30:00Z vanished", ()),
+        ("the clock is 3.25 s ahead", ()),
+    ],
+)
+def test_what_a_sentence_counts(text: str, found: tuple[float, ...]) -> None:
+    assert counts(text) == found
+
+
+def test_one_that_is_dated_ahead_holds_for_nothing() -> None:
+    ahead = acks(time=rfc3339(NOW + timedelta(days=365)), until=rfc3339(NOW + timedelta(days=400)))
+    assert noted([LATE], ahead) == [] and noted([LATE], ahead, NOW + timedelta(days=366)) != []
+    assert noted([LATE], acks(time=rfc3339(NOW + timedelta(minutes=1)))) != [], "another clock may be a little ahead"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ccdr.clock import SystemClock
 from ccdr.history import AssetHistory, Histories, histories, read_history
 from ccdr.ledger import BEGINNING, Ledger
 from ccdr.model import Needed, Snapshot, rfc3339
+from ccdr.population import ALONE
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
 
@@ -134,7 +136,7 @@ def test_what_retention_removed_is_forgotten(ledger: Ledger, tmp_path: Path) -> 
         {"asset": "a", "id": "a-b2"},
         {"asset": "z", "id": "?"},
     ]
-    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"removed": removed})
+    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
     found = histories(ledger, tmp_path / "history.json")
     assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
     assert found["p", None].newest["prune.end"]["removed"] == removed
@@ -368,6 +370,85 @@ def test_a_summary_that_tells_another_turn_than_the_ledger_is_refused(
     assert right in kept.read_text()
     kept.write_text(kept.read_text().replace(right, wrong, 1))
     assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)
+
+
+def lived(ledger: Ledger) -> None:
+    """A week of one asset's: what was removed, asked for and read among it."""
+    for n in range(8):
+        backup(ledger, f"b{n}", result="FAILED" if n == 3 else "STORED")
+    test(ledger, "t1", "a-b1", "FAIL")
+    asked = {"verbs": ["backup", "test"], "gained": ["backup"], "lost": ["prune"], "reason": "-"}
+    append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
+    gone = [{"asset": "a", "id": "a-b0"}]
+    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": gone})
+    check(ledger, "CLEAN", 2)
+    backup(ledger, "b8")
+    missed = {"verb": "backup", "due": "2026-11-24T02:30:00Z", "first_due": "2026-11-24T02:30:00Z", "count": 2}
+    append_older(ledger, "missed", plan="p", asset="a", run=None, body=missed)
+
+
+Of = dict[str, dict[str, Any]]  # each history, by its asset ("" is the plan)
+EDITS: dict[str, Callable[[Of], None]] = {
+    "a backup that was never stored": lambda of: of["a"]["stored"].update({"a-b99": 4}),
+    "… with the number of a newer one": lambda of: of["a"]["stored"].update({"a-b99": 20}),
+    "one that is stored is not there": lambda of: of["a"]["stored"].pop("a-b8"),
+    "one that was removed is there": lambda of: of["a"]["stored"].update({"a-b0": 2}),
+    "one of another time": lambda of: of["a"]["stored"].update({"a-b8": 2}),
+    "less to do": lambda of: of[""]["duties"].pop("backup"),
+    "more to do": lambda of: of[""]["duties"].update(prune="2026-11-24T02:30:00Z"),
+    "nothing was ever asked": lambda of: of[""].update(duties=None),
+    "asked later": lambda of: of[""]["duties"].update(backup="2099-11-24T02:30:00Z"),
+    "another failure": lambda of: of["a"].update(failure={**of["a"]["failure"], "reason": "a trifle"}),
+    "another one is not mended": lambda of: of["a"].update(unmended=[[{**of["a"]["failure"], "reason": "x"}, None]]),
+    "nothing was missed": lambda of: of["a"].update(missed=0),
+    "another part was read": lambda of: of[""].update(read={"1": of[""]["read"]["2"]}),
+}
+
+
+@pytest.mark.parametrize("seen", [4, 5000], ids=["older than what is looked through", "new"])
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_summary_that_was_edited_is_refused(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: str, seen: int
+) -> None:
+    kept = tmp_path / "history.json"
+    lived(ledger)
+    histories(ledger, kept)
+    said = json.loads(kept.read_text())
+    EDITS[edit]({asset or "": of for _, asset, of in said["assets"]})
+    kept.write_text(json.dumps(said))
+    monkeypatch.setattr(history, "LOOK_BACK", seen)
+    assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)
+
+
+steps_of_all = st.lists(
+    st.tuples(st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", *VERDICTS]), st.sampled_from("ab")),
+    max_size=25,
+)  # fmt: skip
+
+
+@given(steps_of_all, st.integers(1, 30))
+def test_a_summary_that_nobody_edited_is_never_refused(steps: list[tuple[str, str]], seen: int) -> None:
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "LOOK_BACK", seen)
+        ledger, kept = Ledger(Path(place) / "ledger", SystemClock(), segment_bytes=900), Path(place) / "history.json"
+        for n, (what, asset) in enumerate(steps):
+            if what in VERDICTS:
+                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, history.RULES[n % 4])
+            elif what == "duties":
+                asked = {"verbs": ["backup", "test"][: n % 3], "gained": [], "lost": []}
+                append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
+            elif what == "prune":
+                gone = [{"asset": asset, "id": f"{asset}-b{m}"} for m in range(n)]
+                append_older(
+                    ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": gone}
+                )
+            elif what == "check":
+                check(ledger, "CLEAN" if n % 2 else "DAMAGED", n % 4 + 1)
+            else:
+                backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
+        histories(ledger, kept)
+        found = history.summary(kept)
+        assert found is None or history._stands(ledger, found[0], found[2], ALONE)
 
 
 def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_though_that_had_passed_before() -> None:

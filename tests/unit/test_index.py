@@ -171,10 +171,6 @@ def rewritten(services: Services, first: int) -> None:
         segment.write_bytes(b"".join(lines))
 
 
-def not_verified(services: Services) -> None:
-    (services.state.root / "verified.json").unlink()
-
-
 def found_broken(services: Services) -> None:
     found = verification.compare(services)
     ledger = replace(found.ledger, problems=("it was changed",))
@@ -182,7 +178,7 @@ def found_broken(services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [state_changed, state_gone, other_ledger_before, not_verified, found_broken], ids=lambda f: f.__name__
+    "spoil", [state_changed, state_gone, other_ledger_before, found_broken], ids=lambda f: f.__name__
 )
 def test_what_does_not_fit_is_not_used(tmp_path: Path, spoil: Callable[[Services], None]) -> None:
     plans, services = small(tmp_path)

@@ -1072,11 +1072,14 @@ def test_troubles_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
     by_level = {level: {t.name for t in Trouble if Problem(t, "").level is level} for level in Level}
     assert by_level[Level.LOST] == {"NEVER_SUCCEEDED", "TEST_FAILED", "LOG_FAILED", "REPOSITORY_AWAY"}
     assert by_level[Level.UNPROVEN] == {
-        "NEVER_TESTED", "NOT_KNOWN_HERE", "TEST_LATE", "REPOSITORY_DAMAGED", "NO_LONGER_CHECKED",
+        "NEVER_TESTED", "NOT_KNOWN_HERE", "TEST_LATE", "REPOSITORY_DAMAGED", "NO_LONGER_CHECKED", "RECORDS_NEWER",
+        "RECORDS_WRONG", "CATALOGUE_WRONG",
     }  # fmt: skip
-    assert by_level[Level.LATE] == {"NEWER_FAILED", "BREACH_RPO", "BREACH_RTO", "RTO_UNMEASURED"}
+    assert by_level[Level.LATE] == {
+        "NEWER_FAILED", "BREACH_RPO", "BREACH_RTO", "RTO_UNMEASURED", "SNAPSHOT_VANISHED",
+    }  # fmt: skip
     assert by_level[Level.NEAR] == {"REPOSITORY_NEAR"}
-    assert by_level[Level.FINE] == set() and len(by_level[Level.NOTE]) == len(Trouble) - 14
+    assert by_level[Level.FINE] == set() and len(by_level[Level.NOTE]) == len(Trouble) - 18
 
 
 def test_a_trouble_is_told_with_its_code_and_when_it_began() -> None:
@@ -1234,3 +1237,24 @@ def test_a_host_that_looked_after_what_it_does_not_back_up_is_not_breached(
     past.asked(-300, "prune", "check")
     past.snapshot(-30, "s")
     assert judged(jobs["crm"], past).rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
+
+
+@pytest.mark.parametrize(("settle", "told"), [(3601.0, True), (3600.0, False), (60.0, False)])
+def test_a_settle_time_that_its_rpo_cannot_bear_is_told(
+    jobs: dict[str, Job], past: Chronicle, settle: float, told: bool
+) -> None:
+    job = jobs["crm"]
+    plan = job.loaded.plan
+    assets = {**plan.assets, "crm": plan.assets["crm"].model_copy(update={"settle": settle})}
+    changed = replace(job, loaded=replace(job.loaded, plan=plan.model_copy(update={"assets": assets})))
+    found = [p.text for p in judged(changed, well(past)).troubles]
+    assert any("is in no backup, so that its RPO of 1h" in text for text in found) is told
+
+
+@pytest.mark.parametrize(("hours", "coverage"), [(24 * 3650, "stale"), (0.05, "tested")])
+def test_a_test_that_is_dated_ahead_puts_no_other_off(
+    jobs: dict[str, Job], past: Chronicle, hours: float, coverage: str
+) -> None:
+    """By a clock that was wrong: nobody knows when it was. A little ahead is as good as now."""
+    well(past).tested(hours, "new", "PASS")
+    assert judged(jobs["crm"], past).coverage == coverage

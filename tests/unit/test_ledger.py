@@ -175,7 +175,7 @@ def test_a_start_without_an_end_is_a_crash(tmp_path: Path) -> None:
     add(ledger, "restore_test.start", run="r2")
     add(ledger, "backup.start", run="r1")
     add(ledger, "restore_test.end", run="r1")
-    append_older(ledger, "restore_test.end", plan="outbound", asset="recordings", run="r2", body={})
+    append_older(ledger, "restore_test.end", plan="outbound", asset="recordings", run="r9", body={})
     add(ledger, "retention.applied", run="r3")
     found = ledger.unfinished()
     assert [(u.kind, u.asset, u.run, u.seq) for u in found] == [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from ccdr.lineage import (
     COMPARED,
     LINKED,
     LOST,
+    VERIFIED,
+    Lineage,
     Standing,
+    _write,
     acknowledge,
     beginning,
+    differs,
     fold,
     id_in,
     keep,
@@ -259,3 +263,85 @@ def test_a_stored_ledger_with_more_records_than_newer_ones_stays() -> None:
     cut = [stored(0, 900), *(stored(day, 10 * day) for day in range(1, 80))]
     gone = superseded(cut, NOW + 200 * DAY)
     assert "a0" not in gone and "a1" in gone
+
+
+# --- what is kept, and somebody changes ------------------------------------------------------------------------
+
+
+def chained(host: Host, change: Callable[[dict[str, Any]], None]) -> Lineage:
+    """What is read after somebody has changed what is kept."""
+    path = host.state.root / "chain.json"
+    body = json.loads(path.read_text())
+    change(body["lineage"])
+    path.write_text(json.dumps(body))
+    return read(host.state, host.ledger)
+
+
+DIFFERED = {"result": "DIFFERS", "snapshots": 3, "unattested": 1, "newest": 5, "problems": ["cut"]}
+VERIFIED_BODY = {"records": 7, "head": "0" * 64, "summary": "EQUAL"}
+
+CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "answered for by nobody": lambda kept: kept.update(
+        lost=[], past=[[kept["lost"][0], "2024-01-01T00:00:00Z", ACKNOWLEDGED]], answers={kept["lost"][0]["ledger"]: 1}
+    ),
+    "answered for by another record": lambda kept: kept.update(
+        lost=[], past=[[kept["lost"][0], "2026-11-24T12:00:00Z", ACKNOWLEDGED]], answers={}
+    ),
+    "never lost": lambda kept: kept.update(lost=[]),
+    "another one": lambda kept: kept.update(ledger="0" * 32),
+    "another installation": lambda kept: kept.update(installation="elsewhere"),
+    "it agreed": lambda kept: kept["compared"]["p"].update(result="AGREES", problems=[]),
+    "never compared": lambda kept: kept.update(compared={}),
+    "it held": lambda kept: kept["verified"].update(result="HOLDS", problems=[]),
+    "never verified": lambda kept: kept.update(verified=None),
+}
+
+
+@pytest.mark.parametrize("age", [0, 40], ids=["young", "of many segments"])
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_changed_of_what_is_kept_is_not_believed_and_told(host: Host, what: str, age: int) -> None:
+    host.lived()
+    shutil.rmtree(host.state.ledger)
+    host.lived(age)
+    host.add(COMPARED, asset=None, **DIFFERED)
+    host.add(VERIFIED, plan=None, asset=None, result="BROKEN", problems=["bad"], **VERIFIED_BODY)
+    true = read(host.state, host.ledger)
+    path = host.state.root / "chain.json"
+    body = json.loads(path.read_text())
+    mark = host.ledger.mark_of(host.ledger.head())
+    assert mark is not None and true.changed is None and true.verified is not None
+    _write(host.state, mark, true)  # as a run's end leaves it, though a repository says otherwise
+    assert read(host.state, host.ledger) == true and not differs(host.state, host.ledger)
+    found = chained(host, CHANGES[what])
+    assert found.changed is not None and replace(found, changed=None) == true, (what, body)
+    assert keep(host.state, host.ledger).changed is not None, "nothing makes it anew unseen"
+    assert keep(host.state, host.ledger, anew=True).changed is not None and len(list(host.ledger.records())) > age
+
+
+def test_what_is_older_than_the_newest_segments_the_daily_comparison_finds(host: Host) -> None:
+    """That a ledger was lost by a repository's word alone, long ago, and nobody has answered."""
+    host.lived()
+    host.add(LOST, asset=None, ledger="a" * 32, last_seq=7, last_head="0" * 64)
+    host.lived(40)
+    assert [one.ledger for one in read(host.state, host.ledger).lost] == ["a" * 32]
+    assert chained(host, lambda kept: kept.update(lost=[])).lost == (), "the records that it goes by say nothing of it"
+    assert differs(host.state, host.ledger)
+
+
+def test_what_an_older_ccdr_kept_is_read_from_the_ledger_and_still_tells_a_cut(host: Host) -> None:
+    host.lived()
+    host.add(COMPARED, asset=None, **DIFFERED)
+    path = host.state.root / "chain.json"
+    body = json.loads(path.read_text())
+    del body["lineage"]["verified"], body["lineage"]["answers"]
+    path.write_text(json.dumps({**body, "format": 1}))
+    assert (
+        read(host.state, host.ledger).compared["p"].result == "DIFFERS"
+        and read(host.state, host.ledger).changed is None
+    )
+    *kept, last = sorted(host.state.ledger.glob("*.jsonl"))
+    lines = (kept or [last])[0].read_bytes().splitlines(keepends=True)
+    for path in (*kept[1:], *([last] if kept else [])):
+        path.unlink()
+    (kept or [last])[0].write_bytes(lines[0])
+    assert read(host.state, host.ledger).kept is Standing.CUT

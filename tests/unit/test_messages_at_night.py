@@ -121,6 +121,10 @@ def failed(hours: float, why: str = "/spool is not there", asset: str = "crm", *
     return lambda n: n.of(asset).failed(hours, why, **more)
 
 
+def stored(hours: float, name: str, **more: Any) -> Before:
+    return lambda n: n.of("crm").stored(hours, name, **more)
+
+
 def tested(hours: float, name: str | None, verdict: str, **more: Any) -> Before:
     return lambda n: n.of("crm").tested(hours, name, verdict, begun=True, **more)
 
@@ -198,7 +202,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
         "crm group INCOMPLETE: there is no snapshot of idle", "ccdr backup p   captures the whole group now",
     ),
     "a backup has found something": (
-        [wrote(-24.3, "backup.end", result="STORED", phases={}, findings=["2 files were in use"])], "crm", -24.2,
+        [stored(-24.3, "found", findings=["2 files were in use"])], "crm", -24.2,
         "crm finding: 2 files were in use", "",
     ),
     "its log has a gap": (

@@ -412,7 +412,12 @@ def as_discovered(look: Looked) -> None:
 def as_listed(look: Looked) -> None:
     """What `snapshots` says of each: the verdict that its last test had on itself."""
     for one in look.found:
-        job, known = Job(look.loaded, one.asset), seen_now(Job(look.loaded, one.asset), look.services).snapshots
+        job, known = (
+            Job(look.loaded, one.asset),
+            seen_now(
+                Job(look.loaded, one.asset), look.services, look.histories.get(("p", one.asset), AssetHistory())
+            ).snapshots,
+        )
         own = look.histories.get(("p", one.asset), AssetHistory())
         reasons = why_not_counting(one, job, own, known, END)
         assert {s for s, why in reasons.items() if why is None} == {s.id for s in one.counting}

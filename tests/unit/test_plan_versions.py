@@ -19,12 +19,13 @@ from ccdr.plans.due_times import DueTimes, how_often, of, same_times
 from ccdr.plans.facts import (
     AssetFacts,
     PlanFacts,
+    RepositoryFacts,
     RestoreTestFacts,
     check_facts,
     facts_from,
     mended,
 )
-from ccdr.plans.loosened import Code, loosened
+from ccdr.plans.loosened import Code, Loosening, loosened
 from ccdr.plans.versions import (
     Version,
     body_of,
@@ -35,6 +36,7 @@ from ccdr.plans.versions import (
     objectives_in_force,
     version_of,
 )
+from ccdr.plans.words import sentence
 from ccdr.schedule import occurrences
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -195,10 +197,12 @@ FRESH = check(kind="freshness", query="select 1", within="24h")
 ASSET = AssetFacts(
     "postgres", "dump", "s" * 64, 3600.0, 1800.0, "durable", "calls", "*/30 * * * *",
     RestoreTestFacts("0 3 * * *", ("latest", "random"), "latest"), 60.0, (IDENTICAL, ROWS, FRESH),
+    60.0, "postgres:17",
 )  # fmt: skip
 FACTS = PlanFacts(
     "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
     {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
+    RepositoryFacts("r" * 64, on_host=False, apart=True), {"urls_file": "u" * 64, "ping_file": "p" * 64},
 )  # fmt: skip
 
 
@@ -208,6 +212,10 @@ def with_asset(**changes):
 
 def with_test(**changes):
     return with_asset(test=replace(ASSET.test, **changes))
+
+
+def with_repository(**changes):
+    return replace(FACTS, repository=replace(FACTS.repository, **changes))
 
 
 WEAKENINGS = {
@@ -242,6 +250,15 @@ WEAKENINGS = {
     "alone": (Code.GROUP_LEFT, with_asset(group=None)),
     "kept shorter": (Code.RETENTION_SHORTER, replace(FACTS, retention={**FACTS.retention, "keep_within": 86400.0})),
     "rule of retention gone": (Code.RETENTION_SHORTER, replace(FACTS, retention={"keep_last": 3.0, "longest_hold": 86400.0})),
+    "files settle for longer": (Code.SETTLE_LONGER, with_asset(settle=61.0)),
+    "another image": (Code.IMAGE_CHANGED, with_asset(image="mine:latest")),
+    "no image named": (Code.IMAGE_CHANGED, with_asset(image="")),
+    "another repository": (Code.REPOSITORY_CHANGED, with_repository(location="s" * 64)),
+    "a repository on the host": (Code.REPOSITORY_NEARER, with_repository(on_host=True)),
+    "a repository at the source's site": (Code.REPOSITORY_NEARER, with_repository(apart=False)),
+    "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
+    "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
+    "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),
     "held for longer": (Code.HOLD_LONGER, replace(FACTS, retention={**FACTS.retention, "longest_hold": 99 * 86400.0})),
 }  # fmt: skip
 TIGHTENINGS = {
@@ -263,6 +280,7 @@ TIGHTENINGS = {
     "log stored more often": with_asset(shipping=30.0),
     "kept longer": replace(FACTS, retention={"keep_within": 99 * 86400.0, "keep_last": 3.0, "longest_hold": 3600.0}),
     "kept for ever": replace(FACTS, retention=None),
+    "files settle sooner": with_asset(settle=1.0),
     "checks of more": replace(FACTS, parts=7, check="0 * * * *", prune="0 5 * * *"),
     "a zone of other name": replace(FACTS, timezone="Etc/UTC"),
 }  # fmt: skip
@@ -277,6 +295,16 @@ def test_each_weakening_is_found_and_nothing_else(what):
 @pytest.mark.parametrize("what", TIGHTENINGS)
 def test_what_is_more_or_the_same_is_no_loosening(what):
     assert loosened(FACTS, TIGHTENINGS[what]) == []
+
+
+def test_what_an_older_record_does_not_say_is_no_loosening():
+    older = replace(FACTS, repository=None, told=None, assets={"crm": replace(ASSET, settle=None, image=None)})
+    assert facts_from(json.loads(json.dumps(older.as_json()))) == older
+    known = replace(FACTS, assets={"crm": ASSET})
+    assert loosened(older, known) == []
+    body = older.as_json()
+    del body["repository"], body["told"], body["assets"]["crm"]["settle"], body["assets"]["crm"]["image"]
+    assert facts_from(json.loads(json.dumps(body))) == older
 
 
 def test_a_plan_that_removes_what_it_kept_for_ever_keeps_it_shorter():
@@ -398,3 +426,15 @@ def test_zones_are_the_same_where_their_clocks_are():
     assert same_times("0 2 * * *", "Europe/Bucharest", "Europe/Athens")
     assert not same_times("0 2 * * *", "UTC", "Europe/Bucharest")
     assert same_times("*/15 * * * *", "UTC", "Europe/Bucharest")
+
+
+def test_what_a_longer_settle_time_does_to_the_rpo_is_said():
+    [found] = loosened(FACTS, with_asset(settle=30 * 86400.0))
+    assert "within 30d is in no backup, and it was 1m" in sentence(found) and "RPO" in sentence(found)
+    [found] = loosened(FACTS, with_asset(image=""))
+    assert sentence(found) == "its restore tests ran in another image (postgres:17) than they do (for its version)"
+
+
+@pytest.mark.parametrize("code", Code)
+def test_each_loosening_has_words(code):
+    assert sentence(Loosening(code, "crm", 1.0, 2.0, "x")).strip()

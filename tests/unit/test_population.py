@@ -213,7 +213,7 @@ def test_the_hours_whose_records_are_lost_are_not_known_to_be_missed(site: Site)
     it may have been done."""
     old, new = past(site), past(site)
     facts = site.loaded().facts.as_json()
-    version = {"digest": "0" * 64, "predecessor": None, "files": {"plans/p.yaml": "0" * 64}, "facts": facts}
+    version = {"digest": "0" * 64, "predecessor": None, "files": {}, "facts": facts}  # none whose copy could be gone
     old.wrote(-50, "plan.version", asset=None, **version)
     old.asked(-50, "backup", "test", "prune", "check")
     for hours in range(-50, -40):
@@ -287,7 +287,12 @@ class Pair:
     def __init__(self, site: Site) -> None:
         self.site = site
         facts = site.loaded().facts.as_json()
-        version = {"digest": "0" * 64, "predecessor": None, "files": {"plans/p.yaml": "0" * 64}, "facts": facts}
+        version = {
+            "digest": "0" * 64,
+            "predecessor": None,
+            "files": {},
+            "facts": facts,
+        }  # none whose copy could be gone
         self.backs_up, self.tests = past(site), past(site)
         self.backs_up.wrote(-50, "plan.version", asset=None, **version)
         self.backs_up.asked(-50, "backup")
@@ -508,3 +513,31 @@ def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: 
     else:
         pair.collected()
         assert services.population()
+
+
+def test_a_summary_of_several_ledgers_is_doubted_without_reading_all_of_them(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
+    pair.both("FAIL")
+    pair.ours("backs up")
+    pair.collected()
+    services = services_of(pair.site)
+    known = services.histories()
+    with monkeypatch.context() as patch:
+        patch.setattr("ccdr.history.merged", None)
+        assert services.histories(doubted=True) == known
+    kept = services.state.summary
+    body = json.loads(kept.read_text())
+    (crm,) = [history for _, asset, history in body["assets"] if asset == "crm"]
+    failed = crm["last_test"]["snapshot"]["id"]
+    assert crm["proven"].pop(failed) == "FAIL"
+    for forget in (
+        lambda: None,
+        lambda: crm.update(last_test=None, failure=None, unmended=[], last_conclusive_test=None),
+    ):
+        forget()
+        kept.write_text(json.dumps(body))
+        assert services.histories() != known == services.histories(doubted=True), (
+            "what another host found is not hidden"
+        )

@@ -57,19 +57,19 @@ class Folds:
 
     def __init__(self) -> None:
         self.begun = 0
-        self.taken: list[tuple[dict[str, Any], datetime]] = []
+        self.taken: list[tuple[Mapping[str, Any], datetime]] = []
 
     def anew(self) -> Take:
         self.begun += 1
         taken = self.taken = []
 
         def take(record: Mapping[str, Any], time: datetime) -> None:
-            taken.append((dict(record), time))
+            taken.append((record, time))
 
         return take
 
 
-def by_one(directory: Path) -> tuple[Verification, list[tuple[dict[str, Any], datetime]]]:
+def by_one(directory: Path) -> tuple[Verification, list[tuple[Mapping[str, Any], datetime]]]:
     folds = Folds()
     return verify(directory, folds.anew(), crashes=False), folds.taken
 

@@ -78,7 +78,7 @@ def lines(ledger: Ledger) -> list[bytes]:
 
 def line_of(**about: Any) -> bytes:
     envelope = {"seq": 1, "prev": "0" * 64, "time": "2026-11-24T02:30:00.250000Z", "host": "h", "actor": "a"}
-    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": None, "version": 3}
+    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": "r", "version": 3}
     return json.dumps({**envelope, **named, **about}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -96,7 +96,7 @@ def test_what_is_written_is_what_is_read(
     held = {key: value for key, value in json.loads(line).items() if key not in ENVELOPE}
     assert held == body if full else held.keys() >= body.keys()
     assert plain(record)["time"] == "2026-11-24T02:30:02.250000Z"
-    assert verify(ledger.directory).ok and next(ledger.records())["kind"] == kind
+    assert verify(ledger.directory).ok is (not body.get("spoilt")) and next(ledger.records())["kind"] == kind
 
 
 @pytest.mark.parametrize(

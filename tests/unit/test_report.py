@@ -953,12 +953,15 @@ def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path
     past = Chronicle(NOW, str(site.loaded().plan.assets["recordings"].source_name), asset="recordings")
     who = {"uid": 0, "login_uid": 1000, "terminal": "pts/3", "started_by": "terminal", "claims": {"sudo_user": "=ann"}}
     whose = {"tenant": "acme", "copy": "primary", "site": "Cluj <2>", "attempt": 2}
+    snapshot = {"id": "a" * 64, "consistent_point": rfc3339(NOW - 2 * HOUR), "bytes": 5, "manifest_sha256": "b" * 64}
+    chosen = snapshot | {"selected": "latest", "verdict": "PASS"}
+    tested = {"verdict": "PASS", "checks": [], "snapshot": chosen, **DISPOSED}
     for kind, more in (("backup", {"added_bytes": 7}), ("restore_test", {"proof": "equal", "bytes_restored": 2048})):
         past.began(-2, kind, kind, who=who, tenant="acme", attempt=2)
-        body = {"result": "STORED"} if kind == "backup" else {"verdict": "PASS", "checks": [], **DISPOSED}
+        body = {"result": "STORED", "snapshot": snapshot} if kind == "backup" else tested
         past.wrote(-1, f"{kind}.end", kind, phases={}, **body, **whose, **more)
     past.began(-0.5, "backup", "crash", who=who, tenant="acme")
-    past.wrote(-0.4, "backup.end", "older", result="STORED", phases={})
+    past.wrote(-0.4, "backup.end", "older", result="STORED", phases={}, snapshot=snapshot | {"id": "c" * 64})
     services = site.services(SetClock())
     past.keep(services.state.ledger, services.catalogue)
     report = make_report([site.loaded()], services, period_of(None, None, NOW), command="ccdr report")

@@ -624,8 +624,9 @@ def test_upkeep_that_crashed_is_told_until_it_has_been_done_since(centre: Centre
     text = f"the {verb} of 2026-11-24T12:00:00Z crashed: its run u1 has no end"
     assert cared(centre, f"{verb}.start", run="u1") == [(trouble, text, NOON, "crash")]
     assert centre.whose(verb, None) == {trouble}
+    ended = {"result": "DONE"} if verb == "prune" else {**PART, "result": "INCONCLUSIVE", "part": 1}
     with centre.services.state.run(centre.clock) as run:
-        centre.wrote(f"{verb}.end", None, run="u1", result="DONE" if verb == "prune" else "INCONCLUSIVE", reason="-")
+        centre.wrote(f"{verb}.end", None, run="u1", **ended)
         centre.wrote(f"{verb}.start", None, run=run.id)
         assert not any("crashed" in text for _, text, _, _ in care(centre)), "it is at work"
     assert any("crashed" in text for _, text, _, _ in care(centre))

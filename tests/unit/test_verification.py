@@ -297,7 +297,7 @@ def test_a_clock_that_was_ahead_does_not_put_it_off(world: World) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"segment": "x"}', "another record"])
-def test_where_it_stands_is_looked_up_in_the_ledger_itself(world: World, text: str | None) -> None:
+def test_the_newest_verification_counts_whatever_is_kept_of_where_it_stands(world: World, text: str | None) -> None:
     world.day_passes()
     path = world.site.state / "verified.json"
     good = json.loads(path.read_text())
@@ -311,9 +311,21 @@ def test_where_it_stands_is_looked_up_in_the_ledger_itself(world: World, text: s
         path.write_text(json.dumps({**good, "start": 0, "end": len(line), "seq": 1, "hash": sha256(line).hexdigest()}))
     else:
         path.write_text(text)
-    assert newest(world.services) is None
-    assert world.day_passes(minutes=5).ledger is not None, "it is verified again"
-    assert len(world.site.records("ledger.verified")) == 2
+    found = newest(world.services)
+    assert found is not None and (found.result, found.records) == (HOLDS, 14)
+    assert world.day_passes(minutes=5).ledger == found and len(world.site.records("ledger.verified")) == 1
+
+
+def test_a_finding_is_not_hidden_by_pointing_at_an_older_verification(world: World) -> None:
+    world.day_passes()
+    held = (world.site.state / "verified.json").read_text()
+    spoil(world, b'"id":"recordings-b1"', b'"id":"recordings-bX"')
+    assert world.day_passes().code == 1
+    (world.site.state / "verified.json").write_text(held)
+    shown = world.status()
+    assert shown.code == 1 and not shown.json["ledger"]["ok"], shown
+    found = newest(world.services)
+    assert found is not None and found.result == BROKEN
 
 
 def test_a_record_whose_body_makes_no_sense_is_a_problem_and_no_traceback(world: World) -> None:

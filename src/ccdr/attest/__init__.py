@@ -10,23 +10,28 @@ from ccdr.attest.comparison import (
     compare,
     compare_due,
     compared,
+    here,
     last_looked,
     listed_of,
+    looked,
     record,
 )
-from ccdr.attest.standing import news, troubles
+from ccdr.attest.standing import by_what_is_known, news, troubles
 from ccdr.attest.storing import Place, homes, places, prune_stored, store_due
 
 __all__ = [
     "Outcome",
     "Place",
     "attestation",
+    "by_what_is_known",
     "compare",
     "compare_due",
     "compared",
+    "here",
     "homes",
     "last_looked",
     "listed_of",
+    "looked",
     "news",
     "places",
     "prune_stored",

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.errors import CcdrError
+from ccdr.errors import CcdrError, Locked
 from ccdr.history import BACKUP_START
 from ccdr.ledger import Ledger
 from ccdr.lineage import (
@@ -29,11 +29,12 @@ from ccdr.lineage import (
     directory_of,
     installation,
     keep,
+    keep_first,
     read,
     read_id,
     reader,
 )
-from ccdr.model import Attestation, RecordRef, rfc3339, so_many, utc
+from ccdr.model import Attestation, RecordRef, Snapshot, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services, limits_of
@@ -59,6 +60,7 @@ class Outcome:
     problems: tuple[str, ...]
     lost: tuple[Lost, ...]
     whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
+    vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
 
     @property
     def result(self) -> str:
@@ -67,12 +69,20 @@ class Outcome:
     def as_json(self) -> dict[str, object]:
         return {
             "plan": self.plan,
-            "ok": not self.problems and not self.lost,
+            "ok": not self.problems and not self.lost and not any((self.vanished or {}).values()),
             "snapshots": self.snapshots,
             "elsewhere": self.elsewhere,
             "unattested": self.unattested,
             "newest": self.newest,
-            "problems": [*self.problems, *(f"the ledger of this host is lost: {one}" for one in self.lost)],
+            "problems": [
+                *self.problems,
+                *(f"the ledger of this host is lost: {one}" for one in self.lost),
+                *(
+                    f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
+                    for asset, gone in (self.vanished or {}).items()
+                    for one in gone
+                ),
+            ],
         }
 
 
@@ -98,7 +108,14 @@ class _Claim:
         return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
 
 
-def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, most: int | None = None) -> Outcome:
+def compare(
+    services: Services,
+    plan: str,
+    listed: Sequence[RepoSnapshot],
+    *,
+    most: int | None = None,
+    vanished: Mapping[str, Sequence[str]] | None = None,
+) -> Outcome:
     """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
     looked at. Changes nothing. CcdrError where the ledger cannot be read."""
     backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
@@ -131,7 +148,28 @@ def compare(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, mo
         lost = ()
     newest = max((claim.said.seq for claim in own), default=0)
     whole = not most or len(backups) <= most
-    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole)
+    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
+
+
+def here(services: Services, snapshots: Iterable[Snapshot]) -> str | None:
+    """What the newest snapshots that this host knows of attest, without asking their repositories: a sentence where the
+    ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
+    installation's. CcdrError where the ledger cannot be read."""
+    lineage, ours = services.lineage(), installation(services.state, services.ledger.host)
+    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    if own:
+        newest = max(own, key=lambda claim: claim.said.seq)
+        found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
+        if found[0] < newest.said.seq:
+            return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
+        if found[1] != newest.said.head:
+            return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    if strange and lineage.kept is Standing.HOLDS:
+        one = max(strange, key=lambda claim: claim.said.seq)
+        return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
+    return None
 
 
 def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
@@ -193,18 +231,27 @@ def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
     return tuple(Lost(said.ledger, said.seq, said.head, rfc3339(now)) for said in found.values())
 
 
-def compared(services: Services, plan: str, listed: Sequence[RepoSnapshot], *, recent: bool = False) -> Outcome:
+def compared(
+    services: Services,
+    plan: str,
+    listed: Sequence[RepoSnapshot],
+    *,
+    recent: bool = False,
+    vanished: Mapping[str, Sequence[str]] | None = None,
+) -> Outcome:
     """Compare, and keep what was found: a record once a day, and whenever it is news. `recent`: only the newest, where
     nothing was wrong the last time. CcdrError where ledger or state cannot be read or written."""
     last = read(services.state, services.ledger).compared.get(plan)
     few = recent and last is not None and last.result == AGREES
-    found = compare(services, plan, listed, most=RECENT if few else None)
+    found = compare(services, plan, listed, most=RECENT if few else None, vanished=vanished)
     record(services, found, whole=not few)
     return found
 
 
 def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
+    if not found.problems:
+        keep_first(services.state, services.ledger)
     plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
     for one in found.lost:
         body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
@@ -218,6 +265,7 @@ def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
             "unattested": found.unattested,
             "newest": found.newest,
             "problems": list(found.problems),
+            "vanished": None if found.vanished is None else {of: list(gone) for of, gone in found.vanished.items()},
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
     _note(services, plan, LOOKED, *((WHOLE,) if whole else ()), seen=(found.snapshots, found.whole))
@@ -225,9 +273,10 @@ def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
 
 
 def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
+    gone = found.vanished or {}
     if last is None:
-        return bool(found.snapshots or found.problems)
-    if last.problems != found.problems:
+        return bool(found.snapshots or found.problems or any(gone.values()))
+    if last.problems != found.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
         return True
     return not now - EVERY < utc(last.at) <= now + SET_BACK
 
@@ -301,7 +350,8 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
             continue
         _note(services, plan, TRIED)  # first: a store that does not answer is not asked again at once
         try:
-            compared(services, plan, listed_of(loaded, services))
+            listed, vanished = looked(loaded, services)
+            compared(services, plan, listed, vanished=vanished)
         except CcdrError as error:
             troubles.append(f"{plan}: the ledger could not be compared with its repository: {error}")
     keep(services.state, services.ledger)
@@ -316,6 +366,18 @@ def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now
         return known or aged or lineage.kept is not Standing.HOLDS
     every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
     return not now - every < max(times) <= now + SET_BACK
+
+
+def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
+    """What the plan's repository holds of it, and what has vanished from there (None: it is being pruned, and nobody
+    can tell). CcdrError where it cannot be asked."""
+    before, repo = services.catalogue.known(loaded.plan.plan), asked(loaded, services)
+    try:
+        with services.state.reading(repo.location):
+            listed = repo.snapshots([TAG, f"plan={loaded.plan.plan}"])
+            return listed, services.vanished(loaded, repo, listed, before)
+    except Locked:
+        return listed_of(loaded, services), None
 
 
 def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:

@@ -17,6 +17,11 @@ def troubles(lineage: Lineage) -> tuple[Problem, ...]:
     return tuple(_troubles(lineage))
 
 
+def by_what_is_known(said: str | None) -> tuple[Problem, ...]:
+    """LEDGER_CONTRADICTED by what `here` says."""
+    return () if said is None else (Problem(Trouble.LEDGER_CONTRADICTED, said, about="known here"),)
+
+
 def news(problems: Sequence[Problem], state: State) -> list[Problem]:
     """Those that no run has told of yet. CcdrError where that cannot be written down."""
     path = state.root / "told-ledger.json"
@@ -36,6 +41,8 @@ def _troubles(lineage: Lineage) -> Iterator[Problem]:
         yield Problem(Trouble.LEDGER_LOST, said, since)
     if lineage.kept not in (Standing.HOLDS, Standing.GONE) and lineage.problem:
         yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
+    if lineage.changed:
+        yield Problem(Trouble.SUMMARY_WRONG, lineage.changed, about="chain")
     for ledger, said in lineage.astray:
         yield Problem(Trouble.LEDGER_CONTRADICTED, said, about=ledger)
     for plan, found in sorted(lineage.compared.items()):

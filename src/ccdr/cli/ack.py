@@ -42,7 +42,7 @@ def ack(
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
     status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
-    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG) cannot be acknowledged.
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
 

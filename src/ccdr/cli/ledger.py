@@ -128,7 +128,7 @@ def _verify_directory(directory: Path) -> Exit:
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
-    from ccdr.attest import troubles
+    from ccdr.attest import by_what_is_known, here, troubles
     from ccdr.attest.beside import others
     from ccdr.ledger import verify as verify_ledger
     from ccdr.verification import DIFFERS, EQUAL, compare
@@ -146,11 +146,13 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     compared = compare(services)
     outcomes, failed = _asked(plans, services) if repository else ([], [])
     lineage = services.lineage()
-    of_ledger = [p.text for p in troubles(lineage)]
+    said = here(services, services.catalogue.newest())
+    of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(said))]
+    of_plans = _plans_not_kept(services) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {said}" for name, found in beside.items() for said in found.problems]
     seen = [said for outcome in outcomes for said in outcome.as_json()["problems"]]  # type: ignore[attr-defined]
-    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_others)))
+    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
     unread = tuple(
         f"ledger {name[:8]}…: it lies here, and no record of ours tells of it: it is not read; "
         f"`ccdr ledger collect` of it takes it in"
@@ -184,14 +186,28 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     return worst([_judged(compared.ledger, problems), *(error.exit_code for _, error in failed)])
 
 
+def _plans_not_kept(services: Services) -> list[str]:
+    """Versions of plans whose files are gone, or were changed: of all there ever were."""
+    from ccdr.in_force import not_kept
+
+    histories = services.histories(doubted=True)
+    plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
+    return [
+        f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"
+        for plan in plans
+        for v in not_kept(plan, services, histories, most=None)
+    ]
+
+
 def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcome], list[tuple[str, CcdrError]]]:
     """What the repositories attest. It is recorded, where that can be written: an auditor may only read."""
-    from ccdr.attest import compare, listed_of, record
+    from ccdr.attest import compare, looked, record
 
     outcomes, failed = [], []
     for loaded in plans:
         try:
-            outcome = compare(services, loaded.plan.plan, listed_of(loaded, services))
+            listed, vanished = looked(loaded, services)
+            outcome = compare(services, loaded.plan.plan, listed, vanished=vanished)
         except CcdrError as error:
             failed.append((loaded.plan.plan, error))
             continue

@@ -49,7 +49,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     nothing, reasons = AssetHistory(), dict[str, str | None]()
     for job in jobs:  # as `status` judges them, but without what is not there any more
         own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
-        seen, now = seen_now(job, services), services.clock.now()
+        seen, now = seen_now(job, services, own), services.clock.now()
         seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
         reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
     reasons |= dict.fromkeys(gone, "vanished")

@@ -34,11 +34,12 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import unacknowledged
-    from ccdr.attest import homes, places, troubles
+    from ccdr.acknowledged import UNTOLD, exit_of
+    from ccdr.attest import by_what_is_known, here, homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
     from ccdr.in_force import as_recorded, lost, without_file
+    from ccdr.judgement import judge_host
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
@@ -56,7 +57,7 @@ def status(names: tuple[str, ...]) -> Exit:
     histories = services.histories(doubted=True)
     judged = as_recorded(loaded, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
-    gone = lost(plan_names(options.plans), options.plans, services)
+    gone = lost(plan_names(options.plans), options.plans, services, histories)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, histories)
@@ -64,11 +65,11 @@ def status(names: tuple[str, ...]) -> Exit:
         name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
     }
     verified, lineage = newest(services), services.lineage()
-    of_ledger = troubles(lineage)
-    broken = (verified is not None and not verified.ok) or bool(of_ledger)
-    unseen = any(map(unacknowledged, care.values()))
-    finding = Exit.FINDING if broken or unseen else exit_code(found)
-    code = worst([finding, *(e.exit_code for e in wrong_plans)])
+    attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
+    of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
+    broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
+    codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
+    code = worst([*codes, *(e.exit_code for e in wrong_plans)])
 
     everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
     noted = sum(p.acknowledged is not None for p in everything)
@@ -156,7 +157,7 @@ def status(names: tuple[str, ...]) -> Exit:
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        click.echo(f"ledger: {word('FAIL')}: {problem.text}")
+        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 

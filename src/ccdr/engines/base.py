@@ -160,6 +160,11 @@ class EngineConfig(Strict):
         """The registry's word for this engine, as plans write it."""
         return str(getattr(self, "engine", "?"))
 
+    @property
+    def settle_time(self) -> float | None:
+        """Seconds for which what has changed is left out of its backups; None where nothing is."""
+        return None
+
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         """Images that serve when the plan names none, best first."""
         raise NotImplementedError

@@ -58,7 +58,8 @@ class RestoreTestFacts:
 @dataclass(frozen=True)
 class AssetFacts:
     """Seconds; `backup` is its schedule, `shipping` how often its log is stored; None for what it has not. `source` is
-    a digest of what is captured, as records of backups have it."""
+    a digest of what is captured, as records of backups have it. `settle` is for how long what has changed is in no
+    backup, `image` what its sandbox runs ("" where the plan names none); None where an older record does not say."""
 
     engine: str
     method: str
@@ -71,12 +72,26 @@ class AssetFacts:
     test: RestoreTestFacts | None = None
     shipping: float | None = None
     checks: tuple[CheckFacts, ...] = ()
+    settle: float | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class RepositoryFacts:
+    """`location` is a digest of where it lies, `on_host`: a path on this host; `apart`: its site is another than the
+    source's, as the plan says."""
+
+    location: str
+    on_host: bool
+    apart: bool
 
 
 @dataclass(frozen=True)
 class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
-    `check` are schedules, `parts` how many checks it takes to read all of the repository."""
+    `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
+    which people or programs are told, a digest of the file's name that holds the addresses. The last two are None where
+    an older record does not say."""
 
     timezone: str
     mtd: float | None
@@ -85,6 +100,8 @@ class PlanFacts:
     check: str
     parts: int
     assets: Mapping[str, AssetFacts]
+    repository: RepositoryFacts | None = None
+    told: Mapping[str, str] | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -106,6 +123,12 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]]) -> PlanFacts:
         check=_cron(plan.upkeep.check),
         parts=plan.upkeep.parts,
         assets={name: _asset(plan, name, checks[name]) for name in plan.assets},
+        repository=_repository(plan),
+        told={
+            way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
+            for way in ("urls_file", "ping_file")
+            if (path := getattr(plan.notify, way)) is not None
+        },
     )
 
 
@@ -122,6 +145,8 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             check=_text(body["check"]),
             parts=int(body["parts"]),
             assets={_text(name): _asset_from(asset) for name, asset in body["assets"].items()},
+            repository=_repository_from(body.get("repository")),
+            told=None if (told := body.get("told")) is None else {_text(k): _text(v) for k, v in told.items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
@@ -165,7 +190,21 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
         test=RestoreTestFacts(_cron(test.schedule), test.snapshot, test.at) if test else None,
         shipping=shipping.interval if shipping else None,
         checks=tuple(map(check_facts, checks)),
+        settle=engine.settle_time,
+        image=engine.image or "",
     )
+
+
+def _repository(plan: Plan) -> RepositoryFacts:
+    it = plan.repository
+    where = sha256(it.location.encode("utf-8", "surrogateescape")).hexdigest()
+    return RepositoryFacts(where, it.is_local, None not in (plan.site, it.site) and plan.site != it.site)
+
+
+def _repository_from(body: Mapping[str, Any] | None) -> RepositoryFacts | None:
+    if body is None:
+        return None
+    return RepositoryFacts(_text(body["location"]), body["on_host"] is True, body["apart"] is True)
 
 
 def _is_bound(check: AnyCheck, key: str) -> bool:
@@ -207,6 +246,8 @@ def _asset_from(body: Mapping[str, Any]) -> AssetFacts:
         test=test and RestoreTestFacts(_text(test["schedule"]), tuple(map(_text, test["rules"])), test["at"]),
         shipping=_number_or_none(body["shipping"]),
         checks=checks_from(body["checks"]),
+        settle=_number_or_none(body.get("settle")),
+        image=None if (image := body.get("image")) is None else _text(image),
     )
 
 

@@ -68,6 +68,12 @@ def _backups(plan: Plan, name: str, asset: EngineConfig) -> Iterator[tuple[Where
         yield (), "has no backup schedule, so `ccdr run` never backs it up: add backup: {schedule: …}"
         return
     rpo = plan.objectives_of(name).rpo
+    if (settle := asset.settle_time) is not None and rpo < settle:
+        yield (
+            ("settle",),
+            f"leaves out what has changed within {human_seconds(settle)}, so the RPO of {human_seconds(rpo)} cannot be"
+            " met: state a shorter settle time, or an RPO that is true",
+        )
     if asset.shipping is not None:
         if rpo <= asset.shipping.interval:
             yield (

@@ -17,6 +17,7 @@ from ccdr.plans.facts import AssetFacts, CheckFacts, PlanFacts
 from ccdr.plans.versions import Version
 
 Value = float | str | None
+_BY_VERSION = "for its version"  # an image, where the plan names none
 
 
 class Code(StrEnum):
@@ -46,6 +47,12 @@ class Code(StrEnum):
     GROUP_LEFT = "GROUP_LEFT"
     RETENTION_SHORTER = "RETENTION_SHORTER"
     HOLD_LONGER = "HOLD_LONGER"
+    SETTLE_LONGER = "SETTLE_LONGER"
+    IMAGE_CHANGED = "IMAGE_CHANGED"  # of the sandbox that a restore test runs in
+    REPOSITORY_CHANGED = "REPOSITORY_CHANGED"
+    REPOSITORY_NEARER = "REPOSITORY_NEARER"  # it lies where the source does, and did not
+    NOTIFY_GONE = "NOTIFY_GONE"
+    NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,24 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     if after.parts > before.parts:
         yield Loosening(Code.PARTS_SMALLER, None, before.parts, after.parts)
     yield from _retention(before, after)
+    yield from _repository(before, after)
+    for way, name in (before.told or {}).items():
+        now = None if after.told is None else after.told.get(way)
+        if now != name:
+            yield Loosening(Code.NOTIFY_CHANGED if now else Code.NOTIFY_GONE, None, name, now, way)
+
+
+def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
+    """Another one has none of the snapshots that there were."""
+    was, now = before.repository, after.repository
+    if was is None or now is None:
+        return
+    if was.location != now.location:
+        yield Loosening(Code.REPOSITORY_CHANGED, None, was.location, now.location)
+    if now.on_host and not was.on_host:
+        yield Loosening(Code.REPOSITORY_NEARER, None, "another machine", "the host itself", "on_host")
+    if was.apart and not now.apart:
+        yield Loosening(Code.REPOSITORY_NEARER, None, "another site", "no other site", "apart")
 
 
 def _retention(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
@@ -142,6 +167,10 @@ def _of_asset(name: str, was: AssetFacts, now: AssetFacts) -> Iterator[Loosening
         if now.shipping is None:
             yield Loosening(Code.LOG_UNSHIPPED, name, was.shipping, None)
         yield from _longer(Code.LOG_RARER, name, was.shipping, now.shipping or 0.0)
+    if was.settle is not None:
+        yield from _longer(Code.SETTLE_LONGER, name, was.settle, now.settle or 0.0)
+    if was.image is not None and now.image is not None and was.image != now.image:
+        yield Loosening(Code.IMAGE_CHANGED, name, was.image or _BY_VERSION, now.image or _BY_VERSION)
     if was.settings == "durable" and now.settings != "durable":
         yield Loosening(Code.SETTINGS_EASIER, name, was.settings, now.settings)
     yield from _of_test(name, was, now)

@@ -6,7 +6,9 @@ from ccdr.plans.loosened import Code, Loosening, Value, loosened
 from ccdr.plans.versions import File, Judged
 from ccdr.schema import format_duration
 
-_SECONDS = frozenset((Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER))
+_SECONDS = frozenset(
+    (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)
+)
 # By code: what was loosened, with `{before}`, `{after}` and `{item}`.
 _WORDS = {
     Code.RPO_LONGER: "its RPO was {before} and is {after}",
@@ -32,6 +34,13 @@ _WORDS = {
     Code.LOG_UNSHIPPED: "its log was shipped and is no more",
     Code.GROUP_LEFT: "it was captured together with the group {before} and is not any more",
     Code.RETENTION_SHORTER: "snapshots are kept for shorter: {item} was {before} and is {after}",
+    Code.SETTLE_LONGER: "what has changed within {after} is in no backup, and it was {before}: that much may be lost "
+    "beyond what its RPO tells",
+    Code.IMAGE_CHANGED: "its restore tests ran in another image ({before}) than they do ({after})",
+    Code.REPOSITORY_CHANGED: "its repository is another one: no snapshot from before is there",
+    Code.REPOSITORY_NEARER: "its repository lay on {before} and lies on {after}: what destroys the one destroys both",
+    Code.NOTIFY_GONE: "people or programs were told by its {item} and are not any more",
+    Code.NOTIFY_CHANGED: "its {item} is another file: who is told may have changed",
     Code.HOLD_LONGER: "a snapshot may be held past its time for {before} and now for {after} before that is told",
 }
 

@@ -12,6 +12,9 @@ from ccdr.records.values import (
     Digest,
     End,
     GroupOf,
+    OfAsset,
+    OfPlan,
+    OfRun,
     Phases,
     Reason,
     Record,
@@ -25,6 +28,7 @@ from ccdr.records.values import (
     Versions,
     Word,
     about,
+    no_such_record,
 )
 
 
@@ -32,6 +36,9 @@ class BackupStart(Start, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has begun. Without an end it crashed, or is still at work."""
 
     kind: Literal["backup.start"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     engine: Word
@@ -61,6 +68,9 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has ended. `STORED`: there is a snapshot that counts."""
 
     kind: Literal["backup.end"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     result: Literal["STORED", "FAILED"]
     reason: Reason = None
@@ -79,6 +89,10 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     left_out: Annotated[list[str], about("what the plan leaves out of the capture, by its name in the plan")] = []
     findings: Sentences = []
     left_behind: Sentences = []
+
+    def __post_init__(self) -> None:
+        if self.result == "STORED" and self.snapshot is None:
+            raise no_such_record("stored, and no snapshot")
 
 
 class Member(Value, frozen=True, kw_only=True, gc=False):

@@ -85,3 +85,9 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
     unattested: Annotated[Count, about("from before snapshots attested anything")]
     newest: Annotated[int | None, about("the newest record that one of them attests")]
     problems: Annotated[list[str], about("the first of them, as sentences of ours")] = []
+    vanished: Annotated[
+        dict[str, list[Digest]] | None,
+        about(
+            "by asset: snapshots that are gone from there, and no retention has removed; null: it was not looked for"
+        ),
+    ] = None

@@ -42,6 +42,18 @@ class AssetFacts(Value, frozen=True, kw_only=True, gc=False):
     test: RestoreTestFacts | None = None
     shipping: Annotated[float | None, about("how often its log is stored, seconds")] = None
     checks: list[CheckFacts] = []
+    settle: Annotated[Seconds | None, about("for how long what has changed is in no backup; null: nothing waits")] = (
+        None
+    )
+    image: Annotated[str | None, about("what its sandbox runs; empty: the one for its version; null: not known")] = None
+
+
+class RepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
+    """Where a plan's repository lies."""
+
+    location: Annotated[Digest, about("SHA-256 of its address")]
+    on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
+    apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
 
 
 class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
@@ -55,6 +67,11 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
     check: Schedule
     parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
     assets: dict[str, AssetFacts]
+    repository: Annotated[RepositoryFacts | None, about("null: not known, of an older record")] = None
+    told: Annotated[
+        dict[str, Digest] | None,
+        about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
+    ] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

@@ -148,7 +148,10 @@ def _fitted(record: Mapping[str, Any], definition: type[msgspec.Struct]) -> Any:
         if value is _MISFIT:
             return _MISFIT
         found[one.name] = value
-    return definition(**found)
+    try:
+        return definition(**found)
+    except ValueError:  # what cannot be, by the definition's own check
+        return _MISFIT
 
 
 def _as(value: Any, info: inspect.Type) -> Any:

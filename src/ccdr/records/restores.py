@@ -11,6 +11,9 @@ from ccdr.records.values import (
     Digest,
     End,
     ObjectiveVerdict,
+    OfAsset,
+    OfPlan,
+    OfRun,
     Outcome,
     Phases,
     Reason,
@@ -23,6 +26,7 @@ from ccdr.records.values import (
     Value,
     Versions,
     about,
+    no_such_record,
 )
 
 Selected = Annotated[str, about("how the snapshot was chosen: latest, oldest, random, at (by the log), or by its id")]
@@ -34,6 +38,9 @@ class TestStart(Start, frozen=True, kw_only=True, gc=False):
     __test__ = False  # its name must not make pytest collect it
 
     kind: Literal["restore_test.start"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
@@ -188,6 +195,9 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     __test__ = False
 
     kind: Literal["restore_test.end"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     verdict: Annotated[Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"], about("FAIL: the backup is bad")]
     reason: Reason = None
@@ -214,6 +224,17 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     disposal: Disposal
     tools: Versions = {}
 
+    def __post_init__(self) -> None:
+        own = None if self.snapshot is None else self.snapshot.verdict
+        if self.verdict == "PASS" and (
+            self.snapshot is None
+            or own not in (None, "PASS")
+            or any(check.status in ("FAIL", "INCONCLUSIVE") for check in self.checks)
+        ):
+            raise no_such_record("passed, and what it stands on has not")
+        if self.verdict == "SKIPPED" and own is not None:
+            raise no_such_record("skipped, and has tested something")
+
 
 class Target(Value, frozen=True, kw_only=True, gc=False):
     """What is restored onto: a path, or an address without a secret."""
@@ -226,6 +247,9 @@ class RestoreStart(Start, frozen=True, kw_only=True, gc=False):
     """A restore for real has begun. Without an end it crashed, or is still at work."""
 
     kind: Literal["restore.start"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     trigger: Trigger = Trigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
@@ -250,6 +274,9 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     """A restore for real has ended. `REFUSED`: nothing was done."""
 
     kind: Literal["restore.end"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
     version: Literal[3]
     result: Literal["RESTORED", "FAILED", "REFUSED"]
     reason: Reason = None

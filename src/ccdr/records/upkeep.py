@@ -12,6 +12,8 @@ from ccdr.records.values import (
     Count,
     Digest,
     End,
+    OfPlan,
+    OfRun,
     Reason,
     Record,
     Repository,
@@ -32,6 +34,8 @@ class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     """A prune of a plan's repository has begun."""
 
     kind: Literal["prune.start"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: Trigger
@@ -59,6 +63,8 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     """A prune has ended."""
 
     kind: Literal["prune.end"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
@@ -78,6 +84,8 @@ class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     """A check of a plan's repository has begun: of one part of its data, or of all of it (`part` is 0 then)."""
 
     kind: Literal["check.start"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: Trigger
@@ -90,6 +98,8 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     """A check of a repository has ended. `covered` parts were read and found clean in the present cycle."""
 
     kind: Literal["check.end"]
+    plan: OfPlan
+    run: OfRun
     version: Literal[3]
     result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE"]
     reason: Reason = None
@@ -165,12 +175,23 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
     until: Time
     of: Annotated[list[str], about("digests that tell this trouble from another of its code")]
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
+    values: Annotated[
+        dict[str, list[float]] | None,
+        about("by these digests: up to how bad it is covered, in seconds or counts; null: whatever it comes to"),
+    ] = None
+    lasting: Annotated[
+        dict[str, float] | None,
+        about(
+            "by these digests: since when it stands, Unix time; while that is the same, it is covered though it grows"
+        ),
+    ] = None
     tenant: Tenant = "default"
     who: Who | None = None
 
 
 class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
-    """What a crashed writer left of a line was set aside, in `file`."""
+    """The last line was no record, and was set aside in `file`: what a crashed writer left of one; or, `spoilt`, a
+    whole line that somebody, or the disk, has changed."""
 
     kind: Literal["ledger.recovered"]
     version: Literal[3]
@@ -178,6 +199,7 @@ class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
     segment: str
     bytes: Bytes
     sha256: Digest
+    spoilt: Annotated[bool, about("it was whole: no crash leaves one so")] = False
 
 
 class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):

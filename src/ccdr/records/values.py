@@ -108,6 +108,11 @@ class Who(Value, frozen=True, kw_only=True, gc=False):
     claims: Claims = Claims()
 
 
+# What a run of one asset has; of a run that looks after a repository the asset is null.
+OfPlan = Annotated[str, about("the plan that it is about")]
+OfAsset = Annotated[str, about("the asset that it is about")]
+OfRun = Annotated[str, about("what a run's records have in common")]
+
 Attempt = Annotated[int | None, about("the try at this due time, 1 for the first; null for a command")]
 Tenant = Annotated[str, about("whose data it is, as the plan says")]
 
@@ -127,6 +132,12 @@ class End(Record, frozen=True, kw_only=True, gc=False):
     attempt: Attempt = None
     copy: Annotated[str | None, about("which copy of the data it is about: `primary`")] = None
     site: Annotated[str | None, about("where that copy lies, as the plan says")] = None
+
+
+def no_such_record(why: str) -> ValueError:
+    """What a definition's own check raises, where each value is of its type and all of them together are nothing that
+    a ccdr can have found."""
+    return ValueError(why)
 
 
 class GroupOf(Value, frozen=True, kw_only=True, gc=False):

@@ -36,9 +36,11 @@ def answer(
     *,
     until_now: bool,
     lost: bool = False,
+    newer: bool = False,
 ) -> Answer:
     """From where every asset that a plan names stands; `until_now`: at the time that the report is made. `lost`: the
-    ledger was begun anew in place of one that is gone, and nobody has answered for that."""
+    ledger was begun anew in place of one that is gone, and nobody has answered for that. `newer`: a later ccdr
+    wrote some of the records."""
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
@@ -59,6 +61,9 @@ def answer(
         return Answer("No", worst, _sentence(f"{said}: {_first(concerned)}"))
     if lost and worst < Level.UNPROVEN:
         said = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
+        return Answer("Not proven", Level.UNPROVEN, _sentence(said))
+    if newer and worst < Level.UNPROVEN:
+        said = "a later ccdr wrote some of the records, and what they tell is not known to this one"
         return Answer("Not proven", Level.UNPROVEN, _sentence(said))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))

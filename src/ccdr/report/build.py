@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.acknowledged import TAMPERING, UNTOLD
 from ccdr.attest import troubles
-from ccdr.errors import CcdrError, Exit, UsageProblem
+from ccdr.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.in_force import judged_by, without_file
-from ccdr.judgement import judge_upkeep
+from ccdr.judgement import judge_host, judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
 from ccdr.model import Snapshot, utc
@@ -43,6 +44,7 @@ from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
 
+_UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -102,8 +104,8 @@ class Report:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
         acknowledged, or another host's to know."""
         unknown = Trouble.NOT_KNOWN_HERE.name
-        open_ = (f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown)
-        return Exit.FINDING if any(open_) else Exit.OK
+        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
+        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
 
 
 def make_report(
@@ -142,14 +144,14 @@ def make_report(
         population = digest()
     look = next_step(Trouble.LEDGER_BROKEN, "", None)
     lineage = services.lineage()
-    of_ledger = troubles(lineage)
+    of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
     findings = (
         *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
-        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None)) for p in of_ledger),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name) for p in of_ledger),
         *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
         *(f for p in reports for f in p.findings),
     )
-    unproven = len(found.problems) + sum(p.trouble is not Trouble.LEDGER_LOST for p in of_ledger)
+    unproven = len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -167,6 +169,7 @@ def make_report(
             unproven,
             until_now=period.until_now,
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
+            newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
         ),
         over_the_period=over_the_period(period, assets, runs, tallies, promised, _first(found, evidence), unproven),
         findings=findings,
@@ -247,7 +250,7 @@ def _judge(
     name: tuple[str, str], job: Job | None, services: Services, evidence: Evidence, period: Period
 ) -> AssetReport:
     """With what this host knows now beside its ledger, as `status` has it, where the period's end is now."""
-    seen = seen_now(job, services) if job and period.until_now else None
+    seen = seen_now(job, services, evidence.history(*name)) if job and period.until_now else None
     asset, elsewhere = evidence.assets.get(name), list[Snapshot]()
     if job:
         ours = asset.points.keys() | asset.removed if asset else set[str]()

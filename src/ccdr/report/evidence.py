@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
+from ccdr.ledger import NEWER, PASSED_OVER
 from ccdr.measure import Point
 from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
@@ -392,6 +393,9 @@ class Evidence:
             self.plans_seen.add(plan)
             if plan not in self.wanted:
                 return
+        if PASSED_OVER in record:
+            self._pass_over(record, time)
+            return
         kind = record["kind"]
         verb, edge = self._kinds.get(kind) or self._kind(kind)
         counts = time < self.period.end
@@ -406,6 +410,14 @@ class Evidence:
         elif counts or kind == LOGS:  # what it tells of came before it
             self._single(record, time)
         if counts:
+            follow(self.histories, record)
+
+    def _pass_over(self, record: Record, time: datetime) -> None:
+        """Nothing can be taken from it: that it is there is told. A run that a later ccdr has ended did not crash."""
+        verb, edge = self._kind(record["kind"])
+        if record[PASSED_OVER] == NEWER and edge == "end":
+            self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
+        if time < self.period.end:
             follow(self.histories, record)
 
     def __post_init__(self) -> None:

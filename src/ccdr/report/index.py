@@ -23,11 +23,10 @@ import orjson
 from ccdr import history
 from ccdr.errors import CcdrError
 from ccdr.history import AssetHistory, Record
-from ccdr.ledger import Ledger, Verified, extent_of
+from ccdr.ledger import NEWER, PASSED_OVER, Ledger, Verified, as_told, extent_of
 from ccdr.model import RecordRef, utc
 from ccdr.older import closed
 from ccdr.plans.due import PATIENCE
-from ccdr.records.reading import newer
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, RunKey
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of
 from ccdr.services import Services
@@ -88,7 +87,7 @@ class _Making:
         self.last = time
         if record["kind"] == "ledger.recovered":
             self.set_aside.add(str(record.get("file")))
-        self.newer += newer(record)
+        self.newer += record.get(PASSED_OVER) == NEWER
 
     def _keep(self, ref: RecordRef) -> None:
         mark = self.ledger.mark_of(ref)
@@ -115,7 +114,7 @@ def make(services: Services) -> dict[str, str]:
     making = _Making(services.ledger, month_of(services.clock.now() - MONTHS))
     with contextlib.suppress(CcdrError, OSError, ValueError, OverflowError, TypeError, KeyError):
         for line in _lines(services.ledger.directory):
-            record = closed(orjson.loads(line))
+            record = as_told(closed(orjson.loads(line)))
             making.take(record, utc(record["time"]))
         directory = _directory(services.state)
         for name, contents in making.states.items():

@@ -270,7 +270,8 @@ def judge_asset(
     }
     points = {**ev.points, **others}
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
-    good = {key: p for key, p in ours.items() if not ev.disproved(key)}
+    gone = set(ev.history.vanished)
+    good = {key: p for key, p in ours.items() if key not in gone and not ev.disproved(key)}
     until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
     counting = {key: p for key, p in good.items() if p.consistent <= until}
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]

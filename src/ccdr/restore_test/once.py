@@ -61,7 +61,7 @@ def restore_test(
                 interrupted = error
                 test.broke("interrupted")
             except UsageProblem as error:
-                test.verdict, test.reason = Verdict.SKIPPED, str(error)
+                test.verdict, test.own_verdict, test.reason = Verdict.SKIPPED, None, str(error)
                 services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
                 raise
             except BackupBad as error:

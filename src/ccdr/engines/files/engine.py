@@ -45,6 +45,10 @@ class Files(EngineConfig):
     paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
     settle: Wait = Field(60.0, description="files changed within this time are left for the next backup; 0s: none are")
 
+    @property
+    def settle_time(self) -> float | None:
+        return self.settle
+
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         return ("ccdr-sandbox/files:1",)
 
