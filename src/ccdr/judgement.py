@@ -248,7 +248,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     if not ours_to_do:
         rpo = _elsewhere(job, history, points, now, backer)
     known_here = ours_to_do or backer is not None or history.last_test is not None
-    never = known_here and not any(map(history.disproved, ours))  # that one failed its test says what is wrong
+    # That one failed its test, or vanished, says what is wrong: it was backed up.
+    never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
     wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, never=never)]
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
