@@ -35,7 +35,7 @@ HEADLINES = {
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
     Trouble.BACKUP_FAILED: "backup FAILED",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
-    Trouble.SNAPSHOT_VANISHED: "a snapshot VANISHED",
+    Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",
     Trouble.BREACH_RPO: "RPO BREACHED",
