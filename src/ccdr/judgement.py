@@ -247,7 +247,10 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
         rpo = _elsewhere(job, history, points, now, backer)
-    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, told=ours_to_do or backer is not None)]
+    known_here = ours_to_do or backer is not None or history.last_test is not None
+    # That one failed its test, or vanished, says what is wrong: it was backed up.
+    never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
+    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, never=never)]
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
@@ -492,11 +495,11 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, told: bool
+    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, never: bool
 ) -> Iterator[Problem]:
+    """`never`: where there is no snapshot, that is known to be so."""
     newest = usable[-1] if usable else None
-    looked = told or history.last_test is not None
-    if newest is None and history.last_good_backup is None and looked:
+    if newest is None and history.last_good_backup is None and never:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
     known = newest.id if newest else None

@@ -136,7 +136,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
     Trouble.BACKUP_FAILED: (Trouble.REPOSITORY_AWAY,),
     Trouble.BACKUP_LATE: _NO_BACKUP,
     Trouble.NEVER_SUCCEEDED: _NO_BACKUP,
-    Trouble.NEWER_FAILED: _NO_BACKUP,
+    Trouble.NEWER_FAILED: (*_NO_BACKUP, Trouble.SNAPSHOT_VANISHED),
     Trouble.TEST_INCONCLUSIVE: (Trouble.REPOSITORY_AWAY,),
     Trouble.TEST_LATE: _NO_TEST,
     Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
@@ -148,6 +148,7 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
         Trouble.LOG_FAILED,
         Trouble.LOG_LATE,
         Trouble.LOG_GAP,
+        Trouble.SNAPSHOT_VANISHED,
         Trouble.BACKUP_LATE,
     ),
 }

@@ -211,6 +211,15 @@ def test_each_snapshot_that_does_not_count_says_why(jobs: dict[str, Job], past: 
     assert (reasons()["old"], reasons()["new"]) == (None, damaged)
 
 
+def test_what_failed_its_test_was_backed_up_once(jobs: dict[str, Job], past: Chronicle) -> None:
+    """Also where another host has done that, of which no record tells here."""
+    past.snapshot(-2, "theirs")
+    past.tested(-1, "theirs", "FAIL")
+    assert codes(judged(jobs["crm"], past)) == ["TEST_FAILED", "FINDING"]
+    past.there.clear()
+    assert "NEVER_SUCCEEDED" in codes(judged(jobs["crm"], past)), "its twin: nothing is there"
+
+
 def test_no_cause_follows_from_what_it_is_the_cause_of() -> None:
     def roots(code: Trouble, seen: tuple[Trouble, ...] = ()) -> None:
         assert code not in seen

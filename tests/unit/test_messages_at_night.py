@@ -295,6 +295,13 @@ def test_what_does_come_back_is_told_as_that_and_not_as_if_it_had_stood_since(ni
     assert message and message.subject.startswith("ccdr: p: again: crm backup FAILED: /spool is not there")
 
 
+def test_each_next_step_is_told_once_where_cron_is_dead(night: Night) -> None:
+    night.well()
+    message = night.told(-12)
+    assert message and message.body.count("its backup is overdue") == 2
+    assert message.body.count("  next: ccdr run --dry-run") == 1
+
+
 def test_two_troubles_that_are_called_alike_are_both_told_and_both_over(night: Night) -> None:
     night.only = ("crm",)
     night.well(assets=("crm",))

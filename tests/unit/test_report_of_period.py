@@ -488,7 +488,7 @@ def test_a_finding_says_what_it_is_about() -> None:
     assert replace(one, plan=None, asset=None).about == "the ledger"
     assert one.as_json() == {
         "level": "LOST", "code": None, "plan": "p", "asset": "crm", "text": "gone", "next_step": "do",
-        "acknowledged": False,
+        "acknowledged": False, "because": None,
     }  # fmt: skip
     told = Finding.of(
         Problem(Trouble.BREACH_RPO, "late", step="do", as_bad_as=Level.LOST, acknowledged=END), "p", "crm"

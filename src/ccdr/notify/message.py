@@ -35,7 +35,7 @@ HEADLINES = {
     Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
     Trouble.BACKUP_FAILED: "backup FAILED",
     Trouble.REPOSITORY_AWAY: "repository NOT THERE",
-    Trouble.SNAPSHOT_VANISHED: "a snapshot VANISHED",
+    Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",
     Trouble.BREACH_RPO: "RPO BREACHED",
@@ -99,8 +99,9 @@ def compose(
         of_kind = [n for n in spelled if n.kind is kind]
         if of_kind:
             lines += ["", f"{heading}:"]
+            said: set[str] = set()
             for one in of_kind:
-                lines += _fixed(loaded, one, now) if kind is Kind.FIXED else _wrong(loaded, one, open_, spelled)
+                lines += _fixed(loaded, one, now) if kind is Kind.FIXED else _wrong(loaded, one, open_, spelled, said)
     lines.append("")
     if len(news) > MOST_LINES:
         lines.append(f"And {len(news) - MOST_LINES} more.")
@@ -184,7 +185,10 @@ def _headline(news: News) -> str:
     return _titled(entry)
 
 
-def _wrong(loaded: LoadedPlan, news: News, known: Sequence[Entry], spelled: Sequence[News]) -> list[str]:
+def _wrong(
+    loaded: LoadedPlan, news: News, known: Sequence[Entry], spelled: Sequence[News], said: set[str]
+) -> list[str]:
+    """`said` are the next steps that were told already: each is told once."""
     entry, cause = news.entry, _cause(news.entry, known)
     lines = [f"* {entry.asset}: {one_line(entry.text)}" if entry.asset else f"* {one_line(entry.text)}"]
     if news.kind is Kind.AGAIN or entry.returns:
@@ -195,8 +199,9 @@ def _wrong(loaded: LoadedPlan, news: News, known: Sequence[Entry], spelled: Sequ
         often = "comes and goes since" if cause.returns else "since"
         lines.append(f"  because: {_titled(cause)} {often} {_time(cause.since)}{_shortly(cause)}")
     step = entry.step or next_step(entry.trouble, loaded.plan.plan, entry.asset)
-    if step and not any(n.entry is cause for n in spelled):  # else it is said there
+    if step and step not in said and not any(n.entry is cause for n in spelled):  # else it is said there
         lines.append(f"  next: {step}")
+        said.add(step)
     lines += [f"  on that host: {kept(path)}" for path in entry.private]
     return lines
 

@@ -109,11 +109,12 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
     if not judged:
         yield "no plan named an asset"
         return
-    of = so_many(len(judged), "asset")
+    of, kept = so_many(len(judged), "asset"), "stayed within the data loss that is allowed (RPO)"
     over = [a for a in judged if a.rpo and a.rpo.verdict is ObjectiveVerdict.BREACHED]
     met = sum(a.rpo is not None and a.rpo.verdict is ObjectiveVerdict.MET for a in judged)
+    rest = len(judged) - len(over) - met
     later = any(a.completed.since for a in judged if a not in over)
-    said = f"{met or 'none'} of {of} stayed within the data loss that is allowed (RPO)"
+    said = f"{met or 'none'} of {of} {kept}" if met or over else f"whether {of} {kept} is not known here"
     said += "" if not met else " from the first backup on" if later else " all the time"
     if over:
         worst = max(over, key=lambda a: _share(a.rpo.achieved_s, a.rpo.objective_s) if a.rpo else 0.0)
@@ -122,7 +123,7 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
         most = human_seconds(lost) if math.isfinite(lost) else "all of its data"
         allowed = human_seconds(worst.rpo.objective_s)
         said += f", {len(over)} did not: {worst.name} went furthest beyond, with {most} where {allowed} is allowed"
-    if rest := len(judged) - len(over) - met:
+    if rest and (met or over):
         said += f", and of {rest} that is not known here"
     yield said
     if breached := sum(r.breached for a in judged for r in a.restores if r.basis == a.basis):
@@ -152,9 +153,8 @@ def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) ->
     said = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
     said = said if due or missed else "nothing was due"
     if elsewhere:
-        said += (
-            f" here, and of {so_many(elsewhere, 'due time', form=',')} that other hosts answered for it is not known"
-        )
+        times = so_many(elsewhere, "due time that was", "due times that were", form=",")
+        said += f", and what became of {times} not this host's is not known"
     since = max((one.since for one in promised if one.since is not None), default=begin)
     if day(since) > day(begin):
         said += f", and what was due before {day(since)} is not known, as no version of the plan is recorded"
@@ -184,7 +184,8 @@ def _proven(assets: Sequence[AssetReport], *, until_now: bool) -> str:
 def _first(assets: Sequence[AssetReport]) -> str:
     """The first of them by name, with its reason, and how many there are besides."""
     one = assets[0]
-    why = next(f.text for f in one.findings if f.level is one.level)
+    found = [f for f in one.findings if f.level is one.level]
+    why = next((f for f in found if f.because is None), found[0]).text  # the cause, and not what follows from it
     why = textwrap.shorten(why, LONGEST_REASON, placeholder=" … (all of it below)")
     more = f" (and {len(assets) - 1} more)" if len(assets) > 1 else ""
     return f"{one.name}: {why}{more}"

@@ -59,10 +59,13 @@ class Finding:
     step: str | None = None  # what to do next, as of when the report is made
     code: str | None = None  # of the trouble; None for what is of the period alone
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
+    because: str | None = None  # code of what it only follows from
 
     @classmethod
     def of(cls, problem: Problem, plan: str, asset: str | None = None) -> Finding:
-        return cls(problem.level, problem.text, plan, asset, problem.step, problem.trouble.name, problem.acknowledged)
+        because = problem.because and problem.because.name
+        told = problem.step, problem.trouble.name, problem.acknowledged, because
+        return cls(problem.level, problem.text, plan, asset, *told)
 
     @property
     def about(self) -> str:
@@ -77,6 +80,7 @@ class Finding:
             "asset": self.asset,
             "text": self.text,
             "next_step": self.step,
+            "because": self.because,
         }
 
 
