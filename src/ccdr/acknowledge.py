@@ -51,7 +51,7 @@ class InForce:
 def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[Standing]:
     """All that is wrong now and bears a code."""
     for found in status(plans, services, histories):
-        yield from (Standing((found.plan, found.asset), problem) for problem in found.troubles)
+        yield from (Standing((found.plan, found.asset), problem) for problem in (*found.troubles, *found.near))
     for plan, problems in upkeep_problems(plans, services, histories).items():
         yield from (Standing((plan, None), problem) for problem in problems)
 

@@ -141,8 +141,12 @@ def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now:
 
 
 def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
-    """Of those that were marked, what nobody has acknowledged."""
-    return [problem for problem in problems if problem.acknowledged is None]
+    """Of those that were marked, what nobody has acknowledged, and what is not only not known here."""
+    return [
+        problem
+        for problem in problems
+        if problem.acknowledged is None and problem.trouble is not Trouble.NOT_KNOWN_HERE
+    ]
 
 
 def exit_of(problems: Iterable[Problem]) -> Exit:

@@ -35,6 +35,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
+VANISHED = "docs/recover.md, A snapshot that vanished"
 FUTURE = "bears a future date"
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed
@@ -280,7 +281,8 @@ class Catalogue:
                     pruned.append(snapshot)
                     continue
                 vanished.append(snapshot)
-                findings.append((asset, f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"))
+                said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
+                findings.append((asset, f"{said}, and no prune removed it: {VANISHED}"))
             left = [s for s in learned.values() if s.id in listed]
             findings += [(asset, said) for s in left if (said := chain.lacks(s, left))]
             for s in listed.values():

@@ -219,6 +219,8 @@ def our_own(plans: Sequence[LoadedPlan], services: Services) -> OurOwn:
     # What nobody can tell here is not over either.
     unknown = (Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE, Trouble.BREACH_RPO)
     all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if not s.backs_up for kind in unknown}
+    untested = (Trouble.NEVER_TESTED, Trouble.TEST_LATE)
+    all_of_it |= {(s.plan, (s.asset, kind.value, "")) for s in assets if s.not_known_here for kind in untested}
     return OurOwn(our_assets, our_upkeep, frozenset(all_of_it - told))
 
 

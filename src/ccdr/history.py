@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,20 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
-from ccdr.model import TOLD_BY, Snapshot, Verb, number_of, of_another_host, utc
+from ccdr.model import (
+    TOLD_BY,
+    Snapshot,
+    Verb,
+    ledger_of,
+    number_of,
+    of_another_host,
+    rfc3339,
+    to_the_second,
+    utc,
+)
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Population, merged
+from ccdr.population import ALONE, Chain, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -38,7 +48,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 18  # of the summary that is kept beside the ledger
+FORMAT = 20  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -46,9 +56,12 @@ LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
+TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
 MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
+
+NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 Record = Mapping[str, Any]
 
@@ -64,6 +77,7 @@ class FailedBackup:
     hint: str | None = None
     interrupted: bool = False
     run: str | None = None
+    why: str = "it crashed"  # in few words
 
     def __str__(self) -> str:
         return self.text
@@ -76,7 +90,20 @@ class FailedBackup:
         return f"{self.hint or f'`ccdr doctor {plan}` looks for why'}; then {again}"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another host that answers for some work, as far as its ledger, which lies beside ours, is known."""
+
+    until: datetime
+    host: str
+    ledger: str
+    since: str | None = None  # its runs are asked for it, if that is recorded
+
+    def __str__(self) -> str:
+        return f"known up to {rfc3339(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
+
+
+@dataclass(slots=True)  # an object of more than thirty fields is a third slower without
 class AssetHistory:
     """The newest records of one asset, or (with no asset) of a plan's upkeep.
 
@@ -122,6 +149,8 @@ class AssetHistory:
     sizes: dict[str, int] = field(default_factory=dict)  # of a plan's repository: the last of a day, bytes
     begun_here: bool = False  # was a backup of it?
     vanished: list[str] = field(default_factory=list)  # snapshots that were gone when its repository was last looked at
+    # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
@@ -136,7 +165,8 @@ class AssetHistory:
         self.first = self.first or record["time"]
         if kind in STARTS:
             self.open_runs[run] = record
-            self.begun_here |= kind == BACKUP_START and not of_another_host(record)
+            if kind == BACKUP_START and not self.begun_here:
+                self.begun_here = not of_another_host(record)
             if kind == TEST_START:
                 self.checks_at_start[run] = checks
             if kind == TEST_START and record.get("selection") in RULES:
@@ -149,7 +179,8 @@ class AssetHistory:
         if kind == ACK:
             self.acks[record["code"]] = record
             return
-        self.begun_here |= kind == BACKUP_END and not of_another_host(record)
+        if kind == BACKUP_END and not self.begun_here:
+            self.begun_here = not of_another_host(record)
         self.newest[kind] = record
         self.open_runs.pop(run, None)
         if kind == BACKUP_END:
@@ -251,9 +282,15 @@ class AssetHistory:
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
+        until = self.counts_until(((s.id, s.consistent_point) for s in usable), plan)
+        return [s for s in usable if s.consistent_point <= until]
+
+    def counts_until(self, usable: Iterable[tuple[str, datetime]], plan: AssetHistory) -> datetime:
+        """Up to which consistent point these (by id) count as backups: in a damaged repository up to the newest that
+        has itself passed, none in one that does not open for it."""
         if self.closed_by_damage(plan):
-            return []
-        return list(usable) if self.doubt(plan) is None else self.shown(usable)
+            return NEVER
+        return ALL if self.doubt(plan) is None else self._shown_until(usable)
 
     def closed_by_damage(self, plan: AssetHistory) -> bool:
         """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
@@ -265,8 +302,11 @@ class AssetHistory:
     def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
         """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
         restic stores nothing that its index says is there already, so it may stand on what is missing."""
-        passed = max((s.consistent_point for s in usable if self.proven.get(s.id) == "PASS"), default=None)
-        return [s for s in usable if passed is not None and s.consistent_point <= passed]
+        until = self._shown_until((s.id, s.consistent_point) for s in usable)
+        return [s for s in usable if s.consistent_point <= until]
+
+    def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
+        return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
     def forget(self, snapshot_id: str) -> None:
         """Retention removed it: nothing has to be known of it any more."""
@@ -312,28 +352,26 @@ class AssetHistory:
         if failed is not None and newer(failed):
             when = failed["seq"], utc(failed["time"])
             if failed.get("reason") == INTERRUPTED:
-                text = f"the backup of {failed['time']} was interrupted, and stored nothing"
-                return FailedBackup(text, *when, interrupted=True)
+                text = f"the backup of {to_the_second(failed['time'])} was interrupted, and stored nothing"
+                return FailedBackup(text, *when, interrupted=True, why=INTERRUPTED)
             return FailedBackup(
-                f"the backup of {failed['time']} failed: {failed.get('reason')}",
+                f"the backup of {to_the_second(failed['time'])} failed: {failed.get('reason')}",
                 *when,
                 failed.get("hint"),
                 run=failed["run"],
+                why=str(failed.get("reason") or ""),
             )
         for record in self._crashed(BACKUP_START):
             if newer(record):
-                text = f"the backup of {record['time']} crashed: its run {record['run']} has no end"
+                text = f"the backup of {to_the_second(record['time'])} crashed: its run {record['run']} has no end"
                 return FailedBackup(text, record["seq"], utc(record["time"]))
         return None
 
     @property
-    def crashed_test(self) -> str | None:
-        """A restore test newer than the last one that has an end, and that has none itself: one sentence."""
+    def crashed_test(self) -> Record | None:
+        """The start of a restore test newer than the last one that has an end, and that has none itself."""
         last = self.last_test["seq"] if self.last_test else 0
-        for record in self._crashed(TEST_START):
-            if record["seq"] > last:
-                return f"the restore test of {record['time']} crashed: its run {record['run']} has no end"
-        return None
+        return next((record for record in self._crashed(TEST_START) if record["seq"] > last), None)
 
     def made_good(self, test: Record, newest: Snapshot | None) -> bool:
         """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
@@ -385,6 +423,35 @@ class AssetHistory:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
         return self.duties is None or verb in self.duties
 
+    def take_another_host(self, record: Record) -> None:
+        """Of a plan: what a record of another host tells of that host."""
+        told, kind = record[TOLD_BY], record["kind"]
+        nothing: dict[str, Any] = {"duties": None, "did": [], "checks": {}}
+        of = self.others.setdefault(told["ledger"], nothing)
+        of["host"], of["until"] = told["host"], told["until"]
+        if kind == DUTIES:
+            before, time = of["duties"] or {}, str(record["time"])
+            of["duties"] = {str(verb): before.get(verb, time) for verb in record["verbs"]}
+        elif kind == PLAN_VERSION:
+            assets = (record.get("facts") or {}).get("assets") or {}
+            of["checks"] = {asset: list(facts["checks"]) for asset, facts in assets.items()}
+        elif (verb := _VERBS.get(kind)) and verb not in of["did"]:
+            of["did"].append(verb)
+
+    def elsewhere(self, verb: Verb) -> Elsewhere | None:
+        """Of a plan: the host that answers for this work, where that is not this one and its ledger lies beside ours.
+        Of several the one that is known for longest; what those lack that end with it, it might."""
+        if self.answers_for(verb) and self.duties is not None:
+            return None
+        found = [
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            for ledger, of in self.others.items()
+            if verb in (of["did"] if of["duties"] is None else of["duties"])
+        ]
+        last = max((one.until for one in found), default=None)
+        near = (one for one in found if last and last - one.until <= TOGETHER)
+        return min(near, key=lambda one: (one.until, one.ledger), default=None)
+
     def backs_up(self, plan: AssetHistory, *, known: bool) -> bool:
         """Is taking this asset's backups this host's to do? By what its runs were asked for; where none ever was, it
         is unless backups are `known` here of which none was begun here. `plan` is the history of the plan's upkeep."""
@@ -435,6 +502,10 @@ _WANTED = STARTS | {
 }  # fmt: skip
 
 
+_VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for edge in ("start", "end")} | {
+    TEST_START: "test",
+    TEST_END: "test",
+}
 SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
 _ENDS = {
@@ -466,12 +537,15 @@ def _said(damage: Record | None) -> str | None:
     if damage is None:
         return None
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
-    found = f"the {which} of {damage['time']} found the repository damaged"
+    found = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
     return f"{found}, and no test of the newest snapshot has passed since"
 
 
-def _checks_of(plan: AssetHistory | None, asset: str) -> list[Any] | None:
-    """What the plan's version in force checks of an asset, as its record has it."""
+def _checks_of(plan: AssetHistory | None, asset: str, test: Record) -> list[Any] | None:
+    """What the plan's version in force checks of an asset, as its record has it: on the host of the test."""
+    if plan and TOLD_BY in test and of_another_host(test):
+        theirs: list[Any] | None = plan.others[test[TOLD_BY]["ledger"]]["checks"].get(asset)
+        return theirs
     version = plan.newest.get(PLAN_VERSION) if plan else None
     of = ((version.get("facts") or {}).get("assets") or {}).get(asset) if version else None
     return list(of["checks"]) if of else None
@@ -581,7 +655,7 @@ def follow(history: Histories, record: Record) -> bool:
     if why := record.get(PASSED_OVER):
         _pass_over(history, str(why), record)
         return False
-    if record["kind"] not in _WANTED or (record["kind"] in _OWN and of_another_host(record)):
+    if record["kind"] not in _WANTED:
         return True
     plan, asset = record["plan"], record["asset"]
     if record["kind"] == RECOVERED:
@@ -596,8 +670,13 @@ def follow(history: Histories, record: Record) -> bool:
         return False
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        other = TOLD_BY in record and of_another_host(record)
+        if other and plan is not None:
+            history.setdefault((plan, None), AssetHistory()).take_another_host(record)
+        if other and record["kind"] in _OWN:
+            return True
         of_test = record["kind"] in (TEST_START, TEST_END)
-        checks = _checks_of(history.get((plan, None)), asset) if of_test else None
+        checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history.setdefault((plan, asset), AssetHistory()).take(record, checks)
     if does_not_open(record):
         history.setdefault((plan, None), AssetHistory()).last_damage = record
@@ -641,12 +720,12 @@ def histories(
     """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
     `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
     that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell. Where others lie beside, all are read for it: their newest may lie anywhere in ours.
+    daily verification to tell.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
     mark, of, known = _read(kept)
-    refused = doubted and mark != BEGINNING and (bool(beside) or not _stands(ledger, mark, known))
+    refused = doubted and mark != BEGINNING and of == beside.key and not _stands(ledger, mark, known, beside)
     if refused or of != beside.key or not ledger.holds(mark):
         mark, known = BEGINNING, {}
     if mark == BEGINNING:
@@ -688,10 +767,25 @@ def may_have_ended(begun: Record) -> bool:
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
 
 
-def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+def _stands(ledger: Ledger, mark: Mark, known: Histories, beside: Population) -> bool:
     """Does each asset's history say what the newest records up to the mark say, and is every older record that it
-    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older."""
-    newest = [record for record in islice(ledger.told(reverse=True), LOOK_BACK) if record["seq"] <= mark.seq]
+    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older. Of
+    each ledger that lies beside ours the same; where two of them tell of the same, more may be refused than is wrong:
+    then all of it is read."""
+    try:
+        own = _tells(ledger, mark, known, None, alone=not beside)
+        return own and all(_tells(one.reader, mark, known, one, alone=False) for one in beside.chains)
+    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
+        return False
+
+
+def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *, alone: bool) -> bool:
+    """By one ledger, ours or that of the `chain`. Where it is not `alone`, another one may have told something since,
+    or (of a snapshot that is stored no more) that retention has removed it."""
+    newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
+    newest = (
+        [r for r in newest if r["seq"] <= mark.seq] if chain is None else [chain.placed(r, r["seq"]) for r in newest]
+    )
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
     gone: set[str] = set()
@@ -716,10 +810,40 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
         gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
         return same and gained and all(since <= last["time"] for since in said.duties.values())
 
+    def of_it(record: Record) -> bool:
+        return ledger_of(record) == (chain and chain.ledger)
+
+    def same(said: Record, there: Record) -> bool:
+        return said == there if chain is None else {**said, "seq": 0} == {**there, "seq": 0}
+
     def backed(said: Record | None, there: Record | None) -> bool:
-        if there is not None or said is None:
-            return said == there
-        return bool(said["seq"] < oldest) and numbered(said["seq"]) == said
+        if said is None:
+            return there is None
+        if not of_it(said):  # by its own ledger
+            return there is None or said["time"] >= there["time"]
+        if there is not None:
+            return same(said, there)
+        number = number_of(said)
+        found = numbered(number) if number < oldest else None
+        return found is not None and same(said, found if chain is None else chain.placed(found, number))
+
+    def tested_since(there: list[str], said: list[str] | None) -> bool:
+        return said == there or (not alone and said is not None and said[0] > there[0])
+
+    def strictly(said: AssetHistory, there: AssetHistory) -> bool:
+        """What another ledger could have told otherwise."""
+        return (
+            stored(said, there)
+            and asked(said)
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and set(there.vanished) <= set(said.vanished)
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
+        )
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -730,29 +854,22 @@ def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and (said.failure is not None or there.failure is None)
             and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
-            and there.open_runs.items() <= said.open_runs.items()
-            and there.proven.items() <= said.proven.items()
-            and there.tried.items() <= said.tried.items()
-            and there.by_rule.items() <= said.by_rule.items()
-            and there.passed_over.keys() <= said.passed_over.keys()
-            and stored(said, there)
-            and set(there.vanished) <= set(said.vanished)
-            and asked(said)
-            and there_still(said.failure)
-            and there_still(said.log_failure)
-            and all(there_still(failed) for failed, _ in said.unmended[-1:])
-            and there.sizes.items() <= said.sizes.items()
-            and there.missed <= said.missed
-            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
+            and all(
+                run in said.open_runs and same(said.open_runs[run], begun) for run, begun in there.open_runs.items()
+            )
+            and all(
+                said.proven.get(key) == v or (not alone and key not in said.stored) for key, v in there.proven.items()
+            )
+            and (not alone or there.tried.items() <= said.tried.items())
+            and all(tested_since(tested, said.by_rule.get(rule)) for rule, tested in there.by_rule.items())
+            and all(said.others.get(one, {}).get("until") == of["until"] for one, of in there.others.items())
+            and (not alone or strictly(said, there))
         )
 
-    try:
-        pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
-        pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
-        gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
-        return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
-    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
-        return False
+    pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
+    pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
+    gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
+    return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
 
 
 def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from ccdr.history import (
     SPOILT,
     STOPPED,
     AssetHistory,
+    Elsewhere,
     Histories,
     Record,
     blames_the_log,
@@ -43,13 +45,15 @@ from ccdr.model import (
     other_source,
     rfc3339,
     so_many,
+    to_the_second,
     utc,
 )
+from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import LoadedPlan
 from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping import Standing
-from ccdr.trouble import Level, Problem, Trouble, next_step, where_it_can_be_done
+from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_step, where_it_can_be_done
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
@@ -123,6 +127,7 @@ class AssetStatus:
     usable: tuple[Snapshot, ...] = ()  # those that would where the repository is whole
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
+    near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
     backs_up: bool = True  # is that this host's to do?
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
@@ -153,6 +158,11 @@ class AssetStatus:
         met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
         return self.coverage == TESTED and not self.wrong and met
 
+    @property
+    def not_known_here(self) -> bool:
+        """Does another host test it, and does nobody here know all that is to be known of that?"""
+        return any(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.wrong)
+
     def _good(self) -> dict[str, object] | None:
         if self.good is None:
             return None
@@ -179,6 +189,7 @@ class AssetStatus:
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
             "troubles": [p.as_json() for p in self.troubles],
+            "near": [p.as_json() for p in self.near],
             "private": list(self.private),
         }
 
@@ -187,7 +198,7 @@ def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistor
     """Why one that is there cannot be counted on."""
     if dated_in_future(snapshot, now):
         date = max(snapshot.consistent_point, snapshot.usable_at)
-        return f"which bears a future date, {rfc3339(date)}"
+        return f"which bears a future date, {to_the_second(date)}"
     if snapshot.note is not None:
         return f"which restic stored with a warning: {snapshot.note}"
     if said := chain.lacks(snapshot, known):
@@ -196,6 +207,25 @@ def _why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistor
         own = history.proven.get(snapshot.id) == Verdict.FAIL
         return f"which {'failed its last restore test' if own else 'builds upon one that failed its restore test'}"
     return "which builds upon one that restic stored with a warning"
+
+
+def why_not_counting(
+    found: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+) -> dict[str, str | None]:
+    """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
+
+    def why(s: Snapshot) -> str | None:
+        if s in found.counting:
+            return None
+        if not of_source(s, job.engine.source_name):
+            return "is of something else than the plan now names"
+        if s in found.usable:
+            return "the repository was found damaged, and nothing as new has passed a test since"
+        if s.note is not None and not dated_in_future(s, now):
+            return f"restic stored it with a warning: {s.note}"
+        return _why_not(s, known, history, now).removeprefix("which ")
+
+    return {s.id: why(s) for s in known}
 
 
 def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> AssetStatus:
@@ -212,11 +242,12 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ]
     newest = usable[-1] if usable else None
     tested = coverage(job, history, now)
+    backer, tester = upkeep.elsewhere(Verb.BACKUP), upkeep.elsewhere(Verb.TEST)
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
-        rpo = _elsewhere(job, history, points, now)
-    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, ours_to_do=ours_to_do)]
+        rpo = _elsewhere(job, history, points, now, backer)
+    wrong = [*_away(job, history, upkeep), *_problems(job, history, usable, now, told=ours_to_do or backer is not None)]
     # One that a newer good one has made up for is history, not a finding for ever.
     bad = [s for s in ours if s not in usable and (newest is None or s.consistent_point > newest.consistent_point)]
     if bad:
@@ -236,8 +267,13 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         count = so_many(doubted, "newer snapshot does", "newer snapshots do")
         text = f"{count} not count until one has passed a test: the repository was found damaged"
         wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
-    late = _late(job, history, newest, tested, now, backing_up=seen.backing_up)
-    wrong += [p for p in late if ours_to_do or p.verb is not Verb.BACKUP]
+    if ours_to_do or backer is not None:
+        at = now if ours_to_do or backer is None else min(now, backer.until)
+        wrong += _backup_late(job, history, newest, at, backing_up=seen.backing_up)
+    if tested == STALE:
+        wrong += _test_late(job, history, now)
+    if not upkeep.answers_for(Verb.TEST):
+        wrong = list(_as_far_as_known(wrong, job, history, now, tester))
     if seen.ships:
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
@@ -247,19 +283,21 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         plan=job.plan,
         asset=job.asset,
         rpo=rpo,
-        rto=_rto(job, history),
+        rto=_rto_known(_rto(job, history), wrong),
         last_backup=history.last_backup,
         good=counting[-1] if counting else None,
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=tested,
-        wrong=_placed(wrong, job, history, now, backs_up=ours_to_do),
+        wrong=_because(placed := _placed(wrong, job, history, now, backs_up=ours_to_do), placed, history),
         by_rule=_by_rule(job, history),
         counting=tuple(counting),
         usable=tuple(usable),
         backs_up=ours_to_do,
     )
-    return replace(found, breaches=_placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do))
+    found = replace(found, near=() if found.unreachable else _placed(_near(history), job, history, now, backs_up=True))
+    breaches = _placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do)
+    return replace(found, breaches=_because(breaches, placed, history))
 
 
 def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime) -> Iterator[Problem]:
@@ -273,16 +311,12 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
         if math.isfinite(achieved):
             since, level = now - timedelta(seconds=achieved - rpo.objective_s), Level.LATE
             text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
-        # In a damaged repository another backup would not count either.
-        doubted = any(p.trouble is Trouble.REPOSITORY_DAMAGED and p.about == DOUBT for p in found.wrong)
-        step = next_step(Trouble.REPOSITORY_DAMAGED if doubted else Trouble.BREACH_RPO, job.plan, job.asset)
         some, point = math.isfinite(achieved), now.timestamp() - achieved
         yield Problem(
             Trouble.BREACH_RPO,
             text,
             since,
             verb=Verb.BACKUP,
-            step=step,
             as_bad_as=level,
             cause="" if some else "none",
             values=(achieved,) if some else (),
@@ -291,7 +325,8 @@ def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime
     last = _conclusive(job, history)
     if rto.verdict is ObjectiveVerdict.BREACHED:
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
-        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, values=(rto.achieved_s or 0.0,))
+        why = f"{human_seconds(rto.achieved_s)} of {human_seconds(rto.objective_s)}"
+        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why, values=(rto.achieved_s or 0.0,))
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
@@ -314,18 +349,58 @@ def _away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Pro
     said, level = _NO_REPOSITORY[how]
     yield Problem(
         Trouble.REPOSITORY_AWAY,
-        f"when its repository was last asked, {newest['time']}, {said}: {newest.get('reason')}",
+        f"when its repository was last asked, {to_the_second(newest['time'])}, {said}: {newest.get('reason')}",
         utc(newest["time"]),
         about=how,
         as_bad_as=level,
     )
 
 
+def _near(history: AssetHistory) -> Iterator[Problem]:
+    """By the newest good backup: where all copies lie."""
+    beside = (history.last_good_backup or {}).get("beside_source")
+    if isinstance(beside, str) and beside in NEAR_WORDS:
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository lies {NEAR_WORDS[beside]}", cause=str(beside))
+
+
 def _placed(
     problems: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, *, backs_up: bool
 ) -> tuple[Problem, ...]:
-    """The same with where their next steps can be taken, and marked where they are acknowledged."""
-    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in problems), history.acks, now))
+    """The same, told apart, with where their next steps can be taken, and marked where they are acknowledged."""
+    return tuple(acknowledged((_where(p, job, backs_up=backs_up) for p in _apart(problems)), history.acks, now))
+
+
+def _apart(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Two that are there at once are two, though code and subject are the same: else one would hide the other."""
+    seen: Counter[tuple[Trouble, str]] = Counter()
+    for p in problems:
+        seen[key := (p.trouble, p.about)] += 1
+        yield p if seen[key] == 1 else replace(p, about=f"{p.about} ({seen[key]})")
+
+
+def _because(problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory) -> tuple[Problem, ...]:
+    """The same, those that only follow from another `among` these marked: that one's next step mends them, too."""
+
+    def accounts(q: Problem, p: Problem) -> bool:
+        if q.trouble is Trouble.NOT_BEGUN:
+            return q.verb is p.verb
+        # In a damaged repository another backup would not count either.
+        return q.trouble is not Trouble.REPOSITORY_DAMAGED or q.about == DOUBT
+
+    def cause_of(p: Problem) -> Problem | None:
+        known = CAUSES.get(p.trouble, ())
+        tests, tested = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE), (history.last_test or {}).get("snapshot")
+        if p.trouble in tests and not tested:
+            known = NOTHING_TO_TEST
+        return next((q for code in known for q in among if q.trouble is code and accounts(q, p)), None)
+
+    def marked(p: Problem) -> Problem:
+        found = root = cause_of(p)
+        while root is not None:
+            found, root = root, cause_of(root)
+        return p if found is None else replace(p, because=found.trouble, step=found.step)
+
+    return tuple(map(marked, problems))
 
 
 def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
@@ -336,11 +411,18 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
     return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
 
 
-def _elsewhere(job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime) -> Achieved:
+def _elsewhere(
+    job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime, backer: Elsewhere | None
+) -> Achieved:
     """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
-    that measured counts, too. A breach that it saw stands while nothing newer is known."""
+    that measured counts, too; or it is told by that host's own ledger, as far as that goes. A breach that was seen
+    stands while nothing newer is known."""
     last, known = history.last_test or {}, list(points)
     rpo = last.get("rpo") or {}
+    if backer is not None and job.engine.shipping is None and (not rpo or utc(last["time"]) <= backer.until):
+        until = min(now, backer.until)
+        seen = 0.0 if any(p.usable > until for p in known) else measure.exposure(until, known)
+        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
     if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
         return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
     at, achieved = utc(last["time"]), rpo.get("achieved_s")
@@ -396,10 +478,10 @@ def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
     if last is None or job.asset in last["missing"]:
         return
     if missing := [asset for asset in last["missing"] if asset in job.grouped]:
-        text = (
-            f"its group {job.engine.group} was not captured whole: there is no snapshot of {', '.join(missing)} with it"
-        )
-        yield Problem(Trouble.GROUP_INCOMPLETE, text, utc(last["time"]), verb=Verb.BACKUP, cause=" ".join(missing))
+        why = f"there is no snapshot of {', '.join(missing)}"
+        text = f"its group {job.engine.group} was not captured whole: {why} with it"
+        at = utc(last["time"])
+        yield Problem(Trouble.GROUP_INCOMPLETE, text, at, verb=Verb.BACKUP, why=why, cause=" ".join(missing))
 
 
 def _rto(job: Job, history: AssetHistory) -> Achieved:
@@ -410,10 +492,10 @@ def _rto(job: Job, history: AssetHistory) -> Achieved:
 
 
 def _problems(
-    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, ours_to_do: bool
+    job: Job, history: AssetHistory, usable: Sequence[Snapshot], now: datetime, *, told: bool
 ) -> Iterator[Problem]:
     newest = usable[-1] if usable else None
-    looked = ours_to_do or history.last_test is not None
+    looked = told or history.last_test is not None
     if newest is None and history.last_good_backup is None and looked:
         yield Problem(Trouble.NEVER_SUCCEEDED, "never backed up successfully yet", verb=Verb.BACKUP)
     since = newest.usable_at if newest else datetime.min.replace(tzinfo=now.tzinfo)
@@ -421,13 +503,15 @@ def _problems(
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
         step = failed.step(job.plan, job.asset)
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run)
+        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why)
     if crashed := history.crashed_test:
-        yield Problem(Trouble.TEST_INCONCLUSIVE, crashed, verb=Verb.TEST)
+        text = f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
+        began = utc(crashed["time"])
+        yield Problem(Trouble.TEST_INCONCLUSIVE, text, began, about="crash", verb=Verb.TEST, why="it crashed")
     if begun := history.crashed_restore(now):
         into = (begun.get("target") or {}).get("name")
         where = f" into {into}" if into else ""
-        text = f"the restore of {begun['time']}{where} crashed: its run {begun['run']} has no end"
+        text = f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} has no end"
         yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]))
     yield from _findings(history.last_good_backup, Verb.BACKUP)
     yield from _tested(job, history, usable)
@@ -439,8 +523,9 @@ def _problems(
 def _not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
     for verb, last in newest.items():
         if found := history.not_begun(verb, last):
-            text = f"its {verb} could not begin: {found.get('reason')}"
-            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb)
+            why = str(found.get("reason"))
+            text = f"its {verb} could not begin: {why}"
+            yield Problem(Trouble.NOT_BEGUN, text, utc(found["time"]), about=verb, verb=verb, why=why)
 
 
 def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iterator[Problem]:
@@ -454,23 +539,26 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
-        yield _of_test(last, trouble, text, job, usable)
+        # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
+        stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
+        yield _of_test(last, trouble, text, job, usable, about="newest test" if stands else "")
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
-        text = (
-            f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
-        )
+        when = to_the_second(failure["time"])
+        text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
         yield _of_test(failure, _failed(failure), text, job, usable)
     if (failed := history.unchecked) is not None:
         text = (
-            f"its restore test of {failed['time']} is FAIL, and what has passed since had fewer or weaker checks: what "
-            f"failed is no longer checked: {failed.get('reason')}"
+            f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
+            f"weaker checks: what failed is no longer checked: {failed.get('reason')}"
         )
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, utc(failed["time"]), verb=Verb.TEST, cause=str(failed["run"]))
+        why, run = str(failed.get("reason") or ""), str(failed["run"])
+        at = utc(failed["time"])
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, at, verb=Verb.TEST, cause=run, why=why)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
-            f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed: "
-            f"{failure.get('reason')}"
+            f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
+            f"passed: {failure.get('reason')}"
         )
         yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable)
     if last is not None and history.last_conclusive_test is None:
@@ -483,15 +571,19 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
     yield from _findings(last, Verb.TEST)
 
 
-def _of_test(test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot]) -> Problem:
+def _of_test(
+    test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot], about: str = ""
+) -> Problem:
     """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
     step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
-    failed = (str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL")
-    cause = " ".join(sorted(failed)) or steady(test.get("reason"))
-    return Problem(trouble, text, utc(test["time"]), verb=Verb.TEST, step=step, run=test["run"], cause=cause)
+    failed = sorted(str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL")
+    cause = " ".join(failed) or steady(test.get("reason"))
+    why = "; ".join(failed) or str(test.get("reason") or "")
+    kind = {"verb": Verb.TEST, "step": step, "run": test["run"]}
+    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, **kind)
 
 
 def _failed(test: Record) -> Trouble:
@@ -514,7 +606,7 @@ def judge_upkeep(
     late = () if at_work else _upkeep_late(loaded, history, first, now)
     found = (
         p if p.trouble is Trouble.FINDING else replace(p, step=next_step(p.trouble, name, None))
-        for p in (*_upkeep(history), *late, *passed_over(history, *_of_no_asset(loaded, histories)))
+        for p in (*_apart((*_upkeep(history), *late)), *passed_over(history, *_of_no_asset(loaded, histories)))
     )
     return tuple(acknowledged(found, history.acks, now))
 
@@ -531,13 +623,14 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     crashed = history.crashed_upkeep()
     if crashed is not None:
         what = Verb(crashed["kind"].removesuffix(".start"))
-        text = f"the {what} of {crashed['time']} crashed: its run {crashed['run']} has no end"
+        text = f"the {what} of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
         trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
-        yield Problem(trouble, text, about="crash", verb=what)
+        yield Problem(trouble, text, utc(crashed["time"]), about="crash", verb=what, why="it crashed")
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"])
+            why = str(pruned.get("reason") or "")
+            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"], why=why)
         yield from _findings(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
@@ -554,7 +647,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, utc(checked["time"]), verb=Verb.CHECK, run=checked["run"])
+        why, at = str(checked.get("reason") or ""), utc(checked["time"])
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, at, verb=Verb.CHECK, run=checked["run"], why=why)
 
 
 def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:
@@ -565,14 +659,21 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
     if plan.retention is None:
         del planned[Verb.PRUNE]  # it would remove nothing
     for verb, schedule in planned.items():
+        at, asked = now, (history.duties or {}).get(verb) or first
         if not history.answers_for(verb):
-            continue
-        tried, asked = history.upkeep_tried(verb), (history.duties or {}).get(verb) or first
-        since = max((utc(moment) for moment in (tried, asked) if moment), default=now)
-        if (due := second_due(schedule, plan.timezone, since, now)) is None:
+            if (other := history.elsewhere(verb)) is None:
+                continue
+            at, asked = min(now, other.until), other.since or first
+        tried = history.upkeep_tried(verb)
+        since = max((utc(moment) for moment in (tried, asked) if moment), default=at)
+        if (due := second_due(schedule, plan.timezone, since, at)) is None:
             continue
         what = "what retention lets go is overdue to be removed" if verb is Verb.PRUNE else "its check is overdue"
-        last = f"the last one is of {tried}" if tried else f"never done, though due since {rfc3339(due)}"
+        last = (
+            f"the last one is of {to_the_second(tried)}"
+            if tried
+            else f"never done, though due since {to_the_second(due)}"
+        )
         trouble = Trouble.PRUNE_LATE if verb is Verb.PRUNE else Trouble.CHECK_LATE
         yield Problem(trouble, f"{what}: {last}", due, verb=verb)
 
@@ -587,18 +688,51 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
         yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
 
 
-def _late(
-    job: Job, history: AssetHistory, newest: Snapshot | None, tested: str, now: datetime, *, backing_up: bool
+def _as_far_as_known(
+    wrong: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, tester: Elsewhere | None
 ) -> Iterator[Problem]:
-    """What has come due twice since it was last done; a backup that failed was tried, and is a problem of its own."""
+    """Where another host tests: what is late, or never was done, as far as that host's ledger tells. Beyond that it is
+    not known here."""
+    untold = Problem(
+        Trouble.NOT_KNOWN_HERE,
+        f"its restore tests are for another host to do, and not known here{f': {tester}' if tester else ''}",
+        about=Verb.TEST,
+        verb=Verb.TEST,
+    )
+    by_then = coverage(job, history, min(now, tester.until)) if tester else None
+    for p in wrong:
+        late, never = p.trouble is Trouble.TEST_LATE, p.trouble is Trouble.NEVER_TESTED and not p.about
+        known = by_then == (STALE if late else UNTESTED)
+        yield p if known or not (late or never) else untold
+
+
+def _rto_known(rto: Achieved, wrong: Sequence[Problem]) -> Achieved:
+    unknown = any(p.trouble is Trouble.NOT_KNOWN_HERE and p.verb is Verb.TEST for p in wrong)
+    if rto.verdict is ObjectiveVerdict.NOT_MEASURED and unknown:
+        return replace(rto, verdict=ObjectiveVerdict.NOT_KNOWN_HERE)
+    return rto
+
+
+def _backup_late(
+    job: Job, history: AssetHistory, newest: Snapshot | None, now: datetime, *, backing_up: bool
+) -> Iterator[Problem]:
+    """A backup has come due twice since it was last done; one that failed was tried, and is a problem of its own."""
     planned, last = job.engine.backup, history.last_backup
     if planned is not None and newest is not None and not backing_up:
         tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
-        if second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
-            text = f"its backup is overdue: the last one is of {rfc3339(tried)}"
-            yield Problem(Trouble.BACKUP_LATE, text, verb=Verb.BACKUP)
-    if tested == STALE:
-        yield Problem(Trouble.TEST_LATE, "its restore test is overdue", verb=Verb.TEST)
+        if due := second_due(planned.schedule, job.loaded.plan.timezone, tried, now):
+            text = f"its backup is overdue: the last one is of {to_the_second(tried)}"
+            yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
+
+
+def _test_late(job: Job, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """Another one has come due twice since the last one with a verdict."""
+    last, planned = _conclusive(job, history), job.engine.restore_test
+    if last is not None and planned is not None:
+        of = utc(last["time"])
+        due = second_due(planned.schedule, job.loaded.plan.timezone, of, now)
+        text = f"its restore test is overdue: the last one with a verdict is of {to_the_second(of)}"
+        yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 
 def _shipping(
@@ -614,6 +748,7 @@ def _shipping(
             yield Problem(
                 Trouble.LOG_LATE,
                 f"its log was never shipped: run `ccdr ship {job.plan}`, or `ccdr run`",
+                about="never",
                 verb=Verb.BACKUP,
             )
         return
@@ -621,17 +756,21 @@ def _shipping(
     anew = standing.anew
     begins = standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
     since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
-    who = "what ships it does not get on" if seen.shipping else f"nothing ships it: run `ccdr ship {job.plan}`"
+    why = "what ships it does not get on" if seen.shipping else "nothing ships it"
+    who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
-        yield Problem(
-            Trouble.LOG_LATE, f"its log is not shipped: {standing.trouble}", standing.troubled, verb=Verb.BACKUP
-        )
+        text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
+        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
-        text = f"its log is stored up to {rfc3339(standing.point)}, which is yet to come: a clock is, or was, wrong"
+        text = (
+            f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"
+        )
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
     elif since is not None and now - since > late:
-        text = "no log is stored behind its new base" if begins else f"its log is stored up to {rfc3339(since)} only"
-        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP)
+        text = (
+            "no log is stored behind its new base" if begins else f"its log is stored up to {to_the_second(since)} only"
+        )
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
     stored = standing.newest is not None or (anew is not None and not begins)  # else there need not be any yet
     if newest is not None and stored and not seen.logged([newest], _good):
         text = standing.gap or "its newest backup is no base that the log goes on from"

@@ -76,9 +76,11 @@ def apart(points: Iterable[datetime]) -> float | None:
 
 
 def judge(objective_s: float, achieved_s: float | None) -> Achieved:
-    """MET where what was measured is within the objective; what was not measured is never MET."""
+    """MET where what was measured is within the objective; what was not measured is never MET. It is what a record
+    keeps of it, to the millisecond: so that whoever judges by the record says the same as who has measured."""
     if achieved_s is None:
         return Achieved(objective_s, None, ObjectiveVerdict.NOT_MEASURED)
+    achieved_s = round(achieved_s, 3)
     met = achieved_s <= objective_s
     return Achieved(objective_s, achieved_s, ObjectiveVerdict.MET if met else ObjectiveVerdict.BREACHED)
 

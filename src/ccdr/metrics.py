@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr import __version__
+from ccdr.acknowledged import unacknowledged
 from ccdr.errors import CcdrError
 from ccdr.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories, Record
 from ccdr.judgement import AssetStatus
@@ -44,8 +45,11 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_log_late": (ASSET, "1 if its log is to be shipped and is not."),
     "ccdr_asset_log_gap": (ASSET, "1 if log is missing since its newest backup: only backups can be restored."),
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
+    "ccdr_asset_acknowledged_problems": (ASSET, "How many of them somebody has acknowledged (`ccdr ack`)."),
+    "ccdr_asset_repository_near": (ASSET, "1 if all copies lie on the disk or machine of the source; no problem."),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
+    "ccdr_plan_acknowledged_problems": (PLAN, "How many of them somebody has acknowledged (`ccdr ack`)."),
     "ccdr_plan_prune_overdue": (
         PLAN,
         "1 if a prune has come due twice since the last one; left out where another host does them.",
@@ -164,6 +168,8 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_log_late", Trouble.LOG_LATE in kinds, *where)
     board.set("ccdr_asset_log_gap", Trouble.LOG_GAP in kinds, *where)
     board.set("ccdr_asset_problems", len(status.troubles), *where)
+    board.set("ccdr_asset_acknowledged_problems", _acknowledged(status.troubles), *where)
+    board.set("ccdr_asset_repository_near", bool(status.near), *where)
     if status.last_backup is not None:
         board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)
     if status.last_test is not None:
@@ -184,6 +190,7 @@ def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
 
 def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem], unreached: int) -> None:
     board.set("ccdr_plan_problems", len(care), plan)
+    board.set("ccdr_plan_acknowledged_problems", _acknowledged(care), plan)
     board.set("ccdr_notification_failures", unreached, plan)
     history = histories.get((plan, None), AssetHistory())
     kinds = {p.trouble for p in care}
@@ -197,6 +204,10 @@ def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem
         board.set("ccdr_last_check_clean", checked.get("result") == CLEAN, plan)
     if history.sizes:
         board.set("ccdr_repository_bytes", history.sizes[max(history.sizes)], plan)
+
+
+def _acknowledged(problems: Sequence[Problem]) -> int:
+    return len(problems) - len(unacknowledged(problems))
 
 
 def _time(record: Record) -> float:

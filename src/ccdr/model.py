@@ -336,6 +336,12 @@ def utc(text: str) -> datetime:
     return when.astimezone(UTC)
 
 
+def to_the_second(moment: datetime | str) -> str:
+    """A time (or one as a record has it) as sentences name it."""
+    said = moment if isinstance(moment, str) else rfc3339(moment)
+    return said if len(said) <= 20 else f"{said[:19]}Z"
+
+
 def rfc3339(when: datetime) -> str:
     """`2026-11-24T02:30:00Z`, with microseconds only where there are any."""
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -363,7 +369,7 @@ def human_seconds(seconds: float | None) -> str:
         return "never"
     sign = "-" if seconds < 0 else ""
     seconds = abs(seconds)
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{sign}{seconds:.1f} s"
     minutes, secs = divmod(round(seconds), 60)
     if minutes < 60:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import orjson
 
 from ccdr.errors import CcdrError
-from ccdr.ledger import Extent, Verification, as_told, extent_of, verify
+from ccdr.ledger import Extent, Ledger, Verification, as_told, extent_of, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
 from ccdr.model import TOLD_BY, utc
 from ccdr.older import closed
@@ -47,6 +47,18 @@ class Chain:
     ours: bool
     host: str
     until: str
+
+    @property
+    def reader(self) -> Ledger:
+        return reader(self.directory)
+
+    def placed(self, record: Record, at: float) -> Record:
+        """A record of it as it is read with ours, at this place."""
+        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours}
+        newer = record.get("newer")
+        if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
+            return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
+        return {**record, "seq": at, TOLD_BY: told}
 
     @property
     def key(self) -> list[object]:
@@ -120,7 +132,7 @@ def merged(own: Iterable[tuple[T, Record]], beside: Population) -> Iterator[tupl
             yield mark, record
         else:
             since += 1
-            yield None, _placed(record, before + since * STEP, beside.chains[number])
+            yield None, beside.chains[number].placed(record, before + since * STEP)
 
 
 def _among(
@@ -134,21 +146,7 @@ def _among(
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in reader(chain.directory).told())
-
-
-def _placed(record: Record, at: float, chain: Chain) -> Record:
-    told = {
-        "ledger": chain.ledger,
-        "seq": record["seq"],
-        "host": chain.host,
-        "until": chain.until,
-        "ours": chain.ours,
-    }
-    newer = record.get("newer")
-    if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
-        return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
-    return {**record, "seq": at, TOLD_BY: told}
+    return ((None, record) for record in chain.reader.told())
 
 
 def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> Verification:

@@ -3,16 +3,19 @@ repository does not."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from ccdr.acknowledged import acknowledged, exit_of
-from ccdr.errors import Exit, worst
+from ccdr.catalogue import Catalogue
+from ccdr.errors import CcdrError, Exit, worst
 from ccdr.groups import Together, captured_together
 from ccdr.history import RESTORE_END, AssetHistory, Histories, Record
 from ccdr.in_force import not_kept
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep
-from ccdr.model import Snapshot, rfc3339, so_many, utc
+from ccdr.model import Snapshot, Verb, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
@@ -21,6 +24,54 @@ from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
 from ccdr.trouble import Problem, Trouble, next_step
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Who does what this host does not answer for, as far as that is known here: by its own ledger, which lies beside
+    ours, up to `until`; or by who took the newest snapshot."""
+
+    verb: Verb
+    host: str | None = None
+    until: datetime | None = None
+    ledger: str | None = None
+
+    def __str__(self) -> str:
+        if self.host is None:
+            return "another host, which is not known here"
+        if self.until is None:
+            return f"{self.host}, by the newest snapshot"
+        return f"{self.host}, by its ledger {(self.ledger or '')[:8]}, known up to {rfc3339(self.until)}"
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "what": self.verb.value,
+            "host": self.host,
+            "known_until": self.until and rfc3339(self.until),
+            "ledger": self.ledger,
+        }
+
+
+def answering(plan: str, history: AssetHistory, catalogue: Catalogue | None) -> tuple[Answering, ...]:
+    """`history` is of the plan's upkeep; the snapshots of the `catalogue` are asked where that knows of no host."""
+    found = []
+    for verb in (v for v in Verb if not history.answers_for(v)):
+        other = history.elsewhere(verb)
+        if other is not None:
+            found.append(Answering(verb, other.host, other.until, other.ledger))
+        else:
+            asked = catalogue if verb is Verb.BACKUP else None
+            found.append(Answering(verb, _newest_by(plan, asked) if asked else None))
+    return tuple(found)
+
+
+def _newest_by(plan: str, catalogue: Catalogue) -> str | None:
+    """Whose the plan's newest snapshot is."""
+    there = (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)[-1:])
+    newest = max(there, key=lambda s: s.usable_at, default=None)
+    with contextlib.suppress(CcdrError):
+        return catalogue.manifest(newest).host if newest else None
+    return None
 
 
 def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> list[AssetStatus]:

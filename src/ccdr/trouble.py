@@ -40,6 +40,7 @@ class Trouble(StrEnum):
     REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
     REPOSITORY_DAMAGED = "repository_damaged"
     SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
+    REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -54,6 +55,7 @@ class Trouble(StrEnum):
     NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
     TEST_INCONCLUSIVE = "test_inconclusive"
     NEVER_TESTED = "never_tested"
+    NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
     RESTORE_CRASHED = "restore_crashed"
     PRUNE_FAILED = "prune_failed"
     PRUNE_LATE = "prune_late"
@@ -85,6 +87,8 @@ class Problem:
         None  # of what stands since then: it is the same one for as long as this is, though it grows
     )
     run: str | None = None  # which it became of
+    why: str = ""  # in few words, for a subject, where the record tells
+    because: Trouble | None = None  # what it only follows from: mended with that, by the same next step
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
 
     @property
@@ -98,6 +102,7 @@ class Problem:
             "text": self.text,
             "since": self.since and rfc3339(self.since),
             "next_step": self.step,
+            "because": self.because and self.because.name,
             "acknowledged": self.acknowledged is not None,
             "until": self.acknowledged and rfc3339(self.acknowledged),
         }
@@ -109,18 +114,45 @@ _LEVELS = {
     Trouble.LOG_FAILED: Level.LOST,
     Trouble.REPOSITORY_AWAY: Level.LOST,
     Trouble.NEVER_TESTED: Level.UNPROVEN,
+    Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
     Trouble.RECORDS_NEWER: Level.UNPROVEN,
     Trouble.RECORDS_WRONG: Level.UNPROVEN,
     Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
+    Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
     Trouble.SNAPSHOT_VANISHED: Level.LATE,
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
 }
+
+_NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
+_NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
+# What each may be but a consequence of, at the same asset: the first of these that there is.
+CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
+    Trouble.BACKUP_FAILED: (Trouble.REPOSITORY_AWAY,),
+    Trouble.BACKUP_LATE: _NO_BACKUP,
+    Trouble.NEVER_SUCCEEDED: _NO_BACKUP,
+    Trouble.NEWER_FAILED: _NO_BACKUP,
+    Trouble.TEST_INCONCLUSIVE: (Trouble.REPOSITORY_AWAY,),
+    Trouble.TEST_LATE: _NO_TEST,
+    Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
+    Trouble.BREACH_RPO: (
+        Trouble.REPOSITORY_AWAY,
+        Trouble.REPOSITORY_DAMAGED,
+        *_NO_BACKUP,
+        Trouble.TEST_FAILED,
+        Trouble.LOG_FAILED,
+        Trouble.LOG_LATE,
+        Trouble.LOG_GAP,
+        Trouble.BACKUP_LATE,
+    ),
+}
+# Nor has a test anything to restore then: its failure says nothing of a backup.
+NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED)
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
@@ -152,6 +184,7 @@ _NEXT = {
     ),
     Trouble.SNAPSHOT_VANISHED: "find out who removed it, and who may; ccdr test {plan}{of_asset} --snapshot latest   "
     "tells whether what is left can be restored",
+    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
@@ -172,6 +205,7 @@ _NEXT = {
         "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
     ),
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   takes in that host's ledger, from a copy of its state directory",
     Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",

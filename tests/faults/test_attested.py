@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from tests.harness import Quiet, Ran, ShiftedClock, Site
 from tests.schema import misfits
-from tests.stored import other_host, restic_of
+from tests.stored import other_host, restic_of, settled_file, with_repository
 
 from ccdr.attest import compare_due, places, store_due
 from ccdr.backup import backup
@@ -105,7 +106,9 @@ def test_a_ledger_that_nobody_touched_is_what_its_snapshots_attest(twin: Site) -
     (asked,) = done.json["repositories"]
     assert (asked["ok"], asked["snapshots"], asked["elsewhere"], asked["unattested"]) == (True, 2, 0, 0), done
     assert ledger_problems(twin)[1] == ""
-    assert "agreed with it" in as_text(twin, "status")
+    told, verified = as_text(twin, "status"), as_text(twin, "ledger", "verify", "--repository")
+    assert "ledger: p: 2 snapshots attest it, and all agreed on 2" in told
+    assert "the repository of p: 2 snapshots attest it, up to record " in verified, "the same is counted"
 
 
 @pytest.mark.parametrize("what", MANIPULATIONS)
@@ -313,7 +316,7 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     done = site.run("ledger", "recover")
     assert done.code == 0, done
     (taken,) = done.json["ledgers"]
-    assert (taken["ledger"], taken["missing"]) == (was, 0)
+    assert (taken["ledger"], taken["missing"]) == (was, 0) and taken["until"]
     beside = site.state / "ledgers" / was
     assert verify_ledger(beside).records == taken["records"]
     assert not any(path.stat().st_mode & 0o222 for path in beside.iterdir()), "read-only"
@@ -327,7 +330,12 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
 
 def test_a_ledger_that_was_brought_back_and_then_changed_is_found(lost: tuple[Site, str]) -> None:
     site, was = lost
-    assert site.run("ledger", "recover").code == 0
+    told = as_text(site, "ledger", "recover")
+    assert re.search(
+        rf"^recovered the lost ledger {was[:8]}… from the repository of p: \d+ records, up to 2\S+ \S+ UTC$", told, re.M
+    )
+    assert f"it lies in {site.state}/ledgers/{was}, read-only" in told and " of the new ledger links it" in told
+    assert told.splitlines()[-1].startswith("  → `ccdr ledger verify --repository`")
     beside = site.state / "ledgers" / was
     shutil.rmtree(beside)
     done = site.run("ledger", "verify", "--repository")
@@ -402,6 +410,23 @@ def test_a_run_and_a_restore_test_see_to_it(twin: Site) -> None:
     assert len(twin.records("ledger.compared")) == 1, "compared today"
     compare_due([plan], days_later(twin, 2))
     assert [r["result"] for r in twin.records("ledger.compared")] == ["AGREES"] * 2
+
+
+def test_the_ledger_is_stored_with_the_first_backup(site: Site, tmp_path: Path) -> None:
+    """Else a host that dies on its first day takes all that it knew with it."""
+
+    def stored_by_a_run() -> int:
+        for wake in (site.state / "schedule").glob("wake-*"):
+            wake.unlink()
+        assert site.run("run").code == 0
+        return len(json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=ledger")))
+
+    settled_file(tmp_path / "tree" / "a.wav", b"a voice")
+    with_repository(site).recordings(tmp_path / "tree")
+    assert stored_by_a_run() == 0, "there is nothing yet to store it with"
+    site.backed_up()
+    assert stored_by_a_run() == 1 and places(site.services())["p"].stored
+    assert stored_by_a_run() == 1, "and then once a day"
 
 
 def test_that_a_host_may_not_store_its_ledger_is_told_and_fails_nothing(twin: Site) -> None:

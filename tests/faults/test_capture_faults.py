@@ -228,7 +228,7 @@ def test_missing_path_is_a_failed_backup(site: Site) -> None:
     settled_file(site.root / "other" / "b.wav", b"another voice")
     site.backed_up()
     shutil.move(site.root / "other", site.root / "unmounted")
-    failed(site.run("backup", "p"), site, str(site.root / "other"), "not there")
+    failed(site.run("backup", "p"), site, "entry 2 of `paths:` is not there")
     yesterdays_stands(site, "recordings")
     shutil.move(site.root / "unmounted", site.root / "other")
     heals(site)

@@ -233,6 +233,10 @@ def test_removed_older_snapshot_is_a_finding(twin: Site) -> None:
     assert (done.code, done.json["verdict"]) == (1, "PASS"), done
     assert any(older[:8] in f and "vanished" in f for f in done.json["findings"])
     assert done.json["snapshot"]["id"] == newest
+    shown = twin.run("snapshots", "p")
+    listed = {s["id"]: (s["there"], s["counts"], s["why_not"]) for s in shown.json["snapshots"]}
+    assert shown.code == 1 and listed == {older: (False, False, "vanished"), newest: (True, True, None)}
+    assert shown.json["findings"][0].endswith("and no prune removed it: docs/recover.md, A snapshot that vanished")
 
 
 def test_all_snapshots_removed_fails(twin: Site) -> None:

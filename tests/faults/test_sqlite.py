@@ -537,7 +537,9 @@ def test_what_is_no_database_is_a_failed_backup(database: Path, tmp_path: Path, 
         pytest.skip("this SQLite cannot tell where its pages are")
     harm, said = NO_DATABASE[name]
     harm(database)
-    assert said in str(refused(database, tmp_path / "into"))
+    error = refused(database, tmp_path / "into")
+    assert said in str(error)
+    assert database.name not in f"{error}{error.hint}" and database.name in (error.words or NO_WORDS), "for who looks"
 
 
 ODD_NAMES = ["ccdr ?#%20&mode=memory.db", "notă „x”.db", "-dash.db", "'quote\".db", "line\nbreak.db"]

@@ -139,7 +139,7 @@ def test_the_first_failure_reaches_a_mailbox_once(world: World, mailbox: Mailbox
     world.failed()
     told = world.tell()
     assert [s.to for s in told.sent] == ["urls line 3 (mailto)"] and told.failures == {}
-    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
     assert mailbox.raw[0][0] == ["ops@callcentre.test"]
     text = mailbox.text()
     assert "A test (plan p, owner ops@example.test)" in text and "no space left" in text
@@ -156,9 +156,12 @@ def test_the_worst_comes_first_in_one_message(world: World, mailbox: Mailbox) ->
     world.tested("FAIL", reason="3 of 5 files differ", findings=["the image is of another major version"])
     world.tell(after=2 * HOUR)
     (subject,) = mailbox.subjects
-    assert subject.startswith("ccdr: p: recordings restore test FAILED (+") and len(mailbox.raw) == 1
+    assert (
+        subject.startswith("ccdr: p: recordings restore test FAILED since 2026-11-24 12:20 UTC: 3 of 5 files differ (+")
+        and len(mailbox.raw) == 1
+    )
     text = mailbox.text()
-    order = [text.index(s) for s in ("3 of 5 files differ", "no space left", "RPO breached", "another major version")]
+    order = [text.index(s) for s in ("3 of 5 files differ", "no space left", "another major version", "RPO breached")]
     assert order == sorted(order)
 
 
@@ -238,12 +241,16 @@ def test_late_and_breach_are_told_once_then_reminded_of_then_fixed_again(
     if state.slow:
         world.tested(rto={"achieved_s": 3960.0, "basis": "throwaway"})
     world.tell(after=state.comes)
-    assert mailbox.subjects == [f"ccdr: p: {state.subject}"] and state.text in mailbox.text()
+    (subject,) = mailbox.subjects
+    assert subject.startswith(f"ccdr: p: {state.subject}") and state.text in mailbox.text()
     for _ in range(5):
         world.tell(after=HOUR)
     assert len(mailbox.raw) == 1, "once per state and not per run"
     world.tell(after=2 * HOUR)
-    assert mailbox.subjects[1:] == [f"ccdr: p: still: {state.subject}"]
+    assert [
+        s.startswith(f"ccdr: p: still: {state.subject}{'' if state.slow else ' since 2026-11-2'}")
+        for s in mailbox.subjects[1:]
+    ] == [True]
     world.tell()
     assert len(mailbox.raw) == 2
     world.stored()
@@ -274,7 +281,7 @@ def test_an_inconclusive_test_does_not_take_a_failure_back(world: World, mailbox
     world.tell()
     world.tested("INCONCLUSIVE", reason="Docker is down")
     world.tell()
-    assert mailbox.subjects[1:] == ["ccdr: p: recordings restore test INCONCLUSIVE"]
+    assert mailbox.subjects[1:] == ["ccdr: p: recordings restore test INCONCLUSIVE: Docker is down"]
     assert "Fixed" not in mailbox.text()
 
 
@@ -302,7 +309,7 @@ def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Ma
     body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
     append_older(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
     world.tell(attempts=[Attempt("p", "recordings", "backup", why)])
-    assert mailbox.subjects == ["ccdr: p: recordings backup could not begin"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup could not begin: repository: password_file: no such file"]
     world.tell()
     assert len(mailbox.raw) == 1
     world.stored()
@@ -327,7 +334,10 @@ def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
     world.tested()
     world.failed()
     (first,) = world.site.run("notify", "test", "p", "--dry-run").json["would_send"]
-    assert first["subject"] == "ccdr: p: recordings backup FAILED" and mailbox.raw == []
+    assert (
+        first["subject"] == "ccdr: p: recordings backup FAILED: restic exited with 1: no space left"
+        and mailbox.raw == []
+    )
     (sent,) = world.site.run("run").json["telling"]["sent"]
     assert sent["subject"] == first["subject"] and mailbox.subjects == [first["subject"]]
     told, before = world.told_file.read_text(), len(mailbox.raw)
@@ -335,7 +345,10 @@ def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
     done = world.site.run("notify", "test", "p", "--dry-run")
     assert done.code == 0, done
     (letter,) = done.json["would_send"]
-    assert letter["subject"] == "ccdr: p: recordings restore test FAILED" and "3 of 5 files" in letter["body"]
+    assert (
+        letter["subject"] == "ccdr: p: recordings restore test FAILED: 3 of 5 files differ"
+        and "3 of 5 files" in letter["body"]
+    )
     assert len(mailbox.raw) == before and world.told_file.read_text() == told
 
 
@@ -356,7 +369,7 @@ def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World
     world.notify(f"json://127.0.0.1:{port}/hook", mailbox.url())
     world.failed()
     told = world.tell()
-    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
     assert "urls line 3 (json) did not take the message" in told.failures["p"][0]
     assert told.wakes is not None and told.wakes <= world.clock.time + 5 * MINUTE
     shown = world.site.run("status", "p")
@@ -369,7 +382,8 @@ def test_a_target_that_is_down_hides_no_other_and_is_told_of_itself(world: World
     with web_server(port) as web:
         told = world.tell()
         assert told.failures == {}
-        assert web.titles == ["ccdr: p: recordings backup FAILED"]
+        since = "since 2026-11-24 12:25 UTC"
+        assert web.titles == [f"ccdr: p: recordings backup FAILED {since}: restic exited with 1: no space left"]
         assert "could not be reached from 2026-11-24 12:25 UTC until now" in web.documents[0]["message"]
         world.tell()
         assert len(web.documents) == 1
@@ -396,7 +410,7 @@ def test_a_target_that_refuses_is_told_later(world: World, web: Web) -> None:
     assert "did not take the message" in world.tell().failures["p"][0]
     web.answer = 200
     assert world.tell().failures == {}
-    assert web.titles == ["ccdr: p: recordings backup FAILED"]
+    assert web.titles == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
 
 
 def test_a_target_that_never_answers_keeps_nobody(world: World, mailbox: Mailbox, web: Web) -> None:
@@ -406,7 +420,7 @@ def test_a_target_that_never_answers_keeps_nobody(world: World, mailbox: Mailbox
     world.failed()
     told = world.tell(seconds=2)
     assert "did not answer within 2 s" in told.failures["p"][0]
-    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left"]
 
 
 def test_a_process_ends_though_a_target_still_trickles(world: World, web: Web) -> None:
@@ -431,7 +445,7 @@ def test_addresses_that_cannot_be_read(world: World, mailbox: Mailbox) -> None:
     (world.site.root / "plans" / "urls").chmod(0o600)
     told = world.tell()
     assert told.failures == {}
-    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED (+1 more)"]
+    assert mailbox.subjects == ["ccdr: p: recordings backup FAILED: restic exited with 1: no space left (+1 more)"]
     assert "the addresses could not be read" in mailbox.text()
 
 
@@ -468,10 +482,12 @@ def test_pinged_when_all_went_well_and_only_then(world: World, mailbox: Mailbox,
 
 # What may be so while a run goes well: it is told, and the run that finds it out is not pinged.
 PINGED_ALL_THE_SAME = {
+    Trouble.REPOSITORY_NEAR,  # of which nobody is told
     Trouble.FINDING,
     Trouble.GROUP_INCOMPLETE,
     Trouble.TEST_INCONCLUSIVE,
     Trouble.NEVER_TESTED,
+    Trouble.NOT_KNOWN_HERE,
     Trouble.RTO_UNMEASURED,
     Trouble.RESTORE_CRASHED,
     Trouble.CHECK_INCONCLUSIVE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -171,3 +172,46 @@ def test_forged_catalogue_entry_fails(here: Site, whole: bool) -> None:
     done = here.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert ("not the one in the catalogue" if whole else "was changed") in done.json["reason"]
+
+
+def told(site: Site) -> tuple[int, str, set[str], int]:
+    """By `status`: exit code, coverage, codes of troubles, how many are not known here. The report agrees."""
+    status, report = site.run("status"), site.run("report", "--format", "json")
+    (plan,) = status.json["plans"]
+    (asset,) = plan["assets"]
+    codes, near = ({trouble["code"] for trouble in asset[key]} for key in ("troubles", "near"))
+    assert (
+        status.code == report.code
+        and {f["code"] for f in report.json["findings"] if f["asset"]} - {None} == codes | near
+    )
+    return status.code, asset["coverage"], codes, status.json["not_known_here"]
+
+
+def test_each_host_sees_what_the_other_did_once_their_ledgers_are_collected(here: Site, there: Site) -> None:
+    for site, verb in ((here, "backups"), (there, "tests")):
+        assert site.run("run", "--only", verb).code == 0
+    here.backed_up()
+    assert there.run("test", "p").json["verdict"] == "PASS"
+    assert told(here) == (0, "untested", {"NOT_KNOWN_HERE"}, 1), "another host's, and not known which"
+    assert "for restore tests, prunes and checks: another host" in plainly(here)
+    assert here.run("ledger", "collect", str(there.state)).code == 0
+    assert told(here) == (0, "tested", set(), 0)
+    (plan,) = here.run("status").json["plans"]
+    assert {one["what"] for one in plan["elsewhere"] if one["ledger"]} == {"test"}
+    assert {one["host"] for one in plan["elsewhere"]} == {plan["elsewhere"][0]["host"], None}
+    assert there.run("ledger", "collect", str(here.state)).code == 0
+    assert told(there)[0] == 0 and there.run("status").json["plans"][0]["assets"][0]["rpo"]["verdict"] == "MET"
+    assert there.run("ledger", "collect", str(here.state)).json["ledgers"][0]["new"] == 0, "nothing twice"
+    there.write("restore_tests/recordings.yaml", TREE_IS_THERE.replace("'true'", "'false'"))
+    assert there.run("test", "p").json["verdict"] == "FAIL"
+    assert told(here)[0] == 0, "it cannot know yet"
+    assert here.run("ledger", "collect", str(there.state)).code == 0
+    code, _, codes, _ = told(here)
+    assert code == 1 and "TEST_FAILED" in codes
+    assert here.run("ledger", "verify").code == 0
+    for site in (here, there):
+        assert_clean(site)
+
+
+def plainly(site: Site) -> str:
+    return subprocess.run(site.argv("status"), capture_output=True, text=True, check=False).stdout

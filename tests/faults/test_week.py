@@ -39,7 +39,12 @@ recordings:
 CHECKS = "restore_test: c\nchecks:\n  - {kind: identical}\n  - {kind: command, name: there, argv: ['true']}\n"
 NEVER = "upkeep: {prune: 0 5 1 1 *, check: 0 6 1 1 *}\n"
 # What the reason of a run that did not end well must say, by what was broken.
-GISTS = {"source": "/tree", "store": "/repo", "docker": "Docker", "nothing": "there is no snapshot"}
+GISTS = {
+    "source": "entry 1 of `paths:` is not there",
+    "store": "/repo",
+    "docker": "Docker",
+    "nothing": "there is no snapshot",
+}
 GOOD = ("STORED", "PASS")
 
 

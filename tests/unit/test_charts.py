@@ -158,5 +158,5 @@ def test_the_fleet_shows_whoever_used_most_of_its_objective() -> None:
     first, second = levels(chart, "completed")
     assert second[2] < chart.rule.at < first[2]
     assert of_ticks(chart)["200 %"] == second[2]
-    assert "At most 200 % of an RPO was used; in 1 of 2 parts" in chart.desc
+    assert "By share of its own RPO: at most 200 % of one was used; in 1 of 2 parts" in chart.desc
     assert fleet_chart([modest], PERIOD, "k") is None

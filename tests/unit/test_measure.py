@@ -22,7 +22,7 @@ from ccdr.measure import (
     worst_exposure,
     worst_exposures,
 )
-from ccdr.model import ObjectiveVerdict
+from ccdr.model import ObjectiveVerdict, human_seconds
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -164,8 +164,10 @@ def test_a_period_before_the_first_backup_is_infinite() -> None:
     assert worst_exposure(at(0), at(100), [point(40, 50)]) == math.inf
 
 
-@given(st.floats(1, 1e6), st.one_of(st.none(), st.floats(0, 1e7), st.just(math.inf)))
+@given(st.integers(1, 10**6), st.one_of(st.none(), st.floats(0, 1e7), st.just(math.inf)))
 def test_what_was_not_measured_is_never_met(objective: float, achieved: float | None) -> None:
+    """Objectives are whole seconds; what is measured counts to the millisecond."""
+    achieved = None if achieved is None else round(achieved, 3)
     judged = judge(objective, achieved)
     assert (judged.verdict is ObjectiveVerdict.MET) == (achieved is not None and achieved <= objective)
     if achieved is None:
@@ -222,3 +224,16 @@ def test_a_disk_is_full_when_what_is_free_is_taken() -> None:
     assert full_in(1000, 0.5) == 2000 * 86400, "however slowly it grows"
     assert full_in(1000, 0.0) == full_in(1000, -5.0) == NEVER
     assert full_in(None, 100.0) is None and full_in(1000, None) is None
+
+
+@given(st.floats(0.001, 1e7), st.floats(0, 1e7))
+def test_what_was_measured_is_judged_and_told_as_the_record_of_it_is(objective: float, measured: float) -> None:
+    first = judge(objective, measured)
+    kept = first.as_json()["achieved_s"]
+    assert isinstance(kept, float)
+    again = judge(objective, kept)
+    assert again == first and human_seconds(again.achieved_s) == human_seconds(first.achieved_s)
+
+
+def test_just_under_a_minute_is_told_as_one() -> None:
+    assert [human_seconds(s) for s in (59.94, 59.96, 60.0)] == ["59.9 s", "1m 00s", "1m 00s"]

@@ -34,7 +34,7 @@ MENDED, TESTED = news(Kind.FIXED, Trouble.BACKUP_FAILED), news(Kind.FIXED, Troub
     ],
 )
 def test_what_is_fixed_is_not_counted_as_more_trouble(told: list[News], subject: str) -> None:
-    assert _subject("p", told, None) == f"ccdr: p: {subject}"
+    assert _subject("p", told, None, NOW) == f"ccdr: p: {subject}"
 
 
 def test_what_to_do_next_is_what_is_known_of_this_trouble(site: Site) -> None:

@@ -18,8 +18,10 @@ from tests.harness import Site
 from tests.older import append_older
 from tests.unit.test_status import NOW, World, ago
 
+from ccdr.acknowledged import known_by
 from ccdr.errors import CcdrError
 from ccdr.metrics import METRICS, RunFacts, write
+from ccdr.model import rfc3339
 from ccdr.trouble import Problem, Trouble
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +113,26 @@ def test_a_failed_backup_and_test_show(world: World, tmp_path: Path) -> None:
     assert found["ccdr_asset_last_backup_ok", *where] == found["ccdr_asset_proven", *where] == 0
     assert found["ccdr_asset_last_test_verdict", *where, "FAIL"] == 1 and found["ccdr_plan_problems", "p"] == 3
     assert (found["ccdr_plan_prune_overdue", "p"], found["ccdr_plan_check_overdue", "p"]) == (1, 0)
+
+
+def test_what_is_acknowledged_and_a_repository_beside_its_source_are_numbers_of_their_own(
+    world: World, tmp_path: Path
+) -> None:
+    world.snapshot(1, ago(minutes=20))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": f"{1:064x}"}, beside_source="disk")
+    world.tested("PASS")
+    found = written(world, tmp_path / "ccdr.prom")
+    here = ("p", "recordings")
+    assert found["ccdr_asset_repository_near", *here] == found["ccdr_asset_proven", *here] == 1
+    assert found["ccdr_asset_problems", *here] == found["ccdr_asset_acknowledged_problems", *here] == 0
+    world.wrote("backup.end", result="FAILED", reason="disk full")
+    (failed,) = world.now.troubles
+    until = rfc3339(NOW + timedelta(days=1))
+    world.wrote("ack", act="begun", code="BACKUP_FAILED", until=until, of=[known_by(failed)], why_sha256=None)
+    care = {"p": (Problem(Trouble.PRUNE_FAILED, "x", acknowledged=NOW), Problem(Trouble.CHECK_LATE, "y"))}
+    found = written(world, tmp_path / "ccdr.prom", care)
+    assert found["ccdr_asset_problems", *here] == found["ccdr_asset_acknowledged_problems", *here] == 1
+    assert (found["ccdr_plan_problems", "p"], found["ccdr_plan_acknowledged_problems", "p"]) == (2, 1)
 
 
 def test_upkeep_that_is_another_hosts_is_left_out(world: World, tmp_path: Path) -> None:

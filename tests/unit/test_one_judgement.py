@@ -3,11 +3,14 @@ messages, `snapshots` and `discover` are asked, and found agreed."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,17 +21,19 @@ from tests.drawn import examples
 from tests.harness import Site
 
 from ccdr.discover.unprotected import untested
-from ccdr.history import Histories
-from ccdr.judgement import UNTESTED, AssetStatus
+from ccdr.history import AssetHistory, Histories
+from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
 from ccdr.metrics import RunFacts, collect
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import concerns_of
 from ccdr.plans import LoadedPlan
+from ccdr.records import written
 from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
-from ccdr.services import Services
+from ccdr.services import Job, Services
 from ccdr.shipping.standing import Standing, write_standing
-from ccdr.status import exit_code, status, upkeep_problems
+from ccdr.state import State
+from ccdr.status import exit_code, seen_now, status, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -48,6 +53,9 @@ log:
   connection: {host: /nowhere, user: postgres, database: postgres}
   restore_test: {schedule: "0 3 * * *", checks: [t]}
 """
+
+
+Record = dict[str, Any]
 
 
 class Clock:
@@ -95,6 +103,8 @@ def store(here: bool, note: bool, upon: bool, other: bool, said: bool) -> Event:
             more["source"] = "/elsewhere"
         told.noted |= note
         if here:
+            if other:
+                more["beside_source"] = "disk"
             told.past.stored(hours - 0.01, name, usable=hours, findings=["2 files were in use"] if said else [], **more)
         else:
             told.past.snapshot(hours - 0.01, name, usable=hours, **more)
@@ -273,12 +283,21 @@ def loaded(site: Site) -> LoadedPlan:
     return site.loaded()
 
 
-def looked(site: Site, loaded: LoadedPlan, told: Told, later: timedelta = timedelta(0)) -> Looked:
-    """`later` than END the report is asked for what was then."""
+def looked(
+    site: Site,
+    loaded: LoadedPlan,
+    told: Told,
+    later: timedelta = timedelta(0),
+    beside: tuple[list[Record], list[Record], bool] | None = None,
+) -> Looked:
+    """`later` than END the report is asked for what was then. `beside`: the records of our ledger and those of one that
+    lies beside it, and whether that was ours."""
     shutil.rmtree(site.state, ignore_errors=True)
     clock = Clock()
     services = site.services(clock)
     told.past.keep(services.state.ledger, services.catalogue)
+    if beside is not None:
+        side_by_side(services.state, *beside)
     if told.shipped:
         point = told.past.at(told.shipped["log"])
         standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
@@ -288,6 +307,43 @@ def looked(site: Site, loaded: LoadedPlan, told: Told, later: timedelta = timede
     clock.at = END + later
     period = Period(END - timedelta(days=400), END, until_now=not later)
     return Looked(loaded, services, histories, found, care, make_report([loaded], services, period, command="x"))
+
+
+def chained(directory: Path, ledger: str, records: list[Record], predecessor: str | None = None) -> tuple[int, str]:
+    """A ledger of this id: its number of records, and its head."""
+    lost = predecessor and {"ledger": predecessor, "last_seq": 1, "last_head": "0" * 64}
+    begin = written(
+        "ledger.begin", None, None, None, {"ledger": ledger, "from": 1, "installation": "x", "predecessor": lost}
+    )
+    first = {
+        "time": records[0]["time"] if records else "2026-11-24T12:00:00.000000Z",
+        "host": "h",
+        "actor": "a",
+        **begin,
+    }
+    prev, out = "0" * 64, b""
+    for seq, record in enumerate([first, *records], 1):
+        told = {"seq": seq, "prev": prev} | {k: v for k, v in record.items() if k not in ("seq", "prev")}
+        line = json.dumps(told, separators=(",", ":"))
+        prev, out = sha256(line.encode() + b"\n").hexdigest(), out + line.encode() + b"\n"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / f"{1:012}.jsonl").write_bytes(out)
+    (directory / "id").write_text(f"{ledger}\n")
+    return len(records) + 1, prev
+
+
+def side_by_side(state: State, ours: list[Record], beside: list[Record], own: bool) -> None:
+    one, other = "a" * 32, "b" * 32
+    count, head = chained(state.root / "ledgers" / other, other, beside)
+    taken: dict[str, object] = {"records": count, "head": head}
+    if own:
+        said = written("ledger.linked", None, None, None, {"ledgers": [other], "missing": 0, **taken})
+    else:
+        until = {"of_host": "db2", "until": rfc3339(END)}
+        said = written("ledger.collected", None, None, None, {"ledger": other, **until, **taken})
+    last = {"time": "2026-11-24T12:00:00.000000Z", "host": "h", "actor": "a", **said}
+    chained(state.ledger, one, [*ours, last], other if own else None)
 
 
 def of_status(problems: tuple[Problem, ...]) -> Counter[tuple[object, ...]]:
@@ -300,14 +356,13 @@ def agreed(look: Looked) -> None:
         for name, one in [*((a.asset, a) for a in look.report.assets), *((p.plan, p) for p in look.report.plans)]
     }
     for one, said in look.pairs():
-        assert by_report[one.asset] == of_status(one.troubles), one.asset
+        assert by_report[one.asset] == of_status((*one.troubles, *one.near)), one.asset
         assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
         assert one.away is said.unreached
         assert all(f.level in (Level.NOTE, Level.NEAR) for f in said.findings if f.code is None)
         assert not one.proven or said.state == "proven"
-        assert one.finding is bool(one.troubles) and (
-            one.finding or not said.findings or not any(f.code for f in said.findings)
-        )
+        assert one.finding is any(p.trouble is not Trouble.NOT_KNOWN_HERE for p in one.troubles)
+        assert one.finding or not any(f.code not in (None, "NOT_KNOWN_HERE") for f in said.findings)
     assert by_report["p"] == of_status(look.care["p"])
 
 
@@ -329,6 +384,7 @@ def as_measured(look: Looked) -> None:
     for one in look.found:
         kinds = {p.trouble for p in one.troubles}
         assert number("asset_problems", asset=one.asset) == len(one.troubles)
+        assert number("asset_repository_near", asset=one.asset) == bool(one.near)
         assert number("asset_proven", asset=one.asset) == one.proven
         for name, trouble in (
             ("never_succeeded", Trouble.NEVER_SUCCEEDED), ("test_overdue", Trouble.TEST_LATE),
@@ -342,7 +398,7 @@ def as_measured(look: Looked) -> None:
 
 def as_exits(look: Looked) -> None:
     now = exit_code(look.found) or any(look.care["p"])
-    coded = any(f.code for f in look.report.findings)
+    coded = any(f.code not in (None, "NOT_KNOWN_HERE") for f in look.report.findings)
     assert bool(now) is coded
     assert not coded or look.report.exit_code == 1
     assert coded or bool(look.report.exit_code) is any(f.level is Level.NOTE for f in look.report.findings)
@@ -356,6 +412,11 @@ def as_discovered(look: Looked) -> None:
 def as_listed(look: Looked) -> None:
     """What `snapshots` says of each: the verdict that its last test had on itself."""
     for one in look.found:
+        job = Job(look.loaded, one.asset)
+        own = look.histories.get(("p", one.asset), AssetHistory())
+        known = seen_now(job, look.services, own).snapshots
+        reasons = why_not_counting(one, job, own, known, END)
+        assert {s for s, why in reasons.items() if why is None} == {s.id for s in one.counting}
         verdicts = look.histories[one.plan, one.asset].proven if (one.plan, one.asset) in look.histories else {}
         assert not [s for s in one.usable if verdicts.get(s.id) == "FAIL"], "what failed counts no more"
         if one.proven:
@@ -406,3 +467,30 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
             ]
     care = [p.trouble.name for p in look.care["p"]]
     assert [f.code for f in look.report.plans[0].findings] == care
+
+
+@settings(everybody, max_examples=40)
+@given(events, st.integers(0, 20), st.booleans())
+def test_ledgers_that_lie_side_by_side_are_judged_as_one(
+    site: Site, loaded: LoadedPlan, made: list[tuple[Event, float, str]], at: int, own: bool
+) -> None:
+    """One that was lost and brought back, whatever it ended with, says with the new one what one alone would have said;
+    and whoever looks sees the same, whichever host's it is. What is not told there is a run that may have ended."""
+    alone = looked(site, loaded, told_by(made, loaded))
+    told = told_by(made, loaded)
+    records = told.past.records
+    if own:
+        beside, ours = records[:at], records[at:]
+    else:
+        beside = [r | {"host": "db2"} for r in records if r["kind"].startswith("restore_test.")]
+        ours = [r for r in records if not r["kind"].startswith("restore_test.")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ccdr.history.UNENDED", timedelta(0))
+        look = looked(site, loaded, told, beside=(ours, beside, own))
+    assert look.services.population() and not look.report.ledger.problems
+    for asked in (agreed, as_told, as_measured, as_exits, as_discovered, as_listed):
+        asked(look)
+    for one, other in zip(look.found, alone.found, strict=True):
+        assert of_status(one.troubles) == of_status(other.troubles)
+        assert (one.coverage, one.rpo, one.rto, one.counting) == (other.coverage, other.rpo, other.rto, other.counting)
+    assert of_status(look.care["p"]) == of_status(alone.care["p"])

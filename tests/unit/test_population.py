@@ -4,7 +4,7 @@ and brought back, and those of other hosts. Each that tells something has its tw
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from tests.chronicle import Chronicle
 from tests.harness import Site
 
 from ccdr.attest import troubles
-from ccdr.attest.beside import Taken, _put, link
+from ccdr.attest.beside import Taken, _put, collect, link
+from ccdr.errors import LedgerBroken, UsageProblem
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
@@ -212,7 +213,7 @@ def test_the_hours_whose_records_are_lost_are_not_known_to_be_missed(site: Site)
     it may have been done."""
     old, new = past(site), past(site)
     facts = site.loaded().facts.as_json()
-    version = {"digest": "0" * 64, "predecessor": None, "files": {"plans/p.yaml": "0" * 64}, "facts": facts}
+    version = {"digest": "0" * 64, "predecessor": None, "files": {}, "facts": facts}  # none whose copy could be gone
     old.wrote(-50, "plan.version", asset=None, **version)
     old.asked(-50, "backup", "test", "prune", "check")
     for hours in range(-50, -40):
@@ -275,3 +276,268 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
     assert name[:8] in str(services.lineage().loss)
     acknowledge(services.state, services.ledger, "the disk died")
     assert services_of(site).lineage().loss is None
+
+
+# --- other hosts' ----------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """A host that backs up (`h`, ours) and one that tests (`db2`), of the same plan."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        facts = site.loaded().facts.as_json()
+        version = {
+            "digest": "0" * 64,
+            "predecessor": None,
+            "files": {},
+            "facts": facts,
+        }  # none whose copy could be gone
+        self.backs_up, self.tests = past(site), past(site)
+        self.backs_up.wrote(-50, "plan.version", asset=None, **version)
+        self.backs_up.asked(-50, "backup")
+        self.tests.wrote(-50, "plan.version", asset=None, **version)
+        self.tests.asked(-50, "test", "prune", "check")
+        self.tests.checked(-49.9)
+
+    def both(self, verdict: str = "PASS", *, until: float = 0, checked: bool = True) -> None:
+        """Hourly backups, until now; each night a test, of which the last ended so: at 03:00, nine hours ago. The host
+        that tests wrote its last record at `until`."""
+        for hours in range(-50, 0):
+            self.backs_up.stored(hours + 0.25, f"b{hours}", begun=True)
+        self.tests.manifests |= self.backs_up.manifests
+        for hours, said in ((-33.0, "PASS"), (-9.0, verdict)):
+            if hours < until:
+                name = f"b{int(hours) - 1}"
+                self.tests.tested(hours + 0.1, name, said, begun=True)
+            if hours < -10 and checked:
+                self.tests.checked(-10)
+        self.tests.wrote(until - 0.001, "sandbox.reap", asset=None, **REAPED)
+
+    def ours(self, which: str) -> str:
+        """This host is that one; the ledger of the other, which lies in `other/`."""
+        told, other = (self.backs_up, self.tests) if which == "backs up" else (self.tests, self.backs_up)
+        wrote(State(self.site.state), "h" if which == "backs up" else "db2", told)
+        stored(self.site, self.backs_up)
+        return wrote(State(self.site.root / "other"), "db2" if which == "backs up" else "h", other)
+
+    def collected(self, at: datetime = END) -> None:
+        collect(self.site.root / "other", services_of(self.site, at))
+
+
+REAPED: dict[str, Any] = {"removed": []}
+
+
+@pytest.fixture
+def pair(site: Site) -> Pair:
+    return Pair(site)
+
+
+def due(found: Looked, verb: str) -> tuple[int, int, int]:
+    """Due, missed, not known here."""
+    told = [d for d in found.report.promises[0].due if d.verb.value == verb]
+    return sum(d.due for d in told), sum(d.missed for d in told), sum(d.elsewhere for d in told)
+
+
+def test_what_another_host_tests_is_not_known_here_until_its_ledger_lies_beside_ours(pair: Pair) -> None:
+    pair.both()
+    pair.ours("backs up")
+    before = look(pair.site)
+    assert before.troubles == {"NOT_KNOWN_HERE"} and not before.found.finding and not before.found.proven
+    assert before.found.rto.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
+    assert before.report.exit_code == 0, before.report.findings
+    assert before.report.answer.word == "Not proven"
+    assert due(before, "test") == (0, 0, 2)
+    pair.collected()
+    found = look(pair.site)
+    assert found.troubles == set() and found.found.proven and found.found.coverage == "tested"
+    assert found.found.rto.verdict is ObjectiveVerdict.MET
+    assert found.report.exit_code == 0 and found.report.answer.word == "Yes"
+    assert due(found, "test") == (2, 0, 0) and due(found, "backup")[1:] == (0, 0)
+
+
+def test_that_a_test_failed_elsewhere_is_seen_where_it_was_backed_up(pair: Pair) -> None:
+    pair.both("FAIL")
+    pair.ours("backs up")
+    before = look(pair.site)
+    assert not before.found.finding
+    pair.collected()
+    found = look(pair.site)
+    assert "TEST_FAILED" in found.troubles and found.found.finding
+    assert len(found.found.counting) == len(before.found.counting) - 1, "the one that failed counts no more"
+    assert found.report.exit_code == 1
+
+
+def test_what_another_host_backs_up_is_judged_by_its_ledger_as_far_as_that_goes(pair: Pair) -> None:
+    pair.both()
+    pair.ours("tests")
+    assert due(look(pair.site), "backup") == (0, 0, 50)
+    pair.collected()
+    found = look(pair.site)
+    assert due(found, "backup") == (50, 0, 0) and found.found.rpo.verdict is ObjectiveVerdict.MET
+    later = look(pair.site, END + 6 * HOUR)
+    assert later.found.rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE, "nothing is known of the last six hours"
+    assert due(later, "backup") == (50, 0, 6) and not {"BACKUP_LATE", "BREACH_RPO"} & later.troubles
+
+
+def test_backups_that_had_stopped_are_seen_by_who_tests(pair: Pair) -> None:
+    """The host that backs up wrote other records until now, and none of a backup for five hours."""
+    pair.both()
+    pair.backs_up.records = [r for r in pair.backs_up.records if r["time"] < "2026-11-24T07:00"]
+    pair.backs_up.there = [s for s in pair.backs_up.there if s.consistent_point < END - 5 * HOUR]
+    pair.backs_up.wrote(-0.01, "sandbox.reap", asset=None, **REAPED)
+    pair.ours("tests")
+    pair.collected()
+    found = look(pair.site)
+    assert found.found.rpo.verdict is ObjectiveVerdict.BREACHED and {"BREACH_RPO", "BACKUP_LATE"} <= found.troubles
+    assert due(found, "backup")[1:] == (4, 1), "the newest may have been begun since"
+
+
+def test_beyond_the_end_of_its_ledger_nothing_is_known_of_another_host(pair: Pair) -> None:
+    """It was collected two days ago: neither are its tests late by it, nor is anything proven now."""
+    pair.both(until=-8)
+    name = pair.ours("backs up")
+    pair.collected(END - 7 * HOUR)
+    found = look(pair.site)
+    assert found.troubles == set() and found.found.proven, "the next test is not late yet"
+    later = look(pair.site, END + 2 * DAY)
+    told = [p for p in later.found.troubles if p.trouble.name == "NOT_KNOWN_HERE"]
+    assert len(told) == 1 and f"from ledger {name[:8]} of db2" in told[0].text and "TEST_LATE" not in later.troubles
+    assert not later.found.proven and due(later, "test") == (2, 0, 2)
+
+
+def test_a_test_that_was_late_by_then_is_late(pair: Pair) -> None:
+    pair.both()
+    pair.tests.records = [r for r in pair.tests.records if r["kind"] not in ("restore_test.start", "restore_test.end")]
+    pair.ours("backs up")
+    pair.collected()
+    found = look(pair.site)
+    assert found.troubles == {"NEVER_TESTED"} and found.found.finding and due(found, "test") == (2, 2, 0)
+
+
+def test_a_check_that_another_host_did_not_make_is_late_by_its_ledger(pair: Pair) -> None:
+    pair.both(checked=False)
+    pair.ours("backs up")
+    (plan,) = look(pair.site).report.plans
+    assert plan.findings == ()
+    pair.collected()
+    (plan,) = look(pair.site).report.plans
+    assert [f.code for f in plan.findings] == ["CHECK_LATE"]
+
+
+def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) -> None:
+    from ccdr.duties import duties
+    from ccdr.in_force import newest
+
+    pair.both()
+    pair.ours("backs up")
+    services, plans = services_of(pair.site), [pair.site.loaded()]
+    before = duties(plans, services.histories()), newest("p", services)
+    pair.collected()
+    assert (duties(plans, services.histories()), newest("p", services)) == before
+    ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
+    assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
+
+
+def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:
+    pair.both()
+    name = pair.ours("backs up")
+    pair.collected()
+    once = look(pair.site)
+    records = services_of(pair.site).ledger.head().seq
+    pair.collected()
+    assert services_of(pair.site).ledger.head().seq == records, "nothing new to tell of"
+    assert look(pair.site).report.population == once.report.population
+    more = past(pair.site)
+    more.manifests |= pair.backs_up.manifests
+    more.tested(-0.05, "b-2", "FAIL")
+    wrote(State(pair.site.root / "other"), "db2", more)
+    pair.collected()
+    found = look(pair.site)
+    assert found.report.population.rows == once.report.population.rows + 1 and "TEST_FAILED" in found.troubles
+    assert [path.name for path in (pair.site.state / "ledgers").iterdir()] == [name]
+
+
+def test_our_own_ledger_is_not_collected(pair: Pair) -> None:
+    pair.both()
+    pair.ours("backs up")
+    with pytest.raises(UsageProblem, match="this host's own"):
+        collect(pair.site.state, services_of(pair.site))
+
+
+def test_a_run_at_work_when_its_ledger_was_copied_is_no_crash_and_an_old_one_is(pair: Pair) -> None:
+    pair.both()
+    pair.tests.began(-40, "restore_test", "crashed", selection="latest")
+    pair.tests.records.sort(key=lambda record: record["time"])
+    pair.tests.began(-0.0005, "restore_test", "at work", selection="latest")
+    pair.ours("backs up")
+    pair.collected()
+    outcomes = {run.run: run.outcome for run in look(pair.site).report.runs if run.verb == "test"}
+    assert (outcomes["crashed"], outcomes["at work"]) == ("CRASHED", "RUNNING")
+
+
+def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pair) -> None:
+    pair.both("FAIL")
+    name = pair.ours("backs up")
+    pair.collected()
+    directory = pair.site.state / "ledgers" / name
+    directory.chmod(0o700)
+    (segment,) = directory.glob("*.jsonl")
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes().replace(b'"FAIL"', b'"PASS"'))
+    assert [p.trouble.name for p in troubles(services_of(pair.site).lineage())] == []
+    assert "TEST_FAILED" not in look(pair.site).troubles and look(pair.site).report.exit_code == 1
+    pair.collected()
+    assert "TEST_FAILED" in look(pair.site).troubles and compare(services_of(pair.site)).problems == ()
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
+    """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
+    from ccdr.ledger import verify as verify_ledger
+    from ccdr.model import Attestation
+
+    pair.both("FAIL")
+    name = pair.ours("tests")
+    there = pair.site.root / "other" / "ledger"
+    head = verify_ledger(there)
+    services = services_of(pair.site)
+    newest = services.catalogue.snapshots("p", "crm")[-1]
+    text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
+    said = Attestation(name, head.records, "0" * 64 if forged else head.head, 1, "0" * 12)
+    services.catalogue.add(replace(newest, attested=said), text)
+    if forged:
+        with pytest.raises(LedgerBroken, match="is not the one that snapshot"):
+            pair.collected()
+        assert not services.population()
+    else:
+        pair.collected()
+        assert services.population()
+
+
+def test_a_summary_of_several_ledgers_is_doubted_without_reading_all_of_them(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
+    pair.both("FAIL")
+    pair.ours("backs up")
+    pair.collected()
+    services = services_of(pair.site)
+    known = services.histories()
+    with monkeypatch.context() as patch:
+        patch.setattr("ccdr.history.merged", None)
+        assert services.histories(doubted=True) == known
+    kept = services.state.summary
+    body = json.loads(kept.read_text())
+    (crm,) = [history for _, asset, history in body["assets"] if asset == "crm"]
+    failed = crm["last_test"]["snapshot"]["id"]
+    assert crm["proven"].pop(failed) == "FAIL"
+    for forget in (
+        lambda: None,
+        lambda: crm.update(last_test=None, failure=None, unmended=[], last_conclusive_test=None),
+    ):
+        forget()
+        kept.write_text(json.dumps(body))
+        assert services.histories() != known == services.histories(doubted=True), (
+            "what another host found is not hidden"
+        )

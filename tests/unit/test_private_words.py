@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.harness import Site
 from tests.stored import hashing_by, settled_file
 
@@ -44,6 +46,26 @@ def test_they_are_gone_after_a_week(tmp_path: Path) -> None:
     assert kept.exists()
     state.forget_private(now + PRIVATE_KEPT + timedelta(minutes=1))
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("harm", ["is not there", "is a link"])
+def test_a_directory_that_the_plan_names_is_recorded_by_its_place_there(site: Site, tmp_path: Path, harm: str) -> None:
+    """Its name may be a customer's; who stands before the terminal may see it."""
+    settled_file(tmp_path / "ours" / "1.wav", b"a voice")
+    theirs = tmp_path / "Ionescu SRL"
+    if harm == "is a link":
+        theirs.symlink_to(tmp_path / "ours")
+    site.plan(f"recordings: {{engine: files, paths: [{tmp_path / 'ours'}, {theirs}], settle: 0s}}")
+    done = site.run("backup", "p")
+    (failed,) = done.json if isinstance(done.json, list) else [done.json]
+    assert done.code == 1 and failed["reason"] == f"entry 2 of `paths:` {harm}"
+    [ended] = site.records("backup.end")
+    assert ended["reason"] == failed["reason"] and "Ionescu" not in json.dumps([*site.records()])
+    (kept,) = (site.state / "private").glob("*.txt")
+    assert str(theirs) in kept.read_text()
+    theirs.unlink(missing_ok=True)
+    settled_file(theirs / "1.wav", b"a voice")
+    assert site.run("backup", "p").code == 0, "its twin is there"
 
 
 def test_a_disk_that_refuses_them_is_no_reason_to_fail(tmp_path: Path) -> None:

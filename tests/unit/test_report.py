@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.chronicle import DISPOSED, Chronicle
 from tests.drawn import examples
 from tests.harness import Site
 from tests.older import append_older
@@ -902,7 +903,7 @@ def test_now_and_the_period_have_a_sentence_each_true_by_itself(past: Past) -> N
     report = past.report(rfc3339(NOW - 5 * DAY))
     assert report.answer.word == "Yes" and "never" not in report.answer.sentence
     assert report.over_the_period == (
-        "From 2026-11-19 12:00 to 2026-11-24 12:00 UTC, 0 of 1 asset stayed within the data loss that is allowed (RPO), "
+        "From 2026-11-19 12:00 to 2026-11-24 12:00 UTC, none of 1 asset stayed within the data loss that is allowed (RPO), "
         "1 did not: p/recordings went furthest beyond, with all of its data where 1h 00m is allowed; 1 of 3 restore tests "
         "passed, 1 failed, 1 proved nothing; what was due is not known, as no version of a plan is recorded."
     )
@@ -937,9 +938,50 @@ def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: P
     )
     assert row["due"] is None and row["due_recorded"] == 99
     assert re.search(r'<th scope="row">backup</th><td class="num">not known</td><td class="num warn">3</td>', page)
+    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=1)
+    page = written(html(past.report()))
+    assert page.count('<th scope="row">sandbox.reap</th>') == 1, "of no plan: counted once, and never due"
+    assert '<th scope="row">sandbox.reap</th><td class="num nil">–</td>' in page
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page))
     assert "<b>3</b>" in figures["Missed"] and "what was due in the period is not known" in figures["Missed"]
     assert "3 of it are recorded as missed" in report.over_the_period
+
+
+def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.recordings(tmp_path / "spool")
+    past = Chronicle(NOW, str(site.loaded().plan.assets["recordings"].source_name), asset="recordings")
+    who = {"uid": 0, "login_uid": 1000, "terminal": "pts/3", "started_by": "terminal", "claims": {"sudo_user": "=ann"}}
+    whose = {"tenant": "acme", "copy": "primary", "site": "Cluj <2>", "attempt": 2}
+    snapshot = {"id": "a" * 64, "consistent_point": rfc3339(NOW - 2 * HOUR), "bytes": 5, "manifest_sha256": "b" * 64}
+    chosen = snapshot | {"selected": "latest", "verdict": "PASS"}
+    tested = {"verdict": "PASS", "checks": [], "snapshot": chosen, **DISPOSED}
+    for kind, more in (("backup", {"added_bytes": 7}), ("restore_test", {"proof": "equal", "bytes_restored": 2048})):
+        past.began(-2, kind, kind, who=who, tenant="acme", attempt=2)
+        body = {"result": "STORED", "snapshot": snapshot} if kind == "backup" else tested
+        past.wrote(-1, f"{kind}.end", kind, phases={}, **body, **whose, **more)
+    past.began(-0.5, "backup", "crash", who=who, tenant="acme")
+    past.wrote(-0.4, "backup.end", "older", result="STORED", phases={}, snapshot=snapshot | {"id": "c" * 64})
+    services = site.services(SetClock())
+    past.keep(services.state.ledger, services.catalogue)
+    report = make_report([site.loaded()], services, period_of(None, None, NOW), command="ccdr report")
+    backup, test, crash, older, _ = rows_of(report)
+    for row in (backup, test):
+        assert (row["tenant"], row["copy"], row["site"], row["attempt"]) == ("acme", "primary", "Cluj <2>", "2")
+        assert (row["uid"], row["login_uid"], row["terminal"], row["started_by"]) == ("0", "1000", "pts/3", "terminal")
+        assert row["sudo_user_claimed"] == "'=ann", "no formula"
+    assert (test["proof"], test["bytes_restored"], backup["proof"], backup["added_bytes"]) == ("equal", "2048", "", "7")
+    assert (crash["outcome"], crash["uid"], crash["tenant"], crash["copy"]) == ("CRASHED", "0", "acme", "")
+    assert older["uid"] == older["login_uid"] == older["attempt"] == "", "what no record tells is not made up"
+    document = json.loads(written(json_lines(report)))
+    assert [run.get("who") for run in document["runs"]] == [who, who, who, None]
+    assert document["runs"][1].items() >= {**whose, "proof": "equal", "bytes_restored": 2048}.items()
+    assert document["tests"][0]["who"] == who
+    page = written(html(report))
+    assert "<dt>Proven</dt><dd>equal to the source; 2.0 KiB were restored for it</dd>" in page
+    who_said = "user id 0, login user id 1000, terminal pts/3, started by terminal, SUDO_USER says =ann, a claim"
+    assert f"<dt>Who</dt><dd>a: {who_said}</dd>" in page and ", try 2</dd>" in page
+    assert "<dt>Whose data</dt><dd>acme; the primary copy, at Cluj &lt;2&gt;</dd>" in page
 
 
 def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past) -> None:

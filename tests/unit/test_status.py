@@ -21,6 +21,7 @@ from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger
 from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.notify import concerns_of
 from ccdr.services import Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
@@ -353,8 +354,23 @@ def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -
         world.wrote("backup.end", result="FAILED", **more)
         said = told(world)
         (line,) = (n for n, text in enumerate(said) if "the backup of" in text)
-        assert said[line + 1] == step, said
+        assert next(text for text in said[line:] if text.startswith("  → ")) == step, said
     assert said[line].endswith("was interrupted, and stored nothing"), said
+
+
+def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(world: World) -> None:
+    world.snapshot(1, ago(minutes=30))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, beside_source="machine")
+    world.tested("PASS")
+    said = told(world)
+    where = "on the machine of what it protects: what destroys one destroys both"
+    assert f"p/recordings: its repository lies {where} (no finding: the plan wants it so)" in said
+    assert "  → have the plan name a repository on another machine (`repository: url`): docs/plan.md" in said
+    found, (asset,) = world.now, world.site.run("status").json["plans"][0]["assets"]
+    assert found.troubles == () and found.proven and exit_code([found]) == 0 and [*concerns_of([found], {})] == []
+    assert [(one["code"], one["level"]) for one in asset["near"]] == [("REPOSITORY_NEAR", "NEAR")]
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, beside_source=None)
+    assert not [line for line in told(world) if "its repository lies" in line], "its twin lies elsewhere"
 
 
 def stored_as(world: World, number: int) -> None:
@@ -718,12 +734,16 @@ def test_status_says_what_to_do_once_for_each_step(world: World) -> None:
     failed_for_a_newer_one(world)
     said = world.site.start("status").communicate()[0].splitlines()
     (line,) = (n for n, text in enumerate(said) if "FAIL for a newer backup alone" in text)
-    assert said[line + 1].startswith("  → ccdr backup p --asset recordings")
     assert any("its snapshot is good" in text for text in said), "in the table, too"
-    (breach,) = (n for n, text in enumerate(said) if "RPO breached" in text)
-    assert said[breach + 1].startswith("  → ccdr backup p --asset recordings")
+    (cause,), (breach,) = (
+        [n for n, text in enumerate(said) if gist in text] for gist in ("p/recordings: the backup of", "RPO breached")
+    )
+    step = "  → `ccdr doctor p` looks for why; then `ccdr backup p --asset recordings`"
+    assert cause < line < breach and step in said[breach:], (
+        "the cause first, and its step for what follows from it, too"
+    )
     steps = [text for text in said if text.startswith("  → ")]
-    assert len(steps) == len(set(steps)) > 2
+    assert len(steps) == len(set(steps)) >= 2
 
 
 def test_a_secret_that_others_may_read_is_a_problem_of_its_plan(world: World) -> None:

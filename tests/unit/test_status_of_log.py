@@ -210,7 +210,7 @@ def test_a_failed_test_says_what_it_is_that_failed(
         assert found[0].text == "its last restore test is INCONCLUSIVE: no room"
         how = "none that goes as far has passed" if recovery else "no newer snapshot has passed"
         what = "recovery by the log" if recovery else "restore test"
-        assert found[1].text == f"its {what} of 2026-11-24T12:00:00.000000Z is FAIL, and {how}: so it was"
+        assert found[1].text == f"its {what} of 2026-11-24T12:00:00Z is FAIL, and {how}: so it was"
 
 
 # --- snapshots that do not count, and the line itself ---------------------------------------------------------

@@ -18,6 +18,7 @@ from ccdr.catalogue import (
     ENDED,
     FUTURE,
     MANIFEST,
+    VANISHED,
     Attempt,
     Catalogue,
     Removal,
@@ -273,7 +274,10 @@ def test_what_nobody_let_go_has_vanished_and_is_told_again(
     for _ in range(2):
         told = synchronised(catalogue, repo)
         assert told.vanished == (five[1], five[3]) and told.pruned == ()
-        assert sentences(told) == [f"snapshot 0000000{n} of 2026-11-24T{6 + n:02}:00:00Z vanished" for n in (2, 4)]
+        assert sentences(told) == [
+            f"snapshot 0000000{n} of 2026-11-24T{6 + n:02}:00:00Z vanished, and no prune removed it: {VANISHED}"
+            for n in (2, 4)
+        ]
     assert known(catalogue) == [s.id for s in five]
 
 

@@ -16,6 +16,7 @@ from ccdr.lineage import (
     COLLECTED,
     LEDGERS,
     LINKED,
+    Beside,
     Standing,
     directory_of,
     id_in,
@@ -50,6 +51,11 @@ class Taken:
     source: str | None = None  # the plan whose repository it came from
     record: RecordRef | None = None
 
+    @property
+    def until(self) -> str | None:
+        """When its last record is of."""
+        return next((str(record["time"]) for record in reader(self.directory).records(reverse=True)), None)
+
     def as_json(self) -> dict[str, object]:
         return {
             "ledger": self.ledger,
@@ -59,6 +65,7 @@ class Taken:
             "new": self.new,
             "missing": self.missing,
             "source": self.source,
+            "until": self.until,
             "record": self.record and self.record.as_json(),
         }
 
@@ -82,10 +89,31 @@ def collect(source: Path, services: Services) -> Taken:
             f"the ledger in {source} does not say which one it is",
             hint="run any ccdr of this version there once: its next record names it",
         )
-    if ledger is not None and ledger == read(services.state, services.ledger).ledger:
+    lineage = read(services.state, services.ledger)
+    if ledger is not None and ledger == lineage.ledger:
         raise UsageProblem(f"the ledger in {source} is this host's own", hint="name another host's")
-    taken = _put(services.state, str(ledger), directory, found, str(source))
+    if found.ok:
+        _as_known(directory, str(ledger), services)
+    taken = _put(services.state, str(ledger), directory, found, str(source), lineage.beside.get(str(ledger)))
     return _told(taken, services)
+
+
+def _as_known(directory: Path, ledger: str, services: Services) -> None:
+    """What the snapshots that this host knows of attest of it: whoever may write there may have chained it anew.
+    LedgerBroken where it is not that."""
+    there, catalogue = reader(directory), services.catalogue
+    for plan in (path.name for path in catalogue.directory.glob("*") if path.is_dir()):
+        for s in (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)):
+            said = s.attested
+            if said is None or said.ledger != ledger:
+                continue
+            line = there.hash_of(said.seq)
+            if line is not None and line != said.head:
+                raise LedgerBroken(
+                    f"record {said.seq} of the ledger in {directory} is not the one that snapshot {s.short} of "
+                    f"{s.plan} attests: it was rewritten",
+                    hint="nothing was taken in: find out who wrote to it, on its host; keep both as evidence",
+                )
 
 
 def _told(taken: Taken, services: Services) -> Taken:
@@ -106,23 +134,26 @@ def _told(taken: Taken, services: Services) -> Taken:
     return replace(taken, record=ref)
 
 
-def _put(state: State, ledger: str, source: Path, found: Verification, named: str) -> Taken:
-    """Copy a chain to its place, whole or not at all. LedgerBroken where it must not be."""
+def _put(
+    state: State, ledger: str, source: Path, found: Verification, named: str, known: Beside | None = None
+) -> Taken:
+    """Copy a chain to its place, whole or not at all. LedgerBroken where it must not be: it goes on from what is there,
+    or (what lies there may have been changed) from what our own ledger says that it was: `known`."""
     if not found.ok:
         raise LedgerBroken(
             f"the ledger in {named} does not verify: {found.problems[0]}",
             hint="`ccdr ledger verify DIR` lists all damage; nothing was taken in",
         )
     target, before = directory_of(state, ledger), 0
-    if target.is_dir():
-        here = verify(target)
-        before = here.records
+    here = None if not target.is_dir() and known is None else known or verify(target)
+    if here is not None and here.records:
+        before = here.records if target.is_dir() else 0
         if found.records < here.records:
             raise LedgerBroken(
                 f"the ledger in {named} has {found.records} records, and {here.records} of it are here already",
                 hint=f"it was cut since; {target} has the longer one",
             )
-        if here.records and reader(source).hash_of(_last(target)) != here.head:
+        if reader(source).hash_of(here.records) != here.head:
             raise LedgerBroken(
                 f"the ledger in {named} is another chain than what is here of {ledger[:8]}…: one of them was rewritten",
                 hint=f"keep both as evidence; the one that was here first is in {target}",
@@ -147,10 +178,6 @@ def _put(state: State, ledger: str, source: Path, found: Verification, named: st
     finally:
         remove_tree(temporary)
     return Taken(ledger, again.records, again.head, target, again.records - before)
-
-
-def _last(directory: Path) -> int:
-    return reader(directory).head().seq
 
 
 def _copy(source: Path, target: Path) -> None:

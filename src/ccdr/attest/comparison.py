@@ -60,6 +60,7 @@ class Outcome:
     problems: tuple[str, ...]
     lost: tuple[Lost, ...]
     vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
+    whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
 
     @property
     def result(self) -> str:
@@ -134,9 +135,10 @@ def compare(
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
     problems += _against(services.ledger, own, plan, whole=True)
-    for other in lineage.linked:
+    for other in lineage.beside:
         beside = [claim for claim in claims if claim.said.ledger == other]
-        problems += _beside(services, other, beside, plan)
+        how = "which was brought back" if other in lineage.linked else "which was collected"
+        problems += _beside(services, other, beside, plan, how)
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
     lost = _lost(strange, services.clock.now())
     if lost and lineage.ledger is not None and lineage.installation != ours:
@@ -145,7 +147,9 @@ def compare(
         ]
         lost = ()
     newest = max((claim.said.seq for claim in own), default=0)
-    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, vanished)
+    whole = not most or len(backups) <= most
+    found = (len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost)
+    return Outcome(plan, *found, vanished, whole)
 
 
 def here(services: Services, snapshots: Iterable[Snapshot]) -> str | None:
@@ -209,14 +213,14 @@ def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
     return said == (BACKUP_START, plan, claim.asset, claim.run)
 
 
-def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str) -> Iterator[str]:
-    """Of a ledger that was brought back: its newest records may be lost, those that are there are what they were."""
+def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
+    """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
     directory = directory_of(services.state, other)
     if not directory.is_dir():
-        yield f"the ledger {other[:8]}…, which was brought back, is not in {directory} any more"
+        yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return
     for said in _against(reader(directory), claims, plan, whole=False):
-        yield f"of the ledger {other[:8]}…, which was brought back: {said}"
+        yield f"of the ledger {other[:8]}…, {how}: {said}"
 
 
 def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
@@ -265,7 +269,7 @@ def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
             "vanished": None if found.vanished is None else {of: list(gone) for of, gone in found.vanished.items()},
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
-    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()))
+    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()), seen=(found.snapshots, found.whole))
     keep(services.state, services.ledger)
 
 
@@ -278,12 +282,29 @@ def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
     return not now - EVERY < utc(last.at) <= now + SET_BACK
 
 
-def last_looked(services: Services, plan: str) -> datetime | None:
-    """When it was last compared, wholly or not: the ledger holds a record of it at least once a day."""
-    return _noted(services, plan).get(LOOKED)
+@dataclass(frozen=True)
+class Look:
+    """A comparison, of which the ledger holds a record at least once a day: when it was, how many snapshots attested
+    this ledger, and whether these were all that are there. None of an older ccdr's: it did not say."""
+
+    at: datetime
+    snapshots: int | None = None
+    whole: bool | None = None
+
+
+def last_looked(services: Services, plan: str) -> Look | None:
+    """The last comparison, wholly or not."""
+    at = _noted(services, plan).get(LOOKED)
+    if at is None:
+        return None
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        snapshots, whole = json.loads(_notes(services).read_text("utf-8"))[plan][SEEN]
+        return Look(at, int(snapshots), bool(whole))
+    return Look(at)
 
 
 LOOKED, WHOLE, TRIED = "looked", "whole", "tried"  # at some snapshots, at all of them; whatever came of it
+SEEN = "seen"  # how many then, and whether that was all
 Noted = dict[str, datetime]
 
 
@@ -291,7 +312,8 @@ def _noted(services: Services, plan: str) -> Noted:
     found: Noted = {}
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         for key, at in json.loads(_notes(services).read_text("utf-8"))[plan].items():
-            found[key] = utc(at)
+            if key != SEEN:
+                found[key] = utc(at)
     return found
 
 
@@ -299,7 +321,7 @@ def _notes(services: Services) -> Path:
     return services.state.root / "compared.json"
 
 
-def _note(services: Services, plan: str, *keys: str) -> None:
+def _note(services: Services, plan: str, *keys: str, seen: tuple[int, bool] | None = None) -> None:
     now = services.clock.now()
     with services.state.turn("compared") as mine:
         if not mine:
@@ -309,7 +331,9 @@ def _note(services: Services, plan: str, *keys: str) -> None:
         except (OSError, ValueError, TypeError):
             every = {}
         noted = _noted(services, plan) | dict.fromkeys(keys, now)
-        every[plan] = {key: rfc3339(at) for key, at in noted.items()}
+        before = (every.get(plan) or {}).get(SEEN)
+        last = {SEEN: seen or before} if seen or before else {}
+        every[plan] = {**{key: rfc3339(at) for key, at in noted.items()}, **last}
         write_durably(_notes(services), json.dumps(every) + "\n")
 
 

@@ -59,16 +59,24 @@ def places(services: Services) -> dict[str, Place]:
     return found
 
 
-def store_due(plans: Sequence[LoadedPlan], services: Services, every: Callable[[], Sequence[LoadedPlan]]) -> None:
+def store_due(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    every: Callable[[], Sequence[LoadedPlan]],
+    *,
+    at_once: bool = False,
+) -> None:
     """Store the ledger into each repository of these plans where that is due; what came of it is in `places`. A ledger
-    less than a day old is let be, and so is one that is not what was kept of it. `every` gives all plans of this host,
+    less than a day old is let be, but `at_once` where the plan has its first backup; and so is one that is not what was
+    kept of it. `every` gives all plans of this host,
     and raises CcdrError where not all can be read: then it is not known whose data the ledger tells of. CcdrError also
     where the ledger cannot be read."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
     if lineage.ledger is None or lineage.kept is not Standing.HOLDS:
         return
     known = places(services)
-    wanted = [p for p in plans if _due(known.get(p.plan.plan), lineage, now)]
+    first = {p.plan.plan for p in plans if at_once and services.catalogue.knows(p.plan.plan)}
+    wanted = [p for p in plans if _due(known.get(p.plan.plan), lineage, now, first=p.plan.plan in first)]
     if wanted:  # of two plans with one repository only the first is ever stored into
         wanted = [p for p in homes(plans, every()) if p.plan.plan in {one.plan.plan for one in wanted}]
     if not wanted:
@@ -93,12 +101,12 @@ def _text(known: Mapping[str, Place]) -> str:
     return json.dumps({plan: place.as_json() for plan, place in known.items()}) + "\n"
 
 
-def _due(place: Place | None, lineage: Lineage, now: datetime) -> bool:
+def _due(place: Place | None, lineage: Lineage, now: datetime, *, first: bool) -> bool:
     def past(at: str | None, wait: timedelta) -> bool:
         return at is None or not now - wait < utc(at) <= now + SET_BACK
 
     if place is None:
-        return lineage.begun is not None and past(lineage.begun, EVERY)
+        return lineage.begun is not None and (first or past(lineage.begun, EVERY))
     return past(place.stored, EVERY) and past(place.tried, AGAIN)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,14 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
     of_others = [f"ledger {name[:8]}…: {said}" for name, found in beside.items() for said in found.problems]
     seen = [said for outcome in outcomes for said in outcome.as_json()["problems"]]  # type: ignore[attr-defined]
-    problems = (*compared.problems, *of_ledger, *of_plans, *of_others)
+    problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
+    unread = tuple(
+        f"ledger {name[:8]}…: it lies here, and no record of ours tells of it: it is not read; "
+        f"`ccdr ledger collect` of it takes it in"
+        for name in beside
+        if name not in lineage.beside
+    )
+    compared = replace(compared, ledger=replace(compared.ledger, notes=(*compared.ledger.notes, *unread)))
     problems += tuple(said for said in seen if not any(str(said) in one for one in problems))
     crashes = _crashes(compared.ledger, at_work)
     if options.json:
@@ -262,9 +270,10 @@ def _tell(found: Verification, problems: Sequence[object], crashes: Sequence[str
 def recover(names: tuple[str, ...]) -> Exit:
     """Bring a lost ledger back from the repositories of PLAN... (of all), where it is stored daily.
 
-    It is put beside the new one, read-only, and linked to it by a record; reports tell of it for a year. What it holds
-    is compared with what the snapshots attest of it first. Records from after it was last stored are lost: how many is
-    said, as far as snapshots tell. One that was collected before (`ccdr ledger collect`) is linked without asking.
+    It is put beside the new one, read-only, linked to it by a record, and read with it; reports tell of it for a year.
+    What it holds is compared with what the snapshots attest of it first. Records from after it was last stored are
+    lost: how many is said, as far as snapshots tell. One that was collected before (`ccdr ledger collect`) is linked
+    without asking.
 
     \b
     Examples:
@@ -277,7 +286,22 @@ def recover(names: tuple[str, ...]) -> Exit:
     plans, wrong = options.load_all(names)
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
-    return _taken(bring_back(plans, options.services()))
+    services = options.services()
+    found = bring_back(plans, services)
+    if options.json:
+        return _taken(found)
+    for one in found:
+        where = f"from the repository of {one.source}" if one.source else "from a copy that was collected here"
+        until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
+        click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {so_many(one.records, 'record')}{until}")
+        click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
+        if one.record is not None:
+            click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")
+        if one.missing:
+            lost = so_many(one.missing, "record is", "records are")
+            click.echo(f"  at least {lost} lost: what was written after it was stored; the backups of then are there")
+    click.echo("  → `ccdr ledger verify --repository` compares both with the snapshots; `ccdr status` judges by both")
+    return Exit.OK
 
 
 @verb(short_help="Take in the ledgers of other hosts.")
@@ -285,8 +309,9 @@ def recover(names: tuple[str, ...]) -> Exit:
 def collect(directories: tuple[str, ...]) -> Exit:
     """Take in the ledgers of other hosts: copies of their state directories, or of `ledger/` in them.
 
-    Each is verified, and kept read-only in STATE/ledgers/ID. One that does not verify, is shorter than what is here of
-    it, or another chain under the same id, is refused: exit 1.
+    Each is verified, compared with what the snapshots known here attest of it, and kept read-only in STATE/ledgers/ID.
+    From then on every command reads it with this host's as one population. One that does not verify, is shorter than
+    what is here of it, or another chain under the same id, is refused: exit 1.
 
     \b
     Examples:
@@ -309,8 +334,9 @@ def _taken(found: Sequence[Taken]) -> Exit:
     for one in found:
         missing = f"; {so_many(one.missing, 'record')} from after it was stored are lost" if one.missing else ""
         source = f" from {one.source}" if one.source else ""
+        until = f", up to {one.until[:19]}Z" if one.until else ""
         click.echo(
-            f"{one.ledger}: {so_many(one.records, 'record')}{source}, {one.new} new, in {one.directory}{missing}"
+            f"{one.ledger}: {so_many(one.records, 'record')}{until}{source}, {one.new} new, in {one.directory}{missing}"
         )
     return Exit.OK
 

@@ -89,7 +89,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             click.echo(f"ccdr: {note}", err=True)
     with suppress(CcdrError):  # a ledger that cannot be read is told of when all is done
         compare_due(loaded, services)  # a repository that does not answer, by the work with it
-        store_due(loaded, services, options.every)
+        store_due(loaded, services, options.every, at_once=True)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
     end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
 from ccdr.errors import Exit
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
-UPON, BESIDE = 5, 6  # columns that are shown where there is anything to show
+UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 
 
 @verb(short_help="List the snapshots of PLAN.")
 @plan_argument
 @asset_option
 def snapshots(plan: str, asset: str | None) -> Exit:
-    """List the snapshots of PLAN that count, with consistent point, size, last test, and what an increment builds upon.
+    """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
+    not), and what an increment builds upon.
 
     Asks the repository: what vanished from it, or bears a future date, is a finding.
 
@@ -27,8 +30,10 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     from ccdr.groups import captured_together
     from ccdr.history import AssetHistory
     from ccdr.in_force import as_recorded
+    from ccdr.judgement import judge, why_not_counting
     from ccdr.plans.words import differing
     from ccdr.services import Job
+    from ccdr.status import seen_now
 
     options = settings()
     services = options.services()
@@ -41,6 +46,14 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     told = services.synchronise(loaded, repo, [j.asset for j in jobs])
     gone = {s.id for s in told.vanished}
     known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
+    nothing, reasons = AssetHistory(), dict[str, str | None]()
+    for job in jobs:  # as `status` judges them, but without what is not there any more
+        own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
+        own = replace(own, vanished=[])  # the repository has just been asked
+        seen, now = seen_now(job, services, own), services.clock.now()
+        seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
+        reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
+    reasons |= dict.fromkeys(gone, "vanished")
     together = {t.group.run: t for t in captured_together(known)}
     found = [
         {
@@ -53,6 +66,8 @@ def snapshots(plan: str, asset: str | None) -> Exit:
             "group": together[s.group.run].as_json() if s.group else None,
             "builds_upon": [needed.id for needed in s.upon],
             "last_test": history.get((plan, s.asset), AssetHistory()).proven.get(s.id),
+            "counts": reasons[s.id] is None,
+            "why_not": reasons[s.id],
         }
         for job in jobs
         for s in services.catalogue.snapshots(plan, job.asset)
@@ -68,12 +83,22 @@ def snapshots(plan: str, asset: str | None) -> Exit:
                 str(s["consistent_point"]),
                 human_bytes(float(str(s["bytes"]))),
                 word(str(s["last_test"] or "untested")) if s["there"] else word("VANISHED"),
+                "yes" if s["counts"] else f"no: {s['why_not']}",
                 _below(s["builds_upon"]),
                 _beside(s["group"]),
             )
             for s in found
         ]
-        headings = ("id", "asset", "consistent point", "size", "last test", "builds upon", "captured together")
+        headings = (
+            "id",
+            "asset",
+            "consistent point",
+            "size",
+            "last test",
+            "counts",
+            "builds upon",
+            "captured together",
+        )
         increments = any(s["builds_upon"] for s in found)
         shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or together)]
         table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])

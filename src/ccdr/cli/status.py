@@ -34,7 +34,7 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import UNTOLD, exit_of, unacknowledged
+    from ccdr.acknowledged import UNTOLD, exit_of
     from ccdr.attest import by_what_is_known, here, homes, places, troubles
     from ccdr.duties import duties, listed
     from ccdr.history import CHECKED, PRUNED, AssetHistory
@@ -43,7 +43,7 @@ def status(names: tuple[str, ...]) -> Exit:
     from ccdr.notify import untold
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import exit_code, kept, private_of, upkeep_problems
+    from ccdr.status import answering, exit_code, kept, private_of, upkeep_problems
     from ccdr.status import status as ask
     from ccdr.verification import newest
 
@@ -61,6 +61,9 @@ def status(names: tuple[str, ...]) -> Exit:
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     deaf = untold(services.state, shown)
     own = duties(loaded, histories)
+    elsewhere = {
+        name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
+    }
     verified, lineage = newest(services), services.lineage()
     attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
@@ -69,7 +72,8 @@ def status(names: tuple[str, ...]) -> Exit:
     code = worst([*codes, *(e.exit_code for e in wrong_plans)])
 
     everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
-    noted = len(everything) - len(unacknowledged(everything))
+    noted = sum(p.acknowledged is not None for p in everything)
+    unknown = sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in everything)
 
     def kept_of(name: str) -> tuple[str, ...]:
         newest = histories.get((name, None), AssetHistory()).newest
@@ -84,6 +88,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "troubles": [p.as_json() for p in care[name]],
                 "private": list(kept_of(name)),
                 "could_not_tell": deaf.get(name, []),
+                "elsewhere": [one.as_json() for one in elsewhere[name]],
                 "duties": [verb.value for verb in Verb if verb in own[name]],
                 "version": version.as_json(),
             }
@@ -96,6 +101,7 @@ def status(names: tuple[str, ...]) -> Exit:
                 "plans": document,
                 "plans_gone": [version.plan for version in gone],
                 "acknowledged": noted,
+                "not_known_here": unknown,
                 "ledger": verified and verified.as_json(),
                 "lineage": shown_ledger,
             }
@@ -122,14 +128,21 @@ def status(names: tuple[str, ...]) -> Exit:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
+    _near(found)
     for name in shown:
         _problems(care[name], name, None)
         for path in kept_of(name) if care[name] else ():
             click.echo(f"{name}: {kept(path)}")
-        if elsewhere := frozenset(Verb) - own[name]:
-            click.echo(f"{name}: this host answers for {listed(own[name])}, another one for {listed(elsewhere)}")
+        if elsewhere[name]:
+            who = {str(one): listed([o.verb for o in elsewhere[name] if str(o) == str(one)]) for one in elsewhere[name]}
+            others = "; ".join(f"for {work}: {host}" for host, work in who.items())
+            click.echo(f"{name}: this host answers for {listed(own[name])}; {others}")
         for line in deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
+    if unknown:
+        click.echo(
+            f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
+        )
     if noted:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
@@ -150,10 +163,11 @@ def status(names: tuple[str, ...]) -> Exit:
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once. What is acknowledged comes last, without."""
+    """What is wrong, and on the line below what to do; each step once, what follows from something else behind that.
+    What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
-    for wrong in problems:
+    for wrong in sorted(problems, key=lambda p: p.because is not None):
         if wrong.acknowledged is not None:
             noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
@@ -167,6 +181,17 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             click.echo(f"  → {step}")
     for text in noted:
         click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def _near(found: Sequence[AssetStatus]) -> None:
+    """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for s in found:
+        for p in s.near:
+            alike.setdefault((s.plan, p.text), []).append(s.asset)
+    for (plan, text), assets in alike.items():
+        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan wants it so)")
+        click.echo(f"  → {next_step(Trouble.REPOSITORY_NEAR, plan, None)}")
 
 
 def _last_backup(s: AssetStatus) -> str:
@@ -205,12 +230,13 @@ def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> Non
         if found is None or not found.as_json()["ok"]:
             continue  # what contradicts it is told of as what is wrong
         looked = last_looked(services, plan)
-        when = max(utc(found.at), looked or utc(found.at))
+        when, count, what = utc(found.at), found.snapshots, ""
+        if looked is not None and looked.at >= when:
+            when, what = looked.at, "" if looked.whole is not False else "the newest "
+            count = count if looked.snapshots is None else looked.snapshots
         older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
-        click.echo(
-            f"ledger: {so_many(found.snapshots, 'snapshot')} of {plan} agreed with it on {when:%Y-%m-%d %H:%M} UTC"
-            + (older if found.unattested else "")
-        )
+        said = f"{what}{so_many(count, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {said} {when:%Y-%m-%d %H:%M} UTC" + (older if found.unattested else ""))
 
 
 def _stored(plan: str, place: Place) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.errors import CcdrError, PlanInvalid
 from ccdr.judgement import AssetStatus
@@ -32,6 +33,8 @@ class Concern:
     step: str | None = None  # what to do next, where more is known than `next_step` says
     private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
     acknowledged: datetime | None = None  # until when nobody need be reminded of it
+    why: str = ""  # in few words, for a subject
+    because: Trouble | None = None  # of the same asset: what it only follows from
 
     @property
     def key(self) -> Key:
@@ -53,7 +56,7 @@ class Attempt:
         if self.failed is None:
             return None
         text = f"its {self.verb} could not begin: {self.failed}"
-        return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb)
+        return Concern(self.plan, self.asset, Trouble.NOT_BEGUN, text, about=self.verb, why=self.failed)
 
 
 def concerns_of(found: Sequence[AssetStatus], upkeep: Mapping[str, Sequence[Problem]]) -> Iterator[Concern]:
@@ -87,7 +90,8 @@ def plan_wrong(plan: str, why: PlanInvalid) -> Concern:
     secret."""
     first = why.problems[0]
     text = f"{first.file} is wrong in line {first.line}: nothing in it is backed up or tested"
-    return Concern(plan, None, Trouble.PLAN_WRONG, text, about=first.file)
+    where = f"{Path(first.file).name} line {first.line}"
+    return Concern(plan, None, Trouble.PLAN_WRONG, text, about=first.file, why=where)
 
 
 def summary_wrong(plan: str, why: str) -> Concern:
@@ -95,5 +99,16 @@ def summary_wrong(plan: str, why: str) -> Concern:
 
 
 def _concern(plan: str, asset: str | None, problem: Problem) -> Concern:
-    told, noted = (problem.text, problem.since, problem.about), problem.acknowledged
-    return Concern(plan, asset, problem.trouble, *told, step=problem.step, private=problem.private, acknowledged=noted)
+    return Concern(
+        plan,
+        asset,
+        problem.trouble,
+        problem.text,
+        problem.since,
+        problem.about,
+        step=problem.step,
+        private=problem.private,
+        acknowledged=problem.acknowledged,
+        why=problem.why or (problem.text if problem.trouble is Trouble.FINDING else ""),
+        because=problem.because,
+    )

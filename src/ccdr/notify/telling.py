@@ -118,7 +118,13 @@ class _Plan:
                 own = Trouble.UNTOLD.value
                 itself = (None, own, target.id) in self.book.entries
                 others = max(0, there - among - itself)
-                yield target, news, compose(self.loaded, news, now, others=others, unreached=unreached)
+                yield (
+                    target,
+                    news,
+                    compose(
+                        self.loaded, news, now, others=others, unreached=unreached, known=self.book.entries.values()
+                    ),
+                )
 
 
 def after_run(

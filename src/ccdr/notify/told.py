@@ -31,14 +31,16 @@ TESTS_FAILED = {Trouble.TEST_FAILED, Trouble.LOG_FAILED, Trouble.NEWER_FAILED}
 # One that is over only because something worse took its place is not "fixed".
 REPLACED_BY = {
     Trouble.NEWER_FAILED: {Trouble.TEST_FAILED},
-    Trouble.TEST_INCONCLUSIVE: TESTS_FAILED,
+    Trouble.TEST_INCONCLUSIVE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},  # one that broke in another way among them
     Trouble.NEVER_TESTED: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.TEST_LATE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
     Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
     Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
     Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},
     Trouble.GROUP_INCOMPLETE: {Trouble.BACKUP_FAILED},
-    Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED},
+    Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED, Trouble.CHECK_INCONCLUSIVE},
+    Trouble.PRUNE_FAILED: {Trouble.PRUNE_FAILED},
+    Trouble.LOG_LATE: {Trouble.LOG_LATE},
 }
 # What we know of ourselves, however little is known of the assets.
 OUR_OWN = (Trouble.UNTOLD,)
@@ -65,8 +67,7 @@ class Kind(StrEnum):
 @dataclass
 class Entry:
     """One concern, from when it was first seen until everybody knows that it is over; `text` and `step` as they are by
-    now, and `private`, which is there for a week, as it was seen now. `told` is by address: what it was last told, and
-    when."""
+    now; `private` and `why` as seen now, and not kept. `told` is by address: what it was last told, and when."""
 
     asset: str | None
     trouble: Trouble
@@ -80,6 +81,8 @@ class Entry:
     returns: int = 0
     told: dict[str, tuple[As, datetime]] = field(default_factory=dict)
     private: tuple[str, ...] = ()
+    why: str = ""
+    because: Trouble | None = None
 
     @property
     def key(self) -> Key:
@@ -139,7 +142,7 @@ class Book:
             if same:  # where two are told as one, both must be acknowledged
                 noted = min(noted, entry.noted) if noted and entry.noted else None
             entry.text, entry.step, entry.private = concern.text, concern.step, concern.private
-            entry.noted = noted
+            entry.noted, entry.why, entry.because = noted, concern.why, concern.because
             if entry.gone is not None:
                 entry.gone, entry.returns = None, entry.returns + 1
         for entry in self.entries.values():
@@ -260,8 +263,10 @@ def _elapsed(at: datetime, now: datetime) -> timedelta:
     return abs(now - at)
 
 
-def _rank(entry: Entry) -> tuple[int, bool, str, str]:
-    return list(Trouble).index(entry.trouble), entry.asset is None, entry.asset or "", entry.about
+def _rank(entry: Entry) -> tuple[bool, int, bool, str, str]:
+    """The worst first; what only follows from something else is behind that."""
+    rank, of_plan = list(Trouble).index(entry.trouble), entry.asset is None
+    return entry.because is not None, rank, of_plan, entry.asset or "", entry.about
 
 
 # --- the file ------------------------------------------------------------------------------------------------
@@ -301,6 +306,7 @@ def _body(book: Book) -> dict[str, object]:
             "since": rfc3339(e.since),
             "passing": e.passing,
             "step": e.step,
+            "because": e.because and e.because.value,
             "gone": e.gone and rfc3339(e.gone),
             "returns": e.returns,
             "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.told.items()},
@@ -330,6 +336,7 @@ def _book(body: dict[str, Any]) -> Book:
             gone=gone,
             returns=int(e["returns"]),
             told=told,
+            because=Trouble(e["because"]) if e.get("because") else None,
         )
         book.entries[entry.key] = entry
     for a, f in body["failures"].items():

@@ -46,6 +46,17 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Other:
+    """Another host's part, by its own ledger: what its runs were asked for and have begun, by which versions of the
+    plan. Beyond `until` nothing is known of it."""
+
+    versions: Sequence[Version]
+    asked: Sequence[Asked]
+    starts: Mapping[Schedule, Sequence[Start]]
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Gap:
     """Consecutive due times for which nothing was begun."""
 
@@ -98,14 +109,56 @@ def tallies(
     starts: Mapping[Schedule, Sequence[Start]],
     start: datetime,
     end: datetime,
+    others: Sequence[Other] = (),
 ) -> list[DueTally]:
     """Of each schedule that was in force in a period, for one plan. `versions` and `asked` are all before its end, in
-    order; `starts` those before its end and from `PATIENCE` before its begin on."""
-    return [
-        found
-        for schedule in schedules(versions, start)
-        if (found := _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end)))
-    ]
+    order; `starts` those before its end and from `PATIENCE` before its begin on. What `others` answer for is due and
+    missed by what they went by."""
+    named = [schedules(versions, start), *(schedules(other.versions, start) for other in others)]
+    found = []
+    for schedule in dict.fromkeys(one for each in named for one in each):
+        own = _tally(schedule, versions, asked, starts.get(schedule, ()), *_edges(start, end))
+        theirs = []
+        for other in others:
+            first, last = _edges(start, end)
+            last, begun = min(last, _behind(other.until)), other.starts.get(schedule, ())
+            if first < last and (told := _tally(schedule, other.versions, other.asked, begun, first, last)):
+                theirs.append(told)
+        if theirs:
+            unknown = _unknown(schedule, versions, asked, others, *_edges(start, end))
+            own = _together([one for one in (own, *theirs) if one], own is not None and own.waiting, unknown)
+        found += [own] if own else []
+    return found
+
+
+def _together(told: Sequence[DueTally], waiting: bool, unknown: int) -> DueTally:
+    """What a ledger ends with that was neither served nor missed by then is not known."""
+    gaps = sorted((gap for one in told for gap in one.gaps), key=lambda gap: gap.first)[-MOST_GAPS:]
+    unknown += sum(one.waiting for one in told) - waiting
+    due, missed = sum(one.due for one in told), sum(one.missed for one in told)
+    return DueTally(told[0].asset, told[0].verb, due, missed, waiting, unknown, tuple(gaps))
+
+
+def _unknown(
+    schedule: Schedule,
+    versions: Sequence[Version],
+    asked: Sequence[Asked],
+    others: Sequence[Other],
+    start: int,
+    end: int,
+) -> int:
+    """Due times by our versions for which no host that is known of answered, as far as it is known."""
+    held = list(_held(asked, schedule[1]))
+    for other in others:
+        last = _behind(other.until)
+        held += [(since, min(until, last)) for since, until in _held(other.asked, schedule[1])]
+    count, reached = 0, start
+    windows = [window.within(start, end) for window in _in_force(versions, schedule)]
+    for since, until in [*sorted(held), (end, end)]:
+        if since > reached:
+            count += sum(w.count for window in windows for w in _clipped(window, reached, since))
+        reached = max(reached, until)
+    return count
 
 
 def schedules(versions: Sequence[Version], start: datetime) -> list[Schedule]:

@@ -13,7 +13,7 @@ from ccdr.model import ObjectiveVerdict, human_seconds, so_many
 from ccdr.report.evidence import MISSED, RUNNING, SKIPPED, TEST, Run
 from ccdr.report.judge import AssetReport, Finding, day
 from ccdr.report.period import Period
-from ccdr.report.promises import DUE, PlanPromises, Tallies
+from ccdr.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
 from ccdr.trouble import Level
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
@@ -96,7 +96,7 @@ def over_the_period(
         return _sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
     if ledger_problems:
         return _sentence(f"{when}, what the records say proves nothing: they are damaged or changed")
-    said = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised)]
+    said = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised, period.start)]
     if less := sum(bool(change.loosenings) for one in promised for change in one.changes):
         said.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
     if first > period.start:
@@ -113,7 +113,7 @@ def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
     over = [a for a in judged if a.rpo and a.rpo.verdict is ObjectiveVerdict.BREACHED]
     met = sum(a.rpo is not None and a.rpo.verdict is ObjectiveVerdict.MET for a in judged)
     later = any(a.completed.since for a in judged if a not in over)
-    said = f"{met} of {of} stayed within the data loss that is allowed (RPO)"
+    said = f"{met or 'none'} of {of} stayed within the data loss that is allowed (RPO)"
     said += "" if not met else " from the first backup on" if later else " all the time"
     if over:
         worst = max(over, key=lambda a: _share(a.rpo.achieved_s, a.rpo.objective_s) if a.rpo else 0.0)
@@ -143,15 +143,21 @@ def _tests(runs: Sequence[Run]) -> str:
     return said + (f", {failed:,} failed" if failed else "") + (f", {rest:,} proved nothing" if rest else "")
 
 
-def _due(tallies: Tallies, promised: Sequence[PlanPromises]) -> str:
-    due, missed = (sum(t.get(what) or 0 for t in tallies.values()) for what in (DUE, MISSED))
+def _due(tallies: Tallies, promised: Sequence[PlanPromises], begin: datetime) -> str:
+    due, missed, elsewhere = (sum(t.get(what) or 0 for t in tallies.values()) for what in (DUE, MISSED, NOT_KNOWN_HERE))
     unknown = any(t.get(DUE, 0) is None for t in tallies.values())
     if not promised:
         recorded = f"; {missed:,} of it are recorded as missed" if missed else ""
         return f"what was due is not known, as no version of a plan is recorded{recorded}"
     said = f"{missed:,} of {so_many(due, 'run that was due', 'runs that were due', form=',')} did not take place"
-    if since := [one.since for one in promised if one.since is not None]:
-        said += f", and what was due before {day(max(since))} is not known, as no version of the plan is recorded"
+    said = said if due or missed else "nothing was due"
+    if elsewhere:
+        said += (
+            f" here, and of {so_many(elsewhere, 'due time', form=',')} that other hosts answered for it is not known"
+        )
+    since = max((one.since for one in promised if one.since is not None), default=begin)
+    if day(since) > day(begin):
+        said += f", and what was due before {day(since)} is not known, as no version of the plan is recorded"
     return said + (", and of other plans nothing of that is known" if unknown else "")
 
 

@@ -17,7 +17,7 @@ from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import judge_host, judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
-from ccdr.model import Snapshot
+from ccdr.model import Snapshot, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
 from ccdr.population import read_population
@@ -39,7 +39,7 @@ from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
-from ccdr.status import seen_now, upkeep_problems
+from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
@@ -102,8 +102,9 @@ class Report:
     @property
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
-        acknowledged."""
-        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR]
+        acknowledged, or another host's to know."""
+        unknown = Trouble.NOT_KNOWN_HERE.name
+        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
         return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
 
 
@@ -170,7 +171,7 @@ def make_report(
             lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
             newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
         ),
-        over_the_period=over_the_period(period, assets, runs, tallies, promised, found.first_time, unproven),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, _first(found, evidence), unproven),
         findings=findings,
         assets=assets,
         plans=reports,
@@ -181,6 +182,12 @@ def make_report(
         promises=tuple(promised),
         judged_by=tuple(judged),
     )
+
+
+def _first(found: Verification, evidence: Evidence) -> datetime | None:
+    """When the first record is of, of this ledger or of one beside it."""
+    beside = (utc(history.first) for history in evidence.histories.values() if history.first)
+    return min((at for at in (found.first_time, *beside) if at), default=None)
 
 
 def _read(
@@ -273,6 +280,7 @@ def _judge_plans(
             _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
             period,
             free=_free(known.get(name)) if period.until_now else None,
+            elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
         )
         for name in dict.fromkeys(names)
     )

@@ -134,6 +134,7 @@ def _plan(plan: PlanReport) -> dict[str, object]:
         "owner": plan.owner,
         "in_plans": plan.in_plan,
         "findings": [f.text for f in plan.findings],
+        "elsewhere": [one.as_json() for one in plan.elsewhere],
         "last_prune": plan.last_prune and _run(plan.last_prune),
         "last_check": plan.last_check and _run(plan.last_check),
         "checked": {key: body.get(key) for key in ("part", "parts", "covered", "full_since")} if check else None,
@@ -278,10 +279,18 @@ def _run(run: Run) -> dict[str, object]:
         "added_bytes": run.added,
         "left_out": list(run.left_out) or None,
         "findings": run.findings or None,
+        "tenant": run.tenant,
+        "copy": run.copy,
+        "site": run.site,
+        "attempt": run.attempt,
+        "who": run.who,
+        "proof": run.proof,
+        "bytes_restored": run.restored,
     }
     return {key: value for key, value in shown.items() if value is not None}
 
 
 def _whole(run: Run) -> dict[str, Any]:
     """A run with everything that its end's record holds, and when it began."""
-    return {"what": run.verb, "started": run.since, "started_seq": run.number, **as_written(run.body or {})}
+    began = {"what": run.verb, "started": run.since, "started_seq": run.number, "who": run.who}
+    return {**began, **as_written(run.body or {})}

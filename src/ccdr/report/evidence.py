@@ -14,7 +14,7 @@ from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
 from ccdr.ledger import NEWER, PASSED_OVER
 from ccdr.measure import Point
-from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, of_another_host, source_digest, utc
+from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -68,10 +68,16 @@ class Run:
     seconds: float | None = None
     findings: int = 0
     body: Record | None = None
-    beside: str | None = None  # of a backup: where the repository lies, if that is where its source is
     left_out: tuple[str, ...] = ()  # of the asset, as the plan said: nothing of it comes back
     told_by: Mapping[str, Any] | None = None  # of a ledger beside ours: which record of which
     told_last: Mapping[str, Any] | None = None  # … and of the last one
+    who: Record | None = None  # began it: as its first record has it
+    tenant: str | None = None
+    attempt: int | None = None
+    copy: str | None = None  # of the data; and where that lies
+    site: str | None = None
+    proof: str | None = None  # of a test: how far it got
+    restored: int | None = None  # bytes that were written for it
 
     @property
     def ledger(self) -> str | None:
@@ -304,6 +310,15 @@ class AssetEvidence:
 
 
 @dataclass
+class OtherHost:
+    """What another host's ledger tells of a plan: what runs there were asked for, and which versions were recorded."""
+
+    until: datetime
+    asked: list[Asked] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+
+
+@dataclass
 class PlanEvidence:
     """What the records say of one plan's repository, beside its history. `sizes` and `added` are of the period:
     bytes."""
@@ -316,6 +331,7 @@ class PlanEvidence:
     asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[Version] = field(default_factory=list)  # of the plan, as they were recorded
+    others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
 
 
 def _standing(points: Mapping[Key, Point], boundary: datetime) -> set[Key]:
@@ -494,8 +510,9 @@ class Evidence:
             text(snapshot.get("selected")), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
             len(listing(findings)) if findings else 0,
             record if findings or verb in _WHOLE or get("repository") else None,
-            text(get("beside_source")), tuple(map(str, listing(get("left_out")))),
-            start.get(TOLD_BY), get(TOLD_BY),
+            tuple(map(str, listing(get("left_out")))),
+            start.get(TOLD_BY), get(TOLD_BY), start.get("who"), text(get("tenant")), whole(get("attempt")),
+            text(get("copy")), text(get("site")), text(get("proof")), whole(get("bytes_restored")),
         )  # fmt: skip
         self._conclude(run, record)
         return True
@@ -528,15 +545,23 @@ class Evidence:
 
     def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
         told = record.get(TOLD_BY)
-        if of_another_host(record):
+        if other := self._other(plan, record):
+            other.asked.append(_asked(record, time))
             return
         if told and (until := _moment(told["until"])):
             plan.lost[told["ledger"]] = until
         plan.asked.append(_asked(record, time))
 
     def _version(self, plan: PlanEvidence, version: Version, record: Record) -> None:
-        if not of_another_host(record):
-            plan.versions.append(version)
+        other = self._other(plan, record)
+        (plan.versions if other is None else other.versions).append(version)
+
+    @staticmethod
+    def _other(plan: PlanEvidence, record: Record) -> OtherHost | None:
+        told = record.get(TOLD_BY)
+        if told is None or told["ours"]:
+            return None
+        return plan.others.setdefault(told["ledger"], OtherHost(utc(told["until"])))
 
     def _shipped(self, record: Record, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
@@ -617,6 +642,9 @@ def _begun(verb: str, record: Record, time: datetime) -> Run:
         text(by) or "",
         text(due) or "",
         told_by=record.get(TOLD_BY),
+        who=record.get("who"),
+        tenant=text(record.get("tenant")),
+        attempt=whole(record.get("attempt")),
     )
 
 
@@ -653,6 +681,18 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def listing(value: Any) -> list[Any]:
     return value if type(value) is list else []
+
+
+def who_began(said: Record | None) -> tuple[int | None, int | None, str | None, str | None, str | None]:
+    """User id, login user id, terminal, what has started it (these by the kernel, and by names), and who is claimed to
+    have called sudo."""
+    found = mapping(said)
+    names = (
+        text(found.get("terminal")),
+        text(found.get("started_by")),
+        text(mapping(found.get("claims")).get("sudo_user")),
+    )
+    return whole(found.get("uid")), whole(found.get("login_uid")), *names
 
 
 def _pair(value: Any) -> bool:

@@ -20,11 +20,11 @@ from ccdr.model import (
     Objectives,
     ObjectiveVerdict,
     Snapshot,
+    Verb,
     human_seconds,
     other_source,
     so_many,
 )
-from ccdr.nearby import WORDS as NEAR_WORDS
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Version, objectives_in_force
 from ccdr.report.evidence import (
@@ -44,9 +44,8 @@ from ccdr.report.growth import Growth, growth
 from ccdr.report.period import MOST_PARTS, MOST_POINTS, Period
 from ccdr.services import Job
 from ccdr.shipping.shelf import EARLIEST
+from ccdr.status import Answering
 from ccdr.trouble import Level, Problem, Trouble, next_step
-
-ELSEWHERE = "have the plan name a repository on another machine (`repository: url`): docs/plan.md"
 
 
 @dataclass(frozen=True)
@@ -181,6 +180,7 @@ class PlanReport:
     last_conclusive_check: Run | None
     removed: int
     growth: Growth
+    elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,8 @@ def judge_asset(
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
     gone = set(ev.history.vanished)
     good = {key: p for key, p in ours.items() if key not in gone and not ev.disproved(key)}
-    counting = _counting(good, ev.history, upkeep)
+    until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
+    counting = {key: p for key, p in good.items() if p.consistent <= until}
     completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
     ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
     recovered = [p for p, test in ev.recovered if source is None or not other_source(test, source)]
@@ -287,13 +288,15 @@ def judge_asset(
     if job and source is not None:
         found = judge(job, ev.history, upkeep, _with(seen, ev, elsewhere, source, name, period), period.end)
         rpo = _worst_of(versions, name[1], period, job.objectives.rpo, over_completed, completed)
-        if not ours_to_do:
-            looked = ev.last[TEST].ended if TEST in ev.last else None
+        backer = upkeep.elsewhere(Verb.BACKUP)
+        if not ours_to_do and (backer is None or backer.until < period.end):
+            looks = [ev.last[TEST].ended if TEST in ev.last else None, backer.until if backer else None]
+            looked = max((at for at in looks if at), default=None)
             rpo = _elsewhere(job.objectives.rpo, completed, period, over_completed, looked)
         findings = (
             *(Finding.of(problem, *name) for problem in found.troubles),
             *_over_the_period(found, rpo, timings, job, over_completed, name),
-            *(() if found.unreachable else _near(ev, name)),
+            *(Finding.of(problem, *name) for problem in found.near),
         )
     return AssetReport(
         plan=name[0],
@@ -354,16 +357,6 @@ def _as_of(
     return Seen(there, logged)
 
 
-def _counting(good: Mapping[str, Point], history: AssetHistory, upkeep: AssetHistory) -> Mapping[str, Point]:
-    """In a damaged repository, those up to the newest that has itself passed; none in one that does not open for it."""
-    if history.closed_by_damage(upkeep):
-        return {}
-    if history.doubt(upkeep) is None:
-        return good
-    passed = max((p.consistent for key, p in good.items() if history.proven.get(key) == "PASS"), default=None)
-    return {key: p for key, p in good.items() if passed is not None and p.consistent <= passed}
-
-
 def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:
     """Without what a recovery that failed, and none took back, was to go through: from its base on, until a newer base
     leads on anew."""
@@ -390,6 +383,7 @@ def judge_plan(
     period: Period,
     *,
     free: int | None,
+    elsewhere: tuple[Answering, ...] = (),
 ) -> PlanReport:
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
@@ -405,6 +399,7 @@ def judge_plan(
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
+        elsewhere=elsewhere,
     )
 
 
@@ -468,13 +463,6 @@ def _over_the_period(
         took = human_seconds(max(t.achieved_s for t in over))
         text = f"restoring it took up to {took} in {so_many(len(over), 'test')} of the period, and its RTO is {allowed}"
         yield Finding(Level.NOTE, text, *name, next_step(Trouble.BREACH_RTO, *name))
-
-
-def _near(ev: AssetEvidence, name: tuple[str, str]) -> Iterable[Finding]:
-    """By the newest good backup: where all copies lie."""
-    backup = ev.last_good.get(BACKUP)
-    if backup is not None and backup.beside in NEAR_WORDS:
-        yield Finding(Level.NEAR, f"its repository lies {NEAR_WORDS[backup.beside]}", *name, ELSEWHERE)
 
 
 def _timing(run: Run) -> Timing | None:

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from ccdr.model import Achieved, human_bytes, human_seconds, rfc3339, so_many
+from ccdr.model import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.due import Gap
 from ccdr.plans.words import differing, sentence
 from ccdr.report import charts
@@ -35,6 +35,7 @@ from ccdr.report.evidence import (
     Run,
     listing,
     mapping,
+    who_began,
 )
 from ccdr.report.judge import AssetReport, Interruption, PlanReport
 from ccdr.report.period import MOST_PARTS
@@ -68,6 +69,14 @@ LEVELS = {
     Level.NOTE: ("note", "•", "to look at"),
     Level.FINE: ("good", "✓", "proven"),
 }
+# How far a test has proven a snapshot; each level holds those before it.
+PROOFS = {
+    "stored": "stored: the repository lists it",
+    "readable": "readable: all of it came back",
+    "restored": "restored and answered",
+    "checked": "checked: every check passed",
+    "equal": "equal to the source",
+}
 # What the worst test of a part of the period was, first of these.
 WORST = ("FAIL", "INCONCLUSIVE", CRASHED, "PASS", MISSED, SKIPPED, RUNNING)
 
@@ -100,7 +109,8 @@ def html(report: Report) -> Iterator[bytes]:
         "tone": tone,
         "verb": lambda verb: WORDS.get(verb, verb),
     }
-    environment.filters |= {"step": _step, "loosening": sentence}
+    environment.filters |= {"step": _step, "loosening": sentence, "who": _who}
+    environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
     for piece in template.stream(style=style, **_told(report)):
@@ -120,6 +130,18 @@ def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
     said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+
+
+def _who(run: Run) -> str:
+    """Who began it, and what each fact rests on; empty where the record does not say."""
+    uid, login, terminal, by, sudo = who_began(run.who)
+    if uid is None:
+        return ""
+    said = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
+    said += [f"terminal {terminal}"] if terminal else []
+    said += [f"started by {by}"] if by else []
+    said += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
+    return ", ".join(said)
 
 
 def _seconds(value: float | None) -> str:
@@ -308,14 +330,16 @@ def _population(report: Report) -> list[dict[str, Any]]:
     missed, is a matter of the schedules."""
     sums: dict[str, dict[str, int | None]] = {}
     unsure = {one.plan for one in report.promises if one.since is not None}
-    rows, more = [], set()
+    rows: list[dict[str, Any]] = []
+    more = set()
     for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
         total = sums.setdefault(verb, {DUE: None})
         for key, count in tally.items():
             total[key] = (total.get(key) or 0) + count if count is not None else total.get(key)
         at_least = plan in unsure or tally.get(DUE, 0) is None
         more |= {verb} if at_least else set()
-        rows.append(_counted(plan, verb, tally, at_least=at_least))
+        if plan:  # what is of no plan is in the sums
+            rows.append(_counted(plan, verb, tally, at_least=at_least))
     return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
 
 
@@ -343,5 +367,5 @@ def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least:
     other = counted(STARTED) - good - bad - sum(named.values())
     counts = {"missed": counted(MISSED), "started": counted(STARTED)}
     counts |= {"waiting": counted(WAITING), "elsewhere": counted(NOT_KNOWN_HERE)}
-    due = {"due": tally.get(DUE, 0), "at_least": at_least}
+    due = {"due": tally.get(DUE, 0), "at_least": at_least, "scheduled": verb in list(Verb)}
     return {"plan": plan, "verb": verb, **due, **counts, "good": good, "bad": bad, **named, "other": other}

@@ -14,9 +14,10 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from ccdr.history import Record
 from ccdr.model import rfc3339
 from ccdr.reading import meanwhile, several_processors
-from ccdr.report.evidence import TEST, Run, listing, mapping
+from ccdr.report.evidence import TEST, Run, listing, mapping, who_began
 
 if TYPE_CHECKING:
     from ccdr.report.build import Report
@@ -25,7 +26,8 @@ COLUMNS = (
     "seq", "end_seq", "what", "plan", "asset", "run", "host", "actor", "trigger", "due", "started", "ended",
     "seconds", "outcome", "count", "reason", "snapshot", "consistent_point", "selected", "bytes", "added_bytes",
     "rpo_objective_s", "rpo_achieved_s", "rpo_verdict", "rto_objective_s", "rto_achieved_s", "rto_verdict", "rto_basis",
-    "checks", "checks_passed", "findings", "left_out",
+    "checks", "checks_passed", "findings", "left_out", "tenant", "copy", "site", "attempt", "uid", "login_uid",
+    "terminal", "started_by", "sudo_user_claimed", "proof", "bytes_restored",
 )  # fmt: skip
 
 _BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -121,7 +123,9 @@ def _line(run: Run) -> str:
         f"{_cell(reason) if reason else ''},{snapshot},{consistent},{_cell(chosen) if chosen else ''},"
         f"{'' if size is None else size},{'' if added is None else added},"
         f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings},"
-        f"{_cell('; '.join(run.left_out)) if run.left_out else ''}\r\n"
+        f"{_cell('; '.join(run.left_out)) if run.left_out else ''},"
+        f"{_names(run.tenant, run.copy, run.site)},{'' if run.attempt is None else run.attempt},{_who(run.who)},"
+        f"{run.proof or ''},{'' if run.restored is None else run.restored}\r\n"
     )
 
 
@@ -130,6 +134,20 @@ def _names(*texts: str | None) -> str:
     return ",".join(map(_cell, texts))
 
 
+def _who(found: Record | None) -> str:
+    if not found:
+        return _NOBODY
+    uid, login, terminal, by, sudo = who_began(found)
+    return _by(uid, login, terminal, by, sudo)
+
+
+@lru_cache(4096)
+def _by(uid: int | None, login: int | None, *texts: str | None) -> str:
+    numbers = ("" if number is None else str(number) for number in (uid, login))
+    return ",".join((*numbers, *map(_cell, texts)))
+
+
+_NOBODY = "," * 4
 _NOT_MEASURED = "," * 8
 
 

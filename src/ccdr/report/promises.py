@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.model import Verb, utc
-from ccdr.plans.due import Asked, DueTally, Schedule, Start, tallies
+from ccdr.plans.due import Asked, DueTally, Other, Schedule, Start, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import Version, in_force
@@ -43,10 +43,14 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
     begun = _begun([*evidence.before, *evidence.runs])
     found = []
     for name, plan in sorted(evidence.plans.items()):
-        versions = plan.versions
+        versions = plan.versions or next((o.versions for o in plan.others.values() if o.versions), [])
         if not versions:
             continue
-        due = tallies(versions, _asked(plan), begun.get(name, {}), period.start, period.end)
+        others = [
+            Other(other.versions, other.asked, begun.get((ledger, name), {}), other.until)
+            for ledger, other in plan.others.items()
+        ]
+        due = tallies(plan.versions, _asked(plan), begun.get((None, name), {}), period.start, period.end, others)
         since = versions[0].at if versions[0].at > period.start else None
         told = tuple(changes(versions, period.start, period.end))
         found.append(PlanPromises(name, since, tuple(due), told))
@@ -99,8 +103,7 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
     def mends(bad: Run, good: Run) -> bool:
         if bad.verb != TEST or bad.outcome != "FAIL" or bad.plan is None or bad.asset is None:
             return True
-        versions = evidence.plans[bad.plan].versions if bad.plan in evidence.plans else ()
-        then, later = (in_force(versions, run.seq) for run in (bad, good))
+        then, later = (in_force(_versions(evidence, run), run.seq) for run in (bad, good))
         if then is None or later is None or bad.asset not in then.facts.assets:
             return True
         now = later.facts.assets.get(bad.asset)
@@ -115,13 +118,28 @@ def mending(evidence: Evidence) -> Callable[[Run, Run], bool]:
     return mends
 
 
+def _of_another(run: Run) -> str | None:
+    """The ledger of the host that it is of, where that is another one."""
+    return None if run.told_by is None or run.told_by["ours"] else run.ledger
+
+
+def _versions(evidence: Evidence, run: Run) -> Sequence[Version]:
+    """Those of the plan, as they were recorded on the run's host."""
+    plan = evidence.plans.get(run.plan or "")
+    if plan is None:
+        return ()
+    ledger = _of_another(run)
+    return plan.versions if ledger is None else plan.others[ledger].versions if ledger in plan.others else ()
+
+
 def versions_in_force(evidence: Evidence) -> dict[str, Version]:
     """By plan: by what it is judged at the period's end. Newer versions are not in the evidence."""
     return {name: plan.versions[-1] for name, plan in evidence.plans.items() if plan.versions}
 
 
-def _begun(runs: Iterable[Run]) -> dict[str, dict[Schedule, list[Start]]]:
-    found: dict[str, dict[Schedule, list[Start]]] = defaultdict(lambda: defaultdict(list))
+def _begun(runs: Iterable[Run]) -> dict[tuple[str | None, str], dict[Schedule, list[Start]]]:
+    """By the ledger of another host, or None: this one's; and by plan."""
+    found: dict[tuple[str | None, str], dict[Schedule, list[Start]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         verb = _VERBS.get(run.verb)
         if verb is None or run.plan is None or run.outcome in (MISSED, NOTED):
@@ -131,5 +149,5 @@ def _begun(runs: Iterable[Run]) -> dict[str, dict[Schedule, list[Start]]]:
             with suppress(ValueError, TypeError, OverflowError):
                 due = int(utc(run.due).timestamp())
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST) else None
-        found[run.plan][asset, verb].append(Start(int(run.started.timestamp()), due))
+        found[_of_another(run), run.plan][asset, verb].append(Start(int(run.started.timestamp()), due))
     return found

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import comparison
 from ccdr.engines.files.capture import as_stored, capture, changed_since
@@ -73,13 +74,15 @@ class Files(EngineConfig):
         return None
 
     def probe(self, source: Source) -> SourceFacts:
-        for path in self.paths:
+        for number, path in enumerate(self.paths, 1):
+            # A directory's name may be a customer's: the plan has it, and a person at a terminal may see it.
+            its = f"entry {number} of `paths:`"
             if path.is_symlink():  # restic would store the link, and nothing of what it points to
-                raise BackupFailed(f"{path} is a link", hint=f"name what it points to in `paths:`: {path.resolve()}")
+                words = FreeText(f"{path} points to {path.resolve()}")
+                raise BackupFailed(f"{its} is a link", hint="name what it points to in `paths:`", words=words)
             if not path.exists():
-                raise BackupFailed(
-                    f"{path} is not there", hint="is its file system mounted? else change `paths:` in the plan"
-                )
+                hint = "is its file system mounted? else change `paths:` in the plan"
+                raise BackupFailed(f"{its} is not there", hint=hint, words=FreeText(f"{path}: it is not there"))
         return SourceFacts(version="1", major="1")
 
     def rights(self, source: Source) -> Iterator[Look]:

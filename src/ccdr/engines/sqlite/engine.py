@@ -16,10 +16,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig, tables_and_rows
 from ccdr.engines.sqlite import comparison, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
-from ccdr.engines.sqlite.programs import HOST_PYTHON, SANDBOX_PYTHON, Answer
+from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, Answer
 from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
 from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
 from ccdr.interrupts import threads
@@ -75,37 +76,48 @@ class Sqlite(EngineConfig):
     def source_paths(self) -> tuple[Path, ...]:
         return (self.path,)
 
+    @property
+    def _words(self) -> FreeText:
+        """A file's name may be a customer's: the plan has it, and a person at a terminal may see it."""
+        return FreeText(f"`path:` is {self.path}")
+
     def probe(self, source: Source) -> SourceFacts:
         """By its directory entry and its first bytes: nothing is locked yet."""
         path = self.path
         if path.is_symlink():  # it may lead elsewhere tomorrow
-            raise BackupFailed(f"{path} is a link", hint=f"name what it leads to in `path:`: {os.path.realpath(path)}")
+            words = FreeText(f"{path} leads to {os.path.realpath(path)}")
+            raise BackupFailed(f"{NAMED} is a link", hint="name what it leads to in `path:`", words=words)
         try:
             found = path.stat()
         except FileNotFoundError:
             hint = "is its file system mounted? else change `path:` in the plan"
-            raise BackupFailed(f"{path} is not there", hint=hint) from None
+            raise BackupFailed(f"{NAMED} is not there", hint=hint, words=self._words) from None
         except OSError as error:
-            raise BackupFailed(f"{path}: {error.strerror}", hint="run ccdr as a user who may read it") from None
+            hint = "run ccdr as a user who may read it"
+            raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None
         if not stat.S_ISREG(found.st_mode):
-            raise BackupFailed(f"{path} is not a file", hint="name the database file itself in `path:`")
+            hint = "name the database file itself in `path:`"
+            raise BackupFailed(f"{NAMED} is not a file", hint=hint, words=self._words)
         if found.st_nlink > 1:
             raise BackupFailed(
-                f"{path} has {found.st_nlink} names (hard links)",
+                f"{NAMED} has {found.st_nlink} names (hard links)",
                 hint="SQLite's log lies beside the name that its application opens: what is under another would be"
                 " missed. Leave the file one name",
+                words=self._words,
             )
         if where := mounts.found(path):
             raise BackupFailed(
-                f"{path} is mounted without its directory, {where}",
+                f"{NAMED} is mounted without its directory, {where}",
                 hint="SQLite's log lies beside the name that its application opens: what is in that would be missed."
                 " Mount the directory of the database, and not the file",
+                words=self._words,
             )
         if overlay := mounts.layer(path):
             raise BackupFailed(
-                f"{path} lies in a layer of the overlay that is mounted at {overlay}",
+                f"{NAMED} lies in a layer of the overlay that is mounted at {overlay}",
                 hint="whoever has it open there sees no lock of ours, and we see none of theirs: have its container"
                 " keep the database in a volume, and name it there",
+                words=self._words,
             )
         return SourceFacts(version=self._writer(), major=MAJOR, bytes=found.st_size)
 
@@ -115,10 +127,11 @@ class Sqlite(EngineConfig):
             with self.path.open("rb") as file:
                 header = file.read(100)
         except OSError as error:
-            raise BackupFailed(f"{self.path}: {error.strerror}", hint="run ccdr as a user who may read it") from None
+            hint = "run ccdr as a user who may read it"
+            raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None
         if header and not header.startswith(MAGIC):
             sentence, hint = programs.SENTENCES["not a database"]
-            raise BackupFailed(f"{self.path} {sentence}", hint=hint)
+            raise BackupFailed(f"{NAMED} {sentence}", hint=hint, words=self._words)
         number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
         return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}" if number else MAJOR
 
@@ -139,7 +152,8 @@ class Sqlite(EngineConfig):
         started = tools.clock.now()
         seen = programs.source(source.place, self.path, copy, tools.lock_wait)
         if not seen.tables:
-            raise BackupFailed(f"{self.path} holds no table", hint="is it the right file? an empty one is no backup")
+            hint = "is it the right file? an empty one is no backup"
+            raise BackupFailed(f"{NAMED} holds no table", hint=hint, words=self._words)
         owners = self._as_the_source(copy)
         with threads(1) as pool:
             digested = pool.submit(tools.digest, into, [name])
@@ -171,8 +185,9 @@ class Sqlite(EngineConfig):
         answer = programs.ask(place, HOST_PYTHON, str(copy), questions, "reading the copy")
         if answer.refused is not None:
             raise BackupFailed(
-                f"{self.path} was copied, and cannot be read to its end: {answer.why}",
-                hint=programs.SENTENCES["damaged"][1].format(path=self.path),
+                f"{NAMED} was copied, and cannot be read to its end: {answer.why}",
+                hint=programs.SENTENCES["damaged"][1],
+                words=self._words,
             )
         told = answer.told
         return {**told["contents"], "references": told["references"], "sequences": told["sequences"]}

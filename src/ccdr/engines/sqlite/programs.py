@@ -14,12 +14,13 @@ from ccdr.interfaces import Place
 
 HOST_PYTHON = sys.executable  # the one that runs ccdr: nothing else need be installed
 SANDBOX_PYTHON = "python3"
+NAMED = "the file that `path:` names"  # its own name may be a customer's: records do without
 REPORT = "look at it with `sqlite3`, and report what ccdr could not make of it"
 # What `live.py`'s words mean: a sentence about the file, and what to do.
 SENTENCES = {
     "locked": (
         "is locked, and no reader was let in for {wait:.0f} s",
-        "find out who holds it (`fuser -v {path}`); wait longer with `limits: lock_wait`; an application with"
+        "find out who holds it (`fuser -v` its path); wait longer with `limits: lock_wait`; an application with"
         " `locking_mode = exclusive` never lets anybody in",
     ),
     "not a database": (
@@ -28,7 +29,7 @@ SENTENCES = {
     ),
     "damaged": (
         "is damaged",
-        "see `sqlite3 {path} 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore --help`",
+        "see `sqlite3 PATH 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore --help`",
     ),
     "cannot open": (
         "cannot be opened by the user who runs ccdr",
@@ -72,10 +73,16 @@ class Looked:
 
 
 def source(
-    place: Place, path: Path, target: Path | None, wait: float, survey: dict[str, object] | None = None
+    place: Place,
+    path: Path,
+    target: Path | None,
+    wait: float,
+    survey: dict[str, object] | None = None,
+    *,
+    named: str = NAMED,
 ) -> Looked:
     """Look at the live database; with `target`, copy it into that new file; with `survey` (what it is to be told), see
-    what may be worth a check. BackupFailed where that cannot be."""
+    what may be worth a check. BackupFailed where that cannot be; it calls the file as it is `named`."""
     request = json.dumps({"source": str(path), "target": target and str(target), "wait": wait, "survey": survey})
     argv = [HOST_PYTHON, "-I", "-c", _program("live.py")]
     out = place.run(argv, stdin=request, watch=target and target.parent, what="copying the database")
@@ -84,7 +91,8 @@ def source(
         sentence, hint = SENTENCES.get(word, ("cannot be copied", REPORT))
         said = FreeText(told["said"] or "")
         why = f": {said.answer}" if said.answer else ""
-        raise BackupFailed(f"{path} {sentence.format(wait=wait)}{why}", hint=hint.format(path=path), words=said)
+        said += FreeText(str(path))
+        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=said)
     return Looked(told["sqlite"], told["tables"], told["began"], told["notes"], told["survey"])
 
 

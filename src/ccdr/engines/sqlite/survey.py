@@ -50,7 +50,7 @@ def is_database(path: Path) -> bool:
 def look(place: Place, path: Path, now: float, zone: tzinfo) -> FileFound:
     """A close look at a live database; `zone` is this machine's. BackupFailed where it does not let us."""
     wanted: dict[str, object] = {"small": SMALL, "window": WINDOW, "times_in": HAPPENED.pattern}
-    seen = programs.source(place, path, None, LOCK_WAIT, wanted)
+    seen = programs.source(place, path, None, LOCK_WAIT, wanted, named=str(path))
     tables = [t for t in seen.survey or () if t["table"].isprintable()]
     rows = {t["table"]: int(t["rows"]) for t in tables}
     utc, there = (list(_times(tables, now, z)) for z in (UTC, zone))
