@@ -59,7 +59,7 @@ RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule b
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=1)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
-MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
+MOST_LOOKED_UP = 3  # of what it names of an asset that is older: the newest, by which exposure goes
 
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 

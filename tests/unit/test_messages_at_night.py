@@ -19,6 +19,7 @@ from ccdr.notify.message import Message, compose
 from ccdr.notify.told import Book
 from ccdr.shipping.standing import Standing, write_standing
 
+STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 REMIND = DAY
@@ -198,7 +199,8 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
         "crm group INCOMPLETE: there is no snapshot of idle", "ccdr backup p   captures the whole group now",
     ),
     "a backup has found something": (
-        [wrote(-24.3, "backup.end", result="STORED", phases={}, findings=["2 files were in use"])], "crm", -24.2,
+        [wrote(-24.3, "backup.end", result="STORED", snapshot=STORED, phases={}, findings=["2 files were in use"])], "crm",
+        -24.2,
         "crm finding: 2 files were in use", "",
     ),
     "its log has a gap": (
