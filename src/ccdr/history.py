@@ -47,7 +47,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 19  # of the summary that is kept beside the ledger
+FORMAT = 20  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -58,7 +58,7 @@ RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule b
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
-MOST_LOOKED_UP = 20  # of what it names of an asset that is older, one by one
+MOST_LOOKED_UP = 3  # of what it names of an asset that is older: the newest, by which exposure goes
 
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 

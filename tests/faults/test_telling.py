@@ -339,7 +339,7 @@ def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
         and mailbox.raw == []
     )
     (sent,) = world.site.run("run").json["telling"]["sent"]
-    # The run has asked the repository, too, where this past's snapshot never was.
+    # The run has also seen that what this test calls stored is not in the repository.
     assert sent["subject"] == f"{first['subject']} (+2 more)" and mailbox.subjects == [sent["subject"]]
     told, before = world.told_file.read_text(), len(mailbox.raw)
     world.tested("FAIL", reason="3 of 5 files differ")

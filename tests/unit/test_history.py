@@ -389,8 +389,8 @@ def lived(ledger: Ledger) -> None:
 
 Of = dict[str, dict[str, Any]]  # each history, by its asset ("" is the plan)
 EDITS: dict[str, Callable[[Of], None]] = {
-    "a backup that was never stored": lambda of: of["a"]["stored"].update({"a-b99": 4}),
-    "… with the number of a newer one": lambda of: of["a"]["stored"].update({"a-b99": 20}),
+    "a backup that was never stored": lambda of: of["a"]["stored"].update({"a-b99": 23}),
+    "… with the number of a newer one": lambda of: of["a"]["stored"].update({"a-b99": 30}),
     "one that is stored is not there": lambda of: of["a"]["stored"].pop("a-b8"),
     "one that was removed is there": lambda of: of["a"]["stored"].update({"a-b0": 2}),
     "one of another time": lambda of: of["a"]["stored"].update({"a-b8": 2}),

@@ -19,6 +19,7 @@ from ccdr.notify.message import Message, compose
 from ccdr.notify.told import Book
 from ccdr.shipping.standing import Standing, write_standing
 
+STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 REMIND = DAY

@@ -412,13 +412,9 @@ def as_discovered(look: Looked) -> None:
 def as_listed(look: Looked) -> None:
     """What `snapshots` says of each: the verdict that its last test had on itself."""
     for one in look.found:
-        job, known = (
-            Job(look.loaded, one.asset),
-            seen_now(
-                Job(look.loaded, one.asset), look.services, look.histories.get(("p", one.asset), AssetHistory())
-            ).snapshots,
-        )
+        job = Job(look.loaded, one.asset)
         own = look.histories.get(("p", one.asset), AssetHistory())
+        known = seen_now(job, look.services, own).snapshots
         reasons = why_not_counting(one, job, own, known, END)
         assert {s for s, why in reasons.items() if why is None} == {s.id for s in one.counting}
         verdicts = look.histories[one.plan, one.asset].proven if (one.plan, one.asset) in look.histories else {}

@@ -49,6 +49,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     nothing, reasons = AssetHistory(), dict[str, str | None]()
     for job in jobs:  # as `status` judges them, but without what is not there any more
         own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
+        own = replace(own, vanished=[])  # the repository has just been asked
         seen, now = seen_now(job, services, own), services.clock.now()
         seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
         reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
