@@ -58,6 +58,7 @@ from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
+BOUNDED = ("rows", "keys", "sql", "freshness", "command")  # kinds of checks whose number may be too large or too small
 DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
@@ -506,7 +507,10 @@ def _problems(
     # That the last that was stored does not count any more has reasons of its own.
     if failed := history.failed_since(since, snapshot=known, mended=history.last_stored):
         step = failed.step(job.plan, job.asset)
-        yield Problem(Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why)
+        cause = steady(failed.why)
+        yield Problem(
+            Trouble.BACKUP_FAILED, failed.text, verb=Verb.BACKUP, step=step, run=failed.run, why=failed.why, cause=cause
+        )
     if crashed := history.crashed_test:
         text = f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} has no end"
         began = utc(crashed["time"])
@@ -582,11 +586,22 @@ def _of_test(
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
     step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
-    failed = sorted(str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL")
+    checks = sorted(
+        (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
+    )
+    failed = [str(check.get("name")) for check in checks]
     cause = " ".join(failed) or steady(test.get("reason"))
     why = "; ".join(failed) or str(test.get("reason") or "")
+    values = tuple(value for check in checks for value in _how_bad(check))
     kind = {"verb": Verb.TEST, "step": step, "run": test["run"]}
-    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, **kind)
+    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, values=values, **kind)
+
+
+def _how_bad(check: Record) -> tuple[float, ...]:
+    """By what a check that failed has found. Of what it compares with bounds any other number is another finding; of
+    what it counts as wrong, more is worse."""
+    found = counts(str(check.get("actual") or ""))[:1]
+    return (*found, *(-value for value in found)) if check.get("kind") in BOUNDED else found
 
 
 def _failed(test: Record) -> Trouble:
@@ -632,8 +647,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
     if pruned is not None:
         if pruned.get("result") == FAILED:
             text = f"its last prune FAILED: {pruned.get('reason')}"
-            why = str(pruned.get("reason") or "")
-            yield Problem(Trouble.PRUNE_FAILED, text, utc(pruned["time"]), verb=Verb.PRUNE, run=pruned["run"], why=why)
+            why, at, run = str(pruned.get("reason") or ""), utc(pruned["time"]), pruned["run"]
+            yield Problem(Trouble.PRUNE_FAILED, text, at, verb=Verb.PRUNE, run=run, why=why, cause=steady(why))
         yield from _findings(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
@@ -650,8 +665,8 @@ def _upkeep(history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
     if checked is not None and checked.get("result") == INCONCLUSIVE:
         text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        why, at = str(checked.get("reason") or ""), utc(checked["time"])
-        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, at, verb=Verb.CHECK, run=checked["run"], why=why)
+        why, at, run = str(checked.get("reason") or ""), utc(checked["time"]), checked["run"]
+        yield Problem(Trouble.CHECK_INCONCLUSIVE, text, at, verb=Verb.CHECK, run=run, why=why, cause=steady(why))
 
 
 def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:

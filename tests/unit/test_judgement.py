@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.chronicle import Chronicle, digest
 from tests.harness import Site
+from tests.unit.test_acknowledged import acked
 
 from ccdr.history import AssetHistory
 from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep, why_not_counting
@@ -1258,3 +1259,59 @@ def test_a_test_that_is_dated_ahead_puts_no_other_off(
     """By a clock that was wrong: nobody knows when it was. A little ahead is as good as now."""
     well(past).tested(hours, "new", "PASS")
     assert judged(jobs["crm"], past).coverage == coverage
+
+
+def of_code(found: AssetStatus, code: str) -> Problem:
+    (problem,) = [p for p in found.troubles if p.trouble.name == code]
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "then", "later", "covered"),
+    [
+        ("reconcile", "3 calls without a recording", "3 calls without a recording", True),
+        ("reconcile", "3 calls without a recording", "2 calls without a recording", True),
+        ("reconcile", "3 calls without a recording", "30000 calls without a recording", False),
+        ("rows", "2999", "2999", True),
+        ("rows", "2999", "0", False),
+        ("rows", "2999", "9000000", False),  # it may have an upper bound
+    ],
+)
+def test_a_failed_check_is_acknowledged_as_bad_as_it_was(
+    jobs: dict[str, Job], past: Chronicle, kind: str, then: str, later: str, covered: bool
+) -> None:
+    def failing(hours: float, name: str, actual: str) -> Problem:
+        check = {"name": "the check", "kind": kind, "status": "FAIL", "expected": "-", "actual": actual}
+        past.stored(hours - 0.2, name, begun=True)
+        past.tested(hours, name, "FAIL", begun=True, checks=[check], reason=actual)
+        return of_code(judged(jobs["crm"], past), "TEST_FAILED")
+
+    assert acked(failing(-3, "a", then), failing(-0.5, "b", later)) is covered
+
+
+def test_a_backup_that_fails_for_another_cause_was_not_acknowledged(jobs: dict[str, Job], past: Chronicle) -> None:
+    def failing(hours: float, why: str) -> Problem:
+        past.failed(hours, why)
+        return of_code(judged(jobs["crm"], past), "BACKUP_FAILED")
+
+    well(past)
+    first = failing(-0.4, "the repository is locked since 3 min")
+    assert acked(first, failing(-0.3, "the repository is locked since 40 min"))
+    assert not acked(first, failing(-0.2, "the repository does not open: wrong key"))
+
+
+def test_upkeep_that_breaks_for_another_cause_was_not_acknowledged(jobs: dict[str, Job], past: Chronicle) -> None:
+    def caring(code: str) -> Problem:
+        (problem,) = [p for p in judge_upkeep(jobs["crm"].loaded, past.histories, END) if p.trouble.name == code]
+        return problem
+
+    for code, tell in (
+        ("CHECK_INCONCLUSIVE", lambda hours, why: past.checked(hours, "INCONCLUSIVE", reason=why)),
+        ("PRUNE_FAILED", lambda hours, why: past.pruned(hours, "FAILED", reason=why)),
+    ):
+        tell(-3, "it is locked")
+        first = caring(code)
+        tell(-2, "it is locked")
+        assert acked(first, caring(code))
+        tell(-1, "it does not open: wrong key")
+        assert not acked(first, caring(code)), code

@@ -456,6 +456,17 @@ def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins
         assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
 
 
+def test_what_no_record_tells_of_a_log_is_believed_for_two_hours(past: Past) -> None:
+    """What is shipped is recorded each hour: who writes that it never stopped makes no past better."""
+    past.backup(NOW - 72 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 70 * HOUR)
+    home = past.site.services(past.clock).state.directory("shipping", "p", "recordings")
+    never_stopped = tuple(Point(NOW - n * MINUTE, NOW - n * MINUTE) for n in range(70 * 60, 0, -1))
+    write_standing(home, Standing(since="a", point=never_stopped[-1].consistent, usable=NOW, pending=never_stopped))
+    (asset,) = past.report(rfc3339(NOW - 71 * HOUR), rfc3339(NOW)).assets
+    assert asset.completed.worst_s > 60 * 3600
+
+
 @pytest.mark.parametrize(("own", "gap", "counts"), [("PASS", True, True), ("FAIL", True, False), ("FAIL", False, True)])
 def test_log_counts_from_a_good_base_that_leads_on_to_it(past: Past, own: str, *, gap: bool, counts: bool) -> None:
     """A base that is disproved leads nowhere; without a gap the log goes on from the one before it."""

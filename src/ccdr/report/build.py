@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr import __version__
@@ -45,6 +45,7 @@ from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
+UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record tells of it
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -327,7 +328,10 @@ def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence,
     """What was stored of a log since the last record of it, as this host wrote it down."""
     standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
     if standing is not None and asset is not None and standing.since is not None:
-        asset.shipped([point for point in standing.pending if point.usable < period.end], standing.since)
+        # Each hour is recorded: whatever an older one is claimed to have stored, no record would tell of it.
+        since = max((point.usable for point in standing.pending), default=period.end) - UNRECORDED
+        told = [point for point in standing.pending if since <= point.usable < period.end]
+        asset.shipped(told, standing.since)
 
 
 def _free(loaded: LoadedPlan | None) -> int | None:
