@@ -160,7 +160,7 @@ class Ledger:
         with _telling("written", self.directory), self._locked():
             last, torn = _end_of(_segments(self.directory))
             if torn is not None:
-                last = self._write(last, self._set_aside(*torn))
+                last = self._completed(last, *torn) or self._write(last, self._set_aside(*torn))
             return self._write(self._begun(last), fields)
 
     def head(self) -> RecordRef:
@@ -327,6 +327,18 @@ class Ledger:
             _append(segments[-1], line)
         else:
             _append(self.directory / f"{last.seq + 1:012}.jsonl", line)
+        return RecordRef(last.seq + 1, sha256(line).hexdigest())
+
+    def _completed(self, last: RecordRef, path: Path, _: int, torn: bytes) -> RecordRef | None:
+        """Of a line of which nothing but its newline is missing, and that fits: it is all there, and stays."""
+        line = torn + b"\n"
+        try:
+            record = _record(line)
+        except ValueError:
+            return None
+        if torn.endswith(b"\n") or (record["seq"], record["prev"]) != (last.seq + 1, last.hash):
+            return None
+        _append(path, b"\n")
         return RecordRef(last.seq + 1, sha256(line).hexdigest())
 
     def _set_aside(self, path: Path, offset: int, torn: bytes) -> dict[str, object]:

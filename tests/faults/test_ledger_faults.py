@@ -184,7 +184,8 @@ def test_killed_writers_leave_a_ledger_that_verifies_and_holds_what_they_acknowl
 
 
 def test_torn_last_ledger_line(tmp_path: Path) -> None:
-    """Torn at every byte: reading skips it, verification notes it, the next append sets it aside and says so."""
+    """Torn at every byte: reading skips it, verification notes it, the next append sets it aside and says so; or ends
+    it, where only its newline is missing."""
     whole = make(tmp_path / "whole")
     for number in range(3):
         add(whole, n=number)
@@ -204,7 +205,10 @@ def test_torn_last_ledger_line(tmp_path: Path) -> None:
         assert verify(ledger.directory).ok
         records = chain(ledger.directory)
         assert records[-1]["n"] == "wanted"
-        if torn:
+        if cut == len(data) - 1:
+            assert [record.get("n") for record in records] == [0, 1, 2, "wanted"]
+            assert (ledger.directory / "000000000001.jsonl").read_bytes().startswith(data)
+        elif torn:
             recovered = records[2]
             assert recovered["kind"] == "ledger.recovered"
             assert (recovered["bytes"], recovered["sha256"]) == (len(torn), sha256(torn).hexdigest())
