@@ -167,7 +167,7 @@ def _put(
     if not found.ok:
         raise LedgerBroken(
             f"the ledger in {named} does not verify: {found.problems[0]}",
-            hint="`ccdr ledger verify DIR` lists all damage; nothing was taken in",
+            hint=f"`ccdr ledger verify {source}` lists all damage; nothing was taken in",
         )
     target, before = directory_of(state, ledger), 0
     here = None if not target.is_dir() and known is None else known or verify(target)
@@ -270,7 +270,11 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
         )
     wanted = waiting(state, ledger)
     if not wanted:
-        raise UsageProblem("no ledger was lost here: there is nothing to bring back")
+        raise UsageProblem(
+            "no ledger was lost here: there is nothing to bring back",
+            hint="is all of the state gone? then nothing here knows of it yet: `ccdr run`, or a backup, asks the "
+            "repository; call this again after it",
+        )
     return [_recovered(one.ledger, one.seq, plans, services) for one in wanted]
 
 
