@@ -371,11 +371,12 @@ def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now
 def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
     """What the plan's repository holds of it, and what has vanished from there (None: it is being pruned, and nobody
     can tell). CcdrError where it cannot be asked."""
-    before, repo = services.catalogue.known(loaded.plan.plan), asked(loaded, services)
+    before, histories = services.catalogue.known(loaded.plan.plan), services.histories()
+    repo = asked(loaded, services)
     try:
         with services.state.reading(repo.location):
             listed = repo.snapshots([TAG, f"plan={loaded.plan.plan}"])
-            return listed, services.vanished(loaded, repo, listed, before)
+            return listed, services.vanished(loaded, repo, listed, before, histories)
     except Locked:
         return listed_of(loaded, services), None
 
