@@ -148,8 +148,18 @@ class Pruning(Enum):
     ELSEWHERE = "another host's"
 
 
-# Of an asset: what this host's ledger has seen stored and not removed, without those whose ids are given.
-Stored = Callable[[str, Collection[str]], list[Snapshot]]
+@dataclass(frozen=True)
+class Told:
+    """What the ledger knows of what retention may have removed. `stored` tells of an asset what it has seen stored and
+    not removed, without those whose ids are given; `ever` is as `Expired`, by any rules that were in force here since a
+    snapshot was taken."""
+
+    pruning: Pruning = Pruning.OURS
+    stored: Callable[[str, Collection[str]], list[Snapshot]] = lambda _, __: []
+    ever: Expired = lambda _: ()
+
+
+NOTHING_TOLD = Told()
 
 
 @dataclass(frozen=True)
@@ -227,8 +237,7 @@ class Catalogue:
         before: Collection[str],
         now: datetime,
         expired: Expired | None = None,
-        pruning: Pruning = Pruning.OURS,
-        stored: Stored | None = None,
+        ledger: Told = NOTHING_TOLD,
     ) -> dict[str, list[str]]:
         """By asset: ids of what is known here and not `there` any more, though no retention has removed it. `before`
         are those that were known before the repository was asked. Nothing is learned; what retention has removed is let
@@ -238,11 +247,11 @@ class Catalogue:
         for asset in self.assets(plan):
             known = self.snapshots(plan, asset)
             gone = [s for s in known if s.id not in listed and s.id in before]
-            besides = stored(asset, {s.id for s in known} | listed.keys()) if stored else []
             at_hand = {s.id for s in known}
+            besides = ledger.stored(asset, at_hand | listed.keys())
             unknown = [s for s in listed.values() if s.tag("asset") == asset and s.tag("kind") == "backup"]
             seen = [*known, *besides, *(of_listed(s, plan) for s in unknown if s.id not in at_hand)]
-            explained = _let_go(repo, there, [*gone, *besides], seen, expired, now, pruning, besides)
+            explained = _let_go(repo, there, [*gone, *besides], seen, expired, now, ledger, besides)
             found[asset] = sorted(s.id for s in [*gone, *besides] if s.id not in explained)
             with contextlib.suppress(OSError):  # who may only read learns of it all the same
                 for snapshot in gone:
@@ -263,16 +272,14 @@ class Catalogue:
         stored_here: Collection[str] = (),
         expired: Expired | None = None,
         at_work: Callable[[str], bool] = lambda _: False,
-        pruning: Pruning = Pruning.OURS,
-        stored: Stored | None = None,
+        ledger: Told = NOTHING_TOLD,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
 
         `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
         retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
-        what it has stored does not count before it says so itself. `stored` is what the ledger has seen stored, as it
-        was before this was called.
+        what it has stored does not count before it says so itself. `ledger` is as it was before this was called.
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
@@ -301,10 +308,10 @@ class Catalogue:
                         unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             gone = [s for s in known.values() if s.id not in listed and s.id in before]
-            besides = stored(asset, learned.keys() | known.keys() | {s.id for s in whole}) if stored else []
+            besides = ledger.stored(asset, learned.keys() | known.keys() | {s.id for s in whole})
             gone += besides
             seen = [*learned.values(), *besides, *(of_listed(s, plan) for s, _ in newer if s.tag("asset") == asset)]
-            explained = _let_go(repo, there, gone, seen, expired, now, pruning, besides)
+            explained = _let_go(repo, there, gone, seen, expired, now, ledger, besides)
             for snapshot in gone:
                 if snapshot.id in explained:
                     if snapshot not in besides:
@@ -393,26 +400,31 @@ def _let_go(
     known: list[Snapshot],
     expired: Expired | None,
     now: datetime,
-    pruning: Pruning,
-    let_go_before: Collection[Snapshot] = (),
+    ledger: Told,
+    besides: Collection[Snapshot],
 ) -> set[str]:
     """Ids among `gone` that retention has removed, or may have. A newer one of the same asset is always left by it. On
     the host that prunes, a prune's mark names them, and the plan's rules would let them go by now. Another host learns
     late: marks are forgotten, so that its time is up is enough where anybody prunes at all; and where that is surely
-    another's work, its rules may be others than ours, and what its mark names is let go. All else has vanished.
-    `let_go_before` are those that the catalogue has not any more: what was let go needs no mark any more."""
+    another's work, what its mark names is let go, and what any rules since would have: it may have learned of these
+    earlier or later than this one. All else has vanished. `besides` are those that the catalogue has not any more: what
+    was let go once needs no mark, whatever the rules have become."""
     if not gone or expired is None:
         return set()
     marked, anybody = {(r.asset, r.id) for r in removals(repo, there)}, any(s.tag("kind") == PRUNED for s in there)
     past = [s for s in known if not dated_in_future(s, now)]
     let_go, lost = set(expired(past)), {s.id for s in gone}
+    elsewhere = ledger.pruning is Pruning.ELSEWHERE
+    ever = let_go.union(ledger.ever(past)) if elsewhere or besides else let_go
     newest = max((s.consistent_point for s in past if s.id not in lost), default=None)
 
     def explained(s: Snapshot) -> bool:
         named = (s.asset, s.id) in marked
-        if s.id in let_go:
-            return named or s in let_go_before or (anybody and pruning is not Pruning.OURS)
-        return named and pruning is Pruning.ELSEWHERE
+        if s in besides:
+            return s.id in ever or (named and elsewhere)
+        if elsewhere:
+            return named or (anybody and s.id in ever)
+        return s.id in let_go and (named or (anybody and ledger.pruning is Pruning.UNKNOWN))
 
     return {s.id for s in gone if newest is not None and newest > s.consistent_point and explained(s)}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Stored, Synchronised
+from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Synchronised, Told
 from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
@@ -194,35 +194,43 @@ class Services:
     ) -> Synchronised:
         """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
         histories, plan = self.histories(), loaded.plan.plan
-        upkeep = histories.get((plan, None), AssetHistory())
         return self.catalogue.synchronise(
             repo,
             plan,
             assets,
             self.clock.now(),
             stored_here,
-            self._expiry(loaded, upkeep),
+            self._expiry(loaded),
             self._at_work,
-            pruning_of(upkeep),
-            self._stored(plan, histories),
+            self._told(loaded, histories),
         )
 
-    def _expiry(self, loaded: LoadedPlan, upkeep: AssetHistory) -> Expired:
-        """What the plan's retention lets go by now: as it is, or as it was at any time since a snapshot was taken."""
+    def _expiry(self, loaded: LoadedPlan) -> Expired:
+        """What the plan's retention lets go by now."""
         policy, zone = policy_of(loaded.plan), loaded.plan.zone
         later = self.clock.now() + CLOCK_TOLERANCE  # the host that removed it may be ahead
 
         def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
-            found = set(expired(snapshots, policy, later, zone)) if policy else set()
-            points = {s.id: s.consistent_point for s in snapshots}
-            for rules, of, end in upkeep.retentions_past():
-                by = expired(snapshots, Policy.of(rules), later, ZoneInfo(of))
-                found |= {one for one in by if end is None or points[one] < end}
-            return found
+            return expired(snapshots, policy, later, zone) if policy else ()
 
         return let_go
 
-    def _stored(self, plan: str, histories: Histories) -> Stored:
+    def _told(self, loaded: LoadedPlan, histories: Histories) -> Told:
+        plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
+        upkeep = histories.get((plan, None), AssetHistory())
+
+        def ever(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            found = set[str]()
+            points = {s.id: s.consistent_point for s in snapshots}
+            for rules, of, end in upkeep.retentions_past():
+                with contextlib.suppress(KeyError, ValueError, TypeError, OSError):  # a later ccdr's, or damaged
+                    by = expired(snapshots, Policy.of(rules), later, ZoneInfo(of))
+                    found |= {one for one in by if end is None or points[one] < end}
+            return found
+
+        return Told(pruning_of(upkeep), self._stored(plan, histories), ever)
+
+    def _stored(self, plan: str, histories: Histories) -> Callable[[str, Collection[str]], list[Snapshot]]:
         """What this ledger has seen stored, and no prune removed; of what it is asked for the newest alone."""
 
         def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
@@ -249,9 +257,8 @@ class Services:
         """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before` and
         `histories`: what was known before it was asked."""
         now, plan = self.clock.now(), loaded.plan.plan
-        upkeep = histories.get((plan, None), AssetHistory())
-        expiry, stored = self._expiry(loaded, upkeep), self._stored(plan, histories)
-        return self.catalogue.vanished(repo, plan, there, before, now, expiry, pruning_of(upkeep), stored)
+        told = self._told(loaded, histories)
+        return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), told)
 
     def lineage(self) -> Lineage:
         """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""
