@@ -411,7 +411,7 @@ def _let_go(
     was let go once needs no mark, whatever the rules have become."""
     if not gone or expired is None:
         return set()
-    marked, anybody = {(r.asset, r.id) for r in removals(repo, there)}, any(s.tag("kind") == PRUNED for s in there)
+    marked, marks = {(r.asset, r.id) for r in removals(repo, there)}, any(s.tag("kind") == PRUNED for s in there)
     past = [s for s in known if not dated_in_future(s, now)]
     let_go, lost = set(expired(past)), {s.id for s in gone}
     elsewhere = ledger.pruning is Pruning.ELSEWHERE
@@ -423,8 +423,8 @@ def _let_go(
         if s in besides:
             return s.id in ever or (named and elsewhere)
         if elsewhere:
-            return named or (anybody and s.id in ever)
-        return s.id in let_go and (named or (anybody and ledger.pruning is Pruning.UNKNOWN))
+            return named or (marks and s.id in ever)
+        return s.id in let_go and (named or (bool(marked) and ledger.pruning is Pruning.UNKNOWN))
 
     return {s.id for s in gone if newest is not None and newest > s.consistent_point and explained(s)}
 
