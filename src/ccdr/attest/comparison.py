@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ccdr.catalogue import Synchronised
 from ccdr.errors import CcdrError, Locked
 from ccdr.history import BACKUP_START
 from ccdr.ledger import Ledger
@@ -246,6 +247,14 @@ def compared(
     found = compare(services, plan, listed, most=RECENT if few else None, vanished=vanished)
     record(services, found, whole=not few)
     return found
+
+
+def learned(services: Services, plan: str, told: Synchronised, assets: Collection[str]) -> None:
+    """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
+    of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
+    missed = {asset: [s.id for s in told.vanished if s.asset == asset] for asset in assets}
+    with contextlib.suppress(CcdrError, OSError):
+        compared(services, plan, told.listed, recent=True, vanished=missed)
 
 
 def record(services: Services, found: Outcome, *, whole: bool = True) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 import click
 
 from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
-from ccdr.errors import CcdrError, Exit
+from ccdr.errors import Exit
 from ccdr.model import human_bytes, human_seconds, rfc3339
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
@@ -47,9 +46,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
     told = services.synchronise(loaded, repo, [j.asset for j in jobs])
     gone = {s.id for s in told.vanished}
-    with contextlib.suppress(CcdrError, OSError):  # who may only read tells it all the same
-        missed = {j.asset: [s.id for s in told.vanished if s.asset == j.asset] for j in jobs}
-        attest.compared(services, plan, told.listed, recent=True, vanished=missed)
+    attest.learned(services, plan, told, [j.asset for j in jobs])
     known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
     nothing, reasons = AssetHistory(), dict[str, str | None]()
     for job in jobs:  # as `status` judges them, but without what is not there any more
