@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ccdr import chain
+from ccdr import attest, chain
 from ccdr.errors import CcdrError, RepositoryMissing
 from ccdr.fetch import bases_of, candidates
 from ccdr.interfaces import Base
@@ -27,6 +27,7 @@ def base_for(job: Job, services: Services, repo: Restic, kept: Path, run: Run) -
     history = services.history(job)
     try:
         told = services.synchronise(job.loaded, repo, [job.asset], history.stored_here)
+        attest.learned(services, job.plan, told, [job.asset])
         told.understood([job.asset])
         found = candidates(job, services, told)
         if not found.ours and not told.vanished:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -139,6 +140,28 @@ class Synchronised:
 Expired = Callable[[Sequence[Snapshot]], Collection[str]]  # ids that the plan's retention would let go by now
 
 
+class Pruning(Enum):
+    """Whose work it is to remove what retention lets go, as far as this host knows."""
+
+    OURS = "this host's"
+    UNKNOWN = "nobody has said"
+    ELSEWHERE = "another host's"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the ledger knows of what retention may have removed. `stored` tells of an asset what it has seen stored and
+    not removed, without those whose ids are given; `ever` is as `Expired`, by any rules that were in force here since a
+    snapshot was taken."""
+
+    pruning: Pruning = Pruning.OURS
+    stored: Callable[[str, Collection[str]], list[Snapshot]] = lambda _, __: []
+    ever: Expired = lambda _: ()
+
+
+NOTHING_TOLD = Told()
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Directory of `PLAN/ASSET/ID.json`; each written whole or not at all."""
@@ -214,16 +237,26 @@ class Catalogue:
         before: Collection[str],
         now: datetime,
         expired: Expired | None = None,
+        ledger: Told = NOTHING_TOLD,
     ) -> dict[str, list[str]]:
         """By asset: ids of what is known here and not `there` any more, though no retention has removed it. `before`
-        are those that were known before the repository was asked. Nothing is learned, and nothing let go of."""
+        are those that were known before the repository was asked. Nothing is learned; what retention has removed is let
+        go of at once, for the mark that says so is forgotten one day, and the rules are changed."""
         ids, found = {s.id for s in there}, dict[str, list[str]]()
-        listed = {s.id for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None}
+        listed = {s.id: s for s in there if s.tag(STREAM) in ids or s.tag(STREAM) is None}
         for asset in self.assets(plan):
             known = self.snapshots(plan, asset)
             gone = [s for s in known if s.id not in listed and s.id in before]
-            explained = _let_go(repo, there, gone, known, expired, now) if gone and expired else set()
-            found[asset] = sorted(s.id for s in gone if s.id not in explained)
+            at_hand = {s.id for s in known}
+            besides = ledger.stored(asset, at_hand | listed.keys())
+            unknown = [s for s in listed.values() if s.tag("asset") == asset and s.tag("kind") == "backup"]
+            seen = [*known, *besides, *(of_listed(s, plan) for s in unknown if s.id not in at_hand)]
+            explained = _let_go(repo, there, [*gone, *besides], seen, expired, now, ledger, besides)
+            found[asset] = sorted(s.id for s in [*gone, *besides] if s.id not in explained)
+            with contextlib.suppress(OSError):  # who may only read learns of it all the same
+                for snapshot in gone:
+                    if snapshot.id in explained:
+                        self.remove(snapshot)
         return found
 
     def known(self, plan: str) -> frozenset[str]:
@@ -239,13 +272,14 @@ class Catalogue:
         stored_here: Collection[str] = (),
         expired: Expired | None = None,
         at_work: Callable[[str], bool] = lambda _: False,
+        ledger: Told = NOTHING_TOLD,
     ) -> Synchronised:
         """Learn what other hosts backed up and removed, and notice what vanished or bears a future date.
 
         `assets` None: every asset that there is anything of. A mark of a failed backup takes its own run's snapshot
         back, never one of `stored_here`: those that the ledger has seen stored well. `expired` is the plan's
         retention; without it, whatever is gone has vanished. `at_work` tells of a run of this host whether it goes on:
-        what it has stored does not count before it says so itself.
+        what it has stored does not count before it says so itself. `ledger` is as it was before this was called.
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
@@ -274,11 +308,15 @@ class Catalogue:
                         unread.append(listing)
             learned = {s.id: s for s in self.snapshots(plan, asset)} if new else known
             gone = [s for s in known.values() if s.id not in listed and s.id in before]
-            explained = _let_go(repo, there, gone, list(learned.values()), expired, now) if gone and expired else set()
+            besides = ledger.stored(asset, learned.keys() | known.keys() | {s.id for s in whole})
+            gone += besides
+            seen = [*learned.values(), *besides, *(of_listed(s, plan) for s, _ in newer if s.tag("asset") == asset)]
+            explained = _let_go(repo, there, gone, seen, expired, now, ledger, besides)
             for snapshot in gone:
                 if snapshot.id in explained:
-                    self.remove(snapshot)
-                    pruned.append(snapshot)
+                    if snapshot not in besides:
+                        self.remove(snapshot)
+                        pruned.append(snapshot)
                     continue
                 vanished.append(snapshot)
                 said = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
@@ -358,22 +396,54 @@ def removals(repo: Restic, there: Iterable[RepoSnapshot]) -> list[Removal]:
 def _let_go(
     repo: Restic,
     there: Iterable[RepoSnapshot],
-    gone: Iterable[Snapshot],
+    gone: Collection[Snapshot],
     known: list[Snapshot],
-    expired: Expired,
+    expired: Expired | None,
     now: datetime,
+    ledger: Told,
+    besides: Collection[Snapshot],
 ) -> set[str]:
-    """Ids among `gone` that retention has removed: a prune's mark names them, the plan's rules would let them go by
-    now, and a newer one of the same asset is there. All else has vanished."""
-    marked = {(r.asset, r.id) for r in removals(repo, there)}
+    """Ids among `gone` that retention has removed, or may have. A newer one of the same asset is always left by it. On
+    the host that prunes, a prune's mark names them, and the plan's rules would let them go by now. Another host learns
+    late: marks are forgotten, so that its time is up is enough where anybody prunes at all; and where that is surely
+    another's work, what its mark names is let go, and what any rules since would have: it may have learned of these
+    earlier or later than this one. All else has vanished. `besides` are those that the catalogue has not any more: what
+    was let go once needs no mark, whatever the rules have become."""
+    if not gone or expired is None:
+        return set()
+    marked, marks = {(r.asset, r.id) for r in removals(repo, there)}, any(s.tag("kind") == PRUNED for s in there)
     past = [s for s in known if not dated_in_future(s, now)]
     let_go, lost = set(expired(past)), {s.id for s in gone}
-    left = [s.consistent_point for s in past if s.id not in lost]
-    return {
-        s.id
-        for s in gone
-        if (s.asset, s.id) in marked and s.id in let_go and any(point > s.consistent_point for point in left)
-    }
+    elsewhere = ledger.pruning is Pruning.ELSEWHERE
+    ever = let_go.union(ledger.ever(past)) if elsewhere or besides else let_go
+    newest = max((s.consistent_point for s in past if s.id not in lost), default=None)
+
+    def explained(s: Snapshot) -> bool:
+        named = (s.asset, s.id) in marked
+        if s in besides:
+            return s.id in ever or (named and elsewhere)
+        if elsewhere:
+            return named or (marks and s.id in ever)
+        return s.id in let_go and (named or (bool(marked) and ledger.pruning is Pruning.UNKNOWN))
+
+    return {s.id for s in gone if newest is not None and newest > s.consistent_point and explained(s)}
+
+
+def of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
+    """A snapshot that never came into the catalogue, as far as its tags tell."""
+    return Snapshot(
+        id=listed.id,
+        plan=plan,
+        asset=listed.tag("asset") or "",
+        run=listed.tag("run") or "",
+        engine="",
+        method="",
+        consistent_point=listed.time,
+        usable_at=listed.finished,
+        bytes=0,
+        root="/",
+        manifest_sha256="",
+    )
 
 
 ENDED = "ended=failed"  # a tag of the mark that a failed run leaves last

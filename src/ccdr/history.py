@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
@@ -47,7 +47,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 20  # of the summary that is kept beside the ledger
+FORMAT = 21  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -149,7 +149,10 @@ class AssetHistory:
     begun_here: bool = False  # was a backup of it?
     # Of a plan: other hosts whose ledgers lie beside ours, by these: what runs there are for, what they have done.
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
-    vanished: list[str] = field(default_factory=list)  # snapshots that were gone when its repository was last looked at
+    # Snapshots that were gone when its repository was last looked at, and when each was first missed.
+    vanished: dict[str, str] = field(default_factory=dict)
+    # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
+    retentions: list[list[Any]] = field(default_factory=list)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
@@ -197,6 +200,10 @@ class AssetHistory:
             self.duties = {verb: before.get(verb, time) for verb in record.get("verbs") or ()}
         elif kind == PRUNED and record.get("result") == DONE:
             self.last_done_prune = record
+        elif kind == PLAN_VERSION and isinstance(facts := record.get("facts"), dict):
+            said = [facts.get("retention"), facts.get("timezone")]
+            if not self.retentions or self.retentions[-1][1:] != said:
+                self.retentions.append([record["time"], *said])
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
 
@@ -311,7 +318,7 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
-        self.vanished = [one for one in self.vanished if one != snapshot_id]
+        self.vanished.pop(snapshot_id, None)
 
     def captured_together(self, group: str) -> Record | None:
         """Of a plan: the newest run of one of its groups."""
@@ -457,6 +464,12 @@ class AssetHistory:
         if plan.duties is not None:
             return plan.answers_for(Verb.BACKUP)
         return self.begun_here or not known
+
+    def retentions_past(self) -> Iterator[tuple[Mapping[str, float], str, datetime | None]]:
+        """Of a plan: the rules of retention that were ever in force here, the time zone, and until when."""
+        for number, (_, rules, zone) in enumerate(self.retentions):
+            if isinstance(rules, dict) and isinstance(zone, str):
+                yield rules, zone, utc(self.retentions[number + 1][0]) if number + 1 < len(self.retentions) else None
 
     def upkeep_tried(self, verb: Verb) -> str | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
@@ -687,7 +700,8 @@ def _look(history: Histories, record: Record) -> None:
     gone = record.get("vanished")
     if isinstance(gone, dict) and not of_another_host(record):
         for asset, ids in gone.items():
-            history.setdefault((record["plan"], str(asset)), AssetHistory()).vanished = list(map(str, ids))
+            of = history.setdefault((record["plan"], str(asset)), AssetHistory())
+            of.vanished = {one: of.vanished.get(one, str(record["time"])) for one in map(str, ids)}
 
 
 def _pass_over(history: Histories, why: str, record: Record) -> None:
@@ -835,7 +849,8 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
         """What another ledger could have told otherwise."""
         return (
             stored(said, there)
-            and set(there.vanished) <= set(said.vanished)
+            and there.vanished.keys() <= said.vanished.keys()
+            and all(one[1:] in [had[1:] for had in said.retentions] for one in there.retentions)
             and asked(said)
             and there.passed_over.keys() <= said.passed_over.keys()
             and there_still(said.failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -282,7 +282,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
     wrong += [*passed_over(history), *seen.changed, *_settling(job)]
-    wrong += _vanished([s for s in seen.snapshots if s.id in gone])
+    wrong += _vanished([s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots})
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -450,15 +450,19 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
 
 
-def _vanished(snapshots: Sequence[Snapshot]) -> Iterator[Problem]:
-    """What was removed from the repository, and not by retention: it counts no more."""
-    if not snapshots:
+def _vanished(snapshots: Sequence[Snapshot], besides: Collection[str]) -> Iterator[Problem]:
+    """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
+    ledger alone knows of."""
+    every = [f"{s.short} of {rfc3339(s.consistent_point)}" for s in reversed(snapshots)]
+    every += [f"{one[:8]}, which the catalogue has not either" for one in sorted(besides)]
+    if not every:
         return
-    named = ", ".join(f"{s.short} of {rfc3339(s.consistent_point)}" for s in snapshots[: -MOST_NAMED - 1 : -1])
-    more = f" and {len(snapshots) - MOST_NAMED} more" if len(snapshots) > MOST_NAMED else ""
-    is_gone = "snapshot is" if len(snapshots) == 1 else "snapshots are"
-    text = f"{len(snapshots)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
-    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(sorted(s.short for s in snapshots)))
+    named = ", ".join(every[:MOST_NAMED])
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    is_gone = "snapshot is" if len(every) == 1 else "snapshots are"
+    text = f"{len(every)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
+    shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts))
 
 
 def _settling(job: Job) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ last one proven by a restore test, and everything while a finding is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, tzinfo
 
 from ccdr import chain
@@ -30,6 +30,11 @@ class Policy:
     keep_monthly: int | None = None
     keep_yearly: int | None = None
     longest_hold: float = 90 * 86400.0
+
+    @classmethod
+    def of(cls, rules: Mapping[str, float]) -> Policy:
+        """As a version's record has them; a later ccdr's rules are not known here."""
+        return cls(**{one.name: rules[one.name] for one in fields(cls) if one.name in rules})  # type: ignore[arg-type]
 
     @property
     def counts(self) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Synchronised
+from ccdr.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Synchronised, Told
 from ccdr.checks import AnyCheck
 from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
@@ -19,7 +21,7 @@ from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.lineage import Lineage
 from ccdr.lineage import read as read_lineage
-from ccdr.model import Objectives, Snapshot, rfc3339
+from ccdr.model import Objectives, Snapshot, Verb, of_another_host, rfc3339, utc
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
@@ -134,6 +136,15 @@ class Trigger:
 
 
 BY_HAND = Trigger()
+MOST_ASKED = 50  # snapshots of an asset that the ledger has seen stored, and neither repository nor catalogue has
+
+
+def pruning_of(upkeep: AssetHistory) -> Pruning:
+    """By what runs here were asked for; where none ever was, by whether a prune was ever done here."""
+    if upkeep.duties is not None:
+        return Pruning.OURS if upkeep.answers_for(Verb.PRUNE) else Pruning.ELSEWHERE
+    ours = upkeep.last_done_prune is not None and not of_another_host(upkeep.last_done_prune)
+    return Pruning.OURS if ours else Pruning.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -182,10 +193,19 @@ class Services:
         self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
     ) -> Synchronised:
         """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
-        now, expiry = self.clock.now(), self._expiry(loaded)
-        return self.catalogue.synchronise(repo, loaded.plan.plan, assets, now, stored_here, expiry, self._at_work)
+        histories, plan = self.histories(), loaded.plan.plan
+        return self.catalogue.synchronise(
+            repo,
+            plan,
+            assets,
+            self.clock.now(),
+            stored_here,
+            self._expiry(loaded),
+            self._at_work,
+            self._told(loaded, histories),
+        )
 
-    def _expiry(self, loaded: LoadedPlan) -> Expired | None:
+    def _expiry(self, loaded: LoadedPlan) -> Expired:
         """What the plan's retention lets go by now."""
         policy, zone = policy_of(loaded.plan), loaded.plan.zone
         later = self.clock.now() + CLOCK_TOLERANCE  # the host that removed it may be ahead
@@ -193,15 +213,52 @@ class Services:
         def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
             return expired(snapshots, policy, later, zone) if policy else ()
 
-        return let_go if policy else None
+        return let_go
+
+    def _told(self, loaded: LoadedPlan, histories: Histories) -> Told:
+        plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
+        upkeep = histories.get((plan, None), AssetHistory())
+
+        def ever(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            found = set[str]()
+            points = {s.id: s.consistent_point for s in snapshots}
+            for rules, of, end in upkeep.retentions_past():
+                with contextlib.suppress(KeyError, ValueError, TypeError, OSError):  # a later ccdr's, or damaged
+                    by = expired(snapshots, Policy.of(rules), later, ZoneInfo(of))
+                    found |= {one for one in by if end is None or points[one] < end}
+            return found
+
+        return Told(pruning_of(upkeep), self._stored(plan, histories), ever)
+
+    def _stored(self, plan: str, histories: Histories) -> Callable[[str, Collection[str]], list[Snapshot]]:
+        """What this ledger has seen stored, and no prune removed; of what it is asked for the newest alone."""
+
+        def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
+            history = histories.get((plan, asset), AssetHistory())
+            ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) and one not in others}
+            newest, found = sorted(ours, key=ours.__getitem__)[-MOST_ASKED:], []
+            for one in newest:
+                said = (self.ledger.numbered(ours[one]) or {}).get("snapshot") or {}
+                with contextlib.suppress(KeyError, ValueError, TypeError):
+                    point = utc(said["consistent_point"])
+                    found.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
+            return found
+
+        return besides
 
     def vanished(
-        self, loaded: LoadedPlan, repo: Restic, there: Sequence[RepoSnapshot], before: Collection[str]
+        self,
+        loaded: LoadedPlan,
+        repo: Restic,
+        there: Sequence[RepoSnapshot],
+        before: Collection[str],
+        histories: Histories,
     ) -> dict[str, list[str]]:
-        """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before`: what was
-        known before it was asked."""
-        now, expiry = self.clock.now(), self._expiry(loaded)
-        return self.catalogue.vanished(repo, loaded.plan.plan, there, before, now, expiry)
+        """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before` and
+        `histories`: what was known before it was asked."""
+        now, plan = self.clock.now(), loaded.plan.plan
+        told = self._told(loaded, histories)
+        return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), told)
 
     def lineage(self) -> Lineage:
         """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""

@@ -245,6 +245,8 @@ def test_nothing_is_built_upon_what_vanished(site: Site) -> None:
     restic_of(site.root, "forget", second["id"])
     done = backed_up(site)
     assert builds_upon(done) == [] and f"{second['id'][:8]}, vanished" in done.json["notes"][0], done
+    (asset,) = site.run("status").json["plans"][0]["assets"]
+    assert "SNAPSHOT_VANISHED" in {one["code"] for one in asset["troubles"]}, "what the backup learned is told at once"
 
 
 def test_without_the_increment_between_only_the_full_base_is_left(site: Site, tmp_path: Path) -> None:

@@ -246,11 +246,35 @@ def test_a_snapshot_that_somebody_removed_is_missed_at_the_next_look_and_counts_
     twin.ledger_holds()
 
 
-def test_a_restore_test_that_misses_a_snapshot_tells_status_at_once(twin: Site) -> None:
+@pytest.mark.parametrize("look", ["test", "snapshots"])
+def test_whoever_misses_a_snapshot_tells_status_at_once(twin: Site, look: str) -> None:
     newest = json.loads(entries(twin)[1].read_text())["snapshot"]["id"]
-    (twin.repo / "snapshots" / newest).unlink()
-    assert twin.run("test", "p").code == 1
+    assert twin.run("snapshots", "p").code == 0 and codes(twin) == (0, set())
+    stored = twin.repo / "snapshots" / newest
+    whole = stored.read_bytes()
+    stored.unlink()
+    assert twin.run(look, "p").code == 1
     assert "SNAPSHOT_VANISHED" in codes(twin)[1]
+    (asset,) = twin.run("status").json["plans"][0]["assets"]
+    assert asset["last_good_backup"]["snapshot"]["id"] != newest
+    if look == "snapshots":
+        stored.write_bytes(whole)
+        assert twin.run(look, "p").code == 0 and codes(twin) == (0, set()), "it is back"
+
+
+def test_a_snapshot_whose_entry_was_removed_with_it_is_missed_by_the_ledger(twin: Site) -> None:
+    entry = entries(twin)[0]
+    whole, stored = entry.read_bytes(), twin.repo / "snapshots" / entry.stem
+    kept = stored.read_bytes()
+    entry.unlink()
+    assert twin.run("ledger", "verify", "--repository").code == 0, "it is there, and is learned again"
+    stored.unlink()
+    done = twin.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any(f"{entry.stem[:8]} (recordings) is not in" in said for said in done.json["problems"])
+    assert codes(twin) == (1, {"SNAPSHOT_VANISHED"}) and said(twin)[0] == 1
+    stored.write_bytes(kept)
+    entry.write_bytes(whole)
+    assert twin.run("ledger", "verify", "--repository").code == 0 and codes(twin) == (0, set()), "it is back"
 
 
 def test_what_retention_removed_has_not_vanished(twin: Site) -> None:

@@ -346,6 +346,27 @@ def test_another_host_learns_what_retention_removed(site: Site, elsewhere: Site)
     assert (done.code, done.json["findings"]) == (0, []), "a mark tells of earlier prunes, too"
 
 
+def test_what_another_hosts_prune_removed_is_never_called_vanished_whatever_the_rules_have_become(
+    site: Site, elsewhere: Site
+) -> None:
+    """A host that only backs up learns of it by the daily look; the newest has vanished all the same."""
+    asked(elsewhere, "backup")
+    assert len(pruned(site).removed) == 3
+    retention(elsewhere, "keep_last: 10")
+    done = elsewhere.run("ledger", "verify", "--repository")
+    assert (done.code, done.json["problems"]) == (0, []), done
+    assert known(elsewhere) == known(site), "before the mark forgets"
+    restic_of(site.root, "forget", *known(site))
+    done = elsewhere.run("ledger", "verify", "--repository")
+    assert done.code == 1 and any("it vanished" in said for said in done.json["problems"]), done
+
+
+def asked(site: Site, *verbs: str) -> None:
+    """What runs there are for."""
+    body = {"verbs": list(verbs), "gained": list(verbs), "lost": [], "reason": None}
+    site.services().ledger.append("duties", plan="p", asset=None, run=None, body=body)
+
+
 def plant(site: Site, ids: list[str]) -> None:
     """What somebody with the repository's password can do: remove snapshots, and leave a mark as if we had."""
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ccdr.catalogue import Synchronised
 from ccdr.errors import CcdrError, Locked
 from ccdr.history import BACKUP_START
 from ccdr.ledger import Ledger
@@ -248,6 +249,14 @@ def compared(
     return found
 
 
+def learned(services: Services, plan: str, told: Synchronised, assets: Collection[str]) -> None:
+    """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
+    of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
+    missed = {asset: [s.id for s in told.vanished if s.asset == asset] for asset in assets}
+    with contextlib.suppress(CcdrError, OSError):
+        compared(services, plan, told.listed, recent=True, vanished=missed)
+
+
 def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
     if not found.problems:
@@ -371,11 +380,12 @@ def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now
 def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
     """What the plan's repository holds of it, and what has vanished from there (None: it is being pruned, and nobody
     can tell). CcdrError where it cannot be asked."""
-    before, repo = services.catalogue.known(loaded.plan.plan), asked(loaded, services)
+    before, histories = services.catalogue.known(loaded.plan.plan), services.histories()
+    repo = asked(loaded, services)
     try:
         with services.state.reading(repo.location):
             listed = repo.snapshots([TAG, f"plan={loaded.plan.plan}"])
-            return listed, services.vanished(loaded, repo, listed, before)
+            return listed, services.vanished(loaded, repo, listed, before, histories)
     except Locked:
         return listed_of(loaded, services), None
 

@@ -27,6 +27,7 @@ def snapshots(plan: str, asset: str | None) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
+    from ccdr import attest
     from ccdr.groups import captured_together
     from ccdr.history import AssetHistory
     from ccdr.in_force import as_recorded
@@ -45,11 +46,12 @@ def snapshots(plan: str, asset: str | None) -> Exit:
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
     told = services.synchronise(loaded, repo, [j.asset for j in jobs])
     gone = {s.id for s in told.vanished}
+    attest.learned(services, plan, told, [j.asset for j in jobs])
     known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
     nothing, reasons = AssetHistory(), dict[str, str | None]()
     for job in jobs:  # as `status` judges them, but without what is not there any more
         own, upkeep = (history.get((plan, name), nothing) for name in (job.asset, None))
-        own = replace(own, vanished=[])  # the repository has just been asked
+        own = replace(own, vanished={})  # the repository has just been asked
         seen, now = seen_now(job, services, own), services.clock.now()
         seen = replace(seen, snapshots=[s for s in seen.snapshots if s.id not in gone])
         reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from statistics import median
 
 from ccdr import measure
@@ -24,6 +24,7 @@ from ccdr.model import (
     human_seconds,
     other_source,
     so_many,
+    utc,
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Version, objectives_in_force
@@ -270,22 +271,17 @@ def judge_asset(
     }
     points = {**ev.points, **others}
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
-    gone = set(ev.history.vanished)
-    good = {key: p for key, p in ours.items() if key not in gone and not ev.disproved(key)}
-    until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
-    counting = {key: p for key, p in good.items() if p.consistent <= until}
-    completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
     ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
     recovered = [p for p, test in ev.recovered if source is None or not other_source(test, source)]
-    if not ours_to_do:  # nor is its log shipped here
-        completed += recovered
-    tested = [*(p for key, p in good.items() if ev.history.proven.get(key) == "PASS"), *recovered]
-    if ev.history.closed_by_damage(upkeep):
-        tested = []
+    stages = [
+        _stage(since, {key: p for key, p in ours.items() if key not in gone}, ev, upkeep, recovered, ours_to_do)
+        for since, gone in _missed(ev.history)
+    ]
     kept = {key: p for key, p in points.items() if key not in ev.removed}
     untested = sorted(((p.consistent, key) for key, p in kept.items() if key not in ev.history.proven), reverse=True)
+    completed = [(one.since, one.completed) for one in stages]
     over_completed = _exposure(completed, period, min(map(max, ours.values()), default=None))
-    over_tested = _exposure(tested, period)
+    over_tested = _exposure([(one.since, one.tested) for one in stages], period)
     timings = tuple(t for run in ev.tests if (t := _timing(run)))
     objectives, found, rpo = job.objectives if job else None, None, None
     findings: tuple[Finding, ...] = ()
@@ -407,8 +403,62 @@ def judge_plan(
     )
 
 
+Stages = Sequence[tuple[datetime, Sequence[Point]]]  # what could be restored from each of these times on
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is known to be there from a time on: that something vanished says nothing of what it was good for before."""
+
+    since: datetime
+    completed: list[Point]
+    tested: list[Point]
+
+
+def _missed(history: AssetHistory) -> Iterator[tuple[datetime, set[str]]]:
+    """What was missed already, from each time on that something was first missed."""
+    yield datetime.min.replace(tzinfo=UTC), set()
+    missed = {one: utc(at) for one, at in history.vanished.items()}
+    for since in sorted(set(missed.values())):
+        yield since, {one for one, at in missed.items() if at <= since}
+
+
+def _stage(
+    since: datetime,
+    there: Mapping[str, Point],
+    ev: AssetEvidence,
+    upkeep: AssetHistory,
+    recovered: Sequence[Point],
+    ours_to_do: bool,
+) -> _Stage:
+    good = {key: p for key, p in there.items() if not ev.disproved(key)}
+    until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
+    counting = {key: p for key, p in good.items() if p.consistent <= until}
+    completed = [*counting.values(), *_log_that_counts(ev, ev.logged(counting), counting.values())]
+    if not ours_to_do:  # nor is its log shipped here
+        completed += recovered
+    tested = [*(p for key, p in good.items() if ev.history.proven.get(key) == "PASS"), *recovered]
+    return _Stage(since, completed, [] if ev.history.closed_by_damage(upkeep) else tested)
+
+
+def _worst_each(edges: Sequence[datetime], stages: Stages) -> list[float]:
+    """The worst exposure of each of the periods between `edges`, by what was there at each time."""
+    if len(stages) == 1:
+        return measure.worst_exposures(edges, stages[0][1])
+    worst = [0.0] * (len(edges) - 1)
+    for (since, points), end in zip(stages, [*(later for later, _ in stages[1:]), edges[-1]], strict=True):
+        first, last = max(edges[0], since), min(edges[-1], end)
+        if first >= last:
+            continue
+        within = [first, *(edge for edge in edges if first < edge < last), last]
+        for start, part in zip(within, measure.worst_exposures(within, points), strict=False):
+            number = bisect_right(edges, start) - 1
+            worst[number] = max(worst[number], part)
+    return worst
+
+
 def _worst_of(
-    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, points: Sequence[Point]
+    versions: Sequence[Version], asset: str, period: Period, now: float, over: Exposure, stages: Stages
 ) -> Achieved:
     """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
     its own. Before the first version it was that version's, as far as anybody knows."""
@@ -418,24 +468,19 @@ def _worst_of(
         return whole
     begun = [(since if number else period.start, until, rpo) for number, (since, until, rpo, _) in enumerate(spans)]
     measured = [(max(since, over.since or since), until, rpo) for since, until, rpo in begun]
-    each = [
-        measure.judge(rpo, measure.worst_exposure(since, until, points))
-        for since, until, rpo in measured
-        if since < until
-    ]
+    each = [measure.judge(rpo, *_worst_each((since, until), stages)) for since, until, rpo in measured if since < until]
     return max(each, key=lambda one: (one.achieved_s or 0.0) / one.objective_s, default=whole)
 
 
-def _elsewhere(
-    objective: float, points: Sequence[Point], period: Period, over: Exposure, looked: datetime | None
-) -> Achieved:
+def _elsewhere(objective: float, stages: Stages, period: Period, over: Exposure, looked: datetime | None) -> Achieved:
     """The worst exposure of the period where another host backs up: a breach is one by what was there when this host
     last `looked`; what came since is not known here."""
+    points = stages[0][1]
     if looked is None or any(max(p) > looked for p in points if max(p) < period.end):
         looked = max((max(p) for p in points if max(p) < period.end), default=period.start)
     at, first = min(looked, period.end), min(map(max, points), default=period.end)
     since = max(period.start, first)
-    seen = measure.worst_exposure(since, at, points) if since < at else 0.0
+    seen = max(_worst_each((since, at), stages)) if since < at else 0.0
     return measure.judge_elsewhere(objective, over.worst_s, seen)
 
 
@@ -485,20 +530,20 @@ def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:
         yield Restores(basis, len(some), max(took), median(took), took[-1], breached)
 
 
-def _exposure(points: Sequence[Point], period: Period, begun: datetime | None = None) -> Exposure:
+def _exposure(stages: Stages, period: Period, begun: datetime | None = None) -> Exposure:
     """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
     was ever there nothing could be measured: then `since` says from when. What was stored since `begun` and is no good
     makes that no better: until the first good one, all of it would have been lost."""
-    edges = tuple(period.edges(MOST_POINTS))
+    edges, points = tuple(period.edges(MOST_POINTS)), stages[0][1]
     first = min(map(max, points), default=period.end)
     none_good = begun is not None and begun < first and first > period.start
     if first >= period.end:
         return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
     if first <= period.start:
-        parts = measure.worst_exposures(edges, points)
+        parts = _worst_each(edges, stages)
         return Exposure(max(parts), None, edges, tuple(parts))
     later = [edge for edge in edges if edge > first]
-    parts = measure.worst_exposures([first, *later], points)
+    parts = _worst_each([first, *later], stages)
     worst = math.inf if none_good else max(parts)
     return Exposure(worst, first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
 

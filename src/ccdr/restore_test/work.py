@@ -99,9 +99,7 @@ class Work:
                 hint=f"run `ccdr backup {job.plan}`; if another host did: is the disk mounted, the bucket right?",
             ) from None
         self._asked = True
-        with contextlib.suppress(CcdrError):  # what it finds is told by all that tells how the ledger stands
-            gone = {of: [s.id for s in self._synchronised.vanished if s.asset == of] for of in assets}
-            attest.compared(services, job.plan, self._synchronised.listed, recent=True, vanished=gone)
+        attest.learned(services, job.plan, self._synchronised, assets)
         test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
         if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
             self._synchronised.understood(assets)

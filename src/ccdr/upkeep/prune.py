@@ -20,6 +20,7 @@ from ccdr.catalogue import (
     Removal,
     Synchronised,
     dated_in_future,
+    of_listed,
     of_source,
     removals,
     removals_text,
@@ -49,7 +50,7 @@ from ccdr.upkeep.shared import capacity_of, recorded, size, tenths
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "what it builds upon is gone"
-REMEMBERED = timedelta(days=90)  # a host that looks less often finds that what retention removed has vanished
+REMEMBERED = timedelta(days=90)  # a host that looks less often goes by the rules alone
 
 
 def prune(
@@ -178,7 +179,7 @@ class _Pruning:
             else:
                 good.append(s)
         ids = self._told.void
-        void = [_of_listed(s, self._plan) for s in self._told.listed if s.id in ids and s.tag("asset") == asset]
+        void = [of_listed(s, self._plan) for s in self._told.listed if s.id in ids and s.tag("asset") == asset]
         if stored := [s for s in void if s.id not in {k.id for k in known}]:
             places["of a backup that failed"] = stored
         self._lapse(asset, there, policy)
@@ -358,20 +359,3 @@ class _Pruning:
                 except OSError as error:
                     left.append(f"{path} is still there: {error.strerror}")
         return left
-
-
-def _of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
-    """A snapshot that never came into the catalogue, as far as its tags tell."""
-    return Snapshot(
-        id=listed.id,
-        plan=plan,
-        asset=listed.tag("asset") or "",
-        run=listed.tag("run") or "",
-        engine="",
-        method="",
-        consistent_point=listed.time,
-        usable_at=listed.finished,
-        bytes=0,
-        root="/",
-        manifest_sha256="",
-    )
