@@ -21,7 +21,6 @@ from ccdr.model import (
     TOLD_BY,
     Snapshot,
     Verb,
-    ledger_of,
     number_of,
     of_another_host,
     to_the_second,
@@ -29,7 +28,7 @@ from ccdr.model import (
 )
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Chain, Population, merged
+from ccdr.population import ALONE, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -719,12 +718,14 @@ def histories(
     """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
     `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
     that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell.
+    daily verification to tell. Where ledgers lie beside ours, a doubted one is not used at all: what one of them tells
+    another may have taken back, so that no look at their newest records tells what is right. All of it is read.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
     mark, of, known = _read(kept)
-    refused = doubted and mark != BEGINNING and of == beside.key and not _stands(ledger, mark, known, beside)
+    kept_of_these = mark != BEGINNING and of == beside.key
+    refused = doubted and kept_of_these and (bool(beside) or not _stands(ledger, mark, known))
     if refused or of != beside.key or not ledger.holds(mark):
         mark, known = BEGINNING, {}
     if mark == BEGINNING:
@@ -766,27 +767,18 @@ def may_have_ended(begun: Record) -> bool:
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
 
 
-def _stands(ledger: Ledger, mark: Mark, known: Histories, beside: Population) -> bool:
-    """Does each asset's history say what the newest records up to the mark say, and is every older record that it
-    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older. Of
-    each ledger that lies beside ours the same; where two of them tell of the same, more may be refused than is wrong:
-    then all of it is read."""
+def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+    """Of a ledger that is alone. Does each asset's history say what the newest records up to the mark say, and is every
+    older record that it names in the ledger, word for word? What it leaves out, only the daily verification finds once
+    that is older."""
     try:
-        own = _tells(ledger, mark, known, None, alone=not beside)
-        return own and all(_tells(one.reader, mark, known, one, alone=False) for one in beside.chains)
+        return _tells(ledger, mark, known)
     except (KeyError, TypeError, AttributeError):  # it is no summary of ours
         return False
 
 
-def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *, alone: bool) -> bool:
-    """By one ledger, ours or that of the `chain`. Where it is not `alone`, another one may have told something since,
-    or (of a snapshot that is stored no more) that retention has removed it."""
-    newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
-    newest = (
-        [r for r in newest if r["seq"] <= mark.seq]
-        if chain is None
-        else [chain.placed(r, r["seq"]) for r in newest if r["plan"] not in chain.apart]
-    )
+def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+    newest = [r for r in islice(ledger.told(reverse=True), LOOK_BACK) if r["seq"] <= mark.seq]
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
     gone: set[str] = set()
@@ -811,40 +803,10 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
         gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
         return same and gained and all(since <= last["time"] for since in said.duties.values())
 
-    def of_it(record: Record) -> bool:
-        return ledger_of(record) == (chain and chain.ledger)
-
-    def same(said: Record, there: Record) -> bool:
-        return said == there if chain is None else {**said, "seq": 0} == {**there, "seq": 0}
-
     def backed(said: Record | None, there: Record | None) -> bool:
-        if said is None:
-            return there is None
-        if not of_it(said):  # by its own ledger
-            return there is None or said["time"] >= there["time"]
         if there is not None:
-            return same(said, there)
-        number = number_of(said)
-        found = numbered(number) if number < oldest else None
-        return found is not None and same(said, found if chain is None else chain.placed(found, number))
-
-    def tested_since(there: list[str], said: list[str] | None) -> bool:
-        return said == there or (not alone and said is not None and said[0] > there[0])
-
-    def strictly(said: AssetHistory, there: AssetHistory) -> bool:
-        """What another ledger could have told otherwise."""
-        return (
-            stored(said, there)
-            and set(there.vanished) <= set(said.vanished)
-            and asked(said)
-            and there.passed_over.keys() <= said.passed_over.keys()
-            and there_still(said.failure)
-            and there_still(said.log_failure)
-            and all(there_still(failed) for failed, _ in said.unmended[-1:])
-            and there.sizes.items() <= said.sizes.items()
-            and there.missed <= said.missed
-            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
-        )
+            return said == there
+        return said is None or (said["seq"] < oldest and there_still(said))
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -855,16 +817,21 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
             and (said.failure is not None or there.failure is None)
             and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
-            and all(
-                run in said.open_runs and same(said.open_runs[run], begun) for run, begun in there.open_runs.items()
-            )
-            and all(
-                said.proven.get(key) == v or (not alone and key not in said.stored) for key, v in there.proven.items()
-            )
-            and (not alone or there.tried.items() <= said.tried.items())
-            and all(tested_since(tested, said.by_rule.get(rule)) for rule, tested in there.by_rule.items())
-            and all(said.others.get(one, {}).get("until") == of["until"] for one, of in there.others.items())
-            and (not alone or strictly(said, there))
+            and there.open_runs.items() <= said.open_runs.items()
+            and there.proven.items() <= said.proven.items()
+            and there.tried.items() <= said.tried.items()
+            and there.by_rule.items() <= said.by_rule.items()
+            and stored(said, there)
+            and set(there.vanished) <= set(said.vanished)
+            and asked(said)
+            and not said.others
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
         )
 
     pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
