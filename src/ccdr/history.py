@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 20  # of the summary that is kept beside the ledger
+FORMAT = 21  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
@@ -623,7 +624,7 @@ def _still_stands(failure: Record | None, record: Record) -> bool:
 def read_population(ledger: Ledger, beside: Population, until: float) -> Histories:
     """The same of our ledger, up to this record, and of those that were put beside it before."""
     known: Histories = {}
-    for _, record in merged(takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
+    for _, record in merged(lambda: takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
         read_history([record], known)
     return known
 
@@ -723,26 +724,38 @@ def histories(
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
-    mark, of, known = _read(kept)
+    mark, of, known, latest = _read(kept)
     kept_of_these = mark != BEGINNING and of == beside.key
     refused = doubted and kept_of_these and (bool(beside) or not _stands(ledger, mark, known))
     if refused or of != beside.key or not ledger.holds(mark):
-        mark, known = BEGINNING, {}
+        mark, known, latest = BEGINNING, {}, ""
+    if beside and mark != BEGINNING and _set_back(ledger, mark, latest):
+        mark, known, latest = BEGINNING, {}, ""
     if mark == BEGINNING:
         beside = beside.sound()
     read = 0
-    records = ledger.after(mark)
-    for at, record in merged(records, beside) if beside and mark == BEGINNING else records:
+    records = partial(ledger.after, mark)
+    for at, record in merged(records, beside) if beside and mark == BEGINNING else records():
         read_history([record], known)
         mark, read = at or mark, read + 1
+        latest = latest if at is None else max(latest, record["time"])
     if read >= WORTH_KEEPING and not refused:
         with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
-            _write(kept, mark, beside, known)
+            _write(kept, mark, beside, known, latest)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():
         known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
     return known
+
+
+def _set_back(ledger: Ledger, mark: Mark, latest: str) -> bool:
+    """Was our clock set back since? Then earlier records of ours may have another place among those of others."""
+    for _, record in ledger.after(mark):
+        if record["time"] < latest:
+            return True
+        latest = record["time"]
+    return False
 
 
 def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Callable[[str], bool]) -> None:
@@ -843,22 +856,23 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
 def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:
     """What is kept there, and up to where in the ledger, and of which beside it, it claims to be true; None where there
     is nothing that would be used."""
-    mark, of, known = _read(kept)
+    mark, of, known, _ = _read(kept)
     return None if mark == BEGINNING else (mark, of, known)
 
 
-def _write(kept: Path, mark: Mark, beside: Population, known: Histories) -> None:
+def _write(kept: Path, mark: Mark, beside: Population, known: Histories, latest: str) -> None:
     assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
-    body = {"format": FORMAT, "mark": asdict(mark), "beside": beside.key, "assets": assets}
+    body = {"format": FORMAT, "mark": asdict(mark), "latest": latest, "beside": beside.key, "assets": assets}
     write_durably(kept, json.dumps(body, separators=(",", ":")) + "\n")
 
 
-def _read(kept: Path) -> tuple[Mark, Beside, Histories]:
+def _read(kept: Path) -> tuple[Mark, Beside, Histories, str]:
+    """… and the latest time of our records up to there."""
     try:
         body = orjson.loads(kept.read_bytes())
         if body["format"] != FORMAT:
-            return BEGINNING, [], {}
+            return BEGINNING, [], {}, ""
         known = {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
-        return Mark(**body["mark"]), list(body["beside"]), known
+        return Mark(**body["mark"]), list(body["beside"]), known, str(body["latest"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return BEGINNING, [], {}
+        return BEGINNING, [], {}, ""
