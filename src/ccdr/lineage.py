@@ -39,7 +39,7 @@ VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
-FORMAT = 2
+FORMAT = 3
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
 _KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED))
@@ -116,6 +116,7 @@ class Beside:
     head: str
     at: str
     apart: tuple[str, ...] = ()  # plans of it that are others than ours of that name
+    linked: bool = False  # it was this host's, and `ledger recover` has brought it back
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _verified_of(record: Mapping[str, Any]) -> Verified:
 
 def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
     apart = tuple(map(str, record.get("apart") or ()))
-    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart)
+    linked = record["kind"] == LINKED
+    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
 
 
 def _named(one: Beside) -> str:
@@ -490,7 +492,7 @@ def _path(state: State) -> Path:
 def _read(state: State) -> _Kept | None:
     try:
         body = json.loads(_path(state).read_text("utf-8"))
-        if body["format"] not in (1, FORMAT):
+        if body["format"] not in range(1, FORMAT + 1):
             return None
         said = body["lineage"]
         lineage = Lineage(

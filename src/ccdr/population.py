@@ -135,13 +135,14 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
     found = lineage()
     astray = {key for key, _ in found.astray} | {one.ledger for one in found.gone}
     there = [one for key, one in sorted(found.beside.items()) if key not in astray and one.records]
-    return Population(tuple(_chain(state, found, one) for one in there))
+    return Population(tuple(_chain(state, one) for one in there))
 
 
-def _chain(state: State, lineage: Lineage, one: Beside) -> Chain:
+def _chain(state: State, one: Beside) -> Chain:
+    """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
     directory = directory_of(state, one.ledger)
     last = next(reader(directory).records(reverse=True))
-    ours, host, until = one.ledger in lineage.known, str(last["host"]), str(last["time"])
+    ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
 
 

@@ -15,8 +15,8 @@ from tests.chronicle import Chronicle
 from tests.harness import Site
 
 from ccdr.attest import troubles
-from ccdr.attest.beside import Taken, _put, collect, link
-from ccdr.errors import LedgerBroken, UsageProblem
+from ccdr.attest.beside import Taken, _put, collect, link, recover
+from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
@@ -278,6 +278,51 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
     assert name[:8] in str(services.lineage().loss)
     acknowledge(services.state, services.ledger, "the disk died")
     assert services_of(site).lineage().loss is None
+
+
+@pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
+def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
+    """Anybody may write a ledger that bears the id of one that was lost here."""
+    from ccdr.lineage import acknowledge
+
+    name = lost(site, "PASS")
+    services = services_of(site, END - timedelta(minutes=1))
+    if how == "brought back":
+        brought_back(site, name)
+    elif how == "collected":
+        collect(site.root / "aside", services)
+        recover([], services)
+    else:
+        acknowledge(services.state, services.ledger, "a disk died")
+        collect(site.root / "aside", services)
+    services = services_of(site)
+    (chain,) = services.population().chains
+    assert chain.ours is (how != "collected, not brought back")
+    assert (services.histories()["p", None].duties is not None) is chain.ours, "what it was asked for counts as well"
+    assert ("lost" in str(chain)) is chain.ours
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_forged_copy_is_not_brought_back_for_what_was_lost(site: Site, forged: bool) -> None:
+    name = lost(site)
+    if forged:
+        (segment,) = (site.root / "aside").glob("*.jsonl")
+        lines, before = [], "0" * 64
+        for line in segment.read_text().splitlines():
+            record = json.loads(line) | {"prev": before}
+            record["actor"] = "somebody else"
+            text = json.dumps(record, separators=(",", ":")) + "\n"
+            lines.append(text)
+            before = sha256(text.encode()).hexdigest()
+        segment.write_text("".join(lines))
+    services = services_of(site)
+    collect(site.root / "aside", services)
+    if forged:
+        with pytest.raises(CcdrError, match="another chain than what was lost"):
+            recover([], services)
+    else:
+        assert [taken.ledger for taken in recover([], services)] == [name]
+    assert [chain.ours for chain in services.population().chains] == [not forged]
 
 
 # --- clocks that were wrong ------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ccdr.lineage import (
     LEDGERS,
     LINKED,
     Beside,
+    Lost,
     Standing,
     directory_of,
     id_in,
@@ -271,17 +272,18 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
     wanted = waiting(state, ledger)
     if not wanted:
         raise UsageProblem("no ledger was lost here: there is nothing to bring back")
-    return [_recovered(one.ledger, one.seq, plans, services) for one in wanted]
+    return [_recovered(one, plans, services) for one in wanted]
 
 
-def _recovered(lost: str, seq: int, plans: Sequence[LoadedPlan], services: Services) -> Taken:
+def _recovered(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
+    lost, seq = one.ledger, one.seq
     troubles: list[str] = []
     if (here := directory_of(services.state, lost)).is_dir():  # somebody had a copy, and has collected it
         found = verify(here)
-        if found.ok:
+        if found.ok and (seq == 0 or found.records < seq or reader(here).hash_of(seq) == one.head):
             taken = Taken(lost, found.records, found.head, here, 0)
             return link(taken, None, max(0, seq - found.records), services)
-        troubles.append(f"{here} does not verify")
+        troubles.append(f"{here} {'is another chain than what was lost' if found.ok else 'does not verify'}")
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
             stored = stored_in(loaded, services, lost)
@@ -289,9 +291,9 @@ def _recovered(lost: str, seq: int, plans: Sequence[LoadedPlan], services: Servi
             troubles.append(f"{loaded.plan.plan}: {error}")
             continue
         wrong: LedgerBroken | None = None
-        for one in stored[: -MOST_TRIED - 1 : -1]:  # whoever may write there may store anything under its name
+        for copy in stored[: -MOST_TRIED - 1 : -1]:  # whoever may write there may store anything under its name
             try:
-                return _from(loaded, one, lost, seq, services)
+                return _from(loaded, copy, lost, seq, services)
             except LedgerBroken as error:
                 wrong = wrong or error
         if wrong is not None:
