@@ -265,6 +265,23 @@ def directory_of(state: State, ledger: str) -> Path:
     return state.root / LEDGERS / ledger
 
 
+def new_of(directory: Path) -> Path:
+    """Where a copy lies until our ledger tells of it."""
+    return directory.with_name(f".{directory.name}.new")
+
+
+def found_at(state: State, one: Beside) -> Path:
+    """Where it lies as it was taken in: who told of it may have been killed before it came to its place."""
+    place = directory_of(state, one.ledger)
+    return next((path for path in (place, new_of(place)) if _ends_so(path, one)), place)
+
+
+def _ends_so(directory: Path, one: Beside) -> bool:
+    with contextlib.suppress(LedgerBroken):
+        return directory.is_dir() and reader(directory).head() == RecordRef(one.records, one.head)
+    return False
+
+
 def beginning(state: State, host: str) -> Beginning:
     """What a `Ledger` asks before each record: has it said which one it is?"""
 
@@ -339,14 +356,11 @@ def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
     """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
     gone, astray = [], []
     for key, one in found.beside.items():
-        directory = directory_of(state, key)
+        directory = found_at(state, one)
         if not directory.is_dir():
             gone.append(one)
-            continue
-        with contextlib.suppress(LedgerBroken):
-            if reader(directory).head() == RecordRef(one.records, one.head):
-                continue
-        astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
+        elif not _ends_so(directory, one):
+            astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
     return replace(found, gone=tuple(gone), astray=tuple(astray))
 
 

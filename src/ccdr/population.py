@@ -27,7 +27,7 @@ import orjson
 
 from ccdr.errors import CcdrError
 from ccdr.ledger import Extent, Ledger, Verification, as_told, extent_of, verify
-from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
+from ccdr.lineage import LEDGERS, Beside, Lineage, found_at, reader
 from ccdr.model import TOLD_BY, so_many, to_the_second, utc
 from ccdr.older import closed
 from ccdr.reading import Take, meanwhile
@@ -140,7 +140,7 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
 
 def _chain(state: State, one: Beside) -> Chain:
     """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
-    directory = directory_of(state, one.ledger)
+    directory = found_at(state, one)
     last = next(reader(directory).records(reverse=True))
     ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)

@@ -3,6 +3,7 @@ and brought back, and those of other hosts. Each that tells something has its tw
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from tests.chronicle import Chronicle
 from tests.harness import Site
 
 from ccdr.attest import troubles
-from ccdr.attest.beside import Taken, _put, collect, link, recover
+from ccdr.attest.beside import collect, copied, link, placed, recover
 from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
@@ -134,8 +135,8 @@ def lost(site: Site, verdict: str = "FAIL") -> str:
 
 def brought_back(site: Site, name: str) -> None:
     services, aside = services_of(site, END - timedelta(minutes=1)), site.root / "aside"
-    taken = _put(services.state, name, aside, verify(aside), "the repository")
-    link(Taken(name, taken.records, taken.head, taken.directory, taken.new), None, 0, services)
+    taken = copied(services.state, name, aside, verify(aside), "the repository")
+    placed(services.state, link(taken, None, 0, services))
 
 
 def test_an_old_fail_counts_again_once_a_lost_ledger_was_brought_back(site: Site) -> None:
@@ -585,6 +586,50 @@ def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:
     found = look(pair.site)
     assert found.report.population.rows == once.report.population.rows + 1 and "TEST_FAILED" in found.troubles
     assert [path.name for path in (pair.site.state / "ledgers").iterdir()] == [name]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("before", ["its record", "its place was free", "it came there", "nothing"])
+@pytest.mark.parametrize("first", [True, False])
+def test_who_is_killed_while_a_ledger_is_taken_in_leaves_one_that_is_as_it_is_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, before: str, first: bool
+) -> None:
+    pair.both()
+    name = pair.ours("backs up")
+    if not first:
+        pair.collected(END - HOUR)
+        more = past(pair.site)
+        more.manifests |= pair.backs_up.manifests
+        more.tested(-0.05, "b-2", "FAIL")
+        wrote(State(pair.site.root / "other"), "db2", more)
+    rename, state = Path.rename, State(pair.site.state)
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    def renamed(path: Path, to: Path) -> Path:
+        ours = path.parent == state.root / "ledgers"
+        if ours and (before == "its place was free" or (path.name.endswith(".new") and before == "it came there")):
+            raise Killed
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", renamed)
+        if before == "its record":
+            patch.setattr("ccdr.attest.beside._told", killed)
+        with contextlib.suppress(Killed):
+            pair.collected()
+    told = before != "its record"
+    services = services_of(pair.site)
+    assert not troubles(services.lineage()) and not services.population().problems()
+    assert bool(services.population()) is (told or not first)
+    assert ("TEST_FAILED" in look(pair.site).troubles) is (told and not first)
+    pair.collected()
+    assert [path.name for path in (state.root / "ledgers").iterdir()] == [name]
+    assert ("TEST_FAILED" in look(pair.site).troubles) is not first and not troubles(services_of(pair.site).lineage())
 
 
 def test_our_own_ledger_is_not_collected(pair: Pair) -> None:
