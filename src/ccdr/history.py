@@ -24,6 +24,7 @@ from ccdr.model import (
     Verb,
     number_of,
     of_another_host,
+    source_digest,
     to_the_second,
     utc,
 )
@@ -47,8 +48,9 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 21  # of the summary that is kept beside the ledger
+FORMAT = 22  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
+MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -123,6 +125,8 @@ class AssetHistory:
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int | float] = field(default_factory=dict)
+    # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
     # much: one that checks less takes none of them back.
     unmended: list[list[Any]] = field(default_factory=list)
@@ -205,8 +209,21 @@ class AssetHistory:
         if record.get("result") == STORED:
             self.last_good_backup = record
             self.stored[_id_of(record)] = record["seq"]
+            if TOLD_BY in record:
+                self._take_told(_id_of(record), record)
         else:
             self.last_failed_backup = record
+
+    def _take_told(self, snapshot: str, record: Record) -> None:
+        said = record["snapshot"]
+        self.told[snapshot] = {
+            "consistent": said["consistent_point"],
+            "usable": record["time"],
+            "of": said.get("source_sha256"),
+            "upon": list(said.get("upon") or ()),
+        }
+        while len(self.told) > MOST_TOLD:
+            del self.told[next(iter(self.told))]
 
     def _take_test(self, record: Record, checks: list[Any] | None) -> None:
         self.last_test = record
@@ -304,6 +321,18 @@ class AssetHistory:
         until = self._shown_until((s.id, s.consistent_point) for s in usable)
         return [s for s in usable if s.consistent_point <= until]
 
+    def told_of(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
+        """Consistent point, and since when it could be restored, of each backup of it that only ledgers beside ours
+        tell of, and none disproves."""
+        gone, wanted = set(self.vanished), source_digest(source)
+        out = gone | set(besides)
+        return [
+            (utc(said["consistent"]), utc(said["usable"]))
+            for key, said in self.told.items()
+            if key not in out and said["of"] in (None, wanted)
+            if not chain.disproved(key, said["upon"], self.proven) and not gone & set(said["upon"])
+        ]
+
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
         return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
@@ -311,6 +340,7 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
+        self.told.pop(snapshot_id, None)
         self.vanished = [one for one in self.vanished if one != snapshot_id]
 
     def captured_together(self, group: str) -> Record | None:
@@ -838,6 +868,7 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and set(there.vanished) <= set(said.vanished)
             and asked(said)
             and not said.others
+            and not said.told
             and there.passed_over.keys() <= said.passed_over.keys()
             and there_still(said.failure)
             and there_still(said.log_failure)

@@ -510,6 +510,47 @@ def test_what_another_host_backs_up_is_judged_by_its_ledger_as_far_as_that_goes(
     assert due(later, "backup") == (50, 0, 6) and not {"BACKUP_LATE", "BREACH_RPO"} & later.troubles
 
 
+@pytest.mark.parametrize("how", ["", "removed", "disproved", "vanished", "of something else", "stopped"])
+def test_a_backup_that_only_the_ledger_of_its_host_tells_of_counts_unless_something_disproves_it(
+    pair: Pair, how: str
+) -> None:
+    """The host that tests has learned of none since its last test, nine hours ago."""
+    pair.both()
+    late = [s for s in pair.backs_up.there if s.consistent_point > END - 9 * HOUR]
+    learned = [s for s in pair.backs_up.there if s not in late]
+    ids, names = [s.id for s in late], [f"b{hours}" for hours in range(-9, 0)]
+    if how == "stopped":
+        told = [r for r in pair.backs_up.records if (r.get("snapshot") or {}).get("id") not in ids]
+        pair.backs_up.records = told
+        pair.backs_up.wrote(-0.01, "sandbox.reap", asset=None, **REAPED)
+    elif how == "of something else":
+        for record in pair.backs_up.records:
+            if (record.get("snapshot") or {}).get("id") in ids:
+                record["snapshot"]["source_sha256"] = "0" * 64
+    elif how == "removed":
+        pair.tests.pruned(-0.0009, "DONE", *names)
+    elif how == "disproved":
+        for n, name in enumerate(names):
+            pair.tests.tested(-0.0009 + n / 10**5, name, "FAIL")
+    elif how == "vanished":
+        said: dict[str, Any] = {
+            "result": "AGREES",
+            "reason": None,
+            "snapshots": 2,
+            "elsewhere": 0,
+            "unattested": 0,
+            "newest": 1,
+        }
+        pair.tests.wrote(-0.0009, "ledger.compared", asset=None, problems=[], vanished={"crm": ids}, **said)
+    pair.backs_up.there = learned
+    pair.ours("tests")
+    assert look(pair.site).found.rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
+    pair.collected()
+    found = look(pair.site)
+    assert found.found.rpo.verdict is (ObjectiveVerdict.BREACHED if how else ObjectiveVerdict.MET), how
+    assert ("BREACH_RPO" in found.troubles) is bool(how)
+
+
 def test_backups_that_had_stopped_are_seen_by_who_tests(pair: Pair) -> None:
     """The host that backs up wrote other records until now, and none of a backup for five hours."""
     pair.both()
@@ -709,7 +750,14 @@ def test_no_summary_of_several_ledgers_is_believed_by_who_doubts_it(
     monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
     pair.both("FAIL")
     gone = {"crm": [pair.backs_up.there[0].id]}
-    said = {"result": "AGREES", "reason": None, "snapshots": 2, "elsewhere": 0, "unattested": 0, "newest": 1}
+    said: dict[str, Any] = {
+        "result": "AGREES",
+        "reason": None,
+        "snapshots": 2,
+        "elsewhere": 0,
+        "unattested": 0,
+        "newest": 1,
+    }
     pair.backs_up.wrote(-0.02, "ledger.compared", asset=None, problems=[], vanished=gone, **said)
     pair.backs_up.wrote(-0.01, "missed", verb="backup", due="2026-11-24T10:15:00Z", first_due="2026-11-24T08:15:00Z",
                         count=3, reason="-")  # fmt: skip

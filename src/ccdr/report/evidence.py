@@ -223,6 +223,7 @@ class AssetEvidence:
         """Retention removed it: what is counted of the period stays."""
         self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
+        self.history.told.pop(key, None)  # it is no backup any more that one could count on
         self.stored.pop(key, None)
 
     def compress(self, boundary: datetime) -> None:
