@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -807,6 +808,38 @@ def test_the_first_record_of_all_is_where_a_period_begins_to_be_known(site: Site
     assert "the first record is of 2026-11-24" in look(site).report.over_the_period
     brought_back(site, name)
     assert "the first record is of 2026-11-22 00:00" in look(site).report.over_the_period
+
+
+def test_no_place_between_two_of_our_records_is_shown_to_people(site: Site) -> None:
+    """A run that failed, its checks and phases, and a plan's version, all of a ledger that was brought back."""
+    old, new, facts = past(site), past(site), site.loaded().facts.as_json()
+    old.asked(-60, "backup", "test", "prune", "check")
+    for hours, digest in ((-45, "1" * 64), (-44, "2" * 64)):
+        old.wrote(hours, "plan.version", asset=None, digest=digest, predecessor=None, files={}, facts=facts)
+    old.stored(-43, "third", begun=True)
+    old.tested(-42, "third", "FAIL", begun=True, checks=FAILED)
+    new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    state = State(site.state)
+    name = wrote(state, "h", old)
+    state.ledger.rename(site.root / "aside")
+    wrote(state, "h", new)
+    stored(site, old)
+    brought_back(site, name)
+    report = look(site).report
+    page = b"".join(html(report)).decode()
+    assert f"<small>record 7@{name[:8]}</small>" in page and f"Checks of record 7@{name[:8]}" in page
+    assert re.search(r"<small>record \d+ of ledger [0-9a-f]{8}</small>", page)
+    assert not re.search(r"\de-\d", re.sub(r"[0-9a-f-]{12,}", "", page))
+    assert not re.search(r"record\w* \d+\.\d", page)
+
+
+def test_a_report_begins_by_itself_with_the_first_record_of_all(site: Site) -> None:
+    from ccdr.cli.report import _first_record
+
+    name = lost(site)
+    assert _first_record(services_of(site)) == END - timedelta(minutes=36)
+    brought_back(site, name)
+    assert _first_record(services_of(site)) == END - 60 * HOUR
 
 
 @pytest.mark.parametrize("theirs", ["crm", "another"])
