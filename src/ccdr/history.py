@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,15 @@ from ccdr.model import (
     TOLD_BY,
     Snapshot,
     Verb,
-    ledger_of,
     number_of,
     of_another_host,
+    source_digest,
     to_the_second,
     utc,
 )
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Chain, Population, merged
+from ccdr.population import ALONE, Population, merged
 from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
@@ -47,8 +48,9 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 21  # of the summary that is kept beside the ledger
+FORMAT = 23  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
+MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
 WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
@@ -123,6 +125,8 @@ class AssetHistory:
     newest: dict[str, Record] = field(default_factory=dict)
     proven: dict[str, str] = field(default_factory=dict)
     stored: dict[str, int | float] = field(default_factory=dict)
+    # Backups that ledgers beside ours tell of, not removed since, by id: the catalogue learns of them at a test.
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Tests that failed, each with what was checked then (by the plan's version), until one has passed that checks as
     # much: one that checks less takes none of them back.
     unmended: list[list[Any]] = field(default_factory=list)
@@ -212,8 +216,21 @@ class AssetHistory:
         if record.get("result") == STORED:
             self.last_good_backup = record
             self.stored[_id_of(record)] = record["seq"]
+            if TOLD_BY in record:
+                self._take_told(_id_of(record), record)
         else:
             self.last_failed_backup = record
+
+    def _take_told(self, snapshot: str, record: Record) -> None:
+        said = record["snapshot"]
+        self.told[snapshot] = {
+            "consistent": said["consistent_point"],
+            "usable": record["time"],
+            "of": said.get("source_sha256"),
+            "upon": list(said.get("upon") or ()),
+        }
+        while len(self.told) > MOST_TOLD:
+            del self.told[next(iter(self.told))]
 
     def _take_test(self, record: Record, checks: list[Any] | None) -> None:
         self.last_test = record
@@ -311,6 +328,18 @@ class AssetHistory:
         until = self._shown_until((s.id, s.consistent_point) for s in usable)
         return [s for s in usable if s.consistent_point <= until]
 
+    def told_of(self, source: str, besides: Iterable[str]) -> list[tuple[datetime, datetime]]:
+        """Consistent point, and since when it could be restored, of each backup of it that only ledgers beside ours
+        tell of, and none disproves."""
+        gone, wanted = set(self.vanished), source_digest(source)
+        out = gone | set(besides)
+        return [
+            (utc(said["consistent"]), utc(said["usable"]))
+            for key, said in self.told.items()
+            if key not in out and said["of"] in (None, wanted)
+            if not chain.disproved(key, said["upon"], self.proven) and not gone & set(said["upon"])
+        ]
+
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
         return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
@@ -318,6 +347,7 @@ class AssetHistory:
         """Retention removed it: nothing has to be known of it any more."""
         self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
+        self.told.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
 
     def captured_together(self, group: str) -> Record | None:
@@ -637,7 +667,7 @@ def _still_stands(failure: Record | None, record: Record) -> bool:
 def read_population(ledger: Ledger, beside: Population, until: float) -> Histories:
     """The same of our ledger, up to this record, and of those that were put beside it before."""
     known: Histories = {}
-    for _, record in merged(takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
+    for _, record in merged(lambda: takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
         read_history([record], known)
     return known
 
@@ -733,29 +763,43 @@ def histories(
     """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
     `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
     that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell.
+    daily verification to tell. Where ledgers lie beside ours, a doubted one is not used at all: what one of them tells
+    another may have taken back, so that no look at their newest records tells what is right. All of it is read.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     """
-    mark, of, known = _read(kept)
-    refused = doubted and mark != BEGINNING and of == beside.key and not _stands(ledger, mark, known, beside)
+    mark, of, known, latest = _read(kept)
+    kept_of_these = mark != BEGINNING and of == beside.key
+    refused = doubted and kept_of_these and (bool(beside) or not _stands(ledger, mark, known))
     if refused or of != beside.key or not ledger.holds(mark):
-        mark, known = BEGINNING, {}
+        mark, known, latest = BEGINNING, {}, ""
+    if beside and mark != BEGINNING and _set_back(ledger, mark, latest):
+        mark, known, latest = BEGINNING, {}, ""
     if mark == BEGINNING:
         beside = beside.sound()
     read = 0
-    records = ledger.after(mark)
-    for at, record in merged(records, beside) if beside and mark == BEGINNING else records:
+    records = partial(ledger.after, mark)
+    for at, record in merged(records, beside) if beside and mark == BEGINNING else records():
         read_history([record], known)
         mark, read = at or mark, read + 1
+        latest = latest if at is None else max(latest, record["time"])
     if read >= WORTH_KEEPING and not refused:
         with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
-            _write(kept, mark, beside, known)
+            _write(kept, mark, beside, known, latest)
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():
         known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
     return known
+
+
+def _set_back(ledger: Ledger, mark: Mark, latest: str) -> bool:
+    """Was our clock set back since? Then earlier records of ours may have another place among those of others."""
+    for _, record in ledger.after(mark):
+        if record["time"] < latest:
+            return True
+        latest = record["time"]
+    return False
 
 
 def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Callable[[str], bool]) -> None:
@@ -780,27 +824,18 @@ def may_have_ended(begun: Record) -> bool:
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
 
 
-def _stands(ledger: Ledger, mark: Mark, known: Histories, beside: Population) -> bool:
-    """Does each asset's history say what the newest records up to the mark say, and is every older record that it
-    names in the ledger, word for word? What it leaves out, only the daily verification finds once that is older. Of
-    each ledger that lies beside ours the same; where two of them tell of the same, more may be refused than is wrong:
-    then all of it is read."""
+def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+    """Of a ledger that is alone. Does each asset's history say what the newest records up to the mark say, and is every
+    older record that it names in the ledger, word for word? What it leaves out, only the daily verification finds once
+    that is older."""
     try:
-        own = _tells(ledger, mark, known, None, alone=not beside)
-        return own and all(_tells(one.reader, mark, known, one, alone=False) for one in beside.chains)
+        return _tells(ledger, mark, known)
     except (KeyError, TypeError, AttributeError):  # it is no summary of ours
         return False
 
 
-def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *, alone: bool) -> bool:
-    """By one ledger, ours or that of the `chain`. Where it is not `alone`, another one may have told something since,
-    or (of a snapshot that is stored no more) that retention has removed it."""
-    newest = list(islice(ledger.told(reverse=True), LOOK_BACK))
-    newest = (
-        [r for r in newest if r["seq"] <= mark.seq]
-        if chain is None
-        else [chain.placed(r, r["seq"]) for r in newest if r["plan"] not in chain.apart]
-    )
+def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
+    newest = [r for r in islice(ledger.told(reverse=True), LOOK_BACK) if r["seq"] <= mark.seq]
     oldest = newest[-1]["seq"] if newest else mark.seq + 1
     recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
     gone: set[str] = set()
@@ -825,41 +860,10 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
         gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
         return same and gained and all(since <= last["time"] for since in said.duties.values())
 
-    def of_it(record: Record) -> bool:
-        return ledger_of(record) == (chain and chain.ledger)
-
-    def same(said: Record, there: Record) -> bool:
-        return said == there if chain is None else {**said, "seq": 0} == {**there, "seq": 0}
-
     def backed(said: Record | None, there: Record | None) -> bool:
-        if said is None:
-            return there is None
-        if not of_it(said):  # by its own ledger
-            return there is None or said["time"] >= there["time"]
         if there is not None:
-            return same(said, there)
-        number = number_of(said)
-        found = numbered(number) if number < oldest else None
-        return found is not None and same(said, found if chain is None else chain.placed(found, number))
-
-    def tested_since(there: list[str], said: list[str] | None) -> bool:
-        return said == there or (not alone and said is not None and said[0] > there[0])
-
-    def strictly(said: AssetHistory, there: AssetHistory) -> bool:
-        """What another ledger could have told otherwise."""
-        return (
-            stored(said, there)
-            and there.vanished.keys() <= said.vanished.keys()
-            and all(one[1:] in [had[1:] for had in said.retentions] for one in there.retentions)
-            and asked(said)
-            and there.passed_over.keys() <= said.passed_over.keys()
-            and there_still(said.failure)
-            and there_still(said.log_failure)
-            and all(there_still(failed) for failed, _ in said.unmended[-1:])
-            and there.sizes.items() <= said.sizes.items()
-            and there.missed <= said.missed
-            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
-        )
+            return said == there
+        return said is None or (said["seq"] < oldest and there_still(said))
 
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
@@ -870,16 +874,23 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
             and (said.failure is not None or there.failure is None)
             and (bool(said.unmended) or not there.unmended)
             and (said.log_failure is not None or there.log_failure is None)
-            and all(
-                run in said.open_runs and same(said.open_runs[run], begun) for run, begun in there.open_runs.items()
-            )
-            and all(
-                said.proven.get(key) == v or (not alone and key not in said.stored) for key, v in there.proven.items()
-            )
-            and (not alone or there.tried.items() <= said.tried.items())
-            and all(tested_since(tested, said.by_rule.get(rule)) for rule, tested in there.by_rule.items())
-            and all(said.others.get(one, {}).get("until") == of["until"] for one, of in there.others.items())
-            and (not alone or strictly(said, there))
+            and there.open_runs.items() <= said.open_runs.items()
+            and there.proven.items() <= said.proven.items()
+            and there.tried.items() <= said.tried.items()
+            and there.by_rule.items() <= said.by_rule.items()
+            and stored(said, there)
+            and there.vanished.keys() <= said.vanished.keys()
+            and all(one[1:] in [had[1:] for had in said.retentions] for one in there.retentions)
+            and asked(said)
+            and not said.others
+            and not said.told
+            and there.passed_over.keys() <= said.passed_over.keys()
+            and there_still(said.failure)
+            and there_still(said.log_failure)
+            and all(there_still(failed) for failed, _ in said.unmended[-1:])
+            and there.sizes.items() <= said.sizes.items()
+            and there.missed <= said.missed
+            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
         )
 
     pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
@@ -891,22 +902,23 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories, chain: Chain | None, *,
 def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:
     """What is kept there, and up to where in the ledger, and of which beside it, it claims to be true; None where there
     is nothing that would be used."""
-    mark, of, known = _read(kept)
+    mark, of, known, _ = _read(kept)
     return None if mark == BEGINNING else (mark, of, known)
 
 
-def _write(kept: Path, mark: Mark, beside: Population, known: Histories) -> None:
+def _write(kept: Path, mark: Mark, beside: Population, known: Histories, latest: str) -> None:
     assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
-    body = {"format": FORMAT, "mark": asdict(mark), "beside": beside.key, "assets": assets}
+    body = {"format": FORMAT, "mark": asdict(mark), "latest": latest, "beside": beside.key, "assets": assets}
     write_durably(kept, json.dumps(body, separators=(",", ":")) + "\n")
 
 
-def _read(kept: Path) -> tuple[Mark, Beside, Histories]:
+def _read(kept: Path) -> tuple[Mark, Beside, Histories, str]:
+    """… and the latest time of our records up to there."""
     try:
         body = orjson.loads(kept.read_bytes())
         if body["format"] != FORMAT:
-            return BEGINNING, [], {}
+            return BEGINNING, [], {}, ""
         known = {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
-        return Mark(**body["mark"]), list(body["beside"]), known
+        return Mark(**body["mark"]), list(body["beside"]), known, str(body["latest"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return BEGINNING, [], {}
+        return BEGINNING, [], {}, ""

@@ -247,7 +247,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ours_to_do = history.backs_up(upkeep, known=bool(ours))
     rpo = measure.judge(job.objectives.rpo, measure.exposure(now, points))
     if not ours_to_do:
-        rpo = _elsewhere(job, history, points, now, backer)
+        rpo = _elsewhere(job, history, [*points, *_told(job, history, upkeep, seen, usable)], now, backer)
     known_here = ours_to_do or backer is not None or history.last_test is not None
     # That one failed its test, or vanished, says what is wrong: it was backed up.
     never = known_here and not any(map(history.disproved, ours)) and len(known) == len(seen.snapshots)
@@ -413,6 +413,15 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
         return problem
     step = problem.step or next_step(problem.trouble, job.plan, job.asset)
     return replace(problem, step=step and where_it_can_be_done(step, backs_up=backs_up))
+
+
+def _told(
+    job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, usable: Sequence[Snapshot]
+) -> Iterator[Point]:
+    """Backups that the ledger of whoever takes them tells of, and that the catalogue has not learned of yet."""
+    until = history.counts_until(((s.id, s.consistent_point) for s in usable), upkeep)
+    told = history.told_of(job.engine.source_name, [s.id for s in seen.snapshots])
+    return (Point(consistent, at) for consistent, at in told if consistent <= until)
 
 
 def _elsewhere(

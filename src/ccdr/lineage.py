@@ -39,7 +39,7 @@ VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
-FORMAT = 2
+FORMAT = 3
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
 _KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED))
@@ -116,6 +116,7 @@ class Beside:
     head: str
     at: str
     apart: tuple[str, ...] = ()  # plans of it that are others than ours of that name
+    linked: bool = False  # it was this host's, and `ledger recover` has brought it back
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ def _verified_of(record: Mapping[str, Any]) -> Verified:
 
 def _beside(ledger: str, record: Mapping[str, Any]) -> Beside:
     apart = tuple(map(str, record.get("apart") or ()))
-    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart)
+    linked = record["kind"] == LINKED
+    return Beside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
 
 
 def _named(one: Beside) -> str:
@@ -261,6 +263,23 @@ def installation(state: State, host: str) -> str:
 def directory_of(state: State, ledger: str) -> Path:
     """Where another ledger lies, if it does."""
     return state.root / LEDGERS / ledger
+
+
+def new_of(directory: Path) -> Path:
+    """Where a copy lies until our ledger tells of it."""
+    return directory.with_name(f".{directory.name}.new")
+
+
+def found_at(state: State, one: Beside) -> Path:
+    """Where it lies as it was taken in: who told of it may have been killed before it came to its place."""
+    place = directory_of(state, one.ledger)
+    return next((path for path in (place, new_of(place)) if _ends_so(path, one)), place)
+
+
+def _ends_so(directory: Path, one: Beside) -> bool:
+    with contextlib.suppress(LedgerBroken):
+        return directory.is_dir() and reader(directory).head() == RecordRef(one.records, one.head)
+    return False
 
 
 def beginning(state: State, host: str) -> Beginning:
@@ -337,14 +356,11 @@ def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
     """Each of these ledgers ends as it did when it was taken in; that all of it is so, a verification shows."""
     gone, astray = [], []
     for key, one in found.beside.items():
-        directory = directory_of(state, key)
+        directory = found_at(state, one)
         if not directory.is_dir():
             gone.append(one)
-            continue
-        with contextlib.suppress(LedgerBroken):
-            if reader(directory).head() == RecordRef(one.records, one.head):
-                continue
-        astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
+        elif not _ends_so(directory, one):
+            astray.append((key, f"the ledger {_named(one)}, which was put beside this one, is not as it was taken in"))
     return replace(found, gone=tuple(gone), astray=tuple(astray))
 
 
@@ -490,7 +506,7 @@ def _path(state: State) -> Path:
 def _read(state: State) -> _Kept | None:
     try:
         body = json.loads(_path(state).read_text("utf-8"))
-        if body["format"] not in (1, FORMAT):
+        if body["format"] not in range(1, FORMAT + 1):
             return None
         said = body["lineage"]
         lineage = Lineage(

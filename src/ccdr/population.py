@@ -5,7 +5,8 @@ Which they are, our own ledger says: a record of it tells of each that was taken
 last one's hash. Whatever else lies there is not read; what is not as it was taken in is told, and not read either.
 
 Their records come between ours by their times, each ledger in its own order whatever its clock did, and none later than
-our record of it. So the order is the same for whoever reads, today and later. Ours keep their numbers; one of another
+our record of it. What was written while a clock was ahead, or behind, goes by the record before it. So the order is the
+same for whoever reads, today and later, as long as our clock is not set back. Ours keep their numbers; one of another
 ledger gets as its `seq` a number that lies between, by which it can be compared, and `told_by` says which record of
 which ledger it is.
 """
@@ -13,8 +14,12 @@ which ledger it is.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from operator import le
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +27,7 @@ import orjson
 
 from ccdr.errors import CcdrError
 from ccdr.ledger import Extent, Ledger, Verification, as_told, extent_of, verify
-from ccdr.lineage import LEDGERS, Beside, Lineage, directory_of, reader
+from ccdr.lineage import LEDGERS, Beside, Lineage, found_at, reader
 from ccdr.model import TOLD_BY, so_many, to_the_second, utc
 from ccdr.older import closed
 from ccdr.reading import Take, meanwhile
@@ -130,19 +135,20 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
     found = lineage()
     astray = {key for key, _ in found.astray} | {one.ledger for one in found.gone}
     there = [one for key, one in sorted(found.beside.items()) if key not in astray and one.records]
-    return Population(tuple(_chain(state, found, one) for one in there))
+    return Population(tuple(_chain(state, one) for one in there))
 
 
-def _chain(state: State, lineage: Lineage, one: Beside) -> Chain:
-    directory = directory_of(state, one.ledger)
+def _chain(state: State, one: Beside) -> Chain:
+    """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
+    directory = found_at(state, one)
     last = next(reader(directory).records(reverse=True))
-    ours, host, until = one.ledger in lineage.known, str(last["host"]), str(last["time"])
+    ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
 
 
-def merged(own: Iterable[tuple[T, Record]], beside: Population) -> Iterator[tuple[T | None, Record]]:
-    """All records as one population; ours with what they came with."""
-    chains = [_among(number, chain, _of(chain)) for number, chain in enumerate(beside.chains)]
+def merged(own: Callable[[], Iterable[tuple[T, Record]]], beside: Population) -> Iterator[tuple[T | None, Record]]:
+    """All records as one population; ours, which are read twice, with what they came with."""
+    chains = [_among(number, chain, partial(_of, chain)) for number, chain in enumerate(beside.chains)]
     streams: list[Iterator[tuple[str, int, tuple[T | None, Record]]]] = [*chains, _among(len(chains), None, own)]
     before, since = 0, 0
     for _, number, (mark, record) in heapq.merge(*streams, key=lambda one: one[:2]):
@@ -155,13 +161,32 @@ def merged(own: Iterable[tuple[T, Record]], beside: Population) -> Iterator[tupl
 
 
 def _among(
-    number: int, chain: Chain | None, records: Iterable[tuple[T, Record]]
+    number: int, chain: Chain | None, records: Callable[[], Iterable[tuple[T, Record]]]
 ) -> Iterator[tuple[str, int, tuple[T, Record]]]:
     """With what a record's place goes by. All times are written alike, so that their texts compare as they do."""
-    latest = ""
-    for one in records:
-        latest = max(latest, one[1]["time"])
-        yield latest if chain is None else min(latest, chain.taken), number, one
+    places = in_order([record["time"] for _, record in records()])
+    for place, one in zip(places, records(), strict=False):  # what was written meanwhile is read by the next
+        yield place if chain is None else min(place, chain.taken), number, one
+
+
+def in_order(times: list[str]) -> list[str]:
+    """Each record's place: its own time where that is one of the most that follow one another, else (the clock was
+    ahead, or behind) the one of these before it. What is later than all of them changes no earlier one's place."""
+    if all(map(le, times, islice(times, 1, None))):
+        return times
+    ends: list[str] = []  # of the records before, by how many follow one another up to there: the least …
+    last: list[int] = []  # … and which record that is
+    before: list[int] = []
+    for number, time in enumerate(times):
+        at = bisect_right(ends, time)
+        before.append(last[at - 1] if at else -1)
+        ends[at : at + 1], last[at : at + 1] = [time], [number]
+    following, number = set[int](), last[-1]
+    while number >= 0:
+        following.add(number)
+        number = before[number]
+    place = times[min(following)]
+    return [place := time if number in following else place for number, time in enumerate(times)]
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
@@ -185,7 +210,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
         own: list[tuple[None, Record]] = []
         verify(directory, lambda record, _: own.append((None, record)), crashes=False, extent=extent)
         take = anew()
-        for _, record in merged(own, beside):
+        for _, record in merged(lambda: own, beside):
             take(record, utc(record["time"]))
     return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong)))
 
@@ -193,7 +218,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
 def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:
     """Could all of it be read?"""
     try:
-        for _, record in merged(_lines(directory, extent), beside):
+        for _, record in merged(partial(_lines, directory, extent), beside):
             take(record, utc(record["time"]))
     except Exception:  # whatever it was, the verification tells
         return False

@@ -20,7 +20,6 @@ from ccdr.clock import SystemClock
 from ccdr.history import AssetHistory, Histories, histories, read_history
 from ccdr.ledger import BEGINNING, Ledger
 from ccdr.model import Needed, Snapshot, rfc3339
-from ccdr.population import ALONE
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
 
@@ -448,7 +447,7 @@ def test_a_summary_that_nobody_edited_is_never_refused(steps: list[tuple[str, st
                 backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
         histories(ledger, kept)
         found = history.summary(kept)
-        assert found is None or history._stands(ledger, found[0], found[2], ALONE)
+        assert found is None or history._stands(ledger, found[0], found[2])
 
 
 def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_though_that_had_passed_before() -> None:

@@ -3,7 +3,9 @@ and brought back, and those of other hosts. Each that tells something has its tw
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,9 +17,9 @@ from tests.chronicle import Chronicle, digest
 from tests.harness import Site
 
 from ccdr.attest import troubles
-from ccdr.attest.beside import Taken, _put, collect, link
+from ccdr.attest.beside import collect, copied, link, placed, recover
 from ccdr.catalogue import Pruning
-from ccdr.errors import LedgerBroken, UsageProblem
+from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.history import AssetHistory
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
@@ -136,8 +138,8 @@ def lost(site: Site, verdict: str = "FAIL") -> str:
 
 def brought_back(site: Site, name: str) -> None:
     services, aside = services_of(site, END - timedelta(minutes=1)), site.root / "aside"
-    taken = _put(services.state, name, aside, verify(aside), "the repository")
-    link(Taken(name, taken.records, taken.head, taken.directory, taken.new), None, 0, services)
+    taken = copied(services.state, name, aside, verify(aside), "the repository")
+    placed(services.state, link(taken, None, 0, services))
 
 
 def test_an_old_fail_counts_again_once_a_lost_ledger_was_brought_back(site: Site) -> None:
@@ -282,6 +284,133 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
     assert services_of(site).lineage().loss is None
 
 
+@pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
+def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
+    """Anybody may write a ledger that bears the id of one that was lost here."""
+    from ccdr.lineage import acknowledge
+
+    name = lost(site, "PASS")
+    services = services_of(site, END - timedelta(minutes=1))
+    if how == "brought back":
+        brought_back(site, name)
+    elif how == "collected":
+        collect(site.root / "aside", services)
+        recover([], services)
+    else:
+        acknowledge(services.state, services.ledger, "a disk died")
+        collect(site.root / "aside", services)
+    services = services_of(site)
+    (chain,) = services.population().chains
+    assert chain.ours is (how != "collected, not brought back")
+    assert (services.histories()["p", None].duties is not None) is chain.ours, "what it was asked for counts as well"
+    assert ("lost" in str(chain)) is chain.ours
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_forged_copy_is_not_brought_back_for_what_was_lost(site: Site, forged: bool) -> None:
+    name = lost(site)
+    if forged:
+        (segment,) = (site.root / "aside").glob("*.jsonl")
+        lines, before = [], "0" * 64
+        for line in segment.read_text().splitlines():
+            record = json.loads(line) | {"prev": before}
+            record["actor"] = "somebody else"
+            text = json.dumps(record, separators=(",", ":")) + "\n"
+            lines.append(text)
+            before = sha256(text.encode()).hexdigest()
+        segment.write_text("".join(lines))
+    services = services_of(site)
+    collect(site.root / "aside", services)
+    if forged:
+        with pytest.raises(CcdrError, match="another chain than what was lost"):
+            recover([], services)
+    else:
+        assert [taken.ledger for taken in recover([], services)] == [name]
+    assert [chain.ours for chain in services.population().chains] == [not forged]
+
+
+# --- clocks that were wrong ------------------------------------------------------------------------------------------
+
+
+FAILED = [{"name": "identical", "kind": "identical", "status": "FAIL", "expected": "1", "actual": "2"}]
+
+
+@pytest.mark.parametrize("wrong", ["", "ahead", "behind"])
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+@pytest.mark.parametrize("newer", ["ours", "theirs"])
+def test_what_was_written_while_a_clock_was_wrong_does_not_put_other_records_out_of_their_order(
+    site: Site, wrong: str, whose: str, newer: str
+) -> None:
+    """Both hosts tested the same snapshot: the newer verdict, a FAIL, counts, whoever's it is."""
+    ours, theirs = past(site), past(site)
+    ours.stored(-10, "a", begun=True)
+    for hours in (-9, -8, -7):
+        ours.checked(hours)
+    older = theirs if newer == "ours" else ours
+    of_newer = ours if newer == "ours" else theirs
+    theirs.asked(-20, "test")
+    theirs.asked(-19, "test")
+    theirs.manifests |= ours.manifests
+    older.tested(-6, "a", "PASS", begun=True)
+    of_newer.tested(-2, "a", "FAIL", begun=True, checks=FAILED)
+    ours.checked(-1)
+    theirs.asked(-1, "test")
+    told = ours if whose == "ours" else theirs
+    if wrong:
+        told.wrote(24 * 365 if wrong == "ahead" else -24 * 365, "sandbox.reap", asset=None, **REAPED)
+        strange = told.records.pop()
+        told.records.insert(1 if wrong == "ahead" else len(told.records) - 1, strange)
+    wrote(State(site.state), "h", ours)
+    stored(site, ours)
+    wrote(State(site.root / "other"), "db2", theirs)
+    collect(site.root / "other", services_of(site))
+    found = look(site)
+    assert found.last_test["verdict"] == "FAIL" and "TEST_FAILED" in found.troubles
+    assert found.report.answer.word != "Yes"
+
+
+def test_a_summary_is_made_anew_where_our_clock_was_set_back(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
+    pair.both()
+    pair.backs_up.records[0]["time"] = "2027-11-24T12:00:00.000000Z"
+    pair.ours("backs up")
+    pair.collected()
+    services = services_of(pair.site)
+    for hours in (-0.02, -0.01):
+        services.histories()
+        more = past(pair.site)
+        more.stored(hours, f"n{hours}", begun=True)
+        wrote(services.state, "h", more)
+        assert services.histories() == services.histories(doubted=True) and compare(services).summary == "EQUAL"
+
+
+@pytest.mark.parametrize(
+    ("times", "places"),
+    [
+        ("", ""),
+        ("a", "a"),
+        ("abbc", "abbc"),
+        ("zabc", "aabc"),
+        ("azbc", "aabc"),
+        ("abcza", "abczz"),
+        ("bcad", "bccd"),
+        ("bczzzdefg", "bccccdefg"),
+    ],
+)
+def test_a_record_out_of_order_goes_by_the_one_before_it(times: str, places: str) -> None:
+    from ccdr.population import in_order
+
+    assert in_order(list(times)) == list(places)
+
+
+@pytest.mark.parametrize("more", ["z", "zzz", "{|}"])
+def test_later_records_leave_the_order_as_it_is(more: str) -> None:
+    from ccdr.population import in_order
+
+    for times in ("zabc", "zyxabc", "abzcxd", "cba"):
+        assert in_order([*times, *more])[: len(times)] == in_order(list(times))
+
+
 # --- other hosts' ----------------------------------------------------------------------------------------------------
 
 
@@ -384,6 +513,47 @@ def test_what_another_host_backs_up_is_judged_by_its_ledger_as_far_as_that_goes(
     assert due(later, "backup") == (50, 0, 6) and not {"BACKUP_LATE", "BREACH_RPO"} & later.troubles
 
 
+@pytest.mark.parametrize("how", ["", "removed", "disproved", "vanished", "of something else", "stopped"])
+def test_a_backup_that_only_the_ledger_of_its_host_tells_of_counts_unless_something_disproves_it(
+    pair: Pair, how: str
+) -> None:
+    """The host that tests has learned of none since its last test, nine hours ago."""
+    pair.both()
+    late = [s for s in pair.backs_up.there if s.consistent_point > END - 9 * HOUR]
+    learned = [s for s in pair.backs_up.there if s not in late]
+    ids, names = [s.id for s in late], [f"b{hours}" for hours in range(-9, 0)]
+    if how == "stopped":
+        told = [r for r in pair.backs_up.records if (r.get("snapshot") or {}).get("id") not in ids]
+        pair.backs_up.records = told
+        pair.backs_up.wrote(-0.01, "sandbox.reap", asset=None, **REAPED)
+    elif how == "of something else":
+        for record in pair.backs_up.records:
+            if (record.get("snapshot") or {}).get("id") in ids:
+                record["snapshot"]["source_sha256"] = "0" * 64
+    elif how == "removed":
+        pair.tests.pruned(-0.0009, "DONE", *names)
+    elif how == "disproved":
+        for n, name in enumerate(names):
+            pair.tests.tested(-0.0009 + n / 10**5, name, "FAIL")
+    elif how == "vanished":
+        said: dict[str, Any] = {
+            "result": "AGREES",
+            "reason": None,
+            "snapshots": 2,
+            "elsewhere": 0,
+            "unattested": 0,
+            "newest": 1,
+        }
+        pair.tests.wrote(-0.0009, "ledger.compared", asset=None, problems=[], vanished={"crm": ids}, **said)
+    pair.backs_up.there = learned
+    pair.ours("tests")
+    assert look(pair.site).found.rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
+    pair.collected()
+    found = look(pair.site)
+    assert found.found.rpo.verdict is (ObjectiveVerdict.BREACHED if how else ObjectiveVerdict.MET), how
+    assert ("BREACH_RPO" in found.troubles) is bool(how)
+
+
 def test_backups_that_had_stopped_are_seen_by_who_tests(pair: Pair) -> None:
     """The host that backs up wrote other records until now, and none of a backup for five hours."""
     pair.both()
@@ -462,6 +632,50 @@ def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:
     assert [path.name for path in (pair.site.state / "ledgers").iterdir()] == [name]
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("before", ["its record", "its place was free", "it came there", "nothing"])
+@pytest.mark.parametrize("first", [True, False])
+def test_who_is_killed_while_a_ledger_is_taken_in_leaves_one_that_is_as_it_is_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, before: str, first: bool
+) -> None:
+    pair.both()
+    name = pair.ours("backs up")
+    if not first:
+        pair.collected(END - HOUR)
+        more = past(pair.site)
+        more.manifests |= pair.backs_up.manifests
+        more.tested(-0.05, "b-2", "FAIL")
+        wrote(State(pair.site.root / "other"), "db2", more)
+    rename, state = Path.rename, State(pair.site.state)
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    def renamed(path: Path, to: Path) -> Path:
+        ours = path.parent == state.root / "ledgers"
+        if ours and (before == "its place was free" or (path.name.endswith(".new") and before == "it came there")):
+            raise Killed
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", renamed)
+        if before == "its record":
+            patch.setattr("ccdr.attest.beside._told", killed)
+        with contextlib.suppress(Killed):
+            pair.collected()
+    told = before != "its record"
+    services = services_of(pair.site)
+    assert not troubles(services.lineage()) and not services.population().problems()
+    assert bool(services.population()) is (told or not first)
+    assert ("TEST_FAILED" in look(pair.site).troubles) is (told and not first)
+    pair.collected()
+    assert [path.name for path in (state.root / "ledgers").iterdir()] == [name]
+    assert ("TEST_FAILED" in look(pair.site).troubles) is not first and not troubles(services_of(pair.site).lineage())
+
+
 def test_our_own_ledger_is_not_collected(pair: Pair) -> None:
     pair.both()
     pair.ours("backs up")
@@ -519,32 +733,50 @@ def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: 
         assert services.population()
 
 
-def test_a_summary_of_several_ledgers_is_doubted_without_reading_all_of_them(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+FORGED: dict[str, Any] = {
+    "as it was": {},
+    "what is gone": {"vanished": []},
+    "a test that failed": {"failure": None, "unmended": []},
+    "a verdict": {"proven": {}},
+    "what was stored": {"stored": {}},
+    "what was missed": {"missed": 0},
+    "what cannot be counted on": {"passed_over": {}},
+    "the newest test": {"last_test": None, "last_conclusive_test": None, "failure": None, "unmended": []},
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_no_summary_of_several_ledgers_is_believed_by_who_doubts_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    """What one of them tells another may have taken back: no look at the newest records of each shows what is right."""
     monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
     pair.both("FAIL")
+    gone = {"crm": [pair.backs_up.there[0].id]}
+    said: dict[str, Any] = {
+        "result": "AGREES",
+        "reason": None,
+        "snapshots": 2,
+        "elsewhere": 0,
+        "unattested": 0,
+        "newest": 1,
+    }
+    pair.backs_up.wrote(-0.02, "ledger.compared", asset=None, problems=[], vanished=gone, **said)
+    pair.backs_up.wrote(-0.01, "missed", verb="backup", due="2026-11-24T10:15:00Z", first_due="2026-11-24T08:15:00Z",
+                        count=3, reason="-")  # fmt: skip
+    pair.backs_up.failed(-0.005)
+    pair.backs_up.records[-1]["result"] = "GREEN"
     pair.ours("backs up")
     pair.collected()
     services = services_of(pair.site)
-    known = services.histories()
-    with monkeypatch.context() as patch:
-        patch.setattr("ccdr.history.merged", None)
-        assert services.histories(doubted=True) == known
-    kept = services.state.summary
+    known, kept = services.histories(), services.state.summary
     body = json.loads(kept.read_text())
     (crm,) = [history for _, asset, history in body["assets"] if asset == "crm"]
-    failed = crm["last_test"]["snapshot"]["id"]
-    assert crm["proven"].pop(failed) == "FAIL"
-    for forget in (
-        lambda: None,
-        lambda: crm.update(last_test=None, failure=None, unmended=[], last_conclusive_test=None),
-    ):
-        forget()
-        kept.write_text(json.dumps(body))
-        assert services.histories() != known == services.histories(doubted=True), (
-            "what another host found is not hidden"
-        )
+    assert crm["vanished"] and crm["failure"] and crm["proven"] and crm["stored"] and crm["passed_over"]
+    crm.update(FORGED[what])
+    kept.write_text(json.dumps(body))
+    assert (services.histories() == known) is (what == "as it was")
+    assert services.histories(doubted=True) == known
 
 
 def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
@@ -578,6 +810,38 @@ def test_the_first_record_of_all_is_where_a_period_begins_to_be_known(site: Site
     assert "the first record is of 2026-11-24" in look(site).report.over_the_period
     brought_back(site, name)
     assert "the first record is of 2026-11-22 00:00" in look(site).report.over_the_period
+
+
+def test_no_place_between_two_of_our_records_is_shown_to_people(site: Site) -> None:
+    """A run that failed, its checks and phases, and a plan's version, all of a ledger that was brought back."""
+    old, new, facts = past(site), past(site), site.loaded().facts.as_json()
+    old.asked(-60, "backup", "test", "prune", "check")
+    for hours, digest in ((-45, "1" * 64), (-44, "2" * 64)):
+        old.wrote(hours, "plan.version", asset=None, digest=digest, predecessor=None, files={}, facts=facts)
+    old.stored(-43, "third", begun=True)
+    old.tested(-42, "third", "FAIL", begun=True, checks=FAILED)
+    new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    state = State(site.state)
+    name = wrote(state, "h", old)
+    state.ledger.rename(site.root / "aside")
+    wrote(state, "h", new)
+    stored(site, old)
+    brought_back(site, name)
+    report = look(site).report
+    page = b"".join(html(report)).decode()
+    assert f"<small>record 7@{name[:8]}</small>" in page and f"Checks of record 7@{name[:8]}" in page
+    assert re.search(r"<small>record \d+ of ledger [0-9a-f]{8}</small>", page)
+    assert not re.search(r"\de-\d", re.sub(r"[0-9a-f-]{12,}", "", page))
+    assert not re.search(r"record\w* \d+\.\d", page)
+
+
+def test_a_report_begins_by_itself_with_the_first_record_of_all(site: Site) -> None:
+    from ccdr.cli.report import _first_record
+
+    name = lost(site)
+    assert _first_record(services_of(site)) == END - timedelta(minutes=36)
+    brought_back(site, name)
+    assert _first_record(services_of(site)) == END - 60 * HOUR
 
 
 @pytest.mark.parametrize("theirs", ["crm", "another"])

@@ -18,10 +18,13 @@ from ccdr.lineage import (
     LEDGERS,
     LINKED,
     Beside,
+    Lost,
     Standing,
     directory_of,
+    found_at,
     id_in,
     keep,
+    new_of,
     read,
     read_id,
     reader,
@@ -95,15 +98,18 @@ def collect(source: Path, services: Services) -> Taken:
         raise UsageProblem(f"the ledger in {source} is this host's own", hint="name another host's")
     if found.ok:
         _as_known(directory, str(ledger), services)
-    taken = _put(services.state, str(ledger), directory, found, str(source), lineage.beside.get(str(ledger)))
-    return _told(taken, services)
+    known = lineage.beside.get(str(ledger))
+    if known is not None:
+        _settle(services.state, known)
+    taken = copied(services.state, str(ledger), directory, found, str(source), known)
+    return placed(services.state, _told(taken, services))
 
 
-def _apart(ledger: str, services: Services) -> list[str]:
+def _apart(taken: Taken, services: Services) -> list[str]:
     """Plans of it that this host has one of the same name of, and no snapshot in common with: two hosts may have called
     something else the same. Where one of them knows of no snapshot at all, nobody can tell."""
-    theirs, ours = _snapshots(reader(directory_of(services.state, ledger))), _snapshots(services.ledger)
-    for other in (path for name, path in others(services.state) if name != ledger):
+    theirs, ours = _snapshots(reader(taken.directory)), _snapshots(services.ledger)
+    for other in (path for name, path in others(services.state) if name != taken.ledger):
         for plan, ids in _snapshots(reader(other)).items():
             ours.setdefault(plan, set()).update(ids)
     for plan in theirs:
@@ -142,7 +148,7 @@ def _as_known(directory: Path, ledger: str, services: Services) -> None:
 
 def _told(taken: Taken, services: Services) -> Taken:
     """Have our ledger say that it lies there, as it is: only what it says so of is read with it."""
-    known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken.ledger, services)
+    known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken, services)
     if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):
         return taken
     last = next(reader(taken.directory).records(reverse=True))
@@ -159,11 +165,12 @@ def _told(taken: Taken, services: Services) -> Taken:
     return replace(taken, record=ref)
 
 
-def _put(
+def copied(
     state: State, ledger: str, source: Path, found: Verification, named: str, known: Beside | None = None
 ) -> Taken:
-    """Copy a chain to its place, whole or not at all. LedgerBroken where it must not be: it goes on from what is there,
-    or (what lies there may have been changed) from what our own ledger says that it was: `known`."""
+    """Copy a chain to beside its place, whole or not at all: it is told of before it is `placed`, so that whoever is
+    killed between leaves one of the two there as our ledger tells. LedgerBroken where it must not be: it goes on from
+    what is there, or (what lies there may have been changed) from what our own ledger says that it was: `known`."""
     if not found.ok:
         raise LedgerBroken(
             f"the ledger in {named} does not verify: {found.problems[0]}",
@@ -183,26 +190,45 @@ def _put(
                 f"the ledger in {named} is another chain than what is here of {ledger[:8]}…: one of them was rewritten",
                 hint=f"keep both as evidence; the one that was here first is in {target}",
             )
-    temporary = state.directory(LEDGERS) / f".{ledger}.new"
+    temporary = new_of(state.directory(LEDGERS) / ledger)
     remove_tree(temporary)
     try:
         _copy(source, temporary)
         again = verify(temporary)
         if not again.ok or again.records < found.records:
             raise LedgerBroken(f"the copy of {named} does not verify", hint="is the disk well? try again")
-        aside = temporary.with_suffix(".old")
+    except OSError as error:
+        remove_tree(temporary)
+        raise _unwritten(target, error) from None
+    except CcdrError:
+        remove_tree(temporary)
+        raise
+    return Taken(ledger, again.records, again.head, temporary, again.records - before)
+
+
+def placed(state: State, taken: Taken) -> Taken:
+    """Put what was copied, and is told of, in its place."""
+    target = directory_of(state, taken.ledger)
+    aside = taken.directory.with_suffix(".old")
+    try:
         remove_tree(aside)
         if target.is_dir():
             target.rename(aside)
-        temporary.rename(target)
+        taken.directory.rename(target)
         remove_tree(aside)
     except OSError as error:
-        raise CcdrError(
-            f"{target} cannot be written: {error.strerror}", hint="make room there, and try again"
-        ) from None
-    finally:
-        remove_tree(temporary)
-    return Taken(ledger, again.records, again.head, target, again.records - before)
+        raise _unwritten(target, error) from None
+    return replace(taken, directory=target)
+
+
+def _settle(state: State, known: Beside) -> None:
+    """Put in its place what somebody told of, and was killed before that."""
+    if (found := found_at(state, known)) != directory_of(state, known.ledger):
+        placed(state, Taken(known.ledger, known.records, known.head, found, 0))
+
+
+def _unwritten(target: Path, error: OSError) -> CcdrError:
+    return CcdrError(f"{target} cannot be written: {error.strerror}", hint="make room there, and try again")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -275,17 +301,18 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
             hint="is all of the state gone? then nothing here knows of it yet: `ccdr run`, or a backup, asks the "
             "repository; call this again after it",
         )
-    return [_recovered(one.ledger, one.seq, plans, services) for one in wanted]
+    return [_recovered(one, plans, services) for one in wanted]
 
 
-def _recovered(lost: str, seq: int, plans: Sequence[LoadedPlan], services: Services) -> Taken:
+def _recovered(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
+    lost, seq = one.ledger, one.seq
     troubles: list[str] = []
     if (here := directory_of(services.state, lost)).is_dir():  # somebody had a copy, and has collected it
         found = verify(here)
-        if found.ok:
+        if found.ok and (seq == 0 or found.records < seq or reader(here).hash_of(seq) == one.head):
             taken = Taken(lost, found.records, found.head, here, 0)
             return link(taken, None, max(0, seq - found.records), services)
-        troubles.append(f"{here} does not verify")
+        troubles.append(f"{here} {'is another chain than what was lost' if found.ok else 'does not verify'}")
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
             stored = stored_in(loaded, services, lost)
@@ -293,9 +320,9 @@ def _recovered(lost: str, seq: int, plans: Sequence[LoadedPlan], services: Servi
             troubles.append(f"{loaded.plan.plan}: {error}")
             continue
         wrong: LedgerBroken | None = None
-        for one in stored[: -MOST_TRIED - 1 : -1]:  # whoever may write there may store anything under its name
+        for copy in stored[: -MOST_TRIED - 1 : -1]:  # whoever may write there may store anything under its name
             try:
-                return _from(loaded, one, lost, seq, services)
+                return _from(loaded, copy, lost, seq, services)
             except LedgerBroken as error:
                 wrong = wrong or error
         if wrong is not None:
@@ -318,8 +345,8 @@ def _from(loaded: LoadedPlan, stored: RepoSnapshot, lost: str, seq: int, service
         if found.ok and id_in(into) != lost:
             raise BackupBad(f"{named} holds another ledger than its tag says", hint="name another plan")
         _as_attested(into, loaded, services, lost)
-        taken = _put(state, lost, into, found, named)
-    return link(taken, plan, max(0, seq - taken.records), services)
+        taken = copied(state, lost, into, found, named)
+    return placed(state, link(taken, plan, max(0, seq - taken.records), services))
 
 
 def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: str) -> None:

@@ -28,6 +28,7 @@ from ccdr.lineage import (
     Lost,
     Standing,
     directory_of,
+    found_at,
     installation,
     keep,
     keep_first,
@@ -215,7 +216,8 @@ def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
 
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
     """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
-    directory = directory_of(services.state, other)
+    known = services.lineage().beside.get(other)
+    directory = found_at(services.state, known) if known else directory_of(services.state, other)
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return

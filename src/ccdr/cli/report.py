@@ -139,10 +139,10 @@ def _pour(path: Path, pieces: Iterable[bytes]) -> int:
 
 
 def _first_record(services: Services) -> datetime | None:
-    """When the evidence begins; None where there is none, or it cannot be read: the report says why."""
-    try:
-        for record in services.ledger.records():
-            return utc(record["time"])
-    except CcdrError:
-        pass
+    """When the evidence begins, of this ledger or of one beside it; None where there is none, or it cannot be read: the
+    report says why."""
+    with suppress(CcdrError):
+        ledgers = [services.ledger, *(chain.reader for chain in services.population().chains)]
+        firsts = (next(ledger.records(), None) for ledger in ledgers)
+        return min((utc(record["time"]) for record in firsts if record), default=None)
     return None

@@ -90,6 +90,11 @@ class Run:
         return int(self.told_by["seq"] if self.told_by else self.seq)
 
     @property
+    def place(self) -> str:
+        """The same for people: `17@1a2b3c4d` where that ledger is not ours."""
+        return f"{self.number}@{self.ledger[:8]}" if self.ledger else str(self.number)
+
+    @property
     def end_number(self) -> int | None:
         """Its last one's."""
         if self.end_seq is None:
@@ -223,6 +228,7 @@ class AssetEvidence:
         """Retention removed it: what is counted of the period stays."""
         self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
+        self.history.told.pop(key, None)  # it is no backup any more that one could count on
         self.stored.pop(key, None)
 
     def compress(self, boundary: datetime) -> None:
