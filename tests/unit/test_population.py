@@ -816,8 +816,8 @@ def test_no_place_between_two_of_our_records_is_shown_to_people(site: Site) -> N
     """A run that failed, its checks and phases, and a plan's version, all of a ledger that was brought back."""
     old, new, facts = past(site), past(site), site.loaded().facts.as_json()
     old.asked(-60, "backup", "test", "prune", "check")
-    for hours, digest in ((-45, "1" * 64), (-44, "2" * 64)):
-        old.wrote(hours, "plan.version", asset=None, digest=digest, predecessor=None, files={}, facts=facts)
+    for hours, version in ((-45, "1" * 64), (-44, "2" * 64)):
+        old.wrote(hours, "plan.version", asset=None, digest=version, predecessor=None, files={}, facts=facts)
     old.stored(-43, "third", begun=True)
     old.tested(-42, "third", "FAIL", begun=True, checks=FAILED)
     new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
