@@ -230,12 +230,15 @@ def test_the_snapshot_of_a_run_that_crashed_is_its_own(twin: Site) -> None:
     assert twin.run("ledger", "verify", "--repository").code == 0
 
 
-def from_before(site: Site) -> None:
-    """As an older ccdr left its snapshots: they attest nothing, and the catalogue knows of nothing that does."""
-    for found in json.loads(restic_of(site.root, "snapshots", "--json", "--tag", "kind=backup")):
+def from_before(site: Site) -> dict[str, str]:
+    """As an older ccdr left its snapshots: they attest nothing, and the catalogue knows of nothing that does. Their ids
+    are others by it: by the old ones."""
+    listed = ["snapshots", "--json", "--tag", "kind=backup"]
+    for found in json.loads(restic_of(site.root, *listed)):
         gone = [w for t in found["tags"] if t.startswith(("ledger", "installation")) for w in ("--remove", t)]
         restic_of(site.root, "tag", *gone, found["id"])
     shutil.rmtree(site.state / "catalogue", ignore_errors=True)
+    return {found["original"]: found["id"] for found in json.loads(restic_of(site.root, *listed))}
 
 
 def test_snapshots_from_before_they_attested_anything_are_no_finding(twin: Site) -> None:
@@ -245,11 +248,13 @@ def test_snapshots_from_before_they_attested_anything_are_no_finding(twin: Site)
 
 
 def test_a_ledger_from_before_there_were_ids_is_named_at_its_next_record(twin: Site) -> None:
-    old = [r for r in lines(twin) if not r["kind"].startswith("ledger.")]
+    told = json.dumps([r for r in lines(twin) if not r["kind"].startswith("ledger.")])
+    for was, now in from_before(twin).items():
+        told = told.replace(was, now)
+    old = json.loads(told)
     chained(twin, old, renumbered=True)
     (twin.state / "ledger" / "id").unlink()
     quietly(twin)
-    from_before(twin)
     (segment,) = (twin.state / "ledger").glob("*.jsonl")
     before = segment.read_bytes()
     twin.backed_up()
