@@ -176,6 +176,7 @@ def test_status_json(site: Site) -> None:
     asset = plan["assets"][0]
     assert set(asset) == {
         "asset",
+        "near",
         "rpo",
         "rto",
         "last_backup",
