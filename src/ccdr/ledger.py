@@ -174,29 +174,22 @@ class Ledger:
         A last line that is torn, or still being written, is left out. Raises LedgerBroken for any other line
         that is no record, CcdrError where the directory cannot be read.
         """
-        with _telling("read", self.directory):
-            segments = _segments(self.directory)
-            for path in reversed(segments) if reverse else segments:
-                lines = _backwards(path) if reverse else _forwards(path)
-                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_record):
-                    yield record
+        return self._each(_record, reverse=reverse)
 
     def told(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
         """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
-        with _telling("read", self.directory):
-            segments = _segments(self.directory)
-            for path in reversed(segments) if reverse else segments:
-                lines = _backwards(path) if reverse else _forwards(path)
-                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=_told):
-                    yield record
+        return self._each(_told, reverse=reverse)
 
     def typed(self, *, reverse: bool = False) -> Iterator[Record]:
         """The same as typed records; those that cannot be known whole are `Unread`, and not to be passed over."""
+        return self._each(decode, reverse=reverse)
+
+    def _each(self, read: Callable[[bytes], T], *, reverse: bool) -> Iterator[T]:
         with _telling("read", self.directory):
             segments = _segments(self.directory)
             for path in reversed(segments) if reverse else segments:
                 lines = _backwards(path) if reverse else _forwards(path)
-                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=decode):
+                for _, _, record in _parsed(path, lines, last=path == segments[-1], read=read):
                     yield record
 
     def spoilt(self) -> bool:
@@ -418,6 +411,23 @@ def extent_of(directory: Path) -> Extent:
         return {path.name: path.stat().st_size for path in _segments(directory)}
 
 
+def lines(directory: Path, extent: Extent, since: Mark = BEGINNING) -> Iterator[bytes]:
+    """Every line behind a mark, as far as the extent goes: unread, for who has another process verify them. What is
+    torn is left out, and what was written meanwhile."""
+    for name, size in extent.items():
+        if name < since.segment:
+            continue
+        begin = since.end if name == since.segment else 0
+        left = size - begin
+        with (directory / name).open("rb") as segment:
+            segment.seek(begin)
+            for line in segment:
+                if left <= 0 or not line.endswith(b"\n"):
+                    break
+                left -= len(line)
+                yield line
+
+
 def _first_of(texts: list[str]) -> tuple[str, ...]:
     """So many that they can be read, and fit for printing whatever names and values they quote."""
     more = len(texts) - MOST_REPORTED
@@ -583,8 +593,9 @@ def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
     return {key: record[key] for key in _ENVELOPE if key in record} | {PASSED_OVER: why}
 
 
-def as_told(record: dict[str, Any]) -> dict[str, Any]:
-    """A record that was found good as readers fold it."""
+def folded(line: bytes) -> dict[str, Any]:
+    """A line that another process verifies, as readers fold it."""
+    record = closed(orjson.loads(line))
     return passed_over(record, NEWER) if newer(record) else record
 
 

@@ -23,13 +23,10 @@ from operator import le
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
 from ccdr.errors import CcdrError
-from ccdr.ledger import Extent, Ledger, Verification, as_told, extent_of, verify
+from ccdr.ledger import Extent, Ledger, Verification, extent_of, folded, lines, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, found_at, reader
 from ccdr.model import TOLD_BY, so_many, to_the_second, utc
-from ccdr.older import closed
 from ccdr.reading import Take, meanwhile
 from ccdr.state import State
 
@@ -217,20 +214,13 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
 
 def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:
     """Could all of it be read?"""
+
+    def own() -> Iterator[tuple[None, Record]]:
+        return ((None, folded(line)) for line in lines(directory, extent))
+
     try:
-        for _, record in merged(partial(_lines, directory, extent), beside):
+        for _, record in merged(own, beside):
             take(record, utc(record["time"]))
     except Exception:  # whatever it was, the verification tells
         return False
     return True
-
-
-def _lines(directory: Path, extent: Extent) -> Iterator[tuple[None, Record]]:
-    for name, size in extent.items():
-        left = size
-        with (directory / name).open("rb") as segment:
-            for line in segment:
-                if left <= 0 or not line.endswith(b"\n"):
-                    break  # written meanwhile, or torn
-                left -= len(line)
-                yield None, as_told(closed(orjson.loads(line)))

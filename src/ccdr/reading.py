@@ -18,11 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
-from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, as_told, extent_of, verify
+from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, extent_of, folded, lines, verify
 from ccdr.model import utc
-from ccdr.older import closed
 from ccdr.records import Record, trusting
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
@@ -59,7 +56,7 @@ def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
 
 def _mappings(take: Take) -> Callable[[bytes], None]:
     def one(line: bytes) -> None:
-        record = as_told(closed(orjson.loads(line)))
+        record = folded(line)
         take(record, utc(record["time"]))
 
     return one
@@ -124,19 +121,9 @@ def _fold(directory: Path, extent: Extent, take: Callable[[bytes], None], since:
     is wrong in a way not seen here is seen by the verifier."""
     count, last = since.seq, b""
     try:
-        for name, size in extent.items():
-            if name < since.segment:
-                continue
-            begin = since.end if name == since.segment else 0
-            left = size - begin
-            with (directory / name).open("rb") as segment:
-                segment.seek(begin)
-                for line in segment:
-                    if left <= 0 or not line.endswith(b"\n"):
-                        break  # written meanwhile, or torn
-                    left -= len(line)
-                    take(line)
-                    count, last = count + 1, line
+        for line in lines(directory, extent, since):
+            take(line)
+            count, last = count + 1, line
     except Exception:  # whatever it was: reading by one process meets it again, and says so
         return None
     return count, sha256(last).hexdigest() if last else since.hash

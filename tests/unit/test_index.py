@@ -40,6 +40,17 @@ def verified(services: Services) -> verification.Finding:
     return found
 
 
+def lived(root: Path, centre: Centre) -> tuple[list[LoadedPlan], Services]:
+    """Its plans and its years of records, which were verified."""
+    write_plans(centre, root)
+    (root / "plans/key").write_text("x\n")
+    write_ledger(centre, root / "state/ledger")
+    site = Site(root, bare=True)
+    services = site.services(Clock())
+    verified(services)
+    return [site.loaded(centre.plan_name(n)) for n in range(centre.plans)], services
+
+
 def both(plans: list[LoadedPlan], services: Services, period: Period) -> tuple[Report, Report]:
     """From the index, and from all of the ledger."""
     quick, whole = (make_report(plans, services, period, command="x", whole=whole) for whole in (False, True))
@@ -55,15 +66,7 @@ def both(plans: list[LoadedPlan], services: Services, period: Period) -> tuple[R
 @pytest.fixture(scope="module")
 def years(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[LoadedPlan], Services]:
     """Four hundred days of six assets: what retention removed, crashes, an outage, tests that fail."""
-    root = tmp_path_factory.mktemp("years")
-    centre = Centre(2, 3, END, 400, timedelta(hours=6), timedelta(days=5))
-    write_plans(centre, root)
-    (root / "plans/key").write_text("x\n")
-    write_ledger(centre, root / "state/ledger")
-    site = Site(root, bare=True)
-    services = site.services(Clock())
-    verified(services)
-    return [site.loaded(centre.plan_name(n)) for n in range(2)], services
+    return lived(tmp_path_factory.mktemp("years"), Centre(2, 3, END, 400, timedelta(hours=6), timedelta(days=5)))
 
 
 @pytest.mark.parametrize("ends", [0, 20])
@@ -201,14 +204,7 @@ def test_what_was_changed_since_the_verification_is_found_where_it_is_read(tmp_p
 
 
 def small(root: Path) -> tuple[list[LoadedPlan], Services]:
-    centre = Centre(1, 2, END, 200, timedelta(hours=6), timedelta(days=5))
-    write_plans(centre, root)
-    (root / "plans/key").write_text("x\n")
-    write_ledger(centre, root / "state/ledger")
-    site = Site(root, bare=True)
-    services = site.services(Clock())
-    verified(services)
-    return [site.loaded(centre.plan_name(0))], services
+    return lived(root, Centre(1, 2, END, 200, timedelta(hours=6), timedelta(days=5)))
 
 
 def test_the_report_says_what_was_verified_before(tmp_path: Path) -> None:

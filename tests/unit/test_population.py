@@ -414,6 +414,12 @@ def test_later_records_leave_the_order_as_it_is(more: str) -> None:
 # --- other hosts' ----------------------------------------------------------------------------------------------------
 
 
+def missed(past: Chronicle, hours: float, ids: list[str]) -> None:
+    """The repository was compared, and these of crm's snapshots were not there."""
+    past.wrote(hours, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=2, elsewhere=0,
+               unattested=0, newest=1, problems=[], vanished={"crm": ids})  # fmt: skip
+
+
 class Pair:
     """A host that backs up (`h`, ours) and one that tests (`db2`), of the same plan."""
 
@@ -536,15 +542,7 @@ def test_a_backup_that_only_the_ledger_of_its_host_tells_of_counts_unless_someth
         for n, name in enumerate(names):
             pair.tests.tested(-0.0009 + n / 10**5, name, "FAIL")
     elif how == "vanished":
-        said: dict[str, Any] = {
-            "result": "AGREES",
-            "reason": None,
-            "snapshots": 2,
-            "elsewhere": 0,
-            "unattested": 0,
-            "newest": 1,
-        }
-        pair.tests.wrote(-0.0009, "ledger.compared", asset=None, problems=[], vanished={"crm": ids}, **said)
+        missed(pair.tests, -0.0009, ids)
     pair.backs_up.there = learned
     pair.ours("tests")
     assert look(pair.site).found.rpo.verdict is ObjectiveVerdict.NOT_KNOWN_HERE
@@ -752,16 +750,8 @@ def test_no_summary_of_several_ledgers_is_believed_by_who_doubts_it(
     """What one of them tells another may have taken back: no look at the newest records of each shows what is right."""
     monkeypatch.setattr("ccdr.history.WORTH_KEEPING", 1)
     pair.both("FAIL")
-    gone = {"crm": [pair.backs_up.there[0].id]}
-    said: dict[str, Any] = {
-        "result": "AGREES",
-        "reason": None,
-        "snapshots": 2,
-        "elsewhere": 0,
-        "unattested": 0,
-        "newest": 1,
-    }
-    pair.backs_up.wrote(-0.02, "ledger.compared", asset=None, problems=[], vanished=gone, **said)
+    gone = [pair.backs_up.there[0].id]
+    missed(pair.backs_up, -0.02, gone)
     pair.backs_up.wrote(-0.01, "missed", verb="backup", due="2026-11-24T10:15:00Z", first_due="2026-11-24T08:15:00Z",
                         count=3, reason="-")  # fmt: skip
     pair.backs_up.failed(-0.005)

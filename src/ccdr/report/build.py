@@ -41,7 +41,6 @@ from ccdr.services import Job, Services
 from ccdr.shipping import read_standing
 from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
-from ccdr.verification import Finding as Verified
 from ccdr.verification import newest
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
@@ -203,32 +202,39 @@ def _read(
     services: Services, beside: Population, period: Period, wanted: frozenset[str] | None, *, whole: bool
 ) -> tuple[Evidence, Verification, Before | None]:
     """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds."""
-    evidence = Evidence(period, wanted)
-    made = None if whole or beside else _indexed(services, period)
+    if not whole and not beside and (found := _from_the_index(services, period, wanted)):
+        return found
+    evidence, ledger = Evidence(period, wanted), services.ledger.directory
 
     def anew() -> Take:
         nonlocal evidence
-        evidence = index.read(made[1]).evidence(period, wanted) if made else Evidence(period, wanted)
+        evidence = Evidence(period, wanted)
         return evidence.take
 
-    if made is not None:
-        since = index.read(made[1]).verified
-        found = read_verified(services.ledger.directory, anew, since)
-        if found.ok:
-            return evidence, found, Before(since.mark.seq, made[0].at, made[0].seq)
-        made = None
-    ledger = services.ledger.directory
-    found = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
-    return evidence, found, None
+    seen = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
+    return evidence, seen, None
 
 
-def _indexed(services: Services, period: Period) -> tuple[Verified, bytes] | None:
-    """What the newest verification found, and the state that a fold for this period may begin with."""
+def _from_the_index(
+    services: Services, period: Period, wanted: frozenset[str] | None
+) -> tuple[Evidence, Verification, Before] | None:
     verified = newest(services)
     if verified is None or not verified.ok:
         return None
-    kept = index.kept_before(services.state, services.ledger, period.start, verified.index)
-    return None if kept is None else (verified, kept)
+    stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
+    if stored is None:
+        return None
+    (kept, contents), evidence = stored, Evidence(period, wanted)
+    unused = [kept]  # a fold goes on from it: who begins again reads it again
+
+    def anew() -> Take:
+        nonlocal evidence
+        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted)
+        return evidence.take
+
+    found = read_verified(services.ledger.directory, anew, kept.verified)
+    before = Before(kept.verified.mark.seq, verified.at, verified.seq)
+    return (evidence, found, before) if found.ok else None
 
 
 def _as_recorded(

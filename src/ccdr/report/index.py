@@ -10,7 +10,7 @@ is still there. In any other case the whole ledger is read. It proves nothing: `
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 
 from ccdr import history
 from ccdr.errors import CcdrError
 from ccdr.history import AssetHistory, Record
-from ccdr.ledger import NEWER, PASSED_OVER, Ledger, Verified, as_told, extent_of
+from ccdr.ledger import NEWER, PASSED_OVER, Ledger, Verified, extent_of, folded, lines
 from ccdr.model import RecordRef, utc
-from ccdr.older import closed
 from ccdr.plans.due import PATIENCE
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, RunKey
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of
@@ -104,8 +102,7 @@ class _Making:
             [(key, *begun) for key, begun in fold.open.items()],
             sorted(fold.plans_seen, key=str),
         )
-        name = f"{fold.boundary:%Y-%m-%d}{SUFFIX}"
-        self.states[name] = msgspec.msgpack.encode(kept)
+        self.states[_name_of(fold.boundary)] = msgspec.msgpack.encode(kept)
 
 
 def make(services: Services) -> dict[str, str]:
@@ -113,8 +110,9 @@ def make(services: Services) -> dict[str, str]:
     saves time."""
     making = _Making(services.ledger, month_of(services.clock.now() - MONTHS))
     with contextlib.suppress(CcdrError, OSError, ValueError, OverflowError, TypeError, KeyError):
-        for line in _lines(services.ledger.directory):
-            record = as_told(closed(orjson.loads(line)))
+        ledger = services.ledger.directory
+        for line in lines(ledger, extent_of(ledger)):
+            record = folded(line)
             making.take(record, utc(record["time"]))
         directory = _directory(services.state)
         for name, contents in making.states.items():
@@ -126,10 +124,11 @@ def make(services: Services) -> dict[str, str]:
     return {}
 
 
-def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> bytes | None:
-    """The newest file that a period from `start` on can begin with, as it is to be by these digests; None where there
-    is none, or the ledger does not hold any more what it was made from."""
-    for name in sorted(digests, reverse=True):
+def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> tuple[Kept, bytes] | None:
+    """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
+    contents; None where there is none, or the ledger does not hold any more what it was made from."""
+    newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
+    for name in sorted((name for name in digests if name <= newest), reverse=True):
         try:
             contents = (_directory(state) / name).read_bytes()
             if sha256(contents).hexdigest() != digests[name]:
@@ -138,7 +137,7 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
         except (OSError, ValueError, TypeError):
             continue
         if kept.boundary <= start - PATIENCE and ledger.holds(kept.verified.mark):
-            return contents
+            return kept, contents
     return None
 
 
@@ -150,15 +149,9 @@ def read(contents: bytes) -> Kept:
     return found
 
 
-def _lines(directory: Path) -> Iterator[bytes]:
-    for name, size in extent_of(directory).items():
-        left = size
-        with (directory / name).open("rb") as segment:
-            for line in segment:
-                if left <= 0 or not line.endswith(b"\n"):
-                    break
-                left -= len(line)
-                yield line
+def _name_of(moment: datetime) -> str:
+    """Of the state of this moment's month: in the order of time."""
+    return f"{month_of(moment):%Y-%m-%d}{SUFFIX}"
 
 
 def _directory(state: State) -> Path:
