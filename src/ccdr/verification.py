@@ -20,7 +20,7 @@ from typing import Any
 
 from ccdr.history import Histories, read_history, read_population, summary
 from ccdr.ledger import WRONG, Ledger, Mark, Verification, verify
-from ccdr.lineage import VERIFIED, differs, keep, misnamed
+from ccdr.lineage import VERIFIED, Lineage, differs, keep, misnamed
 from ccdr.model import so_many, utc
 from ccdr.reading import meanwhile
 from ccdr.schedule import SET_BACK
@@ -148,9 +148,9 @@ def _kept_mark(services: Services) -> list[str]:
     return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
 
 
-def newest(services: Services) -> Finding | None:
-    """What the newest verification in the ledger found; None where there is none. CcdrError where it cannot be read."""
-    last = services.lineage().verified
+def newest(lineage: Lineage) -> Finding | None:
+    """What the newest verification in the ledger found; None where there is none."""
+    last = lineage.verified
     if last is None:
         return None
     return Finding(utc(last.at), last.records, last.result, last.summary, last.problems, last.seq, last.index)
@@ -160,8 +160,9 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
     than a day old is let be. `index` makes that of a ledger that holds (digests of its files, by name). CcdrError where
     it cannot be read or written."""
-    last, now = newest(services), services.clock.now()
-    if not _due(last, services.ledger, now) and (services.lineage().changed is None or (last and not last.ok)):
+    lineage, now = services.lineage(), services.clock.now()
+    last = newest(lineage)
+    if not _due(last, services.ledger, now) and (lineage.changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
@@ -176,7 +177,7 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
         _record(services, found, files)
         if found.ledger.ok:
             keep(services.state, services.ledger, anew=found.summary == DIFFERS)
-    after = newest(services)
+    after = newest(services.lineage())
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before
 

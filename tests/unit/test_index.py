@@ -35,7 +35,7 @@ SCALE = 40  # an hour of a past that is drawn here is nearly two days
 def verified(services: Services) -> verification.Finding:
     """As `ccdr run` does it once a day."""
     verification._record(services, verification.compare(services), index.make(services))
-    found = verification.newest(services)
+    found = verification.newest(services.lineage())
     assert found is not None and found.ok
     return found
 
@@ -210,7 +210,7 @@ def small(root: Path) -> tuple[list[LoadedPlan], Services]:
 def test_the_report_says_what_was_verified_before(tmp_path: Path) -> None:
     plans, services = small(tmp_path)
     made = make_report(plans, services, Period(END - 30 * DAY, END, until_now=True), command="x")
-    found = verification.newest(services)
+    found = verification.newest(services.lineage())
     assert found is not None and isinstance(made.ledger.before, Before)
     upto = services.ledger.numbered(made.ledger.before.upto + 1)
     assert upto is not None and upto["time"] >= "2026-10-01" and made.ledger.before.seq == found.seq

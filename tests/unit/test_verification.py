@@ -301,7 +301,7 @@ def test_the_newest_verification_counts_whatever_is_kept_of_where_it_stands(worl
     world.day_passes()
     path = world.site.state / "verified.json"
     good = json.loads(path.read_text())
-    assert newest(world.services) is not None
+    assert newest(world.services.lineage()) is not None
     if text is None:
         path.unlink()
     elif text == "another record":
@@ -311,7 +311,7 @@ def test_the_newest_verification_counts_whatever_is_kept_of_where_it_stands(worl
         path.write_text(json.dumps({**good, "start": 0, "end": len(line), "seq": 1, "hash": sha256(line).hexdigest()}))
     else:
         path.write_text(text)
-    found = newest(world.services)
+    found = newest(world.services.lineage())
     assert found is not None and (found.result, found.records) == (HOLDS, 14)
     assert world.day_passes(minutes=5).ledger == found and len(world.site.records("ledger.verified")) == 1
 
@@ -324,7 +324,7 @@ def test_a_finding_is_not_hidden_by_pointing_at_an_older_verification(world: Wor
     (world.site.state / "verified.json").write_text(held)
     shown = world.status()
     assert shown.code == 1 and not shown.json["ledger"]["ok"], shown
-    found = newest(world.services)
+    found = newest(world.services.lineage())
     assert found is not None and found.result == BROKEN
 
 

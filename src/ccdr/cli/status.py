@@ -64,7 +64,8 @@ def status(names: tuple[str, ...]) -> Exit:
     elsewhere = {
         name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
     }
-    verified, lineage = newest(services), services.lineage()
+    lineage = services.lineage()
+    verified = newest(lineage)
     attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK

@@ -218,7 +218,7 @@ def _read(
 def _from_the_index(
     services: Services, period: Period, wanted: frozenset[str] | None
 ) -> tuple[Evidence, Verification, Before] | None:
-    verified = newest(services)
+    verified = newest(services.lineage())
     if verified is None or not verified.ok:
         return None
     stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
