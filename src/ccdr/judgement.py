@@ -58,7 +58,6 @@ from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
-BOUNDED = ("rows", "keys", "sql", "freshness", "command")  # kinds of checks whose number may be too large or too small
 DOUBT = "doubt"  # what a problem with snapshots in a damaged repository is about
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
@@ -611,10 +610,10 @@ def _of_test(
 
 
 def _how_bad(check: Record) -> tuple[float, ...]:
-    """By what a check that failed has found. Of what it compares with bounds any other number is another finding; of
-    what it counts as wrong, more is worse."""
-    found = counts(str(check.get("actual") or ""))[:1]
-    return (*found, *(-value for value in found)) if check.get("kind") in BOUNDED else found
+    """The numbers that a check which failed has found. Which way they are worse only the check knows (rows that match,
+    files that do not): any other number is another finding."""
+    found = counts(str(check.get("actual") or ""))
+    return (*found, *(-value for value in found))
 
 
 def _failed(test: Record) -> Trouble:

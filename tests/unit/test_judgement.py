@@ -1269,9 +1269,16 @@ def of_code(found: AssetStatus, code: str) -> Problem:
 @pytest.mark.parametrize(
     ("kind", "then", "later", "covered"),
     [
-        ("reconcile", "3 calls without a recording", "3 calls without a recording", True),
-        ("reconcile", "3 calls without a recording", "2 calls without a recording", True),
-        ("reconcile", "3 calls without a recording", "30000 calls without a recording", False),
+        ("reconcile", "9997 of 10000 rows match, missing 3", "9997 of 10000 rows match, missing 3", True),
+        ("reconcile", "9997 of 10000 rows match, missing 3", "3 of 10000 rows match, missing 9997", False),
+        (
+            "reconcile",
+            "3 of 900 files without a row, in flight 0",
+            "800 of 900 files without a row, in flight 0",
+            False,
+        ),
+        ("reconcile", "3 of 900 files without a row, in flight 0", "2 of 900 files without a row, in flight 0", False),
+        ("decodable", "1 of 300 files do not decode", "299 of 300 files do not decode", False),
         ("rows", "2999", "2999", True),
         ("rows", "2999", "0", False),
         ("rows", "2999", "9000000", False),  # it may have an upper bound
