@@ -48,7 +48,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 23  # of the summary that is kept beside the ledger
+FORMAT = 24  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -228,6 +228,7 @@ class AssetHistory:
             "usable": record["time"],
             "of": said.get("source_sha256"),
             "upon": list(said.get("upon") or ()),
+            "ours": not of_another_host(record),
         }
         while len(self.told) > MOST_TOLD:
             del self.told[next(iter(self.told))]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ccdr.errors import CcdrError
-from ccdr.ledger import Extent, Ledger, Verification, extent_of, folded, lines, verify
+from ccdr.ledger import BEGINNING, Extent, Ledger, Verification, extent_of, folded, lines, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, found_at, reader
 from ccdr.model import TOLD_BY, so_many, to_the_second, utc
 from ccdr.reading import Take, meanwhile
@@ -141,6 +142,20 @@ def _chain(state: State, one: Beside) -> Chain:
     last = next(reader(directory).records(reverse=True))
     ours, host, until = one.linked, str(last["host"]), str(last["time"])
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
+
+
+def records_of(ledger: Ledger, beside: Population) -> Iterator[Record]:
+    """All records as one population, as readers fold them, oldest first. Raises as `Ledger.records`."""
+    if not beside:
+        return ledger.told()
+    return (record for _, record in merged(lambda: ledger.after(BEGINNING), beside))
+
+
+def newest_of(ledger: Ledger, beside: Population, most: int) -> Iterator[Record]:
+    """No more than so many of these, newest first."""
+    if not beside:
+        return islice(ledger.told(reverse=True), most)
+    return reversed(deque(records_of(ledger, beside), maxlen=most))
 
 
 def merged(own: Callable[[], Iterable[tuple[T, Record]]], beside: Population) -> Iterator[tuple[T | None, Record]]:

@@ -21,6 +21,7 @@ from tests.drawn import examples
 from tests.harness import Site
 
 from ccdr.discover.unprotected import untested
+from ccdr.doctor.readiness import RECORDS, read_past
 from ccdr.history import AssetHistory, Histories
 from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
 from ccdr.metrics import RunFacts, collect
@@ -30,6 +31,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.records import written
 from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
+from ccdr.restore.estimate import PHASES, estimate
 from ccdr.services import Job, Services
 from ccdr.shipping.standing import Standing, write_standing
 from ccdr.state import State
@@ -425,6 +427,13 @@ def as_listed(look: Looked) -> None:
             assert verdicts.get(last["snapshot"]["id"], "PASS") == "PASS"
 
 
+def as_timed(look: Looked) -> tuple[object, ...]:
+    """What `doctor` and `restore` go by: how long it took so far."""
+    records = look.services.records
+    took = [estimate(records(), "p", asset, 5, PHASES) for asset in ASSETS]
+    return read_past(records(newest=RECORDS)), took
+
+
 everybody = settings(
     deadline=None,
     max_examples=examples(60),
@@ -477,6 +486,7 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
     """One that was lost and brought back, whatever it ended with, says with the new one what one alone would have said;
     and whoever looks sees the same, whichever host's it is. What is not told there is a run that may have ended."""
     alone = looked(site, loaded, told_by(made, loaded))
+    timed = as_timed(alone)
     told = told_by(made, loaded)
     records = told.past.records
     if own:
@@ -494,3 +504,4 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
         assert of_status(one.troubles) == of_status(other.troubles)
         assert (one.coverage, one.rpo, one.rto, one.counting) == (other.coverage, other.rpo, other.rto, other.counting)
     assert of_status(look.care["p"]) == of_status(alone.care["p"])
+    assert as_timed(look) == timed

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,25 +15,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from tests.chronicle import Chronicle, digest
 from tests.harness import Site
 
 from ccdr.attest import troubles
 from ccdr.attest.beside import collect, copied, link, placed, recover
 from ccdr.catalogue import Pruning
+from ccdr.cli import main
+from ccdr.cli.shell import Settings
+from ccdr.discover.unprotected import _our_own, untested
 from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.history import AssetHistory
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
+from ccdr.metrics import RunFacts
+from ccdr.metrics import collect as numbers
 from ccdr.model import ObjectiveVerdict, rfc3339, utc
+from ccdr.notify.concerns import concerns_of
 from ccdr.report import Period, Report, make_report
 from ccdr.report.document import json_lines
 from ccdr.report.page import html
 from ccdr.report.population import csv_text
 from ccdr.services import Services, pruning_of
 from ccdr.state import State
-from ccdr.status import status
+from ccdr.status import status, upkeep_problems
+from ccdr.storage.restic import RepoSnapshot
 from ccdr.verification import compare
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -852,6 +862,165 @@ def test_another_hosts_plan_of_the_same_name_is_not_taken_for_ours(pair: Pair, t
         assert chain.apart == () and "TEST_FAILED" in found.troubles
     pair.collected()
     assert len([r for r in services_of(pair.site).ledger.records() if r["kind"] == "ledger.collected"]) == 1
+
+
+# --- every command --------------------------------------------------------------------------------------------------
+
+
+class Listed:
+    """A repository that holds what the catalogue has."""
+
+    location = "nowhere"
+
+    def __init__(self, services: Services) -> None:
+        self.there = services.catalogue.snapshots("p", "crm")
+
+    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+        of = ("ccdr", "plan=p", "kind=backup", "asset=crm")
+        found = [RepoSnapshot(s.id, s.consistent_point, s.usable_at, ("/r",), of) for s in self.there]
+        return [s for s in found if {*tags} <= {*s.tags}]
+
+    def version(self) -> str:
+        return "0"
+
+
+@dataclass
+class Everybody:
+    """Who judges by records, each by what it says of crm's newest restore test, which was of that snapshot: its
+    verdict, None where it knows of none."""
+
+    site: Site
+    tested: str
+
+    def told(self, *args: str) -> Result:
+        root = self.site.root
+        of = ["--plans", str(root / "plans"), "--restore-tests", str(root / "restore_tests")]
+        return CliRunner().invoke(main, [*of, "--state", str(self.site.state), *args])
+
+    def asked(self, *args: str) -> Any:
+        return json.loads(self.told(*args, "--json").stdout)
+
+    def status(self) -> object:
+        return (self.asked("status")["plans"][0]["assets"][0]["last_test"] or {}).get("verdict")
+
+    def report(self) -> object:
+        runs = [run for run in look(self.site).report.runs if run.verb == "test"]
+        return runs[-1].outcome if runs else None
+
+    def snapshots(self) -> object:
+        (found,) = [s for s in self.asked("snapshots", "p")["snapshots"] if s["id"] == self.tested]
+        return found["last_test"]
+
+    def restore(self) -> object:
+        to = ["--to", str(self.site.root / "there"), "--dry-run"]
+        said = self.told("restore", "p", "--asset", "crm", "--snapshot", self.tested, *to).output
+        known = {"its last restore test passed": "PASS", "failed its last restore test": "FAIL", "never restore-": None}
+        (verdict,) = (v for text, v in known.items() if text in said)
+        assert verdict == "FAIL" or ("not measured" in said) is (verdict is None), said
+        return verdict
+
+    def doctor(self) -> object:
+        """Of its verdict it says nothing where an earlier one was measured."""
+        (found,) = (c for c in self.asked("doctor", "p", "--only", "tests")["checks"] if c["what"] == "RTO by tests")
+        return None if "never tested" in found["found"] else self.status()
+
+    def discover(self) -> object:
+        return None if [*untested([self.site.loaded()], services_of(self.site))] else self.status()
+
+    def metrics(self) -> object:
+        services, plans = services_of(self.site), [self.site.loaded()]
+        made = numbers(
+            status(plans, services), upkeep_problems(plans, services), services.histories(), RunFacts(END, 1.0, 0, {})
+        )
+        where = {"plan": "p", "asset": "crm"}
+        told = {
+            v: made.get_sample_value("ccdr_asset_last_test_verdict", {**where, "verdict": v}) for v in ("PASS", "FAIL")
+        }
+        return next((verdict for verdict, said in told.items() if said), None)
+
+    def messages(self) -> object:
+        services, plans = services_of(self.site), [self.site.loaded()]
+        kinds = {c.trouble.name for c in concerns_of(status(plans, services), upkeep_problems(plans, services))}
+        return "FAIL" if "TEST_FAILED" in kinds else None if kinds & {"NOT_KNOWN_HERE", "NEVER_TESTED"} else "PASS"
+
+    @property
+    def all(self) -> dict[str, object]:
+        names = ("status", "report", "snapshots", "restore", "doctor", "discover", "metrics", "messages")
+        return {name: getattr(self, name)() for name in names}
+
+
+@pytest.fixture
+def everybody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Everybody]:
+    def of(tested: str) -> Everybody:
+        monkeypatch.setattr(Settings, "services", lambda _: services_of(site))
+        monkeypatch.setattr(Services, "repository", lambda self, *_, **__: Listed(self))
+        monkeypatch.setattr("ccdr.doctor.machine.docker", lambda _: (None, []))
+        return Everybody(site, digest(tested))
+
+    return of
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL"])
+@pytest.mark.parametrize("whose", ["collected", "brought back"])
+def test_every_command_reads_the_ledgers_as_one_population(
+    site: Site, everybody: Callable[[str], Everybody], whose: str, verdict: str
+) -> None:
+    """What each says of a test that only a ledger beside ours tells of: nothing before that lies there, and then all
+    the same."""
+    if whose == "collected":
+        pair = Pair(site)
+        pair.both(verdict)
+        pair.ours("backs up")
+        asked = everybody("b-10")
+    else:
+        name = lost(site, verdict)
+        asked = everybody("first")
+    assert set(asked.all.values()) == {None}, asked.all
+    if whose == "collected":
+        pair.collected()
+    else:
+        brought_back(site, name)
+    assert set(asked.all.values()) == {verdict}, asked.all
+
+
+@pytest.mark.parametrize("whose", ["collected", "brought back"])
+def test_where_a_restore_went_is_told_by_the_ledgers_of_this_host_alone(site: Site, whose: str) -> None:
+    """A path is of one host: what another one has restored there is not what lies here."""
+    there, told, own = site.root / "restored", past(site), past(site)
+    there.mkdir()
+    said = {"kind": "directory", "name": str(there)}
+    told.began(-50, "restore", "r", target=said)
+    told.wrote(24 * 365, "restore.end", "r", result="RESTORED", target=said, phases={}, checks=[])
+    own.asked(-0.6, "backup", "test", "prune", "check")
+    name = wrote(State(site.root / "aside"), "h" if whose == "brought back" else "db2", told)
+    wrote(State(site.state), "h", own)
+    services = services_of(site, END + timedelta(minutes=1))
+    assert not _our_own(there, services)
+    if whose == "collected":
+        collect(site.root / "aside", services)
+    else:
+        taken = copied(
+            services.state, name, site.root / "aside" / "ledger", verify(site.root / "aside" / "ledger"), "x"
+        )
+        placed(services.state, link(taken, None, 0, services))
+    assert _our_own(there, services) is (whose == "brought back")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_the_lost_ledger_saw_stored_is_missed_by_the_new_one(site: Site, there: bool) -> None:
+    """The catalogue was lost with it, and nobody else remembers. Its twin is in the repository still."""
+    name, services = lost(site), services_of(site)
+    repository = Listed(services)
+    if not there:
+        shutil.rmtree(services.catalogue.directory)
+        repository.there = []
+
+    def vanished() -> list[str]:
+        return [s.id for s in services.synchronise(site.loaded(), repository, ["crm"]).vanished]  # type: ignore[arg-type]
+
+    assert vanished() == []
+    brought_back(site, name)
+    assert vanished() == ([] if there else [digest("first")])
 
 
 # --- what vanished, and when ----------------------------------------------------------------------------------------

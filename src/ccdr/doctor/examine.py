@@ -125,8 +125,9 @@ def examine(
 def _history(services: Services) -> tuple[_Known, list[Look]]:
     """What the ledger tells; a ledger that does not is a finding of its own."""
     try:
-        looks = list(readiness.older_texts(services.ledger))
-        return _Known(services.histories(), readiness.read_past(services.ledger)), looks
+        looks = list(readiness.older_texts(services.records()))
+        past = readiness.read_past(services.records(newest=readiness.RECORDS))
+        return _Known(services.histories(), past), looks
     except CcdrError as error:
         look = Look.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
         return _Known({}, readiness.Past()), [look]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,6 @@ from ccdr.history import (
     Histories,
     Record,
 )
-from ccdr.ledger import Ledger
 from ccdr.model import Look, human_seconds, so_many, utc
 from ccdr.older import withholds
 from ccdr.plans import LoadedPlan
@@ -46,18 +44,19 @@ class Past:
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
-def older_texts(ledger: Ledger) -> Iterator[Look]:
+def older_texts(records: Iterable[Record]) -> Iterator[Look]:
     """How many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
-    if count := sum(1 for record in ledger.records() if withholds(record)):
+    if count := sum(1 for record in records if withholds(record)):
         said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
         yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
 
 
-def read_past(ledger: Ledger) -> Past:
+def read_past(records: Iterable[Record]) -> Past:
+    """`records` are the newest, newest first."""
     backups: dict[Key, list[float]] = defaultdict(list)
     rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
     shipped: dict[Key, float] = {}
-    for record in itertools.islice(ledger.records(reverse=True), RECORDS):
+    for record in records:
         key = (record["plan"], record["asset"])
         if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
             backups[key].append(sum((record.get("phases") or {}).values()))
