@@ -57,7 +57,8 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Lost:
-    """A ledger of this installation's that is gone: its id, and the last record of it that is known of."""
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of. Whoever tells
+    how many it had tells that number, and beside it, once it was brought back, how many of them that brought."""
 
     ledger: str
     seq: int
@@ -66,6 +67,13 @@ class Lost:
 
     def __str__(self) -> str:
         return f"{self.ledger[:8]}…, of {f'at least {self.seq}' if self.seq else 'an unknown number of'} records"
+
+    def of_these(self, records: int) -> str:
+        """How many of them were brought back."""
+        if records < self.seq:
+            return f"{so_many(records, 'record')} of at least {self.seq}"
+        more = f", where at least {self.seq} were known of" if self.seq and records > self.seq else ""
+        return f"{so_many(records, 'record')}{more}"
 
 
 @dataclass(frozen=True)
@@ -226,7 +234,10 @@ class Lineage:
         found = []
         for one, at, kind in self.past:
             if utc(at) > until - TOLD_FOR:
-                how = "brought back, and lies beside this one" if kind == LINKED else "acknowledged as lost"
+                how, there = "acknowledged as lost", self.beside.get(one.ledger)
+                if kind == LINKED:
+                    back = one.of_these(there.records) if there else "all that was stored of it"
+                    how = f"brought back beside this one ({back})"
                 found.append(f"the ledger {one}, was lost before {one.since} and {how} at {at}")
         return found
 

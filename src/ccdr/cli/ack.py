@@ -102,13 +102,15 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
     from ccdr.lineage import acknowledge, waiting
 
-    lost = [one.ledger for one in waiting(services.state, services.ledger)]
+    lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
         acknowledge(services.state, services.ledger, why or "")
     if settings().json:
-        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, "ledgers": lost}]})
+        of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
     else:
-        click.echo(f"{'would be acknowledged' if dry_run else 'acknowledged'} as lost: {', '.join(lost)}")
+        said = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
     return Exit.OK
 
 

@@ -95,7 +95,7 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name, version in zip(shown, judged, strict=True)
         ]
-        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        stored = {name: place.seen(lineage).as_json() for name, place in places(services).items() if name in shown}
         shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
         shown_ledger["beside"] = [chain.as_json() for chain in services.population().chains]
         print_json(
@@ -155,7 +155,7 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(f"ledger: read with {chain}")
     for name in (p.plan.plan for p in homes(loaded, loaded)):
         if place := places(services).get(name):
-            click.echo(_stored(name, place))
+            click.echo(_stored(name, place, ours=place.of(lineage)))
     if loaded and not homes(loaded, loaded):
         click.echo(
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
@@ -243,8 +243,10 @@ def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> Non
         click.echo(f"ledger: {plan}: {said} {when:%Y-%m-%d %H:%M} UTC" + (older if found.unattested else ""))
 
 
-def _stored(plan: str, place: Place) -> str:
+def _stored(plan: str, place: Place, *, ours: bool) -> str:
     """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    if not ours:
+        return f"ledger: not stored with the backups of {plan} yet: {place.not_ours}"
     at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
     if place.reason is None:
         return f"ledger: stored with the backups of {plan} {at}"
