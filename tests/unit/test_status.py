@@ -355,7 +355,7 @@ def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -
         said = told(world)
         (line,) = (n for n, text in enumerate(said) if "the backup of" in text)
         assert next(text for text in said[line:] if text.startswith("  → ")) == step, said
-    assert said[line].endswith("was interrupted, and stored nothing"), said
+    assert said[line].endswith("was interrupted, and stored nothing [BACKUP_FAILED]"), said
 
 
 def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(world: World) -> None:

@@ -38,7 +38,7 @@ def ack(
     dry_run: bool,
 ) -> Exit:
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
-    are those that `ccdr status --json` shows, such as BACKUP_LATE.
+    are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
     status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
@@ -62,7 +62,7 @@ def ack(
         return _tell(in_force(services, services.histories(doubted=True)), "acknowledged")
     if code is None:
         raise UsageProblem(
-            "which trouble?", hint="`ccdr status --json` shows the codes of what stands; `ccdr ack --list`"
+            "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
     trouble = code_of(code)
     services = settings().services()

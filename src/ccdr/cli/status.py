@@ -161,14 +161,15 @@ def status(names: tuple[str, ...]) -> Exit:
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}")
+        code = f" [{problem.trouble.name}]" if problem.trouble is Trouble.LEDGER_LOST else ""
+        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{code}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once, what follows from something else behind that.
-    What is acknowledged comes last, without."""
+    """What is wrong, with the code that `ccdr ack` takes, and on the line below what to do; each step once, what follows
+    from something else behind that, and says so. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
     for wrong in sorted(problems, key=lambda p: p.because is not None):
@@ -177,7 +178,7 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
-        steps.setdefault(step, []).append(wrong.text)
+        steps.setdefault(step, []).append(f"{wrong.text}{coded(wrong)}")
     for step, texts in steps.items():
         for text in texts:
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
@@ -185,6 +186,15 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             click.echo(f"  → {step}")
     for text in noted:
         click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def coded(wrong: Problem) -> str:
+    """What to type to acknowledge it, where it can be; and what it only follows from."""
+    from ccdr.acknowledged import can_be
+
+    follows = f"by {wrong.because.name}" if wrong.because else ""
+    said = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
+    return f" [{said}]" if said else ""
 
 
 def _near(found: Sequence[AssetStatus]) -> None:
