@@ -140,6 +140,7 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
+    near_known: bool = True  # does anybody here know whether they do? Only who backs it up can look
     backs_up: bool = True  # is that this host's to do?
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
@@ -202,6 +203,7 @@ class AssetStatus:
             "problems": list(self.problems),
             "troubles": [p.as_json() for p in self.troubles],
             "near": [p.as_json() for p in self.near],
+            "near_known": self.near_known,
             "private": list(self.private),
         }
 
@@ -314,7 +316,8 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         usable=tuple(usable),
         backs_up=ours_to_do,
     )
-    found = replace(found, near=() if found.unreachable else _placed(_near(history), job, history, now, backs_up=True))
+    near = () if found.unreachable else _placed(_near(history), job, history, now, backs_up=True)
+    found = replace(found, near=near, near_known="beside_source" in (history.last_good_backup or {}))
     breaches = _placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do)
     return replace(found, breaches=_because(breaches, placed, history, made_up))
 

@@ -386,7 +386,7 @@ def as_measured(look: Looked) -> None:
     for one in look.found:
         kinds = {p.trouble for p in one.troubles}
         assert number("asset_problems", asset=one.asset) == len(one.troubles)
-        assert number("asset_repository_near", asset=one.asset) == bool(one.near)
+        assert number("asset_repository_near", asset=one.asset) == (bool(one.near) if one.near_known else None)
         assert number("asset_proven", asset=one.asset) == one.proven
         for name, trouble in (
             ("never_succeeded", Trouble.NEVER_SUCCEEDED), ("test_overdue", Trouble.TEST_LATE),

@@ -562,6 +562,18 @@ def test_a_backup_that_only_the_ledger_of_its_host_tells_of_counts_unless_someth
     assert ("BREACH_RPO" in found.troubles) is bool(how)
 
 
+def test_where_the_copies_lie_is_not_known_to_who_only_tests(pair: Pair) -> None:
+    """Who backs up has looked: its ledger tells, once it lies here."""
+    pair.both()
+    pair.ours("tests")
+    answer = look(pair.site).report.answer
+    assert answer.word == "Yes, but where the copies lie is not known", answer
+    assert "whether the backups of its one asset lie beside what they protect is not known here" in answer.sentence
+    assert not look(pair.site).found.near_known
+    pair.collected()
+    assert look(pair.site).report.answer.word == "Yes" and look(pair.site).found.near_known
+
+
 def test_backups_that_had_stopped_are_seen_by_who_tests(pair: Pair) -> None:
     """The host that backs up wrote other records until now, and none of a backup for five hours."""
     pair.both()

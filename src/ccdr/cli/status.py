@@ -168,8 +168,8 @@ def status(names: tuple[str, ...]) -> Exit:
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, with the code that `ccdr ack` takes, and on the line below what to do; each step once, what follows
-    from something else behind that, and says so. What is acknowledged comes last, without."""
+    """What is wrong, with the code that `ccdr ack` takes, and on the line below what to do; each step once, what
+    follows from something else behind that, and says so. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
     for wrong in sorted(problems, key=lambda p: p.because is not None):

@@ -169,6 +169,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "exposure_completed": _exposure(asset.completed),
         "exposure_tested": _exposure(asset.tested),
         "rto": _achieved(asset.rto),
+        "repository_near_known": asset.near_known,
         "basis": asset.basis,
         "restores": [
             {
