@@ -46,7 +46,6 @@ UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
 
-
 def can_be(trouble: Trouble) -> bool:
     """May somebody take note of it, where it stands?"""
     return trouble not in TAMPERING | PASSING

@@ -229,8 +229,8 @@ class Lineage:
             told.append(f"the ledger {_named(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
         return "; ".join(told) or None
 
-    def told(self, until: datetime) -> list[str]:
-        """What a report tells of ledgers that were lost in the year before: sentences."""
+    def told(self, until: datetime) -> list[tuple[Lost, str]]:
+        """What a report tells of ledgers that were lost in the year before: a sentence of each."""
         found = []
         for one, at, kind in self.past:
             if utc(at) > until - TOLD_FOR:
@@ -238,7 +238,7 @@ class Lineage:
                 if kind == LINKED:
                     back = one.of_these(there.records) if there else "all that was stored of it"
                     how = f"brought back beside this one ({back})"
-                found.append(f"the ledger {one}, was lost before {one.since} and {how} at {at}")
+                found.append((one, f"the ledger {one}, was lost before {one.since} and {how} at {at}"))
         return found
 
 

@@ -46,7 +46,10 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_log_gap": (ASSET, "1 if log is missing since its newest backup: only backups can be restored."),
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
     "ccdr_asset_acknowledged_problems": (ASSET, "How many of them somebody has acknowledged (`ccdr ack`)."),
-    "ccdr_asset_repository_near": (ASSET, "1 if all copies lie on the disk or machine of the source, where that is known; no problem."),
+    "ccdr_asset_repository_near": (
+        ASSET,
+        "1 if all copies lie on the disk or machine of the source, where that is known; no problem.",
+    ),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
     "ccdr_plan_acknowledged_problems": (PLAN, "How many of them somebody has acknowledged (`ccdr ack`)."),

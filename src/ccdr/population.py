@@ -205,8 +205,9 @@ def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
     return ((None, record) for record in chain.reader.told() if record["plan"] not in chain.apart)
 
 
-def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> Verification:
-    """As `reading.read_verified`, of all of them. What is wrong with one beside ours is among the problems."""
+def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> tuple[Verification, Population]:
+    """As `reading.read_verified`, of all of them; and those beside ours that were believed. What is wrong with another
+    is among the problems."""
     extent = extent_of(directory)
 
     def verified() -> tuple[Verification, list[list[str]]]:
@@ -224,7 +225,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
         take = anew()
         for _, record in merged(lambda: own, beside):
             take(record, utc(record["time"]))
-    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong)))
+    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong))), beside
 
 
 def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:

@@ -357,6 +357,35 @@ def test_a_code_is_shown_where_ack_takes_it_and_not_else(trouble: Trouble) -> No
     assert because.endswith("by BACKUP_FAILED]") and because.startswith(said.removesuffix("]"))
 
 
+def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_choice(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", "--until", "14d", "--why", "the lab moves & Ann knows")
+    (record,) = site.records("ack")
+    made = site.run("report").json
+    (told,) = made["acknowledged"]
+    assert (told["code"], told["asset"], told["record"], told["actor"]) == (
+        "NEVER_TESTED",
+        "a",
+        record["seq"],
+        record["actor"],
+    )
+    assert told["who"] == record["who"] and told["until"] == rfc3339(datetime.fromisoformat(record["until"]))
+    assert told["why"] is None and told["why_sha256"] == record["why_sha256"]
+
+    def page(*args: str) -> str:
+        argv = site.argv("report", *args)
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+    said = page()
+    by = f"by {record['actor']} on {record['host']} (record {record['seq']})"
+    assert by in said and f"user id {record['who']['uid']}, " in said and "the lab moves" not in said + json.dumps(made)
+    assert f"{by}: the lab moves &amp; Ann knows</small>" in page("--words")
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] == "the lab moves & Ann knows"
+    (site.state / "payloads" / f"{record['why_sha256']}.json").unlink()
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] is None, "it was taken back"
+    site.run("ack", "--end", "NEVER_TESTED", "p")
+    assert site.run("report").json["acknowledged"] == [] and "<h3>Acknowledged</h3>" not in page()
+
+
 def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(site: Site) -> None:
     services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
     acknowledge(

@@ -32,7 +32,7 @@ from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
 from ccdr.metrics import RunFacts
 from ccdr.metrics import collect as numbers
-from ccdr.model import ObjectiveVerdict, rfc3339, utc
+from ccdr.model import Attestation, ObjectiveVerdict, rfc3339, utc
 from ccdr.notify.concerns import concerns_of
 from ccdr.report import Period, Report, make_report
 from ccdr.report.document import json_lines
@@ -733,7 +733,6 @@ def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pai
 def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
     """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
     from ccdr.ledger import verify as verify_ledger
-    from ccdr.model import Attestation
 
     pair.both("FAIL")
     name = pair.ours("tests")
@@ -805,6 +804,49 @@ def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
     assert told["head"] in page and "done elsewhere: restore test by db2, by its ledger" in page
     (plan,) = document["plans"]
     assert {one["what"]: one["host"] for one in plan["elsewhere"]} == {"test": "db2", "prune": "db2", "check": "db2"}
+
+
+@pytest.mark.parametrize("how", ["well", "not asked", "unattested", "longer", "rewritten", "changed"])
+def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: str) -> None:
+    """What was verified, which snapshots attest it, and when a repository was last compared with it."""
+    pair.both()
+    name = pair.ours("tests")
+    services, there = services_of(pair.site), verify(pair.site.root / "other" / "ledger")
+    newest = services.catalogue.snapshots("p", "crm")[-1]
+    if how != "unattested":
+        text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
+        said = Attestation(name, there.records, there.head, 1, "0" * 12)
+        services.catalogue.add(replace(newest, attested=said), text)
+        if how == "longer":
+            services.catalogue.add(replace(newest, attested=replace(said, seq=there.records + 3)), text)
+    pair.collected(END - HOUR / 2)
+    if how == "rewritten":
+        services.catalogue.add(replace(newest, attested=replace(said, head="0" * 64)), text)
+    if how == "changed":
+        (segment,) = (pair.site.state / "ledgers" / name).glob("*.jsonl")
+        segment.chmod(0o600)
+        segment.write_bytes(segment.read_bytes().replace(b'"host":"h"', b'"host":"x"', 1))
+    if how != "not asked":
+        body = {"snapshots": 0, "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
+        services.ledger.append(
+            "ledger.compared", plan="p", asset=None, run=None, body={"result": "AGREES", "reason": None, **body}
+        )
+    report = make_report([pair.site.loaded()], services, Period(END - 5 * DAY, END, until_now=True), command="x")
+    (facts,) = report.ledger.beside
+    page = b"".join(html(report)).decode()
+    assert facts.believed is (how != "changed")
+    assert f"all of its {there.records} records hold" in page or how == "changed"
+    assert facts.snapshots == (0 if how == "unattested" else 1) and facts.agrees is (how != "rewritten")
+    known = f"1 snapshot known here attests it, up to record {there.records + (3 if how == 'longer' else 0)}"
+    assert (known in page) is (how != "unattested")
+    assert ("what is here of it is not what they say" in page) is (how == "rewritten")
+    assert (f"after record {there.records} is not here" in page) is (how == "longer")
+    assert ("it does not verify: nothing of it is believed" in page) is (how == "changed")
+    asked = how not in ("not asked", "unattested")
+    assert ("the repository of p: agrees, last recorded 2026-11-24T12:00:00Z" in page) is asked
+    assert ("no repository was compared with it since" in page) is not asked
+    (shown,) = json.loads(b"".join(json_lines(report)))["ledger"]["beside"]
+    assert (shown["believed"], shown["attested"]["agrees"]) == (facts.believed, facts.agrees)
 
 
 def test_who_backs_up_is_told_by_the_newest_snapshot_where_its_ledger_is_not_here(pair: Pair) -> None:

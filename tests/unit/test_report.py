@@ -1026,6 +1026,18 @@ def test_what_an_older_ccdr_did_not_record_is_not_known(past: Past) -> None:
     assert past.report().answer.word == "Yes"
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_what_checks_a_report_says_which_state_it_was_made_from(
+    past: Past, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    past.fine()
+    if not elsewhere:
+        monkeypatch.setattr("ccdr.report.build.default_state", lambda: past.site.state)
+    state = f" --state {past.site.state}" if elsewhere else ""
+    page = written(html(past.report()))
+    assert f"<pre><code>ccdr ledger verify{state}\nccdr report{state} --from " in page
+
+
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:
     report = past.report()
     assert report.answer.word == "No" and "never backed up" in report.answer.sentence and report.exit_code == 1

@@ -161,8 +161,8 @@ def status(names: tuple[str, ...]) -> Exit:
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        code = f" [{problem.trouble.name}]" if problem.trouble is Trouble.LEDGER_LOST else ""
-        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{code}")
+        to_type = f" [{problem.trouble.name}]" if problem.trouble is Trouble.LEDGER_LOST else ""
+        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
