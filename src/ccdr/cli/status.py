@@ -54,7 +54,7 @@ def status(names: tuple[str, ...]) -> Exit:
     services, shown = options.services(), [p.plan.plan for p in loaded]
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    histories = services.histories(doubted=True)
+    histories = services.histories()
     judged = as_recorded(loaded, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
     gone = lost(plan_names(options.plans), options.plans, services, histories)
