@@ -45,6 +45,15 @@ class Summary:
         return {(plan, asset): history for plan, asset, history in self.histories}
 
 
+@dataclass(frozen=True)
+class _Of:
+    """Of a summary what tells whether it can be read on from."""
+
+    format: int
+    mark: Mark
+    beside: list[list[Any]]
+
+
 @dataclass
 class Summing:
     """A summary while it is made."""
@@ -88,16 +97,16 @@ class File:
     as_recorded: bool
 
     def mark(self, beside: Population) -> Mark | None:
-        """Up to where it says to have been made; None where it is nothing to go on from with these beside."""
-        found = self.summary(beside) if self.as_recorded else None
-        return found.mark if found else None
-
-    def summary(self, beside: Population) -> Summary | None:
+        """Up to where it was made; None where it is nothing to go on from with these beside."""
         with suppress(ValueError):
-            found = msgspec.msgpack.decode(self.contents, type=Summary)
-            if found.format == FORMAT and found.beside == beside.key:
-                return found
+            found = msgspec.msgpack.decode(self.contents, type=_Of)
+            if self.as_recorded and found.format == FORMAT and found.beside == beside.key:
+                return found.mark
         return None
+
+    def summary(self) -> Summary:
+        """Of a file that has a mark to go on from."""
+        return msgspec.msgpack.decode(self.contents, type=Summary)
 
 
 def kept(state: State, ledger: Ledger) -> File | None:
@@ -129,10 +138,11 @@ def forget_older(state: State, index: Mapping[str, str]) -> None:
 def _to_begin_with(state: State, ledger: Ledger, beside: Population) -> Summary | None:
     """What can be read on from; None where all is to be read."""
     file = kept(state, ledger)
-    found = file.summary(beside) if file and file.as_recorded else None
-    if found is None or not ledger.holds(found.mark) or (beside and _set_back(ledger, found)):
+    mark = file.mark(beside) if file else None
+    if file is None or mark is None or not ledger.holds(mark):
         return None
-    return found
+    found = file.summary()
+    return None if beside and _set_back(ledger, found) else found
 
 
 def histories(

@@ -20,7 +20,7 @@ from typing import Any
 
 from ccdr.errors import CcdrError
 from ccdr.history import Histories
-from ccdr.ledger import WRONG, Ledger, Mark, Verification, verify
+from ccdr.ledger import WRONG, Mark, Verification, verify
 from ccdr.lineage import VERIFIED, Lineage, differs, keep, misnamed
 from ccdr.model import RecordRef, so_many, utc
 from ccdr.population import ALONE
@@ -32,7 +32,7 @@ from ccdr.summary import Summing, forget_older, keep_summary, kept, sum_up
 
 HOLDS, BROKEN = "HOLDS", "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
-EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+EVERY, SOON = timedelta(days=1), timedelta(hours=1)
 MOST_RECORDED = 5  # problems that a record spells out
 
 
@@ -158,9 +158,7 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     it cannot be read or written."""
     lineage, now = services.lineage(), services.clock.now()
     last = newest(lineage)
-    if not (_due(last, services.ledger, now) or _others_came(services)) and (
-        lineage.changed is None or (last and not last.ok)
-    ):
+    if not _due(last, services, now) and (lineage.changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
@@ -169,13 +167,6 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     after = newest(services.lineage())
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before
-
-
-def _others_came(services: Services) -> bool:
-    """Is the summary of others than lie beside ours now? Until it is made anew, whoever asks reads all of them."""
-    beside = services.population()
-    file = kept(services.state, services.ledger) if beside else None
-    return file is not None and file.as_recorded and file.summary(beside) is None
 
 
 def look(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
@@ -201,11 +192,15 @@ def _keep_summary(services: Services, found: Comparison) -> dict[str, str]:
     return {}
 
 
-def _due(last: Finding | None, ledger: Ledger, now: datetime) -> bool:
+def _due(last: Finding | None, services: Services, now: datetime) -> bool:
+    """Daily; soon where something is wrong, or all would be read: after an upgrade, or since others were put beside
+    our ledger."""
     if last is None:
-        first = next(iter(ledger.records()), None)
+        first = next(iter(services.ledger.records()), None)
         return first is not None and not now - EVERY < utc(first["time"]) <= now + SET_BACK
-    return not now - (EVERY if last.ok else AFTER_A_FINDING) < last.at <= now + SET_BACK
+    file = kept(services.state, services.ledger)
+    calm = last.ok and file is not None and file.mark(services.population()) is not None
+    return not now - (EVERY if calm else SOON) < last.at <= now + SET_BACK
 
 
 def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from ccdr.history import RULES, read_history
 from ccdr.ledger import Mark
 from ccdr.services import Services
 from ccdr.summary import Summary
-from ccdr.verification import compare, look
+from ccdr.verification import compare, daily, look
 
 step = st.tuples(
     st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", "summed", *VERDICTS]),
@@ -169,12 +170,18 @@ def test_one_of_another_ledger_does_not_count(services: Services) -> None:
     assert services.histories() == read_history(services.ledger.records())
 
 
-def test_after_an_upgrade_all_is_read_and_nothing_is_suspected(
+def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_nothing_is_suspected(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summary, "FORMAT", summary.FORMAT + 1)
     assert services.histories() == read_history(services.ledger.records())
     assert compare(services).summary == "NONE" and not compare(services).problems
+    before = list(services.ledger.newest("ledger.verified"))
+    daily(services)
+    assert list(services.ledger.newest("ledger.verified")) == before
+    monkeypatch.setattr("ccdr.verification.SOON", timedelta(0))
+    daily(services)
+    assert compare(services).summary == "EQUAL"
 
 
 def test_who_is_killed_before_it_is_recorded_leaves_the_one_that_was(
