@@ -146,7 +146,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     compared = compare(services)
     outcomes, failed = _asked(plans, services) if repository else ([], [])
     lineage = services.lineage()
-    said = here(services, services.catalogue.newest())
+    said = here(services, lineage, services.catalogue.newest())
     of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(said))]
     of_plans = _plans_not_kept(services) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}

@@ -66,7 +66,7 @@ def status(names: tuple[str, ...]) -> Exit:
     }
     lineage = services.lineage()
     verified = newest(lineage)
-    attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
+    attested = by_what_is_known(here(services, lineage, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
     codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
