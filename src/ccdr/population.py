@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -149,13 +148,6 @@ def records_of(ledger: Ledger, beside: Population) -> Iterator[Record]:
     if not beside:
         return ledger.told()
     return (record for _, record in merged(lambda: ledger.after(BEGINNING), beside))
-
-
-def newest_of(ledger: Ledger, beside: Population, most: int) -> Iterator[Record]:
-    """No more than so many of these, newest first."""
-    if not beside:
-        return islice(ledger.told(reverse=True), most)
-    return reversed(deque(records_of(ledger, beside), maxlen=most))
 
 
 def merged(own: Callable[[], Iterable[tuple[T, Record]]], beside: Population) -> Iterator[tuple[T | None, Record]]:

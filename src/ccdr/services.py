@@ -16,7 +16,7 @@ from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
 from ccdr.errors import CcdrError
-from ccdr.history import AT, LATEST, AssetHistory, Histories, Record, histories
+from ccdr.history import AT, LATEST, AssetHistory, Histories, Record
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.lineage import Lineage
@@ -25,12 +25,13 @@ from ccdr.model import Objectives, Snapshot, Verb, of_another_host, rfc3339, utc
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
-from ccdr.population import Population, newest_of, population, records_of
+from ccdr.population import Population, population, records_of
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.summary import histories
 from ccdr.who import who
 
 
@@ -273,16 +274,14 @@ class Services:
         """The ledgers that are read with ours. CcdrError where ours cannot be read."""
         return population(self.state, self.lineage)
 
-    def records(self, *, newest: int | None = None) -> Iterator[Record]:
-        """What the ledger, and those beside it, hold, oldest first; or no more than so many, `newest` first. One beside
-        it that does not verify is left out. Raises as `Ledger.records`."""
-        beside = self.population().sound()
-        return records_of(self.ledger, beside) if newest is None else newest_of(self.ledger, beside, newest)
+    def records(self) -> Iterator[Record]:
+        """All that the ledger, and those beside it, hold, oldest first; one that does not verify is left out. Raises as
+        `Ledger.records`."""
+        return records_of(self.ledger, self.population().sound())
 
-    def histories(self, *, doubted: bool = False) -> Histories:
-        """What the ledger, and those beside it, say of each asset; `doubted`: whatever the summary of it says."""
-        kept = self.state.summary
-        return histories(self.ledger, kept, self.population(), doubted=doubted, at_work=self._at_work)
+    def histories(self) -> Histories:
+        """What the ledger, and those beside it, say of each asset."""
+        return histories(self.state, self.ledger, self.population(), at_work=self._at_work)
 
     def _at_work(self, run: str) -> bool:
         try:

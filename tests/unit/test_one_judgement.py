@@ -21,7 +21,7 @@ from tests.drawn import examples
 from tests.harness import Site
 
 from ccdr.discover.unprotected import untested
-from ccdr.doctor.readiness import RECORDS, read_past
+from ccdr.doctor.readiness import read_past
 from ccdr.history import AssetHistory, Histories
 from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
 from ccdr.metrics import RunFacts, collect
@@ -431,7 +431,7 @@ def as_timed(look: Looked) -> tuple[object, ...]:
     """What `doctor` and `restore` go by: how long it took so far."""
     records = look.services.records
     took = [estimate(records(), "p", asset, 5, PHASES) for asset in ASSETS]
-    return read_past(records(newest=RECORDS)), took
+    return read_past(records()), took
 
 
 everybody = settings(
