@@ -1023,6 +1023,21 @@ def test_where_a_restore_went_is_told_by_the_ledgers_of_this_host_alone(site: Si
     assert _our_own(there, services) is (whose == "brought back")
 
 
+@pytest.mark.parametrize("changed", [True, False])
+def test_what_the_catalogue_says_is_compared_with_the_ledger_that_was_brought_back(site: Site, changed: bool) -> None:
+    """Somebody has made the newest backup look newer than it is."""
+    name, services = lost(site, "PASS"), services_of(site)
+    (known,) = services.catalogue.snapshots("p", "crm")
+    if changed:
+        text = json.loads((services.catalogue.directory / "p" / "crm" / f"{known.id}.json").read_text())["manifest"]
+        later = known.consistent_point + 49 * HOUR
+        services.catalogue.add(replace(known, consistent_point=later, usable_at=later), text)
+    assert "CATALOGUE_WRONG" not in look(site).troubles, "nobody remembers"
+    brought_back(site, name)
+    found = look(site)
+    assert ("CATALOGUE_WRONG" in found.troubles) is changed and found.found.rpo.achieved_s == 50 * 3600
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_what_the_lost_ledger_saw_stored_is_missed_by_the_new_one(site: Site, there: bool) -> None:
     """The catalogue was lost with it, and nobody else remembers. Its twin is in the repository still."""
