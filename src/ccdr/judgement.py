@@ -483,14 +483,10 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
 
 
 def _made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
-    """Of what vanished: is there a newer one, and has one passed a test? Of what the ledger alone knows of it, its
-    newest backup counts."""
-    points = [s.consistent_point for s in gone]
+    """Of what vanished: is there a newer one, and has one passed a test? Where it is the last that was stored, none."""
     last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
-    if last.get("id") in history.vanished:
-        points.append(utc(last["consistent_point"]))
-    latest = max(points, default=None)
-    if latest is not None and (newest is None or newest.consistent_point <= latest):
+    latest = max((s.consistent_point for s in gone), default=None)
+    if last.get("id") in history.vanished or (latest and (newest is None or newest.consistent_point <= latest)):
         return Missing.NOTHING
     shown = passed.get("consistent_point")
     return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED

@@ -160,6 +160,18 @@ def test_a_snapshot_that_vanished_is_one_trouble_and_what_follows_from_it(crm: F
     assert crm.codes == {}, "it is back"
 
 
+def test_what_the_ledger_alone_knows_of_is_made_up_for_by_what_is_stored_next(crm: Followed) -> None:
+    """The catalogue was lost, too."""
+    past = crm.past
+    gone(past, -0.4, "new")
+    past.there = [s for s in past.there if s.id != digest("new")]
+    assert actions(str(crm.of(Trouble.SNAPSHOT_VANISHED).step))[0] == "ccdr backup p --asset crm"
+    past.stored(-0.3, "next")
+    past.tested(-0.2, "next")
+    assert crm.codes == {"SNAPSHOT_VANISHED": None}
+    assert "ccdr ack SNAPSHOT_VANISHED" in str(crm.of(Trouble.SNAPSHOT_VANISHED).step)
+
+
 def test_an_older_snapshot_that_vanished_is_made_up_for_already(crm: Followed) -> None:
     crm.past.tested(-0.4, "new")
     gone(crm.past, -0.3, "old")
