@@ -177,6 +177,7 @@ def test_status_json(site: Site) -> None:
     assert set(asset) == {
         "asset",
         "near",
+        "near_known",
         "rpo",
         "rto",
         "last_backup",
