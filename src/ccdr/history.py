@@ -474,16 +474,20 @@ class AssetHistory:
         elif (verb := _VERBS.get(kind)) and verb not in of["did"]:
             of["did"].append(verb)
 
+    def others_at(self, verb: Verb) -> list[Elsewhere]:
+        """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""
+        return [
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            for ledger, of in self.others.items()
+            if verb in (of["did"] if of["duties"] is None else of["duties"])
+        ]
+
     def elsewhere(self, verb: Verb) -> Elsewhere | None:
         """Of a plan: the host that answers for this work, where that is not this one and its ledger lies beside ours.
         Of several the one that is known for longest; what those lack that end with it, it might."""
         if self.answers_for(verb) and self.duties is not None:
             return None
-        found = [
-            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
-            for ledger, of in self.others.items()
-            if verb in (of["did"] if of["duties"] is None else of["duties"])
-        ]
+        found = self.others_at(verb)
         last = max((one.until for one in found), default=None)
         near = (one for one in found if last and last - one.until <= TOGETHER)
         return min(near, key=lambda one: (one.until, one.ledger), default=None)
