@@ -80,6 +80,8 @@ class Compared:
     newest: int
     problems: tuple[str, ...] = ()
     vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
+    whole: bool | None = None  # were all of its snapshots looked at, not the newest alone? Older records do not tell
+    wholly: str | None = None  # when that was recorded last
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -196,6 +198,7 @@ class Lineage:
             return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
             before, looked = self.compared.get(str(record["plan"])), _by_asset(record.get("vanished"))
+            whole = record.get("whole")
             found = Compared(
                 at,
                 str(record["result"]),
@@ -204,6 +207,8 @@ class Lineage:
                 int(record["newest"]),
                 tuple(map(str, record["problems"])),
                 {**before.vanished, **looked} if before else looked,
+                whole,
+                at if whole is True else before.wholly if before else None,
             )
             return replace(self, compared={**self.compared, str(record["plan"]): found})
         return self

@@ -95,3 +95,4 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
             "by asset: snapshots that are gone from there, and no retention has removed; null: it was not looked for"
         ),
     ] = None
+    whole: Annotated[bool | None, about("were all of its snapshots looked at? false: only the newest")] = None
