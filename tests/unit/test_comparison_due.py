@@ -69,8 +69,7 @@ class Host:
         """What `status` says, to people."""
         return subprocess.run(self.site.argv("status"), capture_output=True, text=True, check=False).stdout
 
-    @property
-    def wrong(self) -> None:
+    def goes_wrong(self) -> None:
         """From now on a snapshot attests a ledger that this one is not."""
         self.tags = ["ledger=" + "0" * 32, "ledger_seq=oops"]
 
@@ -86,7 +85,7 @@ def test_a_repository_is_asked_once_a_day_and_its_answer_recorded(host: Host) ->
 
 
 def test_after_a_finding_it_is_asked_each_hour(host: Host) -> None:
-    host.wrong
+    host.goes_wrong()
     assert host.run(12 * 5) == 5
     found = read(host.services.state, host.services.ledger).compared["p"]
     assert found.result == DIFFERS and found.problems
@@ -109,7 +108,7 @@ def test_what_a_file_says_of_the_last_comparison_puts_the_next_off_by_an_hour_at
 ) -> None:
     """It says so in this version's way, and in the one before's."""
     if wrong:
-        host.wrong
+        host.goes_wrong()
     host.run()
     host.clock.on(days=2)
     at = rfc3339(host.clock.at + ahead)
@@ -136,7 +135,7 @@ def test_a_look_at_the_newest_alone_puts_off_no_look_at_all_of_them(host: Host) 
     host.run()
     for _ in range(30):
         host.clock.on(hours=1)
-        listed, vanished = host.looked(host.site.loaded(), host.services)
+        listed, _ = host.looked(host.site.loaded(), host.services)
         comparison.compared(host.services, "p", listed, recent=True)
     assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False]
     assert host.run() == 1, "the last of all of them is of yesterday"
