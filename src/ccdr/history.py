@@ -18,12 +18,14 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import CcdrError, RepositoryDamaged
 from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
+from ccdr.measure import Point
 from ccdr.model import (
     TOLD_BY,
     Snapshot,
     Verb,
     number_of,
     of_another_host,
+    rfc3339,
     source_digest,
     to_the_second,
     utc,
@@ -48,7 +50,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 23  # of the summary that is kept beside the ledger
+FORMAT = 24  # of the summary that is kept beside the ledger
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -158,6 +160,9 @@ class AssetHistory:
     # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
     retentions: list[list[Any]] = field(default_factory=list)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
+    # tells of, and since when that could be restored. Only times that records tell.
+    log: list[Any] = field(default_factory=list)
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
 
@@ -184,6 +189,9 @@ class AssetHistory:
             return
         if kind == ACK:
             self.acks[record["code"]] = record
+            return
+        if kind == LOGS:
+            self._take_log(record)
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
@@ -279,6 +287,25 @@ class AssetHistory:
             self.cycle = sorted(self.read, key=int)
         if len(self.read) == self.parts and not self.damaged_parts:
             self.damaged_before = []  # wherever it was, all has been read since
+
+    def _take_log(self, record: Record) -> None:
+        known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
+        if points := record.get("points"):
+            since = utc(record["since"])
+            known = [rfc3339(since + timedelta(seconds=seconds)) for seconds in points[-1]]
+        self.log = [record["seq"], record["time"], *known]
+
+    @property
+    def log_recorded(self) -> datetime | None:
+        """When the ledger was last told of its log."""
+        return utc(self.log[1]) if self.log else None
+
+    @property
+    def log_point(self) -> Point | None:
+        """The newest point of it that a record tells of."""
+        if not self.log or self.log[2] is None:
+            return None
+        return Point(utc(self.log[2]), utc(self.log[3]))
 
     def _take_size(self, time: str, count: int) -> None:
         self.sizes[time[:10]] = count
@@ -544,7 +571,7 @@ _NEWEST = (
 )  # fmt: skip
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED,
+    RECOVERED, COMPARED, LOGS,
 }  # fmt: skip
 
 
@@ -553,7 +580,7 @@ _VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for ed
     TEST_END: "test",
 }
 SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
 _ENDS = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
@@ -869,6 +896,12 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             return said == there
         return said is None or (said["seq"] < oldest and there_still(said))
 
+    def shipped(said: AssetHistory, there: AssetHistory) -> bool:
+        if there.log:  # a point may be of an older record
+            return said.log[:2] == there.log[:2] and there.log[2:] in (said.log[2:], [None, None])
+        found = numbered(said.log[0]) if said.log and said.log[0] < oldest else None
+        return not said.log or (found is not None and (found["kind"], found["time"]) == (LOGS, said.log[1]))
+
     def told(said: AssetHistory, there: AssetHistory) -> bool:
         kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
         return (
@@ -886,6 +919,7 @@ def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
             and there.vanished.keys() <= said.vanished.keys()
             and all(one[1:] in [had[1:] for had in said.retentions] for one in there.retentions)
             and asked(said)
+            and shipped(said, there)
             and not said.others
             and not said.told
             and there.passed_over.keys() <= said.passed_over.keys()

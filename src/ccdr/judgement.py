@@ -791,6 +791,11 @@ def _shipping(
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why)
+    elif standing.claimed is not None:
+        told = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
+        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
+        text = f"{told}, as records have it; {claimed}: {who}"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = (
             f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"

@@ -375,6 +375,8 @@ def lived(ledger: Ledger) -> None:
     """A week of one asset's: what was removed, asked for and read among it."""
     for n in range(8):
         backup(ledger, f"b{n}", result="FAILED" if n == 3 else "STORED")
+    shipped = {"since": "2026-11-24T02:30:00Z", "points": [[1.0, 2.0]], "trouble": None, "findings": [], "gaps": []}
+    append_older(ledger, "log.shipped", plan="p", asset="a", run="s", body=shipped)
     test(ledger, "t1", "a-b1", "FAIL")
     asked = {"verbs": ["backup", "test"], "gained": ["backup"], "lost": ["prune"], "reason": "-"}
     append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
@@ -400,6 +402,8 @@ EDITS: dict[str, Callable[[Of], None]] = {
     "another failure": lambda of: of["a"].update(failure={**of["a"]["failure"], "reason": "a trifle"}),
     "another one is not mended": lambda of: of["a"].update(unmended=[[{**of["a"]["failure"], "reason": "x"}, None]]),
     "nothing was missed": lambda of: of["a"].update(missed=0),
+    "its log was told of later": lambda of: of["a"]["log"].__setitem__(1, "2099-11-24T02:30:00Z"),
+    "its log was told of by another record": lambda of: of["a"]["log"].__setitem__(0, 2),
     "another part was read": lambda of: of[""].update(read={"1": of[""]["read"]["2"]}),
 }
 
@@ -420,7 +424,7 @@ def test_a_summary_that_was_edited_is_refused(
 
 
 steps_of_all = st.lists(
-    st.tuples(st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", *VERDICTS]), st.sampled_from("ab")),
+    st.tuples(st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", "log", "log anew", *VERDICTS]), st.sampled_from("ab")),
     max_size=25,
 )  # fmt: skip
 
@@ -436,6 +440,9 @@ def test_a_summary_that_nobody_edited_is_never_refused(steps: list[tuple[str, st
             elif what == "duties":
                 asked = {"verbs": ["backup", "test"][: n % 3], "gained": [], "lost": []}
                 append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
+            elif what in ("log", "log anew"):
+                said = {"since": "2026-11-24T02:30:00Z", "points": [[n, n]] * (n % 2), "anew": what == "log anew"}
+                append_older(ledger, "log.shipped", plan="p", asset=asset, run="s", body=said)
             elif what == "prune":
                 gone = [{"asset": asset, "id": f"{asset}-b{m}"} for m in range(n)]
                 append_older(

@@ -149,6 +149,7 @@ class AssetEvidence:
     removed: set[str] = field(default_factory=set)
     removed_unseen: int = 0  # within the period, of which none had passed or failed a test
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
+    log_recorded: datetime | None = None  # when the ledger was last told of it, whether or not within the period
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
@@ -575,6 +576,8 @@ class Evidence:
         asset = self.assets.get((str(record["plan"]), str(record["asset"])))
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
+            if TOLD_BY not in record or record[TOLD_BY]["ours"]:
+                asset.log_recorded = time
             points: list[Point] = []
             if since is not None:
                 points += (

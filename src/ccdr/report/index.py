@@ -30,7 +30,7 @@ from ccdr.report.period import LONG_AGO, NEVER, Period, month_of
 from ccdr.services import Services
 from ccdr.state import State, write_durably
 
-FORMAT = 2  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+FORMAT = 3  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
 SUFFIX = ".state"
 
