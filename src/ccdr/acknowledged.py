@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.errors import Exit, UsageProblem, worst
-from ccdr.model import number_of, rfc3339, utc
+from ccdr.model import TOLD_BY, number_of, rfc3339, utc
 from ccdr.schema import parse_duration
 from ccdr.trouble import Problem, Trouble
 
@@ -90,6 +90,8 @@ class Acknowledgement:
         of = frozenset(map(str, record.get("of") or ()))
         begun = utc(record["time"])
         until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
+        if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
+            until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
         values, lasting = record.get("values") or {}, record.get("lasting") or {}
         return cls(str(record["code"]), begun, until, of, why, number_of(record), values, lasting)
 
