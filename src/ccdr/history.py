@@ -359,9 +359,11 @@ class AssetHistory:
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
         return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
-    def forget(self, snapshot_id: str) -> None:
-        """Retention removed it: nothing has to be known of it any more."""
-        self.proven.pop(snapshot_id, None)
+    def forget(self, snapshot_id: str, *, ours: bool = True) -> None:
+        """Retention removed it: nothing has to be known of it any more. That another host's has, its ledger says, which
+        takes no FAIL back: should it be there all the same, it counts no more than before."""
+        if ours or self.proven.get(snapshot_id) != "FAIL":
+            self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
         self.told.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
@@ -686,7 +688,8 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     for record in records:
         if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
+                of_it = history.setdefault((record["plan"], gone["asset"]), AssetHistory())
+                of_it.forget(gone["id"], ours=not of_another_host(record))
     return history
 
 

@@ -650,6 +650,35 @@ def test_an_acknowledgement_in_another_ledger_lasts_no_longer_than_one_in_ours(
     assert [covered(days) for days in (0, 80, 89, 201, 289)] == [as_ours, as_ours, False, False, False]
 
 
+@pytest.mark.parametrize("ago", [30, 24 * 45], ids=["of late", "months ago"])
+@pytest.mark.parametrize("whose", ["another host's", "ours"])
+def test_that_another_host_says_it_removed_a_snapshot_takes_no_failure_of_it_back(
+    site: Site, whose: str, ago: int
+) -> None:
+    """It is there all the same: who may write a ledger of his own may write so. What was removed by us is gone."""
+    mine, theirs = past(site), past(site)
+    mine.asked(-ago, "backup", "test")
+    mine.stored(-ago, "bad", begun=True)
+    mine.tested(-ago + 0.5, "bad", "FAIL", begun=True)
+    theirs.asked(-ago, "prune")
+    theirs.manifests |= mine.manifests
+    (theirs if whose.startswith("another") else mine).pruned(-ago + 1, "DONE", "bad")
+    mine.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    theirs.wrote(-0.1, "sandbox.reap", asset=None, **REAPED)
+    wrote(State(site.state), "h", mine)
+    wrote(State(site.root / "other"), "db2", theirs)
+    stored(site, mine)
+    before = look(site)
+    collect(site.root / "other", services_of(site, END - timedelta(minutes=1)))
+    found = look(site)
+    assert not found.found.counting and found.found.rpo.achieved_s == float("inf") and "TEST_FAILED" in found.troubles
+    if whose.startswith("another"):
+        assert before.found.rpo == found.found.rpo and not before.found.counting
+        assert services_of(site).histories()["p", "crm"].proven == {digest("bad"): "FAIL"}
+    else:
+        assert services_of(site).histories()["p", "crm"].proven == {}
+
+
 def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:
     pair.both()
     name = pair.ours("backs up")
