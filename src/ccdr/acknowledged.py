@@ -34,6 +34,7 @@ AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what 
 TAMPERING = frozenset(
     (
         Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_SPOILT,  # somebody may answer for it, once and for all; it is not acknowledged for a while
         Trouble.SUMMARY_WRONG,
         Trouble.LEDGER_CONTRADICTED,
         Trouble.RECORDS_WRONG,

@@ -17,6 +17,7 @@ from ccdr.model import (
     TOLD_BY,
     Snapshot,
     Verb,
+    ledger_of,
     number_of,
     of_another_host,
     rfc3339,
@@ -34,7 +35,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
-RECOVERED, COMPARED = "ledger.recovered", "ledger.compared"
+RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -154,6 +155,8 @@ class AssetHistory:
     log: list[Any] = field(default_factory=list)
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
+    spoilt: list[tuple[str | None, int]] = field(default_factory=list)
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -558,7 +561,7 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED, LOGS,
+    RECOVERED, COMPARED, ANSWERED, LOGS,
 }  # fmt: skip
 
 
@@ -566,7 +569,6 @@ _VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for ed
     TEST_START: "test",
     TEST_END: "test",
 }
-SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
 _OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
 _ENDS = {
     BACKUP_END: BACKUP_START,
@@ -713,7 +715,12 @@ def follow(history: Histories, record: Record) -> bool:
     plan, asset = record["plan"], record["asset"]
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
-            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
+            history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
+        return True
+    if record["kind"] == ANSWERED:
+        host, seen = history.get((None, None)), record.get("spoilt")
+        if host is not None and isinstance(seen, list):
+            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
         return True
     if record["kind"] == COMPARED:
         _look(history, record)

@@ -23,7 +23,6 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
-    SPOILT,
     STOPPED,
     AssetHistory,
     Elsewhere,
@@ -74,7 +73,6 @@ _NO_REPOSITORY = {
 _PASSED_OVER = {
     NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
     WRONG: "no ccdr has written what stands there, and nothing is taken from it",
-    SPOILT: "in its place stood a line that had been changed: what that told is lost",
 }
 
 
@@ -458,6 +456,16 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
 
 
+def _spoilt(host: AssetHistory) -> Iterator[Problem]:
+    """Lines of the ledger, or of one beside it, that were changed, until somebody has answered for them."""
+    if host.spoilt:
+        named = [f"record {seq} of {f'ledger {ledger[:8]}' if ledger else 'the ledger'}" for ledger, seq in host.spoilt]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        where = ", ".join(named[-MOST_NAMED:]) + more
+        text = f"where {where} should stand, a line had been changed: what it told is lost"
+        yield Problem(Trouble.LEDGER_SPOILT, text, about=" ".join(str(seq) for _, seq in host.spoilt))
+
+
 def _vanished(snapshots: Sequence[Snapshot], besides: Collection[str]) -> Iterator[Problem]:
     """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
     ledger alone knows of."""
@@ -485,7 +493,8 @@ def _settling(job: Job) -> Iterator[Problem]:
 def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
     """The same of what is about none of these plans."""
     shown = {loaded.plan.plan for loaded in plans}
-    return tuple(passed_over(*(history for (plan, _), history in histories.items() if plan not in shown)))
+    of_none = [history for (plan, _), history in histories.items() if plan not in shown]
+    return (*passed_over(*of_none), *_spoilt(histories.get((None, None), AssetHistory())))
 
 
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:

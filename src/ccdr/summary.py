@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from ccdr.history import FORMAT, SPOILT, AssetHistory, Histories, Record, may_have_ended, read_history
+from ccdr.history import FORMAT, AssetHistory, Histories, Record, may_have_ended, read_history
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import TOLD_BY
 from ccdr.population import Population, merged
@@ -164,7 +164,7 @@ def histories(
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():
-        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
+        known.setdefault((None, None), AssetHistory()).spoilt.append((None, mark.seq + 1))
     return known
 
 

@@ -26,6 +26,7 @@ class Trouble(StrEnum):
 
     LEDGER_BROKEN = "ledger_broken"
     LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
@@ -160,6 +161,8 @@ _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
     'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
+    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
     Trouble.LEDGER_CONTRADICTED: (
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
     ),

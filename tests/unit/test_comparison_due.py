@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site
+from tests.older import append_older
 from tests.unit.test_run import SetClock
 
 from ccdr.attest import comparison
 from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.errors import RepositoryUnavailable
-from ccdr.lineage import AGREES, DIFFERS, read
-from ccdr.model import FileDigest, Manifest, rfc3339
+from ccdr.lineage import AGREES, DIFFERS, answer_for_spoilt, installation, read
+from ccdr.model import Attestation, FileDigest, Manifest, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.services import Services
 from ccdr.storage.restic import RepoSnapshot
@@ -140,3 +141,28 @@ def test_a_look_at_the_newest_alone_puts_off_no_look_at_all_of_them(host: Host) 
     assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False]
     assert host.run() == 1, "the last of all of them is of yesterday"
     assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False, True]
+
+
+def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_does(host: Host) -> None:
+    """The snapshot attests the line as it was before it was changed."""
+    services = host.services
+    append_older(services.ledger, "backup.start", plan="p", asset="a", run="r", body={})
+    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    start, head = services.ledger.head().seq - 1, services.ledger.head()
+    own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
+    said = Attestation(str(own), head.seq, head.hash, start, mine)
+    host.tags = [*said.as_tags(), "run=r"]
+    listed, _ = host.looked(host.site.loaded(), services)
+    assert comparison.compare(services, "p", listed).problems == ()
+    (segment,) = services.ledger.directory.glob("*.jsonl")
+    *lines, last = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines) + b"[" + last[1:])
+    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    (told,) = comparison.compare(services, "p", listed).problems
+    assert "it was rewritten" in told
+    assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
+    assert comparison.compare(services, "p", listed).problems == ()
+    host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine).as_tags(), "run=r"]
+    planted, _ = host.looked(host.site.loaded(), services)
+    (told,) = comparison.compare(services, "p", planted).problems
+    assert "no record knows its run" in told

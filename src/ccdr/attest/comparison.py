@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -136,7 +136,7 @@ def compare(
             claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
-    problems += _against(services.ledger, own, plan, whole=True)
+    problems += _against(services.ledger, own, plan, whole=True, lost=lineage.answered_for)
     for other in lineage.beside:
         beside = [claim for claim in claims if claim.said.ledger == other]
         how = "which was brought back" if other in lineage.linked else "which was collected"
@@ -165,7 +165,7 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
         found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
         if found[0] < newest.said.seq:
             return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
-        if found[1] != newest.said.head:
+        if found[1] != newest.said.head and not lineage.answered_for(newest.said.seq):
             return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
     if strange and lineage.kept is Standing.HOLDS:
@@ -184,8 +184,16 @@ def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation
     return known or tagged
 
 
-def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, *, whole: bool) -> Iterator[str]:
-    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing."""
+def _against(
+    ledger: Ledger,
+    claims: Sequence[_Claim],
+    plan: str,
+    *,
+    whole: bool,
+    lost: Callable[[int], bool] = lambda _: False,
+) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lost`: somebody
+    has answered for it that the line of this number was changed, and what it told is lost."""
     head = ledger.head()
     beyond = [claim for claim in claims if claim.said.seq > head.seq]
     if beyond and whole:
@@ -193,7 +201,8 @@ def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, *, whole: bool
         missing = so_many(last.said.seq - head.seq, "record is", "records are")
         yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
     within = [claim for claim in claims if claim.said.seq <= head.seq]
-    wrong = [claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head]
+    not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
+    wrong = [claim for claim in not_so if not lost(claim.said.seq)]
     if wrong:
         first = min(wrong, key=lambda claim: claim.said.seq)
         more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""

@@ -167,7 +167,7 @@ def make_report(
             found,
             lineage,
             of_ledger,
-            tuple(lineage.told(services.clock.now())),
+            tuple(lineage.told(services.clock.now(), (period.start, period.end))),
             before,
             beside.chains,
         ),
