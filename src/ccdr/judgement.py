@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import acknowledged, counts, steady, unacknowledged
+from ccdr.acknowledged import acknowledged, counts, harm, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -619,10 +619,8 @@ def _of_test(
 
 
 def _how_bad(check: Record) -> tuple[float, ...]:
-    """The numbers that a check which failed has found. Which way they are worse only the check knows (rows that match,
-    files that do not): any other number is another finding."""
-    found = counts(str(check.get("actual") or ""))
-    return (*found, *(-value for value in found))
+    """The numbers that a check which failed has found."""
+    return counts(str(check.get("actual") or ""))
 
 
 def _failed(test: Record) -> Trouble:
@@ -724,7 +722,7 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
             re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
         )  # snapshots, and what else has a digest
         about = re.sub(r"\b\d[\w.,:-]*", "#", text)
-        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
+        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=harm(text))
 
 
 def _as_far_as_known(

@@ -21,6 +21,13 @@ class Level(IntEnum):
     LOST = 5  # it cannot
 
 
+class Worse(StrEnum):
+    """Which way a problem has become worse, by its `values`."""
+
+    MORE = "more"  # one of them is greater
+    ANY = "any"  # one of them is another: which way is worse, only who found it knows
+
+
 class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
@@ -82,7 +89,7 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
-    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
+    # How bad it is, by the code's `Worse`: who acknowledges it has seen no more than that.
     values: tuple[float, ...] = ()
     lasting: float | None = (
         None  # of what stands since then: it is the same one for as long as this is, though it grows
@@ -95,6 +102,10 @@ class Problem:
     @property
     def level(self) -> Level:
         return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+
+    @property
+    def worse(self) -> Worse:
+        return _WORSE.get(self.trouble, Worse.ANY)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -128,6 +139,15 @@ _LEVELS = {
     Trouble.BREACH_RPO: Level.LATE,
     Trouble.BREACH_RTO: Level.LATE,
     Trouble.RTO_UNMEASURED: Level.LATE,
+}
+
+_WORSE = {
+    Trouble.BREACH_RPO: Worse.MORE,  # seconds
+    Trouble.BREACH_RTO: Worse.MORE,  # seconds
+    Trouble.FINDING: Worse.MORE,  # what its sentence says there is of something: acknowledged.harm
+    Trouble.TEST_FAILED: Worse.ANY,  # what its checks have counted: rows that match, files that do not
+    Trouble.LOG_FAILED: Worse.ANY,
+    Trouble.NEWER_FAILED: Worse.ANY,
 }
 
 _NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
