@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from tests.chronicle import Chronicle
 from tests.drawn import examples
 from tests.harness import Site
+from tests.logs import ships
 
 from ccdr.discover.unprotected import untested
 from ccdr.history import AssetHistory, Histories
 from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
+from ccdr.ledger import Ledger
 from ccdr.metrics import RunFacts, collect
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import concerns_of
@@ -31,7 +33,7 @@ from ccdr.records import written
 from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
 from ccdr.services import Job, Services
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 from ccdr.state import State
 from ccdr.status import exit_code, seen_now, status, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble
@@ -301,7 +303,9 @@ def looked(
     if told.shipped:
         point = told.past.at(told.shipped["log"])
         standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
-        write_standing(services.state.directory("shipping", "p", "log"), standing)
+        then = Clock()
+        then.at = point
+        ships(replace(services, clock=then, ledger=Ledger(services.state.ledger, then)), "p", "log", standing)
     histories = services.histories()
     found, care = status([loaded], services, histories), upkeep_problems([loaded], services, histories)
     clock.at = END + later
