@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import acknowledged, counts, steady, unacknowledged
+from ccdr.acknowledged import acknowledged, counts, harm, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -23,7 +23,6 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
-    SPOILT,
     STOPPED,
     AssetHistory,
     Elsewhere,
@@ -86,7 +85,6 @@ _NO_REPOSITORY = {
 _PASSED_OVER = {
     NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
     WRONG: "no ccdr has written what stands there, and nothing is taken from it",
-    SPOILT: "in its place stood a line that had been changed: what that told is lost",
 }
 
 
@@ -482,6 +480,16 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
 
 
+def _spoilt(host: AssetHistory) -> Iterator[Problem]:
+    """Lines of the ledger, or of one beside it, that were changed, until somebody has answered for them."""
+    if host.spoilt:
+        named = [f"record {seq} of {f'ledger {ledger[:8]}' if ledger else 'the ledger'}" for ledger, seq in host.spoilt]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        where = ", ".join(named[-MOST_NAMED:]) + more
+        text = f"where {where} should stand, a line had been changed: what it told is lost"
+        yield Problem(Trouble.LEDGER_SPOILT, text, about=" ".join(str(seq) for _, seq in host.spoilt))
+
+
 def _made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
     """Of what vanished: is there a newer one, and has one passed a test? Where it is the last that was stored, none."""
     last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
@@ -532,7 +540,8 @@ def _settling(job: Job) -> Iterator[Problem]:
 def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
     """The same of what is about none of these plans."""
     shown = {loaded.plan.plan for loaded in plans}
-    return tuple(passed_over(*(history for (plan, _), history in histories.items() if plan not in shown)))
+    of_none = [history for (plan, _), history in histories.items() if plan not in shown]
+    return (*passed_over(*of_none), *_spoilt(histories.get((None, None), AssetHistory())))
 
 
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
@@ -665,10 +674,8 @@ def _of_test(
 
 
 def _how_bad(check: Record) -> tuple[float, ...]:
-    """The numbers that a check which failed has found. Which way they are worse only the check knows (rows that match,
-    files that do not): any other number is another finding."""
-    found = counts(str(check.get("actual") or ""))
-    return (*found, *(-value for value in found))
+    """The numbers that a check which failed has found."""
+    return counts(str(check.get("actual") or ""))
 
 
 def _failed(test: Record) -> Trouble:
@@ -770,7 +777,7 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
             re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
         )  # snapshots, and what else has a digest
         about = re.sub(r"\b\d[\w.,:-]*", "#", text)
-        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
+        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=harm(text))
 
 
 def _as_far_as_known(
@@ -847,6 +854,11 @@ def _shipping(
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
         step = ship_again(job.plan, job.asset)
         yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
+    elif standing.claimed is not None:
+        told = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
+        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
+        text = f"{told}, as records have it; {claimed}: {who}"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = (
             f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"

@@ -57,7 +57,8 @@ class Chain:
 
     def placed(self, record: Record, at: float) -> Record:
         """A record of it as it is read with ours, at this place."""
-        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours}
+        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours,
+                "taken": self.taken}  # fmt: skip
         newer = record.get("newer")
         if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
             return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}

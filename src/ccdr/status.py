@@ -19,7 +19,7 @@ from ccdr.model import Snapshot, Verb, rfc3339, so_many, to_the_second, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
-from ccdr.shipping import read_standing
+from ccdr.shipping import as_recorded, read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
@@ -88,11 +88,13 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
 def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
     """What this host knows of an asset beside the ledger."""
     held = services.state.held
+    written = read_standing(services.state, job.plan, job.asset)
+    standing = as_recorded(written, history.log_recorded, history.log_point)
     snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
     return Seen(
         snapshots,
-        lambda bases, disproved: logged(job, services, bases, disproved),
-        standing=read_standing(services.state, job.plan, job.asset),
+        lambda bases, disproved: logged(job, services, bases, disproved, standing=standing),
+        standing=standing,
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),

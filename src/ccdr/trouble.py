@@ -21,11 +21,19 @@ class Level(IntEnum):
     LOST = 5  # it cannot
 
 
+class Worse(StrEnum):
+    """Which way a problem has become worse, by its `values`."""
+
+    MORE = "more"  # one of them is greater
+    ANY = "any"  # one of them is another: which way is worse, only who found it knows
+
+
 class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
     LEDGER_BROKEN = "ledger_broken"
     LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
@@ -81,7 +89,7 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
-    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
+    # How bad it is, by the code's `Worse`: who acknowledges it has seen no more than that.
     values: tuple[float, ...] = ()
     lasting: float | None = (
         None  # of what stands since then: it is the same one for as long as this is, though it grows
@@ -94,6 +102,10 @@ class Problem:
     @property
     def level(self) -> Level:
         return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+
+    @property
+    def worse(self) -> Worse:
+        return _WORSE.get(self.trouble, Worse.ANY)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -129,6 +141,15 @@ _LEVELS = {
     Trouble.RTO_UNMEASURED: Level.LATE,
 }
 
+_WORSE = {
+    Trouble.BREACH_RPO: Worse.MORE,  # seconds
+    Trouble.BREACH_RTO: Worse.MORE,  # seconds
+    Trouble.FINDING: Worse.MORE,  # what its sentence says there is of something: acknowledged.harm
+    Trouble.TEST_FAILED: Worse.ANY,  # what its checks have counted: rows that match, files that do not
+    Trouble.LOG_FAILED: Worse.ANY,
+    Trouble.NEWER_FAILED: Worse.ANY,
+}
+
 _NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
 _NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
 # What each may be but a consequence of, at the same asset: the first of these that there is.
@@ -160,6 +181,8 @@ _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
     'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
+    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
     Trouble.LEDGER_CONTRADICTED: (
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
     ),

@@ -18,6 +18,7 @@ from ccdr.acknowledge import Standing, acknowledge, in_force
 from ccdr.acknowledged import (
     BEGUN,
     ENDED,
+    LESS_IS_WORSE,
     LONGEST,
     TAMPERING,
     Acknowledgements,
@@ -34,7 +35,8 @@ from ccdr.acknowledged import (
 from ccdr.cli.status import coded
 from ccdr.errors import UsageProblem
 from ccdr.history import read_history
-from ccdr.model import rfc3339
+from ccdr.judgement import _findings
+from ccdr.model import Verb, human_bytes, human_seconds, rfc3339
 from ccdr.payloads import keep_payload, payload
 from ccdr.trouble import Problem, Trouble
 from ccdr.who import who
@@ -444,6 +446,75 @@ def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
 )
 def test_what_a_sentence_counts(text: str, found: tuple[float, ...]) -> None:
     assert counts(text) == found
+
+
+MORE, ANY = (
+    {(3.0, 2.0): True, (3.0, 3.0): True, (3.0, 4.0): False},
+    {(3.0, 2.0): False, (3.0, 3.0): True, (3.0, 4.0): False},
+)
+DIRECTIONS = {
+    Trouble.BREACH_RPO: MORE,
+    Trouble.BREACH_RTO: MORE | {(3.0, 3.2): True},
+    Trouble.FINDING: MORE,
+    Trouble.TEST_FAILED: ANY,
+    Trouble.LOG_FAILED: ANY,
+    Trouble.NEWER_FAILED: ANY,
+}
+
+
+@pytest.mark.parametrize("code", Trouble)
+def test_which_way_a_number_is_worse_is_said_for_each_code(code: Trouble) -> None:
+    """Of what none is said, any other number is another trouble: nobody has seen that one."""
+    for (then, now), covered in DIRECTIONS.get(code, ANY).items():
+        expected = covered and code not in TAMPERING
+        assert acked(Problem(code, "-", values=(then,)), Problem(code, "-", values=(now,))) is expected, (then, now)
+
+
+KEPT = "the source keeps its log for {} only (binlog_expire_logs_seconds): what was not received by then is lost"
+BEHIND = "the source keeps {} of log for us and gives up at {}: then a new base backup is needed"
+OLD = "its newest good snapshot is {} old, more than its RPO"
+ROWS = "the source itself holds {} against the foreign key x: until that is mended it cannot be loaded"
+
+
+@pytest.mark.parametrize(
+    ("template", "then", "now", "covered"),
+    [
+        (KEPT, (36000.0,), (36000.0,), True),
+        (KEPT, (36000.0,), (86400.0,), True),
+        (KEPT, (36000.0,), (3600.0,), False),
+        (KEPT, (36000.0,), (45.0,), False),
+        (BEHIND, (900, 2**31), (900, 2**31), True),
+        (BEHIND, (900 * 2**20, 2**31), (910 * 2**20, 2**31), True),  # a little more with each look
+        (BEHIND, (900 * 2**20, 2**31), (1900 * 2**20, 2**31), False),
+        (BEHIND, (900 * 2**20, 2**31), (900 * 2**20, 2**30), False),
+        (BEHIND, (900 * 2**20, 2**31), (2 * 2**30, 2**40), False),
+        (OLD, (3600.0,), (3700.0,), True),
+        (OLD, (3600.0,), (5 * 86400.0,), False),
+        (ROWS, ("3 rows",), ("2 rows",), True),
+        (ROWS, ("3 rows",), ("4 rows",), False),
+        (ROWS, ("3 rows",), ("1000 rows or more",), False),
+    ],
+)
+def test_a_finding_is_covered_until_what_it_says_is_worse(
+    template: str, then: tuple[Any, ...], now: tuple[Any, ...], covered: bool
+) -> None:
+    """Less is worse of what is kept, more of what is not as it should be."""
+
+    def found(values: tuple[Any, ...]) -> Problem:
+        write = human_seconds if template in (KEPT, OLD) else human_bytes if template is BEHIND else str
+        said = template.format(*(write(value) for value in values))
+        (problem,) = _findings({"findings": [said]}, Verb.BACKUP)
+        return problem
+
+    assert acked(found(then), found(now)) is covered
+
+
+def test_the_sentences_whose_numbers_count_the_other_way_are_ours() -> None:
+    """They are known by their words, wherever these are written."""
+    source = Path(__file__).parents[2] / "src/ccdr/engines"
+    written = "".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    for words in LESS_IS_WORSE:
+        assert f"{words}{{human_" in written
 
 
 def test_one_that_is_dated_ahead_holds_for_nothing() -> None:

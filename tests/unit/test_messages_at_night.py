@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.chronicle import Chronicle
 from tests.harness import Site
+from tests.logs import ships
 
 from ccdr.conclude import our_own
 from ccdr.notify import concerns_of
 from ccdr.notify.message import Message, compose
 from ccdr.notify.told import Book
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 
 STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -87,7 +88,9 @@ class Night:
         services = self.site.services(Clock(now))
         self.past.keep(services.state.ledger, services.catalogue)
         if self.standing is not None:
-            write_standing(services.state.directory("shipping", "p", "log"), self.standing)
+            at = self.standing
+            point, usable = (moment and min(moment, now) for moment in (at.point, at.usable))
+            ships(services, "p", "log", replace(at, point=point, usable=usable))
         ours = our_own([loaded], services)
         concerns = [c for c in concerns_of(ours.assets, ours.upkeep) if not self.only or c.asset in self.only]
         self.book.observe(concerns, list(loaded.plan.assets), now, whole=True,

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from tests.chronicle import Chronicle
 from tests.drawn import examples
 from tests.harness import Site
+from tests.logs import ships
 
 from ccdr.discover.unprotected import untested
 from ccdr.doctor.readiness import read_past
 from ccdr.history import AssetHistory, Histories
 from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
+from ccdr.ledger import Ledger
 from ccdr.metrics import RunFacts, collect
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import concerns_of
@@ -33,7 +35,7 @@ from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
 from ccdr.restore.estimate import PHASES, estimate
 from ccdr.services import Job, Services
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 from ccdr.state import State
 from ccdr.status import exit_code, seen_now, status, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble
@@ -303,7 +305,9 @@ def looked(
     if told.shipped:
         point = told.past.at(told.shipped["log"])
         standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
-        write_standing(services.state.directory("shipping", "p", "log"), standing)
+        then = Clock()
+        then.at = point
+        ships(replace(services, clock=then, ledger=Ledger(services.state.ledger, then)), "p", "log", standing)
     histories = services.histories()
     found, care = status([loaded], services, histories), upkeep_problems([loaded], services, histories)
     clock.at = END + later

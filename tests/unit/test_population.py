@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from tests.chronicle import Chronicle, digest
 from tests.harness import Site
 
+from ccdr.acknowledged import known_by
 from ccdr.attest import troubles
 from ccdr.attest.beside import collect, copied, link, placed, recover
 from ccdr.catalogue import Pruning
@@ -42,6 +43,7 @@ from ccdr.services import Services, pruning_of
 from ccdr.state import State
 from ccdr.status import status, upkeep_problems
 from ccdr.storage.restic import RepoSnapshot
+from ccdr.trouble import Trouble
 from ccdr.verification import compare, daily
 from ccdr.verification import look as verify_now
 
@@ -632,6 +634,70 @@ def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) ->
     assert (duties(plans, services.histories()), newest("p", services)) == before
     ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
     assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
+
+
+@pytest.mark.parametrize("dated", ["as it was", "after it was taken in"])
+@pytest.mark.parametrize("whose", ["ours, brought back", "another host's"])
+def test_an_acknowledgement_in_another_ledger_lasts_no_longer_than_one_in_ours(
+    site: Site, whose: str, dated: str
+) -> None:
+    """For ever, it says: it is capped where it is read, from when it is known to have been there."""
+    written = END - 2 * DAY if dated == "as it was" else END + 200 * DAY
+    old = past(site)
+    old.stored(-50, "first", begun=True)
+    old.tested(-49, "first", "FAIL", begun=True)
+    wrote(State(site.state), "h", old)
+    stored(site, old)
+    (problem,) = [p for p in look(site).found.troubles if p.trouble is Trouble.TEST_FAILED]
+    shutil.rmtree(site.state)
+    body = {"code": "TEST_FAILED", "act": "begun", "until": "9999-01-01T00:00:00Z", "of": [known_by(problem)]}
+    old.wrote((written - END) / HOUR, "ack", **body)
+    name = wrote(State(site.state), "h" if whose.startswith("ours") else "another", old)
+    State(site.state).ledger.rename(site.root / "aside")
+    new = past(site)
+    new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    wrote(State(site.state), "h", new)
+    stored(site, old)
+    if whose.startswith("ours"):
+        brought_back(site, name)
+    else:
+        collect(site.root / "aside", services_of(site, END - timedelta(minutes=1)))
+
+    def covered(days: float) -> bool:
+        (said,) = [p for p in look(site, END + days * DAY).found.troubles if p.trouble is Trouble.TEST_FAILED]
+        return said.acknowledged is not None
+
+    as_ours = whose.startswith("ours") and dated == "as it was"
+    assert [covered(days) for days in (0, 80, 89, 201, 289)] == [as_ours, as_ours, False, False, False]
+
+
+@pytest.mark.parametrize("ago", [30, 24 * 45], ids=["of late", "months ago"])
+@pytest.mark.parametrize("whose", ["another host's", "ours"])
+def test_that_another_host_says_it_removed_a_snapshot_takes_no_failure_of_it_back(
+    site: Site, whose: str, ago: int
+) -> None:
+    """It is there all the same: who may write a ledger of his own may write so. What was removed by us is gone."""
+    mine, theirs = past(site), past(site)
+    mine.asked(-ago, "backup", "test")
+    mine.stored(-ago, "bad", begun=True)
+    mine.tested(-ago + 0.5, "bad", "FAIL", begun=True)
+    theirs.asked(-ago, "prune")
+    theirs.manifests |= mine.manifests
+    (theirs if whose.startswith("another") else mine).pruned(-ago + 1, "DONE", "bad")
+    mine.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    theirs.wrote(-0.1, "sandbox.reap", asset=None, **REAPED)
+    wrote(State(site.state), "h", mine)
+    wrote(State(site.root / "other"), "db2", theirs)
+    stored(site, mine)
+    before = look(site)
+    collect(site.root / "other", services_of(site, END - timedelta(minutes=1)))
+    found = look(site)
+    assert not found.found.counting and found.found.rpo.achieved_s == float("inf") and "TEST_FAILED" in found.troubles
+    if whose.startswith("another"):
+        assert before.found.rpo == found.found.rpo and not before.found.counting
+        assert services_of(site).histories()["p", "crm"].proven == {digest("bad"): "FAIL"}
+    else:
+        assert services_of(site).histories()["p", "crm"].proven == {}
 
 
 def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:

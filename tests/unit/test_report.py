@@ -450,11 +450,25 @@ def test_a_gap_that_was_told_with_it_is_none_of_the_log_behind_a_source_that_wen
 
 def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins_before(past: Past) -> None:
     past.backup(NOW - 7 * HOUR, said={"needed_from": "b"})
+    past.wrote(NOW - 30 * MINUTE, "log.shipped", run=past.run_id(), since=rfc3339(NOW - HOUR), points=[], snapshots=0,
+               added_bytes=0, gaps=[], trouble=None, findings=[])  # fmt: skip
     home, point = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - 2 * MINUTE
     for since, achieved in (("a", 120.0), ("b", 120.0), ("c", 7 * 3600.0), (None, 7 * 3600.0)):
         write_standing(home, Standing(since=since, point=point, usable=point, pending=(Point(point, point),)))
         (asset,) = past.report().assets
         assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
+
+
+def test_no_log_that_stands_still_is_made_alive_for_a_report_either(past: Past) -> None:
+    """Its last record is of two days ago, and somebody has written that it was stored a minute ago."""
+    past.backup(NOW - 72 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 49 * HOUR)
+    home, now = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - MINUTE
+    for point in (now, NOW - 47 * HOUR):
+        pending = (Point(point, point), Point(now, NOW - 47 * HOUR))
+        write_standing(home, Standing(since="a", point=now, usable=now, pending=pending))
+        (asset,) = past.report(rfc3339(NOW - 71 * HOUR), rfc3339(NOW)).assets
+        assert asset.rpo_now and asset.rpo_now.achieved_s and asset.rpo_now.achieved_s > 46 * 3600
 
 
 def test_what_no_record_tells_of_a_log_is_believed_for_two_hours(past: Past) -> None:

@@ -42,7 +42,9 @@ def ack(
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
     status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
-    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged.
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged. For a
+    ledger that is gone (LEDGER_LOST), and a line of it that was changed (LEDGER_SPOILT), somebody answers once and for
+    all, without --until: reports go on telling of it.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
 
@@ -64,8 +66,10 @@ def ack(
         raise UsageProblem(
             "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
-    trouble = code_of(code)
     services = settings().services()
+    if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
+        return _spoilt(services, why, dry_run=dry_run)
+    trouble = code_of(code)
     if trouble is Trouble.LEDGER_LOST and not ending:
         return _lost(services, why, dry_run=dry_run)
     histories = services.histories()
@@ -111,6 +115,21 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     else:
         said = "would be acknowledged" if dry_run else "acknowledged"
         click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
+    return Exit.OK
+
+
+def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
+    """The same for lines of this ledger that were changed: what was set aside stays as it is."""
+    from ccdr.lineage import answer_for_spoilt, spoilt_of
+
+    lines = spoilt_of(services.state, services.ledger)
+    if not dry_run or not lines:
+        lines = answer_for_spoilt(services.state, services.ledger, why or "")
+    if settings().json:
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_SPOILT.name, "records": lines}]})
+    else:
+        said = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{said} as lost, what stood where these records should: {', '.join(map(str, lines))}")
     return Exit.OK
 
 

@@ -212,7 +212,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcom
             failed.append((loaded.plan.plan, error))
             continue
         with contextlib.suppress(CcdrError):
-            record(services, outcome)
+            record(services, outcome, by_hand=True)
         outcomes.append(outcome)
     return outcomes, failed
 

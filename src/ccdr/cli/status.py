@@ -9,7 +9,7 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ccdr.history import Record
     from ccdr.judgement import AssetStatus
     from ccdr.lineage import Lineage
-    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -150,7 +149,7 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
         click.echo(line)
     _ledger(verified)
-    _compared(lineage, services, shown)
+    _compared(lineage, shown)
     for chain in services.population().chains:
         click.echo(f"ledger: read with {chain}")
     for name in (p.plan.plan for p in homes(loaded, loaded)):
@@ -235,22 +234,19 @@ def _ledger(verified: Finding | None) -> None:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
 
 
-def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
-    """When the repositories were last asked what they attest of the ledger."""
-    from ccdr.attest import last_looked
+def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger, as its records have it."""
+    from ccdr.attest import RECENT
 
     for plan in plans:
         found = lineage.compared.get(plan)
-        if found is None or not found.as_json()["ok"]:
+        if found is None or not found.as_json()["ok"] or not found.snapshots + found.unattested:
             continue  # what contradicts it is told of as what is wrong
-        looked = last_looked(services, plan)
-        when, count, what = utc(found.at), found.snapshots, ""
-        if looked is not None and looked.at >= when:
-            when, what = looked.at, "" if looked.whole is not False else "the newest "
-            count = count if looked.snapshots is None else looked.snapshots
+        more = found.whole is False and found.snapshots + found.unattested >= RECENT
         older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
-        said = f"{what}{so_many(count, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
-        click.echo(f"ledger: {plan}: {said} {when:%Y-%m-%d %H:%M} UTC" + (older if found.unattested else ""))
+        when, what = found.at[:16].replace("T", " "), "the newest " if more else ""
+        said = f"{what}{so_many(found.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {said} {when} UTC" + (older if found.unattested else ""))
 
 
 def _stored(plan: str, place: Place, *, ours: bool) -> str:

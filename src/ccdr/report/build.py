@@ -6,13 +6,14 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.acknowledged import TAMPERING, UNTOLD
 from ccdr.attest import troubles
+from ccdr.catalogue import CLOCK_TOLERANCE
 from ccdr.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import judge_host, judge_upkeep
@@ -42,14 +43,13 @@ from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
-from ccdr.shipping import read_standing
+from ccdr.shipping import UNRECORDED, read_standing
 from ccdr.state import default_state
 from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import newest
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
-UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record tells of it
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -175,7 +175,7 @@ def make_report(
             found,
             lineage,
             of_ledger,
-            tuple(_lost(lineage, services)),
+            tuple(_lost(lineage, services, period)),
             before,
             tuple(facts_of(beside, believed, services.catalogue, lineage)),
             None if services.state.root.absolute() == default_state().absolute() else services.state.root.absolute(),
@@ -202,10 +202,10 @@ def make_report(
     )
 
 
-def _lost(lineage: Lineage, services: Services) -> Iterator[str]:
-    """What became of ledgers that were lost before this one, and by whom."""
-    for one, said in lineage.told(services.clock.now()):
-        record = services.ledger.numbered(lineage.answers.get(one.ledger, 0))
+def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]:
+    """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
+    for ledger, said in lineage.told(services.clock.now(), (period.start, period.end)):
+        record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
         yield f"{said}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else said
 
 
@@ -352,9 +352,14 @@ def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence,
     """What was stored of a log since the last record of it, as this host wrote it down."""
     standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
     if standing is not None and asset is not None and standing.since is not None:
-        # Each hour is recorded: whatever an older one is claimed to have stored, no record would tell of it.
-        since = max((point.usable for point in standing.pending), default=period.end) - UNRECORDED
-        told = [point for point in standing.pending if since <= point.usable < period.end]
+        # Each hour is recorded: what is claimed of any other time, no record would tell of.
+        last = asset.log_recorded
+        told = [
+            point
+            for point in standing.pending
+            if last is not None and last <= point.usable <= last + UNRECORDED and point.usable < period.end
+            if point.consistent <= point.usable + CLOCK_TOLERANCE
+        ]
         asset.shipped(told, standing.since)
 
 
