@@ -160,7 +160,8 @@ def status(names: tuple[str, ...]) -> Exit:
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        to_type = f" [{problem.trouble.name}]" if problem.trouble is Trouble.LEDGER_LOST else ""
+        answered = (Trouble.LEDGER_LOST, Trouble.LEDGER_SPOILT)  # somebody may answer for these, once and for all
+        to_type = f" [{problem.trouble.name}]" if problem.trouble in answered else ""
         click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
