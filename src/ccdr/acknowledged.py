@@ -48,6 +48,12 @@ UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
+
+def can_be(trouble: Trouble) -> bool:
+    """May somebody take note of it, where it stands?"""
+    return trouble not in TAMPERING | PASSING
+
+
 Record = Mapping[str, Any]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
@@ -233,7 +239,7 @@ def code_of(text: str) -> Trouble:
     """`BACKUP_LATE`, however it is written. UsageProblem where there is none such, or none that can be acknowledged."""
     name = text.strip().upper().replace("-", "_")
     if name not in Trouble.__members__:
-        can = [t.name for t in Trouble if t not in TAMPERING | PASSING]
+        can = [t.name for t in Trouble if can_be(t)]
         raise UsageProblem(f"there is no trouble {text[:80]!a}", hint=f"there are {', '.join(can)}")
     code = Trouble[name]
     if code in TAMPERING:

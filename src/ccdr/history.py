@@ -228,6 +228,7 @@ class AssetHistory:
             "usable": record["time"],
             "of": said.get("source_sha256"),
             "upon": list(said.get("upon") or ()),
+            "ours": not of_another_host(record),
         }
         while len(self.told) > MOST_TOLD:
             del self.told[next(iter(self.told))]
@@ -321,6 +322,13 @@ class AssetHistory:
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
         return _said(self.doubt(plan))
+
+    @property
+    def newest_met_damage(self) -> bool:
+        """Has a test of the newest snapshot met the damage, and was nothing stored since? The same test again would."""
+        damage, last = self.last_damage or {}, self.last_good_backup
+        same = last is None or _id_of(last) == _id_of(damage)
+        return self._open(self.last_damage) and of_the_newest(damage) and same
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""

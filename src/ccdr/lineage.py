@@ -58,7 +58,8 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Lost:
-    """A ledger of this installation's that is gone: its id, and the last record of it that is known of."""
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of. Whoever tells
+    how many it had tells that number, and beside it, once it was brought back, how many of them that brought."""
 
     ledger: str
     seq: int
@@ -67,6 +68,13 @@ class Lost:
 
     def __str__(self) -> str:
         return f"{self.ledger[:8]}…, of {f'at least {self.seq}' if self.seq else 'an unknown number of'} records"
+
+    def of_these(self, records: int) -> str:
+        """How many of them were brought back."""
+        if records < self.seq:
+            return f"{so_many(records, 'record')} of at least {self.seq}"
+        more = f", where at least {self.seq} were known of" if self.seq and records > self.seq else ""
+        return f"{so_many(records, 'record')}{more}"
 
 
 @dataclass(frozen=True)
@@ -258,19 +266,24 @@ class Lineage:
         that attests it as it was says anything else."""
         return any(one.seq == seq and one.answer for one in self.spoilt)
 
-    def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[str]:
+    def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[tuple[str | None, str]]:
         """What a report tells of ledgers that were lost in the year before, and of lines that were changed then, or
-        within what it `covers`: sentences."""
-        found = []
+        within what it `covers`: sentences, each with the ledger that it is about, where that was lost."""
+        found: list[tuple[str | None, str]] = []
         for line in self.spoilt:
             within = covers is not None and covers[0] <= utc(line.at) < covers[1]
             if line.answer and (within or utc(line.answered) > until - TOLD_FOR):
                 told = f"and acknowledged as lost by record {line.answer} at {line.answered}"
-                found.append(f"a line that had been changed stood where {line}, {told}: what it told is not known")
+                found.append(
+                    (None, f"a line that had been changed stood where {line}, {told}: what it told is not known")
+                )
         for one, at, kind in self.past:
             if utc(at) > until - TOLD_FOR:
-                how = "brought back, and lies beside this one" if kind == LINKED else "acknowledged as lost"
-                found.append(f"the ledger {one}, was lost before {one.since} and {how} at {at}")
+                how, there = "acknowledged as lost", self.beside.get(one.ledger)
+                if kind == LINKED:
+                    back = one.of_these(there.records) if there else "all that was stored of it"
+                    how = f"brought back beside this one ({back})"
+                found.append((one.ledger, f"the ledger {one}, was lost before {one.since} and {how} at {at}"))
         return found
 
 

@@ -4,6 +4,7 @@ cannot be, and another trouble of the same code is not."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from ccdr.acknowledged import (
     until_of,
     why_of,
 )
+from ccdr.cli.status import coded
 from ccdr.errors import UsageProblem
 from ccdr.history import read_history
 from ccdr.judgement import _findings
@@ -314,6 +316,59 @@ def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Sit
     )
     assert "acknowledged: 1 trouble; `ccdr ack --list`" in done.stdout
     assert done.stdout.count("ccdr backup p --asset a ") == 1, "of what never was backed up, that is the step"
+
+
+def test_what_to_type_stands_behind_each_trouble_that_can_be_acknowledged(site: Site) -> None:
+    """Before anybody has done so: `ccdr ack` takes each code that is shown, and then nothing is left to show."""
+
+    def shown() -> list[tuple[str, str]]:
+        said = subprocess.run(site.argv("status"), capture_output=True, text=True, check=False).stdout
+        return re.findall(r"^p/a: (.+) \[([A-Z_]+)(?:, by [A-Z_]+)?\]$", said, re.M)
+
+    assert [code for _, code in shown()] == ["NEVER_SUCCEEDED", "NEVER_TESTED"]
+    for _, code in shown():
+        assert site.run("ack", code, "p", "--asset", "a", *WHY).code == 0
+    assert shown() == []
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+def test_a_code_is_shown_where_ack_takes_it_and_not_else(trouble: Trouble) -> None:
+    said = coded(Problem(trouble, "so it is"))
+    try:
+        assert said == f" [{code_of(trouble.name).name}]"
+    except UsageProblem:
+        assert said == ""
+    because = coded(Problem(trouble, "so it is", because=Trouble.BACKUP_FAILED))
+    assert because.endswith("by BACKUP_FAILED]") and because.startswith(said.removesuffix("]"))
+
+
+def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_choice(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", "--until", "14d", "--why", "the lab moves & Ann knows")
+    (record,) = site.records("ack")
+    made = site.run("report").json
+    (told,) = made["acknowledged"]
+    assert (told["code"], told["asset"], told["record"], told["actor"]) == (
+        "NEVER_TESTED",
+        "a",
+        record["seq"],
+        record["actor"],
+    )
+    assert told["who"] == record["who"] and told["until"] == rfc3339(datetime.fromisoformat(record["until"]))
+    assert told["why"] is None and told["why_sha256"] == record["why_sha256"]
+
+    def page(*args: str) -> str:
+        argv = site.argv("report", *args)
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+    said = page()
+    by = f"by {record['actor']} on {record['host']} (record {record['seq']})"
+    assert by in said and f"user id {record['who']['uid']}, " in said and "the lab moves" not in said + json.dumps(made)
+    assert f"{by}: the lab moves &amp; Ann knows</small>" in page("--words")
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] == "the lab moves & Ann knows"
+    (site.state / "payloads" / f"{record['why_sha256']}.json").unlink()
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] is None, "it was taken back"
+    site.run("ack", "--end", "NEVER_TESTED", "p")
+    assert site.run("report").json["acknowledged"] == [] and "<h3>Acknowledged</h3>" not in page()
 
 
 def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(site: Site) -> None:

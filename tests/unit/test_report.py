@@ -100,7 +100,8 @@ class Past:
         stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m", **(said or {})}
         self.wrote(
             when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
-            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5}, **more,
+            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5},
+            **{"beside_source": None, **more},
         )  # fmt: skip
         return snapshot
 
@@ -1025,6 +1026,30 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
     assert past.report().answer.word == "Yes", "it lies elsewhere by now"
     past.backup(NOW - 8 * MINUTE, beside_source=["nonsense"])
     assert past.report().answer.word == "Yes"
+
+
+def test_what_an_older_ccdr_did_not_record_is_not_known(past: Past) -> None:
+    """Where the copies lie, until the next backup has looked."""
+    past.fine()
+    del (last := dict(past.ledger.records(reverse=True).__next__()))["beside_source"]
+    body = {key: last[key] for key in ("result", "reason", "snapshot", "added_bytes", "findings", "phases")}
+    past.wrote(NOW - 9 * MINUTE, "backup.end", run="older", **body)
+    answer = past.report().answer
+    assert (answer.word, answer.level) == ("Yes, but where the copies lie is not known", Level.NEAR), answer
+    past.backup(NOW - 8 * MINUTE)
+    assert past.report().answer.word == "Yes"
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_what_checks_a_report_says_which_state_it_was_made_from(
+    past: Past, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    past.fine()
+    if not elsewhere:
+        monkeypatch.setattr("ccdr.report.build.default_state", lambda: past.site.state)
+    state = f" --state {past.site.state}" if elsewhere else ""
+    page = written(html(past.report()))
+    assert f"<pre><code>ccdr ledger verify{state}\nccdr report{state} --from " in page
 
 
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:

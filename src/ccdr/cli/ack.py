@@ -38,7 +38,7 @@ def ack(
     dry_run: bool,
 ) -> Exit:
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
-    are those that `ccdr status --json` shows, such as BACKUP_LATE.
+    are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
     status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
@@ -64,7 +64,7 @@ def ack(
         return _tell(in_force(services, services.histories()), "acknowledged")
     if code is None:
         raise UsageProblem(
-            "which trouble?", hint="`ccdr status --json` shows the codes of what stands; `ccdr ack --list`"
+            "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
     services = settings().services()
     if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
@@ -106,13 +106,15 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
     from ccdr.lineage import acknowledge, waiting
 
-    lost = [one.ledger for one in waiting(services.state, services.ledger)]
+    lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
         acknowledge(services.state, services.ledger, why or "")
     if settings().json:
-        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, "ledgers": lost}]})
+        of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
     else:
-        click.echo(f"{'would be acknowledged' if dry_run else 'acknowledged'} as lost: {', '.join(lost)}")
+        said = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
     return Exit.OK
 
 
