@@ -1,5 +1,5 @@
-"""Writes docs/cli.md from `--help` of every command, and docs/records.md from the definitions of records:
-`python docs/generate.py`. Tests compare them."""
+"""Writes docs/reference/cli.md from `--help` of every command, and docs/reference/records.md from the definitions of
+records: `python docs/generate.py`. Tests compare them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from ccdr.cli import main
 from ccdr.records.schema import envelope_schema, schemas
 
-TARGET = Path(__file__).parent / "cli.md"
+TARGET = Path(__file__).parent / "reference/cli.md"
 HEAD = """\
 # Command line reference
 
@@ -35,7 +35,7 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
             yield from _sections(child, click.Context(child, parent=context, info_name=name, terminal_width=100))
 
 
-RECORDS = Path(__file__).parent / "records.md"
+RECORDS = Path(__file__).parent / "reference/records.md"
 RECORDS_HEAD = """\
 # Records
 

@@ -18,11 +18,11 @@ from ccdr.demo.recordings import SOUNDS, place
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-PLAN = (ROOT / "docs" / "plan.md").read_text("utf-8")
+PLAN = (ROOT / "docs" / "reference" / "plan.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """Of docs/plan.md."""
+    """Of docs/reference/plan.md."""
     return re.findall(rf"```{language}\n(.*?)```", PLAN, re.DOTALL)
 
 
@@ -43,7 +43,7 @@ def test_readme_exit_codes_are_the_programs() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
@@ -60,7 +60,7 @@ def test_examples_are_right(tmp_path: Path) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, source: Source) -> Iterator[Site]:
-    """A user's directory, made by the steps 1 to 4 of docs/plan.md; only addresses are one's own."""
+    """A user's directory, made by the steps 1 to 4 of docs/reference/plan.md; only addresses are one's own."""
     site = Site(tmp_path)
     (tmp_path / "plans" / "key").unlink()
     source.psql("create database readme template template0")

@@ -1,4 +1,4 @@
-"""What docs/install.md and docs/upgrade.md say, done: the wheel, deploy/install, cron, the systemd units, the containers."""
+"""What docs/how-to/install.md and docs/how-to/upgrade.md say, done: the wheel, deploy/install, cron, the systemd units, the containers."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from ccdr.state import State
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-INSTALL = (ROOT / "docs" / "install.md").read_text("utf-8")
-UPGRADE = (ROOT / "docs" / "upgrade.md").read_text("utf-8")
+INSTALL = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
+UPGRADE = (ROOT / "docs" / "how-to" / "upgrade.md").read_text("utf-8")
 CRON = ROOT / "deploy" / "cron" / "ccdr"
 UNITS = ROOT / "deploy" / "systemd"
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CCDR_"))}
@@ -233,7 +233,7 @@ def mailbox() -> Iterator[tuple[Mailbox, int]]:
 
 @pytest.fixture(scope="session")
 def fresh(index: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of a bare Debian with the packages that README and docs/install.md name, but for Docker's daemon: this machine's
+    """An image of a bare Debian with the packages that README and docs/how-to/install.md name, but for Docker's daemon: this machine's
     serves."""
     lines = "\n".join(blocks(README, "Let cron do it") + blocks(INSTALL, "With cron"))
     named = [set(found.split()) for found in re.findall(r"--no-install-recommends (.*)", lines)]
@@ -321,7 +321,7 @@ def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailb
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """A root with our units installed as docs/install.md says, and this machine's own beside them."""
+    """A root with our units installed as docs/how-to/install.md says, and this machine's own beside them."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("there is no systemd-analyze")
     root = tmp_path / "root"
