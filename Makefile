@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test soak mutants check bench lock clean
+.PHONY: help setup system images venv demo test soak mutants check bench picture lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -44,6 +44,9 @@ check: venv ## formatting, lint, types, layers
 
 bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
 	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)
+
+picture: setup ## the picture of the report in README, from the demo's state
+	@docs/picture
 
 lock: ## requirements.lock anew from pyproject.toml
 	@deploy/setup/lock

@@ -1,4 +1,4 @@
-"""The documentation tells the truth: the reference is generated, the README's own steps work."""
+"""The documentation tells the truth: the reference is generated, its steps work."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from pathlib import Path
 
 import pytest
 from tests.harness import Site, Source
+from tests.repositories import new_repository
 
 from ccdr.demo.recordings import SOUNDS, place
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-PLAN = (ROOT / "docs" / "reference" / "plan.md").read_text("utf-8")
+BY_HAND, POSTGRES, KEYS, VERDICTS = (
+    (ROOT / "docs" / name).read_text("utf-8")
+    for name in ("how-to/write-a-plan.md", "reference/postgres.md", "reference/plan.md", "reference/verdicts.md")
+)
 
 
-def blocks(language: str) -> list[str]:
-    """Of docs/reference/plan.md."""
-    return re.findall(rf"```{language}\n(.*?)```", PLAN, re.DOTALL)
+def blocks(language: str, page: str = BY_HAND) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_what_is_generated_is_up_to_date() -> None:
@@ -35,17 +37,43 @@ def test_what_is_generated_is_up_to_date() -> None:
     assert module.RECORDS.read_text("utf-8") == module.records(), "run: python docs/generate.py"
 
 
-def test_readme_exit_codes_are_the_programs() -> None:
+def test_exit_codes_that_are_explained_are_the_programs() -> None:
     from ccdr.errors import Exit
 
-    codes = {int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)}
+    codes = {int(code) for code in re.findall(r"^\| (\d) \|", VERDICTS, re.MULTILINE)}
     assert codes == {int(code) for code in Exit}
 
 
-def test_links_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8")):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading may say: as forges make them of its words."""
+    prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, _, anchor in re.findall(r"\]\((?!http)([^)#\s]*)(#([^)\s]+))?\)", page.read_text("utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_hints_name_pages_and_headings_that_there_are() -> None:
+    """`docs/how-to/recover.md, By hand`, in an error's hint or beside a finding, may stand over two lines of the source."""
+    for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "deploy").rglob("*"), *(ROOT / "bench").rglob("*.py")]:
+        if file.is_file():
+            for page in re.findall(r"docs/[\w/-]+\.md", file.read_text("utf-8", "replace")):
+                assert (ROOT / page).exists(), f"{file} names {page}"
+    text = "\n".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+    named = re.findall(r'(docs/[\w/-]+\.md)(?:,|:)[ "\n]+([A-Z][\w\' ]+)', text)
+    assert len(named) >= 8
+    for page, words in named:
+        heading = re.sub(r"[^\w\- ]", "", words.lower())
+        assert any(heading.replace(" ", "-").startswith(a) for a in anchors(ROOT / page)), (page, words)
 
 
 def test_examples_are_right(tmp_path: Path) -> None:
@@ -60,7 +88,7 @@ def test_examples_are_right(tmp_path: Path) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, source: Source) -> Iterator[Site]:
-    """A user's directory, made by the steps 1 to 4 of docs/reference/plan.md; only addresses are one's own."""
+    """A user's directory, made by the steps 1 to 4 of docs/how-to/write-a-plan.md; only addresses are one's own."""
     site = Site(tmp_path)
     (tmp_path / "plans" / "key").unlink()
     source.psql("create database readme template template0")
@@ -70,11 +98,12 @@ def own(tmp_path: Path, source: Source) -> Iterator[Site]:
         "insert into call (customer_id) select 1 + g % 50 from generate_series(1, 2000) g; select lo_create(4711)",
         "readme",
     )
-    source.psql(blocks("sql")[0].replace("'…'", "'secret'"), "readme")
+    source.psql(blocks("sql", POSTGRES)[0].replace("'…'", "'secret'"), "readme")
     secrets = blocks("sh")[0].replace("cat > plans/secrets/crm.pw", "echo secret > plans/secrets/crm.pw")
     subprocess.run(["bash", "-euc", secrets], cwd=tmp_path, check=True)
-    plan, mine, audio, *others = blocks("yaml")
-    more = next(block for block in others if block.startswith("timezone:"))
+    new_repository(tmp_path / "repo", (tmp_path / "plans/secrets/mine.key").read_text().strip())
+    plan, mine, audio = blocks("yaml")
+    (more,) = blocks("yaml", KEYS)
     place(SOUNDS, tmp_path / "recordings", first=1, count=5, day=date(2026, 1, 2))
     plan = plan.replace("/mnt/backup/mine", str(tmp_path / "repo")).replace(
         "/var/spool/recordings", str(tmp_path / "recordings")
