@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test soak mutants check bench picture lock clean
+.PHONY: help setup system images venv demo test soak mutants check bench docs picture lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -45,6 +45,9 @@ check: venv ## formatting, lint, types, layers
 bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
 	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)
 
+docs: ## the documentation as a site, in build/site
+	@deploy/setup/docs
+
 picture: setup ## the picture of the report in README, from the demo's state
 	@docs/picture
 
@@ -53,5 +56,5 @@ lock: ## requirements.lock anew from pyproject.toml
 
 clean: ## remove .venv, .demo and caches; packages, images and the Docker daemon stay
 	@if [ -x .venv/bin/ccdr ] && [ -d .demo ]; then .venv/bin/ccdr demo --clean; fi
-	rm -rf .venv .setup.lock .demo .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-docs .setup.lock .demo .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

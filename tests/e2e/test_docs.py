@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.harness import Site, Source
@@ -28,11 +29,16 @@ def blocks(language: str, page: str = BY_HAND) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def test_what_is_generated_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+def beside_the_pages(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    module = beside_the_pages("generate")
     assert module.TARGET.read_text("utf-8") == module.reference(), "run: python docs/generate.py"
     assert module.RECORDS.read_text("utf-8") == module.records(), "run: python docs/generate.py"
 
@@ -60,6 +66,29 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_the_site_names_each_page() -> None:
+    named = re.findall(r": (\S+\.md)$|- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    there = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert {one or other for one, other in named} == there
+
+
+@pytest.mark.parametrize(
+    ("text", "is_outside"),
+    [
+        ('<a href="https://restic.net">a link that somebody follows</a><img src="images/report.png">', False),
+        ('<link rel="stylesheet" href="assets/a.css"><script src="assets/a.js"></script>', False),
+        ('<img src="https://example.com/a.png">', True),
+        ('<script src="//example.com/a.js"></script>', True),
+        ('<link rel="stylesheet" href="https://example.com/a.css">', True),
+        ("<style>@import 'https://example.com/a.css'</style>", True),
+        ('<p style="background: url(https://example.com/a.png)">', True),
+    ],
+)
+def test_a_site_that_loads_from_elsewhere_is_told(tmp_path: Path, text: str, is_outside: bool) -> None:
+    (tmp_path / "page.html").write_text(text)
+    assert bool(beside_the_pages("as_site").outside(tmp_path)) is is_outside
 
 
 def test_hints_name_pages_and_headings_that_there_are() -> None:
