@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import islice, takewhile
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from ccdr import chain
 from ccdr.acknowledged import ACK
-from ccdr.errors import CcdrError, RepositoryDamaged
-from ccdr.ledger import BEGINNING, PASSED_OVER, WRONG, Ledger, Mark
+from ccdr.errors import RepositoryDamaged
+from ccdr.ledger import PASSED_OVER, WRONG
 from ccdr.model import (
     TOLD_BY,
     Snapshot,
@@ -30,8 +24,6 @@ from ccdr.model import (
 )
 from ccdr.plans.facts import checks_from, mended
 from ccdr.plans.versions import PLAN_VERSION
-from ccdr.population import ALONE, Population, merged
-from ccdr.state import write_durably
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
@@ -48,19 +40,16 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 23  # of the summary that is kept beside the ledger
+FORMAT = 24  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
-WORTH_KEEPING = 200  # records read anew until the summary is written again
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were taken in together
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
-LOOK_BACK = 2000  # records, the newest ones, that a doubted summary is compared with
-MOST_LOOKED_UP = 3  # of what it names of an asset that is older: the newest, by which exposure goes
 
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
@@ -534,10 +523,6 @@ class AssetHistory:
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
-_NEWEST = (
-    "last_backup", "last_good_backup", "last_failed_backup", "last_test", "last_conclusive_test", "last_latest_pass",
-    "last_damage", "last_done_prune",
-)  # fmt: skip
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVERED, COMPARED,
@@ -664,14 +649,6 @@ def _still_stands(failure: Record | None, record: Record) -> bool:
     return failure is not None and (_newer(failure, record) or of_more_than(failure, record))
 
 
-def read_population(ledger: Ledger, beside: Population, until: float) -> Histories:
-    """The same of our ledger, up to this record, and of those that were put beside it before."""
-    known: Histories = {}
-    for _, record in merged(lambda: takewhile(lambda one: one[1]["seq"] <= until, ledger.after(BEGINNING)), beside):
-        read_history([record], known)
-    return known
-
-
 def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
@@ -752,173 +729,7 @@ def _strays(history: Histories, record: Record) -> bool:
     return any(run in other.open_runs for other in history.values())
 
 
-def histories(
-    ledger: Ledger,
-    kept: Path,
-    beside: Population = ALONE,
-    *,
-    doubted: bool = False,
-    at_work: Callable[[str], bool] | None = None,
-) -> Histories:
-    """The same of a whole ledger, and of those beside it. What earlier calls have read is summarised in the file
-    `kept`, so that years of records cost nothing; a summary that is damaged, or not of these ledgers, is made anew. One
-    that is `doubted` is also compared with the ledger's newest records; then what is refused stays as it is, for the
-    daily verification to tell. Where ledgers lie beside ours, a doubted one is not used at all: what one of them tells
-    another may have taken back, so that no look at their newest records tells what is right. All of it is read.
-
-    `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
-    """
-    mark, of, known, latest = _read(kept)
-    kept_of_these = mark != BEGINNING and of == beside.key
-    refused = doubted and kept_of_these and (bool(beside) or not _stands(ledger, mark, known))
-    if refused or of != beside.key or not ledger.holds(mark):
-        mark, known, latest = BEGINNING, {}, ""
-    if beside and mark != BEGINNING and _set_back(ledger, mark, latest):
-        mark, known, latest = BEGINNING, {}, ""
-    if mark == BEGINNING:
-        beside = beside.sound()
-    read = 0
-    records = partial(ledger.after, mark)
-    for at, record in merged(records, beside) if beside and mark == BEGINNING else records():
-        read_history([record], known)
-        mark, read = at or mark, read + 1
-        latest = latest if at is None else max(latest, record["time"])
-    if read >= WORTH_KEEPING and not refused:
-        with contextlib.suppress(CcdrError):  # a full disk, or somebody else's state: it only saves time
-            _write(kept, mark, beside, known, latest)
-    if at_work is not None:
-        _follow_the_open(ledger, mark, known, at_work)
-    if ledger.spoilt():
-        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
-    return known
-
-
-def _set_back(ledger: Ledger, mark: Mark, latest: str) -> bool:
-    """Was our clock set back since? Then earlier records of ours may have another place among those of others."""
-    for _, record in ledger.after(mark):
-        if record["time"] < latest:
-            return True
-        latest = record["time"]
-    return False
-
-
-def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Callable[[str], bool]) -> None:
-    """Which starts without an end are of runs at work. A run is held from before its start is recorded until its end
-    is: so whoever was not held, and has no end in what is read of the ledger *after* that was looked at, has crashed;
-    and nobody who ended between the two looks is taken for it. What has begun since is at work."""
-    crashed = {
-        run
-        for history in known.values()
-        for run, begun in history.open_runs.items()
-        if not (at_work(run) if TOLD_BY not in begun else may_have_ended(begun))
-    }
-    if crashed:
-        read_history((record for _, record in ledger.after(mark)), known)
-    for history in known.values():
-        history.at_work = [run for run in history.open_runs if run not in crashed]
-
-
 def may_have_ended(begun: Record) -> bool:
     """Of a run that has no end in a ledger that lies beside ours: was it begun just before that ends? Then nobody here
     knows what became of it."""
     return utc(begun[TOLD_BY]["until"]) - utc(begun["time"]) < UNENDED
-
-
-def _stands(ledger: Ledger, mark: Mark, known: Histories) -> bool:
-    """Of a ledger that is alone. Does each asset's history say what the newest records up to the mark say, and is every
-    older record that it names in the ledger, word for word? What it leaves out, only the daily verification finds once
-    that is older."""
-    try:
-        return _tells(ledger, mark, known)
-    except (KeyError, TypeError, AttributeError):  # it is no summary of ours
-        return False
-
-
-def _tells(ledger: Ledger, mark: Mark, known: Histories) -> bool:
-    newest = [r for r in islice(ledger.told(reverse=True), LOOK_BACK) if r["seq"] <= mark.seq]
-    oldest = newest[-1]["seq"] if newest else mark.seq + 1
-    recent, nothing, numbered = read_history(reversed(newest)), AssetHistory(), ledger.numbering()
-    gone: set[str] = set()
-
-    def there_still(said: Record | None) -> bool:
-        return said is None or numbered(said["seq"]) == said
-
-    def was_stored(snapshot: str, seq: int) -> bool:
-        found = numbered(seq)
-        return found is not None and found["kind"] == BACKUP_END and _id_of(found) == snapshot
-
-    def stored(said: AssetHistory, there: AssetHistory) -> bool:
-        since = {one: seq for one, seq in said.stored.items() if seq >= oldest}
-        older = sorted((int(seq), one) for one, seq in said.stored.items() if seq < oldest)[-MOST_LOOKED_UP:]
-        return since == there.stored and not gone & said.stored.keys() and all(was_stored(s, n) for n, s in older)
-
-    def asked(said: AssetHistory) -> bool:
-        last = said.newest.get(DUTIES)
-        if last is None or said.duties is None:
-            return last is None and said.duties is None
-        same = said.duties.keys() == set(last["verbs"])
-        gained = all(said.duties.get(verb) == last["time"] for verb in last.get("gained") or ())
-        return same and gained and all(since <= last["time"] for since in said.duties.values())
-
-    def backed(said: Record | None, there: Record | None) -> bool:
-        if there is not None:
-            return said == there
-        return said is None or (said["seq"] < oldest and there_still(said))
-
-    def told(said: AssetHistory, there: AssetHistory) -> bool:
-        kinds, codes = said.newest.keys() | there.newest.keys(), said.acks.keys() | there.acks.keys()
-        return (
-            all(backed(getattr(said, name), getattr(there, name)) for name in _NEWEST)
-            and all(backed(said.newest.get(kind), there.newest.get(kind)) for kind in kinds)
-            and all(backed(said.acks.get(code), there.acks.get(code)) for code in codes)
-            and (said.failure is not None or there.failure is None)
-            and (bool(said.unmended) or not there.unmended)
-            and (said.log_failure is not None or there.log_failure is None)
-            and there.open_runs.items() <= said.open_runs.items()
-            and there.proven.items() <= said.proven.items()
-            and there.tried.items() <= said.tried.items()
-            and there.by_rule.items() <= said.by_rule.items()
-            and stored(said, there)
-            and there.vanished.keys() <= said.vanished.keys()
-            and all(one[1:] in [had[1:] for had in said.retentions] for one in there.retentions)
-            and asked(said)
-            and not said.others
-            and not said.told
-            and there.passed_over.keys() <= said.passed_over.keys()
-            and there_still(said.failure)
-            and there_still(said.log_failure)
-            and all(there_still(failed) for failed, _ in said.unmended[-1:])
-            and there.sizes.items() <= said.sizes.items()
-            and there.missed <= said.missed
-            and (not there.parts or (there.parts == said.parts and there.read.items() <= said.read.items()))
-        )
-
-    pruned = [history.newest[PRUNED] for history in known.values() if PRUNED in history.newest]
-    pruned += [r for r in newest if r["kind"] == PRUNED and PASSED_OVER not in r]
-    gone |= {one["id"] for record in pruned for one in record.get("removed") or ()}
-    return all(told(known.get(key, nothing), recent.get(key, nothing)) for key in known.keys() | recent.keys())
-
-
-def summary(kept: Path) -> tuple[Mark, Beside, Histories] | None:
-    """What is kept there, and up to where in the ledger, and of which beside it, it claims to be true; None where there
-    is nothing that would be used."""
-    mark, of, known, _ = _read(kept)
-    return None if mark == BEGINNING else (mark, of, known)
-
-
-def _write(kept: Path, mark: Mark, beside: Population, known: Histories, latest: str) -> None:
-    assets = [[plan, asset, asdict(history)] for (plan, asset), history in known.items()]
-    body = {"format": FORMAT, "mark": asdict(mark), "latest": latest, "beside": beside.key, "assets": assets}
-    write_durably(kept, json.dumps(body, separators=(",", ":")) + "\n")
-
-
-def _read(kept: Path) -> tuple[Mark, Beside, Histories, str]:
-    """… and the latest time of our records up to there."""
-    try:
-        body = orjson.loads(kept.read_bytes())
-        if body["format"] != FORMAT:
-            return BEGINNING, [], {}, ""
-        known = {(plan, asset): AssetHistory(**h) for plan, asset, h in body["assets"]}
-        return Mark(**body["mark"]), list(body["beside"]), known, str(body["latest"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return BEGINNING, [], {}, ""

@@ -255,6 +255,22 @@ class Ledger:
                     if record["kind"].startswith("ledger."):
                         yield record
 
+    def newest(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """Every record of this kind, the newest first: searched for from the end, the others passed over unread. Raises
+        CcdrError where the directory cannot be read."""
+        words = b'"kind":"%b"' % kind.encode()
+        with _telling("read", self.directory):
+            for path in reversed(_segments(self.directory)):
+                held = _mapped(path)
+                at = held.rfind(words)
+                while at >= 0:
+                    start, end = held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+                    with suppress(ValueError):
+                        record = _record(held[start:end])
+                        if record["kind"] == kind:
+                            yield record
+                    at = held.rfind(words, 0, start)
+
     def recently(self) -> Mark:
         """Where its two newest segments begin: what can be gone through whatever the ledger's age."""
         with _telling("read", self.directory):
@@ -636,10 +652,14 @@ class _Numbered:
 
     def _mapped(self, path: Path) -> mmap.mmap | bytes:
         if path not in self._held:
-            with path.open("rb") as segment:
-                size = os.fstat(segment.fileno()).st_size
-                self._held[path] = mmap.mmap(segment.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+            self._held[path] = _mapped(path)
         return self._held[path]
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    with path.open("rb") as segment:
+        size = os.fstat(segment.fileno()).st_size
+        return mmap.mmap(segment.fileno(), size, access=mmap.ACCESS_READ) if size else b""
 
 
 def _seq_of(line: bytes) -> int:

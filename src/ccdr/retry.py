@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
 from ccdr.interrupts import GLANCE, tick
 
 T = TypeVar("T")
@@ -16,6 +14,9 @@ T = TypeVar("T")
 
 def patiently(call: Callable[[], T], *, on: tuple[type[Exception], ...], seconds: float, wait: float = 2.0) -> T:
     """Call until it succeeds or `seconds` have passed; then the last error is raised as it came."""
+    # Read once something is to be tried again: it takes longer to read than many a command takes to answer.
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
     policy = Retrying(
         retry=retry_if_exception_type(on),
         stop=stop_after_delay(seconds),

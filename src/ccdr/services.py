@@ -16,7 +16,7 @@ from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
 from ccdr.errors import CcdrError
-from ccdr.history import AT, LATEST, AssetHistory, Histories, histories
+from ccdr.history import AT, LATEST, AssetHistory, Histories
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.lineage import Lineage
@@ -31,6 +31,7 @@ from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.summary import histories
 from ccdr.who import who
 
 
@@ -268,10 +269,9 @@ class Services:
         """The ledgers that are read with ours. CcdrError where ours cannot be read."""
         return population(self.state, self.lineage)
 
-    def histories(self, *, doubted: bool = False) -> Histories:
-        """What the ledger, and those beside it, say of each asset; `doubted`: whatever the summary of it says."""
-        kept = self.state.summary
-        return histories(self.ledger, kept, self.population(), doubted=doubted, at_work=self._at_work)
+    def histories(self) -> Histories:
+        """What the ledger, and those beside it, say of each asset."""
+        return histories(self.state, self.ledger, self.population(), at_work=self._at_work)
 
     def _at_work(self, run: str) -> bool:
         try:

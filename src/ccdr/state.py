@@ -8,10 +8,10 @@ compared.json when each repository was last asked what it attests of the ledger;
 told-ledger.json what of the ledger's troubles a run has printed; when lost, all are printed again
 payloads/    what people gave as reasons: the ledger holds their salted hashes
 catalogue/   every snapshot that counts, with its manifest; rebuilt from the repository when lost
-index/       the last listing of each file tree, so that digests carry over
+index/       the last listing of each file tree, so that digests carry over; and what the ledger had come to when it was
+             last verified (summary.py, report/index.py), made anew each day
 schedule/    where each schedule of `ccdr run` stands
 locks/       one file per plan, asset and verb, and per repository
-history.json what the ledger says of each asset, up to a mark in it; made anew when lost
 verified.json where the ledger tells of its newest verification; when lost, it is verified again
 retired.json for how many days runs have not seen what no plan names; when lost, they count from now
 asked.json   when `ccdr run` was last asked for what; when lost, that counts from now
@@ -134,8 +134,9 @@ class State:
         return self.root / "ledger"
 
     @property
-    def summary(self) -> Path:
-        return self.root / "history.json"
+    def index(self) -> Path:
+        """What is made anew from the ledger each day, so that years of it need not be read."""
+        return self.root / "index"
 
     @contextlib.contextmanager
     def lock(self, plan: str, asset: str, verb: str) -> Iterator[None]:

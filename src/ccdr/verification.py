@@ -1,35 +1,38 @@
-"""The evidence looks after itself: once a day `ccdr run` verifies the whole ledger, and makes the summary of it anew to
-compare it with the one that is kept, since `status` and all that is told stand on that.
+"""The evidence looks after itself: once a day `ccdr run` verifies the whole ledger and makes the summary of it anew: up
+to where the last verification had made it, to compare; and up to its end, to keep. `status`, and all that people are
+told, stand on that.
 
 What was found is a record in the ledger. A finding stands until all holds again, and is looked for every hour until
 then. Against whoever may write all of the state directory this is no proof, but nothing stays hidden for longer than a
-day by changing the one file without the other; `ccdr ledger verify` compares them whenever somebody asks, and
-`ccdr status` compares what the summary says of the newest records.
+day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summary that is not as the ledger says.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.history import Histories, read_history, read_population, summary
-from ccdr.ledger import WRONG, Ledger, Mark, Verification, verify
+from ccdr.errors import CcdrError
+from ccdr.history import Histories
+from ccdr.ledger import WRONG, Mark, Verification, verify
 from ccdr.lineage import VERIFIED, Lineage, differs, keep, misnamed
-from ccdr.model import so_many, utc
+from ccdr.model import RecordRef, so_many, utc
+from ccdr.population import ALONE
 from ccdr.reading import meanwhile
 from ccdr.schedule import SET_BACK
 from ccdr.services import Services
 from ccdr.state import State, write_durably
+from ccdr.summary import Summing, forget_older, keep_summary, kept, sum_up
 
 HOLDS, BROKEN = "HOLDS", "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
-EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+EVERY, SOON = timedelta(days=1), timedelta(hours=1)
 MOST_RECORDED = 5  # problems that a record spells out
 
 
@@ -40,6 +43,7 @@ class Comparison:
     ledger: Verification
     summary: str
     differences: tuple[str, ...]
+    of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -84,34 +88,36 @@ def compare(services: Services) -> Comparison:
 
 
 def _compare(services: Services) -> Comparison:
-    beside = services.population()
+    ledger, beside = services.ledger, services.population()
     of_others = beside.problems()
-    kept, path = summary(services.state.summary), services.state.summary.name
-    known: Histories = {}
-    seen: list[str] | None = None
-
-    def take(record: Mapping[str, Any], _: datetime) -> None:
-        read_history([record], known)
+    file, summing = kept(services.state, ledger), Summing(ALONE)
+    mark = None if file is None else file.mark(beside)
+    comes_to: bytes | None = None
 
     def there() -> None:
-        nonlocal seen
-        assert kept is not None
-        seen = _differing(kept[2], read_population(services.ledger, beside, kept[0].seq) if beside else known)
+        nonlocal comes_to
+        assert mark is not None
+        comes_to = sum_up(ledger, beside, mark) if beside else summing.up_to(mark)
 
-    found = verify(services.ledger.directory, take, at=(kept[0], there) if kept else None)
+    def take(record: Mapping[str, Any], _: datetime) -> None:
+        summing.take(record)
+
+    found = verify(ledger.directory, take, at=(mark, there) if mark else None)
     if found.ok:
-        changed = [*_kept_mark(services), *misnamed(services.ledger.directory)]
+        changed = [*_kept_mark(services), *misnamed(ledger.directory)]
         found = replace(found, problems=(*found.problems, *changed))
-    found = replace(found, problems=(*found.problems, *_wrong(known), *of_others))
-    if not found.ok or kept is None or kept[1] != beside.key or not services.ledger.holds(kept[0]):
-        return Comparison(found, NONE, ())  # in the last case it would not be used
-    if seen is None:
-        return Comparison(found, DIFFERS, (f"{path} claims to be made from a record that is not in the ledger",))
-    if not seen:
-        return Comparison(found, EQUAL, ())
-    more = f" and {len(seen) - 3} more" if len(seen) > 3 else ""
-    what = f"{path} says otherwise than the ledger that it sums up, on {', '.join(seen[:3])}{more}"
-    return Comparison(found, DIFFERS, (f"{what}: `ccdr status` was not to be believed",))
+    found = replace(found, problems=(*found.problems, *_wrong(summing.known), *of_others))
+    if not found.ok or file is None:
+        return Comparison(found, NONE, (), summing)
+    if not file.as_recorded:
+        said = f"{file.name} is not as the last verification had made it: it was changed, and is not read"
+        return Comparison(found, DIFFERS, (said,), summing)
+    if mark is None or not ledger.holds(mark):  # it would not be read
+        return Comparison(found, NONE, (), summing)
+    if comes_to != file.contents:
+        said = f"{file.name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
+        return Comparison(found, DIFFERS, (said,), summing)
+    return Comparison(found, EQUAL, (), summing)
 
 
 def _wrong(known: Histories) -> list[str]:
@@ -124,16 +130,6 @@ def _wrong(known: Histories) -> list[str]:
             about = "/".join(part for part in key if part) or "this host"
             found.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
     return found[:MOST_RECORDED]
-
-
-def _differing(kept: Histories, known: Histories) -> list[str]:
-    """Assets (or, of upkeep, plans) whose history is not the same, the order of open runs included."""
-    wrong = []
-    for key in sorted(kept.keys() | known.keys(), key=str):
-        one, other = kept.get(key), known.get(key)
-        if one is None or other is None or one != other or list(one.open_runs) != list(other.open_runs):
-            wrong.append("/".join(part for part in key if part) or "this host")
-    return wrong
 
 
 def _kept_mark(services: Services) -> list[str]:
@@ -162,31 +158,49 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
     it cannot be read or written."""
     lineage, now = services.lineage(), services.clock.now()
     last = newest(lineage)
-    if not _due(last, services.ledger, now) and (lineage.changed is None or (last and not last.ok)):
+    if not _due(last, services, now) and (lineage.changed is None or (last and not last.ok)):
         return last, False
     with services.state.turn("verify") as mine:
         if not mine:
             return last, False
-        with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
-            found = compare(services)
-            files = made() or {}
-        if found.summary == DIFFERS:
-            services.state.summary.unlink(missing_ok=True)  # it is made anew from the ledger
-            if last is not None and last.result == BROKEN:  # made while the ledger was not as it is
-                found = Comparison(found.ledger, NONE, ())
-        _record(services, found, files)
-        if found.ledger.ok:
-            keep(services.state, services.ledger, anew=found.summary == DIFFERS)
+        look(services, index)
     after = newest(services.lineage())
     before = () if last is None or last.ok else last.problems
     return after, after is not None and not after.ok and after.problems != before
 
 
-def _due(last: Finding | None, ledger: Ledger, now: datetime) -> bool:
+def look(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
+    """Verify all of it now, and record what was found."""
+    with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
+        found = compare(services)
+        files = made() or {}
+    if found.ledger.ok:
+        files |= _keep_summary(services, found)
+    _record(services, found, files)
+    if found.ledger.ok:
+        forget_older(services.state, files)
+        keep(services.state, services.ledger, anew=found.summary == DIFFERS)
+
+
+def _keep_summary(services: Services, found: Comparison) -> dict[str, str]:
+    """The digest of its file, by that one's name; empty where none can be made: it only saves time."""
+    with suppress(CcdrError):
+        ledger, beside = services.ledger, services.population()
+        if mark := ledger.mark_of(RecordRef(found.ledger.records, found.ledger.head)):
+            made = sum_up(ledger, beside, mark) if beside else found.of_ours.up_to(mark)
+            return keep_summary(services.state, mark, made)
+    return {}
+
+
+def _due(last: Finding | None, services: Services, now: datetime) -> bool:
+    """Daily; soon where something is wrong, or all would be read: after an upgrade, or since others were put beside
+    our ledger."""
     if last is None:
-        first = next(iter(ledger.records()), None)
+        first = next(iter(services.ledger.records()), None)
         return first is not None and not now - EVERY < utc(first["time"]) <= now + SET_BACK
-    return not now - (EVERY if last.ok else AFTER_A_FINDING) < last.at <= now + SET_BACK
+    file = kept(services.state, services.ledger)
+    calm = last.ok and file is not None and file.mark(services.population()) is not None
+    return not now - (EVERY if calm else SOON) < last.at <= now + SET_BACK
 
 
 def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:

@@ -169,7 +169,6 @@ def test_a_broken_ledger_is_told_and_nothing_is_called_fixed(site: Site, mailbox
     (segment,) = (site.state / "ledger").glob("*.jsonl")
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"{}\n" + b"".join(lines[1:]))
-    (site.state / "history.json").unlink(missing_ok=True)
     an_hour_passes(site)
     site.run("run")
     assert mailbox.subjects[told].startswith("ccdr: p: ledger does NOT VERIFY")

@@ -85,7 +85,7 @@ MANIPULATIONS = {
 
 def quietly(site: Site) -> None:
     """Whoever changes the ledger changes what is kept of it beside it."""
-    for name in ("chain.json", "history.json", "verified.json", "compared.json"):
+    for name in ("chain.json", "verified.json", "compared.json"):
         (site.state / name).unlink(missing_ok=True)
     shutil.rmtree(site.state / "catalogue", ignore_errors=True)
     keep(site.services().state, site.services().ledger, anew=True)

@@ -11,9 +11,6 @@ import pytest
 from tests.harness import Site
 from tests.stored import LIMITS, hashing_by, other_host, restic_of, settled_file, with_repository
 
-from ccdr import history
-from ccdr.verification import compare
-
 KEEP_ONE = "retention: {keep_last: 1}\nupkeep: {parts: 1}\n"
 
 
@@ -160,53 +157,6 @@ def test_roots_that_sort_otherwise_as_text_than_as_paths(site: Site) -> None:
         settled_file(site.root / "t" / name, os.urandom(1000))
     change(site, f"paths: [{site.root}/tree]", f"paths: [{site.root}/t/a/c, {site.root}/t/a-b]")
     proven(site)
-
-
-@pytest.mark.parametrize("forged", [False, True])
-@pytest.mark.parametrize("back", [1, 2, 5000], ids=["older records", "a tail", "all new"])
-def test_a_summary_that_says_more_than_the_ledger_is_not_believed(
-    site: Site, monkeypatch: pytest.MonkeyPatch, back: int, forged: bool
-) -> None:
-    """The failed test is turned into one that passed, or left out; its undamaged twin is used, and says the same."""
-    monkeypatch.setattr(history, "LOOK_BACK", back)
-    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
-    proven(site)
-    before = packs(site)
-    settled_file(site.root / "tree" / "x.wav", os.urandom(900_000))
-    site.backed_up()
-    flip(max(packs(site) - before, key=lambda p: p.stat().st_size))
-    assert site.run("test", "p").json["verdict"] == "FAIL"
-    services, kept = site.services(), site.services().state.summary
-    truth = services.histories()
-    body = json.loads(kept.read_text())
-    (said,) = (h for plan, name, h in body["assets"] if (plan, name) == ("p", "recordings"))
-    if forged:
-        said["last_test"] = said["last_conclusive_test"] = {**said["last_test"], "verdict": "PASS", "reason": None}
-        said["newest"]["restore_test.end"] = said["last_test"]
-        said["failure"] = None
-        kept.write_text(json.dumps(body))
-        assert services.histories() != truth, "else nothing was forged"
-    assert services.histories(doubted=True) == truth
-    assert json.loads(kept.read_text()) == body, "what was refused stays, for the verification to find"
-    assert asset(site)[0] == 1
-    assert (compare(services).summary == "DIFFERS") == forged
-
-
-def test_a_summary_that_leaves_the_newest_test_out_is_not_believed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every record that it names is in the ledger; the failure after them is not in it."""
-    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
-    settled_file(site.root / "tree" / "a.wav", os.urandom(900_000))
-    proven(site)
-    services, kept = site.services(), site.services().state.summary
-    services.histories()
-    green = json.loads(kept.read_text())["assets"]
-    flip(max(packs(site), key=lambda p: p.stat().st_size))
-    assert site.run("test", "p").json["verdict"] == "FAIL"
-    truth = services.histories()
-    kept.write_text(json.dumps({**json.loads(kept.read_text()), "assets": green}))
-    assert services.histories() != truth, "else nothing was forged"
-    assert services.histories(doubted=True) == truth
-    assert asset(site)[0] == 1
 
 
 NAME = "+40712345678_Popescu.wav"

@@ -123,7 +123,7 @@ def test_what_the_catalogues_snapshots_attest_tells_before_any_repository_is_ask
     twin: Site, manipulate: Callable[[Site], None]
 ) -> None:
     assert of_ledger(twin) == (0, "")
-    for name in ("chain.json", "history.json", "verified.json", "compared.json"):
+    for name in ("chain.json", "verified.json", "compared.json"):
         (twin.state / name).unlink(missing_ok=True)
     manipulate(twin)
     services = twin.services()
@@ -339,7 +339,7 @@ def test_who_may_write_everything_may_write_anything(twin: Site) -> None:
     lines = segment.read_bytes().splitlines(keepends=True)
     first = max(n for n, line in enumerate(lines) if b'"kind":"backup.start"' in line)
     segment.write_bytes(b"".join(lines[:first]))
-    for name in ("chain.json", "history.json", "verified.json", "compared.json"):
+    for name in ("chain.json", "verified.json", "compared.json"):
         (twin.state / name).unlink(missing_ok=True)
     entries(twin)[1].unlink()
     (twin.repo / "snapshots" / newest).unlink()

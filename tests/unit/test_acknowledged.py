@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from tests.harness import Ran, Site
-from tests.older import append_older
 
 from ccdr.acknowledge import Standing, acknowledge, in_force
 from ccdr.acknowledged import (
@@ -36,7 +35,6 @@ from ccdr.history import read_history
 from ccdr.model import rfc3339
 from ccdr.payloads import keep_payload, payload
 from ccdr.trouble import Problem, Trouble
-from ccdr.verification import EQUAL, compare
 from ccdr.who import who
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -292,21 +290,6 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:
     done = site.run("ack", "NEVER_TESTED", *WHY, "--dry-run")
     assert done.code == 0 and site.records("ack") == [] and not (site.state / "payloads").exists()
     assert site.run("status").code == 1
-
-
-def test_what_is_in_force_is_in_the_summary_and_a_forged_summary_is_not_believed(site: Site) -> None:
-    """Whoever may write the state directory must not silence a trouble without a record of it."""
-    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
-    services = site.services()
-    for number in range(250):  # so many that a summary is kept
-        append_older(services.ledger, "missed", plan="p", asset="a", run="r", body={"count": number + 1})
-    assert list(services.histories()["p", "a"].acks) == ["NEVER_TESTED"]
-    assert compare(services).summary == EQUAL, "made anew it is the same"
-    body = json.loads(services.state.summary.read_text("utf-8"))
-    (mine,) = [history for plan, asset, history in body["assets"] if (plan, asset) == ("p", "a")]
-    mine["acks"]["NEVER_SUCCEEDED"] = {**mine["acks"]["NEVER_TESTED"], "code": "NEVER_SUCCEEDED"}
-    services.state.summary.write_text(json.dumps(body), "utf-8")
-    assert list(services.histories(doubted=True)["p", "a"].acks) == ["NEVER_TESTED"]
 
 
 def test_the_newest_record_of_a_code_holds() -> None:

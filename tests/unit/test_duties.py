@@ -141,7 +141,6 @@ def test_the_slots_of_an_older_ccdr_are_its_duties_and_stale_ones_are_not(host: 
     host.site.state.joinpath("asked.json").unlink()
     for segment in (host.site.state / "ledger").glob("*.jsonl"):
         segment.unlink()
-    (host.site.state / "history.json").unlink(missing_ok=True)
     host.clock.at = datetime.now(UTC)
     old = (host.clock.at - timedelta(days=40)).timestamp()
     for path in (host.site.state / "schedule").glob("*.json"):

@@ -1,11 +1,7 @@
-"""The summary of the ledger that is kept beside it: always what a whole reading would give."""
+"""What the ledger says of each asset: one pass over its records."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,16 +13,11 @@ from tests.older import append_older
 
 from ccdr import history
 from ccdr.clock import SystemClock
-from ccdr.history import AssetHistory, Histories, histories, read_history
+from ccdr.history import AssetHistory, Histories, read_history
 from ccdr.ledger import BEGINNING, Ledger
 from ccdr.model import Needed, Snapshot, rfc3339
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
-
-
-@pytest.fixture(autouse=True)
-def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
 
 
 def backup(ledger: Ledger, run: str, asset: str = "a", *, result: str = "STORED", ends: bool = True) -> None:
@@ -45,23 +36,6 @@ def test(ledger: Ledger, run: str, snapshot: str, verdict: str, asset: str = "a"
 
 
 test.__test__ = False  # type: ignore[attr-defined]
-
-step = st.tuples(st.sampled_from(["stored", "failed", "crashed", *VERDICTS]), st.sampled_from("ab"), st.booleans())
-
-
-@given(st.lists(step, max_size=25))
-def test_a_summary_carried_on_is_what_the_whole_ledger_says(steps: list[tuple[str, str, bool]]) -> None:
-    """Whenever it was written, and whatever came after: the third of each step says whether somebody asks then."""
-    with tempfile.TemporaryDirectory() as place:
-        ledger, kept = Ledger(Path(place) / "ledger", SystemClock(), segment_bytes=900), Path(place) / "history.json"
-        for n, (what, asset, asked) in enumerate(steps):
-            if what in VERDICTS:
-                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, history.RULES[n % 4])
-            else:
-                backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
-            if asked:
-                histories(ledger, kept)
-        assert histories(ledger, kept) == read_history(ledger.records())
 
 
 def check(ledger: Ledger, result: str, part: int, *, all_data: bool = False) -> None:
@@ -99,44 +73,14 @@ def whole(ledger: Ledger) -> Histories:
     return read_history(ledger.records())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": 1, "mark": {}, "assets": []}'])
-def test_a_damaged_summary_is_made_anew(ledger: Ledger, tmp_path: Path, text: str) -> None:
-    kept = tmp_path / "history.json"
-    kept.write_text(text)
-    assert histories(ledger, kept) == whole(ledger)
-    assert json.loads(kept.read_text())["format"] == history.FORMAT
-
-
-def test_a_summary_of_another_ledger_does_not_count(ledger: Ledger, tmp_path: Path) -> None:
-    kept = tmp_path / "history.json"
-    histories(ledger, kept)
-    shutil.rmtree(ledger.directory)
-    backup(ledger, "new", result="FAILED")
-    assert histories(ledger, kept) == whole(ledger)
-    assert histories(ledger, kept)["p", "a"].proven == {}
-
-
-def test_a_summary_in_a_newer_format_does_not_count(ledger: Ledger, tmp_path: Path) -> None:
-    kept = tmp_path / "history.json"
-    histories(ledger, kept)
-    kept.write_text(
-        kept.read_text().replace(f'"format":{history.FORMAT}', f'"format":{history.FORMAT + 1}').replace("PASS", "FAIL")
-    )
-    assert histories(ledger, kept)["p", "a"].proven == {"a-b2": "PASS"}
-
-
-def test_it_does_not_matter_that_the_summary_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None:
-    assert histories(ledger, tmp_path / "ledger" / "lock" / "history.json") == whole(ledger)
-
-
-def test_what_retention_removed_is_forgotten(ledger: Ledger, tmp_path: Path) -> None:
+def test_what_retention_removed_is_forgotten(ledger: Ledger) -> None:
     removed: list[dict[str, Any]] = [
         {"asset": "a", "id": "a-b0"},
         {"asset": "a", "id": "a-b2"},
         {"asset": "z", "id": "?"},
     ]
     append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
-    found = histories(ledger, tmp_path / "history.json")
+    found = whole(ledger)
     assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
     assert found["p", None].newest["prune.end"]["removed"] == removed
 
@@ -252,14 +196,12 @@ def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["p", None].sizes == {"2026-11-06": 6, "2026-11-07": 7, "2026-11-08": 8}
 
 
-def test_the_newest_failure_is_no_older_one_when_it_is_read_back(ledger: Ledger, tmp_path: Path) -> None:
-    kept = tmp_path / "history.json"
+def test_the_newest_failure_is_no_older_one(ledger: Ledger) -> None:
     test(ledger, "f", "a-b2", "FAIL")
-    for _ in range(2):  # folded from the records, then from the summary
-        found = histories(ledger, kept)["p", "a"]
-        assert found.failure == found.last_test and found.older_failure is None
+    found = whole(ledger)["p", "a"]
+    assert found.failure == found.last_test and found.older_failure is None
     test(ledger, "i", "a-b2", "INCONCLUSIVE")
-    assert histories(ledger, kept)["p", "a"].older_failure == found.failure
+    assert whole(ledger)["p", "a"].older_failure == found.failure
 
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -334,19 +276,6 @@ def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, 
         assert all(later < ranks[found["seq"] - 1] for later in ranks[found["seq"] :])
 
 
-def test_a_summary_that_hides_a_log_that_failed_is_not_believed(ledger: Ledger, tmp_path: Path) -> None:
-    kept = tmp_path / "history.json"
-    append_older(ledger, "restore_test.start", plan="p", asset="a", run="l", body={})
-    body = {k: recovery(1, "FAIL")[k] for k in ("verdict", "snapshot", "recovery")}
-    append_older(ledger, "restore_test.end", plan="p", asset="a", run="l", body=body)
-    histories(ledger, kept)
-    said = json.loads(kept.read_text())
-    assert said["assets"][0][2]["log_failure"]["run"] == "l"
-    said["assets"][0][2]["log_failure"] = None
-    kept.write_text(json.dumps(said))
-    assert histories(ledger, kept, doubted=True)["p", "a"].log_failure is not None
-
-
 def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> None:
     """A test that broke was tried, and has found nothing; one by an id is no rule's."""
     test(ledger, "o", "a-b0", "FAIL", rule="oldest")
@@ -355,99 +284,6 @@ def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> Non
     found = whole(ledger)["p", "a"]
     assert {rule: due for rule, (_, due) in found.tried.items()} == {"latest": "for t", "oldest": "for i"}
     assert {rule: verdict for rule, (_, verdict) in found.by_rule.items()} == {"latest": "PASS", "oldest": "FAIL"}
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong"), [('"oldest":["2', '"oldest":["1'), ('"FAIL"]}', '"PASS"]}'), ('"for o"', '"for never"')]
-)
-def test_a_summary_that_tells_another_turn_than_the_ledger_is_refused(
-    ledger: Ledger, tmp_path: Path, right: str, wrong: str
-) -> None:
-    kept = tmp_path / "history.json"
-    test(ledger, "o", "a-b0", "FAIL", rule="oldest")
-    histories(ledger, kept)
-    assert right in kept.read_text()
-    kept.write_text(kept.read_text().replace(right, wrong, 1))
-    assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)
-
-
-def lived(ledger: Ledger) -> None:
-    """A week of one asset's: what was removed, asked for and read among it."""
-    for n in range(8):
-        backup(ledger, f"b{n}", result="FAILED" if n == 3 else "STORED")
-    test(ledger, "t1", "a-b1", "FAIL")
-    asked = {"verbs": ["backup", "test"], "gained": ["backup"], "lost": ["prune"], "reason": "-"}
-    append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
-    gone = [{"asset": "a", "id": "a-b0"}]
-    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": gone})
-    check(ledger, "CLEAN", 2)
-    backup(ledger, "b8")
-    missed = {"verb": "backup", "due": "2026-11-24T02:30:00Z", "first_due": "2026-11-24T02:30:00Z", "count": 2}
-    append_older(ledger, "missed", plan="p", asset="a", run=None, body=missed)
-
-
-Of = dict[str, dict[str, Any]]  # each history, by its asset ("" is the plan)
-EDITS: dict[str, Callable[[Of], None]] = {
-    "a backup that was never stored": lambda of: of["a"]["stored"].update({"a-b99": 23}),
-    "… with the number of a newer one": lambda of: of["a"]["stored"].update({"a-b99": 30}),
-    "one that is stored is not there": lambda of: of["a"]["stored"].pop("a-b8"),
-    "one that was removed is there": lambda of: of["a"]["stored"].update({"a-b0": 2}),
-    "one of another time": lambda of: of["a"]["stored"].update({"a-b8": 2}),
-    "less to do": lambda of: of[""]["duties"].pop("backup"),
-    "more to do": lambda of: of[""]["duties"].update(prune="2026-11-24T02:30:00Z"),
-    "nothing was ever asked": lambda of: of[""].update(duties=None),
-    "asked later": lambda of: of[""]["duties"].update(backup="2099-11-24T02:30:00Z"),
-    "another failure": lambda of: of["a"].update(failure={**of["a"]["failure"], "reason": "a trifle"}),
-    "another one is not mended": lambda of: of["a"].update(unmended=[[{**of["a"]["failure"], "reason": "x"}, None]]),
-    "nothing was missed": lambda of: of["a"].update(missed=0),
-    "another part was read": lambda of: of[""].update(read={"1": of[""]["read"]["2"]}),
-}
-
-
-@pytest.mark.parametrize("seen", [4, 5000], ids=["older than what is looked through", "new"])
-@pytest.mark.parametrize("edit", EDITS)
-def test_a_summary_that_was_edited_is_refused(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: str, seen: int
-) -> None:
-    kept = tmp_path / "history.json"
-    lived(ledger)
-    histories(ledger, kept)
-    said = json.loads(kept.read_text())
-    EDITS[edit]({asset or "": of for _, asset, of in said["assets"]})
-    kept.write_text(json.dumps(said))
-    monkeypatch.setattr(history, "LOOK_BACK", seen)
-    assert histories(ledger, kept) != whole(ledger) == histories(ledger, kept, doubted=True)
-
-
-steps_of_all = st.lists(
-    st.tuples(st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", *VERDICTS]), st.sampled_from("ab")),
-    max_size=25,
-)  # fmt: skip
-
-
-@given(steps_of_all, st.integers(1, 30))
-def test_a_summary_that_nobody_edited_is_never_refused(steps: list[tuple[str, str]], seen: int) -> None:
-    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "LOOK_BACK", seen)
-        ledger, kept = Ledger(Path(place) / "ledger", SystemClock(), segment_bytes=900), Path(place) / "history.json"
-        for n, (what, asset) in enumerate(steps):
-            if what in VERDICTS:
-                test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, history.RULES[n % 4])
-            elif what == "duties":
-                asked = {"verbs": ["backup", "test"][: n % 3], "gained": [], "lost": []}
-                append_older(ledger, "duties", plan="p", asset=None, run=None, body=asked)
-            elif what == "prune":
-                gone = [{"asset": asset, "id": f"{asset}-b{m}"} for m in range(n)]
-                append_older(
-                    ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": gone}
-                )
-            elif what == "check":
-                check(ledger, "CLEAN" if n % 2 else "DAMAGED", n % 4 + 1)
-            else:
-                backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
-        histories(ledger, kept)
-        found = history.summary(kept)
-        assert found is None or history._stands(ledger, found[0], found[2])
 
 
 def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_though_that_had_passed_before() -> None:

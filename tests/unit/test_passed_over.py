@@ -12,16 +12,10 @@ from tests.harness import Site
 from tests.records import body_of
 from tests.unit.test_verification import World
 
-from ccdr import history
 from ccdr.acknowledged import exit_of
 from ccdr.ledger import verify
 from ccdr.records import written
 from ccdr.trouble import Problem, Trouble
-
-
-@pytest.fixture(autouse=True)
-def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "WORTH_KEEPING", 1)
 
 
 @pytest.fixture

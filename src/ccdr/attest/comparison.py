@@ -153,11 +153,11 @@ def compare(
     return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
 
 
-def here(services: Services, snapshots: Iterable[Snapshot]) -> str | None:
+def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) -> str | None:
     """What the newest snapshots that this host knows of attest, without asking their repositories: a sentence where the
     ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
     installation's. CcdrError where the ledger cannot be read."""
-    lineage, ours = services.lineage(), installation(services.state, services.ledger.host)
+    ours = installation(services.state, services.ledger.host)
     claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
     if own:

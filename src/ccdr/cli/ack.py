@@ -59,7 +59,7 @@ def ack(
         if code is not None or ending:
             raise UsageProblem("--list takes no code", hint="`ccdr ack --list` shows all that is acknowledged")
         services = settings().services()
-        return _tell(in_force(services, services.histories(doubted=True)), "acknowledged")
+        return _tell(in_force(services, services.histories()), "acknowledged")
     if code is None:
         raise UsageProblem(
             "which trouble?", hint="`ccdr status --json` shows the codes of what stands; `ccdr ack --list`"
@@ -68,7 +68,7 @@ def ack(
     services = settings().services()
     if trouble is Trouble.LEDGER_LOST and not ending:
         return _lost(services, why, dry_run=dry_run)
-    histories = services.histories(doubted=True)
+    histories = services.histories()
     loaded, wrong = settings().load_all([plan] if plan else [])
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)

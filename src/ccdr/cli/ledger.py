@@ -146,7 +146,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     compared = compare(services)
     outcomes, failed = _asked(plans, services) if repository else ([], [])
     lineage = services.lineage()
-    said = here(services, services.catalogue.newest())
+    said = here(services, lineage, services.catalogue.newest())
     of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(said))]
     of_plans = _plans_not_kept(services) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
@@ -190,7 +190,7 @@ def _plans_not_kept(services: Services) -> list[str]:
     """Versions of plans whose files are gone, or were changed: of all there ever were."""
     from ccdr.in_force import not_kept
 
-    histories = services.histories(doubted=True)
+    histories = services.histories()
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
     return [
         f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"

@@ -54,7 +54,7 @@ def status(names: tuple[str, ...]) -> Exit:
     services, shown = options.services(), [p.plan.plan for p in loaded]
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    histories = services.histories(doubted=True)
+    histories = services.histories()
     judged = as_recorded(loaded, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
     gone = lost(plan_names(options.plans), options.plans, services, histories)
@@ -66,7 +66,7 @@ def status(names: tuple[str, ...]) -> Exit:
     }
     lineage = services.lineage()
     verified = newest(lineage)
-    attested = by_what_is_known(here(services, [s for one in found for s in one.usable[-1:]]))
+    attested = by_what_is_known(here(services, lineage, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
     codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]

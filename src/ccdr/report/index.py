@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -114,10 +113,10 @@ def make(services: Services) -> dict[str, str]:
         for line in lines(ledger, extent_of(ledger)):
             record = folded(line)
             making.take(record, utc(record["time"]))
-        directory = _directory(services.state)
+        directory = services.state.index
         for name, contents in making.states.items():
             write_durably(directory / name, contents)
-        for path in directory.glob(f"*{SUFFIX}"):
+        for path in directory.glob(f"[0-9]*{SUFFIX}"):
             if path.name not in making.states:
                 path.unlink()
         return {name: sha256(contents).hexdigest() for name, contents in making.states.items()}
@@ -128,9 +127,9 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
     """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
     contents; None where there is none, or the ledger does not hold any more what it was made from."""
     newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
-    for name in sorted((name for name in digests if name <= newest), reverse=True):
+    for name in sorted((name for name in digests if name[:1].isdigit() and name <= newest), reverse=True):
         try:
-            contents = (_directory(state) / name).read_bytes()
+            contents = (state.index / name).read_bytes()
             if sha256(contents).hexdigest() != digests[name]:
                 continue
             kept = read(contents)
@@ -152,7 +151,3 @@ def read(contents: bytes) -> Kept:
 def _name_of(moment: datetime) -> str:
     """Of the state of this moment's month: in the order of time."""
     return f"{month_of(moment):%Y-%m-%d}{SUFFIX}"
-
-
-def _directory(state: State) -> Path:
-    return state.root / "index"

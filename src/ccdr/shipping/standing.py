@@ -57,7 +57,7 @@ def write_standing(path: Path, standing: Standing) -> None:
 def read_standing(state: State, plan: str, asset: str) -> Standing | None:
     """None where this host has never shipped it, or what it wrote cannot be read."""
     try:
-        body = json.loads((state.root / "shipping" / plan / asset / "standing.json").read_text("utf-8"))
+        body = json.loads(Path(f"{state.root}/shipping/{plan}/{asset}/standing.json").read_text("utf-8"))
         for key in ("point", "usable", "troubled", "anew"):
             body[key] = body.get(key) and utc(body[key])
         body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
