@@ -36,11 +36,12 @@ mutants: ## would the unit tests notice a careless change? MODULE="retention led
 	@deploy/setup/setup venv
 	@$(PYTHON) -m tests.mutants $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-check: venv ## formatting, lint, types, layers
+check: venv ## formatting, lint, types, layers, how pages wrap
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy --strict src
 	@.venv/bin/lint-imports
+	@$(PYTHON) docs/wrap.py --check
 
 bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
 	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)

@@ -1,5 +1,5 @@
-"""What `make docs` needs beside the pages: mkdocs calls it for each, and `python docs/as_site.py DIR` looks at what came
-out.
+"""What `make docs` needs beside the pages: mkdocs calls it for each, and `python docs/as_site.py DIR` looks at what
+came out.
 
 The pages are written for forges. Python-Markdown wants a list's continuation four columns in, and blank lines around a
 list and its blocks of code; and a link to a file outside of docs/ has nowhere to lead in the site.

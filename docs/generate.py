@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from wrap import wrapped
 
 from ccdr.cli import main
 from ccdr.records.schema import envelope_schema, schemas
@@ -23,7 +24,7 @@ The global options are accepted before or after the verb.
 
 def reference() -> str:
     """The whole page."""
-    return HEAD + "".join(_sections(main, click.Context(main, info_name="ccdr", terminal_width=100)))
+    return wrapped(HEAD + "".join(_sections(main, click.Context(main, info_name="ccdr", terminal_width=100))))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -58,9 +59,9 @@ its definition says was written by no ccdr, and is a finding.
 
 
 def records() -> str:
-    """The whole page."""
+    """The whole page, wrapped as all are."""
     envelope, kinds = _envelope(), ("".join(_kind(kind, found)) for kind, found in schemas().items())
-    return RECORDS_HEAD + envelope + "".join(kinds)
+    return wrapped(RECORDS_HEAD + envelope + "".join(kinds))
 
 
 def _envelope() -> str:

@@ -37,7 +37,8 @@ def beside_the_pages(name: str) -> Any:
     return module
 
 
-def test_what_is_generated_is_up_to_date() -> None:
+def test_what_is_generated_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")  # as `python docs/generate.py` has it
     module = beside_the_pages("generate")
     assert module.TARGET.read_text("utf-8") == module.reference(), "run: python docs/generate.py"
     assert module.RECORDS.read_text("utf-8") == module.records(), "run: python docs/generate.py"
@@ -89,6 +90,22 @@ def test_the_site_names_each_page() -> None:
 def test_a_site_that_loads_from_elsewhere_is_told(tmp_path: Path, text: str, is_outside: bool) -> None:
     (tmp_path / "page.html").write_text(text)
     assert bool(beside_the_pages("as_site").outside(tmp_path)) is is_outside
+
+
+@pytest.mark.parametrize(
+    ("text", "as_wrapped"),
+    [
+        (f"{'word ' * 30}`a span of code that stays whole`\n", f"{'word ' * 19}word\n{'word ' * 10}`a span of code that stays whole`\n"),
+        (f"1. {'word ' * 30}\n", f"1. {'word ' * 18}word\n   {'word ' * 10}word\n"),
+        (f"{'word ' * 19}half - a\n", f"{'word ' * 19}\nhalf - a\n".replace(" \n", "\n")),  # no list begins there
+        ("a\nparagraph\n\n- item\n- item\n", "a paragraph\n\n- item\n- item\n"),
+        (f"| {'word ' * 30}|\n```sh\n{'word ' * 30}\n```\n", f"| {'word ' * 30}|\n```sh\n{'word ' * 30}\n```\n"),
+    ],
+)  # fmt: skip
+def test_a_page_is_wrapped_without_a_change_of_what_it_says(text: str, as_wrapped: str) -> None:
+    wrap = beside_the_pages("wrap")
+    assert wrap.wrapped(text) == as_wrapped
+    assert wrap.wrapped(as_wrapped) == as_wrapped
 
 
 def test_hints_name_pages_and_headings_that_there_are() -> None:
