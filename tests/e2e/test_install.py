@@ -351,6 +351,7 @@ def test_tutorial_followed_on_a_bare_machine_to_the_first_mail_and_the_first_res
     assert not (tmp_path / "restored").exists()
     newcomer.run(restore.rstrip() + " --yes-i-mean restored\n")  # typed, by a person
     newcomer.run(put_back)  # `diff` finds nothing
+    assert "over since" in inside("cd /etc/ccdr; ccdr notify test mine --dry-run"), "what the next run will tell"
     assert (tmp_path / "recordings" / "call.dat").exists()
     site.ledger_holds()
 
