@@ -1,5 +1,5 @@
-"""Writes docs/reference/cli.md from `--help` of every command, and docs/reference/records.md from the definitions of
-records: `python docs/generate.py`. Tests compare them."""
+"""Writes docs/reference/cli.md from `--help` of every command, docs/reference/records.md from the definitions of
+records, and docs/reference/keys.md from the schemas of plans: `python docs/generate.py`. Tests compare them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import plan_keys
 from wrap import wrapped
 
 from ccdr.cli import main
@@ -110,6 +111,15 @@ def _type(about: dict[str, Any]) -> str:
     )
 
 
+KEYS = Path(__file__).parent / "reference/keys.md"
+
+
+def keys() -> str:
+    """The whole page."""
+    return wrapped(plan_keys.page())
+
+
 if __name__ == "__main__":
     TARGET.write_text(reference(), "utf-8")
     RECORDS.write_text(records(), "utf-8")
+    KEYS.write_text(keys(), "utf-8")

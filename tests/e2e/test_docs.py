@@ -42,6 +42,7 @@ def test_what_is_generated_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> Non
     module = beside_the_pages("generate")
     assert module.TARGET.read_text("utf-8") == module.reference(), "run: python docs/generate.py"
     assert module.RECORDS.read_text("utf-8") == module.records(), "run: python docs/generate.py"
+    assert module.KEYS.read_text("utf-8") == module.keys(), "run: python docs/generate.py"
 
 
 def test_exit_codes_that_are_explained_are_the_programs() -> None:
