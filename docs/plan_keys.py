@@ -108,8 +108,8 @@ def _takes(about: Schema, called: Mapping[str, str]) -> str:
         return "duration"
     if "KiB" in pattern:
         return "size"
-    words = {"integer": "whole number", "boolean": "`true` or `false`", "string": "text", "number": "number"}
-    return words[about["type"]]
+    plain = {"integer": "whole number", "boolean": "`true` or `false`", "string": "text", "number": "number"}
+    return plain[about["type"]]
 
 
 def _default(about: Schema) -> str:
