@@ -1,5 +1,6 @@
 """Writes docs/reference/cli.md from `--help` of every command, docs/reference/records.md from the definitions of
-records, and docs/reference/keys.md from the schemas of plans: `python docs/generate.py`. Tests compare them."""
+records, docs/reference/keys.md from the schemas of plans, and docs/reference/troubles.md: `python docs/generate.py`.
+Tests compare them."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 import plan_keys
+import troubles
 from wrap import wrapped
 
 from ccdr.cli import main
@@ -112,14 +114,19 @@ def _type(about: dict[str, Any]) -> str:
 
 
 KEYS = Path(__file__).parent / "reference/keys.md"
+TROUBLES = Path(__file__).parent / "reference/troubles.md"
 
 
-def keys() -> str:
-    """The whole page."""
-    return wrapped(plan_keys.page())
+def pages() -> dict[Path, str]:
+    """All that is generated."""
+    return {
+        TARGET: reference(),
+        RECORDS: records(),
+        KEYS: wrapped(plan_keys.page()),
+        TROUBLES: wrapped(troubles.page()),
+    }
 
 
 if __name__ == "__main__":
-    TARGET.write_text(reference(), "utf-8")
-    RECORDS.write_text(records(), "utf-8")
-    KEYS.write_text(keys(), "utf-8")
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
