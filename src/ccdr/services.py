@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -31,7 +31,7 @@ from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
 from ccdr.state import State
 from ccdr.storage.restic import RepoSnapshot, Restic
-from ccdr.summary import histories
+from ccdr.summary import Memory, histories
 from ccdr.who import who
 
 
@@ -156,6 +156,7 @@ class Services:
     catalogue: Catalogue
     lab: Lab
     host: Host
+    memory: Memory = field(default_factory=Memory, compare=False)
 
     @property
     def digest(self) -> Digest:
@@ -271,7 +272,7 @@ class Services:
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
-        return histories(self.state, self.ledger, self.population(), at_work=self._at_work)
+        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
 
     def _at_work(self, run: str) -> bool:
         try:

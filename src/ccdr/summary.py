@@ -26,6 +26,7 @@ from ccdr.population import Population, merged
 from ccdr.state import State, write_durably
 
 VERIFIED, HOLDS = "ledger.verified", "HOLDS"
+MANY = 1000  # records: more than this are not read twice by one process
 _NAME = re.compile(r"histories-[0-9]{12}\.state")
 
 
@@ -135,9 +136,15 @@ def forget_older(state: State, index: Mapping[str, str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _to_begin_with(state: State, ledger: Ledger, beside: Population) -> Summary | None:
-    """What can be read on from; None where all is to be read."""
-    file = kept(state, ledger)
+@dataclass
+class Memory:
+    """What one process has read of the ledger, as a file of it would be: whoever asks again reads on from there."""
+
+    file: File | None = None
+
+
+def _to_begin_with(file: File | None, ledger: Ledger, beside: Population) -> Summary | None:
+    """What can be read on from; None where it is not of this ledger and these beside it."""
     mark = file.mark(beside) if file else None
     if file is None or mark is None or not ledger.holds(mark):
         return None
@@ -146,21 +153,31 @@ def _to_begin_with(state: State, ledger: Ledger, beside: Population) -> Summary 
 
 
 def histories(
-    state: State, ledger: Ledger, beside: Population, *, at_work: Callable[[str], bool] | None = None
+    state: State,
+    ledger: Ledger,
+    beside: Population,
+    memory: Memory,
+    *,
+    at_work: Callable[[str], bool] | None = None,
 ) -> Histories:
-    """What our ledger and those beside it say of each asset: from the summary on, where there is one to begin with.
+    """What our ledger and those beside it say of each asset: from the summary on, where there is one to begin with, or
+    from what this process has read before.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
     CcdrError where the ledger cannot be read. Changes nothing.
     """
-    begun = _to_begin_with(state, ledger, beside)
-    mark, known = (begun.mark, begun.known) if begun else (BEGINNING, {})
+    begun = _to_begin_with(memory.file, ledger, beside) or _to_begin_with(kept(state, ledger), ledger, beside)
+    mark, read = begun.mark if begun else BEGINNING, 0
+    summing = Summing(beside, begun.known, begun.latest) if begun else Summing(beside)
     records: Iterable[tuple[Mark | None, Record]] = ledger.after(mark)
     if beside and not begun:
         records = merged(partial(ledger.after, mark), beside.sound())
     for at, record in records:
-        read_history([record], known)
-        mark = at or mark
+        summing.take(record, ours=at is not None)
+        mark, read = at or mark, read + 1
+    if read >= MANY:
+        memory.file = File("", summing.up_to(mark), as_recorded=True)
+    known = summing.known
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():

@@ -29,7 +29,7 @@ from ccdr.summary import Summary
 from ccdr.verification import compare, daily, look
 
 step = st.tuples(
-    st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", "summed", *VERDICTS]),
+    st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", "summed", "asked", *VERDICTS]),
     st.sampled_from("ab"),
 )
 
@@ -47,14 +47,17 @@ def files(services: Services) -> list[Path]:
 
 @given(st.lists(step, max_size=25))
 def test_reading_on_from_it_is_reading_everything_and_nobody_suspects_it(steps: list[tuple[str, str]]) -> None:
-    """Whenever it was made, and whatever came after."""
-    with tempfile.TemporaryDirectory() as place:
+    """Whenever it was made, whatever came after, and whatever the same process has read before."""
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "MANY", 2)
         services = small(Site(Path(place)))
         ledger, made = services.ledger, False
         for n, (what, asset) in enumerate(steps):
             if what == "summed":
                 made = made or ledger.head().seq > 0
                 look(services)
+            elif what == "asked":
+                assert services.histories() == read_history(ledger.records())
             elif what in VERDICTS:
                 test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, RULES[n % 4])
             elif what == "duties":
