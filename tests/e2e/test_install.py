@@ -286,7 +286,7 @@ def newcomer(
     """A bare machine with a clone, its recordings, and nothing else. Its paths are this machine's, since the sandboxes are."""
     settled_file(tmp_path / "recordings" / "call.dat", os.urandom(5000))
     (site.root / "plans/key").unlink()
-    out = shutil.ignore_patterns(".git", ".venv", ".demo", ".*_cache", "__pycache__", "results")
+    out = shutil.ignore_patterns(".git", ".venv", ".venv-docs", ".demo", ".*_cache", "__pycache__", "results")
     shutil.copytree(ROOT, tmp_path / "source", ignore=out)
     argv = ["docker", "run", "-d", "--rm", "--init", "--network", "host", "--name", f"fresh-{secrets.token_hex(4)}"]
     places = [f"{tmp_path}/source:/usr/local/src/ccdr", *(f"{p}:{p}" for p in (tmp_path, source.sockets))]
