@@ -35,6 +35,10 @@ MEANS = {
         "the ledger is gone, and ccdr began a new one; until somebody has answered for it, or brought it back "
         "([Evidence](../explanation/evidence.md#a-ledger-that-is-lost))"
     ),
+    Trouble.LEDGER_SPOILT: (
+        "somebody changed a whole line of the ledger, the last one of its time, so that it is no record; "
+        "until somebody has answered for it"
+    ),
     Trouble.LEDGER_CONTRADICTED: (
         "somebody cut the ledger off or rewrote it, or another one lies in its place: snapshots say so, or "
         "this host's state; until it agrees again"
@@ -114,15 +118,16 @@ def _of(level: Level) -> str:
 
 
 def _row(trouble: Trouble) -> str:
-    means = MEANS[trouble] + (". Nobody can acknowledge it" if trouble in TAMPERING else "")
     step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
+    never = trouble in TAMPERING and "ccdr ack" not in step  # for some, somebody answers once and for all
+    means = MEANS[trouble] + (". Nobody can acknowledge it" if never else "")
     return f"| `{trouble.name}` | {HEADLINES[trouble]} | {means} | {step} |\n"
 
 
 def _in_code(step: str) -> str:
     """The commands in a step; three spaces stand between one and its explanation."""
     verbs = "|".join(main.commands)
-    word = r'--?[\w-]+|[A-Z_]+|latest|…|"…"'
+    word = r'--?[\w-]+|[A-Z_]+|latest|\d+d|…|"…"'
     marked = re.sub(rf"(?<!`)\bccdr (?:{verbs})(?: [a-z]+\b)?(?: (?:{word}))*", lambda match: f"`{match[0]}`", step)
     return re.sub(" +", " ", marked)
 

@@ -9,16 +9,18 @@ record and no report: what is acknowledged is shown as that, counted, and is no 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
+from math import ceil, floor, log2
+from operator import gt, ne
 from typing import Any
 
 from ccdr.errors import Exit, UsageProblem, worst
-from ccdr.model import number_of, rfc3339, utc
+from ccdr.model import TOLD_BY, number_of, rfc3339, utc
 from ccdr.schema import parse_duration
-from ccdr.trouble import Problem, Trouble
+from ccdr.trouble import Problem, Trouble, Worse
 
 ACK = "ack"  # the record's kind
 BEGUN, ENDED = "begun", "ended"  # what it did
@@ -34,6 +36,7 @@ AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what 
 TAMPERING = frozenset(
     (
         Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_SPOILT,  # somebody may answer for it, once and for all; it is not acknowledged for a while
         Trouble.SUMMARY_WRONG,
         Trouble.LEDGER_CONTRADICTED,
         Trouble.RECORDS_WRONG,
@@ -45,9 +48,25 @@ UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
 # Told once, and over: nothing of them stands.
 PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
 
+
+def can_be(trouble: Trouble) -> bool:
+    """May somebody take note of it, where it stands?"""
+    return trouble not in TAMPERING | PASSING
+
+
 Record = Mapping[str, Any]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
+_UNITS = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_TIMES = ((1, "d"), (1, "h"), (1, "m"), (2, "h"), (2, "m"), (2, "s"))
+# As `human_seconds`, `human_bytes` and `so_many` write them.
+_QUANTITY = re.compile(
+    r"(?<![\w.:#-])(?:(?P<n1d>\d+)d (?P<n2h>\d+)h|(?P<n1h>\d+)h (?P<n2m>\d+)m|(?P<n1m>\d+)m (?P<n2s>\d+)s"
+    r"|(?P<seconds>\d+\.\d) s|(?P<size>\d+(?:\.\d)?) (?P<unit>B|[KMGT]iB))\b|(?P<count>" + _COUNTS.pattern + ")"
+)
+# What stands behind these words of ours (mariadb/binlog.py, postgres/wal.py): how long log is kept, up to how much.
+LESS_IS_WORSE = ("keeps its log for ", "gives up at ")
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
 
 
@@ -64,6 +83,23 @@ def as_bad_as_now(problem: Problem) -> list[float]:
 def counts(sentence: str) -> tuple[float, ...]:
     """How much a sentence of ours says there is of something."""
     return tuple(float(count) for count in _COUNTS.findall(sentence))
+
+
+def harm(sentence: str) -> tuple[float, ...]:
+    """The same, and how long and how much it says, by which the greater is the worse; of sizes and times (bytes,
+    seconds) so that only twice as much is worse: they change with each look. What there may not be less of is
+    negative."""
+    found = []
+    for quantity in _QUANTITY.finditer(sentence):
+        said = quantity.groupdict()
+        sign = -1.0 if sentence[: quantity.start()].endswith(LESS_IS_WORSE) else 1.0
+        if said["count"]:
+            found.append(sign * float(said["count"]))
+            continue
+        size = float(said["size"] or said["seconds"] or 0) * _UNITS.get(said["unit"] or "", 1.0)
+        size += sum(int(said[f"n{n}{unit}"] or 0) * _SECONDS[unit] for n, unit in _TIMES)
+        found.append(sign * 2.0 ** (ceil(log2(size)) if sign > 0 else floor(log2(size))) if size else 0.0)
+    return tuple(found)
 
 
 def steady(sentence: object) -> str:
@@ -90,6 +126,8 @@ class Acknowledgement:
         of = frozenset(map(str, record.get("of") or ()))
         begun = utc(record["time"])
         until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
+        if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
+            until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
         values, lasting = record.get("values") or {}, record.get("lasting") or {}
         return cls(str(record["code"]), begun, until, of, why, number_of(record), values, lasting)
 
@@ -104,9 +142,10 @@ class Acknowledgement:
             return False
         if since is not None and problem.lasting is not None and abs(since - problem.lasting) <= SAME:
             return False
-        return len(seen) != len(problem.values) or any(
-            now > then for now, then in zip(problem.values, seen, strict=True)
-        )
+        if len(seen) != len(problem.values):
+            return True
+        worse: Callable[[float, float], bool] = gt if problem.worse is Worse.MORE else ne
+        return any(worse(now, then) for now, then in zip(problem.values, seen, strict=True))
 
 
 @dataclass(frozen=True)
@@ -200,7 +239,7 @@ def code_of(text: str) -> Trouble:
     """`BACKUP_LATE`, however it is written. UsageProblem where there is none such, or none that can be acknowledged."""
     name = text.strip().upper().replace("-", "_")
     if name not in Trouble.__members__:
-        can = [t.name for t in Trouble if t not in TAMPERING | PASSING]
+        can = [t.name for t in Trouble if can_be(t)]
         raise UsageProblem(f"there is no trouble {text[:80]!a}", hint=f"there are {', '.join(can)}")
     code = Trouble[name]
     if code in TAMPERING:

@@ -4,6 +4,10 @@ Where one host backs up and another tests, each is blamed for its own work alone
 it (without `--only`: for everything). It ends when runs of the same plan go on without it for more than a day in which
 it came due twice: then it is taken as another host's. Where nothing runs at all, all duties stay.
 
+Who takes backups, the repository tells. What was backed up here, by whatever command, is this host's to do until a
+newer snapshot of another host is known here, or another host's ledger that tells of backups: that no run is asked for
+them any more is no sign that somebody else does.
+
 Every change is a record in the ledger, and is told once; not on the first day, while crontabs are written.
 STATE/asked.json holds when each was asked for last; where it is lost, that counts from now.
 """
@@ -18,8 +22,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ccdr.catalogue import dated_in_future
+from ccdr.errors import CcdrError
 from ccdr.history import DUTIES, AssetHistory, Histories
-from ccdr.model import Verb, ledger_of, rfc3339, utc
+from ccdr.lineage import installation
+from ccdr.model import Snapshot, Verb, ledger_of, of_another_host, rfc3339, utc
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.schedule import second_due
 from ccdr.services import Services
@@ -43,12 +50,17 @@ class Change:
     gained: frozenset[Verb]
     lost: Mapping[Verb, datetime]
     tenant: str
+    by_hand: frozenset[Verb] = frozenset()  # of the duties: no run was asked for them, and they were done here
 
     def __str__(self) -> str:
-        said = [] if self.gained or self.lost else [f"`ccdr run` is asked for {listed(self.duties)} here"]
-        if self.gained:
+        asked_for, gained = self.duties - self.by_hand, self.gained - self.by_hand
+        said = [] if self.gained or self.lost else [f"`ccdr run` is asked for {listed(asked_for)} here"]
+        if gained:
+            said.append(f"`ccdr run` was asked for {listed(gained)} here, too: this host answers for them from now on")
+        if self.by_hand:
             said.append(
-                f"`ccdr run` was asked for {listed(self.gained)} here, too: this host answers for them from now on"
+                f"no run is asked for {listed(self.by_hand)} here, and they were made here: this host answers for them"
+                " until another one is known to make them"
             )
         if self.lost:
             said.append(
@@ -96,16 +108,20 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         slots = {} if known is not None else _slots(services.state, name)
         of_plan = stamps.setdefault(name, {})
         had = frozenset(map(Verb, known if known is not None else slots))
+        backups = _Backups(loaded.plan, of_it, histories, services)
+        by_hand = frozenset({Verb.BACKUP} - had - frozenset(verbs)) if backups.by_hand else frozenset[Verb]()
         for verb in had:
             of_plan[verb] = min(of_plan.get(verb) or slots.get(verb) or now, now)
         for verb in verbs:
             if of_plan.get(verb) is None or not now - STALE < of_plan[verb] <= now:
                 of_plan[verb] = now
         lost = {v: of_plan[v] for v in had - frozenset(verbs) if _lapsed(loaded.plan, v, of_plan[v], now)}
-        own = (had - lost.keys()) | frozenset(verbs)
+        if Verb.BACKUP in lost and backups.ours:
+            del lost[Verb.BACKUP]
+        own = (had - lost.keys()) | frozenset(verbs) | by_hand
         if known is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
             gained = own - had if had else frozenset()
-            changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant), settled))
+            changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
         body: dict[str, object] = {
             "verbs": _values(change.duties),
@@ -120,6 +136,56 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
             yield change
     if json.dumps(text := _text(stamps), sort_keys=True) != before:
         write_durably(_path(services.state), json.dumps(text) + "\n")
+
+
+@dataclass(frozen=True)
+class _Backups:
+    """Who takes a plan's backups, as far as this host's ledger and catalogue tell. `upkeep` is the plan's own history,
+    `histories` has its assets'."""
+
+    plan: Plan
+    upkeep: AssetHistory
+    histories: Histories
+    services: Services
+
+    @property
+    def ours(self) -> bool:
+        """Were some begun here, and is the newest not another host's, nor a ledger here of one that tells of any?"""
+        if not any(of.begun_here for of in self._assets.values()) or self.upkeep.others_at(Verb.BACKUP):
+            return False
+        newest = max(self._known(), key=lambda s: s.usable_at, default=None)
+        return newest is None or self._is_ours(newest)
+
+    @property
+    def by_hand(self) -> bool:
+        """The same, whether or not any run here was ever asked for them. Where runs were for other work, and that was
+        recorded before the last of them, no other host may be known at all: what a person takes once beside another
+        host's stays that one's to do."""
+        asked = self.upkeep.newest.get(DUTIES)
+        if asked is None:
+            return self.ours
+        tried = [of.last_backup for of in self._assets.values() if of.last_backup]
+        since = any(last["seq"] > asked["seq"] and not of_another_host(last) for last in tried)
+        return since and self.ours and all(map(self._is_ours, self._known()))
+
+    @property
+    def _assets(self) -> dict[str, AssetHistory]:
+        return {asset: self.histories.get((self.plan.plan, asset), AssetHistory()) for asset in self.plan.assets}
+
+    def _known(self) -> Iterator[Snapshot]:
+        for asset in self.plan.assets:
+            of_it = self.services.catalogue.snapshots(self.plan.plan, asset)
+            yield from (s for s in of_it if not dated_in_future(s, self.services.clock.now()))
+
+    def _is_ours(self, snapshot: Snapshot) -> bool:
+        """By what it attests; one from before that, by whose host it bears. What cannot be told is ours."""
+        if (said := snapshot.attested) is not None:
+            here = installation(self.services.state, self.services.ledger.host)
+            return said.installation == here or said.ledger in self.services.lineage().known
+        try:
+            return self.services.catalogue.manifest(snapshot).host == self.services.ledger.host
+        except CcdrError:
+            return True
 
 
 def _values(verbs: Collection[Verb]) -> list[str]:

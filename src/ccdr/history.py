@@ -12,12 +12,15 @@ from ccdr import chain
 from ccdr.acknowledged import ACK
 from ccdr.errors import RepositoryDamaged
 from ccdr.ledger import PASSED_OVER, WRONG
+from ccdr.measure import Point
 from ccdr.model import (
     TOLD_BY,
     Snapshot,
     Verb,
+    ledger_of,
     number_of,
     of_another_host,
+    rfc3339,
     source_digest,
     to_the_second,
     utc,
@@ -32,7 +35,7 @@ DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
 RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
-RECOVERED, COMPARED = "ledger.recovered", "ledger.compared"
+RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
 GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 STORED, FAILED = "STORED", "FAILED"
@@ -40,7 +43,7 @@ INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset((BACKUP_START, TEST_START, RESTORE_START, PRUNE_START, CHECK_START))
-FORMAT = 24  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 25  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_TOLD = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -147,8 +150,13 @@ class AssetHistory:
     # Of a plan: what each version of it here said of retention: since when, its rules, in which time zone.
     retentions: list[list[Any]] = field(default_factory=list)
     acks: dict[str, Record] = field(default_factory=dict)  # the newest record of acknowledging, by its trouble's code
+    # Of its log: the newest record of what was stored of it here (its number and time), and the newest point that one
+    # tells of, and since when that could be restored. Only times that records tell.
+    log: list[Any] = field(default_factory=list)
     # Records that nothing here was taken from, by why: how many, and where the last one stands.
     passed_over: dict[str, list[int]] = field(default_factory=dict)
+    # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
+    spoilt: list[tuple[str | None, int]] = field(default_factory=list)
 
     def pass_over(self, why: str, seq: int) -> None:
         count, _ = self.passed_over.get(why, (0, 0))
@@ -173,6 +181,9 @@ class AssetHistory:
             return
         if kind == ACK:
             self.acks[record["code"]] = record
+            return
+        if kind == LOGS:
+            self._take_log(record)
             return
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
@@ -217,6 +228,7 @@ class AssetHistory:
             "usable": record["time"],
             "of": said.get("source_sha256"),
             "upon": list(said.get("upon") or ()),
+            "ours": not of_another_host(record),
         }
         while len(self.told) > MOST_TOLD:
             del self.told[next(iter(self.told))]
@@ -269,6 +281,25 @@ class AssetHistory:
         if len(self.read) == self.parts and not self.damaged_parts:
             self.damaged_before = []  # wherever it was, all has been read since
 
+    def _take_log(self, record: Record) -> None:
+        known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
+        if points := record.get("points"):
+            since = utc(record["since"])
+            known = [rfc3339(since + timedelta(seconds=seconds)) for seconds in points[-1]]
+        self.log = [record["seq"], record["time"], *known]
+
+    @property
+    def log_recorded(self) -> datetime | None:
+        """When the ledger was last told of its log."""
+        return utc(self.log[1]) if self.log else None
+
+    @property
+    def log_point(self) -> Point | None:
+        """The newest point of it that a record tells of."""
+        if not self.log or self.log[2] is None:
+            return None
+        return Point(utc(self.log[2]), utc(self.log[3]))
+
     def _take_size(self, time: str, count: int) -> None:
         self.sizes[time[:10]] = count
         while len(self.sizes) > MOST_SIZES:
@@ -291,6 +322,13 @@ class AssetHistory:
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
         return _said(self.doubt(plan))
+
+    @property
+    def newest_met_damage(self) -> bool:
+        """Has a test of the newest snapshot met the damage, and was nothing stored since? The same test again would."""
+        damage, last = self.last_damage or {}, self.last_good_backup
+        same = last is None or _id_of(last) == _id_of(damage)
+        return self._open(self.last_damage) and of_the_newest(damage) and same
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
@@ -332,9 +370,11 @@ class AssetHistory:
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
         return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
-    def forget(self, snapshot_id: str) -> None:
-        """Retention removed it: nothing has to be known of it any more."""
-        self.proven.pop(snapshot_id, None)
+    def forget(self, snapshot_id: str, *, ours: bool = True) -> None:
+        """Retention removed it: nothing has to be known of it any more. That another host's has, its ledger says, which
+        takes no FAIL back: should it be there all the same, it counts no more than before."""
+        if ours or self.proven.get(snapshot_id) != "FAIL":
+            self.proven.pop(snapshot_id, None)
         self.stored.pop(snapshot_id, None)
         self.told.pop(snapshot_id, None)
         self.vanished.pop(snapshot_id, None)
@@ -463,16 +503,20 @@ class AssetHistory:
         elif (verb := _VERBS.get(kind)) and verb not in of["did"]:
             of["did"].append(verb)
 
+    def others_at(self, verb: Verb) -> list[Elsewhere]:
+        """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""
+        return [
+            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
+            for ledger, of in self.others.items()
+            if verb in (of["did"] if of["duties"] is None else of["duties"])
+        ]
+
     def elsewhere(self, verb: Verb) -> Elsewhere | None:
         """Of a plan: the host that answers for this work, where that is not this one and its ledger lies beside ours.
         Of several the one that is known for longest; what those lack that end with it, it might."""
         if self.answers_for(verb) and self.duties is not None:
             return None
-        found = [
-            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(verb))
-            for ledger, of in self.others.items()
-            if verb in (of["did"] if of["duties"] is None else of["duties"])
-        ]
+        found = self.others_at(verb)
         last = max((one.until for one in found), default=None)
         near = (one for one in found if last and last - one.until <= TOGETHER)
         return min(near, key=lambda one: (one.until, one.ledger), default=None)
@@ -525,7 +569,7 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
-    RECOVERED, COMPARED,
+    RECOVERED, COMPARED, ANSWERED, LOGS,
 }  # fmt: skip
 
 
@@ -533,8 +577,7 @@ _VERBS = {f"{kind}.{edge}": kind for kind in ("backup", "prune", "check") for ed
     TEST_START: "test",
     TEST_END: "test",
 }
-SPOILT = "spoilt"  # why nothing is taken from a line, beside NEWER and WRONG: it was changed, and set aside
-_OWN = frozenset((DUTIES, ACK, PLAN_VERSION))  # of which only this host's own count here
+_OWN = frozenset((DUTIES, ACK, PLAN_VERSION, LOGS))  # of which only this host's own count here
 _ENDS = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
@@ -655,7 +698,8 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     for record in records:
         if follow(history, record) and record["kind"] == PRUNED:
             for gone in record.get("removed") or ():
-                history.setdefault((record["plan"], gone["asset"]), AssetHistory()).forget(gone["id"])
+                of_it = history.setdefault((record["plan"], gone["asset"]), AssetHistory())
+                of_it.forget(gone["id"], ours=not of_another_host(record))
     return history
 
 
@@ -679,7 +723,12 @@ def follow(history: Histories, record: Record) -> bool:
     plan, asset = record["plan"], record["asset"]
     if record["kind"] == RECOVERED:
         if record.get("spoilt") is True:
-            history.setdefault((None, None), AssetHistory()).pass_over(SPOILT, number_of(record))
+            history.setdefault((None, None), AssetHistory()).spoilt.append((ledger_of(record), number_of(record)))
+        return True
+    if record["kind"] == ANSWERED:
+        host, seen = history.get((None, None)), record.get("spoilt")
+        if host is not None and isinstance(seen, list):
+            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
         return True
     if record["kind"] == COMPARED:
         _look(history, record)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr import chain, measure
-from ccdr.acknowledged import acknowledged, counts, steady, unacknowledged
+from ccdr.acknowledged import acknowledged, counts, harm, steady, unacknowledged
 from ccdr.catalogue import CLOCK_TOLERANCE, dated_in_future, of_source
 from ccdr.groups import Together
 from ccdr.history import (
@@ -23,7 +23,6 @@ from ccdr.history import (
     FAILED,
     INCONCLUSIVE,
     PRUNED,
-    SPOILT,
     STOPPED,
     AssetHistory,
     Elsewhere,
@@ -53,7 +52,19 @@ from ccdr.plans import LoadedPlan
 from ccdr.schedule import second_due
 from ccdr.services import Job
 from ccdr.shipping import Standing
-from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_step, where_it_can_be_done
+from ccdr.trouble import (
+    CAUSES,
+    NOTHING_TO_TEST,
+    Level,
+    Missing,
+    Problem,
+    Trouble,
+    after_vanishing,
+    mend_first,
+    next_step,
+    ship_again,
+    where_it_can_be_done,
+)
 
 TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
@@ -74,7 +85,6 @@ _NO_REPOSITORY = {
 _PASSED_OVER = {
     NEWER: "a later ccdr wrote what stands there, and what it tells is not known to this one",
     WRONG: "no ccdr has written what stands there, and nothing is taken from it",
-    SPOILT: "in its place stood a line that had been changed: what that told is lost",
 }
 
 
@@ -128,6 +138,7 @@ class AssetStatus:
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
     breaches: tuple[Problem, ...] = ()  # objectives that are not met
     near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
+    near_known: bool = True  # does anybody here know whether they do? Only who backs it up can look
     backs_up: bool = True  # is that this host's to do?
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
@@ -190,6 +201,7 @@ class AssetStatus:
             "problems": list(self.problems),
             "troubles": [p.as_json() for p in self.troubles],
             "near": [p.as_json() for p in self.near],
+            "near_known": self.near_known,
             "private": list(self.private),
         }
 
@@ -259,17 +271,19 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
         which = " ".join(sorted(s.short for s in bad))
         text = f"{count} not count: {'; '.join([*told, *rest])}"
-        wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which))
+        lacks = Trouble.SNAPSHOT_VANISHED if all(gone & {n.id for n in s.upon} for s in bad) else None
+        wrong.append(Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks))
     if known[-1:] != ours[-1:]:
         text = "its newest snapshot is of something else than the plan now names"
         wrong.append(Problem(Trouble.FINDING, text, about="source"))
+    mend = mend_first(job.plan, job.asset) if history.newest_met_damage else None
     if damage := history.damage_since(upkeep):
         since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since))
+        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, damage, since, step=mend))
     if doubted := len(usable) - len(counting):
         count = so_many(doubted, "newer snapshot does", "newer snapshots do")
         text = f"{count} not count until one has passed a test: the repository was found damaged"
-        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT))
+        wrong.append(Problem(Trouble.REPOSITORY_DAMAGED, text, about=DOUBT, step=mend))
     if ours_to_do or backer is not None:
         at = now if ours_to_do or backer is None else min(now, backer.until)
         wrong += _backup_late(job, history, newest, at, backing_up=seen.backing_up)
@@ -281,7 +295,9 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         wrong += _shipping(job, history, seen, usable, now)
     wrong += _incomplete(job, upkeep)
     wrong += [*passed_over(history), *seen.changed, *_settling(job)]
-    wrong += _vanished([s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots})
+    made_up = _made_up_for([s for s in seen.snapshots if s.id in gone], newest, history)
+    wrong += _vanished(job, [s for s in seen.snapshots if s.id in gone], gone - {s.id for s in seen.snapshots}, made_up)
+    wrong = list(_told_once(wrong, gone))
     found = AssetStatus(
         plan=job.plan,
         asset=job.asset,
@@ -292,15 +308,16 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         failed=any(p.trouble is Trouble.BACKUP_FAILED for p in wrong),
         last_test=history.last_test,
         coverage=tested,
-        wrong=_because(placed := _placed(wrong, job, history, now, backs_up=ours_to_do), placed, history),
+        wrong=_because(placed := _placed(wrong, job, history, now, backs_up=ours_to_do), placed, history, made_up),
         by_rule=_by_rule(job, history),
         counting=tuple(counting),
         usable=tuple(usable),
         backs_up=ours_to_do,
     )
-    found = replace(found, near=() if found.unreachable else _placed(_near(history), job, history, now, backs_up=True))
+    near = () if found.unreachable else _placed(_near(history), job, history, now, backs_up=True)
+    found = replace(found, near=near, near_known="beside_source" in (history.last_good_backup or {}))
     breaches = _placed(_breaches(job, history, found, now), job, history, now, backs_up=ours_to_do)
-    return replace(found, breaches=_because(breaches, placed, history))
+    return replace(found, breaches=_because(breaches, placed, history, made_up))
 
 
 def _breaches(job: Job, history: AssetHistory, found: AssetStatus, now: datetime) -> Iterator[Problem]:
@@ -381,17 +398,22 @@ def _apart(problems: Iterable[Problem]) -> Iterator[Problem]:
         yield p if seen[key] == 1 else replace(p, about=f"{p.about} ({seen[key]})")
 
 
-def _because(problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory) -> tuple[Problem, ...]:
+def _because(
+    problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory, made_up: Missing
+) -> tuple[Problem, ...]:
     """The same, those that only follow from another `among` these marked: that one's next step mends them, too."""
 
     def accounts(q: Problem, p: Problem) -> bool:
         if q.trouble is Trouble.NOT_BEGUN:
             return q.verb is p.verb
+        if q.trouble is Trouble.SNAPSHOT_VANISHED and p.because is None:
+            by_then = Missing.STORED if p.verb is Verb.TEST else Missing.NOTHING
+            return made_up <= by_then
         # In a damaged repository another backup would not count either.
         return q.trouble is not Trouble.REPOSITORY_DAMAGED or q.about == DOUBT
 
     def cause_of(p: Problem) -> Problem | None:
-        known = CAUSES.get(p.trouble, ())
+        known = (p.because,) if p.because else CAUSES.get(p.trouble, ())
         tests, tested = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE), (history.last_test or {}).get("snapshot")
         if p.trouble in tests and not tested:
             known = NOTHING_TO_TEST
@@ -458,7 +480,43 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
         yield Problem(trouble, f"{which}: {said}", about=f"{why} {last}")
 
 
-def _vanished(snapshots: Sequence[Snapshot], besides: Collection[str]) -> Iterator[Problem]:
+def _spoilt(host: AssetHistory) -> Iterator[Problem]:
+    """Lines of the ledger, or of one beside it, that were changed, until somebody has answered for them."""
+    if host.spoilt:
+        named = [f"record {seq} of {f'ledger {ledger[:8]}' if ledger else 'the ledger'}" for ledger, seq in host.spoilt]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        where = ", ".join(named[-MOST_NAMED:]) + more
+        text = f"where {where} should stand, a line had been changed: what it told is lost"
+        yield Problem(Trouble.LEDGER_SPOILT, text, about=" ".join(str(seq) for _, seq in host.spoilt))
+
+
+def _made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
+    """Of what vanished: is there a newer one, and has one passed a test? Of what the ledger alone knows of it, its
+    newest backup counts."""
+    points = [s.consistent_point for s in gone]
+    last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
+    if last.get("id") in history.vanished:
+        points.append(utc(last["consistent_point"]))
+    latest = max(points, default=None)
+    if latest is not None and (newest is None or newest.consistent_point <= latest):
+        return Missing.NOTHING
+    shown = passed.get("consistent_point")
+    return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
+
+
+def _told_once(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
+    """Without what a run found of snapshots that vanished alone: SNAPSHOT_VANISHED tells it. What it found of others
+    and of these follows from that."""
+    lost = {one[:8] for one in gone}
+    for p in problems:
+        named = {one[:8] for one in p.cause.split()} if p.trouble is Trouble.FINDING and lost else set()
+        if not named & lost:
+            yield p
+        elif named - lost:
+            yield replace(p, because=Trouble.SNAPSHOT_VANISHED)
+
+
+def _vanished(job: Job, snapshots: Sequence[Snapshot], besides: Collection[str], made_up: Missing) -> Iterator[Problem]:
     """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
     ledger alone knows of."""
     every = [f"{s.short} of {rfc3339(s.consistent_point)}" for s in reversed(snapshots)]
@@ -470,7 +528,8 @@ def _vanished(snapshots: Sequence[Snapshot], besides: Collection[str]) -> Iterat
     is_gone = "snapshot is" if len(every) == 1 else "snapshots are"
     text = f"{len(every)} {is_gone} gone from its repository, and no retention has removed that: {named}{more}"
     shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
-    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts))
+    step = after_vanishing(job.plan, job.asset, made_up, retained=job.loaded.plan.retention is not None)
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts), step=step)
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -485,7 +544,8 @@ def _settling(job: Job) -> Iterator[Problem]:
 def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
     """The same of what is about none of these plans."""
     shown = {loaded.plan.plan for loaded in plans}
-    return tuple(passed_over(*(history for (plan, _), history in histories.items() if plan not in shown)))
+    of_none = [history for (plan, _), history in histories.items() if plan not in shown]
+    return (*passed_over(*of_none), *_spoilt(histories.get((None, None), AssetHistory())))
 
 
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
@@ -560,12 +620,12 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
         text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
         # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
         stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
-        yield _of_test(last, trouble, text, job, usable, about="newest test" if stands else "")
+        yield _of_test(last, trouble, text, job, usable, history, about="newest test" if stands else "")
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
         when = to_the_second(failure["time"])
         text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
-        yield _of_test(failure, _failed(failure), text, job, usable)
+        yield _of_test(failure, _failed(failure), text, job, usable, history)
     if (failed := history.unchecked) is not None:
         text = (
             f"its restore test of {to_the_second(failed['time'])} is FAIL, and what has passed since had fewer or "
@@ -579,7 +639,7 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
             f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
             f"passed: {failure.get('reason')}"
         )
-        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable)
+        yield _of_test(failure, Trouble.LOG_FAILED, text, job, usable, history)
     if last is not None and history.last_conclusive_test is None:
         text = "no restore test of it has ever come to a verdict"
         text = text if planned else f"{text}, and its plan has none for it"
@@ -591,13 +651,21 @@ def _tested(job: Job, history: AssetHistory, usable: Sequence[Snapshot]) -> Iter
 
 
 def _of_test(
-    test: Record, trouble: Trouble, text: str, job: Job, usable: Sequence[Snapshot], about: str = ""
+    test: Record,
+    trouble: Trouble,
+    text: str,
+    job: Job,
+    usable: Sequence[Snapshot],
+    history: AssetHistory,
+    about: str = "",
 ) -> Problem:
     """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
     tested = (test.get("snapshot") or {}).get("id")
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
     step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in usable))
+    if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
+        step = mend_first(job.plan, job.asset)
     checks = sorted(
         (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
     )
@@ -610,10 +678,8 @@ def _of_test(
 
 
 def _how_bad(check: Record) -> tuple[float, ...]:
-    """The numbers that a check which failed has found. Which way they are worse only the check knows (rows that match,
-    files that do not): any other number is another finding."""
-    found = counts(str(check.get("actual") or ""))
-    return (*found, *(-value for value in found))
+    """The numbers that a check which failed has found."""
+    return counts(str(check.get("actual") or ""))
 
 
 def _failed(test: Record) -> Trouble:
@@ -715,7 +781,7 @@ def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
             re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
         )  # snapshots, and what else has a digest
         about = re.sub(r"\b\d[\w.,:-]*", "#", text)
-        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=counts(text))
+        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=harm(text))
 
 
 def _as_far_as_known(
@@ -790,7 +856,13 @@ def _shipping(
     who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
     if standing.trouble is not None and standing.trouble != STOPPED:
         text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
-        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why)
+        step = ship_again(job.plan, job.asset)
+        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step)
+    elif standing.claimed is not None:
+        told = f"its log is stored up to {to_the_second(since)} only" if since else "its log is not stored"
+        claimed = f"that it is up to {to_the_second(standing.claimed)} the state directory says, and no record does"
+        text = f"{told}, as records have it; {claimed}: {who}"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
     elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
         text = (
             f"its log is stored up to {to_the_second(standing.point)}, which is yet to come: a clock is, or was, wrong"

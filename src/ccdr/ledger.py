@@ -36,7 +36,7 @@ from ccdr.errors import CcdrError, LedgerBroken
 from ccdr.interfaces import Clock
 from ccdr.model import RecordRef
 from ccdr.older import CLOSED, closed
-from ccdr.records import LedgerRecovered, Record, Unread, decode, envelope, newer, strictly, written
+from ccdr.records import LedgerAcknowledged, LedgerRecovered, Record, Unread, decode, envelope, newer, strictly, written
 
 # Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
 # stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
@@ -411,6 +411,7 @@ def verify(
         for path in segments:
             if since is None or path.name >= since.mark.segment:
                 walk.segment(path, extent[path.name], last=path == segments[-1])
+        walk.spoilt_lines()
     for name in names:
         if name.startswith("torn-") and name not in walk.set_aside:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
@@ -481,6 +482,7 @@ class _Walk:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     set_aside: set[str] = field(default_factory=set)
+    spoilt: dict[int, str] = field(default_factory=dict)  # lines that were changed, until somebody answers for them
     begun: _Begun = field(default_factory=dict)
     newer: int = 0
     _begins: Mark = BEGINNING
@@ -519,6 +521,10 @@ class _Walk:
                 if not whole:
                     return  # whatever is written meanwhile
 
+    def spoilt_lines(self) -> None:
+        """All was read: nobody has answered for these."""
+        self.problems += self.spoilt.values()
+
     def _may_follow(self, seq: int) -> bool:
         return self.seq < seq <= self.seq + 1 + self.unread
 
@@ -545,9 +551,13 @@ class _Walk:
             self.set_aside.add(record.file)
             if record.spoilt:
                 what = "a whole line that had been changed was set aside in"
-                self.problems.append(f"{name}:{number}: {what} {record.file}: what it told is lost")
+                self.spoilt[seq] = f"{name}:{number}: {what} {record.file}: what it told is lost"
             else:
                 self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
+        elif isinstance(record, LedgerAcknowledged):
+            for number_of in record.spoilt:
+                if said := self.spoilt.pop(number_of, None):
+                    self.notes.append(f"{said}; somebody answers for it, by record {seq}")
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
         if self.crashes:

@@ -39,10 +39,11 @@ VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
 MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
-FORMAT = 3
+FORMAT = 4
 AGREES, DIFFERS = "AGREES", "DIFFERS"
 _ID = re.compile(r"[0-9a-f]{32}")
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED))
+RECOVERED = "ledger.recovered"  # the last line was no record, and was set aside
+_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED))
 
 
 class Standing(StrEnum):
@@ -57,7 +58,8 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Lost:
-    """A ledger of this installation's that is gone: its id, and the last record of it that is known of."""
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of. Whoever tells
+    how many it had tells that number, and beside it, once it was brought back, how many of them that brought."""
 
     ledger: str
     seq: int
@@ -66,6 +68,13 @@ class Lost:
 
     def __str__(self) -> str:
         return f"{self.ledger[:8]}…, of {f'at least {self.seq}' if self.seq else 'an unknown number of'} records"
+
+    def of_these(self, records: int) -> str:
+        """How many of them were brought back."""
+        if records < self.seq:
+            return f"{so_many(records, 'record')} of at least {self.seq}"
+        more = f", where at least {self.seq} were known of" if self.seq and records > self.seq else ""
+        return f"{so_many(records, 'record')}{more}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class Compared:
     newest: int
     problems: tuple[str, ...] = ()
     vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
+    whole: bool | None = None  # were all of its snapshots looked at, not the newest alone? Older records do not tell
+    wholly: str | None = None  # when that was recorded last
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -120,6 +131,21 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Spoilt:
+    """A whole line that was changed, and set aside in `file` by record `seq`, in whose place it had stood. Somebody has
+    answered for it by the record `answer`, at `answered`; 0 where nobody has."""
+
+    seq: int
+    at: str
+    file: str
+    answer: int = 0
+    answered: str = ""
+
+    def __str__(self) -> str:
+        return f"record {self.seq} of the ledger, set aside in {self.file} at {self.at}"
+
+
+@dataclass(frozen=True)
 class Lineage:
     """What a ledger says of itself. `lost` is nobody's answer yet; `past` are those that somebody has answered for, and
     `answers` has the numbers of the records that say so; `astray` are those `beside` it that are not there any more as
@@ -136,6 +162,7 @@ class Lineage:
     compared: Mapping[str, Compared] = field(default_factory=dict)  # by plan
     verified: Verified | None = None
     answers: Mapping[str, int] = field(default_factory=dict)  # by the lost ledger's id
+    spoilt: tuple[Spoilt, ...] = ()
     kept: Standing = Standing.HOLDS
     problem: str | None = None  # what was kept of the ledger, and is not so: a sentence, where that is no loss
     changed: str | None = None  # … or what is kept of it in its place says otherwise than its records: a sentence
@@ -149,6 +176,7 @@ class Lineage:
             "begun": self.begun,
             "lost": [asdict(one) for one in self.lost],
             "past": [{**asdict(one), "answered": at, "by": kind} for one, at, kind in self.past],
+            "spoilt": [asdict(one) for one in self.spoilt],
             "repositories": {plan: found.as_json() for plan, found in self.compared.items()},
         }
 
@@ -176,7 +204,15 @@ class Lineage:
             return replace(
                 self, lost=(*(one for one in self.lost if one.ledger != record["ledger"]), _lost(record, at))
             )
+        if kind == RECOVERED:
+            line = Spoilt(int(record["seq"]), at, str(record["file"]))
+            return replace(self, spoilt=(*self.spoilt, line)) if record.get("spoilt") is True else self
         if kind in (ACKNOWLEDGED, LINKED):
+            seen = frozenset(record.get("spoilt") or ())
+            spoilt = tuple(
+                replace(line, answer=int(record["seq"]), answered=at) if line.seq in seen and not line.answer else line
+                for line in self.spoilt
+            )
             answered = [one for one in self.lost if one.ledger in record["ledgers"]]
             beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
             if kind == LINKED and "head" in record:
@@ -188,6 +224,7 @@ class Lineage:
                 linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
                 answers={**self.answers, **{one.ledger: int(record["seq"]) for one in answered}},
                 beside=beside,
+                spoilt=spoilt,
             )
         if kind == VERIFIED:
             return replace(self, verified=_verified_of(record))
@@ -196,6 +233,7 @@ class Lineage:
             return replace(self, beside={**self.beside, one.ledger: one})
         if kind == COMPARED:
             before, looked = self.compared.get(str(record["plan"])), _by_asset(record.get("vanished"))
+            whole = record.get("whole")
             found = Compared(
                 at,
                 str(record["result"]),
@@ -204,6 +242,8 @@ class Lineage:
                 int(record["newest"]),
                 tuple(map(str, record["problems"])),
                 {**before.vanished, **looked} if before else looked,
+                whole,
+                at if whole is True else before.wholly if before else None,
             )
             return replace(self, compared={**self.compared, str(record["plan"]): found})
         return self
@@ -221,13 +261,29 @@ class Lineage:
             told.append(f"the ledger {_named(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
         return "; ".join(told) or None
 
-    def told(self, until: datetime) -> list[str]:
-        """What a report tells of ledgers that were lost in the year before: sentences."""
-        found = []
+    def answered_for(self, seq: int) -> bool:
+        """Was the line that bore this number changed, and has somebody answered for it that it is lost? Then nothing
+        that attests it as it was says anything else."""
+        return any(one.seq == seq and one.answer for one in self.spoilt)
+
+    def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[tuple[str | None, str]]:
+        """What a report tells of ledgers that were lost in the year before, and of lines that were changed then, or
+        within what it `covers`: sentences, each with the ledger that it is about, where that was lost."""
+        found: list[tuple[str | None, str]] = []
+        for line in self.spoilt:
+            within = covers is not None and covers[0] <= utc(line.at) < covers[1]
+            if line.answer and (within or utc(line.answered) > until - TOLD_FOR):
+                told = f"and acknowledged as lost by record {line.answer} at {line.answered}"
+                found.append(
+                    (None, f"a line that had been changed stood where {line}, {told}: what it told is not known")
+                )
         for one, at, kind in self.past:
             if utc(at) > until - TOLD_FOR:
-                how = "brought back, and lies beside this one" if kind == LINKED else "acknowledged as lost"
-                found.append(f"the ledger {one}, was lost before {one.since} and {how} at {at}")
+                how, there = "acknowledged as lost", self.beside.get(one.ledger)
+                if kind == LINKED:
+                    back = one.of_these(there.records) if there else "all that was stored of it"
+                    how = f"brought back beside this one ({back})"
+                found.append((one.ledger, f"the ledger {one}, was lost before {one.since} and {how} at {at}"))
         return found
 
 
@@ -400,6 +456,10 @@ def _stands(kept: _Kept, ledger: Ledger) -> bool:
         about = () if record is None else (record["kind"], record["time"])
         return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
 
+    def answered_spoilt(one: Spoilt) -> bool:
+        record = ledger.numbered(one.answer) or {"kind": None, "time": None}
+        return (record["kind"], record["time"]) == (ACKNOWLEDGED, one.answered) and one.seq in record.get("spoilt", ())
+
     def found() -> bool:
         record = ledger.numbered(said.verified.seq) if said.verified else None
         return said.verified is None if record is None else _verified_of(record) == said.verified
@@ -411,6 +471,8 @@ def _stands(kept: _Kept, ledger: Ledger) -> bool:
         and there.compared.items() <= said.compared.items()
         and {one.ledger for one in there.lost} <= {one.ledger for one in said.lost}
         and all(answered(*one) for one in said.past)
+        and {one for one in there.spoilt if one.answer} <= set(said.spoilt)
+        and all(answered_spoilt(one) for one in said.spoilt if one.answer)
     )
 
 
@@ -426,6 +488,8 @@ def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
     """What was kept does not stand in the ledger any more."""
     was, seq = kept.lineage.ledger, kept.mark.seq
     assert was is not None
+    if found.ledger == was and found.answered_for(seq):
+        return found
     if not head.seq:
         said = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
         return replace(found, kept=Standing.GONE, problem=said)
@@ -482,6 +546,27 @@ def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
     return ref
 
 
+def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
+    """Record that somebody answers for what lines of this ledger told that were changed: LEDGER_SPOILT is over by it.
+    The numbers that they bore. UsageProblem where there is none, or nothing is said."""
+    spoilt = spoilt_of(state, ledger)
+    if not spoilt:
+        raise UsageProblem("no line of the ledger was changed: there is nothing to acknowledge")
+    if not why.strip() or len(why) > MOST_WORDS:
+        raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
+    body = {"why_sha256": keep_payload(state, why), "ledgers": [], "spoilt": spoilt}
+    ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
+    keep(state, ledger)
+    return spoilt
+
+
+def spoilt_of(state: State, ledger: Ledger) -> list[int]:
+    """The numbers of lines that were changed, and nobody has answered for: the last one's, too, which the next record
+    sets aside."""
+    waits = [ledger.head().seq + 1] if ledger.spoilt() else []
+    return [*(one.seq for one in read(state, ledger).spoilt if not one.answer), *waits]
+
+
 def waiting(state: State, ledger: Ledger) -> list[Lost]:
     """What was lost, and nobody has answered for. CcdrError where the ledger cannot be read."""
     found, kept = read(state, ledger), _read(state)
@@ -528,6 +613,7 @@ def _read(state: State) -> _Kept | None:
             },
             verified=_verified(said.get("verified")),
             answers=said.get("answers", {}),
+            spoilt=tuple(Spoilt(**one) for one in said.get("spoilt", ())),
         )
         return _Kept(Mark(**body["mark"]), lineage, whole=body["format"] == FORMAT)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -48,7 +48,10 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "ccdr_asset_log_gap": (ASSET, "1 if log is missing since its newest backup: only backups can be restored."),
     "ccdr_asset_problems": (ASSET, "How many things are wrong, as `ccdr status` lists them."),
     "ccdr_asset_acknowledged_problems": (ASSET, "How many of them somebody has acknowledged (`ccdr ack`)."),
-    "ccdr_asset_repository_near": (ASSET, "1 if all copies lie on the disk or machine of the source; no problem."),
+    "ccdr_asset_repository_near": (
+        ASSET,
+        "1 if all copies lie on the disk or machine of the source, where that is known; no problem.",
+    ),
     "ccdr_asset_snapshot_bytes": (ASSET, "What a restore of the newest good backup writes."),
     "ccdr_plan_problems": (PLAN, "How many things are wrong with the care of the repository."),
     "ccdr_plan_acknowledged_problems": (PLAN, "How many of them somebody has acknowledged (`ccdr ack`)."),
@@ -171,7 +174,8 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     board.set("ccdr_asset_log_gap", Trouble.LOG_GAP in kinds, *where)
     board.set("ccdr_asset_problems", len(status.troubles), *where)
     board.set("ccdr_asset_acknowledged_problems", _acknowledged(status.troubles), *where)
-    board.set("ccdr_asset_repository_near", bool(status.near), *where)
+    if status.near_known:
+        board.set("ccdr_asset_repository_near", bool(status.near), *where)
     if status.last_backup is not None:
         board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)
     if status.last_test is not None:

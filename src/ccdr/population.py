@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ccdr.errors import CcdrError
-from ccdr.ledger import Extent, Ledger, Verification, extent_of, folded, lines, verify
+from ccdr.ledger import BEGINNING, Extent, Ledger, Verification, extent_of, folded, lines, verify
 from ccdr.lineage import LEDGERS, Beside, Lineage, found_at, reader
 from ccdr.model import TOLD_BY, so_many, to_the_second, utc
 from ccdr.reading import Take, meanwhile
@@ -57,7 +57,8 @@ class Chain:
 
     def placed(self, record: Record, at: float) -> Record:
         """A record of it as it is read with ours, at this place."""
-        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours}
+        told = {"ledger": self.ledger, "seq": record["seq"], "host": self.host, "until": self.until, "ours": self.ours,
+                "taken": self.taken}  # fmt: skip
         newer = record.get("newer")
         if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
             return {**record, "seq": at, TOLD_BY: told, "newer": {**newer, "seq": None}}
@@ -143,6 +144,13 @@ def _chain(state: State, one: Beside) -> Chain:
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
 
 
+def records_of(ledger: Ledger, beside: Population) -> Iterator[Record]:
+    """All records as one population, as readers fold them, oldest first. Raises as `Ledger.records`."""
+    if not beside:
+        return ledger.told()
+    return (record for _, record in merged(lambda: ledger.after(BEGINNING), beside))
+
+
 def merged(own: Callable[[], Iterable[tuple[T, Record]]], beside: Population) -> Iterator[tuple[T | None, Record]]:
     """All records as one population; ours, which are read twice, with what they came with."""
     chains = [_among(number, chain, partial(_of, chain)) for number, chain in enumerate(beside.chains)]
@@ -190,8 +198,9 @@ def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
     return ((None, record) for record in chain.reader.told() if record["plan"] not in chain.apart)
 
 
-def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> Verification:
-    """As `reading.read_verified`, of all of them. What is wrong with one beside ours is among the problems."""
+def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> tuple[Verification, Population]:
+    """As `reading.read_verified`, of all of them; and those beside ours that were believed. What is wrong with another
+    is among the problems."""
     extent = extent_of(directory)
 
     def verified() -> tuple[Verification, list[list[str]]]:
@@ -209,7 +218,7 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
         take = anew()
         for _, record in merged(lambda: own, beside):
             take(record, utc(record["time"]))
-    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong)))
+    return replace(found, problems=(*found.problems, *(said for wrong in of_each for said in wrong))), beside
 
 
 def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bool:

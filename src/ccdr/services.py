@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from ccdr.credentials import SHORTEST, env_file, password
 from ccdr.digests import Digest
 from ccdr.engines import AnyEngine
 from ccdr.errors import CcdrError
-from ccdr.history import AT, LATEST, AssetHistory, Histories
+from ccdr.history import AT, LATEST, AssetHistory, Histories, Record
 from ccdr.interfaces import Clock, Engine
 from ccdr.ledger import Ledger
 from ccdr.lineage import Lineage
@@ -25,7 +25,7 @@ from ccdr.model import Objectives, Snapshot, Verb, of_another_host, rfc3339, utc
 from ccdr.nearby import near
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
-from ccdr.population import Population, population
+from ccdr.population import Population, population, records_of
 from ccdr.proc import Host
 from ccdr.retention import Policy, expired
 from ccdr.sandbox.lab import Lab
@@ -233,16 +233,21 @@ class Services:
         return Told(pruning_of(upkeep), self._stored(plan, histories), ever)
 
     def _stored(self, plan: str, histories: Histories) -> Callable[[str, Collection[str]], list[Snapshot]]:
-        """What this ledger has seen stored, and no prune removed; of what it is asked for the newest alone."""
+        """What this ledger, and those of this host's that were lost and brought back, have seen stored, and no prune
+        removed; of what it is asked for the newest alone."""
 
         def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
             history = histories.get((plan, asset), AssetHistory())
-            ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) and one not in others}
-            newest, found = sorted(ours, key=ours.__getitem__)[-MOST_ASKED:], []
+            lost = {one for one, said in history.told.items() if said["ours"]}
+            ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) or one in lost}
+            newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
+            found = []
             for one in newest:
-                said = (self.ledger.numbered(ours[one]) or {}).get("snapshot") or {}
                 with contextlib.suppress(KeyError, ValueError, TypeError):
-                    point = utc(said["consistent_point"])
+                    if isinstance(seq := ours[one], int):
+                        point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
+                    else:
+                        point = utc(history.told[one]["consistent"])
                     found.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
             return found
 
@@ -269,6 +274,11 @@ class Services:
     def population(self) -> Population:
         """The ledgers that are read with ours. CcdrError where ours cannot be read."""
         return population(self.state, self.lineage)
+
+    def records(self) -> Iterator[Record]:
+        """All that the ledger, and those beside it, hold, oldest first; one that does not verify is left out. Raises as
+        `Ledger.records`."""
+        return records_of(self.ledger, self.population().sound())
 
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""

@@ -19,7 +19,7 @@ from ccdr.model import Snapshot, Verb, rfc3339, so_many, to_the_second, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.lint import open_to_others, secret_files
 from ccdr.services import Job, Services
-from ccdr.shipping import read_standing
+from ccdr.shipping import as_recorded, read_standing
 from ccdr.shipping.recovery import logged
 from ccdr.shipping.ship import SHIP
 from ccdr.state import State
@@ -88,11 +88,13 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
 def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
     """What this host knows of an asset beside the ledger."""
     held = services.state.held
+    written = read_standing(services.state, job.plan, job.asset)
+    standing = as_recorded(written, history.log_recorded, history.log_point)
     snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
     return Seen(
         snapshots,
-        lambda bases, disproved: logged(job, services, bases, disproved),
-        standing=read_standing(services.state, job.plan, job.asset),
+        lambda bases, disproved: logged(job, services, bases, disproved, standing=standing),
+        standing=standing,
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),
@@ -103,21 +105,24 @@ def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
 def _as_recorded(
     known: Sequence[Snapshot], history: AssetHistory, services: Services
 ) -> tuple[list[Snapshot], list[Problem]]:
-    """Exposure is by the newest moments: those of the newest snapshots that this ledger has seen stored are as their
-    records have it, until one says the same. Of another host's only a restore test can tell."""
+    """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
+    their records have it, until one says the same. Of another host's only a restore test can tell."""
     found, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        seq, record = history.stored[s.id], history.last_good_backup
-        if isinstance(seq, float):
-            continue  # another ledger saw it stored
-        if record is None or record["seq"] != seq:
-            record = services.ledger.numbered(seq)
-        at = ((record or {}).get("snapshot") or {}).get("consistent_point")
-        if record is None or at is None or utc(at) == s.consistent_point:
+        seq, record, told = history.stored[s.id], history.last_good_backup, history.told.get(s.id)
+        if told is not None:  # by another ledger
+            if not told["ours"]:
+                continue
+            at, where = told["consistent"], "the ledger that was brought back"
+        else:
+            if record is None or record["seq"] != seq:
+                record = services.ledger.numbered(int(seq))
+            at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
+        if at is None or utc(at) == s.consistent_point:
             break
         found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
         said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
-        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} (record {record['seq']}): the entry was changed"
+        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
         changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
     return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id)), changed
 

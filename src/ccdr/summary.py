@@ -19,10 +19,11 @@ from typing import Any
 
 import msgspec
 
-from ccdr.history import FORMAT, SPOILT, AssetHistory, Histories, Record, may_have_ended, read_history
+from ccdr.history import FORMAT, AssetHistory, Histories, Record, may_have_ended, read_history
 from ccdr.ledger import BEGINNING, Ledger, Mark
 from ccdr.model import TOLD_BY
 from ccdr.population import Population, merged
+from ccdr.records.built import built
 from ccdr.state import State, write_durably
 
 VERIFIED, HOLDS = "ledger.verified", "HOLDS"
@@ -100,14 +101,14 @@ class File:
     def mark(self, beside: Population) -> Mark | None:
         """Up to where it was made; None where it is nothing to go on from with these beside."""
         with suppress(ValueError):
-            found = msgspec.msgpack.decode(self.contents, type=_Of)
+            found = msgspec.msgpack.decode(self.contents, type=built(_Of))
             if self.as_recorded and found.format == FORMAT and found.beside == beside.key:
                 return found.mark
         return None
 
     def summary(self) -> Summary:
         """Of a file that has a mark to go on from."""
-        return msgspec.msgpack.decode(self.contents, type=Summary)
+        return msgspec.msgpack.decode(self.contents, type=built(Summary))
 
 
 def kept(state: State, ledger: Ledger) -> File | None:
@@ -181,7 +182,7 @@ def histories(
     if at_work is not None:
         _follow_the_open(ledger, mark, known, at_work)
     if ledger.spoilt():
-        known.setdefault((None, None), AssetHistory()).pass_over(SPOILT, mark.seq + 1)
+        known.setdefault((None, None), AssetHistory()).spoilt.append((None, mark.seq + 1))
     return known
 
 

@@ -21,11 +21,19 @@ class Level(IntEnum):
     LOST = 5  # it cannot
 
 
+class Worse(StrEnum):
+    """Which way a problem has become worse, by its `values`."""
+
+    MORE = "more"  # one of them is greater
+    ANY = "any"  # one of them is another: which way is worse, only who found it knows
+
+
 class Trouble(StrEnum):
     """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
 
     LEDGER_BROKEN = "ledger_broken"
     LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
@@ -81,7 +89,7 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
-    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
+    # How bad it is, by the code's `Worse`: who acknowledges it has seen no more than that.
     values: tuple[float, ...] = ()
     lasting: float | None = (
         None  # of what stands since then: it is the same one for as long as this is, though it grows
@@ -94,6 +102,10 @@ class Problem:
     @property
     def level(self) -> Level:
         return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+
+    @property
+    def worse(self) -> Worse:
+        return _WORSE.get(self.trouble, Worse.ANY)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -129,6 +141,15 @@ _LEVELS = {
     Trouble.RTO_UNMEASURED: Level.LATE,
 }
 
+_WORSE = {
+    Trouble.BREACH_RPO: Worse.MORE,  # seconds
+    Trouble.BREACH_RTO: Worse.MORE,  # seconds
+    Trouble.FINDING: Worse.MORE,  # what its sentence says there is of something: acknowledged.harm
+    Trouble.TEST_FAILED: Worse.ANY,  # what its checks have counted: rows that match, files that do not
+    Trouble.LOG_FAILED: Worse.ANY,
+    Trouble.NEWER_FAILED: Worse.ANY,
+}
+
 _NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
 _NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
 # What each may be but a consequence of, at the same asset: the first of these that there is.
@@ -153,18 +174,22 @@ CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
     ),
 }
 # Nor has a test anything to restore then: its failure says nothing of a backup.
-NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED)
+NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED, Trouble.SNAPSHOT_VANISHED)
 
 # What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
 _NEXT = {
     Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
     Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
     'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
+    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
     Trouble.LEDGER_CONTRADICTED: (
         "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; "
         "docs/explanation/evidence.md"
     ),
-    Trouble.SUMMARY_WRONG: "ccdr status {plan}   is by the ledger again; find out who wrote to the state directory",
+    Trouble.SUMMARY_WRONG: (
+        "find out who wrote to the state directory; ccdr run   makes it anew from the ledger, by which `ccdr status` is"
+    ),
     Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
@@ -173,7 +198,10 @@ _NEXT = {
     Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: "
     "docs/explanation/evidence.md, A plan's files; and find out who removed them",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
-    Trouble.TEST_FAILED: "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one",
+    Trouble.TEST_FAILED: (
+        "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one for now; "
+        "a new backup that passes ends this"
+    ),
     Trouble.LOG_FAILED: (
         "ccdr backup {plan} --asset {asset}   begins anew; once more log is stored behind it, "
         "ccdr test {plan} --asset {asset} --at latest"
@@ -186,12 +214,17 @@ _NEXT = {
     ),
     Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): "
     "docs/reference/plan.md",
-    Trouble.SNAPSHOT_VANISHED: "find out who removed it, and who may; ccdr test {plan}{of_asset} --snapshot latest   "
-    "tells whether what is left can be restored",
+    Trouble.SNAPSHOT_VANISHED: (
+        "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished; "
+        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once somebody knows'
+    ),
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
     Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
-    Trouble.BREACH_RTO: "ccdr status {plan}; ccdr test {plan} --asset {asset}   measures it again, phase by phase",
+    Trouble.BREACH_RTO: (
+        "restore faster (more processors, memory, a nearer repository), or state an RTO that is true; then "
+        "ccdr test {plan} --asset {asset}   measures it again, phase by phase"
+    ),
     Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
     Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
     Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
@@ -202,14 +235,16 @@ _NEXT = {
     ),
     Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
     Trouble.FINDING: "ccdr status {plan}",
-    Trouble.GROUP_INCOMPLETE: "ccdr backup {plan}   captures the whole group now",
+    Trouble.GROUP_INCOMPLETE: "ccdr doctor {plan}   looks for why; then ccdr backup {plan}   captures the whole group",
     Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
     Trouble.NO_LONGER_CHECKED: (
         "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
     ),
     Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
     Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   takes in that host's ledger, from a copy of its state directory",
-    Trouble.RESTORE_CRASHED: "ccdr restore {plan} --asset {asset} --to …   anew: do not rely on what it left",
+    Trouble.RESTORE_CRASHED: (
+        "remove what it left, and do not rely on it; then ccdr restore {plan} --asset {asset} --to …   anew"
+    ),
     Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
     Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
     Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
@@ -245,6 +280,47 @@ def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False)
     another backup would stand on what is damaged: restic stores nothing that is there already."""
     instead = f"{NO_OLDER}{_MEND}" if damaged else no_older(plan, asset)
     return _TAKE_AN_OLDER.sub(lambda _: instead, hint)
+
+
+# A test of the newest snapshot has met the damage: another one would, too, until it is mended.
+_MEND_FIRST = (
+    "docs/how-to/recover.md, A damaged repository: mend it; then ccdr test {plan}{of_asset}   shows that it is whole"
+)
+_WHO = "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished"
+
+
+# What ships the log says why it does not: the same command would say the same.
+_SHIP_AGAIN = (
+    "ccdr doctor {plan}   on its host looks for why; then ccdr ship {plan} --asset {asset}; is the source gone? "
+    "docs/how-to/ship-logs.md, Restoring to a point"
+)
+
+
+def ship_again(plan: str, asset: str) -> str:
+    return _SHIP_AGAIN.format(plan=plan, asset=asset)
+
+
+def mend_first(plan: str, asset: str) -> str:
+    return _MEND_FIRST.format(plan=plan, of_asset=f" --asset {asset}")
+
+
+class Missing(IntEnum):
+    """What of a snapshot that vanished is made up for."""
+
+    NOTHING = 0
+    STORED = 1  # there is a newer one
+    SHOWN = 2  # and one has passed a test
+
+
+def after_vanishing(plan: str, asset: str, made_up: Missing, *, retained: bool) -> str:
+    """What leads on from SNAPSHOT_VANISHED; `retained`: by a retention, which would let it go once."""
+    test = f"ccdr test {plan} --asset {asset}   shows that the newest can be restored; {_WHO}"
+    if made_up is Missing.NOTHING:
+        return f"ccdr backup {plan} --asset {asset}   takes a new one; then {test}"
+    if made_up is Missing.STORED:
+        return test
+    itself = "; it ends by itself once retention would have let it go" if retained else ""
+    return f'{_WHO}; ccdr ack SNAPSHOT_VANISHED {plan} --asset {asset} --until 30d --why "…"   once you know{itself}'
 
 
 def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:

@@ -139,7 +139,7 @@ def _kept_mark(services: Services) -> list[str]:
     except (OSError, ValueError, TypeError):
         return []
     lineage = services.lineage()
-    if services.ledger.at(mark) is not None or lineage.lost or lineage.past:
+    if services.ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.answered_for(mark.seq):
         return []
     return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
 

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plainly
 from tests.harness import Site
 from tests.listeners import Mailbox, Web, free_port, mail_server, web_server
+from tests.logs import ships
 from tests.older import append_older
 from tests.stored import LIMITS, assert_clean, settled_file, with_repository
 
@@ -23,7 +24,7 @@ from ccdr.conclude import conclude, followed
 from ccdr.model import Manifest
 from ccdr.run import RunResult
 from ccdr.services import Job
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 
 SECRET = "hunter2-very-s3cret"
 
@@ -237,7 +238,7 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
     begins = "000000010000000000000009" if gap else "000000010000000000000001"
     standing = Standing(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
-    write_standing(services.state.directory("shipping", "p", "crm"), standing)
+    ships(services, "p", "crm", standing)
     logs = followed([Job(loaded, "crm")], services)
     wakes = conclude([loaded], services, RunResult(), seconds=0, logs=logs).wakes
     rpo_is_breached = taken + timedelta(minutes=5, seconds=1)

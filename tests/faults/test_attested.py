@@ -333,6 +333,57 @@ def test_a_lost_ledger_is_brought_back_beside_the_new_one(lost: tuple[Site, str]
     assert "brought back" in site.run("report").json["ledger"]["lost_before"][0]
 
 
+@pytest.mark.parametrize("later", [0, 3])
+def test_one_loss_is_told_with_one_number_of_records(twin: Site, later: int) -> None:
+    """And how many of them were brought back, where some were written after it had been stored."""
+    stored(twin)
+    services = twin.services()
+    had = len(lines(twin))
+    for number in range(later):
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=f"r{number}", body={"removed": []})
+    keep(services.state, services.ledger)
+    shutil.rmtree(twin.state / "ledger")
+    whole, back = f"at least {had + later}", f"{had} records of at least {had + later}" if later else f"{had} records"
+    for told in (
+        as_text(twin, "status"),
+        as_text(twin, "ack", "LEDGER_LOST", "--why", "x", "--dry-run"),
+        twin.run("report").json["findings"][0]["text"],
+    ):
+        assert set(re.findall(r"at least \d+", told)) == {whole}, told
+    told = as_text(twin, "ledger", "recover")
+    assert f": {back}, up to" in told and (f"at least {later} records are lost" in told) is bool(later), told
+    (told,) = twin.run("report").json["ledger"]["lost_before"]
+    assert whole in told and f"brought back beside this one ({back})" in told
+
+
+def test_the_new_ledger_is_stored_by_the_next_run(twin: Site) -> None:
+    """Until then `status` does not take what is there of the lost one for it. A ledger that was stored an hour ago, and
+    not lost, is let be."""
+
+    def stored_are() -> list[str]:
+        listed = json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))
+        return [tag.partition("=")[2] for one in listed for tag in one["tags"] if tag.startswith("ledger=")]
+
+    def awake() -> None:
+        for wake in (twin.state / "schedule").glob("wake-*"):
+            wake.unlink()
+        twin.run("run")
+
+    awake()
+    was = read_id(twin.state / "ledger")
+    awake()
+    assert stored_are() == [was] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    shutil.rmtree(twin.state / "ledger")
+    assert twin.run("ledger", "recover").code == 0
+    told = as_text(twin, "status")
+    assert "ledger: not stored with the backups of p yet" in told and str(was)[:8] in told, told
+    assert twin.run("status").json["lineage"]["stored"]["p"]["stored"] is None
+    awake()
+    new = read_id(twin.state / "ledger")
+    assert stored_are() == [was, new] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    assert twin.run("status").json["lineage"]["stored"]["p"]["ledger"] == new
+
+
 def test_what_failed_before_the_loss_fails_again_once_the_ledger_is_back(twin: Site) -> None:
     """By the same commands as ever; what passes later takes it back."""
     good = (twin.root / "restore_tests" / "recordings.yaml").read_text()

@@ -4,6 +4,7 @@ cannot be, and another trouble of the same code is not."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from ccdr.acknowledge import Standing, acknowledge, in_force
 from ccdr.acknowledged import (
     BEGUN,
     ENDED,
+    LESS_IS_WORSE,
     LONGEST,
     TAMPERING,
     Acknowledgements,
@@ -30,9 +32,11 @@ from ccdr.acknowledged import (
     until_of,
     why_of,
 )
+from ccdr.cli.status import coded
 from ccdr.errors import UsageProblem
 from ccdr.history import read_history
-from ccdr.model import rfc3339
+from ccdr.judgement import _findings
+from ccdr.model import Verb, human_bytes, human_seconds, rfc3339
 from ccdr.payloads import keep_payload, payload
 from ccdr.trouble import Problem, Trouble
 from ccdr.who import who
@@ -314,6 +318,59 @@ def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Sit
     assert done.stdout.count("ccdr backup p --asset a ") == 1, "of what never was backed up, that is the step"
 
 
+def test_what_to_type_stands_behind_each_trouble_that_can_be_acknowledged(site: Site) -> None:
+    """Before anybody has done so: `ccdr ack` takes each code that is shown, and then nothing is left to show."""
+
+    def shown() -> list[tuple[str, str]]:
+        said = subprocess.run(site.argv("status"), capture_output=True, text=True, check=False).stdout
+        return re.findall(r"^p/a: (.+) \[([A-Z_]+)(?:, by [A-Z_]+)?\]$", said, re.M)
+
+    assert [code for _, code in shown()] == ["NEVER_SUCCEEDED", "NEVER_TESTED"]
+    for _, code in shown():
+        assert site.run("ack", code, "p", "--asset", "a", *WHY).code == 0
+    assert shown() == []
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+def test_a_code_is_shown_where_ack_takes_it_and_not_else(trouble: Trouble) -> None:
+    said = coded(Problem(trouble, "so it is"))
+    try:
+        assert said == f" [{code_of(trouble.name).name}]"
+    except UsageProblem:
+        assert said == ""
+    because = coded(Problem(trouble, "so it is", because=Trouble.BACKUP_FAILED))
+    assert because.endswith("by BACKUP_FAILED]") and because.startswith(said.removesuffix("]"))
+
+
+def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_choice(site: Site) -> None:
+    site.run("ack", "NEVER_TESTED", "p", "--asset", "a", "--until", "14d", "--why", "the lab moves & Ann knows")
+    (record,) = site.records("ack")
+    made = site.run("report").json
+    (told,) = made["acknowledged"]
+    assert (told["code"], told["asset"], told["record"], told["actor"]) == (
+        "NEVER_TESTED",
+        "a",
+        record["seq"],
+        record["actor"],
+    )
+    assert told["who"] == record["who"] and told["until"] == rfc3339(datetime.fromisoformat(record["until"]))
+    assert told["why"] is None and told["why_sha256"] == record["why_sha256"]
+
+    def page(*args: str) -> str:
+        argv = site.argv("report", *args)
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+    said = page()
+    by = f"by {record['actor']} on {record['host']} (record {record['seq']})"
+    assert by in said and f"user id {record['who']['uid']}, " in said and "the lab moves" not in said + json.dumps(made)
+    assert f"{by}: the lab moves &amp; Ann knows</small>" in page("--words")
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] == "the lab moves & Ann knows"
+    (site.state / "payloads" / f"{record['why_sha256']}.json").unlink()
+    assert site.run("report", "--words").json["acknowledged"][0]["why"] is None, "it was taken back"
+    site.run("ack", "--end", "NEVER_TESTED", "p")
+    assert site.run("report").json["acknowledged"] == [] and "<h3>Acknowledged</h3>" not in page()
+
+
 def test_a_trouble_of_this_host_has_no_plan_and_is_acknowledged_all_the_same(site: Site) -> None:
     services, here = site.services(), Problem(Trouble.NOT_BEGUN, "nothing could begin on this host")
     acknowledge(
@@ -389,6 +446,75 @@ def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
 )
 def test_what_a_sentence_counts(text: str, found: tuple[float, ...]) -> None:
     assert counts(text) == found
+
+
+MORE, ANY = (
+    {(3.0, 2.0): True, (3.0, 3.0): True, (3.0, 4.0): False},
+    {(3.0, 2.0): False, (3.0, 3.0): True, (3.0, 4.0): False},
+)
+DIRECTIONS = {
+    Trouble.BREACH_RPO: MORE,
+    Trouble.BREACH_RTO: MORE | {(3.0, 3.2): True},
+    Trouble.FINDING: MORE,
+    Trouble.TEST_FAILED: ANY,
+    Trouble.LOG_FAILED: ANY,
+    Trouble.NEWER_FAILED: ANY,
+}
+
+
+@pytest.mark.parametrize("code", Trouble)
+def test_which_way_a_number_is_worse_is_said_for_each_code(code: Trouble) -> None:
+    """Of what none is said, any other number is another trouble: nobody has seen that one."""
+    for (then, now), covered in DIRECTIONS.get(code, ANY).items():
+        expected = covered and code not in TAMPERING
+        assert acked(Problem(code, "-", values=(then,)), Problem(code, "-", values=(now,))) is expected, (then, now)
+
+
+KEPT = "the source keeps its log for {} only (binlog_expire_logs_seconds): what was not received by then is lost"
+BEHIND = "the source keeps {} of log for us and gives up at {}: then a new base backup is needed"
+OLD = "its newest good snapshot is {} old, more than its RPO"
+ROWS = "the source itself holds {} against the foreign key x: until that is mended it cannot be loaded"
+
+
+@pytest.mark.parametrize(
+    ("template", "then", "now", "covered"),
+    [
+        (KEPT, (36000.0,), (36000.0,), True),
+        (KEPT, (36000.0,), (86400.0,), True),
+        (KEPT, (36000.0,), (3600.0,), False),
+        (KEPT, (36000.0,), (45.0,), False),
+        (BEHIND, (900, 2**31), (900, 2**31), True),
+        (BEHIND, (900 * 2**20, 2**31), (910 * 2**20, 2**31), True),  # a little more with each look
+        (BEHIND, (900 * 2**20, 2**31), (1900 * 2**20, 2**31), False),
+        (BEHIND, (900 * 2**20, 2**31), (900 * 2**20, 2**30), False),
+        (BEHIND, (900 * 2**20, 2**31), (2 * 2**30, 2**40), False),
+        (OLD, (3600.0,), (3700.0,), True),
+        (OLD, (3600.0,), (5 * 86400.0,), False),
+        (ROWS, ("3 rows",), ("2 rows",), True),
+        (ROWS, ("3 rows",), ("4 rows",), False),
+        (ROWS, ("3 rows",), ("1000 rows or more",), False),
+    ],
+)
+def test_a_finding_is_covered_until_what_it_says_is_worse(
+    template: str, then: tuple[Any, ...], now: tuple[Any, ...], covered: bool
+) -> None:
+    """Less is worse of what is kept, more of what is not as it should be."""
+
+    def found(values: tuple[Any, ...]) -> Problem:
+        write = human_seconds if template in (KEPT, OLD) else human_bytes if template is BEHIND else str
+        said = template.format(*(write(value) for value in values))
+        (problem,) = _findings({"findings": [said]}, Verb.BACKUP)
+        return problem
+
+    assert acked(found(then), found(now)) is covered
+
+
+def test_the_sentences_whose_numbers_count_the_other_way_are_ours() -> None:
+    """They are known by their words, wherever these are written."""
+    source = Path(__file__).parents[2] / "src/ccdr/engines"
+    written = "".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    for words in LESS_IS_WORSE:
+        assert f"{words}{{human_" in written
 
 
 def test_one_that_is_dated_ahead_holds_for_nothing() -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.drawn import examples
 from tests.harness import Site
 from tests.listeners import mail_server
 from tests.older import append_older
 from tests.unit.test_run import World
 
+from ccdr.catalogue import manifest_text, snapshot_of
 from ccdr.conclude import conclude, our_own
 from ccdr.duties import Change, asked
 from ccdr.history import AssetHistory
-from ccdr.model import Verb
+from ccdr.model import FileDigest, Manifest, ObjectiveVerdict, Verb
 from ccdr.run import KINDS, Performed, RunResult, Task
+from ccdr.status import status
 from ccdr.trouble import Trouble
 
 # Backed up twice an hour, tested each night, checked daily, pruned weekly on Sundays.
@@ -56,10 +62,36 @@ class Host(World):
     def end(self, result: RunResult) -> None:
         conclude(self.plans, self.services, result, seconds=1.0)
 
+    def backs_up(self, *, fails: bool = False) -> None:
+        """As `ccdr backup p`, by hand."""
+        run = f"b{self.services.ledger.head().seq}"
+        where = {"plan": "p", "asset": "a", "run": run}
+        append_older(self.services.ledger, "backup.start", **where, body={})
+        stored = {"result": "FAILED", "reason": "x"} if fails else {"result": "STORED", "reason": None}
+        told = None if fails else {"id": self.snapshot(self.services.ledger.host)}
+        append_older(self.services.ledger, "backup.end", **where, body={**stored, "snapshot": told})
+
+    def snapshot(self, of: str) -> str:
+        """A host's backup of now, known here; its id."""
+        now, named = self.clock.at, {"source": str(self.plans[0].plan.assets["a"].source_name)}
+        manifest = Manifest("p", "a", "r", "files", "scan", of, now, 0.0, {}, named, {"f": FileDigest(1, "a" * 64)})
+        text, key = manifest_text(manifest), sha256(f"{of} {now}".encode()).hexdigest()
+        self.services.catalogue.add(snapshot_of(manifest, text, key, "/r", now), text)
+        return key
+
+    @property
+    def rpo(self) -> ObjectiveVerdict:
+        (found,) = status(self.plans, self.services)
+        return found.rpo.verdict
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    site = Site(tmp_path)
+    return made(tmp_path)
+
+
+def made(root: Path) -> Host:
+    site = Site(root)
     site.write("restore_tests/c.yaml", "restore_test: c\nchecks:\n  - {kind: identical}\n")
     site.plan(PLAN, extra=UPKEEP)
     return Host(site)
@@ -171,6 +203,9 @@ def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:
         host.clock.on(minutes=30)
     assert {Trouble.BACKUP_FAILED, Trouble.NEVER_SUCCEEDED, Trouble.NEVER_TESTED} <= host.blamed()
     host.cron("tests", every=HOUR, times=30)
+    assert Trouble.BACKUP_FAILED in host.blamed(), "that nobody asks for it here any more is no other host's work"
+    host.snapshot("another")
+    host.cron("tests", every=HOUR, times=30)
     assert not host.blamed() & {Trouble.BACKUP_FAILED, Trouble.NEVER_SUCCEEDED, Trouble.BACKUP_LATE}
     assert Trouble.NEVER_TESTED in host.blamed(), "what it still does, it still answers for"
 
@@ -206,6 +241,84 @@ def test_a_change_is_told_once_and_what_moved_away_is_not_called_fixed(host: Hos
     text = next(mailbox.text(n) for n, s in enumerate(mailbox.subjects) if "other work" in s)
     assert "last asked for backups here" in text and "crontab" in text
     assert not any("fixed" in mailbox.text(n).lower() for n in range(len(mailbox.raw)))
+
+
+@pytest.mark.parametrize("line", ["tests", "upkeep"])
+def test_one_run_for_other_work_does_not_give_away_the_backups_that_are_taken_here(host: Host, line: str) -> None:
+    """A single host: its first run of all is for tests alone; then all its runs are, for a month."""
+    host.backs_up()
+    assert host.cron(line) == [] and Verb.BACKUP in host.duties() and host.rpo is ObjectiveVerdict.MET
+    (first,) = host.site.records("duties")
+    assert "no run is asked for backups here, and they were made here" in str(first["reason"])
+    host.cron(line, every=8 * HOUR, times=90)
+    assert Verb.BACKUP in host.duties() and host.rpo is ObjectiveVerdict.BREACHED
+    assert Trouble.BACKUP_LATE in host.blamed()
+
+
+def test_a_crontab_line_for_backups_that_is_removed_is_no_other_hosts_work(host: Host) -> None:
+    host.cron("backups", "tests", times=2)
+    host.backs_up()
+    assert not any(change.lost for change in host.cron("tests", every=HOUR, times=60))
+    assert Verb.BACKUP in host.duties() and host.rpo is ObjectiveVerdict.BREACHED
+
+
+def test_what_another_host_has_backed_up_since_makes_it_that_ones_to_do(host: Host) -> None:
+    """The healthy twin: backups moved to another host, and the snapshots that are tested here are its."""
+    host.backs_up()
+    host.cron("tests", every=HOUR, times=3)
+    host.snapshot("another")
+    assert any(Verb.BACKUP in change.lost for change in host.cron("tests", every=HOUR, times=30))
+    assert host.duties() == TESTS and host.rpo is ObjectiveVerdict.NOT_KNOWN_HERE
+    host.backs_up()  # once, by hand
+    assert host.cron("tests", every=HOUR, times=3) == [] and host.duties() == TESTS
+
+
+def test_a_backup_by_hand_where_none_was_taken_before_is_this_hosts_to_do(host: Host) -> None:
+    """Its runs were for tests alone, and nobody knew of a snapshot; then somebody began to take them here."""
+    host.cron("tests", every=HOUR, times=30)
+    assert host.duties() == TESTS and host.rpo is ObjectiveVerdict.NOT_KNOWN_HERE
+    host.backs_up()
+    (gained,) = host.cron("tests")
+    assert gained.gained == BACKUPS and "was asked for" not in str(gained)
+    assert host.duties() == TESTS | BACKUPS and host.rpo is ObjectiveVerdict.MET
+    assert host.cron("tests", every=HOUR, times=40) == [] and host.rpo is ObjectiveVerdict.BREACHED
+
+
+STEPS = st.sampled_from(["backs up", "fails", "another", "tests", "upkeep", "backups", "all", "a day of tests"])
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=1, max_size=9))
+def test_backups_are_ours_until_another_host_is_known_to_take_them(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    """Whatever is asked for here, in whatever order."""
+    host = made(tmp_path_factory.mktemp("drawn"))
+    begun, asked_for, others, newest = False, False, False, ""
+    for step in steps:
+        before = host.duties() if host.site.records("duties") else frozenset[Verb]()
+        if step in ("backs up", "fails"):
+            host.backs_up(fails=step == "fails")
+            begun, newest = True, newest if step == "fails" else "ours"
+        elif step == "another":
+            host.snapshot("another")
+            others, newest = True, "another's"
+        elif step == "a day of tests":
+            host.cron("tests", every=8 * HOUR, times=4)
+        else:
+            host.cron(None if step == "all" else step)
+            asked_for |= step in ("all", "backups")
+        host.clock.on(minutes=7)
+        if step in ("backs up", "fails", "another"):
+            continue
+        if begun and not others:
+            assert Verb.BACKUP in host.duties() and host.rpo is not ObjectiveVerdict.NOT_KNOWN_HERE
+        if begun and newest != "another's" and Verb.BACKUP in before:
+            assert Verb.BACKUP in host.duties()
+        if not begun and not asked_for:
+            assert Verb.BACKUP not in host.duties()
+        if step == "a day of tests" and (newest == "another's" or not begun):
+            assert Verb.BACKUP not in host.duties()
 
 
 def test_the_run_itself_says_what_changed(host: Host) -> None:

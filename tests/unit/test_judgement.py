@@ -20,7 +20,7 @@ from ccdr.measure import Point
 from ccdr.model import ObjectiveVerdict, Snapshot, Verb, rfc3339, to_the_second
 from ccdr.services import Job
 from ccdr.shipping import Standing
-from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_step, where_it_can_be_done
+from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_step, ship_again, where_it_can_be_done
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 HOUR = timedelta(hours=1)
@@ -606,7 +606,9 @@ def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job
     text = f"its log is stored up to {since} only: what ships it does not get on"
     assert shipping(past, job, one, shipping=True) == [("LOG_LATE", Level.NOTE, text, todo)]
     away = replace(good, trouble="the source is away", troubled=past.at(-0.1))
-    assert shipping(past, job, away) == [("LOG_LATE", Level.NOTE, "its log is not shipped: the source is away", todo)]
+    assert shipping(past, job, away) == [
+        ("LOG_LATE", Level.NOTE, "its log is not shipped: the source is away", ship_again("p", "log"))
+    ]
     assert shipping(past, job, replace(good, trouble="stopped")) == [], "somebody has told it to stop"
     ahead = replace(good, point=past.at(0.1))
     (early,) = shipping(past, job, ahead)
@@ -983,7 +985,7 @@ def test_who_was_captured_without_its_group_is_noted_where_its_own_backup_is_goo
     captured(-0.4, "centre", "idle", "gone")
     text = "its group centre was not captured whole: there is no snapshot of idle with it"
     assert told(judged(jobs["crm"], well(past))) == [
-        ("GROUP_INCOMPLETE", Level.NOTE, text, "ccdr backup p   captures the whole group now")
+        ("GROUP_INCOMPLETE", Level.NOTE, text, step(Trouble.GROUP_INCOMPLETE, jobs["crm"]))
     ]
     assert "GROUP_INCOMPLETE" not in codes(judged(jobs["hourly"], past)), "it is of no group"
     for missing in (["crm", "idle"], ["gone"], []):

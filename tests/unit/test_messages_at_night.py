@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.chronicle import Chronicle
 from tests.harness import Site
+from tests.logs import ships
 
 from ccdr.conclude import our_own
 from ccdr.notify import concerns_of
 from ccdr.notify.message import Message, compose
 from ccdr.notify.told import Book
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 
 STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -87,7 +88,9 @@ class Night:
         services = self.site.services(Clock(now))
         self.past.keep(services.state.ledger, services.catalogue)
         if self.standing is not None:
-            write_standing(services.state.directory("shipping", "p", "log"), self.standing)
+            at = self.standing
+            point, usable = (moment and min(moment, now) for moment in (at.point, at.usable))
+            ships(services, "p", "log", replace(at, point=point, usable=usable))
         ours = our_own([loaded], services)
         concerns = [c for c in concerns_of(ours.assets, ours.upkeep) if not self.only or c.asset in self.only]
         self.book.observe(concerns, list(loaded.plan.assets), now, whole=True,
@@ -184,23 +187,23 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
         [stands(point=END - DAY, usable=END - DAY, trouble="the server at /nowhere does not answer",
                 troubled=END - 20 * HOUR)], "log", -12,
         "log log NOT SHIPPED since 2026-11-23 16:00 UTC: the server at /nowhere does not answer (+2 more)",
-        "ccdr ship p --asset log   on its host",
+        "ccdr doctor p   on its host looks for why; then ccdr ship p --asset log",
     ),
     "nothing was ever done": (
         [], "idle", -12, "idle never backed up (+1 more)", "ccdr backup p --asset idle   takes the first one now",
     ),
     "a restore for real crashed": (
         [lambda n: n.of("crm").began(-24.3, "restore", "rr", target={"kind": "directory", "name": "/srv/r"})], "crm", -24.2,
-        "crm restore CRASHED", "ccdr restore p --asset crm --to …   anew",
+        "crm restore CRASHED", "remove what it left, and do not rely on it; then ccdr restore p --asset crm --to …",
     ),
     "it takes too long": (
         [tested(-24.3, "crm-good", "PASS", took=7200.0)], "crm", -24.2,
-        "crm RTO BREACHED: 2h 00m of 30m 00s", "ccdr status p; ccdr test p --asset crm",
+        "crm RTO BREACHED: 2h 00m of 30m 00s", "restore faster (",
     ),
     "a group is not whole": (
         [wrote(-24.3, "group", None, group="centre", result="INCOMPLETE", complete=False, skew_s=None, missing=["idle"],
                members={})], "crm", -24.2,
-        "crm group INCOMPLETE: there is no snapshot of idle", "ccdr backup p   captures the whole group now",
+        "crm group INCOMPLETE: there is no snapshot of idle", "ccdr doctor p   looks for why; then ccdr backup p",
     ),
     "a backup has found something": (
         [stored(-24.3, "found", findings=["2 files were in use"])], "crm", -24.2,

@@ -63,7 +63,8 @@ def test_what_was_never_done_is_left_out_and_never_zero(world: World, tmp_path: 
 
 def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) -> None:
     world.snapshot(1, ago(minutes=20))
-    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": f"{1:064x}", "bytes": 4096})
+    stored = {"id": f"{1:064x}", "bytes": 4096}
+    world.wrote("backup.end", result="STORED", reason=None, snapshot=stored, beside_source=None)
     world.tested("PASS")
     world.wrote(
         "missed", verb="backup", due="2026-11-24T10:15:00Z", first_due="2026-11-24T08:15:00Z", count=3, reason="-"

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,10 +19,13 @@ from hypothesis import strategies as st
 from tests.chronicle import Chronicle
 from tests.drawn import examples
 from tests.harness import Site
+from tests.logs import ships
 
 from ccdr.discover.unprotected import untested
+from ccdr.doctor.readiness import read_past
 from ccdr.history import AssetHistory, Histories
 from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
+from ccdr.ledger import Ledger
 from ccdr.metrics import RunFacts, collect
 from ccdr.model import ObjectiveVerdict, rfc3339
 from ccdr.notify.concerns import concerns_of
@@ -30,8 +33,9 @@ from ccdr.plans import LoadedPlan
 from ccdr.records import written
 from ccdr.report import Period, Report, make_report
 from ccdr.report.judge import AssetReport
+from ccdr.restore.estimate import PHASES, estimate
 from ccdr.services import Job, Services
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 from ccdr.state import State
 from ccdr.status import exit_code, seen_now, status, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble
@@ -301,7 +305,9 @@ def looked(
     if told.shipped:
         point = told.past.at(told.shipped["log"])
         standing = Standing(since="000000010000000000000001", point=point, usable=point, position="0/3")
-        write_standing(services.state.directory("shipping", "p", "log"), standing)
+        then = Clock()
+        then.at = point
+        ships(replace(services, clock=then, ledger=Ledger(services.state.ledger, then)), "p", "log", standing)
     histories = services.histories()
     found, care = status([loaded], services, histories), upkeep_problems([loaded], services, histories)
     clock.at = END + later
@@ -384,7 +390,7 @@ def as_measured(look: Looked) -> None:
     for one in look.found:
         kinds = {p.trouble for p in one.troubles}
         assert number("asset_problems", asset=one.asset) == len(one.troubles)
-        assert number("asset_repository_near", asset=one.asset) == bool(one.near)
+        assert number("asset_repository_near", asset=one.asset) == (bool(one.near) if one.near_known else None)
         assert number("asset_proven", asset=one.asset) == one.proven
         for name, trouble in (
             ("never_succeeded", Trouble.NEVER_SUCCEEDED), ("test_overdue", Trouble.TEST_LATE),
@@ -423,6 +429,13 @@ def as_listed(look: Looked) -> None:
             assert one.last_test is not None and "PASS" in verdicts.values()
         if (last := one.last_test) and one.coverage != UNTESTED and last["verdict"] == "PASS":
             assert verdicts.get(last["snapshot"]["id"], "PASS") == "PASS"
+
+
+def as_timed(look: Looked) -> tuple[object, ...]:
+    """What `doctor` and `restore` go by: how long it took so far."""
+    records = look.services.records
+    took = [estimate(records(), "p", asset, 5, PHASES) for asset in ASSETS]
+    return read_past(records()), took
 
 
 everybody = settings(
@@ -477,6 +490,7 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
     """One that was lost and brought back, whatever it ended with, says with the new one what one alone would have said;
     and whoever looks sees the same, whichever host's it is. What is not told there is a run that may have ended."""
     alone = looked(site, loaded, told_by(made, loaded))
+    timed = as_timed(alone)
     told = told_by(made, loaded)
     records = told.past.records
     if own:
@@ -494,3 +508,4 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
         assert of_status(one.troubles) == of_status(other.troubles)
         assert (one.coverage, one.rpo, one.rto, one.counting) == (other.coverage, other.rpo, other.rto, other.counting)
     assert of_status(look.care["p"]) == of_status(alone.care["p"])
+    assert as_timed(look) == timed

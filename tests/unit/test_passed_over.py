@@ -3,7 +3,9 @@ whole lines that were changed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.unit.test_verification import World
 
 from ccdr.acknowledged import exit_of
 from ccdr.ledger import verify
+from ccdr.lineage import keep
 from ccdr.records import written
 from ccdr.trouble import Problem, Trouble
 
@@ -167,6 +170,54 @@ def test_a_changed_byte_of_the_newest_line_is_told_before_and_after_it_is_set_as
     assert found["status"] == found["report"] == found["alone"] == found["live"] == 1
     assert any("a whole line that had been changed" in said for said in found["exported"])
     assert any("had been changed" in said for said in found["of ledger"]) and found["word"] == "Not proven"
+
+
+@pytest.mark.parametrize("set_aside", [False, True], ids=["at once", "once it was set aside"])
+def test_somebody_may_answer_for_a_line_that_was_changed_and_reports_go_on_telling(
+    world: World, set_aside: bool
+) -> None:
+    """Nobody can tell a bad disk from a bad hand: the bytes stay, and who has answered for it, and when."""
+    keep(world.services.state, world.services.ledger)  # as each run does: it knows the line as it was
+    last_line(world, lambda line: b"[" + line[1:])
+    if set_aside:
+        world.ledger._append(whole("restore_test.start", run="y"))
+    found = looked(world)
+    assert found["status"] == found["report"] == found["live"] == 1 and found["word"] == "Not proven"
+    for args in (("--until", "1d"), ("--why", " "), ()):
+        assert world.site.run("ack", "LEDGER_SPOILT", *args).code == 2, "a reason is needed"
+    done = world.site.run("ack", "LEDGER_SPOILT", "--why", "the disk of this host is bad, OPS-7")
+    (record,) = world.site.records("ledger.acknowledged")
+    kept = aside(world)
+    assert done.json["acknowledged"][0]["records"] == record["spoilt"] == [kept["seq"]] and record["ledgers"] == []
+    assert "OPS-7" not in json.dumps(record)
+    after = looked(world)
+    assert after["of ledger"] == [] and (after["alone"], after["live"]) == (0, 0) and after["word"] != "Not proven"
+    told = world.site.run("report").json["ledger"]["lost_before"]
+    assert any(f"record {kept['seq']} of the ledger, set aside in {kept['file']}" in said for said in told), told
+    line = (world.site.state / "ledger" / kept["file"]).read_bytes()
+    assert line.startswith(b"[") and sha256(line).hexdigest() == kept["sha256"], "the proof is kept"
+    assert any("somebody answers for it" in note for note in verify(world.site.state / "ledger").notes)
+    assert world.site.run("ack", "LEDGER_SPOILT", "--why", "again").code == 2, "there is none any more"
+    last_line(world, lambda line: b"[" + line[1:])
+    assert looked(world)["status"] == 1, "the next one is another one"
+
+
+def test_nothing_else_that_was_changed_is_answered_for_with_it(world: World) -> None:
+    """A line that is still a record, another before it; and who answers beforehand has seen nothing."""
+    keep(world.services.state, world.services.ledger)
+    assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 2, "no line was changed"
+    forged = {"ledgers": [], "spoilt": list(range(1, 99)), "why_sha256": "0" * 64}
+    world.ledger.append("ledger.acknowledged", plan=None, asset=None, run=None, body=forged)
+    world.ledger._append(passed())
+    last_line(world, lambda line: b"[" + line[1:])
+    world.ledger._append(whole("restore_test.start", run="y"))
+    assert looked(world)["live"] == 1
+    assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 0 and looked(world)["live"] == 0
+    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join([lines[0], lines[1].replace(b'"host":"', b'"host":"x', 1), *lines[2:]]))
+    found = looked(world)
+    assert found["live"] == found["alone"] == 1 and any("prev does not match" in said for said in found["problems"])
 
 
 @pytest.mark.parametrize(

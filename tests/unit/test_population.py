@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -14,25 +15,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from tests.chronicle import Chronicle, digest
 from tests.harness import Site
 
+from ccdr.acknowledged import known_by
 from ccdr.attest import troubles
 from ccdr.attest.beside import collect, copied, link, placed, recover
 from ccdr.catalogue import Pruning
+from ccdr.cli import main
+from ccdr.cli.shell import Settings
+from ccdr.discover.unprotected import _our_own, untested
 from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.history import AssetHistory
 from ccdr.judgement import AssetStatus
 from ccdr.ledger import Ledger, verify
 from ccdr.lineage import beginning, keep, read_id
-from ccdr.model import ObjectiveVerdict, rfc3339, utc
+from ccdr.metrics import RunFacts
+from ccdr.metrics import collect as numbers
+from ccdr.model import Attestation, ObjectiveVerdict, rfc3339, utc
+from ccdr.notify.concerns import concerns_of
 from ccdr.report import Period, Report, make_report
 from ccdr.report.document import json_lines
 from ccdr.report.page import html
 from ccdr.report.population import csv_text
 from ccdr.services import Services, pruning_of
 from ccdr.state import State
-from ccdr.status import status
+from ccdr.status import status, upkeep_problems
+from ccdr.storage.restic import RepoSnapshot
+from ccdr.trouble import Trouble
 from ccdr.verification import compare, daily
 from ccdr.verification import look as verify_now
 
@@ -554,6 +565,18 @@ def test_a_backup_that_only_the_ledger_of_its_host_tells_of_counts_unless_someth
     assert ("BREACH_RPO" in found.troubles) is bool(how)
 
 
+def test_where_the_copies_lie_is_not_known_to_who_only_tests(pair: Pair) -> None:
+    """Who backs up has looked: its ledger tells, once it lies here."""
+    pair.both()
+    pair.ours("tests")
+    answer = look(pair.site).report.answer
+    assert answer.word == "Yes, but where the copies lie is not known", answer
+    assert "whether the backups of its one asset lie beside what they protect is not known here" in answer.sentence
+    assert not look(pair.site).found.near_known
+    pair.collected()
+    assert look(pair.site).report.answer.word == "Yes" and look(pair.site).found.near_known
+
+
 def test_backups_that_had_stopped_are_seen_by_who_tests(pair: Pair) -> None:
     """The host that backs up wrote other records until now, and none of a backup for five hours."""
     pair.both()
@@ -611,6 +634,70 @@ def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) ->
     assert (duties(plans, services.histories()), newest("p", services)) == before
     ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
     assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
+
+
+@pytest.mark.parametrize("dated", ["as it was", "after it was taken in"])
+@pytest.mark.parametrize("whose", ["ours, brought back", "another host's"])
+def test_an_acknowledgement_in_another_ledger_lasts_no_longer_than_one_in_ours(
+    site: Site, whose: str, dated: str
+) -> None:
+    """For ever, it says: it is capped where it is read, from when it is known to have been there."""
+    written = END - 2 * DAY if dated == "as it was" else END + 200 * DAY
+    old = past(site)
+    old.stored(-50, "first", begun=True)
+    old.tested(-49, "first", "FAIL", begun=True)
+    wrote(State(site.state), "h", old)
+    stored(site, old)
+    (problem,) = [p for p in look(site).found.troubles if p.trouble is Trouble.TEST_FAILED]
+    shutil.rmtree(site.state)
+    body = {"code": "TEST_FAILED", "act": "begun", "until": "9999-01-01T00:00:00Z", "of": [known_by(problem)]}
+    old.wrote((written - END) / HOUR, "ack", **body)
+    name = wrote(State(site.state), "h" if whose.startswith("ours") else "another", old)
+    State(site.state).ledger.rename(site.root / "aside")
+    new = past(site)
+    new.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    wrote(State(site.state), "h", new)
+    stored(site, old)
+    if whose.startswith("ours"):
+        brought_back(site, name)
+    else:
+        collect(site.root / "aside", services_of(site, END - timedelta(minutes=1)))
+
+    def covered(days: float) -> bool:
+        (said,) = [p for p in look(site, END + days * DAY).found.troubles if p.trouble is Trouble.TEST_FAILED]
+        return said.acknowledged is not None
+
+    as_ours = whose.startswith("ours") and dated == "as it was"
+    assert [covered(days) for days in (0, 80, 89, 201, 289)] == [as_ours, as_ours, False, False, False]
+
+
+@pytest.mark.parametrize("ago", [30, 24 * 45], ids=["of late", "months ago"])
+@pytest.mark.parametrize("whose", ["another host's", "ours"])
+def test_that_another_host_says_it_removed_a_snapshot_takes_no_failure_of_it_back(
+    site: Site, whose: str, ago: int
+) -> None:
+    """It is there all the same: who may write a ledger of his own may write so. What was removed by us is gone."""
+    mine, theirs = past(site), past(site)
+    mine.asked(-ago, "backup", "test")
+    mine.stored(-ago, "bad", begun=True)
+    mine.tested(-ago + 0.5, "bad", "FAIL", begun=True)
+    theirs.asked(-ago, "prune")
+    theirs.manifests |= mine.manifests
+    (theirs if whose.startswith("another") else mine).pruned(-ago + 1, "DONE", "bad")
+    mine.wrote(-0.6, "not_begun", asset=None, verb="check", due="2026-11-24T11:00:00Z", reason="no key")
+    theirs.wrote(-0.1, "sandbox.reap", asset=None, **REAPED)
+    wrote(State(site.state), "h", mine)
+    wrote(State(site.root / "other"), "db2", theirs)
+    stored(site, mine)
+    before = look(site)
+    collect(site.root / "other", services_of(site, END - timedelta(minutes=1)))
+    found = look(site)
+    assert not found.found.counting and found.found.rpo.achieved_s == float("inf") and "TEST_FAILED" in found.troubles
+    if whose.startswith("another"):
+        assert before.found.rpo == found.found.rpo and not before.found.counting
+        assert services_of(site).histories()["p", "crm"].proven == {digest("bad"): "FAIL"}
+    else:
+        assert services_of(site).histories()["p", "crm"].proven == {}
 
 
 def test_the_same_ledger_collected_again_counts_once(pair: Pair) -> None:
@@ -713,7 +800,6 @@ def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pai
 def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
     """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
     from ccdr.ledger import verify as verify_ledger
-    from ccdr.model import Attestation
 
     pair.both("FAIL")
     name = pair.ours("tests")
@@ -747,6 +833,49 @@ def test_a_report_says_which_ledgers_it_was_read_from(pair: Pair) -> None:
     assert told["head"] in page and "done elsewhere: restore test by db2, by its ledger" in page
     (plan,) = document["plans"]
     assert {one["what"]: one["host"] for one in plan["elsewhere"]} == {"test": "db2", "prune": "db2", "check": "db2"}
+
+
+@pytest.mark.parametrize("how", ["well", "not asked", "unattested", "longer", "rewritten", "changed"])
+def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: str) -> None:
+    """What was verified, which snapshots attest it, and when a repository was last compared with it."""
+    pair.both()
+    name = pair.ours("tests")
+    services, there = services_of(pair.site), verify(pair.site.root / "other" / "ledger")
+    newest = services.catalogue.snapshots("p", "crm")[-1]
+    if how != "unattested":
+        text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
+        said = Attestation(name, there.records, there.head, 1, "0" * 12)
+        services.catalogue.add(replace(newest, attested=said), text)
+        if how == "longer":
+            services.catalogue.add(replace(newest, attested=replace(said, seq=there.records + 3)), text)
+    pair.collected(END - HOUR / 2)
+    if how == "rewritten":
+        services.catalogue.add(replace(newest, attested=replace(said, head="0" * 64)), text)
+    if how == "changed":
+        (segment,) = (pair.site.state / "ledgers" / name).glob("*.jsonl")
+        segment.chmod(0o600)
+        segment.write_bytes(segment.read_bytes().replace(b'"host":"h"', b'"host":"x"', 1))
+    if how != "not asked":
+        body = {"snapshots": 0, "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
+        services.ledger.append(
+            "ledger.compared", plan="p", asset=None, run=None, body={"result": "AGREES", "reason": None, **body}
+        )
+    report = make_report([pair.site.loaded()], services, Period(END - 5 * DAY, END, until_now=True), command="x")
+    (facts,) = report.ledger.beside
+    page = b"".join(html(report)).decode()
+    assert facts.believed is (how != "changed")
+    assert f"all of its {there.records} records hold" in page or how == "changed"
+    assert facts.snapshots == (0 if how == "unattested" else 1) and facts.agrees is (how != "rewritten")
+    known = f"1 snapshot known here attests it, up to record {there.records + (3 if how == 'longer' else 0)}"
+    assert (known in page) is (how != "unattested")
+    assert ("what is here of it is not what they say" in page) is (how == "rewritten")
+    assert (f"after record {there.records} is not here" in page) is (how == "longer")
+    assert ("it does not verify: nothing of it is believed" in page) is (how == "changed")
+    asked = how not in ("not asked", "unattested")
+    assert ("the repository of p: agrees, last recorded 2026-11-24T12:00:00Z" in page) is asked
+    assert ("no repository was compared with it since" in page) is not asked
+    (shown,) = json.loads(b"".join(json_lines(report)))["ledger"]["beside"]
+    assert (shown["believed"], shown["attested"]["agrees"]) == (facts.believed, facts.agrees)
 
 
 def test_who_backs_up_is_told_by_the_newest_snapshot_where_its_ledger_is_not_here(pair: Pair) -> None:
@@ -816,6 +945,180 @@ def test_another_hosts_plan_of_the_same_name_is_not_taken_for_ours(pair: Pair, t
         assert chain.apart == () and "TEST_FAILED" in found.troubles
     pair.collected()
     assert len([r for r in services_of(pair.site).ledger.records() if r["kind"] == "ledger.collected"]) == 1
+
+
+# --- every command --------------------------------------------------------------------------------------------------
+
+
+class Listed:
+    """A repository that holds what the catalogue has."""
+
+    location = "nowhere"
+
+    def __init__(self, services: Services) -> None:
+        self.there = services.catalogue.snapshots("p", "crm")
+
+    def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
+        of = ("ccdr", "plan=p", "kind=backup", "asset=crm")
+        found = [RepoSnapshot(s.id, s.consistent_point, s.usable_at, ("/r",), of) for s in self.there]
+        return [s for s in found if {*tags} <= {*s.tags}]
+
+    def version(self) -> str:
+        return "0"
+
+
+@dataclass
+class Everybody:
+    """Who judges by records, each by what it says of crm's newest restore test, which was of that snapshot: its
+    verdict, None where it knows of none."""
+
+    site: Site
+    tested: str
+
+    def told(self, *args: str) -> Result:
+        root = self.site.root
+        of = ["--plans", str(root / "plans"), "--restore-tests", str(root / "restore_tests")]
+        return CliRunner().invoke(main, [*of, "--state", str(self.site.state), *args])
+
+    def asked(self, *args: str) -> Any:
+        return json.loads(self.told(*args, "--json").stdout)
+
+    def status(self) -> object:
+        return (self.asked("status")["plans"][0]["assets"][0]["last_test"] or {}).get("verdict")
+
+    def report(self) -> object:
+        runs = [run for run in look(self.site).report.runs if run.verb == "test"]
+        return runs[-1].outcome if runs else None
+
+    def snapshots(self) -> object:
+        (found,) = [s for s in self.asked("snapshots", "p")["snapshots"] if s["id"] == self.tested]
+        return found["last_test"]
+
+    def restore(self) -> object:
+        to = ["--to", str(self.site.root / "there"), "--dry-run"]
+        said = self.told("restore", "p", "--asset", "crm", "--snapshot", self.tested, *to).output
+        known = {"its last restore test passed": "PASS", "failed its last restore test": "FAIL", "never restore-": None}
+        (verdict,) = (v for text, v in known.items() if text in said)
+        assert verdict == "FAIL" or ("not measured" in said) is (verdict is None), said
+        return verdict
+
+    def doctor(self) -> object:
+        """Of its verdict it says nothing where an earlier one was measured."""
+        (found,) = (c for c in self.asked("doctor", "p", "--only", "tests")["checks"] if c["what"] == "RTO by tests")
+        return None if "never tested" in found["found"] else self.status()
+
+    def discover(self) -> object:
+        return None if [*untested([self.site.loaded()], services_of(self.site))] else self.status()
+
+    def metrics(self) -> object:
+        services, plans = services_of(self.site), [self.site.loaded()]
+        made = numbers(
+            status(plans, services), upkeep_problems(plans, services), services.histories(), RunFacts(END, 1.0, 0, {})
+        )
+        where = {"plan": "p", "asset": "crm"}
+        told = {
+            v: made.get_sample_value("ccdr_asset_last_test_verdict", {**where, "verdict": v}) for v in ("PASS", "FAIL")
+        }
+        return next((verdict for verdict, said in told.items() if said), None)
+
+    def messages(self) -> object:
+        services, plans = services_of(self.site), [self.site.loaded()]
+        kinds = {c.trouble.name for c in concerns_of(status(plans, services), upkeep_problems(plans, services))}
+        return "FAIL" if "TEST_FAILED" in kinds else None if kinds & {"NOT_KNOWN_HERE", "NEVER_TESTED"} else "PASS"
+
+    @property
+    def all(self) -> dict[str, object]:
+        names = ("status", "report", "snapshots", "restore", "doctor", "discover", "metrics", "messages")
+        return {name: getattr(self, name)() for name in names}
+
+
+@pytest.fixture
+def everybody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Everybody]:
+    def of(tested: str) -> Everybody:
+        monkeypatch.setattr(Settings, "services", lambda _: services_of(site))
+        monkeypatch.setattr(Services, "repository", lambda self, *_, **__: Listed(self))
+        monkeypatch.setattr("ccdr.doctor.machine.docker", lambda _: (None, []))
+        return Everybody(site, digest(tested))
+
+    return of
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL"])
+@pytest.mark.parametrize("whose", ["collected", "brought back"])
+def test_every_command_reads_the_ledgers_as_one_population(
+    site: Site, everybody: Callable[[str], Everybody], whose: str, verdict: str
+) -> None:
+    """What each says of a test that only a ledger beside ours tells of: nothing before that lies there, and then all
+    the same."""
+    if whose == "collected":
+        pair = Pair(site)
+        pair.both(verdict)
+        pair.ours("backs up")
+        asked = everybody("b-10")
+    else:
+        name = lost(site, verdict)
+        asked = everybody("first")
+    assert set(asked.all.values()) == {None}, asked.all
+    if whose == "collected":
+        pair.collected()
+    else:
+        brought_back(site, name)
+    assert set(asked.all.values()) == {verdict}, asked.all
+
+
+@pytest.mark.parametrize("whose", ["collected", "brought back"])
+def test_where_a_restore_went_is_told_by_the_ledgers_of_this_host_alone(site: Site, whose: str) -> None:
+    """A path is of one host: what another one has restored there is not what lies here."""
+    there, told, own = site.root / "restored", past(site), past(site)
+    there.mkdir()
+    said = {"kind": "directory", "name": str(there)}
+    told.began(-50, "restore", "r", target=said)
+    told.wrote(24 * 365, "restore.end", "r", result="RESTORED", target=said, phases={}, checks=[])
+    own.asked(-0.6, "backup", "test", "prune", "check")
+    name = wrote(State(site.root / "aside"), "h" if whose == "brought back" else "db2", told)
+    wrote(State(site.state), "h", own)
+    services = services_of(site, END + timedelta(minutes=1))
+    assert not _our_own(there, services)
+    if whose == "collected":
+        collect(site.root / "aside", services)
+    else:
+        taken = copied(
+            services.state, name, site.root / "aside" / "ledger", verify(site.root / "aside" / "ledger"), "x"
+        )
+        placed(services.state, link(taken, None, 0, services))
+    assert _our_own(there, services) is (whose == "brought back")
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_what_the_catalogue_says_is_compared_with_the_ledger_that_was_brought_back(site: Site, changed: bool) -> None:
+    """Somebody has made the newest backup look newer than it is."""
+    name, services = lost(site, "PASS"), services_of(site)
+    (known,) = services.catalogue.snapshots("p", "crm")
+    if changed:
+        text = json.loads((services.catalogue.directory / "p" / "crm" / f"{known.id}.json").read_text())["manifest"]
+        later = known.consistent_point + 49 * HOUR
+        services.catalogue.add(replace(known, consistent_point=later, usable_at=later), text)
+    assert "CATALOGUE_WRONG" not in look(site).troubles, "nobody remembers"
+    brought_back(site, name)
+    found = look(site)
+    assert ("CATALOGUE_WRONG" in found.troubles) is changed and found.found.rpo.achieved_s == 50 * 3600
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_the_lost_ledger_saw_stored_is_missed_by_the_new_one(site: Site, there: bool) -> None:
+    """The catalogue was lost with it, and nobody else remembers. Its twin is in the repository still."""
+    name, services = lost(site), services_of(site)
+    repository = Listed(services)
+    if not there:
+        shutil.rmtree(services.catalogue.directory)
+        repository.there = []
+
+    def vanished() -> list[str]:
+        return [s.id for s in services.synchronise(site.loaded(), repository, ["crm"]).vanished]  # type: ignore[arg-type]
+
+    assert vanished() == []
+    brought_back(site, name)
+    assert vanished() == ([] if there else [digest("first")])
 
 
 # --- what vanished, and when ----------------------------------------------------------------------------------------

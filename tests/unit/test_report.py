@@ -100,7 +100,8 @@ class Past:
         stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m", **(said or {})}
         self.wrote(
             when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
-            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5}, **more,
+            snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5},
+            **{"beside_source": None, **more},
         )  # fmt: skip
         return snapshot
 
@@ -449,11 +450,25 @@ def test_a_gap_that_was_told_with_it_is_none_of_the_log_behind_a_source_that_wen
 
 def test_what_was_stored_since_the_last_record_counts_from_a_base_that_it_begins_before(past: Past) -> None:
     past.backup(NOW - 7 * HOUR, said={"needed_from": "b"})
+    past.wrote(NOW - 30 * MINUTE, "log.shipped", run=past.run_id(), since=rfc3339(NOW - HOUR), points=[], snapshots=0,
+               added_bytes=0, gaps=[], trouble=None, findings=[])  # fmt: skip
     home, point = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - 2 * MINUTE
     for since, achieved in (("a", 120.0), ("b", 120.0), ("c", 7 * 3600.0), (None, 7 * 3600.0)):
         write_standing(home, Standing(since=since, point=point, usable=point, pending=(Point(point, point),)))
         (asset,) = past.report().assets
         assert asset.rpo_now and asset.rpo_now.achieved_s == achieved, since
+
+
+def test_no_log_that_stands_still_is_made_alive_for_a_report_either(past: Past) -> None:
+    """Its last record is of two days ago, and somebody has written that it was stored a minute ago."""
+    past.backup(NOW - 72 * HOUR, said={"needed_from": "a"})
+    shipped_hour(past, NOW - 49 * HOUR)
+    home, now = past.site.services(past.clock).state.directory("shipping", "p", "recordings"), NOW - MINUTE
+    for point in (now, NOW - 47 * HOUR):
+        pending = (Point(point, point), Point(now, NOW - 47 * HOUR))
+        write_standing(home, Standing(since="a", point=now, usable=now, pending=pending))
+        (asset,) = past.report(rfc3339(NOW - 71 * HOUR), rfc3339(NOW)).assets
+        assert asset.rpo_now and asset.rpo_now.achieved_s and asset.rpo_now.achieved_s > 46 * 3600
 
 
 def test_what_no_record_tells_of_a_log_is_believed_for_two_hours(past: Past) -> None:
@@ -1011,6 +1026,30 @@ def test_yes_is_qualified_where_the_copies_lie_with_what_they_are_of(past: Past)
     assert past.report().answer.word == "Yes", "it lies elsewhere by now"
     past.backup(NOW - 8 * MINUTE, beside_source=["nonsense"])
     assert past.report().answer.word == "Yes"
+
+
+def test_what_an_older_ccdr_did_not_record_is_not_known(past: Past) -> None:
+    """Where the copies lie, until the next backup has looked."""
+    past.fine()
+    del (last := dict(past.ledger.records(reverse=True).__next__()))["beside_source"]
+    body = {key: last[key] for key in ("result", "reason", "snapshot", "added_bytes", "findings", "phases")}
+    past.wrote(NOW - 9 * MINUTE, "backup.end", run="older", **body)
+    answer = past.report().answer
+    assert (answer.word, answer.level) == ("Yes, but where the copies lie is not known", Level.NEAR), answer
+    past.backup(NOW - 8 * MINUTE)
+    assert past.report().answer.word == "Yes"
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_what_checks_a_report_says_which_state_it_was_made_from(
+    past: Past, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    past.fine()
+    if not elsewhere:
+        monkeypatch.setattr("ccdr.report.build.default_state", lambda: past.site.state)
+    state = f" --state {past.site.state}" if elsewhere else ""
+    page = written(html(past.report()))
+    assert f"<pre><code>ccdr ledger verify{state}\nccdr report{state} --from " in page
 
 
 def test_no_where_nothing_was_ever_backed_up(past: Past) -> None:

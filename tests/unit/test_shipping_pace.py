@@ -3,6 +3,7 @@ time. With clocks that stand still but for what is slept; no server."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +22,13 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.wal import Wal
 from ccdr.errors import CommandFailed
+from ccdr.history import STOPPED
 from ccdr.interfaces import Clock, Fork, LogMark, Session, Source
+from ccdr.ledger import Ledger
+from ccdr.model import utc
 from ccdr.sandbox.lab import Lab
 from ccdr.services import Job
+from ccdr.shipping import ship
 from ccdr.shipping.ship import _Shipping
 from ccdr.state import Run
 from ccdr.storage.restic import Restic
@@ -195,3 +200,31 @@ def test_where_what_was_written_does_not_come_the_receiver_is_begun_anew(
     (began, again) = shipped.looked
     assert (began, round(again)) == (0, 35 if held_up else 105)
     assert ("has not come" in str(shipped.shipping._standing.trouble)) == held_up
+
+
+def test_the_ledger_is_told_at_once_and_each_hour_though_no_segment_is_ever_whole(
+    tmp_path: Path, clock: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a quiet server a segment takes days to fill, and what no record tells of is not believed. An hour is five
+    minutes here."""
+    hour = timedelta(minutes=5)
+    monkeypatch.setattr(ship, "CLOSE_AFTER", hour)
+    shipped = Shipped(tmp_path, clock)
+    path, written = shipped.spool / f"{segment(3)}.partial", [0]
+
+    def received() -> None:
+        if clock.slept >= len(written) * 30:
+            written.append(len(written) * 8192)
+            walfile(path, 3, 20000 + written[-1])
+
+    clock.wakes = received
+    walfile(path, 3, 20000)
+    shipped.carry_out([16 * 60.0])
+    stored = len(cast("Store", shipped.shipping._repo).stored)
+    ledger = Ledger(shipped.shipping._services.state.ledger, clock)
+    told = [r for r in ledger.records() if r["kind"] == "log.shipped"]
+    assert told[-1]["trouble"] == STOPPED and sum(len(r["points"]) for r in told) == stored > 10
+    times = [utc(str(r["time"])) for r in told]
+    assert times[0] - NOW <= timedelta(seconds=INTERVAL), "at once: what was before it nobody knows"
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert all(gap <= hour + timedelta(seconds=INTERVAL) for gap in gaps) and len(told) <= 6, "and no oftener"

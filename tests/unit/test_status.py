@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.harness import Site
+from tests.logs import ships
 from tests.older import append_older
 
 from ccdr.catalogue import manifest_text, snapshot_of
@@ -23,7 +24,7 @@ from ccdr.measure import judge
 from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
 from ccdr.notify import concerns_of
 from ccdr.services import Services
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 from ccdr.state import State
 from ccdr.status import exit_code, status, upkeep_problems
 from ccdr.trouble import Trouble, next_step
@@ -355,7 +356,7 @@ def test_a_failed_backup_leads_on_to_what_it_said_was_to_be_done(world: World) -
         said = told(world)
         (line,) = (n for n, text in enumerate(said) if "the backup of" in text)
         assert next(text for text in said[line:] if text.startswith("  → ")) == step, said
-    assert said[line].endswith("was interrupted, and stored nothing"), said
+    assert said[line].endswith("was interrupted, and stored nothing [BACKUP_FAILED]"), said
 
 
 def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(world: World) -> None:
@@ -432,7 +433,7 @@ def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(w
     world.tested("INCONCLUSIVE", number=2, achieved=None)
     assert said().startswith("ccdr backup p"), "the failure before it stands"
     world.snapshot(1, ago(minutes=50))
-    assert said().endswith("ccdr test p --asset recordings --snapshot ID   finds a good one")
+    assert "ccdr test p --asset recordings --snapshot ID   finds a good one" in said()
     world.tested("FAIL", number=1)
     world.tested("FAIL", number=2)
     assert said().startswith("ccdr backup p"), "nor is the older one good"
@@ -684,7 +685,7 @@ def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site
 
     based(site, services, 1, ago(hours=3))
     shipped = Standing(since="000000010000000000000001", point=ago(minutes=2), usable=ago(minutes=1), position="0/3")
-    write_standing(services.state.directory("shipping", "p", "crm"), shipped)
+    ships(services, "p", "crm", shipped)
     found = tested("PASS", "PASS", None)
     assert found.rpo.achieved_s == 120 and not found.wrong
     assert tested("PASS", "PASS", by_log("PASS")).rpo.achieved_s == 120
@@ -705,13 +706,12 @@ def test_the_log_of_a_source_that_went_back_asks_for_a_base_and_then_for_what_sh
     """Until log is stored behind a base from since then; what was stored before leads nowhere."""
     site.plan(LOGGED)
     services, loaded = site.services(FixedClock()), site.loaded()
-    home = services.state.directory("shipping", "p", "crm")
     back = Standing(anew=ago(hours=1), gap="the source went back: a new base backup is needed")
 
     def told(standing: Standing, number: int | None = None, **taken: float) -> tuple[list[Trouble], str, float | None]:
         if number is not None:
             based(site, services, number, ago(**taken))
-        write_standing(home, standing)
+        ships(services, "p", "crm", standing)
         (found,) = status([loaded], services)
         wrong = [p for p in found.wrong if p.trouble in (Trouble.LOG_GAP, Trouble.LOG_LATE)]
         return [p.trouble for p in wrong], " ".join(p.text for p in wrong), found.rpo.achieved_s

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.harness import Site
+from tests.logs import ships
 from tests.older import append_older
 from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 
@@ -17,9 +18,10 @@ from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
 from ccdr.interfaces import Fork
 from ccdr.judgement import AssetStatus
+from ccdr.measure import Point
 from ccdr.model import Manifest, Needed, Verb
 from ccdr.services import Services
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.shipping.standing import Standing
 from ccdr.status import status
 from ccdr.trouble import Problem, Trouble
 
@@ -42,7 +44,7 @@ class Shipping:
 
     def now(self, standing: Standing | None = None) -> AssetStatus:
         if standing is not None:
-            write_standing(self.services.state.directory("shipping", "p", "crm"), standing)
+            ships(self.services, "p", "crm", standing)
         (found,) = status([self.site.loaded()], self.services)
         return found
 
@@ -63,6 +65,37 @@ def said(problems: list[Problem]) -> list[tuple[Trouble, str]]:
 
 def test_log_that_comes_is_no_trouble(shipping: Shipping) -> None:
     assert shipping.wrong(SHIPPED) == [] and shipping.now().rpo.achieved_s == 60
+
+
+def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says(shipping: Shipping) -> None:
+    """What ships it was stopped a day ago, and somebody has written that it was stored a minute ago."""
+    then, stood = FixedClock(ago(hours=24)), replace(SHIPPED, point=ago(hours=25), usable=ago(hours=24.9))
+    ships(shipping.site.services(then), "p", "crm", stood)
+    before = shipping.now()
+    for edited in (SHIPPED, replace(SHIPPED, usable=stood.usable), replace(SHIPPED, pending=(Point(NOW, NOW),))):
+        ships(shipping.services, "p", "crm", edited, recorded=False)
+        (told,) = shipping.wrong()
+        assert told.trouble is Trouble.LOG_LATE and told.since == stood.point
+        assert told.text.startswith("its log is stored up to 2026-11-23T11:00:00Z only, as records have it; that it is")
+        assert shipping.now().rpo == before.rpo and shipping.now().rpo.achieved_s == 3 * 3600, "its base's"
+
+
+def test_a_log_of_which_no_record_tells_is_not_taken_for_stored(shipping: Shipping) -> None:
+    ships(shipping.services, "p", "crm", SHIPPED, recorded=False)
+    (told,) = shipping.wrong()
+    assert told.text.startswith("its log is not stored, as records have it; that it is up to 2026-11-24T11:59:00Z the")
+    assert shipping.now().rpo.achieved_s == 3 * 3600
+
+
+@pytest.mark.parametrize(("hours", "believed"), [(0.0, True), (1.9, True), (2.1, False)])
+def test_what_was_stored_since_the_last_record_is_believed_for_two_hours(
+    shipping: Shipping, hours: float, believed: bool
+) -> None:
+    then = ago(hours=hours)
+    ships(shipping.site.services(FixedClock(then)), "p", "crm", replace(SHIPPED, point=then, usable=then))
+    ships(shipping.services, "p", "crm", SHIPPED, recorded=False)
+    assert (shipping.wrong() == []) is believed
+    assert shipping.now().rpo.achieved_s == (60 if believed else 2.1 * 3600)
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(LATE, False), (LATE + 1, True)])

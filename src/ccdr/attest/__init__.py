@@ -5,13 +5,13 @@ hosts', `standing.py` says what is wrong.
 """
 
 from ccdr.attest.comparison import (
+    RECENT,
     Outcome,
     attestation,
     compare,
     compare_due,
     compared,
     here,
-    last_looked,
     learned,
     listed_of,
     looked,
@@ -21,6 +21,7 @@ from ccdr.attest.standing import by_what_is_known, news, troubles
 from ccdr.attest.storing import Place, homes, places, prune_stored, store_due
 
 __all__ = [
+    "RECENT",
     "Outcome",
     "Place",
     "attestation",
@@ -30,7 +31,6 @@ __all__ = [
     "compared",
     "here",
     "homes",
-    "last_looked",
     "learned",
     "listed_of",
     "looked",

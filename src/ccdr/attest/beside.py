@@ -52,6 +52,7 @@ class Taken:
     directory: Path
     new: int  # records that were not there before
     missing: int = 0  # how many more are known to have been in it
+    lost: Lost | None = None  # what was known of it before it was brought back
     source: str | None = None  # the plan whose repository it came from
     record: RecordRef | None = None
 
@@ -305,6 +306,10 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
 
 
 def _recovered(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
+    return replace(_brought_back(one, plans, services), lost=one)
+
+
+def _brought_back(one: Lost, plans: Sequence[LoadedPlan], services: Services) -> Taken:
     lost, seq = one.ledger, one.seq
     troubles: list[str] = []
     if (here := directory_of(services.state, lost)).is_dir():  # somebody had a copy, and has collected it
@@ -377,4 +382,4 @@ def link(taken: Taken, plan: str | None, missing: int, services: Services) -> Ta
     }
     ref = services.ledger.append(LINKED, plan=plan, asset=None, run=None, body=body)
     keep(services.state, services.ledger)
-    return Taken(taken.ledger, taken.records, taken.head, taken.directory, taken.new, missing, plan, ref)
+    return replace(taken, missing=missing, source=plan, record=ref)

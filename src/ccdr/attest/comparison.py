@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -136,7 +136,7 @@ def compare(
             claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
-    problems += _against(services.ledger, own, plan, whole=True)
+    problems += _against(services.ledger, own, plan, whole=True, lost=lineage.answered_for)
     for other in lineage.beside:
         beside = [claim for claim in claims if claim.said.ledger == other]
         how = "which was brought back" if other in lineage.linked else "which was collected"
@@ -165,7 +165,7 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
         found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
         if found[0] < newest.said.seq:
             return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
-        if found[1] != newest.said.head:
+        if found[1] != newest.said.head and not lineage.answered_for(newest.said.seq):
             return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
     if strange and lineage.kept is Standing.HOLDS:
@@ -184,8 +184,16 @@ def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation
     return known or tagged
 
 
-def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, *, whole: bool) -> Iterator[str]:
-    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing."""
+def _against(
+    ledger: Ledger,
+    claims: Sequence[_Claim],
+    plan: str,
+    *,
+    whole: bool,
+    lost: Callable[[int], bool] = lambda _: False,
+) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lost`: somebody
+    has answered for it that the line of this number was changed, and what it told is lost."""
     head = ledger.head()
     beyond = [claim for claim in claims if claim.said.seq > head.seq]
     if beyond and whole:
@@ -193,7 +201,8 @@ def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, *, whole: bool
         missing = so_many(last.said.seq - head.seq, "record is", "records are")
         yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
     within = [claim for claim in claims if claim.said.seq <= head.seq]
-    wrong = [claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head]
+    not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
+    wrong = [claim for claim in not_so if not lost(claim.said.seq)]
     if wrong:
         first = min(wrong, key=lambda claim: claim.said.seq)
         more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
@@ -259,15 +268,16 @@ def learned(services: Services, plan: str, told: Synchronised, assets: Collectio
         compared(services, plan, told.listed, recent=True, vanished=missed)
 
 
-def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
-    """Keep what a comparison has found, of all snapshots or of the newest. CcdrError where that cannot be written."""
+def record(services: Services, found: Outcome, *, whole: bool = True, by_hand: bool = False) -> None:
+    """Keep what a comparison has found, of all snapshots or of the newest; one that a person asked for is recorded
+    whether or not it is news. CcdrError where that cannot be written."""
     if not found.problems:
         keep_first(services.state, services.ledger)
     plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
     for one in found.lost:
         body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
         services.ledger.append(LOST, plan=plan, asset=None, run=None, body=body)
-    if _news(last, found, services.clock.now()):
+    if by_hand or _news(last, found, services.clock.now(), whole=whole):
         body = {
             "result": found.result,
             "reason": "; ".join(found.problems) or None,
@@ -277,62 +287,42 @@ def record(services: Services, found: Outcome, *, whole: bool = True) -> None:
             "newest": found.newest,
             "problems": list(found.problems),
             "vanished": None if found.vanished is None else {of: list(gone) for of, gone in found.vanished.items()},
+            "whole": whole,
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
-    _note(services, plan, LOOKED, *((WHOLE,) if whole else ()), seen=(found.snapshots, found.whole))
     keep(services.state, services.ledger)
 
 
-def _news(last: Compared | None, found: Outcome, now: datetime) -> bool:
+def _news(last: Compared | None, found: Outcome, now: datetime, *, whole: bool) -> bool:
+    """Is there to be a record of it? Of one of the whole repository once a day: by these the next one is due."""
     gone = found.vanished or {}
     if last is None:
-        return bool(found.snapshots or found.problems or any(gone.values()))
+        some = found.snapshots or (whole and (found.unattested or found.elsewhere))
+        return bool(some or found.problems or any(gone.values()))
     if last.problems != found.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
         return True
-    return not now - EVERY < utc(last.at) <= now + SET_BACK
+    recorded = last.wholly if whole else last.at
+    return recorded is None or not _within(EVERY, recorded, now)
 
 
-@dataclass(frozen=True)
-class Look:
-    """A comparison, of which the ledger holds a record at least once a day: when it was, how many snapshots attested
-    this ledger, and whether these were all that are there. None of an older ccdr's: it did not say."""
-
-    at: datetime
-    snapshots: int | None = None
-    whole: bool | None = None
+def _within(interval: timedelta, at: str, now: datetime) -> bool:
+    return now - interval < utc(at) <= now + SET_BACK
 
 
-def last_looked(services: Services, plan: str) -> Look | None:
-    """The last comparison, wholly or not."""
-    at = _noted(services, plan).get(LOOKED)
-    if at is None:
-        return None
+def _tried(services: Services, plan: str) -> str | None:
+    """When its repository was last asked, whatever came of it: whether it is well, and when it is to be asked again,
+    records alone tell. So that one which does not answer is not asked by each run."""
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        snapshots, whole = json.loads(_notes(services).read_text("utf-8"))[plan][SEEN]
-        return Look(at, int(snapshots), bool(whole))
-    return Look(at)
-
-
-LOOKED, WHOLE, TRIED = "looked", "whole", "tried"  # at some snapshots, at all of them; whatever came of it
-SEEN = "seen"  # how many then, and whether that was all
-Noted = dict[str, datetime]
-
-
-def _noted(services: Services, plan: str) -> Noted:
-    found: Noted = {}
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        for key, at in json.loads(_notes(services).read_text("utf-8"))[plan].items():
-            if key != SEEN:
-                found[key] = utc(at)
-    return found
+        at = json.loads(_notes(services).read_text("utf-8"))[plan]
+        return rfc3339(utc(at))
+    return None
 
 
 def _notes(services: Services) -> Path:
     return services.state.root / "compared.json"
 
 
-def _note(services: Services, plan: str, *keys: str, seen: tuple[int, bool] | None = None) -> None:
-    now = services.clock.now()
+def _note_try(services: Services, plan: str) -> None:
     with services.state.turn("compared") as mine:
         if not mine:
             return
@@ -340,11 +330,7 @@ def _note(services: Services, plan: str, *keys: str, seen: tuple[int, bool] | No
             every = dict(json.loads(_notes(services).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             every = {}
-        noted = _noted(services, plan) | dict.fromkeys(keys, now)
-        before = (every.get(plan) or {}).get(SEEN)
-        last = {SEEN: seen or before} if seen or before else {}
-        every[plan] = {**{key: rfc3339(at) for key, at in noted.items()}, **last}
-        write_durably(_notes(services), json.dumps(every) + "\n")
+        write_durably(_notes(services), json.dumps({**every, plan: rfc3339(services.clock.now())}) + "\n")
 
 
 def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
@@ -355,11 +341,10 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     troubles = []
     for loaded in plans:
         plan = loaded.plan.plan
-        noted = {key: at for key, at in _noted(services, plan).items() if key in (WHOLE, TRIED)}
         known = services.catalogue.knows(plan)
-        if not _due(lineage, lineage.compared.get(plan), list(noted.values()), now, known=known):
+        if not _due(lineage, lineage.compared.get(plan), _tried(services, plan), now, known=known):
             continue
-        _note(services, plan, TRIED)  # first: a store that does not answer is not asked again at once
+        _note_try(services, plan)  # first: a store that does not answer is not asked again at once
         try:
             listed, vanished = looked(loaded, services)
             compared(services, plan, listed, vanished=vanished)
@@ -369,14 +354,16 @@ def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
     return troubles
 
 
-def _due(lineage: Lineage, last: Compared | None, times: Sequence[datetime], now: datetime, *, known: bool) -> bool:
-    """`times` are when it was compared, `known`: are there snapshots of the plan?"""
-    begun = utc(lineage.begun) if lineage.begun else None
-    if not times or (begun is not None and max(times) < begun):  # never since this ledger began
-        aged = begun is not None and not now - EVERY < begun <= now + SET_BACK
+def _due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetime, *, known: bool) -> bool:
+    """By the ledger's record of the last one; that it was `tried` since puts it off by an hour, no longer. `known`: are
+    there snapshots of the plan?"""
+    of_this = tried is not None and (lineage.begun is None or utc(tried) >= utc(lineage.begun))
+    if tried is not None and of_this and _within(AFTER_A_FINDING, tried, now):
+        return False
+    if last is None or last.wholly is None:  # never since this ledger began
+        aged = lineage.begun is not None and not _within(EVERY, lineage.begun, now)
         return known or aged or lineage.kept is not Standing.HOLDS
-    every = EVERY if last is None or last.result == AGREES else AFTER_A_FINDING
-    return not now - every < max(times) <= now + SET_BACK
+    return not _within(EVERY if last.result == AGREES else AFTER_A_FINDING, last.wholly, now)
 
 
 def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:

@@ -31,13 +31,30 @@ KEPT_FOR, KEPT_LEAST = timedelta(days=35), 7
 
 @dataclass(frozen=True)
 class Place:
-    """How it stands with the ledger in one plan's repository. `reason` is why it could not be stored when that was last
-    tried, None where it was."""
+    """How it stands with a ledger in one plan's repository. `reason` is why it could not be stored when that was last
+    tried, None where it was. An older ccdr did not note which `ledger` it was."""
 
     tried: str
     stored: str | None = None
     seq: int = 0
     reason: str | None = None
+    ledger: str | None = None
+
+    def of(self, lineage: Lineage) -> bool:
+        """Is it the ledger that is here, and not one that was lost since?"""
+        if self.ledger is not None:
+            return self.ledger == lineage.ledger
+        return self.stored is None or lineage.begun is None or utc(lineage.begun) <= utc(self.stored)
+
+    @property
+    def not_ours(self) -> str:
+        there = f"up to record {self.seq}, of " if self.stored else ""
+        named = f", {self.ledger[:8]}…" if self.ledger else ""
+        return f"what was stored there is {there}the ledger before this one{named}; the next `ccdr run` stores this one"
+
+    def seen(self, lineage: Lineage) -> Place:
+        """The same of the ledger that is here."""
+        return self if self.of(lineage) else Place(self.tried, reason=self.not_ours, ledger=lineage.ledger)
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -67,8 +84,9 @@ def store_due(
     at_once: bool = False,
 ) -> None:
     """Store the ledger into each repository of these plans where that is due; what came of it is in `places`. A ledger
-    less than a day old is let be, but `at_once` where the plan has its first backup; and so is one that is not what was
-    kept of it. `every` gives all plans of this host,
+    less than a day old is let be, but `at_once` where the plan has its first backup; one that was begun in a lost one's
+    place is stored whatever its age, else only the lost one would be there. One that is not what was kept of it is let
+    be. `every` gives all plans of this host,
     and raises CcdrError where not all can be read: then it is not known whose data the ledger tells of. CcdrError also
     where the ledger cannot be read."""
     lineage, now = read(services.state, services.ledger), services.clock.now()
@@ -85,7 +103,10 @@ def store_due(
         if not mine:
             return
         for loaded in wanted:
-            known[loaded.plan.plan] = _stored(loaded, services, known.get(loaded.plan.plan), now)
+            before = known.get(loaded.plan.plan)
+            known[loaded.plan.plan] = _stored(
+                loaded, services, before if before and before.of(lineage) else None, lineage.ledger, now
+            )
             write_durably(services.state.root / "stored-ledger.json", _text(known))
 
 
@@ -107,10 +128,10 @@ def _due(place: Place | None, lineage: Lineage, now: datetime, *, first: bool) -
 
     if place is None:
         return lineage.begun is not None and (first or past(lineage.begun, EVERY))
-    return past(place.stored, EVERY) and past(place.tried, AGAIN)
+    return not place.of(lineage) or (past(place.stored, EVERY) and past(place.tried, AGAIN))
 
 
-def _stored(loaded: LoadedPlan, services: Services, before: Place | None, now: datetime) -> Place:
+def _stored(loaded: LoadedPlan, services: Services, before: Place | None, ledger: str, now: datetime) -> Place:
     old = before or Place(rfc3339(now))
     try:
         repo = services.repository(loaded, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
@@ -121,11 +142,11 @@ def _stored(loaded: LoadedPlan, services: Services, before: Place | None, now: d
         if loaded.plan.repository == loaded.plan.ledger_repository:  # no plan's upkeep comes by there
             with contextlib.suppress(CcdrError):
                 prune_stored(repo, now)
-        return Place(rfc3339(now), rfc3339(now), seq)
+        return Place(rfc3339(now), rfc3339(now), seq, None, ledger)
     except Locked:
-        return Place(rfc3339(now), old.stored, old.seq, "the repository was in use")
+        return Place(rfc3339(now), old.stored, old.seq, "the repository was in use", ledger)
     except CcdrError as error:
-        return Place(rfc3339(now), old.stored, old.seq, str(error))
+        return Place(rfc3339(now), old.stored, old.seq, str(error), ledger)
 
 
 def _made(repo: Restic) -> None:

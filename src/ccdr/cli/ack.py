@@ -38,11 +38,13 @@ def ack(
     dry_run: bool,
 ) -> Exit:
     """Acknowledge the trouble CODE where it stands now: of PLAN, or of all plans; of one asset, with --asset. The codes
-    are those that `ccdr status --json` shows, such as BACKUP_LATE.
+    are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
     status of its own. Another finding, or a restore test that fails for another cause, is not covered. It ends by
-    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged.
+    itself, or with --end. That the evidence was changed (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged. For a
+    ledger that is gone (LEDGER_LOST), and a line of it that was changed (LEDGER_SPOILT), somebody answers once and for
+    all, without --until: reports go on telling of it.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
 
@@ -62,10 +64,12 @@ def ack(
         return _tell(in_force(services, services.histories()), "acknowledged")
     if code is None:
         raise UsageProblem(
-            "which trouble?", hint="`ccdr status --json` shows the codes of what stands; `ccdr ack --list`"
+            "which trouble?", hint="`ccdr status` shows the code of what stands at its line's end; `ccdr ack --list`"
         )
-    trouble = code_of(code)
     services = settings().services()
+    if code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
+        return _spoilt(services, why, dry_run=dry_run)
+    trouble = code_of(code)
     if trouble is Trouble.LEDGER_LOST and not ending:
         return _lost(services, why, dry_run=dry_run)
     histories = services.histories()
@@ -102,13 +106,30 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
     from ccdr.lineage import acknowledge, waiting
 
-    lost = [one.ledger for one in waiting(services.state, services.ledger)]
+    lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
         acknowledge(services.state, services.ledger, why or "")
     if settings().json:
-        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, "ledgers": lost}]})
+        of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
     else:
-        click.echo(f"{'would be acknowledged' if dry_run else 'acknowledged'} as lost: {', '.join(lost)}")
+        said = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
+    return Exit.OK
+
+
+def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
+    """The same for lines of this ledger that were changed: what was set aside stays as it is."""
+    from ccdr.lineage import answer_for_spoilt, spoilt_of
+
+    lines = spoilt_of(services.state, services.ledger)
+    if not dry_run or not lines:
+        lines = answer_for_spoilt(services.state, services.ledger, why or "")
+    if settings().json:
+        print_json({"acknowledged": [{"code": Trouble.LEDGER_SPOILT.name, "records": lines}]})
+    else:
+        said = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{said} as lost, what stood where these records should: {', '.join(map(str, lines))}")
     return Exit.OK
 
 

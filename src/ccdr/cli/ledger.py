@@ -212,7 +212,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcom
             failed.append((loaded.plan.plan, error))
             continue
         with contextlib.suppress(CcdrError):
-            record(services, outcome)
+            record(services, outcome, by_hand=True)
         outcomes.append(outcome)
     return outcomes, failed
 
@@ -293,7 +293,8 @@ def recover(names: tuple[str, ...]) -> Exit:
     for one in found:
         where = f"from the repository of {one.source}" if one.source else "from a copy that was collected here"
         until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
-        click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {so_many(one.records, 'record')}{until}")
+        count = one.lost.of_these(one.records) if one.lost else so_many(one.records, "record")
+        click.echo(f"recovered the lost ledger {one.ledger[:8]}… {where}: {count}{until}")
         click.echo(f"  it lies in {one.directory}, read-only; every command reads it beside the new one")
         if one.record is not None:
             click.echo(f"  record {one.record.seq} of the new ledger links it: reports tell of the loss for a year")

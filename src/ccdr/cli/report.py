@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["html", "json", "csv"]), help="What to write.  [default: html]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
 @click.option("--whole", is_flag=True, help="Verify all of the ledger, what the daily verification found to hold too.")
+@click.option("--words", is_flag=True, help="Hold what people wrote for what they acknowledged, too.")
 def report(
     names: tuple[str, ...],
     first: str | None,
@@ -42,14 +43,16 @@ def report(
     form: str | None,
     out: Path | None,
     whole: bool,
+    words: bool,
 ) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
     From the ledger, which is verified on the way, and the catalogue alone. What lies months before the period is not
     read again where the daily verification found it to hold: the report says up to which record, and --whole verifies
-    all of it. A plan is judged by the version that was
-    recorded when somebody last acted by it, at each time by the one that was in force; where its file differs, or
-    is gone, the report says so. The page needs nothing but itself; JSON has all of it, CSV each run of the period.
+    all of it. A plan is judged by the version that was recorded when somebody last acted by it, at each time by the one
+    that was in force; where its file differs, or is gone, the report says so. Who has acknowledged what stands in it;
+    what they wrote for that is kept apart, to be taken back, and is in a report only with --words. The page needs
+    nothing but itself; JSON has all of it, CSV each run of the period.
 
     Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
     in it, or where the ledger does not verify. The report is written all the same.
@@ -87,7 +90,7 @@ def report(
     if not names and not loaded and not any(h.newest.get(PLAN_VERSION) for h in services.histories().values()):
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     command = shlex.join(["ccdr", *sys.argv[1:]])
-    made = make_report(loaded, services, period, named=names, there=there, command=command, whole=whole)
+    made = make_report(loaded, services, period, named=names, there=there, command=command, whole=whole, words=words)
     pieces = WRITERS[chosen](made)
     if out is None:
         for piece in pieces:

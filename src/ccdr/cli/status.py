@@ -9,7 +9,7 @@ import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
 from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many, utc
+from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
 from ccdr.trouble import Problem, Trouble, next_step
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ccdr.history import Record
     from ccdr.judgement import AssetStatus
     from ccdr.lineage import Lineage
-    from ccdr.services import Services
     from ccdr.verification import Finding
 
 
@@ -95,7 +94,7 @@ def status(names: tuple[str, ...]) -> Exit:
             }
             for name, version in zip(shown, judged, strict=True)
         ]
-        stored = {plan: place.as_json() for plan, place in places(services).items() if plan in shown}
+        stored = {name: place.seen(lineage).as_json() for name, place in places(services).items() if name in shown}
         shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
         shown_ledger["beside"] = [chain.as_json() for chain in services.population().chains]
         print_json(
@@ -150,25 +149,26 @@ def status(names: tuple[str, ...]) -> Exit:
     for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
         click.echo(line)
     _ledger(verified)
-    _compared(lineage, services, shown)
+    _compared(lineage, shown)
     for chain in services.population().chains:
         click.echo(f"ledger: read with {chain}")
     for name in (p.plan.plan for p in homes(loaded, loaded)):
         if place := places(services).get(name):
-            click.echo(_stored(name, place))
+            click.echo(_stored(name, place, ours=place.of(lineage)))
     if loaded and not homes(loaded, loaded):
         click.echo(
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
     for problem in of_ledger:
-        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}")
+        to_type = f" [{problem.trouble.name}]" if problem.trouble is Trouble.LEDGER_LOST else ""
+        click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
     return code
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
-    """What is wrong, and on the line below what to do; each step once, what follows from something else behind that.
-    What is acknowledged comes last, without."""
+    """What is wrong, with the code that `ccdr ack` takes, and on the line below what to do; each step once, what
+    follows from something else behind that, and says so. What is acknowledged comes last, without."""
     steps: dict[str | None, list[str]] = {}
     noted = []
     for wrong in sorted(problems, key=lambda p: p.because is not None):
@@ -177,7 +177,7 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             continue
         # A finding's next step is to read this.
         step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
-        steps.setdefault(step, []).append(wrong.text)
+        steps.setdefault(step, []).append(f"{wrong.text}{coded(wrong)}")
     for step, texts in steps.items():
         for text in texts:
             click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
@@ -185,6 +185,15 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             click.echo(f"  → {step}")
     for text in noted:
         click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def coded(wrong: Problem) -> str:
+    """What to type to acknowledge it, where it can be; and what it only follows from."""
+    from ccdr.acknowledged import can_be
+
+    follows = f"by {wrong.because.name}" if wrong.because else ""
+    said = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
+    return f" [{said}]" if said else ""
 
 
 def _near(found: Sequence[AssetStatus]) -> None:
@@ -225,26 +234,25 @@ def _ledger(verified: Finding | None) -> None:
         click.echo("  → `ccdr ledger verify` tells all of it; the next `ccdr run` looks again")
 
 
-def _compared(lineage: Lineage, services: Services, plans: Sequence[str]) -> None:
-    """When the repositories were last asked what they attest of the ledger."""
-    from ccdr.attest import last_looked
+def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger, as its records have it."""
+    from ccdr.attest import RECENT
 
     for plan in plans:
         found = lineage.compared.get(plan)
-        if found is None or not found.as_json()["ok"]:
+        if found is None or not found.as_json()["ok"] or not found.snapshots + found.unattested:
             continue  # what contradicts it is told of as what is wrong
-        looked = last_looked(services, plan)
-        when, count, what = utc(found.at), found.snapshots, ""
-        if looked is not None and looked.at >= when:
-            when, what = looked.at, "" if looked.whole is not False else "the newest "
-            count = count if looked.snapshots is None else looked.snapshots
+        more = found.whole is False and found.snapshots + found.unattested >= RECENT
         older = f", {so_many(found.unattested, 'older one attests', 'older ones attest')} nothing"
-        said = f"{what}{so_many(count, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
-        click.echo(f"ledger: {plan}: {said} {when:%Y-%m-%d %H:%M} UTC" + (older if found.unattested else ""))
+        when, what = found.at[:16].replace("T", " "), "the newest " if more else ""
+        said = f"{what}{so_many(found.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {said} {when} UTC" + (older if found.unattested else ""))
 
 
-def _stored(plan: str, place: Place) -> str:
+def _stored(plan: str, place: Place, *, ours: bool) -> str:
     """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    if not ours:
+        return f"ledger: not stored with the backups of {plan} yet: {place.not_ours}"
     at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
     if place.reason is None:
         return f"ledger: stored with the backups of {plan} {at}"

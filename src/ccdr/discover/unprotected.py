@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from ccdr.discover import maria
@@ -284,7 +285,9 @@ def _our_own(path: Path, services: Services) -> bool:
         return True
     names = {str(path), os.path.realpath(path)}
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
-        for record in services.ledger.records(reverse=True):
+        # A path is of one host: of the ledgers beside ours only those that were this host's tell of it.
+        lost = [one.reader for one in services.population().sound().chains if one.ours]
+        for record in chain.from_iterable(one.told(reverse=True) for one in (services.ledger, *lost)):
             if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
                 return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
     return False

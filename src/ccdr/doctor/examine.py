@@ -125,8 +125,8 @@ def examine(
 def _history(services: Services) -> tuple[_Known, list[Look]]:
     """What the ledger tells; a ledger that does not is a finding of its own."""
     try:
-        looks = list(readiness.older_texts(services.ledger))
-        return _Known(services.histories(), readiness.read_past(services.ledger)), looks
+        past, older = readiness.read_past(services.records())
+        return _Known(services.histories(), past), list(readiness.older_texts(older))
     except CcdrError as error:
         look = Look.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
         return _Known({}, readiness.Past()), [look]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +22,6 @@ from ccdr.history import (
     Histories,
     Record,
 )
-from ccdr.ledger import Ledger
 from ccdr.model import Look, human_seconds, so_many, utc
 from ccdr.older import withholds
 from ccdr.plans import LoadedPlan
@@ -46,18 +44,29 @@ class Past:
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
-def older_texts(ledger: Ledger) -> Iterator[Look]:
-    """How many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
-    if count := sum(1 for record in ledger.records() if withholds(record)):
+def older_texts(count: int) -> Iterator[Look]:
+    """That so many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
+    if count:
         said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
         yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
 
 
-def read_past(ledger: Ledger) -> Past:
+def read_past(records: Iterable[Record]) -> tuple[Past, int]:
+    """What the newest of these measured, which come oldest first; and how many of all hold texts of an older ccdr."""
+    newest: deque[Record] = deque(maxlen=RECORDS)
+    older = 0
+    for record in records:
+        newest.append(record)
+        older += withholds(record)
+    return _measured(reversed(newest)), older
+
+
+def _measured(records: Iterable[Record]) -> Past:
+    """`records` come newest first."""
     backups: dict[Key, list[float]] = defaultdict(list)
     rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
     shipped: dict[Key, float] = {}
-    for record in itertools.islice(ledger.records(reverse=True), RECORDS):
+    for record in records:
         key = (record["plan"], record["asset"])
         if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
             backups[key].append(sum((record.get("phases") or {}).values()))

@@ -23,6 +23,7 @@ RECENT = timedelta(minutes=10)  # what began since then began now
 HEADLINES = {
     Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
     Trouble.LEDGER_LOST: "ledger LOST",
+    Trouble.LEDGER_SPOILT: "a line of the ledger was CHANGED",
     Trouble.LEDGER_CONTRADICTED: "ledger is NOT what snapshots attest",
     Trouble.SUMMARY_WRONG: "status was NOT what the ledger says",
     Trouble.RECORDS_NEWER: "records of a LATER ccdr",

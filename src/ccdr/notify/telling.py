@@ -26,6 +26,7 @@ NOT_WELL = frozenset(
     {
         Trouble.LEDGER_BROKEN,
         Trouble.LEDGER_LOST,
+        Trouble.LEDGER_SPOILT,
         Trouble.LEDGER_CONTRADICTED,
         Trouble.SUMMARY_WRONG,
         Trouble.RECORDS_NEWER,

@@ -41,11 +41,12 @@ class LedgerLost(Record, frozen=True, kw_only=True, gc=False):
 
 
 class LedgerAcknowledged(Record, frozen=True, kw_only=True, gc=False):
-    """Somebody answers for it that these ledgers are gone."""
+    """Somebody answers for it that these ledgers are gone, or what lines of this one told that were changed."""
 
     kind: Literal["ledger.acknowledged"]
     version: Literal[3]
     ledgers: list[LedgerId]
+    spoilt: Annotated[list[int], about("the numbers of the records that say that such a line was set aside")] = []
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
 
 
@@ -95,3 +96,4 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
             "by asset: snapshots that are gone from there, and no retention has removed; null: it was not looked for"
         ),
     ] = None
+    whole: Annotated[bool | None, about("were all of its snapshots looked at? false: only the newest")] = None

@@ -16,6 +16,7 @@ from msgspec import inspect
 
 from ccdr.model import utc
 from ccdr.older import CLOSED, closed
+from ccdr.records.built import built
 from ccdr.records.registry import KINDS, VERSIONS
 from ccdr.records.strict import strictly
 from ccdr.records.values import Record, Unread
@@ -31,7 +32,7 @@ def _decoder(kind: bytes) -> tuple[Callable[[bytes], Record], bytes, bytes] | No
     if name not in KINDS:
         return None
     return (
-        msgspec.json.Decoder(KINDS[name]).decode,
+        msgspec.json.Decoder(built(KINDS[name])).decode,
         b',"version":%d,' % VERSIONS[name],
         b',"version":%d,' % max(CLOSED, VERSIONS[name] - 1),  # older ones may hold what is not shown
     )
@@ -109,7 +110,7 @@ def of_mapping(record: Any) -> Record:
         return _unread(record, time, newer=True)
     today = closed(record) | {"version": VERSIONS[record["kind"]]}
     try:
-        return msgspec.convert(today, definition)
+        return msgspec.convert(today, built(definition))
     except msgspec.ValidationError:
         found = _MISFIT if version == today["version"] else _fitted(today, definition)
     return found if isinstance(found, definition) else _unread(record, time, newer=False)

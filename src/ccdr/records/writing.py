@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from ccdr.records.built import built
 from ccdr.records.registry import KINDS, VERSIONS
 
 _AT = re.compile(r"at `(\$[^`]*)`$")
@@ -37,7 +38,7 @@ def written(
         raise ValueError(f"no record is of the kind {kind}: it has no definition in ccdr.records")
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
     try:
-        record = msgspec.convert({**_NOUGHT, **named, **body}, definition)
+        record = msgspec.convert({**_NOUGHT, **named, **body}, built(definition))
     except msgspec.ValidationError as why:
         raise ValueError(f"a record of the kind {kind} does not hold this: {_said(str(why))}") from None
     if wrong := list(_misfits(record, _type_of(definition), "$")):

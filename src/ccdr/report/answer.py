@@ -74,6 +74,10 @@ def answer(
     if worst is Level.NEAR:
         said = f"{proven}; but the backups of {many} lie beside what they protect: {_first(concerned)}"
         return Answer("Yes, unless disk or machine is lost", worst, _sentence(said))
+    if unseen := [a for a in judged if not a.near_known]:
+        these = f"{len(unseen)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
+        said = f"{proven}; but whether the backups of {these} lie beside what they protect is not known here"
+        return Answer("Yes, but where the copies lie is not known", Level.NEAR, _sentence(said))
     noted = sum(f.level is Level.NOTE for f in findings)
     rest = (
         "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"

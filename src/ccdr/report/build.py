@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.acknowledged import TAMPERING, UNTOLD
 from ccdr.attest import troubles
+from ccdr.catalogue import CLOCK_TOLERANCE
 from ccdr.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.in_force import judged_by, without_file
 from ccdr.judgement import judge_host, judge_upkeep
 from ccdr.ledger import Verification
 from ccdr.lineage import Lineage
 from ccdr.model import Snapshot, utc
+from ccdr.payloads import payload
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import Judged
-from ccdr.population import Chain, Population, read_population
+from ccdr.population import ALONE, Population, read_population
 from ccdr.reading import Take, read_verified
 from ccdr.report import index
 from ccdr.report.answer import Answer, answer, over_the_period
+from ccdr.report.chains import ChainFacts, facts_of
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
 from ccdr.report.judge import (
     AssetReport,
@@ -34,17 +38,18 @@ from ccdr.report.judge import (
     judge_asset,
     judge_plan,
 )
+from ccdr.report.noted import Noted, noted
 from ccdr.report.period import Period
 from ccdr.report.population import Digest, digesting
 from ccdr.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.services import Job, Services
-from ccdr.shipping import read_standing
+from ccdr.shipping import UNRECORDED, read_standing
+from ccdr.state import default_state
 from ccdr.status import answering, seen_now, upkeep_problems
 from ccdr.trouble import Level, Problem, Trouble, next_step
 from ccdr.verification import newest
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
-UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record tells of it
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -69,7 +74,8 @@ class LedgerFacts:
     troubles: tuple[Problem, ...]
     told: tuple[str, ...]
     before: Before | None = None
-    beside: tuple[Chain, ...] = ()  # what was read with it
+    beside: tuple[ChainFacts, ...] = ()  # what was read with it
+    elsewhere: Path | None = None  # the state directory, where it is not where ccdr would look by itself
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,6 +105,7 @@ class Report:
     population: Digest
     promises: tuple[PlanPromises, ...] = ()
     judged_by: tuple[Judged, ...] = ()
+    noted: tuple[Noted, ...] = ()  # what somebody has taken note of
 
     @property
     def exit_code(self) -> Exit:
@@ -118,13 +125,14 @@ def make_report(
     there: Sequence[str] = (),
     command: str,
     whole: bool = False,
+    words: bool = False,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
-    all of the ledger is verified, whatever was before. UsageProblem where neither plans nor records know one; CcdrError
-    where the ledger cannot be read."""
+    all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
+    it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     running = _not_crashed(services)
     beside = services.population()
-    evidence, found, before = _read(services, beside, period, frozenset(named) or None, whole=whole)
+    evidence, found, before, believed = _read(services, beside, period, frozenset(named) or None, whole=whole)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -167,9 +175,10 @@ def make_report(
             found,
             lineage,
             of_ledger,
-            tuple(lineage.told(services.clock.now())),
+            tuple(_lost(lineage, services, period)),
             before,
-            beside.chains,
+            tuple(facts_of(beside, believed, services.catalogue, lineage)),
+            None if services.state.root.absolute() == default_state().absolute() else services.state.root.absolute(),
         ),
         answer=answer(
             assets,
@@ -189,7 +198,15 @@ def make_report(
         population=population,
         promises=tuple(promised),
         judged_by=tuple(judged),
+        noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
     )
+
+
+def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]:
+    """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
+    for ledger, said in lineage.told(services.clock.now(), (period.start, period.end)):
+        record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
+        yield f"{said}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else said
 
 
 def _first(found: Verification, evidence: Evidence) -> datetime | None:
@@ -200,10 +217,11 @@ def _first(found: Verification, evidence: Evidence) -> datetime | None:
 
 def _read(
     services: Services, beside: Population, period: Period, wanted: frozenset[str] | None, *, whole: bool
-) -> tuple[Evidence, Verification, Before | None]:
-    """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds."""
+) -> tuple[Evidence, Verification, Before | None, Population]:
+    """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds. The last
+    are those beside it that were believed."""
     if not whole and not beside and (found := _from_the_index(services, period, wanted)):
-        return found
+        return *found, ALONE
     evidence, ledger = Evidence(period, wanted), services.ledger.directory
 
     def anew() -> Take:
@@ -211,8 +229,8 @@ def _read(
         evidence = Evidence(period, wanted)
         return evidence.take
 
-    seen = read_population(ledger, beside, anew) if beside else read_verified(ledger, anew)
-    return evidence, seen, None
+    seen, believed = read_population(ledger, beside, anew) if beside else (read_verified(ledger, anew), ALONE)
+    return evidence, seen, None, believed
 
 
 def _from_the_index(
@@ -334,9 +352,14 @@ def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence,
     """What was stored of a log since the last record of it, as this host wrote it down."""
     standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
     if standing is not None and asset is not None and standing.since is not None:
-        # Each hour is recorded: whatever an older one is claimed to have stored, no record would tell of it.
-        since = max((point.usable for point in standing.pending), default=period.end) - UNRECORDED
-        told = [point for point in standing.pending if since <= point.usable < period.end]
+        # Each hour is recorded: what is claimed of any other time, no record would tell of.
+        last = asset.log_recorded
+        told = [
+            point
+            for point in standing.pending
+            if last is not None and last <= point.usable <= last + UNRECORDED and point.usable < period.end
+            if point.consistent <= point.usable + CLOCK_TOLERANCE
+        ]
         asset.shipped(told, standing.since)
 
 

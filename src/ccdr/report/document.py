@@ -52,6 +52,7 @@ def json_lines(report: Report) -> Iterator[bytes]:
             "tallies": [{"plan": p, "what": v, **tally} for (p, v), tally in sorted(report.tallies.items())],
         },
         "findings": [f.as_json() for f in report.findings],
+        "acknowledged": [one.as_json() for one in report.noted],
         "plan_versions": [{"plan": one.plan, **one.as_json()} for one in report.judged_by],
         "plan_changes": [_change(change) for one in report.promises for change in one.changes],
         "due": [_due(one) for one in report.promises],
@@ -99,7 +100,7 @@ def _ledger(report: Report) -> dict[str, object]:
         "problems": list(report.ledger.problems),
         "lineage": report.ledger.lineage.as_json,
         "lost_before": list(report.ledger.told),
-        "beside": [{**chain.as_json(), "head": chain.head} for chain in report.ledger.beside],
+        "beside": [one.as_json() for one in report.ledger.beside],
         "notes": list(found.notes),
         "torn_bytes": found.torn_bytes,
         "verified_before": before and {"upto": before.upto, "at": rfc3339(before.at), "record": before.seq},
@@ -169,6 +170,7 @@ def _asset(asset: AssetReport) -> dict[str, object]:
         "exposure_completed": _exposure(asset.completed),
         "exposure_tested": _exposure(asset.tested),
         "rto": _achieved(asset.rto),
+        "repository_near_known": asset.near_known,
         "basis": asset.basis,
         "restores": [
             {

@@ -14,7 +14,7 @@ from ccdr import chain
 from ccdr.history import AT, DUTIES, LATEST, LOGS, STOPPED, AssetHistory, Histories, Record, follow, may_have_ended
 from ccdr.ledger import NEWER, PASSED_OVER
 from ccdr.measure import Point
-from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, source_digest, utc
+from ccdr.model import TOLD_BY, Needed, Snapshot, Verb, of_another_host, source_digest, utc
 from ccdr.plans.due import PATIENCE, Asked
 from ccdr.plans.versions import PLAN_VERSION, Version, version_of
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of, next_month
@@ -147,8 +147,10 @@ class AssetEvidence:
     points: dict[str, Point] = field(default_factory=dict)
     stored: dict[str, Record] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    removed_elsewhere: set[str] = field(default_factory=set)  # of those, what another host's ledger alone says
     removed_unseen: int = 0  # within the period, of which none had passed or failed a test
     log: list[Stretch] = field(default_factory=lambda: [Stretch()])
+    log_recorded: datetime | None = None  # when the ledger was last told of it, whether or not within the period
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
     recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
@@ -224,8 +226,10 @@ class AssetEvidence:
         if upon := listing(said.get("upon")):
             self.upon[key] = [str(one) for one in upon]
 
-    def forget(self, key: str, *, within: bool) -> None:
+    def forget(self, key: str, *, within: bool, ours: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
+        if not ours:
+            self.removed_elsewhere.add(key)
         self.removed_unseen += within and key in self.points and key not in self.history.proven
         self.removed.add(key)
         self.history.told.pop(key, None)  # it is no backup any more that one could count on
@@ -240,8 +244,9 @@ class AssetEvidence:
         for key in self.removed - standing:
             for known in (self.points, self.sources, self.needed, self.upon):
                 known.pop(key, None)
-            self.history.forget(key)
+            self.history.forget(key, ours=key not in self.removed_elsewhere)
         self.removed &= standing
+        self.removed_elsewhere &= standing
         for stretch in self.log:
             stretch.compress(self.points, boundary)
         self.log = [s for s in self.log[:-1] if s.points and s.bases] + self.log[-1:]
@@ -575,6 +580,8 @@ class Evidence:
         asset = self.assets.get((str(record["plan"]), str(record["asset"])))
         gaps, since = listing(record.get("gaps")), _moment(record.get("since"))
         if asset is not None:
+            if TOLD_BY not in record or record[TOLD_BY]["ours"]:
+                asset.log_recorded = time
             points: list[Point] = []
             if since is not None:
                 points += (
@@ -628,7 +635,7 @@ class Evidence:
         for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
             entry = mapping(gone)
             if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
-                asset.forget(str(entry.get("id")), within=within)
+                asset.forget(str(entry.get("id")), within=within, ours=not of_another_host(record))
                 plan.removed += within
 
 

@@ -24,12 +24,13 @@ from ccdr.history import AssetHistory, Record
 from ccdr.ledger import NEWER, PASSED_OVER, Ledger, Verified, extent_of, folded, lines
 from ccdr.model import RecordRef, utc
 from ccdr.plans.due import PATIENCE
+from ccdr.records.built import built
 from ccdr.report.evidence import AssetEvidence, Evidence, PlanEvidence, RunKey
 from ccdr.report.period import LONG_AGO, NEVER, Period, month_of
 from ccdr.services import Services
 from ccdr.state import State, write_durably
 
-FORMAT = 2  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+FORMAT = 3  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
 SUFFIX = ".state"
 
@@ -142,7 +143,7 @@ def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[
 
 def read(contents: bytes) -> Kept:
     """ValueError where it is none of ours, or of another format."""
-    found = msgspec.msgpack.decode(contents, type=Kept)
+    found = msgspec.msgpack.decode(contents, type=built(Kept))
     if found.format != (FORMAT, history.FORMAT):
         raise ValueError("of another format")
     return found

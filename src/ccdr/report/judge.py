@@ -138,6 +138,7 @@ class AssetReport:
     rpo: Achieved | None
     rpo_now: Achieved | None
     rto: Achieved | None
+    near_known: bool  # whether its copies lie where it does
     completed: Exposure
     tested: Exposure
     restores: tuple[Restores, ...]
@@ -312,6 +313,7 @@ def judge_asset(
         rpo=rpo,
         rpo_now=found.rpo if found else None,
         rto=found.rto if found else None,
+        near_known=found is None or found.near_known,
         completed=over_completed,
         tested=over_tested,
         restores=tuple(_restores(timings)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ from ccdr.report.evidence import (
     who_began,
 )
 from ccdr.report.judge import AssetReport, Interruption, PlanReport
+from ccdr.report.noted import Noted
 from ccdr.report.period import MOST_PARTS
 from ccdr.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
 from ccdr.trouble import Level
@@ -132,7 +134,7 @@ def _step(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
 
 
-def _who(run: Run) -> str:
+def _who(run: Run | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
     uid, login, terminal, by, sudo = who_began(run.who)
     if uid is None:
@@ -167,6 +169,8 @@ def _told(report: Report) -> dict[str, Any]:
             (level, [f for f in report.findings if f.level is level]) for level in sorted(LEVELS, reverse=True)
         ],
         "most_listed": MOST_LISTED,
+        "noted": {(one.plan, one.asset, one.code): one for one in report.noted},
+        "at_state": f" --state {shlex.quote(str(report.ledger.elsewhere))}" if report.ledger.elsewhere else "",
         "assets": report.assets,
         "judged": judged,
         "rules": [r for r in RULES if r not in (BY_LOG, BY_ID) or any(r in a.by_rule for a in report.assets)],

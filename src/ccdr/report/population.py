@@ -87,7 +87,7 @@ def csv_text(report: Report) -> Iterator[bytes]:
         f"period {rfc3339(period.start)} to {rfc3339(period.end)}, times in UTC; "
         f"{report.population.rows} rows before this one, their SHA-256 with the heading {report.population.sha256}; "
         f"ledger of {head.records} records, head {head.head}, {len(head.problems)} problems; "
-        f"{''.join(f'read with {chain}, head {chain.head}; ' for chain in report.ledger.beside)}"
+        f"{''.join(f'read with {one.chain}, head {one.chain.head}; ' for one in report.ledger.beside)}"
         f"made {rfc3339(report.made_at)} by {report.made_by} on {report.host}"
     )
     closing = {"what": "report", "outcome": "COMPLETE", "count": str(report.population.rows), "reason": about}

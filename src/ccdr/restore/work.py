@@ -161,7 +161,7 @@ class Restoring:
         else:
             self._way = self._directory(order, recovery)
             phases = PHASES if not job.engine.has_server else PHASES[:1]
-        self.estimate = estimate(services.ledger.records(), job.plan, job.asset, snapshot.bytes, phases)
+        self.estimate = estimate(services.records(), job.plan, job.asset, snapshot.bytes, phases)
         result.estimate_s = self.estimate.seconds if self.estimate else None
 
     def _doubt(self, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:

@@ -84,11 +84,13 @@ def logged(
     usable: Sequence[Snapshot],
     disproved: Callable[[Snapshot], bool] = lambda _: False,
     shelf: Callable[[], Shelf] | None = None,
+    standing: Standing | None = None,
 ) -> list[Point]:
-    """How far the log is stored, as this host wrote it down, if the newest usable base is one that it goes on from,
-    and the log from there on is not `disproved`. With a `shelf`, no more than what is there: it is asked after what
-    was written down was read, for it may grow meanwhile. Where another host ships it, the shelf alone tells."""
-    standing = read_standing(services.state, job.plan, job.asset)
+    """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
+    usable base is one that it goes on from, and the log from there on is not `disproved`. With a `shelf`, no more than
+    what is there: it is asked after what was written down was read, for it may grow meanwhile. Where another host ships
+    it, the shelf alone tells."""
+    standing = standing or read_standing(services.state, job.plan, job.asset)
     log = job.engine.log("")
     if standing is None and log is not None and shelf is not None:  # another host ships it
         return stored(job, services, usable, disproved, shelf())

@@ -125,8 +125,11 @@ class _Shipping:
         self._kept = 0  # bytes of the spool when it was stored last
         self._anew_since: datetime | None = None  # from when on bases are of a log that was begun anew
         self._vanished: str | None = None  # what the log began with that is in the repository no more
+        self._recorded: datetime | None = None  # when the ledger was last told of it
 
     def carry_out(self, *, once: bool) -> None:
+        with contextlib.suppress(CcdrError):
+            self._recorded = self._services.history(self._job).log_recorded
         self._start(once=once)
         try:
             while True:
@@ -511,8 +514,10 @@ class _Shipping:
             self._set(findings=tuple(said for said in self._standing.findings if said not in over))
         large = min(CLOSE_BYTES, self._settings.spool_limit // 2)  # what is stored takes no room from what waits
         full = self._batch.bytes > large or now - self._batch.began > CLOSE_AFTER
-        if held.torn or (held.whole and full):
-            self._record(None)
+        closes = held.torn or (held.whole and full)
+        if closes or self._recorded is None or not now - CLOSE_AFTER < self._recorded <= now:
+            self._record(None)  # what the ledger does not tell of within the hour, `status` does not believe
+        if closes:
             self._batch.close(held)
         if held.torn:
             self._store(mark)
@@ -630,7 +635,8 @@ class _Shipping:
         body = {**self._tally.body(), **whose, "trouble": trouble, "findings": list(self._standing.findings)}
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)
-        self._tally = _Tally(self._services.clock.now())
+        self._recorded = self._services.clock.now()
+        self._tally = _Tally(self._recorded)
         self._set(pending=())
 
 

@@ -1,11 +1,13 @@
 """How far an asset's log is stored, as the host that ships it wrote it down: STATE/shipping/PLAN/ASSET/standing.json.
-For `status` and `ccdr run`, which ask no repository; the repository itself is the truth."""
+For `status` and `ccdr run`, which ask no repository; the repository itself is the truth.
+
+The ledger is told of it each hour: what this says of any later time, no host of ours has written."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.interfaces import Fork
@@ -13,6 +15,8 @@ from ccdr.measure import Point
 from ccdr.model import rfc3339, utc
 from ccdr.shipping.branches import read, written
 from ccdr.state import State, write_durably
+
+UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record tells of it
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,22 @@ class Standing:
     anew: datetime | None = None
     branch: int | None = None  # of the log, that `position` is of
     forks: tuple[Fork, ...] = ()  # where those began that are known
+    claimed: datetime | None = None  # up to when it says that it is stored, where that is not believed; never written
 
     @property
     def newest(self) -> Point | None:
         return Point(self.point, self.usable) if self.point and self.usable else None
+
+
+def as_recorded(standing: Standing | None, recorded: datetime | None, newest: Point | None) -> Standing | None:
+    """What is believed of it: what was stored within `UNRECORDED` of the last record of its log; else what that and
+    those before it tell, the `newest` point of which is given."""
+    if standing is None or standing.point is None:
+        return standing
+    if recorded is not None and max(standing.point, standing.usable or standing.point) <= recorded + UNRECORDED:
+        return standing
+    told = {"point": newest and newest.consistent, "usable": newest and newest.usable}
+    return replace(standing, **told, pending=(), claimed=standing.point)  # type: ignore[arg-type]
 
 
 def directory(state: State, plan: str, asset: str) -> Path:
@@ -47,6 +63,7 @@ def directory(state: State, plan: str, asset: str) -> Path:
 
 def write_standing(path: Path, standing: Standing) -> None:
     body = asdict(standing)
+    del body["claimed"]
     for key in ("point", "usable", "troubled", "anew"):
         body[key] = body[key] and rfc3339(body[key])
     body["forks"] = written(standing.forks)

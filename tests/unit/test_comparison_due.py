@@ -1,0 +1,168 @@
+"""When a repository is next asked what it attests of the ledger, and what is told of the last time: records alone say.
+The state directory's note of the last try keeps no more than the next hour free of another one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.harness import Site
+from tests.older import append_older
+from tests.unit.test_run import SetClock
+
+from ccdr.attest import comparison
+from ccdr.catalogue import manifest_text, snapshot_of
+from ccdr.errors import RepositoryUnavailable
+from ccdr.lineage import AGREES, DIFFERS, answer_for_spoilt, installation, read
+from ccdr.model import Attestation, FileDigest, Manifest, rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.services import Services
+from ccdr.storage.restic import RepoSnapshot
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+FOREVER = "9999-01-01T00:00:00Z"
+
+
+class Host:
+    """One plan with a snapshot, of a repository that answers what it is told to."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.site = Site(root, bare=True)
+        self.site.write("restore_tests/c.yaml", "restore_test: c\nchecks:\n  - {kind: identical}\n")
+        self.site.plan("a: {engine: files, paths: [/srv/a]}")
+        self.clock, self.asked = SetClock(START), 0
+        self.answers, self.tags = True, list[str]()
+        monkeypatch.setattr(comparison, "looked", self.looked)
+        self.services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+        manifest = Manifest("p", "a", "r", "files", "scan", "h", START, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)})
+        text = manifest_text(manifest)
+        self.services.catalogue.add(snapshot_of(manifest, text, sha256(b"1").hexdigest(), "/r", START), text)
+
+    @property
+    def services(self) -> Services:
+        return self.site.services(self.clock)
+
+    def looked(self, loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]]]:
+        self.asked += 1
+        if not self.answers:
+            raise RepositoryUnavailable("it does not answer")
+        tags = ["ccdr", "kind=backup", "plan=p", "asset=a", *self.tags]
+        return [RepoSnapshot(sha256(b"1").hexdigest(), START, START, ("/",), tuple(tags))], {}
+
+    def run(self, times: int = 1, every: timedelta = timedelta(minutes=5)) -> int:
+        """How often the repository was asked by so many runs."""
+        before = self.asked
+        for _ in range(times):
+            comparison.compare_due([self.site.loaded()], self.services)
+            self.clock.on(seconds=every.total_seconds())
+        return self.asked - before
+
+    def noted(self, said: object) -> None:
+        (self.site.state / "compared.json").write_text(json.dumps(said))
+
+    @property
+    def shown(self) -> str:
+        """What `status` says, to people."""
+        return subprocess.run(self.site.argv("status"), capture_output=True, text=True, check=False).stdout
+
+    def goes_wrong(self) -> None:
+        """From now on a snapshot attests a ledger that this one is not."""
+        self.tags = ["ledger=" + "0" * 32, "ledger_seq=oops"]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return Host(tmp_path, monkeypatch)
+
+
+def test_a_repository_is_asked_once_a_day_and_its_answer_recorded(host: Host) -> None:
+    assert host.run(12 * 24 * 3) == 3
+    assert [r["whole"] for r in host.site.records("ledger.compared")] == [True] * 3
+
+
+def test_after_a_finding_it_is_asked_each_hour(host: Host) -> None:
+    host.goes_wrong()
+    assert host.run(12 * 5) == 5
+    found = read(host.services.state, host.services.ledger).compared["p"]
+    assert found.result == DIFFERS and found.problems
+    host.tags = []
+    assert host.run(13) >= 1 and read(host.services.state, host.services.ledger).compared["p"].result == AGREES
+    assert host.run(12) == 0, "once it agrees, a day is long enough"
+
+
+def test_one_that_does_not_answer_is_asked_each_hour_and_not_by_each_run(host: Host) -> None:
+    host.answers = False
+    assert host.run(12 * 5) == 5 and host.site.records("ledger.compared") == []
+    host.answers = True
+    assert host.run(13) >= 1 and len(host.site.records("ledger.compared")) == 1
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["well", "a finding stands"])
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=4), HOUR, DAY, 400 * DAY])
+def test_what_a_file_says_of_the_last_comparison_puts_the_next_off_by_an_hour_at_most(
+    host: Host, ahead: timedelta, wrong: bool
+) -> None:
+    """It says so in this version's way, and in the one before's."""
+    if wrong:
+        host.goes_wrong()
+    host.run()
+    host.clock.on(days=2)
+    at = rfc3339(host.clock.at + ahead)
+    for said in (at, {"looked": at, "whole": at, "tried": at, "seen": [7, True]}, FOREVER, 7, None, [at]):
+        host.noted({"p": said})
+        assert host.run(3, every=timedelta(minutes=40)) >= 1, said
+        host.clock.on(days=2)
+
+
+def test_a_comparison_that_no_record_tells_of_is_not_shown(host: Host) -> None:
+    at = rfc3339(host.clock.at)
+    host.noted({"p": {"looked": at, "whole": at, "tried": at, "seen": [7, True]}})
+    assert "all agreed" not in host.shown
+    host.noted({})
+    host.run()
+    (record,) = host.site.records("ledger.compared")
+    said = f"all agreed on {record['time'][:16].replace('T', ' ')} UTC"
+    assert said in host.shown
+    host.noted({"p": {"looked": FOREVER, "seen": [7, True]}})
+    assert said in host.shown
+
+
+def test_a_look_at_the_newest_alone_puts_off_no_look_at_all_of_them(host: Host) -> None:
+    host.run()
+    for _ in range(30):
+        host.clock.on(hours=1)
+        listed, _ = host.looked(host.site.loaded(), host.services)
+        comparison.compared(host.services, "p", listed, recent=True)
+    assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False]
+    assert host.run() == 1, "the last of all of them is of yesterday"
+    assert [r["whole"] for r in host.site.records("ledger.compared")] == [True, False, True]
+
+
+def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_does(host: Host) -> None:
+    """The snapshot attests the line as it was before it was changed."""
+    services = host.services
+    append_older(services.ledger, "backup.start", plan="p", asset="a", run="r", body={})
+    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    start, head = services.ledger.head().seq - 1, services.ledger.head()
+    own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
+    said = Attestation(str(own), head.seq, head.hash, start, mine)
+    host.tags = [*said.as_tags(), "run=r"]
+    listed, _ = host.looked(host.site.loaded(), services)
+    assert comparison.compare(services, "p", listed).problems == ()
+    (segment,) = services.ledger.directory.glob("*.jsonl")
+    *lines, last = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines) + b"[" + last[1:])
+    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    (told,) = comparison.compare(services, "p", listed).problems
+    assert "it was rewritten" in told
+    assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
+    assert comparison.compare(services, "p", listed).problems == ()
+    host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine).as_tags(), "run=r"]
+    planted, _ = host.looked(host.site.loaded(), services)
+    (told,) = comparison.compare(services, "p", planted).problems
+    assert "no record knows its run" in told
