@@ -22,6 +22,7 @@ TEST, BACKUP = "ccdr test p --asset a", "ccdr backup p --asset a"
 FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.LEDGER_BROKEN: ("ccdr run", "ccdr status p"),
     Trouble.LEDGER_LOST: ("ccdr run", "ccdr status p"),
+    Trouble.LEDGER_SPOILT: ("ccdr run", "ccdr status p"),
     Trouble.LEDGER_CONTRADICTED: ("ccdr run", "ccdr status p", "ccdr snapshots p"),
     Trouble.SUMMARY_WRONG: ("ccdr status p", "ccdr ledger verify"),
     Trouble.RECORDS_NEWER: ("ccdr status p",),
