@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test soak mutants check bench lock clean
+.PHONY: help setup system images venv demo test soak mutants check bench docs picture lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -36,19 +36,26 @@ mutants: ## would the unit tests notice a careless change? MODULE="retention led
 	@deploy/setup/setup venv
 	@$(PYTHON) -m tests.mutants $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-check: venv ## formatting, lint, types, layers
+check: venv ## formatting, lint, types, layers, how pages wrap
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy --strict src
 	@.venv/bin/lint-imports
+	@$(PYTHON) docs/wrap.py --check
 
 bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
 	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)
+
+docs: ## the documentation as a site, in build/site
+	@deploy/setup/docs
+
+picture: setup ## the picture of the report in README, from the demo's state
+	@docs/picture
 
 lock: ## requirements.lock anew from pyproject.toml
 	@deploy/setup/lock
 
 clean: ## remove .venv, .demo and caches; packages, images and the Docker daemon stay
 	@if [ -x .venv/bin/ccdr ] && [ -d .demo ]; then .venv/bin/ccdr demo --clean; fi
-	rm -rf .venv .setup.lock .demo .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-docs .setup.lock .demo .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

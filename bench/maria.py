@@ -2,7 +2,8 @@
 
 .venv/bin/python bench/maria.py [--quick] [--gb 2] [--rounds 3] [--method dump --method physical]
 
-By hand is mariadb-dump or mariadb-backup, two at a time as ccdr's, then restic as it comes. See docs/benchmarks.md.
+By hand is mariadb-dump or mariadb-backup, two at a time as ccdr's, then restic as it comes.
+See docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 .venv/bin/python bench/moving.py [--quick] [--files 100000] [--rate 10] [--rounds 1]
 
-A backup of all, one with nothing new, a restore test. See docs/benchmarks.md.
+A backup of all, one with nothing new, a restore test. See docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ccdr beside borgmatic and pgBackRest, on the same database and machine, in turn. See docs/benchmarks.md.
+"""ccdr beside borgmatic and pgBackRest, on the same database and machine, in turn. See docs/explanation/benchmarks.md.
 
 .venv/bin/python bench/peers.py [--quick] [--gb 2] [--rounds 3] [--minutes N] [--json FILE]
 

@@ -3,7 +3,7 @@
 .venv/bin/python bench/physical.py [--quick] [--gb 2] [--rounds 3] [--churn recent] [--plan-extra 'key: value'] [--tune]
 
 By hand is pg_basebackup, then restic; both as they come. Barman keeps its backups in the clear; all others encrypt.
-See docs/benchmarks.md.
+See docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 .venv/bin/python bench/recordings.py [--quick] [--files 200000] [--rounds 3] [--tune]
 
-First, with 1 % more files, with nothing changed, and back into an empty directory. See docs/benchmarks.md.
+First, with 1 % more files, with nothing changed, and back into an empty directory. See docs/explanation/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Several tools at the same work, in turn: what all such benches share.
 
-Options, a place that is empty again at the end, rounds, ratios, targets, the table for docs/benchmarks.md, the record.
+Options, a place that is empty again at the end, rounds, ratios, targets, the table for
+docs/explanation/benchmarks.md, the record.
 """
 
 from __future__ import annotations

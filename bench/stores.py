@@ -3,8 +3,8 @@
 .venv/bin/python bench/stores.py [--quick] [--gb 0.5] [--json FILE]
 
 PostgreSQL by each of its methods, Redis, SQLite: a first backup, one after 1 % more, a restore until the store answers
-with its data, and stored bytes. Seconds are wall time of the whole command. There is no target: docs/choosing.md has
-the table, for who has to choose. MariaDB and recordings have benches of their own.
+with its data, and stored bytes. Seconds are wall time of the whole command. There is no target:
+docs/explanation/choosing.md has the table, for who has to choose. MariaDB and recordings have benches of their own.
 """
 
 from __future__ import annotations

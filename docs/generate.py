@@ -1,5 +1,6 @@
-"""Writes docs/cli.md from `--help` of every command, and docs/records.md from the definitions of records:
-`python docs/generate.py`. Tests compare them."""
+"""Writes docs/reference/cli.md from `--help` of every command, docs/reference/records.md from the definitions of
+records, docs/reference/keys.md from the schemas of plans, and docs/reference/troubles.md: `python docs/generate.py`.
+Tests compare them."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import plan_keys
+import troubles
+from wrap import wrapped
 
 from ccdr.cli import main
 from ccdr.records.schema import envelope_schema, schemas
 
-TARGET = Path(__file__).parent / "cli.md"
+TARGET = Path(__file__).parent / "reference/cli.md"
 HEAD = """\
 # Command line reference
 
@@ -23,7 +27,7 @@ The global options are accepted before or after the verb.
 
 def reference() -> str:
     """The whole page."""
-    return HEAD + "".join(_sections(main, click.Context(main, info_name="ccdr", terminal_width=100)))
+    return wrapped(HEAD + "".join(_sections(main, click.Context(main, info_name="ccdr", terminal_width=100))))
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -35,7 +39,7 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
             yield from _sections(child, click.Context(child, parent=context, info_name=name, terminal_width=100))
 
 
-RECORDS = Path(__file__).parent / "records.md"
+RECORDS = Path(__file__).parent / "reference/records.md"
 RECORDS_HEAD = """\
 # Records
 
@@ -58,9 +62,9 @@ its definition says was written by no ccdr, and is a finding.
 
 
 def records() -> str:
-    """The whole page."""
+    """The whole page, wrapped as all are."""
     envelope, kinds = _envelope(), ("".join(_kind(kind, found)) for kind, found in schemas().items())
-    return RECORDS_HEAD + envelope + "".join(kinds)
+    return wrapped(RECORDS_HEAD + envelope + "".join(kinds))
 
 
 def _envelope() -> str:
@@ -109,6 +113,20 @@ def _type(about: dict[str, Any]) -> str:
     )
 
 
+KEYS = Path(__file__).parent / "reference/keys.md"
+TROUBLES = Path(__file__).parent / "reference/troubles.md"
+
+
+def pages() -> dict[Path, str]:
+    """All that is generated."""
+    return {
+        TARGET: reference(),
+        RECORDS: records(),
+        KEYS: wrapped(plan_keys.page()),
+        TROUBLES: wrapped(troubles.page()),
+    }
+
+
 if __name__ == "__main__":
-    TARGET.write_text(reference(), "utf-8")
-    RECORDS.write_text(records(), "utf-8")
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")

@@ -36,7 +36,7 @@ from ccdr.storage.restic import RepoSnapshot, Restic
 
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
-VANISHED = "docs/recover.md, A snapshot that vanished"
+VANISHED = "docs/how-to/recover.md, A snapshot that vanished"
 FUTURE = "bears a future date"
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 PRUNED = "pruned"  # the kind of the mark that a prune leaves, so that other hosts know what it removed

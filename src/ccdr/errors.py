@@ -124,7 +124,7 @@ class WrittenByNewer(TestBroken):
         self.found, self.known = found, known
         super().__init__(
             f"{what} is of format {found}, and was written by a newer ccdr; this one reads formats up to {known}",
-            hint="upgrade ccdr on this host: docs/upgrade.md, Which hosts go first",
+            hint="upgrade ccdr on this host: docs/how-to/upgrade.md, Which hosts go first",
         )
 
 

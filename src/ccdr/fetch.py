@@ -83,7 +83,7 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     said = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
     return (
         f"there is {said}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
-        "keep the repository as it is (docs/recover.md, A damaged repository)",
+        "keep the repository as it is (docs/how-to/recover.md, A damaged repository)",
     )
 
 

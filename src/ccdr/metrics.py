@@ -1,4 +1,6 @@
-"""Numbers for Prometheus, as a file that its node exporter's textfile collector reads. docs/metrics.md explains them.
+"""Numbers for Prometheus, as a file that its node exporter's textfile collector reads.
+
+docs/reference/metrics.md explains them.
 
 Base units: seconds, bytes, Unix times. What is not known is left out, never zero; an infinite exposure is `+Inf`.
 """

@@ -29,7 +29,7 @@ from ccdr.ledger import Ledger
 from ccdr.lineage import beginning
 from ccdr.state import State, remove_tree, write_durably
 
-GUIDE = "docs/upgrade.md tells how to go forward and back"
+GUIDE = "docs/how-to/upgrade.md tells how to go forward and back"
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 PATIENCE = 10.0  # seconds that a command waits for another's migration, or a migration for other commands
 

@@ -184,18 +184,19 @@ _NEXT = {
     Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
     'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
     Trouble.LEDGER_CONTRADICTED: (
-        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; docs/evidence.md"
+        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; "
+        "docs/explanation/evidence.md"
     ),
     Trouble.SUMMARY_WRONG: (
         "find out who wrote to the state directory; ccdr run   makes it anew from the ledger, by which `ccdr status` is"
     ),
-    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/upgrade.md",
+    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
     Trouble.CATALOGUE_WRONG: "remove it from STATE/catalogue/{plan}/{asset}: the next restore test reads it from the "
     "repository again; and find out who changed it",
-    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: docs/evidence.md, "
-    "A plan's files; and find out who removed them",
+    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: "
+    "docs/explanation/evidence.md, A plan's files; and find out who removed them",
     Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
     Trouble.TEST_FAILED: (
         "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one for now; "
@@ -209,12 +210,13 @@ _NEXT = {
     Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
     Trouble.REPOSITORY_DAMAGED: (
         "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
-        "then docs/recover.md, A damaged repository"
+        "then docs/how-to/recover.md, A damaged repository"
     ),
-    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): docs/plan.md",
+    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): "
+    "docs/reference/plan.md",
     Trouble.SNAPSHOT_VANISHED: (
-        "find out who removed it, and who may: docs/recover.md, A snapshot that vanished; ccdr ack SNAPSHOT_VANISHED "
-        '{plan}{of_asset} --until 30d --why "…"   once somebody knows'
+        "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished; "
+        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once somebody knows'
     ),
     Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
     Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
@@ -228,8 +230,8 @@ _NEXT = {
     Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
     Trouble.TEST_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
     Trouble.LOG_LATE: (
-        "ccdr ship {plan} --asset {asset}   on its host, and see what it says; is the source gone? docs/logs.md, "
-        "Restoring to a point"
+        "ccdr ship {plan} --asset {asset}   on its host, and see what it says; is the source gone? "
+        "docs/how-to/ship-logs.md, Restoring to a point"
     ),
     Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
     Trouble.FINDING: "ccdr status {plan}",
@@ -254,7 +256,7 @@ _NEXT = {
 
 # After a test that failed, where no other snapshot may be good.
 _ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
-_MEND = "docs/recover.md, A damaged repository, says how to mend it; another backup alone does not"
+_MEND = "docs/how-to/recover.md, A damaged repository, says how to mend it; another backup alone does not"
 NO_OLDER = "there is no older snapshot that may be good: "
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
@@ -281,14 +283,16 @@ def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False)
 
 
 # A test of the newest snapshot has met the damage: another one would, too, until it is mended.
-_MEND_FIRST = "docs/recover.md, A damaged repository: mend it; then ccdr test {plan}{of_asset}   shows that it is whole"
-_WHO = "find out who removed it, and who may: docs/recover.md, A snapshot that vanished"
+_MEND_FIRST = (
+    "docs/how-to/recover.md, A damaged repository: mend it; then ccdr test {plan}{of_asset}   shows that it is whole"
+)
+_WHO = "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished"
 
 
 # What ships the log says why it does not: the same command would say the same.
 _SHIP_AGAIN = (
     "ccdr doctor {plan}   on its host looks for why; then ccdr ship {plan} --asset {asset}; is the source gone? "
-    "docs/logs.md, Restoring to a point"
+    "docs/how-to/ship-logs.md, Restoring to a point"
 )
 
 

@@ -1,4 +1,5 @@
-"""What docs/install.md and docs/upgrade.md say, done: the wheel, deploy/install, cron, the systemd units, the containers."""
+"""What docs/tutorial, docs/how-to/install.md and upgrade.md say, done: the wheel, deploy/install, cron, the systemd units,
+the containers."""
 
 from __future__ import annotations
 
@@ -16,12 +17,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 from aiosmtpd.controller import Controller
-from tests.harness import Site, eventually
+from tests.harness import Site, Source, eventually
 from tests.older import append_older
 from tests.stored import left, settled_file, with_repository
 
@@ -33,9 +35,9 @@ from ccdr.run import KINDS
 from ccdr.state import State
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-INSTALL = (ROOT / "docs" / "install.md").read_text("utf-8")
-UPGRADE = (ROOT / "docs" / "upgrade.md").read_text("utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial" / "first-host.md").read_text("utf-8")
+INSTALL = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
+UPGRADE = (ROOT / "docs" / "how-to" / "upgrade.md").read_text("utf-8")
 CRON = ROOT / "deploy" / "cron" / "ccdr"
 UNITS = ROOT / "deploy" / "systemd"
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CCDR_"))}
@@ -198,7 +200,7 @@ def test_cron_file_is_one_that_cron_takes() -> None:
     _, when, who, command = cron_job()
     assert "." not in CRON.name and CRON.read_bytes().endswith(b"\n") and "%" not in command
     assert (when, who) == ("*/5 * * * *", "root") and command.endswith("ccdr run")
-    assert "install -m 644 /usr/local/src/ccdr/deploy/cron/ccdr /etc/cron.d/ccdr" in README
+    assert "install -m 644 /usr/local/src/ccdr/deploy/cron/ccdr /etc/cron.d/ccdr" in TUTORIAL
 
 
 class Mailbox:
@@ -233,10 +235,8 @@ def mailbox() -> Iterator[tuple[Mailbox, int]]:
 
 @pytest.fixture(scope="session")
 def fresh(index: None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of a bare Debian with the packages that README and docs/install.md name, but for Docker's daemon: this machine's
-    serves."""
-    lines = "\n".join(blocks(README, "Let cron do it") + blocks(INSTALL, "With cron"))
-    named = [set(found.split()) for found in re.findall(r"--no-install-recommends (.*)", lines)]
+    """An image of a bare Debian with the packages that the tutorial names, but for Docker's daemon: this machine's serves."""
+    named = [set(found.split()) for found in re.findall(r"--no-install-recommends (.*)", TUTORIAL)]
     assert len(named) == 2 and "docker.io" in named[0] and named[1] == {"msmtp-mta"}
     recipe = tmp_path_factory.mktemp("fresh") / "fresh.conf"
     packages = sorted(set().union(*named) - {"docker.io"})
@@ -245,83 +245,120 @@ def fresh(index: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     return "ccdr-test-fresh:1"
 
 
-@needs_root
-def test_guide_followed_on_a_fresh_machine_and_the_first_failure_reaches_a_mailbox(
-    fresh: str, mailbox: tuple[Mailbox, int], site: Site, tmp_path: Path
-) -> None:
-    """Word for word, by a real cron and a real msmtp; but for addresses, for the state's place (sandboxes are this
-    machine's, so its paths must be) and for every minute instead of every fifth."""
-    kept, port = mailbox
-    tree = tmp_path / "tree"
-    settled_file(tree / "call.dat", os.urandom(5000))
+@dataclass
+class Newcomer:
+    """Follows the tutorial on a bare machine, step by step; only names and addresses are another's."""
+
+    box: str
+    names: dict[str, str]
+
+    def step(self, heading: str, skip: str = "") -> None:
+        """The commands of one step; those before the words `skip` were done already."""
+        self.run("\n".join(blocks(TUTORIAL, heading)), skip)
+
+    def run(self, script: str, skip: str = "") -> None:
+        script = script[script.index(skip) :]
+        for theirs, ours in self.names.items():
+            script = script.replace(theirs, ours)
+        self.inside(f"cd /etc/ccdr 2>/dev/null || true\n{script}")
+
+    def inside(self, script: str) -> str:
+        argv = ["docker", "exec", "-e", f"CCDR_STATE={self.names['/var/lib/ccdr']}", self.box, "bash", "-euc", script]
+        return do(*argv, timeout=300).stdout
+
+
+@pytest.fixture
+def crm(source: Source) -> Iterator[None]:
+    """The database that the tutorial's host has, with the role as the tutorial says."""
+    source.psql("create database crm template template0")
+    source.psql("create table call as select g as id, now() as started_at from generate_series(1, 500) g", "crm")
+    (role,) = re.findall(r"```sql\n(.*?)```", TUTORIAL, re.DOTALL)
+    source.psql(role, "crm")
+    yield
+    source.psql("drop database crm with (force)")
+    source.psql("drop role ccdr_backup")
+
+
+@pytest.fixture
+def newcomer(
+    fresh: str, mailbox: tuple[Mailbox, int], crm: None, source: Source, site: Site, tmp_path: Path
+) -> Iterator[Newcomer]:
+    """A bare machine with a clone, its recordings, and nothing else. Its paths are this machine's, since the sandboxes are."""
+    settled_file(tmp_path / "recordings" / "call.dat", os.urandom(5000))
     (site.root / "plans/key").unlink()
-    source = tmp_path / "source"
-    out = shutil.ignore_patterns(".git", ".venv", ".demo", ".*_cache", "__pycache__", "results")
-    shutil.copytree(ROOT, source, ignore=out)
-    install, prepare, tell, cron = blocks(README, "Let cron do it")
-    (mail,) = blocks(INSTALL, "With cron")
-    install = install[install.index("cd /usr/local/src") :]  # packages and clone are there
+    out = shutil.ignore_patterns(".git", ".venv", ".venv-docs", ".demo", ".*_cache", "__pycache__", "results")
+    shutil.copytree(ROOT, tmp_path / "source", ignore=out)
     argv = ["docker", "run", "-d", "--rm", "--init", "--network", "host", "--name", f"fresh-{secrets.token_hex(4)}"]
-    argv += [
-        "-v",
-        f"{source}:/usr/local/src/ccdr",
-        "-v",
-        f"{tmp_path}:{tmp_path}",
-        "-v",
-        "/run/docker.sock:/run/docker.sock",
-    ]
+    places = [f"{tmp_path}/source:/usr/local/src/ccdr", *(f"{p}:{p}" for p in (tmp_path, source.sockets))]
+    for place in (*places, "/run/docker.sock:/run/docker.sock"):
+        argv += ["-v", place]
     for name, value in ENV.items():  # how this machine reaches its index
         if name.startswith("PIP_") or name.lower().endswith("_proxy"):
             argv += ["-e", f"{name}={value}"]
             argv += ["-v", f"{value}:{value}:ro"] if value.startswith("/") and Path(value).exists() else []
+    _, port = mailbox
+    names = {
+        "cat > plans/secrets/crm.pw": "echo PASSWORD > plans/secrets/crm.pw",
+        "postgresql://ccdr_backup@127.0.0.1/crm": f"'postgresql://ccdr_backup@/crm?host={source.sockets}'",
+        "/srv/restored/var/spool/recordings": f"{tmp_path}/restored/{tmp_path}/recordings",
+        "/srv/restored": f"{tmp_path}/restored",
+        "/var/spool/recordings": f"{tmp_path}/recordings",
+        "/mnt/backup/mine": str(site.repo),
+        "/var/lib/ccdr": str(site.state),
+        "mailtos://USER:PASSWORD@mail.example.com?": f"mailto://127.0.0.1:{port}?",
+        "host mail.example.com": "host 127.0.0.1",
+        "port 587": f"port {port}",
+        "tls on": "tls off",
+        "auth on": "auth off",
+        "user ccdr@example.com\n": "",
+        "passwordeval": "# passwordeval",
+    }
+    missing = [name for name in names if name not in TUTORIAL and name != "/var/lib/ccdr"]
+    assert not missing, missing
     box = do(*argv, fresh, "sleep", "infinity").stdout.strip()
+    yield Newcomer(box, names)
+    do("docker", "rm", "-f", box)
 
-    def inside(script: str) -> str:
-        return do("docker", "exec", box, "bash", "-euc", script, timeout=300).stdout
 
-    try:
-        inside(install)
-        for theirs, ours in {"/var/spool/recordings": str(tree), "/mnt/backup/mine": str(site.repo)}.items():
-            assert theirs in prepare
-            prepare = prepare.replace(theirs, ours)
-        inside(f"export CCDR_STATE={site.state}\n{prepare}")
-        tell = tell.replace("mailtos://USER:PASSWORD@mail.example.com?", f"mailto://127.0.0.1:{port}?")
-        inside(f"cd /etc/ccdr\nexport CCDR_STATE={site.state}\n{tell}")
-        assert eventually(lambda: bool(kept.mails)), "ccdr notify test"
-        kept.mails.clear()
-        inside(cron)
-        server = {"host mail.example.com": "host 127.0.0.1", "port 587": f"port {port}", "tls on": "tls off"}
-        server |= {"auth on": "auth off", "user ccdr@example.com\n": "", "passwordeval": "# passwordeval"}
-        mail = mail[mail.index("cat >") :]  # its package is there
-        for old, new in server.items():
-            assert old in mail
-            mail = mail.replace(old, new)
-        inside(mail)
-        inside(
-            'sed -Ei \'s|(schedule: )"[^"]*"|\\1"* * * * *"|\' /etc/ccdr/plans/mine.yaml; grep -c \'"\\* \\* \\* \\* \\*"\' /etc/ccdr/plans/mine.yaml'
-        )
-        inside(f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr")
-        ccdr = f"cd /etc/ccdr && CCDR_STATE={site.state} ccdr"
-        inside(
-            f"{ccdr} backup mine && {ccdr} test mine && {ccdr} run"
-        )  # a working installation; the last sees its schedules
-        tree.rename(tmp_path / "gone")
-        inside("cron")
-        assert eventually(lambda: {"told", "cron"} <= kept.senders(), 150), (
-            kept.text(),
-            inside("ls /etc/cron.d; ps ax"),
-        )
-    finally:
-        do("docker", "rm", "-f", box)
+@needs_root
+def test_tutorial_followed_on_a_bare_machine_to_the_first_mail_and_the_first_restore(
+    newcomer: Newcomer, mailbox: tuple[Mailbox, int], site: Site, tmp_path: Path
+) -> None:
+    """Word for word, by a real cron and a real msmtp; but for addresses, for the state's place (sandboxes are this
+    machine's, so its paths must be) and for every minute instead of every fifth."""
+    kept, inside = mailbox[0], newcomer.inside
+    newcomer.step("1. Install", skip="cd /usr/local/src")  # packages and clone are there
+    newcomer.step("2. A role for the backup")
+    newcomer.step("3. A plan")
+    newcomer.step("4. The first backup, and the proof")
+    newcomer.step("5. Whom to tell")
+    assert eventually(lambda: bool(kept.mails)), "ccdr notify test"
+    kept.mails.clear()
+    newcomer.step("6. cron")
+    newcomer.step("7. Mail from cron itself", skip="cat >")  # its package is there
+    often = 'sed -Ei \'s|(schedule: )"[^"]*"|\\1"* * * * *"|\' plans/mine.yaml; grep -c \'"\\* \\* \\* \\* \\*"\' plans/mine.yaml'
+    inside(f"cd /etc/ccdr; {often}; ccdr run")  # the run sees the schedules
+    inside(f"sed -i 's|^CCDR_STATE=.*|CCDR_STATE={site.state}|; s|^\\*/5|*|' /etc/cron.d/ccdr")
+    newcomer.step("8. Lose something")
+    inside("cron")
+    assert eventually(lambda: {"told", "cron"} <= kept.senders(), 150), (kept.text(), inside("ps ax"))
+    inside("kill $(cat /run/crond.pid)")
     said = kept.text()
     assert {str(mail["to"]) for mail in kept.mails} == {"ops@example.com"}
-    assert "mine/tree" in said and "entry 1 of `paths:` is not there" in said and "FAILED" in said, said
+    assert "mine/recordings" in said and "entry 1 of `paths:` is not there" in said and "FAILED" in said, said
+    look, restore, put_back = blocks(TUTORIAL, "9. The first restore")
+    newcomer.run(look)
+    assert not (tmp_path / "restored").exists()
+    newcomer.run(restore.rstrip() + " --yes-i-mean restored\n")  # typed, by a person
+    newcomer.run(put_back)  # `diff` finds nothing
+    assert "over since" in inside("cd /etc/ccdr; ccdr notify test mine --dry-run"), "what the next run will tell"
+    assert (tmp_path / "recordings" / "call.dat").exists()
     site.ledger_holds()
 
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """A root with our units installed as docs/install.md says, and this machine's own beside them."""
+    """A root with our units installed as docs/how-to/install.md says, and this machine's own beside them."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("there is no systemd-analyze")
     root = tmp_path / "root"

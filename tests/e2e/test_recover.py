@@ -1,4 +1,4 @@
-"""docs/recover.md, followed by somebody who has lost the host: its commands, word for word but for names and addresses."""
+"""docs/how-to/recover.md, followed by somebody who has lost the host: its commands, word for word but for names and addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stored import other_host, restic_of, settled_file, with_repository
 from tests.target import PASSWORD as TARGET_PASSWORD
 from tests.target import server
 
-PAGE = "recover.md"
+PAGE = "how-to/recover.md"
 PLAN = """\
 crm:
   engine: postgres

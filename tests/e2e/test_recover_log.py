@@ -1,4 +1,4 @@
-"""docs/recover.md, followed by somebody who goes back to a moment by a shipped log with the servers' own tools."""
+"""docs/how-to/recover.md, followed by somebody who goes back to a moment by a shipped log with the servers' own tools."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ByHand:
         }
 
     def lines(self, heading: str, step: str) -> str:
-        said = "\n".join(commands("recover.md", heading, step))
+        said = "\n".join(commands("how-to/recover.md", heading, step))
         for name, mine in self.names.items():
             said = said.replace(name, mine)
         return said

@@ -1,4 +1,4 @@
-"""docs/recover.md, followed by somebody who loads a captured MariaDB dump by hand, onto an empty server."""
+"""docs/how-to/recover.md, followed by somebody who loads a captured MariaDB dump by hand, onto an empty server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_by_hand(maria: MariaSource, tmp_path: Path) -> None:
         assert told and told == [check["name"] for check in done.json["checks"] if check["status"] == "SKIPPED"]
         subprocess.run(["chmod", "-R", "a+rX", back], check=True)
         client = "mariadb --no-defaults --socket=/sockets/mysqld.sock --user=root"
-        lines = [line.partition(" # ")[0] for line in commands("recover.md", "By hand", "MariaDB")]
+        lines = [line.partition(" # ")[0] for line in commands("how-to/recover.md", "By hand", "MariaDB")]
         assert len(lines) == 8
         script = "\n".join(
             # the server has its root already

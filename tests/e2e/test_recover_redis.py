@@ -1,4 +1,4 @@
-"""docs/recover.md, step 4 by hand: an RDB is brought back to a real server, its commands word for word."""
+"""docs/how-to/recover.md, step 4 by hand: an RDB is brought back to a real server, its commands word for word."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_rdb_is_brought_back_by_hand(site: Site, server: str, tmp_path: Path)
     target = tmp_path / "restored"
     assert site.run("restore", "p", "--asset", "queues", "--to", str(target), "--yes-i-mean", "restored").code == 0
     (captured,) = {p.parent for p in target.rglob("dump.rdb")}
-    lines = commands("recover.md", "By hand", "Redis or Valkey")
+    lines = commands("how-to/recover.md", "By hand", "Redis or Valkey")
     assert lines[0].startswith("systemctl stop") and lines[-1].endswith("CONFIG REWRITE")
     with production(server, captured) as container:
         # The trap that the page names.

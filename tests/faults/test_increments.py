@@ -339,12 +339,12 @@ def test_damage_is_found_before_anything_is_given_its_name(site: Site, tmp_path:
 
 
 def test_put_together_by_hand(site: Site, server: Cluster) -> None:
-    """As docs/recover.md says, with restic and PostgreSQL's own tools."""
+    """As docs/how-to/recover.md says, with restic and PostgreSQL's own tools."""
     there = server.tablespaces / "by-hand"
     there.mkdir()
     ids = dict(zip(("FULL", "NEXT", "LAST"), (s["id"] for s in chain_of(site)), strict=True))
     root = site.services().catalogue.snapshots("p", "crm")[0].root
-    lines = commands("recover.md", "By hand: a whole PostgreSQL server")
+    lines = commands("how-to/recover.md", "By hand: a whole PostgreSQL server")
     words = {**ids, "CAPTURED": root, "/restore": str(there)}
     said = [re.sub("|".join(words), lambda match: words[match[0]], line) for line in lines]
     assert sum(line.startswith("restic") for line in said) == 3

@@ -1,6 +1,6 @@
 """What somebody with a free hand on the state directory does to it is told by the next command, and changes no judgement.
 
-docs/evidence.md lists all manipulations and who notices; each test here has its healthy twin."""
+docs/explanation/evidence.md lists all manipulations and who notices; each test here has its healthy twin."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_what_to_do_about_a_bad_backup_says_whether_there_is_an_older_one(twin: 
     restic_of(twin.root, "forget", ids(twin)[0])
     said = told(twin)
     assert (
-        "→ there is no older snapshot that may be good: docs/recover.md, A damaged repository, says how to mend it"
+        "→ there is no older snapshot that may be good: docs/how-to/recover.md, A damaged repository, says how to mend it"
         in said
     )
     assert "restore an older" not in said and "; `ccdr upkeep p --check" in said
@@ -236,7 +236,9 @@ def test_removed_older_snapshot_is_a_finding(twin: Site) -> None:
     shown = twin.run("snapshots", "p")
     listed = {s["id"]: (s["there"], s["counts"], s["why_not"]) for s in shown.json["snapshots"]}
     assert shown.code == 1 and listed == {older: (False, False, "vanished"), newest: (True, True, None)}
-    assert shown.json["findings"][0].endswith("and no prune removed it: docs/recover.md, A snapshot that vanished")
+    assert shown.json["findings"][0].endswith(
+        "and no prune removed it: docs/how-to/recover.md, A snapshot that vanished"
+    )
 
 
 def test_all_snapshots_removed_fails(twin: Site) -> None:

@@ -516,7 +516,7 @@ def test_a_backup_into_a_damaged_repository_counts_once_it_has_passed(site: Site
     added = known(site)[-1]
     assert (code, backup["result"]) == (0, "STORED") and added not in (first, passed, third, newest)
     (note,) = [note for note in backup["notes"] if "damaged" in note]
-    assert "`ccdr test p --asset recordings --snapshot latest`" in note and "docs/recover.md" in note, note
+    assert "`ccdr test p --asset recordings --snapshot latest`" in note and "docs/how-to/recover.md" in note, note
     assert good()[0] == passed and any("2 newer snapshots do not count" in p for p in problems(site))
     (note,) = intention()
     assert "was stored after that" in note and added[:8] in note, note
@@ -540,7 +540,7 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     (told,) = done.json["plans"]
     assert (done.code, told["plan"], told["check"]["result"]) == (1, "p", "DAMAGED") and "prune" not in told, done
     assert damaged.name[:8] in told["check"]["reason"] and told["check"]["all_data"] is True
-    assert "docs/recover.md, A damaged repository" in told["check"]["hint"], told
+    assert "docs/how-to/recover.md, A damaged repository" in told["check"]["hint"], told
     words = said(site, "upkeep", "p", "--check", "--all-data")
     assert words.startswith("DAMAGED  p  all of the data was read in ") and ", and some of it is damaged\n" in words
     assert "0 of 4" not in words and "no part counts as clean until all of the data is read and found clean" in words
@@ -550,7 +550,9 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     told_steps = [line for line in said(site, "status", "p").splitlines() if line.startswith("  → ")]
     steps = [line for line in told_steps if line != f"  → {near}"]
     assert steps and not any("--all-data" in line for line in steps), "that would say the same again"
-    assert all("ccdr test p" in line and "docs/recover.md, A damaged repository" in line for line in steps), steps
+    assert all("ccdr test p" in line and "docs/how-to/recover.md, A damaged repository" in line for line in steps), (
+        steps
+    )
     shown = site.run("status", "p").json["plans"][0]["problems"]
     assert shown == ["a check that read all of the repository's data found some of it DAMAGED"]
     flip(damaged)

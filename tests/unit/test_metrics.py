@@ -177,7 +177,7 @@ def test_names_follow_prometheus_conventions() -> None:
 
 
 def test_documentation_lists_what_is_written() -> None:
-    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
     rows = re.findall(r"^\| `(ccdr_\w+)` \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
     listed = {name: (tuple(re.findall(r"`(\w+)`", labels)), text) for name, labels, text in rows}
     assert listed == METRICS and list(listed) == list(METRICS)

@@ -198,7 +198,7 @@ Event = Callable[[Chronicle], object]
 @pytest.mark.parametrize(
     ("event", "first"),
     [
-        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/recover.md, A damaged repository: mend it"),
+        (lambda p: p.tested(-0.3, "new", "FAIL", damaged=True), "docs/how-to/recover.md, A damaged repository: mend it"),
         (
             lambda p: p.tested(-0.3, "old", "FAIL", damaged=True, selected="oldest"),
             "ccdr test p --asset crm --snapshot latest",

@@ -468,7 +468,9 @@ def test_copies_that_lie_where_the_source_is_are_told_by_the_newest_good_backup(
     report = judged(jobs["crm"], past)
     known = [f"its repository lies {WORDS[beside]}"] if beside else []
     assert [(level, text) for level, text, _, _ in found(report)] == [(Level.NEAR, text) for text in known]
-    assert all("docs/plan.md" in str(step) and code == "REPOSITORY_NEAR" for _, _, step, code in found(report))
+    assert all(
+        "docs/reference/plan.md" in str(step) and code == "REPOSITORY_NEAR" for _, _, step, code in found(report)
+    )
     assert report.state == "proven"
     past.failed(-0.1, repository="unavailable")
     assert not [f for f in found(judged(jobs["crm"], past)) if f[0] is Level.NEAR], "nobody knows where it lies now"

@@ -366,7 +366,7 @@ def test_a_repository_beside_its_source_is_told_as_what_it_is_and_nothing_wrong(
     said = told(world)
     where = "on the machine of what it protects: what destroys one destroys both"
     assert f"p/recordings: its repository lies {where} (no finding: the plan wants it so)" in said
-    assert "  → have the plan name a repository on another machine (`repository: url`): docs/plan.md" in said
+    assert "  → have the plan name a repository on another machine (`repository: url`): docs/reference/plan.md" in said
     found, (asset,) = world.now, world.site.run("status").json["plans"][0]["assets"]
     assert found.troubles == () and found.proven and exit_code([found]) == 0 and [*concerns_of([found], {})] == []
     assert [(one["code"], one["level"]) for one in asset["near"]] == [("REPOSITORY_NEAR", "NEAR")]

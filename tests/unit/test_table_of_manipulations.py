@@ -1,4 +1,4 @@
-"""docs/evidence.md lists what can be done to the evidence: each row names a test that there is."""
+"""docs/explanation/evidence.md lists what can be done to the evidence: each row names a test that there is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROW = re.compile(r"\| (?P<what>.+?) \| (?P<who>.+?) \| `(?P<file>[\w/]+\.py)::(?
 
 
 def rows() -> list[re.Match[str]]:
-    text = (ROOT / "docs/evidence.md").read_text("utf-8")
+    text = (ROOT / "docs/explanation/evidence.md").read_text("utf-8")
     section = text.partition("## What can be done to it, and who notices\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")][1:]
     found = [ROW.fullmatch(line) for line in lines]

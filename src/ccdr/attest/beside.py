@@ -293,7 +293,7 @@ def recover(plans: Sequence[LoadedPlan], services: Services) -> list[Taken]:
     if lineage.kept in (Standing.CUT, Standing.REWRITTEN, Standing.OTHER):
         raise UsageProblem(
             f"nothing is lost: {lineage.problem}",
-            hint=f"keep {state.ledger} as evidence: move it away, and run this again; docs/evidence.md",
+            hint=f"keep {state.ledger} as evidence: move it away, and run this again; docs/explanation/evidence.md",
         )
     wanted = waiting(state, ledger)
     if not wanted:

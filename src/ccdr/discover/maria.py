@@ -216,8 +216,8 @@ def asset_lines(item: MariaAsset, password_file: str | None) -> Iterator[str]:
     yield f"  user: {scalar(a.user)}"
     yield f"  database: {scalar(item.database)}"
     if item.look.everything:
-        yield "  # This user may do everything on the server, and a backup only reads. Better one of its own: plan.md"
-        yield "  # (A MariaDB database) has the statements."
+        yield "  # This user may do everything on the server, and a backup only reads. Better one of its own:"
+        yield "  # docs/reference/mariadb.md has the statements."
     if password_file:
         yield f"  password_file: {scalar(password_file)}"
     if a.tls == "verify":

@@ -27,7 +27,7 @@ from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.yamlfile import Document, Finding, Where, parse, read_bytes
 from ccdr.schema import format_duration, parse_duration
 
-USUAL = Path("/etc/ccdr/plans")  # where packages and docs/install.md put them
+USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
 
 
 @dataclass(frozen=True)

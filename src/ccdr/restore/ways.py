@@ -131,7 +131,8 @@ class IntoDirectory:
 
     def passed_over(self) -> list[CheckResult]:
         dumped = not self._whole and self.order.engine.has_server
-        return [skipped(c, "it needs a server (docs/recover.md: By hand)") for c in self._asked] if dumped else []
+        why = "it needs a server (docs/how-to/recover.md: By hand)"
+        return [skipped(check, why) for check in self._asked] if dumped else []
 
     @property
     def _asked(self) -> list[CheckConfig]:

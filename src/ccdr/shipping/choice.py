@@ -244,7 +244,8 @@ def holding(
         left = left[:at]
     raise UsageProblem(
         f"no log that is stored has a point named {name!r}{why}",
-        hint='a time is written like "2026-11-24 14:05:00"; a point is named at the source, by what docs/logs.md tells',
+        hint='a time is written like "2026-11-24 14:05:00"; a point is named at the source, by what '
+        "docs/how-to/ship-logs.md tells",
     )
 
 

@@ -458,7 +458,7 @@ class Restic:
                 raise RepositoryDamaged(
                     f"the repository at {self.location} is damaged: {destroyed}",
                     hint="keep the place as it is, and bring config and keys back from a copy, or from the bucket's "
-                    "older versions: docs/recover.md, A damaged repository",
+                    "older versions: docs/how-to/recover.md, A damaged repository",
                 ) from None
             if _DISK_FULL.search(said.plain):
                 raise RepositoryUnavailable(

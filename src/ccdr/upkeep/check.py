@@ -75,7 +75,7 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         result.words += damage.words
         result.hint = (
             f"`ccdr test {loaded.plan.plan}` tells whether the newest snapshots are whole; keep a copy of the "
-            "repository before anything repairs it, and go on by docs/recover.md, A damaged repository"
+            "repository before anything repairs it, and go on by docs/how-to/recover.md, A damaged repository"
         )
         result.findings = [f"the repository is damaged: {damage.said}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())

@@ -123,7 +123,7 @@ def judged(rights: Rights, user: str, database: str, *, canary: bool = False) ->
         yield Look.warn(
             what,
             f"{user} may do everything on this server: whoever has its password has all",
-            "back up as a user that only reads: docs/plan.md has the statements",
+            "back up as a user that only reads: docs/reference/mariadb.md has the statements",
         )
     elif writing := rights.writing:
         yield Look.warn(

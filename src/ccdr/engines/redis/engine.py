@@ -193,5 +193,6 @@ class Redis(EngineConfig):
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         raise UsageProblem(
             "an RDB is restored into a directory: a server reads it only when it starts",
-            hint=f"name a directory with --to; docs/recover.md says how a server takes {RDB} (and {USERS}) from there",
+            hint=f"name a directory with --to; docs/how-to/recover.md says how a server takes {RDB} (and {USERS}) "
+            "from there",
         )

@@ -156,7 +156,8 @@ def _unprovable(restored: Path, other: str) -> TestBroken:
     return TestBroken(
         f"{named} reads the database {other}, which is not in this backup: `method: physical` would prove it, or a "
         f"stand-in for {other} that `prepare_sql:` makes",
-        hint="docs/plan.md has an example of a stand-in; a restore for real needs that database on the server first",
+        hint="docs/reference/mariadb.md has an example of a stand-in; a restore for real needs that database on the "
+        "server first",
     )
 
 

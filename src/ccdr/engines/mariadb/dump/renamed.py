@@ -51,7 +51,7 @@ def apart(code: str) -> tuple[str, str]:
     if len(begin) != 1 or len(end) != 1 or begin[0].start() > end[0].start():
         raise TestBroken(
             "nobody can tell where the events of code.sql begin: a routine holds the line that they begin with",
-            hint="restore into a directory, and load it by hand: docs/recover.md",
+            hint="restore into a directory, and load it by hand: docs/how-to/recover.md",
         )
     start, stop = begin[0].start(), end[0].start()
     head = code[: code.find("\n\n", code.find("SQL_MODE=")) + 1] if "SQL_MODE=" in code[:start] else ""

@@ -100,7 +100,7 @@ class Target:
         if manifest.method != "dump":
             raise UsageProblem(
                 "a physical backup is a whole server: it cannot be loaded onto one that runs",
-                hint="restore it into a directory (--to DIR), and start a server on that: docs/recover.md",
+                hint="restore it into a directory (--to DIR), and start a server on that: docs/how-to/recover.md",
             )
         self.run, self.inventory = run, Inventory(manifest.contents)
         place, login = source.place, self._login(source)

@@ -132,7 +132,7 @@ class Target:
         if manifest.method == "physical":
             raise UsageProblem(
                 "a base backup is a whole server: it cannot be loaded onto one that runs",
-                hint="restore it into a directory (--to DIR), and start a server on that: docs/recover.md",
+                hint="restore it into a directory (--to DIR), and start a server on that: docs/how-to/recover.md",
             )
         self.run = run
         place, env = source.place, self._env(source, MAINTENANCE, looking=True)

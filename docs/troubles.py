@@ -1,0 +1,144 @@
+"""docs/reference/troubles.md: every trouble by its code, what it means, and the program's own next step."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ccdr.acknowledged import TAMPERING
+from ccdr.cli import main
+from ccdr.notify.message import HEADLINES
+from ccdr.trouble import Level, Problem, Trouble, next_step
+
+DOCS = Path(__file__).parent
+HEAD = """\
+# Troubles
+
+Made by `python docs/generate.py`; do not edit.
+
+What is wrong with an asset, or with a plan's repository, has a code. `ccdr status`, the report,
+messages and `--json` use the same ones. A message's subject says it in words. Beside each trouble
+stands the next step, with your own names in it. A trouble ends by itself once it is over.
+`ccdr ack CODE` takes one out of the exit code for a while
+([how far](reading-records.md#what-is-acknowledged)).
+"""
+LEVELS = {
+    Level.LOST: "The asset cannot be brought back, as far as ccdr knows",
+    Level.UNPROVEN: "Nobody has shown that it can be brought back",
+    Level.LATE: "It can be brought back, but not within its objectives",
+    Level.NEAR: "It can be brought back, but not where its disk or its machine is lost",
+    Level.NOTE: "It can be brought back, and something is not as the plan wants",
+}
+MEANS = {
+    Trouble.LEDGER_BROKEN: "somebody changed a record, or nobody can read it; until all of it verifies again",
+    Trouble.LEDGER_LOST: (
+        "the ledger is gone, and ccdr began a new one; until somebody has answered for it, or brought it back "
+        "([Evidence](../explanation/evidence.md#a-ledger-that-is-lost))"
+    ),
+    Trouble.LEDGER_SPOILT: (
+        "somebody changed a whole line of the ledger, the last one of its time, so that it is no record; "
+        "until somebody has answered for it"
+    ),
+    Trouble.LEDGER_CONTRADICTED: (
+        "somebody cut the ledger off or rewrote it, or another one lies in its place: snapshots say so, or "
+        "this host's state; until it agrees again"
+    ),
+    Trouble.SUMMARY_WRONG: (
+        "somebody changed what is kept of the ledger and read in its place. ccdr makes it anew at once; over "
+        "when the next look finds it true"
+    ),
+    Trouble.RECORDS_NEWER: (
+        "a later ccdr wrote records that this one does not know; until this host runs a ccdr that does"
+    ),
+    Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
+    Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",
+    Trouble.PLAN_FILES_GONE: "the kept files of a recorded version of the plan are gone or changed",
+    Trouble.PLAN_WRONG: "the file of another plan is wrong, so that plan can tell nobody",
+    Trouble.TEST_FAILED: "the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
+    Trouble.LOG_FAILED: (
+        "the shipped log is bad, or led to something bad, whatever its base is; until a recovery that goes as "
+        "far, or to `latest`, has passed"
+    ),
+    Trouble.NEWER_FAILED: "the newest restore test is FAIL for a newer backup that failed; what it restored passed",
+    Trouble.BACKUP_FAILED: "a backup failed or crashed since the last good one",
+    Trouble.REPOSITORY_AWAY: "the repository did not answer, or did not open, when ccdr last asked it",
+    Trouble.REPOSITORY_DAMAGED: (
+        "a check found damage; until a test has passed since (asset), or a check read that part clean (plan)"
+    ),
+    Trouble.REPOSITORY_NEAR: "all copies lie on the disk or machine of the source, as the plan wants it",
+    Trouble.SNAPSHOT_VANISHED: (
+        "a snapshot is gone from the repository, and no retention removed it ([what to "
+        "do](../how-to/recover.md#a-snapshot-that-vanished))"
+    ),
+    Trouble.BREACH_RPO: "more of the newest data would be lost now than the objective allows",
+    Trouble.BREACH_RTO: "the newest conclusive restore test took longer than the objective allows",
+    Trouble.RTO_UNMEASURED: "no test measured the RTO with the server settings that the plan asks for",
+    Trouble.NEVER_SUCCEEDED: "there is no good backup yet; until the first one",
+    Trouble.NOT_BEGUN: "what was due could not even begin: a secret or a file is missing; until it has begun",
+    Trouble.BACKUP_LATE: "a backup came due twice and did not happen",
+    Trouble.TEST_LATE: "a restore test came due twice and did not happen",
+    Trouble.LOG_LATE: "the plan wants the log shipped, and it is not",
+    Trouble.LOG_GAP: "log is missing since the newest base; until there is a new base",
+    Trouble.FINDING: "what else `ccdr status` lists",
+    Trouble.GROUP_INCOMPLETE: "assets that belong together have no snapshots that do",
+    Trouble.TEST_INCONCLUSIVE: "the newest restore test broke, and proves nothing",
+    Trouble.NO_LONGER_CHECKED: "a restore test failed, and only fewer or weaker checks have passed since",
+    Trouble.NEVER_TESTED: "no restore test has been conclusive yet; until the first one",
+    Trouble.NOT_KNOWN_HERE: "another host answers for it: neither well nor a finding here",
+    Trouble.RESTORE_CRASHED: (
+        "somebody killed a restore for real, and it left no end; for a week, or until a later one has ended"
+    ),
+    Trouble.PRUNE_FAILED: "the newest prune failed",
+    Trouble.PRUNE_LATE: (
+        "a prune came due twice since the last try, or since it became this host's to do; only where the plan "
+        "states `retention:`"
+    ),
+    Trouble.CHECK_INCONCLUSIVE: "the newest check of the repository broke, and proves nothing",
+    Trouble.CHECK_LATE: (
+        "a check of the repository came due twice since the last try, or since it became this host's to do"
+    ),
+    Trouble.DUTIES: (
+        "what this host answers for has changed ([Who tells what](../how-to/tell-people.md#who-tells-what)); told once"
+    ),
+    Trouble.MISSED: "due times passed without a try; told once, and never over",
+    Trouble.UNTOLD: (
+        "an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))"
+    ),
+}
+
+
+def page() -> str:
+    return HEAD + "".join(_of(level) for level in LEVELS)
+
+
+def _of(level: Level) -> str:
+    troubles = [trouble for trouble in Trouble if Problem(trouble, "").level is level]
+    table = "| code | a message says | means | next step |\n|---|---|---|---|\n" + "".join(map(_row, troubles))
+    return f"\n## {LEVELS[level]}\n\n{table}"
+
+
+def _row(trouble: Trouble) -> str:
+    step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
+    never = trouble in TAMPERING and "ccdr ack" not in step  # for some, somebody answers once and for all
+    means = MEANS[trouble] + (". Nobody can acknowledge it" if never else "")
+    return f"| `{trouble.name}` | {HEADLINES[trouble]} | {means} | {step} |\n"
+
+
+def _in_code(step: str) -> str:
+    """The commands in a step; three spaces stand between one and its explanation."""
+    verbs = "|".join(main.commands)
+    word = r'--?[\w-]+|[A-Z_]+|latest|\d+d|…|"…"'
+    marked = re.sub(rf"(?<!`)\bccdr (?:{verbs})(?: [a-z]+\b)?(?: (?:{word}))*", lambda match: f"`{match[0]}`", step)
+    return re.sub(" +", " ", marked)
+
+
+def _linked(step: str) -> str:
+    def link(match: re.Match[str]) -> str:
+        page, heading = match[1], match[2]
+        if not heading:
+            title = (DOCS / f"{page}.md").read_text("utf-8").partition("\n")[0].removeprefix("# ")
+            return f"[{title}](../{page}.md)"
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        return f"[{heading}](../{page}.md#{anchor})"
+
+    return re.sub(r"docs/([\w/-]+)\.md(?:, ([A-Z][\w' ]+))?", link, step)
