@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from ccdr.ledger import _record
-from ccdr.model import utc
-from ccdr.older import closed
-from ccdr.records import KINDS, decode
+from ccdr.evidence.ledger import _record
+from ccdr.evidence.older import closed
+from ccdr.evidence.records import KINDS, decode
+from ccdr.model.values import utc
 
 
 def mapping(line: bytes) -> object:

@@ -23,8 +23,8 @@ from machine import start
 from rounds import command, write_json
 from sides import init
 from source import tree_bytes
-from tests.cluster import Cluster, cluster
-from tests.harness import Site
+from tests.support.cluster import Cluster, cluster
+from tests.support.harness import Site
 
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 ROWS = 100_000  # of pgbench, for each unit of scale

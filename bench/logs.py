@@ -30,11 +30,11 @@ from sides import init
 from source import pick_image
 from tests.faults import test_shipping as postgres
 from tests.faults import test_shipping_mariadb as mariadb
-from tests.harness import Ran, Site
-from tests.mariadb_source import MAJOR, acknowledged, crm, dialling, mariadb_server, whole_server
-from tests.primary import primary
+from tests.support.harness import Ran, Site
+from tests.support.mariadb_source import MAJOR, acknowledged, crm, dialling, mariadb_server, whole_server
+from tests.support.primary import primary
 
-from ccdr.model import utc
+from ccdr.model.values import utc
 
 MOST_STORING = 15.0  # seconds on top of the interval: 75 s of RPO at an interval of 60 s
 MOST_OFF = 2.0  # seconds that what ccdr says was lost may exceed what was

@@ -24,8 +24,8 @@ from machine import facts, run, start, version
 from rounds import BY_HAND, NAME, OURS, Measure, Rounds, build, carry_out, finish, numbers, options, rounds_of, say
 from sides import Ours, Restic, discard
 from source import HERE
-from tests.mariadb_source import DATA as SERVERS
-from tests.mariadb_source import MAJOR, MariaSource, image_of, mariadb_server
+from tests.support.mariadb_source import DATA as SERVERS
+from tests.support.mariadb_source import MAJOR, MariaSource, image_of, mariadb_server
 from tools import Ccdr, RunsBorgmatic, Side, container, wait
 
 from ccdr.engines.mariadb import server

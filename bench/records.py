@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from machine import timed
 from sides import CCDR
-from tests.years import Centre, write_ledger, write_plans
+from tests.support.years import Centre, write_ledger, write_plans
 
 TARGETS = {"status": 0.5, "report": 2.5, "whole": 5.0, "run": 0.3}  # seconds
 SAME = 1.3  # how much longer what needs not read years may take where there are --times as many of them

@@ -16,11 +16,11 @@ from typing import Any
 from machine import Timed, run, script, timed
 from source import HERE, Source, tree_bytes
 
-from ccdr.catalogue import Catalogue
 from ccdr.engines.postgres import Postgres
 from ccdr.engines.postgres.dump import Dump
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.plans import load_named
+from ccdr.storage.catalogue import Catalogue
 
 CCDR = str(Path(sys.executable).with_name("ccdr"))
 SECRET = "correct horse battery staple"

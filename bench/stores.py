@@ -24,7 +24,7 @@ from machine import facts
 from rounds import NAME, command, machine_line, say, write_json
 from sides import Ours, of_postgres
 from source import CALLS_PER_GB, Source, pick_image, source
-from tests.redis_source import redis_server
+from tests.support.redis_source import redis_server
 from tools import Ccdr
 
 CHECKS = "restore_test: bench\nchecks:\n  - {kind: identical}\n"

@@ -14,7 +14,7 @@ import troubles
 from wrap import wrapped
 
 from ccdr.cli import main
-from ccdr.records.schema import envelope_schema, schemas
+from ccdr.evidence.records.schema import envelope_schema, schemas
 
 TARGET = Path(__file__).parent / "reference/cli.md"
 HEAD = """\
@@ -43,7 +43,7 @@ RECORDS = Path(__file__).parent / "reference/records.md"
 RECORDS_HEAD = """\
 # Records
 
-Made by `python docs/generate.py` from the definitions in `src/ccdr/records/`; do not edit.
+Made by `python docs/generate.py` from the definitions in `src/ccdr/evidence/records/`; do not edit.
 
 The ledger is lines of JSON, one record a line, each with the SHA-256 of the line before. Each kind of record has one
 definition: ccdr refuses to write anything else. `ccdr ledger schema KIND` prints it as JSON Schema (2020-12).

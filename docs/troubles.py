@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ccdr.acknowledged import TAMPERING
 from ccdr.cli import main
-from ccdr.notify.message import HEADLINES
-from ccdr.trouble import Level, Problem, Trouble, next_step
+from ccdr.evidence.acknowledged import TAMPERING
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
+from ccdr.telling.notify.message import HEADLINES
 
 DOCS = Path(__file__).parent
 HEAD = """\

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import settings
 
 from ccdr.demo.store import Store, start
-from tests.drawn import TIMES, examples
-from tests.harness import Site, Source, small_database
-from tests.in_memory import room
-from tests.mariadb_source import MariaSource, mariadb_server
+from tests.support.drawn import TIMES, examples
+from tests.support.harness import Site, Source, small_database
+from tests.support.in_memory import room
+from tests.support.mariadb_source import MariaSource, mariadb_server
 
 # No test is judged by how busy the machine is.
 settings.register_profile("ccdr", deadline=None, max_examples=examples(100), derandomize=TIMES == 1)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from ccdr.catalogue import Catalogue
-from ccdr.clock import SystemClock
-from ccdr.ledger import Ledger
-from ccdr.lineage import beginning
-from ccdr.migrate import opened
-from ccdr.proc import Host
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.lineage import beginning
+from ccdr.host.clock import SystemClock
+from ccdr.host.processes import Host
+from ccdr.jobs.services import Services
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
-from ccdr.services import Services
+from ccdr.setup.migrate import opened
+from ccdr.storage.catalogue import Catalogue
 
 
 def services(state_dir: Path) -> Services:

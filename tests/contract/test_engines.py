@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import pytest
-from tests.cluster import cluster
-from tests.harness import (
+from tests.support.cluster import cluster
+from tests.support.harness import (
     SMALL,
     SQLITE_SMALL,
     Damage,
@@ -24,23 +24,24 @@ from tests.harness import (
     containers,
     sql_damage,
 )
-from tests.mariadb_source import crm as maria_crm
-from tests.mariadb_source import data_directory, maria_damage, mariadb_server, whole_server
-from tests.mariadb_source import small_database as small_maria
-from tests.redis_source import queues, redis_damage, redis_server, small
+from tests.support.mariadb_source import crm as maria_crm
+from tests.support.mariadb_source import data_directory, maria_damage, mariadb_server, whole_server
+from tests.support.mariadb_source import small_database as small_maria
+from tests.support.redis_source import queues, redis_damage, redis_server, small
 
-from ccdr.answers import FreeText
-from ccdr.backup import backup
-from ccdr.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
 from ccdr.checks.reconcile.rows import read_rows
-from ccdr.doctor.source import source as source_look
 from ccdr.engines import AnyEngine
-from ccdr.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, Health, Look, Manifest, Verdict
-from ccdr.restore import Request, restoring
-from ccdr.restore_test import RestoreTest, restore_test
-from ccdr.services import Job
+from ccdr.jobs.backup import backup
+from ccdr.jobs.restore import Request, restoring
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import CheckResult, Health, Look, Manifest, Verdict
+from ccdr.plans.job import Job
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place
+from ccdr.setup.doctor.source import source as source_look
+from ccdr.storage.catalogue import MANIFEST, manifest_text, parse_manifest, text_digest
 
 CRON = 0o077  # the umask of cron's line and systemd's unit, deploy/
 

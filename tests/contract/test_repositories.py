@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.harness import PASSWORD
-from tests.repositories import COST, new_repository
+from tests.support.harness import PASSWORD
+from tests.support.repositories import COST, new_repository
 
 
 def restic(at: Path, *args: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, Site
-from tests.sites import copy_of
+from tests.support.harness import Quiet, Site
+from tests.support.sites import copy_of
 
-from ccdr.catalogue import Catalogue, Synchronised
-from ccdr.errors import UsageProblem
-from ccdr.restore_test import restore_test
-from ccdr.services import Job
+from ccdr.jobs.restore_test import restore_test
+from ccdr.model.errors import UsageProblem
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import Catalogue, Synchronised
 
 COMMANDS = ("plan check", "plan schema", "plan show", "backup", "test", "status", "snapshots", "ledger show", "ledger verify",
             "sandbox reap", "demo", "completion", "init", "discover", "run", "upkeep", "report",

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Ran, Site, containers, eventually
-from tests.stored import LIMITS, assert_clean, settled_file, with_repository
+from tests.support.harness import Ran, Site, containers, eventually
+from tests.support.stored import LIMITS, assert_clean, settled_file, with_repository
 
 ASSET = """
 {name}:

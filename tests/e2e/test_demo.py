@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.harness import Site, eventually
+from tests.support.harness import Site, eventually
 
+from ccdr.host.state import State
 from ccdr.sandbox.docker import STATE
-from ccdr.state import State
 
 ASSETS = ("crm", "recordings", "crm-server", "dialler", "queues", "cdr", "configuration")
 

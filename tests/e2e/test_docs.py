@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site, Source
-from tests.repositories import new_repository
+from tests.support.harness import Site, Source
+from tests.support.repositories import new_repository
 
 from ccdr.demo.recordings import SOUNDS, place
 
@@ -45,7 +45,7 @@ def test_what_is_generated_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_exit_codes_that_are_explained_are_the_programs() -> None:
-    from ccdr.errors import Exit
+    from ccdr.model.errors import Exit
 
     codes = {int(code) for code in re.findall(r"^\| (\d) \|", VERDICTS, re.MULTILINE)}
     assert codes == {int(code) for code in Exit}

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from tests.e2e import test_sources
 from tests.e2e.test_sources import KEEPER_PASSWORD, Server
-from tests.harness import SQLITE_SMALL, Quiet, Ran, Site, Source, ask_sqlite
-from tests.repositories import new_repository
-from tests.stored import LONG_AGO, settled_file
+from tests.support.harness import SQLITE_SMALL, Quiet, Ran, Site, Source, ask_sqlite
+from tests.support.repositories import new_repository
+from tests.support.stored import LONG_AGO, settled_file
 
 from ccdr.demo.recordings import SOUNDS
-from ccdr.discover.address import SOCKETS
-from ccdr.discover.unprotected import discover
 from ccdr.plans.yamlfile import parse
+from ccdr.setup.discover.address import SOCKETS
+from ccdr.setup.discover.unprotected import discover
 
 server = test_sources.server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.test_init import ccdr, lint, proven
-from tests.mariadb_source import PASSWORD, USER, MariaSource, mariadb_server, small_database
+from tests.support.mariadb_source import PASSWORD, USER, MariaSource, mariadb_server, small_database
 
 CALLS = "create table t (id int primary key, at datetime); insert into t select seq, now() - interval seq hour from seq_1_to_90;"
 

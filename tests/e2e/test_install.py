@@ -23,16 +23,16 @@ from pathlib import Path
 import click
 import pytest
 from aiosmtpd.controller import Controller
-from tests.harness import Site, Source, eventually
-from tests.older import append_older
-from tests.stored import left, settled_file, with_repository
+from tests.support.harness import Site, Source, eventually
+from tests.support.older import append_older
+from tests.support.stored import left, settled_file, with_repository
 
 from ccdr.cli import main
-from ccdr.clock import SystemClock
-from ccdr.ledger import Ledger
-from ccdr.migrate import Step, opened
-from ccdr.run import KINDS
-from ccdr.state import State
+from ccdr.evidence.ledger import Ledger
+from ccdr.host.clock import SystemClock
+from ccdr.host.state import State
+from ccdr.run.scheduled import KINDS
+from ccdr.setup.migrate import Step, opened
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial" / "first-host.md").read_text("utf-8")

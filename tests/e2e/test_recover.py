@@ -11,11 +11,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.harness import CRM_CHECKS, PASSWORD, Site, Source, small_database
-from tests.pages import commands
-from tests.stored import other_host, restic_of, settled_file, with_repository
-from tests.target import PASSWORD as TARGET_PASSWORD
-from tests.target import server
+from tests.support.harness import CRM_CHECKS, PASSWORD, Site, Source, small_database
+from tests.support.pages import commands
+from tests.support.stored import other_host, restic_of, settled_file, with_repository
+from tests.support.target import PASSWORD as TARGET_PASSWORD
+from tests.support.target import server
 
 PAGE = "how-to/recover.md"
 PLAN = """\

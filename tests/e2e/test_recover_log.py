@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from tests.conftest import _image
 from tests.faults import test_shipping, test_shipping_mariadb
-from tests.harness import Site, image_on
-from tests.mariadb_source import MAJOR, MariaSource, crm, data_directory, image_of, mariadb_server, whole_server
-from tests.pages import commands
-from tests.primary import primary
+from tests.support.harness import Site, image_on
+from tests.support.mariadb_source import MAJOR, MariaSource, crm, data_directory, image_of, mariadb_server, whole_server
+from tests.support.pages import commands
+from tests.support.primary import primary
 
 LOG = "By hand: a shipped log"
 POSTGRES = """set -ex

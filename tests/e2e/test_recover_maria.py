@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.harness import Site
-from tests.mariadb_source import MariaSource, crm, mariadb_server, small_database
-from tests.pages import commands
-from tests.stored import with_repository
+from tests.support.harness import Site
+from tests.support.mariadb_source import MariaSource, crm, mariadb_server, small_database
+from tests.support.pages import commands
+from tests.support.stored import with_repository
 
 ASK = """
 select count(*) from `call`; select count(*) from answered; select count(*) from agent_log; select count(*) from live_agent;

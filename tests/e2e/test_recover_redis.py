@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.harness import Site, eventually
-from tests.pages import commands
-from tests.redis_source import SERVERS, image_of, queues, redis_server, small
+from tests.support.harness import Site, eventually
+from tests.support.pages import commands
+from tests.support.redis_source import SERVERS, image_of, queues, redis_server, small
 
 # Stands in for systemd: the server runs in the background as its own user, as the package's unit has it.
 SYSTEMCTL = """\

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.browser import Browser, browsing
-from tests.browser import chromium as the_program
-from tests.harness import Site
-from tests.sites import copy_of
-from tests.years import Centre, write_ledger, write_plans
+from tests.support.browser import Browser, browsing
+from tests.support.browser import chromium as the_program
+from tests.support.harness import Site
+from tests.support.sites import copy_of
+from tests.support.years import Centre, write_ledger, write_plans
 
 WIDTHS = (390, 820, 1280)
 

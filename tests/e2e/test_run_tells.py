@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plainly
-from tests.harness import Site
-from tests.listeners import Mailbox, Web, free_port, mail_server, web_server
-from tests.logs import ships
-from tests.older import append_older
-from tests.stored import LIMITS, assert_clean, settled_file, with_repository
+from tests.support.harness import Site
+from tests.support.listeners import Mailbox, Web, free_port, mail_server, web_server
+from tests.support.logs import ships
+from tests.support.older import append_older
+from tests.support.stored import LIMITS, assert_clean, settled_file, with_repository
 
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.conclude import conclude, followed
-from ccdr.model import Manifest
-from ccdr.run import RunResult
-from ccdr.services import Job
-from ccdr.shipping.standing import Standing
+from ccdr.evidence.log_standing import Standing
+from ccdr.model.values import Manifest
+from ccdr.plans.job import Job
+from ccdr.run.ending import conclude, followed
+from ccdr.run.scheduled import RunResult
+from ccdr.storage.catalogue import manifest_text, snapshot_of
 
 SECRET = "hunter2-very-s3cret"
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 from tests.conftest import _image
-from tests.harness import Ran, Site, eventually
-from tests.stored import assert_clean, with_repository
+from tests.support.harness import Ran, Site, eventually
+from tests.support.stored import assert_clean, with_repository
 
 BOOTSTRAP = "Chief Admin"  # initdb takes no quotes in it
 KEEPER_PASSWORD = "keep:it\\secret 'and' \"safe\""

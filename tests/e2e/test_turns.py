@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, Site
+from tests.support.harness import Quiet, Site
 
-from ccdr.backup import backup
-from ccdr.restore_test import restore_test
-from ccdr.run import run
-from ccdr.services import Job, Services
+from ccdr.jobs.backup import backup
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.services import Services
+from ccdr.plans.job import Job
+from ccdr.run.scheduled import run
 
 START = datetime(2026, 10, 24, 12, 0, 3, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.stored import again, pristine, two_days
+from tests.support.harness import Site
+from tests.support.stored import again, pristine, two_days
 
 
 @pytest.fixture(scope="module")

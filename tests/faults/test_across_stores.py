@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 from tests.faults.test_restored_recordings import tone
-from tests.harness import Ran, Site, Source, containers, eventually
-from tests.sites import copy_of as copy_with_shared_repository
-from tests.stored import LONG_AGO, other_host, restic_of, with_repository
+from tests.support.harness import Ran, Site, Source, containers, eventually
+from tests.support.sites import copy_of as copy_with_shared_repository
+from tests.support.stored import LONG_AGO, other_host, restic_of, with_repository
 
-from ccdr.model import utc
+from ccdr.model.values import utc
 
 SCHEMA = """
 create table call (id int generated always as identity, what text not null, recording text, bytes text, sha256 text,

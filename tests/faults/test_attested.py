@@ -17,22 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Ran, ShiftedClock, Site
-from tests.schema import misfits
-from tests.stored import other_host, restic_of, settled_file, with_repository
+from tests.support.harness import Quiet, Ran, ShiftedClock, Site
+from tests.support.schema import misfits
+from tests.support.stored import other_host, restic_of, settled_file, with_repository
 
-from ccdr.attest import compare_due, places, store_due
-from ccdr.backup import backup
-from ccdr.errors import Exit, WrittenByNewer
-from ccdr.ledger import Ledger
-from ccdr.ledger import verify as verify_ledger
-from ccdr.lineage import keep, read_id
-from ccdr.model import ObjectiveVerdict, Verdict
-from ccdr.restore import Request, restoring
-from ccdr.restore_test import restore_test
-from ccdr.services import Job, Services
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.ledger import verify as verify_ledger
+from ccdr.evidence.lineage import keep, read_id
+from ccdr.jobs.attest import compare_due, places, store_due
+from ccdr.jobs.backup import backup
+from ccdr.jobs.restore import Request, restoring
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.services import Services
+from ccdr.jobs.upkeep import prune
+from ccdr.model.errors import Exit, WrittenByNewer
+from ccdr.model.values import ObjectiveVerdict, Verdict
+from ccdr.plans.job import Job
 from ccdr.storage.restic import PINNED_HOST
-from ccdr.upkeep import prune
 
 Records = list[dict[str, Any]]
 
@@ -203,7 +204,7 @@ def test_a_snapshot_of_this_ledger_that_no_record_knows_is_found(twin: Site) -> 
 def test_a_backup_looks_at_the_newest_and_puts_off_no_look_at_all_of_them(
     twin: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccdr.attest.comparison.RECENT", 1)
+    monkeypatch.setattr("ccdr.jobs.attest.comparison.RECENT", 1)
     planted(twin, "20260101T000000-abcdef", "--time", "2026-01-01 00:00:00")
     job, services = Job(twin.loaded(), "recordings"), twin.services()
     assert not [note for note in backup(job, services, Quiet()).notes if "the ledger" in note]
@@ -275,8 +276,8 @@ def lost(twin: Site) -> tuple[Site, str]:
 
 
 def stored(site: Site) -> str:
-    from ccdr.attest.storing import store
-    from ccdr.services import limits_of
+    from ccdr.jobs.attest.storing import store
+    from ccdr.jobs.services import limits_of
 
     services, loaded = site.services(), site.loaded()
     store(services.repository(loaded, limits_of(loaded)), services)
@@ -558,7 +559,7 @@ def test_what_only_a_newer_ccdr_can_read_is_inconclusive(
     plan.write_text(plan.read_text().replace("assets:\n", "retention: {keep_last: 1}\nassets:\n"))
     job = Job(there.loaded(), "recordings")
     with monkeypatch.context() as older:
-        older.setattr("ccdr.catalogue.MANIFEST_FORMAT", 1)
+        older.setattr("ccdr.storage.catalogue.MANIFEST_FORMAT", 1)
         done = restore_test(job, "latest", there.services(), Quiet())
         assert (done.verdict, done.exit_code) == (Verdict.INCONCLUSIVE, Exit.NOT_CARRIED_OUT), done.reason
         assert "was written by a newer ccdr" in str(done.reason) and "upgrade ccdr on this host" in str(done.hint)

@@ -18,13 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
+from tests.support.harness import Site
+from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
 
 from ccdr.engines.files import LISTING, Entry, attributes
 from ccdr.engines.files.listing import entries
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534

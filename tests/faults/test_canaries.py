@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.canaries import (
+from tests.support.canaries import (
     ADDRESS,
     CARD,
     FILE,
@@ -35,17 +35,17 @@ from tests.canaries import (
     nowhere,
     readers,
 )
-from tests.cluster import cluster
-from tests.harness import Site, Source, ask_sqlite, in_background
-from tests.listeners import web_server
-from tests.mariadb_source import MariaSource, data_directory, mariadb_server, whole_server
-from tests.redis_source import redis_server
-from tests.stored import settled_file
-from tests.target import PASSWORD as TARGET_PASSWORD
-from tests.target import server
-from tests.watching import watching
+from tests.support.cluster import cluster
+from tests.support.harness import Site, Source, ask_sqlite, in_background
+from tests.support.listeners import web_server
+from tests.support.mariadb_source import MariaSource, data_directory, mariadb_server, whole_server
+from tests.support.redis_source import redis_server
+from tests.support.stored import settled_file
+from tests.support.target import PASSWORD as TARGET_PASSWORD
+from tests.support.target import server
+from tests.support.watching import watching
 
-from ccdr.model import Verdict
+from ccdr.model.values import Verdict
 
 ROW = f"'{NAME}', '{PHONE}', '{CARD}', '{ADDRESS}'"
 

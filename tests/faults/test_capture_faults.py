@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.faulty_proxy import faulty_proxy
-from tests.harness import Quiet, Ran, Site, Source, eventually, small_database
-from tests.stored import (
+from tests.support.faulty_proxy import faulty_proxy
+from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database
+from tests.support.stored import (
     LIMITS,
     again,
     assert_clean,
@@ -29,11 +29,11 @@ from tests.stored import (
     with_repository,
 )
 
-from ccdr.backup import backup
 from ccdr.demo.store import Store
-from ccdr.errors import Exit
+from ccdr.jobs.backup import backup
+from ccdr.model.errors import Exit
+from ccdr.plans.job import Job
 from ccdr.sandbox.docker import Docker
-from ccdr.services import Job
 
 PATIENT = "limits: {lock_wait: 10m, no_progress: 10m}"
 LOCKING = "begin; lock table call in access exclusive mode;"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import CRM_CHECKS, Ran, Site, Source, containers, small_database
-from tests.sites import copy_of
-from tests.stored import with_repository
+from tests.support.harness import CRM_CHECKS, Ran, Site, Source, containers, small_database
+from tests.support.sites import copy_of
+from tests.support.stored import with_repository
 
 IMPATIENT = "limits: {no_progress: 5s}"
 HEAD = "restore_test: crm\nchecks:\n"

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, ShiftedClock, Site, Source
-from tests.sites import copy_of
+from tests.support.harness import Quiet, ShiftedClock, Site, Source
+from tests.support.sites import copy_of
 
-from ccdr.backup import backup
-from ccdr.model import ObjectiveVerdict, Verdict
-from ccdr.restore_test import RestoreTest, restore_test
-from ccdr.services import Job
-from ccdr.status import status
+from ccdr.jobs.backup import backup
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.model.values import ObjectiveVerdict, Verdict
+from ccdr.plans.job import Job
+from ccdr.telling.status import status
 
 HOUR = timedelta(hours=1)
 

@@ -20,13 +20,13 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.faulty_proxy import faulty_proxy
-from tests.harness import PASSWORD, Ran, ShiftedClock, Site, Source, eventually, in_background
-from tests.stored import assert_clean, on_store, settled_file, with_repository
+from tests.support.faulty_proxy import faulty_proxy
+from tests.support.harness import PASSWORD, Ran, ShiftedClock, Site, Source, eventually, in_background
+from tests.support.stored import assert_clean, on_store, settled_file, with_repository
 
 from ccdr.demo.store import Store
-from ccdr.doctor import repository
-from ccdr.model import Health, Look
+from ccdr.model.values import Health, Look
+from ccdr.setup.doctor import repository
 from ccdr.storage.s3 import CANARY, Bucket
 
 NO_DOCKER = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Site
+from tests.support.harness import Quiet, Site
 
-from ccdr import backup as backups
-from ccdr import interrupts
-from ccdr.backup import _Attempt, backup
-from ccdr.catalogue import Catalogue
-from ccdr.restore_test import once
-from ccdr.restore_test.work import Work
-from ccdr.services import Job
+from ccdr.host import interrupts
+from ccdr.jobs import backup as backups
+from ccdr.jobs.backup import _Attempt, backup
+from ccdr.jobs.restore_test import once
+from ccdr.jobs.restore_test.work import Work
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import Catalogue
 
 Stop = Callable[[], None]
 

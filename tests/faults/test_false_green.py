@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.stored import LIMITS, hashing_by, other_host, restic_of, settled_file, with_repository
+from tests.support.harness import Site
+from tests.support.stored import LIMITS, hashing_by, other_host, restic_of, settled_file, with_repository
 
 KEEP_ONE = "retention: {keep_last: 1}\nupkeep: {parts: 1}\n"
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Site, Source, sql_damage
-from tests.older import append_older
+from tests.support.harness import Quiet, Site, Source, sql_damage
+from tests.support.older import append_older
 
 from ccdr.checks.decoder import ends_early
-from ccdr.clock import SystemClock
 from ccdr.engines.files import WAITING, Entry
-from ccdr.history import read_history
-from ccdr.ledger import Ledger
-from ccdr.model import Verdict
-from ccdr.restore_test import restore_test
-from ccdr.restore_test.work import Work
-from ccdr.services import Job
+from ccdr.evidence.history import read_history
+from ccdr.evidence.ledger import Ledger
+from ccdr.host.clock import SystemClock
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.restore_test.work import Work
+from ccdr.model.values import Verdict
+from ccdr.plans.job import Job
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.test_init import ccdr, url
-from tests.harness import Source, eventually
-from tests.stored import settled_file
+from tests.support.harness import Source, eventually
+from tests.support.stored import settled_file
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.harness import Ran, Site, Source, eventually
-from tests.stored import LONG_AGO, assert_clean, left, other_host, restic_of, settled_file, with_repository
+from tests.support.harness import Ran, Site, Source, eventually
+from tests.support.stored import LONG_AGO, assert_clean, left, other_host, restic_of, settled_file, with_repository
 
-from ccdr.model import utc
-from ccdr.state import State
+from ccdr.host.state import State
+from ccdr.model.values import utc
 
 HOURLY = 'backup: {schedule: "0 * * * *"}'
 TEST = 'restore_test: {schedule: "0 3 * * *", checks: [recordings]}'

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Site, Source, eventually, small_database
-from tests.sites import copy_of
+from tests.support.harness import Site, Source, eventually, small_database
+from tests.support.sites import copy_of
 
-from ccdr.state import State
+from ccdr.host.state import State
 
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 SLOW_CHECKS = CHECKS + '  - {kind: sql, name: slow, expect: "", query: "select pg_sleep(120)"}\n'

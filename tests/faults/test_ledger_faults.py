@@ -18,12 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.older import append_older
+from tests.support.older import append_older
 
-from ccdr.errors import CcdrError
-from ccdr.ledger import Ledger, _forwards, _parsed, verify
-from ccdr.model import RecordRef
-from ccdr.records import decode
+from ccdr.evidence.ledger import Ledger, _forwards, _parsed, verify
+from ccdr.evidence.records import decode
+from ccdr.model.errors import CcdrError
+from ccdr.model.values import RecordRef
 
 
 class Wall:
@@ -47,7 +47,7 @@ WRITER = """
 import random, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from ccdr.ledger import Ledger
+from ccdr.evidence.ledger import Ledger
 
 class Wall:
     def now(self): return datetime.now(UTC)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
-from tests.stored import restic_of, two_days
+from tests.support.harness import Site
+from tests.support.stored import restic_of, two_days
 
-from ccdr.clock import SystemClock
-from ccdr.ledger import Ledger
-from ccdr.lineage import keep
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.lineage import keep
+from ccdr.host.clock import SystemClock
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 from tests.faults.test_secrets import watching
-from tests.harness import Damage, Quiet, Ran, Site, eventually, in_background
-from tests.mariadb_source import BY_TRANSACTION, PASSWORD, USER, MariaSource, crm, mariadb_server, small_database
-from tests.stored import assert_clean, with_repository
+from tests.support.harness import Damage, Quiet, Ran, Site, eventually, in_background
+from tests.support.mariadb_source import (
+    BY_TRANSACTION,
+    PASSWORD,
+    USER,
+    MariaSource,
+    crm,
+    mariadb_server,
+    small_database,
+)
+from tests.support.stored import assert_clean, with_repository
 
-from ccdr.backup import BackupResult, backup
 from ccdr.engines.mariadb.dump import Dump, files
 from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.server import LOGIN
-from ccdr.errors import BackupBad
-from ccdr.interfaces import Place
-from ccdr.model import Manifest, Verdict
-from ccdr.services import Job
+from ccdr.jobs.backup import BackupResult, backup
+from ccdr.model.errors import BackupBad
+from ccdr.model.values import Manifest, Verdict
+from ccdr.plans.job import Job
+from ccdr.ports.place import Place
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, ShiftedClock, Site, eventually, killed
-from tests.older import append_older
-from tests.stored import assert_clean, other_host
+from tests.support.harness import Quiet, ShiftedClock, Site, eventually, killed
+from tests.support.older import append_older
+from tests.support.stored import assert_clean, other_host
 
-from ccdr.backup import BackupResult, _Attempt, backup
-from ccdr.history import STORED
-from ccdr.model import Verdict
-from ccdr.restore_test import RestoreTest, restore_test
-from ccdr.restore_test.work import Work
-from ccdr.run import KINDS, run
-from ccdr.services import Job
+from ccdr.evidence.history import STORED
+from ccdr.jobs.backup import BackupResult, _Attempt, backup
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.jobs.restore_test.work import Work
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import Verdict
+from ccdr.plans.job import Job
+from ccdr.run.scheduled import KINDS, run
 from ccdr.storage.restic import Restic
-from ccdr.trouble import Trouble
 
 MAY_TAKE = 60  # seconds until somebody who is waited for has failed
 
@@ -109,7 +109,7 @@ def fails(site: Site) -> str:
 
 
 def troubles(site: Site) -> set[Trouble]:
-    from ccdr.status import status
+    from ccdr.telling.status import status
 
     (found,) = status([site.loaded()], site.services())
     return {p.trouble for p in found.wrong}
@@ -251,7 +251,7 @@ def test_a_backup_elsewhere_that_tries_again_has_not_failed(
         return ["call.wav"]
 
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    monkeypatch.setattr("ccdr.backup.ATTEMPTS", 2)
+    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 2)
     before = newest(twin)
     with held_at("mark_failed", twin) as ends:
         done = by_hand(there)
@@ -308,7 +308,7 @@ def test_what_its_own_backup_takes_back_while_another_host_tests_it_proves_nothi
     """A file changed between its digest and restic's reading: the backup elsewhere sees it a moment later than we see
     what it stored. Its twin is taken back by nobody: FAIL."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["today.wav"])
-    monkeypatch.setattr("ccdr.backup.ATTEMPTS", 1)
+    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 1)
     really = _Attempt._store
     today = twin.root / "tree" / "agent0" / "today.wav"
 

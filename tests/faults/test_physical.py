@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster import DATA, Cluster, cluster
 from tests.faults.test_capture_faults import failed, heals, pids, small_disk, yesterdays_stands
 from tests.faults.test_increments import flipped, hooked, largest
-from tests.harness import SMALL, Quiet, Ran, Site, eventually, sql_damage
-from tests.sites import copy_of
-from tests.stored import assert_clean, brought_back, left, restored, tested
-from tests.stored import copy_of as with_own_repository
+from tests.support.cluster import DATA, Cluster, cluster
+from tests.support.harness import SMALL, Quiet, Ran, Site, eventually, sql_damage
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean, brought_back, left, restored, tested
+from tests.support.stored import copy_of as with_own_repository
 
-from ccdr.backup import backup
 from ccdr.engines.postgres.physical import capture
 from ccdr.engines.postgres.physical.cluster import PGDATA
-from ccdr.interfaces import Place
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.restore_test import RestoreTest
-from ccdr.services import Job
+from ccdr.jobs.backup import backup
+from ccdr.jobs.restore_test import RestoreTest
+from ccdr.model.values import CheckResult, Manifest, Verdict
+from ccdr.plans.job import Job
+from ccdr.ports.place import Place
 
 PHYSICAL = "method: physical"
 CHECKS = """\

@@ -15,8 +15,8 @@ import pytest
 from tests.faults.test_increments import flipped, hooked
 from tests.faults.test_mariadb import BOTH, PAIR, failed, here, passes, writing
 from tests.faults.test_shipping_mariadb import back
-from tests.harness import Ran, Site, eventually
-from tests.mariadb_source import (
+from tests.support.harness import Ran, Site, eventually
+from tests.support.mariadb_source import (
     BY_TRANSACTION,
     CHECKS,
     DATA,
@@ -27,13 +27,13 @@ from tests.mariadb_source import (
     small_database,
     whole_server,
 )
-from tests.sites import copy_of
-from tests.stored import assert_clean, brought_back, left, restored, tested
-from tests.stored import copy_of as with_own_repository
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean, brought_back, left, restored, tested
+from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.physical.capture import Copier
-from ccdr.model import Verdict
-from ccdr.state import State
+from ccdr.host.state import State
+from ccdr.model.values import Verdict
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
+from tests.support.drawn import examples
 
 import ccdr.plans.yamlfile
-from ccdr.errors import Exit, PlanInvalid, UsageProblem
+from ccdr.model.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.plans import LoadedPlan, load_named, load_plan
 
 PLAN = """\

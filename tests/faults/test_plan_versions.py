@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 from tests.unit.test_report import NOW, Past, written
 from tests.unit.test_run import World
 
-from ccdr import in_force
-from ccdr.errors import CcdrError, Exit
-from ccdr.model import rfc3339
+from ccdr.jobs import in_force
+from ccdr.model.errors import CcdrError, Exit
+from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
 from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
-from ccdr.report import Report, html, json_lines, make_report, period_of
 from ccdr.storage.restic import Restic
+from ccdr.telling.report import Report, html, json_lines, make_report, period_of
 
 PLAN = """
 crm:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster import cluster
-from tests.harness import Ran, Site, Source, eventually, small_database
-from tests.inside import inside
-from tests.stored import LIMITS, again, pristine
+from tests.support.cluster import cluster
+from tests.support.harness import Ran, Site, Source, eventually, small_database
+from tests.support.inside import inside
+from tests.support.stored import LIMITS, again, pristine
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 BIG = 20_000  # rows, some kilobyte each: a dump takes long enough to be waited for

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, ShiftedClock, Site
-from tests.older import append_older
-from tests.stored import again, other_host, pristine, restic_of, retained, settled_file
+from tests.support.harness import Quiet, ShiftedClock, Site
+from tests.support.older import append_older
+from tests.support.stored import again, other_host, pristine, restic_of, retained, settled_file
 
-from ccdr.backup import backup
 from ccdr.engines.base import LogShipping
-from ccdr.model import Snapshot, rfc3339
+from ccdr.jobs.backup import backup
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.shelf import Batch
+from ccdr.jobs.upkeep import prune
+from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.services import Job, Services
-from ccdr.shipping.shelf import Batch
-from ccdr.upkeep import prune
+from ccdr.plans.job import Job
 
 KEEP_ONE = "retention: {keep_last: 1}\n"
 
@@ -280,7 +281,7 @@ def bases_of_the_log(site: Site, loaded: LoadedPlan, ahead: timedelta = timedelt
         return []
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("ccdr.upkeep.prune"), "prune_log", prune_log)
+        patch.setattr(importlib.import_module("ccdr.jobs.upkeep.prune"), "prune_log", prune_log)
         prune(loaded, site.services(ShiftedClock(ahead)), Quiet())
     return asked or None
 

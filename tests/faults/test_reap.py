@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import ShiftedClock, Site, Source, eventually, small_database
-from tests.sites import copy_of
+from tests.support.harness import ShiftedClock, Site, Source, eventually, small_database
+from tests.support.sites import copy_of
 
-from ccdr.model import rfc3339
-from ccdr.reap import Reaped, reap
-from ccdr.state import State
+from ccdr.host.state import State
+from ccdr.jobs.leftovers import Reaped, reap
+from ccdr.model.values import rfc3339
 
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 SLOW = CHECKS + '  - {kind: sql, name: slow, expect: 1, query: "select count(*) from pg_sleep(4)"}\n'

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Site, in_background
-from tests.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
+from tests.support.harness import Site, in_background
+from tests.support.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 
 from ccdr.engines.files.listing import Entry, entries
-from ccdr.state import remove_tree
+from ccdr.host.state import remove_tree
 
 ROUNDS = 5
 

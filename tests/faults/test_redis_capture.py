@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Ran, Site, containers, eventually
-from tests.redis_source import PASSWORD, SERVERS, RedisSource, image_of, queues, redis_server, small
-from tests.stored import assert_clean, with_repository
-from tests.watching import watching
+from tests.support.harness import Quiet, Ran, Site, containers, eventually
+from tests.support.redis_source import PASSWORD, SERVERS, RedisSource, image_of, queues, redis_server, small
+from tests.support.stored import assert_clean, with_repository
+from tests.support.watching import watching
 
-from ccdr.backup import backup
-from ccdr.doctor.source import source as source_look
 from ccdr.engines.redis import capture, server
 from ccdr.engines.redis.description import Description
 from ccdr.engines.redis.server import Server
-from ccdr.model import utc
-from ccdr.services import Job
+from ccdr.jobs.backup import backup
+from ccdr.model.values import utc
+from ccdr.plans.job import Job
+from ccdr.setup.doctor.source import source as source_look
 
 
 @pytest.fixture

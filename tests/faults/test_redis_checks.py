@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.harness import Site
-from tests.redis_source import queues, redis_server, small
+from tests.support.harness import Site
+from tests.support.redis_source import queues, redis_server, small
 
-from ccdr.clock import SystemClock
+from ccdr.host.clock import SystemClock
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Site
-from tests.redis_source import SERVERS, queues, redis_damage, redis_server, small
-from tests.sites import copy_of
-from tests.stored import assert_clean
+from tests.support.harness import Quiet, Site
+from tests.support.redis_source import SERVERS, queues, redis_damage, redis_server, small
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean
 
 from ccdr.engines.redis import Redis
 from ccdr.engines.redis.restored import restored_server
-from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.restore_test import RestoreTest, restore_test
-from ccdr.services import Job
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.model.values import CheckResult, Manifest, Verdict
+from ccdr.plans.job import Job
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place
 
 EXPIRY = "expiry times and consumer groups"
 # What is done to the restored server, and which part of `identical` must name it.

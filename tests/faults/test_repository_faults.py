@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.harness import PASSWORD, Ran, Site
-from tests.repositories import new_repository
-from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, restic_of, settled_file
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.harness import PASSWORD, Ran, Site
+from tests.support.repositories import new_repository
+from tests.support.stored import LIMITS, again, assert_clean, copy_of, on_store, restic_of, settled_file
 
 from ccdr.demo.store import Store
 

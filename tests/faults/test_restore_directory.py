@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, Ran, Site, eventually
-from tests.stored import LIMITS, LONG_AGO, assert_clean, other_host, restic_of, settled_file
+from tests.support.harness import Quiet, Ran, Site, eventually
+from tests.support.stored import LIMITS, LONG_AGO, assert_clean, other_host, restic_of, settled_file
 
-from ccdr.errors import Locked, UsageProblem
-from ccdr.restore import Request, restoring
-from ccdr.services import Job
+from ccdr.jobs.restore import Request, restoring
+from ccdr.model.errors import Locked, UsageProblem
+from ccdr.plans.job import Job
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

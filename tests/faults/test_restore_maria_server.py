@@ -17,17 +17,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.harness import Quiet, Ran, Site, eventually
-from tests.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
-from tests.sites import copy_of
-from tests.stored import assert_clean, with_repository
-from tests.stored import copy_of as with_own_repository
+from tests.support.harness import Quiet, Ran, Site, eventually
+from tests.support.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean, with_repository
+from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.target import Target as Restoration
-from ccdr.interfaces import Source
-from ccdr.restore import Request, restoring
-from ccdr.services import Job
+from ccdr.jobs.restore import Request, restoring
+from ccdr.plans.job import Job
+from ccdr.ports.place import Source
 
 SYSTEM = {"information_schema", "mysql", "performance_schema", "sys"}
 OURS = {"dba@localhost", "mariadb.sys@localhost"}

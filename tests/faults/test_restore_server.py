@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.centre import sample_centre
-from tests.harness import SMALL, Quiet, Ran, Site, Source, eventually, small_database
-from tests.sites import copy_of
-from tests.stored import assert_clean, with_repository
-from tests.target import PASSWORD, Target, server
+from tests.support.centre import sample_centre
+from tests.support.harness import SMALL, Quiet, Ran, Site, Source, eventually, small_database
+from tests.support.sites import copy_of
+from tests.support.stored import assert_clean, with_repository
+from tests.support.target import PASSWORD, Target, server
 
 from ccdr.engines.postgres.dump.target import Target as Restoration
-from ccdr.errors import UsageProblem
-from ccdr.interfaces import Place
-from ccdr.restore import Request, restoring
-from ccdr.services import Job
+from ccdr.jobs.restore import Request, restoring
+from ccdr.model.errors import UsageProblem
+from ccdr.plans.job import Job
+from ccdr.ports.place import Place
 
 CHECKS = """
 restore_test: crm

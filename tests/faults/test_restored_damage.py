@@ -12,12 +12,12 @@ from functools import cache
 from typing import NamedTuple
 
 import pytest
-from tests.centre import sample_centre
-from tests.harness import Site, Source, containers, sql_damage
+from tests.support.centre import sample_centre
+from tests.support.harness import Site, Source, containers, sql_damage
 
 from ccdr.engines import compared
-from ccdr.model import Verdict
-from ccdr.restore_test import RestoreTest
+from ccdr.jobs.restore_test import RestoreTest
+from ccdr.model.values import Verdict
 
 TABLES, OBJECTS, SEQUENCES, ROLES = "tables", "objects (definitions, owners, grants, comments)", "sequences", "roles"
 LARGE, LARGE_META = "large objects", "large objects' owners, grants, comments"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.harness import Site, containers
-from tests.mariadb_source import MariaSource, crm, maria_damage, small_database
+from tests.support.harness import Site, containers
+from tests.support.mariadb_source import MariaSource, crm, maria_damage, small_database
 
 from ccdr.engines import compared
-from ccdr.interfaces import Place
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.restore_test import RestoreTest
+from ccdr.jobs.restore_test import RestoreTest
+from ccdr.model.values import CheckResult, Manifest, Verdict
+from ccdr.ports.place import Place
 
 TABLES, DEFINITIONS, NUMBERS, OBJECTS = (
     "tables",

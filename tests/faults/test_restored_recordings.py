@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Ran, Site, containers
-from tests.sites import copy_of
+from tests.support.harness import Ran, Site, containers
+from tests.support.sites import copy_of
 
 from ccdr.engines.files import attributes
-from ccdr.interfaces import Place
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.restore_test import RestoreTest
+from ccdr.jobs.restore_test import RestoreTest
+from ccdr.model.values import CheckResult, Manifest, Verdict
+from ccdr.ports.place import Place
 
 NOTE = unicodedata.normalize("NFC", "2026/notă „x”.txt")
 SECRET_NAME = "0799123456-Popescu"  # a caller's number and name: paths are a customer's data too

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.stored import settled_file
+from tests.support.harness import Site
+from tests.support.stored import settled_file
 
 
 def told(site: Site, *words: str) -> str:

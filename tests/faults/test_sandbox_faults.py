@@ -16,18 +16,19 @@ import pytest
 from docker import from_env
 from docker.api.client import APIClient
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, Site, Source, containers, eventually, small_database
-from tests.sites import copy_of
+from tests.support.harness import Quiet, Ran, Site, Source, containers, eventually, small_database
+from tests.support.sites import copy_of
 
 from ccdr.engines import Postgres
-from ccdr.errors import CommandFailed, Exit
-from ccdr.interfaces import Place, SandboxNeeds
-from ccdr.model import Manifest, Verdict, utc
-from ccdr.restore_test import RestoreTest, restore_test
+from ccdr.host.state import State
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.model.errors import CommandFailed, Exit
+from ccdr.model.values import Manifest, Verdict, utc
+from ccdr.plans.job import Job
+from ccdr.ports.place import Place
+from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox import lab
 from ccdr.sandbox.box import Box
-from ccdr.services import Job
-from ccdr.state import State
 
 HEAD = "restore_test: crm\nchecks:\n"
 IDENTICAL = HEAD + "  - {kind: identical}\n"

@@ -7,9 +7,9 @@ import os
 import stat
 
 import pytest
-from tests.harness import PASSWORD, Site, Source
-from tests.stored import assert_clean, on_store, settled_file, with_repository
-from tests.watching import watching
+from tests.support.harness import PASSWORD, Site, Source
+from tests.support.stored import assert_clean, on_store, settled_file, with_repository
+from tests.support.watching import watching
 
 from ccdr.demo.store import Store
 

@@ -17,28 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster import Cluster
 from tests.conftest import _image
-from tests.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
-from tests.primary import Primary, primary
-from tests.stored import left, other_host
+from tests.support.cluster import Cluster
+from tests.support.harness import Quiet, Ran, ShiftedClock, Site, eventually, image_on
+from tests.support.primary import Primary, primary
+from tests.support.stored import left, other_host
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
-from ccdr.history import STOPPED
-from ccdr.interfaces import Target
-from ccdr.model import CheckResult, Verdict, rfc3339, utc
-from ccdr.restore_test import restore_test
-from ccdr.services import Job
-from ccdr.shipping import background
-from ccdr.shipping.recovery import Recovery
-from ccdr.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
-from ccdr.shipping.ship import ship
-from ccdr.status import status
+from ccdr.evidence.history import STOPPED
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.shipping import background
+from ccdr.jobs.shipping.recovery import Recovery
+from ccdr.jobs.shipping.shelf import Batch, Shelf, log_of, log_repository, shelf_of, tags
+from ccdr.jobs.shipping.ship import ship
+from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
+from ccdr.plans.job import Job
+from ccdr.ports.log import Target
 from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
+from ccdr.telling.status import status
 
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
 INTERVAL = 2.0

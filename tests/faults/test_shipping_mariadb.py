@@ -26,8 +26,8 @@ from tests.faults.test_shipping import (
     trouble,
     without_repository,
 )
-from tests.harness import Quiet, Ran, Site, eventually, image_on
-from tests.mariadb_source import (
+from tests.support.harness import Quiet, Ran, Site, eventually, image_on
+from tests.support.mariadb_source import (
     DATA,
     MariaSource,
     acknowledged,
@@ -42,11 +42,12 @@ from tests.mariadb_source import (
 from ccdr.engines.mariadb import MariaDB
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.server import SOCKET
-from ccdr.interfaces import Place, Reached, Target
-from ccdr.model import Manifest, Verdict, utc
-from ccdr.restore_test import restore_test
-from ccdr.services import Job
-from ccdr.shipping.shelf import shelf_of
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.model.values import Manifest, Verdict, utc
+from ccdr.plans.job import Job
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place
 
 CHECKS = """
 restore_test: crm

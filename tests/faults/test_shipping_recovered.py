@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.cluster import DATA, Cluster, cluster
 from tests.faults.test_shipping import SMALL, WAL, back, log_repo, plan, recovered, ship_once, standing, started
-from tests.harness import Site, eventually
-from tests.primary import Primary
+from tests.support.cluster import DATA, Cluster, cluster
+from tests.support.harness import Site, eventually
+from tests.support.primary import Primary
 
-from ccdr.model import rfc3339, utc
-from ccdr.services import Job
-from ccdr.shipping.shelf import Shelf, shelf_of
+from ccdr.jobs.shipping.shelf import Shelf, shelf_of
+from ccdr.model.values import rfc3339, utc
+from ccdr.plans.job import Job
 
 KEPT = {"max_slot_wal_keep_size": "1GB"}
 STANDBY = "/var/lib/postgresql/standby"

@@ -25,15 +25,15 @@ from tests.faults.test_shipping import (
     standing,
     trouble,
 )
-from tests.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.harness import Site, eventually
-from tests.primary import Primary, primary
-from tests.stored import on_store
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.harness import Site, eventually
+from tests.support.primary import Primary, primary
+from tests.support.stored import on_store
 
 from ccdr.demo.store import Store, start
-from ccdr.proc import Daemon
-from ccdr.services import Job
-from ccdr.shipping.shelf import shelf_of
+from ccdr.host.processes import Daemon
+from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.plans.job import Job
 
 LIMIT = 64 * 2**20
 SEGMENT = 16 * 2**20

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cluster import DATA, Cluster, cluster
 from tests.faults.test_shipping import (
     SMALL,
     WAL,
@@ -20,13 +19,14 @@ from tests.faults.test_shipping import (
     started,
     trouble,
 )
-from tests.harness import Site, eventually
+from tests.support.cluster import DATA, Cluster, cluster
+from tests.support.harness import Site, eventually
 
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES
-from ccdr.errors import CcdrError
-from ccdr.services import Job
-from ccdr.shipping.shelf import shelf_of
+from ccdr.jobs.shipping.shelf import shelf_of
+from ccdr.model.errors import CcdrError
+from ccdr.plans.job import Job
 
 KEPT = {"max_slot_wal_keep_size": "1GB"}
 FILL = "create table {name} as select n, repeat('x', 500) t from generate_series(1, {rows}) n"

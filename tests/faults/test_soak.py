@@ -16,10 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.harness import Ran, Site, containers, eventually
-from tests.stored import left, restic_of, settled_file, with_repository
+from tests.support.harness import Ran, Site, containers, eventually
+from tests.support.stored import left, restic_of, settled_file, with_repository
 
-from ccdr.model import utc
+from ccdr.model.values import utc
 
 KILLS = int(os.environ.get("CCDR_SOAK", "8"))
 SEED = int(os.environ.get("CCDR_SEED", "20261124"))

@@ -23,19 +23,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.harness import SQLITE_SMALL, Quiet, Site, ask_sqlite, containers, eventually, in_background
-from tests.stored import assert_clean, with_repository
+from tests.support.harness import SQLITE_SMALL, Quiet, Site, ask_sqlite, containers, eventually, in_background
+from tests.support.stored import assert_clean, with_repository
 
-from ccdr.answers import NO_WORDS
-from ccdr.clock import SystemClock
-from ccdr.digests import Digest
 from ccdr.engines import Sqlite
 from ccdr.engines.sqlite import live
 from ccdr.engines.sqlite.engine import LOADED
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, Output, Source, Tools
-from ccdr.model import CheckResult, Manifest, Verdict, verdict_of
-from ccdr.proc import Host
+from ccdr.host.clock import SystemClock
+from ccdr.host.digests import Digest
+from ccdr.host.processes import Host
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, Manifest, Verdict, verdict_of
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Output, Source
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = 65534

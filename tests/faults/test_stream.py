@@ -15,26 +15,28 @@ from pathlib import Path
 
 import pytest
 from tests.faults.test_capture_faults import failed, heals, small_disk, yesterdays_stands
-from tests.faulty_proxy import Mode, faulty_proxy
-from tests.harness import PASSWORD, Quiet, Site, Source, eventually, small_database, sql_damage
-from tests.repositories import new_repository
-from tests.stored import LIMITS, again, assert_clean, copy_of, on_store, other_host, pristine, restic_of, tested
-from tests.target import PASSWORD as TARGET_PASSWORD
-from tests.target import server
+from tests.support.faulty_proxy import Mode, faulty_proxy
+from tests.support.harness import PASSWORD, Quiet, Site, Source, eventually, small_database, sql_damage
+from tests.support.repositories import new_repository
+from tests.support.stored import LIMITS, again, assert_clean, copy_of, on_store, other_host, pristine, restic_of, tested
+from tests.support.target import PASSWORD as TARGET_PASSWORD
+from tests.support.target import server
 
 from ccdr.demo.store import Store
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.engine import Postgres
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.interfaces import Bench, Place, Pulse, StreamWriter
-from ccdr.model import CheckResult, Manifest, Verdict
-from ccdr.proc import Host
-from ccdr.restore_test import restore_test
-from ccdr.services import Job
-from ccdr.state import State
+from ccdr.host.processes import Host
+from ccdr.host.state import State
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.streaming import store as stream
+from ccdr.jobs.upkeep import prune
+from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
+from ccdr.model.values import CheckResult, Manifest, Verdict
+from ccdr.plans.job import Job
+from ccdr.ports.capture import StreamWriter
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Pulse
 from ccdr.storage.restic import Restic
-from ccdr.streaming import store as stream
-from ccdr.upkeep import prune
 
 STREAM = f"method: stream\n{LIMITS}"
 BIG = 60_000  # rows, some kilobyte each

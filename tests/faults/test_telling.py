@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site, in_background
-from tests.listeners import Mailbox, Web, free_port, mail_server, refuse_logins, web_server
-from tests.older import append_older
+from tests.support.harness import Site, in_background
+from tests.support.listeners import Mailbox, Web, free_port, mail_server, refuse_logins, web_server
+from tests.support.older import append_older
 
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.conclude import conclude
-from ccdr.errors import CcdrError, Exit
-from ccdr.model import FileDigest, Manifest, Verb
-from ccdr.notify import Attempt, Telling, after_run, ledger_broken, missed, untold
-from ccdr.notify.concerns import Concern
-from ccdr.run import Did, Passed, RunResult, Task
-from ccdr.schedule import Missed
-from ccdr.services import Services
-from ccdr.status import status, upkeep_problems
-from ccdr.trouble import Trouble
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, Exit
+from ccdr.model.schedule import Missed
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import FileDigest, Manifest, Verb
+from ccdr.run.ending import conclude
+from ccdr.run.scheduled import Did, Passed, RunResult, Task
+from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.telling.notify import Attempt, Telling, after_run, ledger_broken, missed, untold
+from ccdr.telling.notify.concerns import Concern
+from ccdr.telling.status import status, upkeep_problems
 
 NOW = datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -427,8 +427,8 @@ def test_a_target_that_never_answers_keeps_nobody(world: World, mailbox: Mailbox
 def test_a_process_ends_though_a_target_still_trickles(world: World, web: Web) -> None:
     web.drip = True
     program = (
-        "from ccdr.notify.targets import at_once, send\n"
-        "from ccdr.notify.message import Message\n"
+        "from ccdr.telling.notify.targets import at_once, send\n"
+        "from ccdr.telling.notify.message import Message\n"
         f"print(at_once({{1: lambda: send({web.url()!r}, Message('s', 'b', True))}}, 2))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

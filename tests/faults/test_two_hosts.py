@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.harness import Site, Source
-from tests.mariadb_source import PASSWORD, crm, mariadb_server, small_database
-from tests.stored import assert_clean, other_host, settled_file, with_repository
+from tests.support.harness import Site, Source
+from tests.support.mariadb_source import PASSWORD, crm, mariadb_server, small_database
+from tests.support.stored import assert_clean, other_host, settled_file, with_repository
 
 
 @pytest.fixture

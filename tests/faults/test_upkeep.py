@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faulty_proxy import Mode, faulty_proxy
-from tests.harness import Quiet, ShiftedClock, Site, eventually, killed
-from tests.older import append_older
-from tests.stored import (
+from tests.support.faulty_proxy import Mode, faulty_proxy
+from tests.support.harness import Quiet, ShiftedClock, Site, eventually, killed
+from tests.support.older import append_older
+from tests.support.stored import (
     LIMITS,
     again,
     assert_clean,
@@ -30,13 +30,13 @@ from tests.stored import (
     with_repository,
 )
 
-from ccdr.catalogue import PRUNED
 from ccdr.demo.store import Store
-from ccdr.model import Snapshot
-from ccdr.retention import Policy, kept_by_rules
+from ccdr.jobs.upkeep import Check, Prune, check, prune
+from ccdr.model.retention import Policy, kept_by_rules
+from ccdr.model.trouble import Trouble, next_step
+from ccdr.model.values import Snapshot
 from ccdr.storage import upkeep as storage
-from ccdr.trouble import Trouble, next_step
-from ccdr.upkeep import Check, Prune, check, prune
+from ccdr.storage.catalogue import PRUNED
 
 KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Quiet, Site
-from tests.stored import assert_clean, settled_file, with_repository
+from tests.support.harness import Quiet, Site
+from tests.support.stored import assert_clean, settled_file, with_repository
 
-from ccdr.model import utc
-from ccdr.report import json_lines, make_report, period_of
-from ccdr.run import Did, RunResult, Verb, run
-from ccdr.schedule import occurrences
+from ccdr.model.schedule import occurrences
+from ccdr.model.values import utc
+from ccdr.run.scheduled import Did, RunResult, Verb, run
+from ccdr.telling.report import json_lines, make_report, period_of
 
 SEED = int(os.environ.get("CCDR_SEED", "2"))
 SCHEDULES = {"backup": "0 */12 * * *", "test": "30 6 * * *"}

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Ran, Site
+from tests.support.harness import Ran, Site
 
-from ccdr.acknowledge import Standing, acknowledge, in_force
-from ccdr.acknowledged import (
+from ccdr.cli.status import coded
+from ccdr.evidence.acknowledged import (
     BEGUN,
     ENDED,
     LESS_IS_WORSE,
@@ -32,14 +32,14 @@ from ccdr.acknowledged import (
     until_of,
     why_of,
 )
-from ccdr.cli.status import coded
-from ccdr.errors import UsageProblem
-from ccdr.history import read_history
-from ccdr.judgement import _findings
-from ccdr.model import Verb, human_bytes, human_seconds, rfc3339
-from ccdr.payloads import keep_payload, payload
-from ccdr.trouble import Problem, Trouble
-from ccdr.who import who
+from ccdr.evidence.history import read_history
+from ccdr.evidence.judgement import _findings
+from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.host.who import who
+from ccdr.model.errors import UsageProblem
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
+from ccdr.telling.acknowledge import Standing, acknowledge, in_force
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")

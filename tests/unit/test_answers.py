@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ccdr
-from ccdr.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
 from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres.questions import LACKS
-from ccdr.errors import BackupBad, CommandFailed, TestBroken, told
-from ccdr.model import Manifest
+from ccdr.model.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, told
+from ccdr.model.values import Manifest
 
 ROW = "Failing row contains (1, Ionescu, 0722000001)."
 

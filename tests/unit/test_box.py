@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from docker.api.client import APIClient
 
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interrupts import GLANCE, threads
+from ccdr.host.interrupts import GLANCE, threads
+from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.sandbox import box
 from ccdr.sandbox.box import STDERR, STDOUT, Box
 

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr import state
-from ccdr.catalogue import (
+from ccdr.host import state
+from ccdr.host.state import write_durably
+from ccdr.model.errors import BackupBad, CcdrError
+from ccdr.model.values import FileDigest, Manifest, Snapshot
+from ccdr.storage.catalogue import (
     CLOCK_TOLERANCE,
     Catalogue,
     dated_in_future,
@@ -22,9 +25,6 @@ from ccdr.catalogue import (
     snapshot_of,
     text_digest,
 )
-from ccdr.errors import BackupBad, CcdrError
-from ccdr.model import FileDigest, Manifest, Snapshot
-from ccdr.state import write_durably
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

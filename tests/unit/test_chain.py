@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.test_retention import a_snapshot
 
-from ccdr import chain
-from ccdr.catalogue import manifest_text, parse_manifest
 from ccdr.engines.postgres.engine import Incremental
 from ccdr.engines.postgres.physical import upon
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Base
-from ccdr.model import Manifest, Needed, Snapshot
-from ccdr.retention import Policy, Standing, decide
+from ccdr.model import parents as chain
+from ccdr.model.errors import CommandFailed
+from ccdr.model.retention import Policy, Standing, decide
+from ccdr.model.values import Manifest, Needed, Snapshot
+from ccdr.ports.capture import Base
+from ccdr.storage.catalogue import manifest_text, parse_manifest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

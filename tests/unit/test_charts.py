@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.model import human_seconds
-from ccdr.report.charts import (
+from ccdr.model.values import human_seconds
+from ccdr.telling.report.charts import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -25,9 +25,9 @@ from ccdr.report.charts import (
     growth_chart,
     restore_chart,
 )
-from ccdr.report.growth import Growth
-from ccdr.report.judge import Exposure
-from ccdr.report.period import Period
+from ccdr.telling.report.growth import Growth
+from ccdr.telling.report.judge import Exposure
+from ccdr.telling.report.period import Period
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 10

@@ -10,17 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 from tests.unit.test_run import SetClock
 
-from ccdr.attest import comparison
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.errors import RepositoryUnavailable
-from ccdr.lineage import AGREES, DIFFERS, answer_for_spoilt, installation, read
-from ccdr.model import Attestation, FileDigest, Manifest, rfc3339
+from ccdr.evidence.lineage import AGREES, DIFFERS, answer_for_spoilt, installation, read
+from ccdr.jobs.attest import comparison
+from ccdr.jobs.services import Services
+from ccdr.model.errors import RepositoryUnavailable
+from ccdr.model.values import Attestation, FileDigest, Manifest, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.services import Services
+from ccdr.storage.catalogue import manifest_text, snapshot_of
 from ccdr.storage.restic import RepoSnapshot
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)

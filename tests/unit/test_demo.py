@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.demo.images import find_images
-from ccdr.errors import TestBroken
+from ccdr.model.errors import TestBroken
 from ccdr.sandbox.docker import Docker, Image
 
 

@@ -12,28 +12,28 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
-from tests.harness import Quiet, Site, ask_sqlite, eventually
-from tests.older import append_older
+from tests.support.drawn import examples
+from tests.support.harness import Quiet, Site, ask_sqlite, eventually
+from tests.support.older import append_older
 
-from ccdr.discover import machine
-from ccdr.discover.address import Address, Targets, targets
-from ccdr.discover.draft import DatabaseAsset, Item, Terms, draft
-from ccdr.discover.first_tests import half
-from ccdr.discover.names import name_from, scalar
-from ccdr.discover.unprotected import discover
-from ccdr.discover.write import NewFile, write_all
 from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.filetree import TreeFound, has_audio, look
 from ccdr.engines.found import DatabaseFound, NewestFound, TableFound
 from ccdr.engines.found import gap as longest
 from ccdr.engines.sqlite.survey import FileFound
 from ccdr.engines.sqlite.survey import look as look_into
-from ccdr.errors import CcdrError, UsageProblem
+from ccdr.host.processes import Host
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
 from ccdr.plans.yamlfile import parse
-from ccdr.proc import Host
+from ccdr.setup.discover import machine
+from ccdr.setup.discover.address import Address, Targets, targets
+from ccdr.setup.discover.draft import DatabaseAsset, Item, Terms, draft
+from ccdr.setup.discover.first_tests import half
+from ccdr.setup.discover.names import name_from, scalar
+from ccdr.setup.discover.unprotected import discover
+from ccdr.setup.discover.write import NewFile, write_all
 
 NOW = 1_800_000_000.0
 TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from docker.errors import APIError
 
-from ccdr.answers import words_of
-from ccdr.clock import SystemClock
-from ccdr.errors import TestBroken
-from ccdr.interfaces import ClientNeed
-from ccdr.proc import Host
+from ccdr.host.clock import SystemClock
+from ccdr.host.processes import Host
+from ccdr.model.answers import words_of
+from ccdr.model.errors import TestBroken
+from ccdr.ports.capture import ClientNeed
 from ccdr.sandbox import docker as room
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab

@@ -16,26 +16,26 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from tests.harness import PASSWORD, ShiftedClock, Site, in_background
-from tests.older import append_older
-from tests.stored import settled_file
+from tests.support.harness import PASSWORD, ShiftedClock, Site, in_background
+from tests.support.older import append_older
+from tests.support.stored import settled_file
 
-from ccdr.clock import SystemClock
-from ccdr.doctor import Diagnosis, Finding, machine, readiness, repository
-from ccdr.doctor.bucket import _configured, _deletion, _enforced
-from ccdr.doctor.secret_files import secrets
 from ccdr.engines.base import Canary as ShippingCanary
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import rights as maria_rights
 from ccdr.engines.postgres import rights
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.physical import rights as physical_rights
-from ccdr.errors import Exit, RepositoryUnavailable
-from ccdr.history import AssetHistory
-from ccdr.model import Health, Look
-from ccdr.nearby import mount_of
-from ccdr.proc import Host
-from ccdr.services import Job
+from ccdr.evidence.history import AssetHistory
+from ccdr.host.clock import SystemClock
+from ccdr.host.nearby import mount_of
+from ccdr.host.processes import Host
+from ccdr.model.errors import Exit, RepositoryUnavailable
+from ccdr.model.values import Health, Look
+from ccdr.plans.job import Job
+from ccdr.setup.doctor import Diagnosis, Finding, machine, readiness, repository
+from ccdr.setup.doctor.bucket import _configured, _deletion, _enforced
+from ccdr.setup.doctor.secret_files import secrets
 from ccdr.storage.endpoint import http_address, server_time
 from ccdr.storage.s3 import Bucket, Canary, ObjectLock, _open_statements
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
+from tests.support.drawn import examples
 
-from ccdr.model import Verb
+from ccdr.model.schedule import look
+from ccdr.model.values import Verb
 from ccdr.plans.due import PATIENCE, Asked, due, tallies
 from ccdr.plans.due import Start as Begun
 from ccdr.plans.facts import AssetFacts, PlanFacts, RestoreTestFacts
 from ccdr.plans.versions import Version
-from ccdr.schedule import look
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
-from tests.harness import Site
-from tests.listeners import mail_server
-from tests.older import append_older
+from tests.support.drawn import examples
+from tests.support.harness import Site
+from tests.support.listeners import mail_server
+from tests.support.older import append_older
 from tests.unit.test_run import World
 
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.conclude import conclude, our_own
-from ccdr.duties import Change, asked
-from ccdr.history import AssetHistory
-from ccdr.model import FileDigest, Manifest, ObjectiveVerdict, Verb
-from ccdr.run import KINDS, Performed, RunResult, Task
-from ccdr.status import status
-from ccdr.trouble import Trouble
+from ccdr.evidence.history import AssetHistory
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import FileDigest, Manifest, ObjectiveVerdict, Verb
+from ccdr.run.duties import Change, asked
+from ccdr.run.ending import conclude, our_own
+from ccdr.run.scheduled import KINDS, Performed, RunResult, Task
+from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.telling.status import status
 
 # Backed up twice an hour, tested each night, checked daily, pruned weekly on Sundays.
 PLAN = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.errors import for_plan, own_error
+from ccdr.model.errors import for_plan, own_error
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])

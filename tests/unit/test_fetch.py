@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.harness import Quiet
+from tests.support.harness import Quiet
 from tests.unit.test_catalogue import a_manifest
 
-from ccdr.catalogue import MANIFEST, manifest_text, snapshot_of
-from ccdr.errors import BackupBad
-from ccdr.fetch import fetch
-from ccdr.model import Manifest
+from ccdr.jobs.fetch import fetch
+from ccdr.model.errors import BackupBad
+from ccdr.model.values import Manifest
+from ccdr.storage.catalogue import MANIFEST, manifest_text, snapshot_of
 
 # The manifest names all files itself, as most engines' do.
 ENGINE: Any = SimpleNamespace(listed=lambda restored, manifest: manifest.files)

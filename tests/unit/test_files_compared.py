@@ -18,9 +18,9 @@ from ccdr.engines.files import comparison, scan
 from ccdr.engines.files.attributes import Keeps
 from ccdr.engines.files.comparison import identical, whole
 from ccdr.engines.files.listing import LISTING, OTHER, WAITING, Entry
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FILES = {

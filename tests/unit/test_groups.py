@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Site
+from tests.support.harness import Site
 
-from ccdr import interrupts
-from ccdr.catalogue import manifest_text, parse_manifest
-from ccdr.errors import PlanInvalid
-from ccdr.groups import captured_together, counterpart
-from ccdr.measure import apart
-from ccdr.model import GroupRun, Manifest, Snapshot
-from ccdr.together import Rendezvous
+from ccdr.host import interrupts
+from ccdr.jobs.group_backup import Rendezvous
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.groups import captured_together, counterpart
+from ccdr.model.measure import apart
+from ccdr.model.values import GroupRun, Manifest, Snapshot
+from ccdr.storage.catalogue import manifest_text, parse_manifest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.older import append_older
+from tests.support.older import append_older
 
-from ccdr import history
-from ccdr.clock import SystemClock
-from ccdr.history import AssetHistory, Histories, read_history
-from ccdr.ledger import BEGINNING, Ledger
-from ccdr.model import Needed, Snapshot, rfc3339
+from ccdr.evidence import history
+from ccdr.evidence.history import AssetHistory, Histories, read_history
+from ccdr.evidence.ledger import BEGINNING, Ledger
+from ccdr.host.clock import SystemClock
+from ccdr.model.values import Needed, Snapshot, rfc3339
 
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "SKIPPED")
 

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
-from tests.harness import Site
+from tests.support.drawn import examples
+from tests.support.harness import Site
+from tests.support.years import Centre, write_ledger, write_plans
 from tests.unit import test_one_judgement as pasts
 from tests.unit.test_one_judgement import ASSETS, END, Clock, Event, told_by
-from tests.years import Centre, write_ledger, write_plans
 
-from ccdr import verification
-from ccdr.ledger import Ledger
+from ccdr.evidence.ledger import Ledger
+from ccdr.jobs import verification
+from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan
-from ccdr.report import Period, Report, html, index, json_lines, make_report
-from ccdr.report.build import Before
-from ccdr.report.evidence import Evidence
-from ccdr.report.period import NEVER, month_of, next_month
-from ccdr.services import Services
+from ccdr.telling.report import Period, Report, html, index, json_lines, make_report
+from ccdr.telling.report.build import Before
+from ccdr.telling.report.evidence import Evidence
+from ccdr.telling.report.period import NEVER, month_of, next_month
 from ccdr.wiring import services as wired
 
 DAY = timedelta(days=1)

@@ -14,7 +14,7 @@ import pytest
 
 BEGIN = """
 import concurrent.futures, os, signal, sys, threading, time, weakref
-from ccdr import interrupts
+from ccdr.host import interrupts
 interrupts.listen()
 """
 NOT_DEAF = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # whatever started these tests

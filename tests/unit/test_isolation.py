@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from docker.api.client import APIClient
 
-from ccdr.clock import SystemClock
+from ccdr.host.clock import SystemClock
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import BoxSpec, Docker, Image, _of_registry

@@ -10,17 +10,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.chronicle import Chronicle, digest
-from tests.harness import Site
+from tests.support.chronicle import Chronicle, digest
+from tests.support.harness import Site
 from tests.unit.test_acknowledged import acked
 
-from ccdr.history import AssetHistory
-from ccdr.judgement import AssetStatus, Seen, judge, judge_upkeep, why_not_counting
-from ccdr.measure import Point
-from ccdr.model import ObjectiveVerdict, Snapshot, Verb, rfc3339, to_the_second
-from ccdr.services import Job
-from ccdr.shipping import Standing
-from ccdr.trouble import CAUSES, NOTHING_TO_TEST, Level, Problem, Trouble, next_step, ship_again, where_it_can_be_done
+from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.judgement import AssetStatus, Seen, judge, judge_upkeep, why_not_counting
+from ccdr.evidence.log_standing import Standing
+from ccdr.model.measure import Point
+from ccdr.model.trouble import (
+    CAUSES,
+    NOTHING_TO_TEST,
+    Level,
+    Problem,
+    Trouble,
+    next_step,
+    ship_again,
+    where_it_can_be_done,
+)
+from ccdr.model.values import ObjectiveVerdict, Snapshot, Verb, rfc3339, to_the_second
+from ccdr.plans.job import Job
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 HOUR = timedelta(hours=1)

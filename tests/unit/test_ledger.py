@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
-from tests.older import append_older
+from tests.support.drawn import examples
+from tests.support.older import append_older
 
-from ccdr.errors import CcdrError, Exit, LedgerBroken
-from ccdr.ledger import MOST_REPORTED, Ledger, Verification, verify, whoami
-from ccdr.model import RecordRef
+from ccdr.evidence.ledger import MOST_REPORTED, Ledger, Verification, verify, whoami
+from ccdr.model.errors import CcdrError, Exit, LedgerBroken
+from ccdr.model.values import RecordRef
 
 START = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.older import append_older
+from tests.support.older import append_older
 
-from ccdr import ledger as module
-from ccdr.errors import CcdrError, LedgerBroken
-from ccdr.ledger import BEGINNING, MOST_REPORTED, SEGMENT_BYTES, Ledger, Mark, extent_of, verify, whoami
-from ccdr.model import RecordRef
+from ccdr.evidence import ledger as module
+from ccdr.evidence.ledger import BEGINNING, MOST_REPORTED, SEGMENT_BYTES, Ledger, Mark, extent_of, verify, whoami
+from ccdr.model.errors import CcdrError, LedgerBroken
+from ccdr.model.values import RecordRef
 
 
 class Standing:

@@ -6,15 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, Site
+from tests.support.harness import Quiet, Site
 
 from ccdr.engines.files import Files
-from ccdr.errors import BackupBad
-from ccdr.model import Manifest
-from ccdr.restore_test import restore_test
-from ccdr.restore_test.result import EQUAL, RESTORED, STORED
-from ccdr.services import Job
-from ccdr.who import who
+from ccdr.host.who import who
+from ccdr.jobs.restore_test import restore_test
+from ccdr.jobs.restore_test.result import EQUAL, RESTORED, STORED
+from ccdr.model.errors import BackupBad
+from ccdr.model.values import Manifest
+from ccdr.plans.job import Job
 
 CONTENTS = b"a recording" * 1000
 

@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from ccdr.attest.storing import superseded
-from ccdr.errors import UsageProblem
-from ccdr.ledger import BEGINNING, Ledger, verify
-from ccdr.lineage import (
+from ccdr.evidence.ledger import BEGINNING, Ledger, verify
+from ccdr.evidence.lineage import (
     ACKNOWLEDGED,
     COMPARED,
     LINKED,
@@ -34,8 +32,10 @@ from ccdr.lineage import (
     read,
     read_id,
 )
-from ccdr.payloads import payload
-from ccdr.state import State
+from ccdr.evidence.payloads import payload
+from ccdr.host.state import State
+from ccdr.jobs.attest.storing import superseded
+from ccdr.model.errors import UsageProblem
 from ccdr.storage.restic import RepoSnapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -17,12 +17,13 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.answers import NO_WORDS
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.identity import compare
-from ccdr.interfaces import Bench, Output
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Output
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LOGIN = Login(("--socket=/s",))

@@ -13,8 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.alongside import Alongside
-from ccdr.answers import NO_WORDS
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import span
 from ccdr.engines.mariadb.binlog import Binlog
@@ -25,9 +23,12 @@ from ccdr.engines.mariadb.physical.capture import Course
 from ccdr.engines.mariadb.questions import check_tables
 from ccdr.engines.mariadb.recovery import _apply, recover, require_the_same_again
 from ccdr.engines.mariadb.statements import doubt
-from ccdr.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
-from ccdr.interfaces import Output, Source, Target
-from ccdr.model import Manifest, Verdict, rfc3339
+from ccdr.jobs.companions import Alongside
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
+from ccdr.model.values import Manifest, Verdict, rfc3339
+from ccdr.ports.log import Target
+from ccdr.ports.place import Output, Source
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LOGIN = Login(())

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ccdr.answers import FreeText
 from ccdr.demo import dialler
 from ccdr.engines.connection import may_be_one
 from ccdr.engines.mariadb import MariaDB, address, server
@@ -18,7 +17,8 @@ from ccdr.engines.mariadb.dump.load import tables_of
 from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
 from ccdr.engines.mariadb.physical import method as physical
-from ccdr.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 
 
 @pytest.mark.parametrize(

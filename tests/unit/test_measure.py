@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.measure import (
+from ccdr.model.measure import (
     NEVER,
     Point,
     exposure,
@@ -22,7 +22,7 @@ from ccdr.measure import (
     worst_exposure,
     worst_exposures,
 )
-from ccdr.model import ObjectiveVerdict, human_seconds
+from ccdr.model.values import ObjectiveVerdict, human_seconds
 
 EPOCH = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 
-from ccdr.notify.message import _subject, compose
-from ccdr.notify.told import Entry, Kind, News
-from ccdr.trouble import Trouble
+from ccdr.model.trouble import Trouble
+from ccdr.telling.notify.message import _subject, compose
+from ccdr.telling.notify.told import Entry, Kind, News
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.chronicle import Chronicle
-from tests.harness import Site
-from tests.logs import ships
+from tests.support.chronicle import Chronicle
+from tests.support.harness import Site
+from tests.support.logs import ships
 
-from ccdr.conclude import our_own
-from ccdr.notify import concerns_of
-from ccdr.notify.message import Message, compose
-from ccdr.notify.told import Book
-from ccdr.shipping.standing import Standing
+from ccdr.evidence.log_standing import Standing
+from ccdr.run.ending import our_own
+from ccdr.telling.notify import concerns_of
+from ccdr.telling.notify.message import Message, compose
+from ccdr.telling.notify.told import Book
 
 STORED = {"id": "f" * 64, "consistent_point": "2026-11-23T12:00:00Z", "bytes": 1, "manifest_sha256": "0" * 64}
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)

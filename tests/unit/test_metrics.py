@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 from tests.unit.test_status import NOW, World, ago
 
-from ccdr.acknowledged import known_by
-from ccdr.errors import CcdrError
-from ccdr.metrics import METRICS, RunFacts, write
-from ccdr.model import rfc3339
-from ccdr.trouble import Problem, Trouble
+from ccdr.evidence.acknowledged import known_by
+from ccdr.model.errors import CcdrError
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import rfc3339
+from ccdr.telling.metrics import METRICS, RunFacts, write
 
 ROOT = Path(__file__).parents[2]
 RUN = RunFacts(NOW, 12.5, 1, {"p": 2}, verified=NOW - timedelta(hours=2), ledger_holds=False)

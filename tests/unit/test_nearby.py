@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ccdr import nearby
-from ccdr.nearby import DISK, MACHINE, Mount, near
+from ccdr.host import nearby
+from ccdr.host.nearby import DISK, MACHINE, Mount, near
 
 elsewhere = pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or os.stat("/dev/shm").st_dev == os.stat("/var/tmp").st_dev,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.chronicle import Chronicle, digest
+from tests.support.chronicle import Chronicle, digest
 from tests.unit.test_judgement import about, jobs, judged, well  # noqa: F401
 
-from ccdr.judgement import AssetStatus
-from ccdr.services import Job
-from ccdr.shipping import Standing
-from ccdr.trouble import Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.log_standing import Standing
+from ccdr.model.trouble import Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
+from ccdr.plans.job import Job
 
 TEST, BACKUP = "ccdr test p --asset a", "ccdr backup p --asset a"
 # What has failed, or has found it: to do that again is no way out. None: nothing was tried, or it comes from elsewhere.

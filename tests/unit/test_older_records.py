@@ -7,12 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 
-from ccdr.clock import SystemClock
-from ccdr.ledger import Ledger, verify
-from ccdr.older import WITHHELD, withholds
+from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.older import WITHHELD, withholds
+from ccdr.host.clock import SystemClock
 
 CANARIES = ("Ionescu", "0722000001", "4111111111111111", "hunter2")
 ROW = "pg_restore exited with 1: Failing row contains (1, Ionescu, 0722000001)."

@@ -16,29 +16,30 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.chronicle import Chronicle
-from tests.drawn import examples
-from tests.harness import Site
-from tests.logs import ships
+from tests.support.chronicle import Chronicle
+from tests.support.drawn import examples
+from tests.support.harness import Site
+from tests.support.logs import ships
 
-from ccdr.discover.unprotected import untested
-from ccdr.doctor.readiness import read_past
-from ccdr.history import AssetHistory, Histories
-from ccdr.judgement import UNTESTED, AssetStatus, why_not_counting
-from ccdr.ledger import Ledger
-from ccdr.metrics import RunFacts, collect
-from ccdr.model import ObjectiveVerdict, rfc3339
-from ccdr.notify.concerns import concerns_of
+from ccdr.evidence.history import AssetHistory, Histories
+from ccdr.evidence.judgement import UNTESTED, AssetStatus, why_not_counting
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.log_standing import Standing
+from ccdr.evidence.records import written
+from ccdr.host.state import State
+from ccdr.jobs.restore.estimate import PHASES, estimate
+from ccdr.jobs.services import Services
+from ccdr.model.trouble import Level, Problem, Trouble
+from ccdr.model.values import ObjectiveVerdict, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.records import written
-from ccdr.report import Period, Report, make_report
-from ccdr.report.judge import AssetReport
-from ccdr.restore.estimate import PHASES, estimate
-from ccdr.services import Job, Services
-from ccdr.shipping.standing import Standing
-from ccdr.state import State
-from ccdr.status import exit_code, seen_now, status, upkeep_problems
-from ccdr.trouble import Level, Problem, Trouble
+from ccdr.plans.job import Job
+from ccdr.setup.discover.unprotected import untested
+from ccdr.setup.doctor.readiness import read_past
+from ccdr.telling.metrics import RunFacts, collect
+from ccdr.telling.notify.concerns import concerns_of
+from ccdr.telling.report import Period, Report, make_report
+from ccdr.telling.report.judge import AssetReport
+from ccdr.telling.status import exit_code, seen_now, status, upkeep_problems
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ASSETS = ("crm", "idle", "log")
@@ -499,7 +500,7 @@ def test_ledgers_that_lie_side_by_side_are_judged_as_one(
         beside = [r | {"host": "db2"} for r in records if r["kind"].startswith("restore_test.")]
         ours = [r for r in records if not r["kind"].startswith("restore_test.")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccdr.history.UNENDED", timedelta(0))
+        patch.setattr("ccdr.evidence.history.UNENDED", timedelta(0))
         look = looked(site, loaded, told, beside=(ours, beside, own))
     assert look.services.population() and not look.report.ledger.problems
     for asked in (agreed, as_told, as_measured, as_exits, as_discovered, as_listed):

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
-from tests.records import body_of
+from tests.support.harness import Site
+from tests.support.records import body_of
 from tests.unit.test_verification import World
 
-from ccdr.acknowledged import exit_of
-from ccdr.ledger import verify
-from ccdr.lineage import keep
-from ccdr.records import written
-from ccdr.trouble import Problem, Trouble
+from ccdr.evidence.acknowledged import exit_of
+from ccdr.evidence.ledger import verify
+from ccdr.evidence.lineage import keep
+from ccdr.evidence.records import written
+from ccdr.model.trouble import Problem, Trouble
 
 
 @pytest.fixture

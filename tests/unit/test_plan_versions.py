@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
-from tests.drawn import examples
+from tests.support.drawn import examples
 
 from ccdr.checks import AnyCheck
+from ccdr.model.schedule import occurrences
 from ccdr.plans import load_plan
 from ccdr.plans.due_times import DueTimes, how_often, of, same_times
 from ccdr.plans.facts import (
@@ -37,7 +38,6 @@ from ccdr.plans.versions import (
     version_of,
 )
 from ccdr.plans.words import sentence
-from ccdr.schedule import occurrences
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PLAN = """\

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ccdr.errors import PlanInvalid, UsageProblem
-from ccdr.model import Objectives
+from ccdr.model.errors import PlanInvalid, UsageProblem
+from ccdr.model.schema import format_duration, parse_duration
+from ccdr.model.values import Objectives
 from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
+from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
-from ccdr.schema import format_duration, parse_duration
-from ccdr.services import Job
 
 # The contract's example, word for word.
 OUTBOUND = """\

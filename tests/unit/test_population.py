@@ -16,36 +16,36 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.chronicle import Chronicle, digest
-from tests.harness import Site
+from tests.support.chronicle import Chronicle, digest
+from tests.support.harness import Site
 
-from ccdr.acknowledged import known_by
-from ccdr.attest import troubles
-from ccdr.attest.beside import collect, copied, link, placed, recover
-from ccdr.catalogue import Pruning
 from ccdr.cli import main
 from ccdr.cli.shell import Settings
-from ccdr.discover.unprotected import _our_own, untested
-from ccdr.errors import CcdrError, LedgerBroken, UsageProblem
-from ccdr.history import AssetHistory
-from ccdr.judgement import AssetStatus
-from ccdr.ledger import Ledger, verify
-from ccdr.lineage import beginning, keep, read_id
-from ccdr.metrics import RunFacts
-from ccdr.metrics import collect as numbers
-from ccdr.model import Attestation, ObjectiveVerdict, rfc3339, utc
-from ccdr.notify.concerns import concerns_of
-from ccdr.report import Period, Report, make_report
-from ccdr.report.document import json_lines
-from ccdr.report.page import html
-from ccdr.report.population import csv_text
-from ccdr.services import Services, pruning_of
-from ccdr.state import State
-from ccdr.status import status, upkeep_problems
+from ccdr.evidence.acknowledged import known_by
+from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.lineage import beginning, keep, read_id
+from ccdr.host.state import State
+from ccdr.jobs.attest import troubles
+from ccdr.jobs.attest.beside import collect, copied, link, placed, recover
+from ccdr.jobs.services import Services, pruning_of
+from ccdr.jobs.verification import compare, daily
+from ccdr.jobs.verification import look as verify_now
+from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import Attestation, ObjectiveVerdict, rfc3339, utc
+from ccdr.setup.discover.unprotected import _our_own, untested
+from ccdr.storage.catalogue import Pruning
 from ccdr.storage.restic import RepoSnapshot
-from ccdr.trouble import Trouble
-from ccdr.verification import compare, daily
-from ccdr.verification import look as verify_now
+from ccdr.telling.metrics import RunFacts
+from ccdr.telling.metrics import collect as numbers
+from ccdr.telling.notify.concerns import concerns_of
+from ccdr.telling.report import Period, Report, make_report
+from ccdr.telling.report.document import json_lines
+from ccdr.telling.report.page import html
+from ccdr.telling.report.population import csv_text
+from ccdr.telling.status import status, upkeep_problems
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -282,7 +282,7 @@ def test_one_that_is_not_as_it_was_taken_in_is_told_and_not_believed(site: Site,
 
 
 def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
-    from ccdr.lineage import acknowledge
+    from ccdr.evidence.lineage import acknowledge
 
     name = lost(site, "PASS")
     brought_back(site, name)
@@ -298,7 +298,7 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
 @pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
 def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
     """Anybody may write a ledger that bears the id of one that was lost here."""
-    from ccdr.lineage import acknowledge
+    from ccdr.evidence.lineage import acknowledge
 
     name = lost(site, "PASS")
     services = services_of(site, END - timedelta(minutes=1))
@@ -411,14 +411,14 @@ def test_all_is_read_anew_where_our_clock_was_set_back(pair: Pair) -> None:
     ],
 )
 def test_a_record_out_of_order_goes_by_the_one_before_it(times: str, places: str) -> None:
-    from ccdr.population import in_order
+    from ccdr.evidence.population import in_order
 
     assert in_order(list(times)) == list(places)
 
 
 @pytest.mark.parametrize("more", ["z", "zzz", "{|}"])
 def test_later_records_leave_the_order_as_it_is(more: str) -> None:
-    from ccdr.population import in_order
+    from ccdr.evidence.population import in_order
 
     for times in ("zabc", "zyxabc", "abzcxd", "cba"):
         assert in_order([*times, *more])[: len(times)] == in_order(list(times))
@@ -623,8 +623,8 @@ def test_a_check_that_another_host_did_not_make_is_late_by_its_ledger(pair: Pair
 
 
 def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) -> None:
-    from ccdr.duties import duties
-    from ccdr.in_force import newest
+    from ccdr.jobs.in_force import newest
+    from ccdr.run.duties import duties
 
     pair.both()
     pair.ours("backs up")
@@ -750,7 +750,7 @@ def test_who_is_killed_while_a_ledger_is_taken_in_leaves_one_that_is_as_it_is_to
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renamed)
         if before == "its record":
-            patch.setattr("ccdr.attest.beside._told", killed)
+            patch.setattr("ccdr.jobs.attest.beside._told", killed)
         with contextlib.suppress(Killed):
             pair.collected()
     told = before != "its record"
@@ -799,7 +799,7 @@ def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pai
 @pytest.mark.parametrize("forged", [False, True])
 def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: bool) -> None:
     """The host that tests knows snapshots of the one that backs up, which attest its ledger."""
-    from ccdr.ledger import verify as verify_ledger
+    from ccdr.evidence.ledger import verify as verify_ledger
 
     pair.both("FAIL")
     name = pair.ours("tests")
@@ -1037,7 +1037,7 @@ def everybody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ev
     def of(tested: str) -> Everybody:
         monkeypatch.setattr(Settings, "services", lambda _: services_of(site))
         monkeypatch.setattr(Services, "repository", lambda self, *_, **__: Listed(self))
-        monkeypatch.setattr("ccdr.doctor.machine.docker", lambda _: (None, []))
+        monkeypatch.setattr("ccdr.setup.doctor.machine.docker", lambda _: (None, []))
         return Everybody(site, digest(tested))
 
     return of

@@ -15,7 +15,7 @@ from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.dump import archive, capture, locks, references, roles
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
-from ccdr.errors import BackupBad, CommandFailed
+from ccdr.model.errors import BackupBad, CommandFailed
 
 ROLES = r"""--
 -- PostgreSQL "cluster's" dump

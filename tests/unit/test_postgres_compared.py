@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.answers import NO_WORDS
 from ccdr.engines.postgres.dump import identity
 from ccdr.engines.postgres.dump.identity import (
     TABLE_DATA,
@@ -30,8 +29,10 @@ from ccdr.engines.postgres.dump.identity import (
     tables,
     toc_of,
 )
-from ccdr.interfaces import Bench, Output
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Output
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TEXTS = {path.name: path.read_text() for path in (Path(__file__).parent / "dumps/postgres").iterdir()}

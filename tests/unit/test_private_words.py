@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.stored import hashing_by, settled_file
+from tests.support.harness import Site
+from tests.support.stored import hashing_by, settled_file
 
-from ccdr.answers import NO_WORDS, FreeText
-from ccdr.model import utc
-from ccdr.state import PRIVATE_KEPT, WORDS_MOST, State
+from ccdr.host.state import PRIVATE_KEPT, WORDS_MOST, State
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.values import utc
 
 RUN = "20261127T071156-35010f"
 

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.harness import eventually
+from tests.support.harness import eventually
 
-from ccdr import proc
-from ccdr.errors import CommandFailed
-from ccdr.proc import Daemon, Host, Watchdog, tree_bytes
+from ccdr.host import processes as proc
+from ccdr.host.processes import Daemon, Host, Watchdog, tree_bytes
+from ccdr.model.errors import CommandFailed
 
 HOST = Host(no_progress=30)
 
@@ -211,7 +211,7 @@ def test_a_killed_master_takes_its_programs_along(tmp_path: Path) -> None:
     """SIGKILL of ccdr must not leave a dump or an upload running."""
     pid = tmp_path / "pid"
     code = f"""
-        from ccdr.proc import Host
+        from ccdr.host.processes import Host
         Host().run(["sh", "-c", "echo $$ > {pid}; exec sleep 300"])
     """
     master = subprocess.Popen(python(code))
@@ -263,7 +263,7 @@ def test_a_daemon_holds_none_of_our_streams(tmp_path: Path) -> None:
     code = f"""
         import os, time
         from pathlib import Path
-        from ccdr.proc import Daemon
+        from ccdr.host.processes import Daemon
         log = Path({str(tmp_path / "log")!r})
         made = Daemon.start(["sh", "-c", "echo up; exec sleep 300"], log=log)
         while not log.read_text(): time.sleep(0.01)

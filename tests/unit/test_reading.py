@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
-from tests.records import body_of
+from tests.support.drawn import examples
+from tests.support.records import body_of
 from tests.unit.test_ledger import add, make, segments
 
-from ccdr import reading
-from ccdr.errors import CcdrError
-from ccdr.ledger import Verification, verify
-from ccdr.reading import Take, meanwhile, read_typed, read_verified
-from ccdr.records import Record
-from ccdr.report import population
-from ccdr.report.evidence import Run
+from ccdr.evidence import reading
+from ccdr.evidence.ledger import Verification, verify
+from ccdr.evidence.reading import Take, meanwhile, read_typed, read_verified
+from ccdr.evidence.records import Record
+from ccdr.model.errors import CcdrError
+from ccdr.telling.report import population
+from ccdr.telling.report.evidence import Run
 
 RECORDS = 12
 

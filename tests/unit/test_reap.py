@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 
-from ccdr.model import rfc3339
-from ccdr.reap import CLIENT, Reaped, reap
+from ccdr.host.state import Run
+from ccdr.jobs.leftovers import CLIENT, Reaped, reap
+from ccdr.jobs.services import Services
+from ccdr.model.values import rfc3339
 from ccdr.sandbox.docker import EXPIRES, RUN, STATE, Leftover
-from ccdr.services import Services
-from ccdr.state import Run
 
 DEAD = "20200101T000000-aaaaaa"
 
@@ -115,7 +115,7 @@ def test_while_a_capture_is_removed_no_backup_of_it_begins(
 ) -> None:
     """A backup that cron begins at that moment would capture into a directory that is being taken away."""
     held: list[bool] = []
-    room = importlib.import_module("ccdr.reap")
+    room = importlib.import_module("ccdr.jobs.leftovers")
     really = room.remove_tree
 
     def remove(path: Path) -> list[str]:

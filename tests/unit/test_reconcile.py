@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.harness import Site
+from tests.support.harness import Site
 
 from ccdr.checks.reconcile.check import Reconcile
 from ccdr.checks.reconcile.instants import Instants, moment
 from ccdr.checks.reconcile.match import Book, File, FileFact, Found, Reference, Row, RowFact, Wanted
 from ccdr.checks.reconcile.paths import follow, resolve
 from ccdr.checks.reconcile.rows import read_rows
-from ccdr.errors import PlanInvalid
-from ccdr.groups import counterpart
-from ccdr.model import GroupRun, Snapshot, Verdict
-from ccdr.state import PRIVATE_MOST, State
+from ccdr.host.state import PRIVATE_MOST, State
+from ccdr.model.errors import PlanInvalid
+from ccdr.model.groups import counterpart
+from ccdr.model.values import GroupRun, Snapshot, Verdict
 
 VALUE = st.none() | st.binary(max_size=12) | st.sampled_from([b"\\N", b"\\", b"\t", b"\n", b"\r\n", b"\xff", b""])
 SHORT = {b"\\": b"\\\\", b"\t": b"\\t", b"\n": b"\\n", b"\r": b"\\r", b"\b": b"\\b", b"\f": b"\\f", b"\v": b"\\v"}

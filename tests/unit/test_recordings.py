@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.demo.recordings import AGE_S, PACKAGE, Recording, attach_sql, place
-from ccdr.errors import CcdrError
+from ccdr.model.errors import CcdrError
 
 DAY = date(2026, 11, 24)
 

@@ -13,20 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
-from tests.drawn import examples
-from tests.harness import Site
-from tests.older import append_older
-from tests.records import ENVELOPE, body_of, plain
-from tests.schema import line_misfits, misfits
+from tests.support.drawn import examples
+from tests.support.harness import Site
+from tests.support.older import append_older
+from tests.support.records import ENVELOPE, body_of, plain
+from tests.support.schema import line_misfits, misfits
 
-from ccdr import errors
-from ccdr.errors import Exit
-from ccdr.history import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
-from ccdr.ledger import Ledger, verify
-from ccdr.model import ObjectiveVerdict, Verb, Verdict
-from ccdr.nearby import WORDS
-from ccdr.older import WITHHELD
-from ccdr.records import (
+from ccdr.evidence.history import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
+from ccdr.evidence.ledger import Ledger, verify
+from ccdr.evidence.older import WITHHELD
+from ccdr.evidence.records import (
     KINDS,
     VERSIONS,
     BackupEnd,
@@ -40,12 +36,16 @@ from ccdr.records import (
     trusting,
     writing,
 )
-from ccdr.records import reading as reading_module
-from ccdr.records.schema import DIALECT, schema_of, schemas
-from ccdr.records.values import Word
-from ccdr.restore.result import REFUSED, RESTORED
-from ccdr.together import COMPLETE, INCOMPLETE
-from ccdr.verification import BROKEN, HOLDS
+from ccdr.evidence.records import reading as reading_module
+from ccdr.evidence.records.schema import DIALECT, schema_of, schemas
+from ccdr.evidence.records.values import Word
+from ccdr.host.nearby import WORDS
+from ccdr.jobs.group_backup import COMPLETE, INCOMPLETE
+from ccdr.jobs.restore.result import REFUSED, RESTORED
+from ccdr.jobs.verification import BROKEN, HOLDS
+from ccdr.model import errors
+from ccdr.model.errors import Exit
+from ccdr.model.values import ObjectiveVerdict, Verb, Verdict
 
 SECRET = "Ionescu 0722000001"
 NOW = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)

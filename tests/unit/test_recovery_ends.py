@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ccdr.answers import NO_WORDS
 from ccdr.engines.postgres import recovery, server
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interfaces import Output
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.ports.place import Output
 
 NOT_REACHED = "FATAL:  recovery ended before configured recovery target was reached"
 GOING_DOWN = [

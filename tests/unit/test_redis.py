@@ -9,11 +9,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ccdr.answers import NO_WORDS
-from ccdr.discover.address import Targets, targets
-from ccdr.discover.draft import Terms as Drafted
-from ccdr.discover.draft import draft
-from ccdr.discover.queues import QueueAddress, QueueAsset, engine_of
 from ccdr.engines.redis import Redis, client
 from ccdr.engines.redis.capture import Taker, Terms, consistent_point, memory_free, refuse
 from ccdr.engines.redis.checked import Checked, Unsound, check
@@ -22,11 +17,16 @@ from ccdr.engines.redis.description import Description, Group
 from ccdr.engines.redis.identity import _expiry, _keys
 from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_said
 from ccdr.engines.redis.server import configuration
-from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Output, Source
-from ccdr.model import Verdict
+from ccdr.host.processes import Host
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
+from ccdr.model.values import Verdict
 from ccdr.plans import load_plan
-from ccdr.proc import Host
+from ccdr.ports.place import Output, Source
+from ccdr.setup.discover.address import Targets, targets
+from ccdr.setup.discover.draft import Terms as Drafted
+from ccdr.setup.discover.draft import draft
+from ccdr.setup.discover.queues import QueueAddress, QueueAsset, engine_of
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 TERMS = Terms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)

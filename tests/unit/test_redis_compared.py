@@ -15,8 +15,8 @@ from ccdr.engines.redis import identity
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.description import Description, Group
 from ccdr.engines.redis.server import ADMIN
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USER = "user calls on #abc ~* +@all"

@@ -21,25 +21,25 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.chronicle import DISPOSED, Chronicle
-from tests.drawn import examples
-from tests.harness import Site
-from tests.older import append_older
-from tests.years import Centre, write_ledger, write_plans
+from tests.support.chronicle import DISPOSED, Chronicle
+from tests.support.drawn import examples
+from tests.support.harness import Site
+from tests.support.older import append_older
+from tests.support.years import Centre, write_ledger, write_plans
 
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.errors import UsageProblem
-from ccdr.ledger import Ledger
-from ccdr.measure import Point, worst_exposure, worst_exposures
-from ccdr.model import FileDigest, Manifest, human_seconds, rfc3339, source_digest
-from ccdr.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
-from ccdr.report.evidence import Evidence
-from ccdr.report.growth import growth
-from ccdr.report.page import MOST_INTERRUPTIONS, MOST_TESTS
-from ccdr.report.population import COLUMNS
-from ccdr.shipping.standing import Standing, write_standing
-from ccdr.state import State
-from ccdr.trouble import Level
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.host.state import State
+from ccdr.model.errors import UsageProblem
+from ccdr.model.measure import Point, worst_exposure, worst_exposures
+from ccdr.model.trouble import Level
+from ccdr.model.values import FileDigest, Manifest, human_seconds, rfc3339, source_digest
+from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.telling.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
+from ccdr.telling.report.evidence import Evidence
+from ccdr.telling.report.growth import growth
+from ccdr.telling.report.page import MOST_INTERRUPTIONS, MOST_TESTS
+from ccdr.telling.report.population import COLUMNS
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -1046,7 +1046,7 @@ def test_what_checks_a_report_says_which_state_it_was_made_from(
 ) -> None:
     past.fine()
     if not elsewhere:
-        monkeypatch.setattr("ccdr.report.build.default_state", lambda: past.site.state)
+        monkeypatch.setattr("ccdr.telling.report.build.default_state", lambda: past.site.state)
     state = f" --state {past.site.state}" if elsewhere else ""
     page = written(html(past.report()))
     assert f"<pre><code>ccdr ledger verify{state}\nccdr report{state} --from " in page

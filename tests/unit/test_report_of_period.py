@@ -10,16 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.chronicle import Chronicle, digest
-from tests.harness import Site
+from tests.support.chronicle import Chronicle, digest
+from tests.support.harness import Site
 
-from ccdr.history import AssetHistory
-from ccdr.measure import Point
-from ccdr.nearby import WORDS
+from ccdr.evidence.history import AssetHistory
+from ccdr.host.nearby import WORDS
+from ccdr.model.measure import Point
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
+from ccdr.plans.job import Job
 from ccdr.plans.versions import Version
-from ccdr.report import judge
-from ccdr.report.evidence import BACKUP, CHECK, TEST, AssetEvidence, LogFailure, Run
-from ccdr.report.judge import (
+from ccdr.telling.report import judge
+from ccdr.telling.report.evidence import BACKUP, CHECK, TEST, AssetEvidence, LogFailure, Run
+from ccdr.telling.report.judge import (
     AssetReport,
     Finding,
     PlanReport,
@@ -29,9 +31,7 @@ from ccdr.report.judge import (
     judge_asset,
     judge_plan,
 )
-from ccdr.report.period import Period
-from ccdr.services import Job
-from ccdr.trouble import Level, Problem, Trouble, next_step
+from ccdr.telling.report.period import Period
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.answers import FreeText
-from ccdr.errors import BackupBad, CcdrError, Exit, RepositoryClosed, RepositoryMissing, TestBroken
-from ccdr.proc import Host
+from ccdr.host.processes import Host
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, CcdrError, Exit, RepositoryClosed, RepositoryMissing, TestBroken
 from ccdr.storage.restic import Restic, readable, unnamed
 
 NO_KEY = "Fatal: wrong password or no key found"

@@ -19,14 +19,14 @@ from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
-from ccdr.errors import CcdrError, UsageProblem
-from ccdr.interfaces import KnownSource
-from ccdr.model import Manifest
-from ccdr.restore import directory
-from ccdr.restore.directory import Guarded, Mount, look, opened, refuse_sources
-from ccdr.restore.estimate import PHASES, estimate
-from ccdr.restore.result import RestoreResult
-from ccdr.restore.work import Restoring
+from ccdr.jobs.restore import directory
+from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
+from ccdr.jobs.restore.estimate import PHASES, estimate
+from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.restore.work import Restoring
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import Manifest
+from ccdr.ports.target import KnownSource
 
 # --- a server's address -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from ccdr.checks.rows import Rows
 from ccdr.checks.sql import Sql
-from ccdr.errors import PlanInvalid, UsageProblem
+from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.plans.restore_tests import load_restore_test, load_restore_tests, restore_test_schema
 
 # The contract's example, word for word.

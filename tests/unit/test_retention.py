@@ -10,10 +10,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.drawn import examples
+from tests.support.drawn import examples
 
-from ccdr.model import Snapshot
-from ccdr.retention import LAST_GOOD, LAST_PROVEN, Decision, Policy, Standing, decide, expired, kept_by_rules, leapt
+from ccdr.model.retention import (
+    LAST_GOOD,
+    LAST_PROVEN,
+    Decision,
+    Policy,
+    Standing,
+    decide,
+    expired,
+    kept_by_rules,
+    leapt,
+)
+from ccdr.model.values import Snapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = 86400.0

@@ -11,18 +11,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet, Site
-from tests.older import append_older
+from tests.support.harness import Quiet, Site
+from tests.support.older import append_older
 
-from ccdr.doctor import machine
-from ccdr.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
-from ccdr.interfaces import Progress
-from ccdr.ledger import verify
+from ccdr.evidence.ledger import verify
+from ccdr.jobs.retired import kept
+from ccdr.jobs.services import Services, Trigger
+from ccdr.model.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
 from ccdr.plans import LoadedPlan
-from ccdr.retired import kept
-from ccdr.run import KINDS, Performed, RunResult, Task, Verb, run
-from ccdr.services import Services, Trigger
-from ccdr.status import status
+from ccdr.ports.place import Progress
+from ccdr.run.scheduled import KINDS, Performed, RunResult, Task, Verb, run
+from ccdr.setup.doctor import machine
+from ccdr.telling.status import status
 
 START = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC)
 

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from ccdr.checks.base import CheckConfig, run_check
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, Verdict, verdict_of
-from ccdr.proc import Host
+from ccdr.host.processes import Host
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import CheckResult, Verdict, verdict_of
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 HERE = cast("Any", None)  # what these checks look at is not what is restored
 

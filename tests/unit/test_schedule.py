@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences, second_due
+from ccdr.model.schedule import LONGEST_WAIT, SET_BACK, Missed, Slot, look, newest, occurrences, second_due
 
 ZONE = "Europe/Bucharest"
 HALF_HOURLY = "*/30 * * * *"

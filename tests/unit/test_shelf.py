@@ -10,16 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 from tests.unit.test_shipping import NOW, WAL, batch, segment
 
-from ccdr.catalogue import CLOCK_TOLERANCE
 from ccdr.engines.postgres.position import lsn
-from ccdr.errors import RepositoryMissing, UsageProblem
-from ccdr.interfaces import Fork
-from ccdr.model import rfc3339
-from ccdr.services import Job
-from ccdr.shipping.shelf import (
+from ccdr.jobs.shipping.shelf import (
     Batch,
     Gap,
     Shelf,
@@ -33,6 +28,11 @@ from ccdr.shipping.shelf import (
     take_back,
     void_of,
 )
+from ccdr.model.errors import RepositoryMissing, UsageProblem
+from ccdr.model.forks import Fork
+from ccdr.model.values import rfc3339
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 MINUTE = timedelta(minutes=1)

@@ -21,11 +21,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Quiet, ShiftedClock, Site
+from tests.support.harness import Quiet, ShiftedClock, Site
 
-from ccdr.answers import NO_WORDS
-from ccdr.catalogue import manifest_text, text_digest
-from ccdr.clock import SystemClock
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
@@ -33,7 +30,20 @@ from ccdr.engines.mariadb.logfile import head_of
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
-from ccdr.errors import (
+from ccdr.evidence.log_standing import Standing, read_standing, write_standing
+from ccdr.host.clock import SystemClock
+from ccdr.host.state import Run, State
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping import background
+from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
+from ccdr.jobs.shipping.filling import Filling, Held, WentBack
+from ccdr.jobs.shipping.recovery import Recovery, index_of, logged, target_of
+from ccdr.jobs.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
+from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
+from ccdr.jobs.upkeep.log import _needed
+from ccdr.jobs.upkeep.prune import _Pruning
+from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import (
     BackupBad,
     BackupFailed,
     CcdrError,
@@ -42,20 +52,12 @@ from ccdr.errors import (
     TestBroken,
     UsageProblem,
 )
-from ccdr.interfaces import LogMark, Output, Place, Reached, Session, ShippedLog, Source, Target
-from ccdr.model import FileDigest, Manifest, Snapshot, utc
-from ccdr.services import Job, Services
-from ccdr.shipping import background
-from ccdr.shipping.choice import Choice, choose, holding, stored_again
-from ccdr.shipping.filling import Filling, Held, WentBack
-from ccdr.shipping.recovery import Recovery, index_of, logged, target_of
-from ccdr.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
-from ccdr.shipping.ship import VANISHED, _Shipping, _Tally
-from ccdr.shipping.standing import Standing, read_standing, write_standing
-from ccdr.state import Run, State
+from ccdr.model.values import FileDigest, Manifest, Snapshot, utc
+from ccdr.plans.job import Job
+from ccdr.ports.log import LogMark, Reached, ShippedLog, Target
+from ccdr.ports.place import Output, Place, Session, Source
+from ccdr.storage.catalogue import manifest_text, text_digest
 from ccdr.storage.restic import RepoSnapshot, Restic, Stored
-from ccdr.upkeep.log import _needed
-from ccdr.upkeep.prune import _Pruning
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -1180,7 +1182,7 @@ def test_whose_log_is_stored_is_asked_when_the_repository_is_back(
     waiting: _Shipping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = replace(batch(0, 0), server="7312")
-    monkeypatch.setattr("ccdr.shipping.ship.shelf_of", lambda *_: Shelf((stored,)))
+    monkeypatch.setattr("ccdr.jobs.shipping.ship.shelf_of", lambda *_: Shelf((stored,)))
     store_of(waiting).away = False
     waiting._answering = "8000"
     for _ in range(2):
@@ -1252,7 +1254,7 @@ class Believing:
     """A shipper that has stored segments from 5 on, as it wrote down; a base needs 7. `there` is what it finds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *there: Batch, spool: int = 9) -> None:
-        monkeypatch.setattr("ccdr.shipping.ship.shelf_of", lambda *_: Shelf(there))
+        monkeypatch.setattr("ccdr.jobs.shipping.ship.shelf_of", lambda *_: Shelf(there))
         self.shipping = shipping = object.__new__(_Shipping)
         held = Held([segment(spool)], None, torn=False)
         shipping._job = cast("Job", SimpleNamespace(asset="crm"))

@@ -14,28 +14,30 @@ from typing import Any, ClassVar, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Quiet, ShiftedClock, Site
+from tests.support.harness import Quiet, ShiftedClock, Site
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 
-from ccdr.catalogue import manifest_text, text_digest
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal
-from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem
-from ccdr.interfaces import Fork, Source, Target
-from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
-from ccdr.services import Job
-from ccdr.shipping.branches import contradicts, joins, line_to, merged, read, written
-from ccdr.shipping.choice import Choice, choose
-from ccdr.shipping.filling import Filling, WentBack
-from ccdr.shipping.recovery import fetch_log
-from ccdr.shipping.recovery import logged as logged_up_to
-from ccdr.shipping.shelf import INDEX, Batch, arranged, let_go
-from ccdr.shipping.ship import _Shipping
-from ccdr.shipping.standing import Standing, write_standing
+from ccdr.evidence.log_standing import Standing, write_standing
+from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
+from ccdr.jobs.shipping.choice import Choice, choose
+from ccdr.jobs.shipping.filling import Filling, WentBack
+from ccdr.jobs.shipping.recovery import fetch_log
+from ccdr.jobs.shipping.recovery import logged as logged_up_to
+from ccdr.jobs.shipping.shelf import INDEX, Batch, arranged, let_go
+from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.jobs.upkeep.log import _needed
+from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
+from ccdr.model.forks import Fork, read, written
+from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.plans.job import Job
+from ccdr.ports.log import Target
+from ccdr.ports.place import Source
+from ccdr.storage.catalogue import manifest_text, text_digest
 from ccdr.storage.restic import Restic
-from ccdr.upkeep.log import _needed
 
 
 def minutes(n: float) -> datetime:

@@ -15,22 +15,24 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from tests.harness import Quiet, Site
+from tests.support.harness import Quiet, Site
 from tests.unit.test_shipping import MARK, NOW, Store, segment, walfile
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.wal import Wal
-from ccdr.errors import CommandFailed
-from ccdr.history import STOPPED
-from ccdr.interfaces import Clock, Fork, LogMark, Session, Source
-from ccdr.ledger import Ledger
-from ccdr.model import utc
+from ccdr.evidence.history import STOPPED
+from ccdr.evidence.ledger import Ledger
+from ccdr.host.state import Run
+from ccdr.jobs.shipping import ship
+from ccdr.jobs.shipping.ship import _Shipping
+from ccdr.model.errors import CommandFailed
+from ccdr.model.forks import Fork
+from ccdr.model.values import utc
+from ccdr.plans.job import Job
+from ccdr.ports.log import LogMark
+from ccdr.ports.place import Clock, Session, Source
 from ccdr.sandbox.lab import Lab
-from ccdr.services import Job
-from ccdr.shipping import ship
-from ccdr.shipping.ship import _Shipping
-from ccdr.state import Run
 from ccdr.storage.restic import Restic
 
 INTERVAL = 60.0

@@ -18,17 +18,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ccdr import interrupts
-from ccdr.digests import Digest
 from ccdr.engines.postgres.physical.backup_manifest import NAME
 from ccdr.engines.postgres.physical.backup_manifest import listed as listed_in
 from ccdr.engines.sums import compare, sum_line
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interrupts import each_to_its_end, side_by_side, threads, tick
-from ccdr.model import FileDigest
-from ccdr.proc import Host
-from ccdr.retry import patiently
-from ccdr.shares import dealt
+from ccdr.host import interrupts
+from ccdr.host.digests import Digest
+from ccdr.host.interrupts import each_to_its_end, side_by_side, threads, tick
+from ccdr.host.processes import Host
+from ccdr.host.retry import patiently
+from ccdr.host.shares import dealt
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.values import FileDigest
 
 
 def patient(stopped: list[str], name: str) -> str:

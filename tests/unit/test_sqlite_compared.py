@@ -13,12 +13,12 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.answers import FreeText
 from ccdr.engines.sqlite.comparison import faults_of_the_source, identical, integrity, older
 from ccdr.engines.sqlite.programs import Answer
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.ports.check import Bench
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WHOLE = b"SQLite format 3"

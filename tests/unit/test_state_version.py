@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 
-from ccdr import migrate
-from ccdr.clock import SystemClock
-from ccdr.errors import CcdrError, Exit, Locked
-from ccdr.ledger import Ledger, verify
-from ccdr.migrate import STEPS, Step, opened
-from ccdr.state import FORMAT, State
+from ccdr.evidence.ledger import Ledger, verify
+from ccdr.host.clock import SystemClock
+from ccdr.host.state import FORMAT, State
+from ccdr.model.errors import CcdrError, Exit, Locked
+from ccdr.setup import migrate
+from ccdr.setup.migrate import STEPS, Step, opened
 
 CLOCK = SystemClock()
 ENTRY = "catalogue/p/crm/0.json"
@@ -282,8 +282,8 @@ def test_lock_ends_with_the_process_and_is_not_inherited(tmp_path: Path) -> None
     """A restic or a sandbox that outlives its ccdr must not keep a migration away."""
     root = old(tmp_path / "state")
     script = (
-        "import subprocess, sys; from pathlib import Path; from ccdr.clock import SystemClock; "
-        "from ccdr.migrate import opened; state = opened(Path(sys.argv[1]), SystemClock()); "
+        "import subprocess, sys; from pathlib import Path; from ccdr.host.clock import SystemClock; "
+        "from ccdr.setup.migrate import opened; state = opened(Path(sys.argv[1]), SystemClock()); "
         "print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True, check=True)

@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Site
-from tests.logs import ships
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.logs import ships
+from tests.support.older import append_older
 
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.history import AssetHistory, read_history
-from ccdr.judgement import AssetStatus
-from ccdr.ledger import Ledger
-from ccdr.measure import judge
-from ccdr.model import FileDigest, Manifest, Snapshot, rfc3339
-from ccdr.notify import concerns_of
-from ccdr.services import Services
-from ccdr.shipping.standing import Standing
-from ccdr.state import State
-from ccdr.status import exit_code, status, upkeep_problems
-from ccdr.trouble import Trouble, next_step
+from ccdr.evidence.history import AssetHistory, read_history
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.log_standing import Standing
+from ccdr.host.state import State
+from ccdr.jobs.services import Services
+from ccdr.model.measure import judge
+from ccdr.model.trouble import Trouble, next_step
+from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.telling.notify import concerns_of
+from ccdr.telling.status import exit_code, status, upkeep_problems
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}

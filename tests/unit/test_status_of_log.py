@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
-from tests.logs import ships
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.logs import ships
+from tests.support.older import append_older
 from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
 
-from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
-from ccdr.history import STOPPED
-from ccdr.interfaces import Fork
-from ccdr.judgement import AssetStatus
-from ccdr.measure import Point
-from ccdr.model import Manifest, Needed, Verb
-from ccdr.services import Services
-from ccdr.shipping.standing import Standing
-from ccdr.status import status
-from ccdr.trouble import Problem, Trouble
+from ccdr.evidence.history import STOPPED
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.log_standing import Standing
+from ccdr.jobs.services import Services
+from ccdr.model.forks import Fork
+from ccdr.model.measure import Point
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import Manifest, Needed, Verb
+from ccdr.storage.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
+from ccdr.telling.status import status
 
 SHIPPED = Standing(since="000000010000000000000001", point=ago(minutes=1), usable=NOW, position="0/3")
 LATE = 240.0  # seconds, at an interval of 60: three of them, and a minute

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 
-from ccdr.answers import FreeText
-from ccdr.catalogue import manifest_text, snapshot_of
-from ccdr.conclude import our_own
-from ccdr.judgement import AssetStatus
-from ccdr.model import GroupRun, Manifest, Needed, Verb, source_digest
-from ccdr.notify.concerns import Concern, concerns_of
-from ccdr.status import exit_code, status, upkeep_problems
-from ccdr.trouble import Trouble
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.model.answers import FreeText
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import GroupRun, Manifest, Needed, Verb, source_digest
+from ccdr.run.ending import our_own
+from ccdr.storage.catalogue import manifest_text, snapshot_of
+from ccdr.telling.notify.concerns import Concern, concerns_of
+from ccdr.telling.status import exit_code, status, upkeep_problems
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 IDS = [f"{n:08x}{'0' * 56}" for n in range(9)]

@@ -11,18 +11,18 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.harness import Quiet
-from tests.stored import LONG_AGO, settled_file
+from tests.support.harness import Quiet
+from tests.support.stored import LONG_AGO, settled_file
 
-from ccdr.clock import SystemClock
-from ccdr.digests import Digest
 from ccdr.engines.files.capture import capture, changed_since
 from ccdr.engines.files.listing import LISTING, WAITING, Entry, as_restic_says, read_listing
 from ccdr.engines.files.scan import walk
 from ccdr.engines.files.stored import KINDS, Amended, amend
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import StoredNode, Tools
-from ccdr.proc import Host
+from ccdr.host.clock import SystemClock
+from ccdr.host.digests import Digest
+from ccdr.host.processes import Host
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.capture import StoredNode, Tools
 
 TOOLS = Tools(SystemClock(), Quiet(), Digest(Host()), 1.0)
 

@@ -17,16 +17,17 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness import Site
-from tests.older import append_older
+from tests.support.harness import Site
+from tests.support.older import append_older
 from tests.unit.test_history import VERDICTS, backup, check, test
 
-from ccdr import summary
-from ccdr.history import RULES, read_history
-from ccdr.ledger import Mark
-from ccdr.services import Services
-from ccdr.summary import Summary
-from ccdr.verification import compare, daily, look
+from ccdr.evidence import summary
+from ccdr.evidence.history import read_history
+from ccdr.evidence.ledger import Mark
+from ccdr.evidence.summary import Summary
+from ccdr.jobs.services import Services
+from ccdr.jobs.verification import compare, daily, look
+from ccdr.model.values import RULES
 
 step = st.tuples(
     st.sampled_from(["stored", "failed", "crashed", "duties", "prune", "check", "summed", "asked", *VERDICTS]),
@@ -182,7 +183,7 @@ def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_n
     before = list(services.ledger.newest("ledger.verified"))
     daily(services)
     assert list(services.ledger.newest("ledger.verified")) == before
-    monkeypatch.setattr("ccdr.verification.SOON", timedelta(0))
+    monkeypatch.setattr("ccdr.jobs.verification.SOON", timedelta(0))
     daily(services)
     assert compare(services).summary == "EQUAL"
 
@@ -196,7 +197,7 @@ def test_who_is_killed_before_it_is_recorded_leaves_the_one_that_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ccdr.verification._record", killed)
+        patch.setattr("ccdr.jobs.verification._record", killed)
         look(services)
     assert compare(services).summary == "EQUAL" and before[0] in files(services)
     look(services)

@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.catalogue import (
+from ccdr.model.errors import BackupBad, Exit, WrittenByNewer
+from ccdr.model.values import Attestation, GroupRun, Manifest, Needed, Snapshot
+from ccdr.storage.catalogue import (
     CAPTURED,
     CLOCK_TOLERANCE,
     ENDED,
@@ -35,8 +37,6 @@ from ccdr.catalogue import (
     stream_of,
     text_digest,
 )
-from ccdr.errors import BackupBad, Exit, WrittenByNewer
-from ccdr.model import Attestation, GroupRun, Manifest, Needed, Snapshot
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

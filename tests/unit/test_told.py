@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.errors import CcdrError
-from ccdr.notify.concerns import Attempt, Concern
-from ccdr.notify.told import As, Book, Kind, load, save
-from ccdr.trouble import Trouble
+from ccdr.model.errors import CcdrError
+from ccdr.model.trouble import Trouble
+from ccdr.telling.notify.concerns import Attempt, Concern
+from ccdr.telling.notify.told import As, Book, Kind, load, save
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -392,8 +392,8 @@ def test_what_is_another_hosts_by_now_is_neither_fixed_nor_reminded_of() -> None
 
 
 def test_kinds_and_troubles_all_have_words() -> None:
-    from ccdr.notify.message import HEADLINES, SECTIONS
-    from ccdr.trouble import next_step
+    from ccdr.model.trouble import next_step
+    from ccdr.telling.notify.message import HEADLINES, SECTIONS
 
     assert set(HEADLINES) == set(Trouble) and set(SECTIONS) == set(Kind)
     assert {t for t in Trouble if next_step(t, "p", "crm") is None} == {Trouble.MISSED}

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.harness import Ran, Site
-from tests.older import append_older
+from tests.support.harness import Ran, Site
+from tests.support.older import append_older
 from tests.unit.test_history import backup, test
 
-from ccdr.conclude import Conclusion, conclude
-from ccdr.ledger import SEGMENT_BYTES, Ledger
-from ccdr.run import RunResult
-from ccdr.services import Services
-from ccdr.status import status
-from ccdr.trouble import Trouble
-from ccdr.verification import BROKEN, DIFFERS, EQUAL, HOLDS, compare, newest
+from ccdr.evidence.ledger import SEGMENT_BYTES, Ledger
+from ccdr.jobs.services import Services
+from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, HOLDS, compare, newest
+from ccdr.model.trouble import Trouble
+from ccdr.run.ending import Conclusion, conclude
+from ccdr.run.scheduled import RunResult
+from ccdr.telling.status import status
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -152,7 +152,7 @@ def test_damage_in_an_old_part_is_found_told_and_shown_until_it_verifies_again(w
 
 
 def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None:
-    from tests.listeners import mail_server
+    from tests.support.listeners import mail_server
 
     with mail_server() as mailbox:
         world.site.write("plans/urls", f"{mailbox.url()}\n", mode=0o600)

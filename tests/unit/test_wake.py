@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.schedule import look, occurrences
-from ccdr.shipping.standing import Standing, directory, write_standing
-from ccdr.state import State
-from ccdr.wake import LONGEST, Log, asleep, fingerprint, said_of, sleep
+from ccdr.evidence.log_standing import Standing, directory, write_standing
+from ccdr.host.state import State
+from ccdr.model.schedule import look, occurrences
+from ccdr.run.next_due import LONGEST, Log, asleep, fingerprint, said_of, sleep
 
 NOON = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC).timestamp()
 KEY = "plans\nrestore_tests\n\n"

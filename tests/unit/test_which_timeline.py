@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from tests.unit.test_shipping import NOW, WAL, base, batch, segment
 
 from ccdr.engines.postgres.position import lsn
-from ccdr.errors import BackupBad, CcdrError, TestBroken, UsageProblem
-from ccdr.interfaces import Fork, Target
-from ccdr.model import Manifest, Snapshot
-from ccdr.shipping.choice import Choice, Written, choose, holding, stored_again
-from ccdr.shipping.shelf import Batch, Shelf, arranged
+from ccdr.jobs.shipping.choice import Choice, Written, choose, holding, stored_again
+from ccdr.jobs.shipping.shelf import Batch, Shelf, arranged
+from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
+from ccdr.model.forks import Fork
+from ccdr.model.values import Manifest, Snapshot
+from ccdr.ports.log import Target
 
 
 def at(minute: float) -> datetime:

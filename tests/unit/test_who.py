@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.harness import Site
+from tests.support.harness import Site
 
-from ccdr.services import Trigger
-from ccdr.who import CRON, OTHER, SYSTEMD, TERMINAL, found, who
+from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, found, who
+from ccdr.jobs.services import Trigger
 
 NO_TTY, PTS_3, TTY_1, SERIAL_0 = 0, (136 << 8) | 3, (4 << 8) | 1, (4 << 8) | 64
 NEVER = "4294967295"
@@ -107,7 +107,7 @@ def test_who_called_sudo_is_a_claim_and_can_only_be_a_name(tmp_path: Path, claim
 
 def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None:
     """A person who writes `ccdr status | less` sits at a terminal all the same."""
-    inside = "import json, ccdr.who; print('said', json.dumps(ccdr.who.who().body()))"
+    inside = "import json, ccdr.host.who; print('said', json.dumps(ccdr.host.who.who().body()))"
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.pop("INVOCATION_ID", None)
@@ -128,7 +128,7 @@ def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None
 
 def test_a_real_parent_that_is_called_cron_is_seen(tmp_path: Path) -> None:
     cron = shutil.copy("/bin/sh", tmp_path / "cron")
-    inside = "import json, ccdr.who; print(json.dumps(ccdr.who.who().body()))"
+    inside = "import json, ccdr.host.who; print(json.dumps(ccdr.host.who.who().body()))"
     script = f"sh -c '{sys.executable} -c \"{inside}\"; true'; true"
     done = subprocess.run([cron, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["started_by"] == CRON
@@ -139,7 +139,7 @@ def test_a_start_says_by_what_at_which_try_and_by_whom() -> None:
 
 
 def test_what_the_reaper_removes_is_recorded_with_who_had_it_done(tmp_path: Path) -> None:
-    from ccdr.reap import reap
+    from ccdr.jobs.leftovers import reap
 
     site = Site(tmp_path)
     services = site.services()

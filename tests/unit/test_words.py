@@ -19,10 +19,10 @@ from ccdr.cli import main
 from ccdr.cli.restore import _checks
 from ccdr.cli.shell import table, word
 from ccdr.cli.upkeep import _tell_check
-from ccdr.model import so_many
-from ccdr.restore.ways import skipped
-from ccdr.trouble import Trouble, next_step
-from ccdr.upkeep import Check
+from ccdr.jobs.restore.ways import skipped
+from ccdr.jobs.upkeep import Check
+from ccdr.model.trouble import Trouble, next_step
+from ccdr.model.values import so_many
 
 TERMINAL = 80
 GROUPS = [main, *(command for command in main.commands.values() if isinstance(command, click.Group))]

@@ -10,10 +10,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Beside, Engine, Restored
-from ccdr.model import CheckResult, Verdict
-from ccdr.schema import Strict
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.schema import Strict
+from ccdr.model.values import CheckResult, Verdict
+from ccdr.ports.check import Bench, Beside
+from ccdr.ports.engine import Engine
+from ccdr.ports.restored import Restored
 
 _OBJECT = re.compile(r"""(?:[\w$]+|"[^"]+"|`[^`]+`)(?:\.(?:[\w$]+|"[^"]+"|`[^`]+`))*""")
 

@@ -9,9 +9,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
-from ccdr.schema import Text
+from ccdr.model.schema import Text
+from ccdr.model.values import CheckResult
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 NOT_STARTED = (126, 127)  # not a finding about the backup: the image lacks the program
 IN_RESTORED = 'cd "$1" && shift && exec "$@"'

@@ -10,9 +10,10 @@ from pydantic import Field
 from ccdr.checks.base import CheckConfig
 from ccdr.checks.decoding import Decoded, decode
 from ccdr.engines.files import LISTING, matching
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, so_many
-from ccdr.schema import Text
+from ccdr.model.schema import Text
+from ccdr.model.values import CheckResult, so_many
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 NAMED = 20
 AT_ONCE = 20_000  # files that one decoder is given

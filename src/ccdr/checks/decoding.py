@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.checks import decoder
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.ports.place import Place
 
 NO_DECODER = 3
 

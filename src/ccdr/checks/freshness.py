@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ccdr.checks.base import CheckConfig
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, human_seconds
-from ccdr.schema import Duration, Text, format_duration
+from ccdr.model.errors import TestBroken
+from ccdr.model.schema import Duration, Text, format_duration
+from ccdr.model.values import CheckResult, human_seconds
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 # A row newer than the consistent point by more than two hosts' clocks explain was not written "now": then
 # the newest row says nothing about freshness, and a stale backup would pass.

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from ccdr.checks.base import CheckConfig
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
+from ccdr.model.values import CheckResult
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 
 class Integrity(CheckConfig):

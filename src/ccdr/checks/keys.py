@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from ccdr.checks.base import CheckConfig, known_by
 from ccdr.checks.freshness import aged
 from ccdr.engines.redis.questions import matching
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult
-from ccdr.schema import Duration, Text, format_duration
+from ccdr.model.schema import Duration, Text, format_duration
+from ccdr.model.values import CheckResult
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 Type = Literal["string", "list", "set", "zset", "hash", "stream"]
 

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ccdr.checks.base import CheckConfig, object_or_digest
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, so_many
-from ccdr.schema import Text
+from ccdr.model.schema import Text
+from ccdr.model.values import CheckResult, so_many
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 
 class Rows(CheckConfig):

@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from ccdr.checks.base import CheckConfig, known_by
-from ccdr.interfaces import Bench, Restored
-from ccdr.model import CheckResult, so_many
-from ccdr.schema import Text
+from ccdr.model.schema import Text
+from ccdr.model.values import CheckResult, so_many
+from ccdr.ports.check import Bench
+from ccdr.ports.restored import Restored
 
 MOST_DIGITS = 6  # of a number that is recorded unasked: a count; a telephone number has more
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]{1,3})?", re.IGNORECASE)

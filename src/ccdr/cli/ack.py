@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import asset_option, dry_run_option, print_json, settings, table, verb
-from ccdr.errors import Exit, UsageProblem
-from ccdr.model import rfc3339
-from ccdr.trouble import Trouble
+from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.acknowledge import InForce, Place
+    from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
-    from ccdr.services import Services
+    from ccdr.telling.acknowledge import InForce, Place
 
 
 @verb(short_help="Acknowledge a trouble for a while, and say why.")
@@ -54,8 +54,8 @@ def ack(
       ccdr ack --list
       ccdr ack --end BACKUP_LATE outbound
     """
-    from ccdr.acknowledge import acknowledge, end, in_force, what_stands
-    from ccdr.acknowledged import code_of, until_of, why_of
+    from ccdr.evidence.acknowledged import code_of, until_of, why_of
+    from ccdr.telling.acknowledge import acknowledge, end, in_force, what_stands
 
     if listing:
         if code is not None or ending:
@@ -104,7 +104,7 @@ def ack(
 
 def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
-    from ccdr.lineage import acknowledge, waiting
+    from ccdr.evidence.lineage import acknowledge, waiting
 
     lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
@@ -120,7 +120,7 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
 
 def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """The same for lines of this ledger that were changed: what was set aside stays as it is."""
-    from ccdr.lineage import answer_for_spoilt, spoilt_of
+    from ccdr.evidence.lineage import answer_for_spoilt, spoilt_of
 
     lines = spoilt_of(services.state, services.ledger)
     if not dry_run or not lines:

@@ -17,13 +17,13 @@ from ccdr.cli.shell import (
     verb,
     word,
 )
-from ccdr.errors import Exit, Locked
-from ccdr.model import human_bytes, human_seconds, rfc3339
+from ccdr.model.errors import Exit, Locked
+from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.backup import BackupResult
-    from ccdr.services import Job
-    from ccdr.together import GroupResult
+    from ccdr.jobs.backup import BackupResult
+    from ccdr.jobs.group_backup import GroupResult
+    from ccdr.plans.job import Job
 
 
 @verb(short_help="Capture the assets of PLAN into its repository, now.")
@@ -43,10 +43,10 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
       ccdr backup outbound --asset crm --json
       ccdr backup outbound --dry-run
     """
-    from ccdr.backup import backup as back_up
-    from ccdr.history import STORED
-    from ccdr.in_force import store
-    from ccdr.together import backup_together
+    from ccdr.evidence.history import STORED
+    from ccdr.jobs.backup import backup as back_up
+    from ccdr.jobs.group_backup import backup_together
+    from ccdr.jobs.in_force import store
 
     options = settings()
     jobs = options.jobs(plan, asset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import verb
-from ccdr.errors import Exit
+from ccdr.model.errors import Exit
 
 
 @verb(short_help="Print a completion script for your shell.")

@@ -9,13 +9,13 @@ import click
 
 from ccdr.cli.shell import print_json, progress, settings, table, verb, word
 from ccdr.cli.test import tell
-from ccdr.errors import Exit
-from ccdr.model import Achieved, Verdict, human_bytes, human_seconds
+from ccdr.model.errors import Exit
+from ccdr.model.values import Achieved, Verdict, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from ccdr.demo.show import Shown
     from ccdr.engines import AnyEngine
-    from ccdr.restore_test import RestoreTest
+    from ccdr.jobs.restore_test import RestoreTest
 
 WORK = Path(".demo")
 SHOWN_PHASES = {"provision": "sandbox", "fetch": "fetch", "load": "load", "check": "check"}  # and what they are called

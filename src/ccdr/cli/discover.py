@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import print_json, progress, settings, table, verb, word
-from ccdr.errors import Exit, UsageProblem
-from ccdr.model import human_bytes
+from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.values import human_bytes
 
 if TYPE_CHECKING:
-    from ccdr.discover.unprotected import Discovered
+    from ccdr.setup.discover.unprotected import Discovered
 
 
 @verb(short_help="What do the plans leave out? What was never tested?")
@@ -29,9 +29,9 @@ def discover(names: tuple[str, ...]) -> Exit:
       ccdr discover
       ccdr discover outbound --json
     """
-    from ccdr.discover.address import SOCKETS
-    from ccdr.discover.unprotected import discover as look_around
     from ccdr.plans import plan_names
+    from ccdr.setup.discover.address import SOCKETS
+    from ccdr.setup.discover.unprotected import discover as look_around
 
     options = settings()
     every = [options.load(name) for name in plan_names(options.plans)]

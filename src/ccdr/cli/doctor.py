@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import print_json, progress, settings, verb, word
-from ccdr.errors import Exit, UsageProblem
-from ccdr.model import Health
+from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.values import Health
 
 if TYPE_CHECKING:
-    from ccdr.doctor import Finding
+    from ccdr.setup.doctor import Finding
 
 
 @verb(short_help="Look at everything that plans rest on.")
@@ -40,8 +40,8 @@ def doctor(names: tuple[str, ...], only: str | None, no_canary: bool) -> Exit:
       ccdr doctor outbound --json
       ccdr doctor --only tests         on a host that has no database credentials
     """
-    from ccdr.doctor import Part, examine
     from ccdr.plans import plan_names
+    from ccdr.setup.doctor import Part, examine
 
     options = settings()
     stated = plan_names(options.plans)

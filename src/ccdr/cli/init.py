@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import Settings, dry_run_option, print_json, progress, settings, verb, word
-from ccdr.errors import Exit
+from ccdr.model.errors import Exit
 
 if TYPE_CHECKING:
-    from ccdr.discover.init import Initialised, Wanted
+    from ccdr.setup.discover.init import Initialised, Wanted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -51,8 +51,8 @@ def init(
       ccdr init /var/lib/asterisk/cdr.sqlite3 sqlite:/var/lib/pbx/state --name pbx
       ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run
     """
-    from ccdr.discover.init import Wanted
-    from ccdr.discover.init import init as begin
+    from ccdr.setup.discover.init import Wanted
+    from ccdr.setup.discover.init import init as begin
 
     options = settings()
     wanted = Wanted(

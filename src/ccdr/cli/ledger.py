@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
-from ccdr.errors import CcdrError, Exit, UsageProblem, worst
-from ccdr.model import rfc3339, so_many
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
+from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.attest import Outcome
-    from ccdr.attest.beside import Taken
-    from ccdr.ledger import Ledger, Verification
+    from ccdr.evidence.ledger import Ledger, Verification
+    from ccdr.jobs.attest import Outcome
+    from ccdr.jobs.attest.beside import Taken
+    from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
-    from ccdr.services import Services
 
 CONSISTENT = "internally consistent"
 
@@ -69,8 +69,8 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
 
 def _ledger(services: Services, which: str | None) -> Ledger:
     """The live one, or another one that is here."""
-    from ccdr.attest.beside import others
-    from ccdr.lineage import reader
+    from ccdr.evidence.lineage import reader
+    from ccdr.jobs.attest.beside import others
 
     if which is None or (services.lineage().ledger or "").startswith(which or "-"):
         return services.ledger
@@ -112,8 +112,8 @@ def verify(where: tuple[str, ...], repository: bool) -> Exit:
 
 
 def _verify_directory(directory: Path) -> Exit:
-    from ccdr.ledger import verify as verify_ledger
-    from ccdr.lineage import id_in, misnamed
+    from ccdr.evidence.ledger import verify as verify_ledger
+    from ccdr.evidence.lineage import id_in, misnamed
 
     found = verify_ledger(directory)
     if found.records == 0 and found.ok:
@@ -128,10 +128,10 @@ def _verify_directory(directory: Path) -> Exit:
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
-    from ccdr.attest import by_what_is_known, here, troubles
-    from ccdr.attest.beside import others
-    from ccdr.ledger import verify as verify_ledger
-    from ccdr.verification import DIFFERS, EQUAL, compare
+    from ccdr.evidence.ledger import verify as verify_ledger
+    from ccdr.jobs.attest import by_what_is_known, here, troubles
+    from ccdr.jobs.attest.beside import others
+    from ccdr.jobs.verification import DIFFERS, EQUAL, compare
 
     options = settings()
     services = options.services()
@@ -188,7 +188,7 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
 
 def _plans_not_kept(services: Services) -> list[str]:
     """Versions of plans whose files are gone, or were changed: of all there ever were."""
-    from ccdr.in_force import not_kept
+    from ccdr.jobs.in_force import not_kept
 
     histories = services.histories()
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
@@ -201,7 +201,7 @@ def _plans_not_kept(services: Services) -> list[str]:
 
 def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcome], list[tuple[str, CcdrError]]]:
     """What the repositories attest. It is recorded, where that can be written: an auditor may only read."""
-    from ccdr.attest import compare, looked, record
+    from ccdr.jobs.attest import compare, looked, record
 
     outcomes, failed = [], []
     for loaded in plans:
@@ -280,7 +280,7 @@ def recover(names: tuple[str, ...]) -> Exit:
       ccdr ledger recover
       ccdr ledger recover outbound
     """
-    from ccdr.attest.beside import recover as bring_back
+    from ccdr.jobs.attest.beside import recover as bring_back
 
     options = settings()
     plans, wrong = options.load_all(names)
@@ -318,7 +318,7 @@ def collect(directories: tuple[str, ...]) -> Exit:
     Examples:
       ccdr ledger collect /mnt/db1/var/lib/ccdr /mnt/db2/var/lib/ccdr
     """
-    from ccdr.attest.beside import collect as take_in
+    from ccdr.jobs.attest.beside import collect as take_in
 
     options = settings()
     services = options.services()
@@ -352,7 +352,7 @@ def export(directory: Path) -> Exit:
     Examples:
       ccdr ledger export /mnt/auditor/export
     """
-    from ccdr.attest.beside import exported
+    from ccdr.jobs.attest.beside import exported
 
     options = settings()
     services = options.services()
@@ -377,8 +377,8 @@ def schema(kind: str | None) -> Exit:
       ccdr ledger schema restore_test.end > restore_test.end.json
       ccdr ledger schema --json > all.json
     """
-    from ccdr.records import VERSIONS
-    from ccdr.records.schema import schema_of, schemas
+    from ccdr.evidence.records import VERSIONS
+    from ccdr.evidence.records.schema import schema_of, schemas
 
     if kind is not None and kind not in VERSIONS:
         raise UsageProblem(f"there is no kind of record {kind!r}", hint=f"one of: {', '.join(VERSIONS)}")

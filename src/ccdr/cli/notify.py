@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, dry_run_option, plan_argument, print_json, settings, verb, word
-from ccdr.errors import Exit, UsageProblem
+from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -31,7 +31,7 @@ def test(plan: str, dry_run: bool) -> Exit:
       ccdr notify test outbound
       ccdr notify test outbound --dry-run
     """
-    from ccdr.notify import send_test
+    from ccdr.telling.notify import send_test
 
     options = settings()
     loaded = options.load(plan)
@@ -50,8 +50,8 @@ def test(plan: str, dry_run: bool) -> Exit:
 
 
 def _dry_run(loaded: LoadedPlan) -> Exit:
-    from ccdr.conclude import our_own
-    from ccdr.notify import would_tell
+    from ccdr.run.ending import our_own
+    from ccdr.telling.notify import would_tell
 
     services = settings().services()
     ours = our_own([loaded], services)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, plan_argument, print_json, settings, table, verb, word
-from ccdr.errors import Exit, PlanInvalid, UsageProblem
-from ccdr.model import rfc3339
+from ccdr.model.errors import Exit, PlanInvalid, UsageProblem
+from ccdr.model.values import rfc3339
 
 
 @click.group(epilog=EXIT_STATUS, short_help="Check plans, show them, describe them to editors.")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import print_json, settings, verb
-from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.model import human_bytes, so_many, utc
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import human_bytes, so_many, utc
 
 if TYPE_CHECKING:
-    from ccdr.services import Services
+    from ccdr.jobs.services import Services
 
 
 @verb(short_help="What the evidence shows, for owners and auditors.")
@@ -70,7 +70,7 @@ def report(
 
     from ccdr.plans import plan_names
     from ccdr.plans.versions import PLAN_VERSION
-    from ccdr.report import WRITERS, make_report, period_of
+    from ccdr.telling.report import WRITERS, make_report, period_of
 
     # Hundreds of thousands of records, none in a cycle: the collector would walk all that is kept, again and again.
     gc.disable()

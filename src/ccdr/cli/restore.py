@@ -22,13 +22,13 @@ from ccdr.cli.shell import (
     timeline_option,
     verb,
 )
-from ccdr.errors import Exit, UsageProblem
-from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
+from ccdr.model.errors import Exit, UsageProblem
+from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.checks.base import CheckConfig
-    from ccdr.model import CheckResult
-    from ccdr.restore import RestoreResult, Restoring
+    from ccdr.jobs.restore import RestoreResult, Restoring
+    from ccdr.model.values import CheckResult
 
 NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 
@@ -100,8 +100,8 @@ def restore(
       ccdr restore outbound --asset recordings --to /srv/restored --yes-i-mean restored
       ccdr restore outbound --asset crm --at "2026-11-24 14:05:00" --to /srv/crm
     """
-    from ccdr.restore import Request, restoring
-    from ccdr.shipping.recovery import target_of
+    from ccdr.jobs.restore import Request, restoring
+    from ccdr.jobs.shipping.recovery import target_of
 
     options = settings()
     (job,) = options.jobs(plan, asset)

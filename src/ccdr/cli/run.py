@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, settings, table, verb, word
-from ccdr.errors import CcdrError, Exit, worst
+from ccdr.model.errors import CcdrError, Exit, worst
 
 if TYPE_CHECKING:
-    from ccdr.model import Verb
+    from ccdr.jobs.services import Services
+    from ccdr.model.values import Verb
     from ccdr.plans import LoadedPlan
-    from ccdr.run import Did, RunResult
-    from ccdr.services import Job, Services
+    from ccdr.plans.job import Job
+    from ccdr.run.scheduled import Did, RunResult
 
 KINDS = ("backups", "tests", "upkeep")
 
@@ -52,8 +53,8 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
       ccdr run --only tests --jobs 2     on a host that has no database credentials
       ccdr run --dry-run                 what is due now, and when the next will be
     """
-    from ccdr.state import default_state
-    from ccdr.wake import asleep, fingerprint, sleep
+    from ccdr.host.state import default_state
+    from ccdr.run.next_due import asleep, fingerprint, sleep
 
     options = settings()
     state = (options.state or default_state()).absolute()
@@ -66,14 +67,14 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
             print_json({"did": [], "missed": [], "busy": []})
         return Exit.OK
 
-    from ccdr.attest import compare_due, store_due
-    from ccdr.conclude import conclude, followed
-    from ccdr.in_force import store
+    from ccdr.jobs.attest import compare_due, store_due
+    from ccdr.jobs.in_force import store
+    from ccdr.jobs.shipping.background import WAKES
     from ccdr.plans import plan_names
-    from ccdr.run import ALL
-    from ccdr.run import KINDS as VERBS
-    from ccdr.run import run as run_due
-    from ccdr.shipping.background import WAKES
+    from ccdr.run.ending import conclude, followed
+    from ccdr.run.scheduled import ALL
+    from ccdr.run.scheduled import KINDS as VERBS
+    from ccdr.run.scheduled import run as run_due
 
     loaded, wrong = options.load_all(names)
     stated = plan_names(options.plans)
@@ -118,9 +119,9 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
 def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> tuple[list[Job], bool]:
     """See to it that every log that a plan wants shipped is, and no other: those that are, and whether something was
     told to end. For the host that backs up."""
-    from ccdr.model import Verb
-    from ccdr.services import Job
-    from ccdr.shipping.background import end_unwanted, start_missing
+    from ccdr.jobs.shipping.background import end_unwanted, start_missing
+    from ccdr.model.values import Verb
+    from ccdr.plans.job import Job
 
     if Verb.BACKUP not in verbs:
         return [], False
@@ -153,7 +154,7 @@ def _tell(result: RunResult, standing: str | None) -> None:
 
 def _tell_next(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> None:
     """What comes due first, of how many schedules: that this knows the plans, and will do something."""
-    from ccdr.run import standing
+    from ccdr.run.scheduled import standing
 
     if not (rows := standing(loaded, services, verbs)):
         click.echo("no plan here has a schedule for this: nothing will ever be due")
@@ -177,10 +178,10 @@ def summary(result: RunResult) -> str:
 
 
 def _tell_trouble(did: Did) -> None:
-    from ccdr.backup import BackupResult
     from ccdr.cli.backup import tell as tell_backup
     from ccdr.cli.test import tell as tell_test
-    from ccdr.restore_test import RestoreTest
+    from ccdr.jobs.backup import BackupResult
+    from ccdr.jobs.restore_test import RestoreTest
 
     if isinstance(did.outcome, BackupResult):
         tell_backup(did.outcome)
@@ -194,7 +195,7 @@ def _tell_trouble(did: Did) -> None:
 
 def _dry_run(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) -> Exit:
     """What is due, and what comes next; nothing is recorded or stamped."""
-    from ccdr.run import standing
+    from ccdr.run.scheduled import standing
 
     rows = standing(loaded, services, verbs)
     if settings().json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ccdr.cli.shell import EXIT_STATUS, dry_run_option, print_json, settings, verb
-from ccdr.errors import Exit
+from ccdr.model.errors import Exit
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -25,7 +25,7 @@ def reap(dry_run: bool) -> Exit:
       ccdr sandbox reap --dry-run
       ccdr sandbox reap
     """
-    from ccdr.reap import reap as reap_all
+    from ccdr.jobs.leftovers import reap as reap_all
 
     options = settings()
     done = reap_all(options.services(), dry_run=dry_run)

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 import orjson
 
-from ccdr import interrupts
-from ccdr.answers import NO_WORDS, FreeText, visible, words_of
 from ccdr.cli.streams import open_streams, written
-from ccdr.errors import CcdrError, Exit, Locked, told, worst
-from ccdr.model import CheckResult, Verdict, human_bytes
+from ccdr.host import interrupts
+from ccdr.model.answers import NO_WORDS, FreeText, visible, words_of
+from ccdr.model.errors import CcdrError, Exit, Locked, told, worst
+from ccdr.model.values import CheckResult, Verdict, human_bytes
 
 if TYPE_CHECKING:
-    from ccdr.errors import PlanInvalid
-    from ccdr.interfaces import Outcome, Progress
+    from ccdr.host.state import State
+    from ccdr.jobs.services import Services
+    from ccdr.model.errors import PlanInvalid
     from ccdr.plans import LoadedPlan
-    from ccdr.services import Job, Services
-    from ccdr.state import State
+    from ccdr.plans.job import Job
+    from ccdr.ports.place import Outcome, Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +68,7 @@ class Settings:
         return self.tests or self.plans.parent / "restore_tests"
 
     def services(self) -> Services:
-        from ccdr.state import default_state
+        from ccdr.host.state import default_state
         from ccdr.wiring import services
 
         return services(self.state or default_state())
@@ -80,7 +81,7 @@ class Settings:
     def load_all(self, names: Sequence[str]) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
         """The named plans; with no name all that are right, and what is wrong with the others: a mistake in one must
         not stop the rest. UsageProblem where there is no plan at all: a wrong --plans must not look green."""
-        from ccdr.errors import PlanInvalid, UsageProblem
+        from ccdr.model.errors import PlanInvalid, UsageProblem
         from ccdr.plans import plan_names
 
         if names:
@@ -108,8 +109,8 @@ class Settings:
 
     def jobs(self, name: str, asset: str | None) -> list[Job]:
         """The plan's assets in its order, or the one that was named; UsageProblem where there is none such."""
-        from ccdr.errors import UsageProblem
-        from ccdr.services import Job
+        from ccdr.model.errors import UsageProblem
+        from ccdr.plans.job import Job
 
         loaded = self.load(name)
         assets = list(loaded.plan.assets)
@@ -221,7 +222,7 @@ def show_words(words: FreeText, run: str | None = None) -> None:
 
 
 def _state() -> State:
-    from ccdr.state import State, default_state
+    from ccdr.host.state import State, default_state
 
     return State(settings().state or default_state())
 

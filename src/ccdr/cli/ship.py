@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 import click
 
 from ccdr.cli.shell import asset_option, plan_argument, progress, settings, verb
-from ccdr.errors import Exit
+from ccdr.model.errors import Exit
 
 
 @verb(short_help="Ship the log of PLAN's assets continuously.")
@@ -27,9 +27,9 @@ def ship(plan: str, asset: str | None, once: bool) -> Exit:
       ccdr ship outbound
       ccdr ship outbound --asset crm --once
     """
-    from ccdr import interrupts
-    from ccdr.errors import UsageProblem
-    from ccdr.shipping.ship import ship as ship_log
+    from ccdr.host import interrupts
+    from ccdr.jobs.shipping.ship import ship as ship_log
+    from ccdr.model.errors import UsageProblem
 
     options = settings()
     jobs = [job for job in options.jobs(plan, asset) if asset is not None or job.engine.shipping is not None]

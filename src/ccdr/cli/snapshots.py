@@ -7,8 +7,8 @@ from dataclasses import replace
 import click
 
 from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
-from ccdr.errors import Exit
-from ccdr.model import human_bytes, human_seconds, rfc3339
+from ccdr.model.errors import Exit
+from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 
@@ -27,14 +27,14 @@ def snapshots(plan: str, asset: str | None) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
-    from ccdr import attest
-    from ccdr.groups import captured_together
-    from ccdr.history import AssetHistory
-    from ccdr.in_force import as_recorded
-    from ccdr.judgement import judge, why_not_counting
+    from ccdr.evidence.history import AssetHistory
+    from ccdr.evidence.judgement import judge, why_not_counting
+    from ccdr.jobs import attest
+    from ccdr.jobs.in_force import as_recorded
+    from ccdr.model.groups import captured_together
+    from ccdr.plans.job import Job
     from ccdr.plans.words import differing
-    from ccdr.services import Job
-    from ccdr.status import seen_now
+    from ccdr.telling.status import seen_now
 
     options = settings()
     services = options.services()

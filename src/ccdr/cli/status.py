@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.shell import print_json, settings, table, verb, word
-from ccdr.errors import Exit, worst
-from ccdr.model import Achieved, Verb, human_seconds, rfc3339, so_many
-from ccdr.trouble import Problem, Trouble, next_step
+from ccdr.model.errors import Exit, worst
+from ccdr.model.trouble import Problem, Trouble, next_step
+from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.attest import Place
-    from ccdr.history import Record
-    from ccdr.judgement import AssetStatus
-    from ccdr.lineage import Lineage
-    from ccdr.verification import Finding
+    from ccdr.evidence.judgement import AssetStatus
+    from ccdr.evidence.lineage import Lineage
+    from ccdr.evidence.verdicts import Record
+    from ccdr.jobs.attest import Place
+    from ccdr.jobs.verification import Finding
 
 
 @verb(short_help="Can the contact centre be brought back?")
@@ -33,18 +33,18 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.acknowledged import UNTOLD, exit_of
-    from ccdr.attest import by_what_is_known, here, homes, places, troubles
-    from ccdr.duties import duties, listed
-    from ccdr.history import CHECKED, PRUNED, AssetHistory
-    from ccdr.in_force import as_recorded, lost, without_file
-    from ccdr.judgement import judge_host
-    from ccdr.notify import untold
+    from ccdr.evidence.acknowledged import UNTOLD, exit_of
+    from ccdr.evidence.history import CHECKED, PRUNED, AssetHistory
+    from ccdr.evidence.judgement import judge_host
+    from ccdr.jobs.attest import by_what_is_known, here, homes, places, troubles
+    from ccdr.jobs.in_force import as_recorded, lost, without_file
+    from ccdr.jobs.verification import newest
     from ccdr.plans import plan_names
     from ccdr.plans.words import differing
-    from ccdr.status import answering, exit_code, kept, private_of, upkeep_problems
-    from ccdr.status import status as ask
-    from ccdr.verification import newest
+    from ccdr.run.duties import duties, listed
+    from ccdr.telling.notify import untold
+    from ccdr.telling.status import answering, exit_code, kept, private_of, upkeep_problems
+    from ccdr.telling.status import status as ask
 
     options = settings()
     loaded, wrong_plans = options.load_all(names)
@@ -190,7 +190,7 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
 
 def coded(wrong: Problem) -> str:
     """What to type to acknowledge it, where it can be; and what it only follows from."""
-    from ccdr.acknowledged import can_be
+    from ccdr.evidence.acknowledged import can_be
 
     follows = f"by {wrong.because.name}" if wrong.because else ""
     said = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
@@ -237,7 +237,7 @@ def _ledger(verified: Finding | None) -> None:
 
 def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
     """When the repositories were last asked what they attest of the ledger, as its records have it."""
-    from ccdr.attest import RECENT
+    from ccdr.jobs.attest import RECENT
 
     for plan in plans:
         found = lineage.compared.get(plan)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ccdr.errors import CcdrError
+from ccdr.model.errors import CcdrError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

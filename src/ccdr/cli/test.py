@@ -20,13 +20,14 @@ from ccdr.cli.shell import (
     verb,
     word,
 )
-from ccdr.errors import CcdrError, Exit, UsageProblem
-from ccdr.model import Verdict, human_bytes, human_seconds, rfc3339
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.interfaces import Progress
-    from ccdr.restore_test import RestoreTest
-    from ccdr.services import Job, Services
+    from ccdr.jobs.restore_test import RestoreTest
+    from ccdr.jobs.services import Services
+    from ccdr.plans.job import Job
+    from ccdr.ports.place import Progress
 
 WORDS = ("latest", "random", "oldest")
 
@@ -70,8 +71,8 @@ def test(
       ccdr test outbound --asset crm --at latest
       ccdr test outbound --asset crm --at "2026-11-24 14:05:00"
     """
-    from ccdr.attest import store_due
-    from ccdr.restore_test import next_turn, restore_test
+    from ccdr.jobs.attest import store_due
+    from ccdr.jobs.restore_test import next_turn, restore_test
 
     options = settings()
     services = options.services()
@@ -110,8 +111,8 @@ class At(NamedTuple):
 
 def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Services, keep: bool, dry_run: bool) -> Exit:
     """Tests that recover to a point: only of assets that ship their log."""
-    from ccdr.restore_test import AT, restore_test
-    from ccdr.shipping.recovery import target_of
+    from ccdr.jobs.restore_test import AT, restore_test
+    from ccdr.jobs.shipping.recovery import target_of
 
     if snapshot is not None:
         raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
@@ -144,7 +145,7 @@ def _turn(job: Job, rule: str) -> str:
 
 
 def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
-    from ccdr.restore_test import next_turn
+    from ccdr.jobs.restore_test import next_turn
 
     said, turns = [], []
     for j in jobs:
@@ -164,7 +165,7 @@ def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
 def tell(done: RestoreTest, turn: str = "") -> None:
     """The test for people: verdict first, then why, then what was looked at and measured. `turn` follows the rule that
     chose the snapshot."""
-    from ccdr.history import misfits
+    from ccdr.evidence.verdicts import misfits
 
     click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
     if done.snapshot is not None:
@@ -190,7 +191,7 @@ def tell(done: RestoreTest, turn: str = "") -> None:
 
 
 def _tell_measures(done: RestoreTest) -> None:
-    from ccdr.state import default_state
+    from ccdr.host.state import default_state
 
     click.echo()
     rows = []

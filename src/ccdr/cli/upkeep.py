@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ccdr.cli.shell import dry_run_option, print_json, progress, settings, show_words, table, verb, word
-from ccdr.errors import Exit, Locked, UsageProblem, worst
-from ccdr.model import human_bytes, human_seconds, rfc3339, so_many
+from ccdr.model.errors import Exit, Locked, UsageProblem, worst
+from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.interfaces import Progress
+    from ccdr.jobs.upkeep import Capacity, Check, Prune
     from ccdr.plans import LoadedPlan
-    from ccdr.upkeep import Capacity, Check, Prune
+    from ccdr.ports.place import Progress
 
 R = TypeVar("R", "Prune", "Check")
 
@@ -42,7 +42,7 @@ def upkeep(names: tuple[str, ...], only: str | None, all_data: bool, dry_run: bo
       ccdr upkeep --check                       all plans
       ccdr upkeep outbound --check --all-data   after damage was found
     """
-    from ccdr.upkeep import check, prune
+    from ccdr.jobs.upkeep import check, prune
 
     options = settings()
     if all_data and only == "prune":

@@ -15,7 +15,7 @@ from ccdr.demo.images import Images
 from ccdr.demo.queues import Queues
 from ccdr.demo.servers import Home
 from ccdr.demo.switchboard import Switchboard
-from ccdr.interrupts import side_by_side
+from ccdr.host.interrupts import side_by_side
 
 
 class Part(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ccdr.demo.recordings import SOUNDS, attach_sql, place
 from ccdr.demo.servers import SOCKETS, Home
-from ccdr.model import rfc3339
+from ccdr.model.values import rfc3339
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import Image
 

@@ -8,8 +8,8 @@ from functools import partial
 
 from ccdr.engines import mariadb, postgres
 from ccdr.engines.redis import kinds
-from ccdr.errors import TestBroken
-from ccdr.interrupts import side_by_side
+from ccdr.host.interrupts import side_by_side
+from ccdr.model.errors import TestBroken
 from ccdr.sandbox.docker import Docker, Image
 
 

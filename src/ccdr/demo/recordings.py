@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ccdr.errors import CcdrError
+from ccdr.model.errors import CcdrError
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 PACKAGE = "asterisk-core-sounds-en-wav"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.errors import UsageProblem
+from ccdr.model.errors import UsageProblem
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import BoxSpec, Disposal, Docker, Image
 

@@ -13,23 +13,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ccdr.backup import BackupResult, backup
 from ccdr.demo import plan, store
 from ccdr.demo.centre import Centre, open_centre
 from ccdr.demo.images import Images, find_images
 from ccdr.demo.servers import Home
-from ccdr.errors import CcdrError, Exit, UsageProblem, worst
-from ccdr.interfaces import Progress, Target
-from ccdr.interrupts import side_by_side, threads
-from ccdr.model import Verdict
+from ccdr.host.interrupts import side_by_side, threads
+from ccdr.host.state import remove_tree
+from ccdr.jobs.backup import BackupResult, backup
+from ccdr.jobs.group_backup import GroupResult, backup_together
+from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping import background
+from ccdr.jobs.shipping.ship import ship
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
+from ccdr.model.values import Verdict
 from ccdr.plans import LoadedPlan
-from ccdr.restore_test import AT, RestoreTest, restore_test
+from ccdr.plans.job import Job
+from ccdr.ports.log import Target
+from ccdr.ports.place import Progress
 from ccdr.sandbox.docker import Docker
-from ccdr.services import Job, Services
-from ccdr.shipping import background
-from ccdr.shipping.ship import ship
-from ccdr.state import remove_tree
-from ccdr.together import GroupResult, backup_together
 from ccdr.wiring import services
 
 MARKER = ".ccdr-demo"  # only a directory that bears it is ever removed

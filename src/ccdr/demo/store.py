@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.errors import CcdrError
-from ccdr.proc import Daemon
+from ccdr.host.processes import Daemon
+from ccdr.model.errors import CcdrError
 from ccdr.storage.s3 import Bucket
 
 PID = "weed.pid"

@@ -9,12 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from ccdr.answers import FreeText
 from ccdr.engines.connection import is_loopback
-from ccdr.errors import TestBroken, UsageProblem
-from ccdr.interfaces import Capture, Place, Reached, ShippedLog, StoredNode, Target, Tools
-from ccdr.model import FileDigest, Manifest, rfc3339
-from ccdr.schema import Cron, Duration, Name, Size, Strict, Text
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import TestBroken, UsageProblem
+from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text
+from ccdr.model.values import FileDigest, Manifest, rfc3339
+from ccdr.ports.capture import Capture, StoredNode, Tools
+from ccdr.ports.log import Reached, ShippedLog, Target
+from ccdr.ports.place import Place
 
 
 class BackupSettings(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from ccdr.model import CheckResult, Verdict
+from ccdr.model.values import CheckResult, Verdict
 
 NAMED = 6  # how many differences a result names
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from ccdr.schema import PlanPath, Text, WithPassword
+from ccdr.model.schema import PlanPath, Text, WithPassword
 
 SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 _TELLING = frozenset("%/?#@:[]&+=;\\\"'`$")  # characters that a URL, or a shell, would read otherwise

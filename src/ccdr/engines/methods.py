@@ -12,11 +12,15 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
 
-from ccdr.answers import at, lacking, names_in
 from ccdr.engines.base import EngineConfig
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
-from ccdr.model import CheckResult, Look, Manifest
+from ccdr.model.answers import at, lacking, names_in
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import CheckResult, Look, Manifest
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 
 class Method(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from ccdr.interfaces import Place
-from ccdr.interrupts import each_to_its_end
-from ccdr.model import FileDigest
-from ccdr.shares import WORKERS, dealt
+from ccdr.host.interrupts import each_to_its_end
+from ccdr.host.shares import WORKERS, dealt
+from ccdr.model.values import FileDigest
+from ccdr.ports.place import Place
 
 
 def compare(box: Place, root: str, wanted: Mapping[str, FileDigest], *beside: Callable[[], object]) -> None:

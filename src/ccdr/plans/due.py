@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import ceil, floor
 
-from ccdr.model import Verb
+from ccdr.model.values import Verb
 from ccdr.plans.due_times import DueTimes, of
 from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import Version

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from cronsim import CronSim
 
-from ccdr.schema import zone_of
+from ccdr.model.schema import zone_of
 
 DAY = 86400
 _EPOCH = date(1970, 1, 1).toordinal()

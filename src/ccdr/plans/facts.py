@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.checks import AnyCheck
-from ccdr.model import Objectives, source_digest
+from ccdr.model.values import Objectives, source_digest
 from ccdr.plans.model import Plan
 
 FORMAT = 1  # of the facts; raised when a key changes its meaning

@@ -12,10 +12,10 @@ from cronsim import CronSim
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import EngineConfig
-from ccdr.model import human_seconds
+from ccdr.model.schema import Strict, zone_of
+from ccdr.model.values import human_seconds
 from ccdr.plans.model import Plan
 from ccdr.plans.yamlfile import Finding, Where
-from ccdr.schema import Strict, zone_of
 
 _START = datetime(2026, 1, 1)
 _HORIZON = timedelta(days=3660)

@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine, EngineConfig
-from ccdr.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.schema import format_duration, parse_duration
 from ccdr.plans.facts import PlanFacts, facts_of
 from ccdr.plans.lint import lint
 from ccdr.plans.model import NO_PASSWORD, Plan
@@ -25,7 +26,6 @@ from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wrong_stem
 from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.yamlfile import Document, Finding, Where, parse, read_bytes
-from ccdr.schema import format_duration, parse_duration
 
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
 

@@ -8,11 +8,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ccdr import model
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import Limits
+from ccdr.model import values as model
+from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 from ccdr.plans.repository_url import repository_url
-from ccdr.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from ccdr.errors import Problem
+from ccdr.model.errors import Problem
 from ccdr.plans.shape import Shape
 from ccdr.plans.yamlfile import Document, Finding, Where, dotted
 

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import Field
 
 from ccdr.checks import AnyCheck
-from ccdr.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.errors import PlanInvalid, Problem, UsageProblem
+from ccdr.model.schema import Name, Strict
 from ccdr.plans.problems import as_problems, checked, did_you_mean
 from ccdr.plans.shape import editor_schema
 from ccdr.plans.yamlfile import Finding, parse, read_bytes
-from ccdr.schema import Name, Strict
 
 
 class RestoreTestFile(Strict):

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from ccdr.model.schema import Name
 from ccdr.plans.yamlfile import Where
-from ccdr.schema import Name
 
 Schema = dict[str, Any]
 

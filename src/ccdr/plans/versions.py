@@ -14,7 +14,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from ccdr.model import ledger_of, number_of, rfc3339, utc
+from ccdr.model.values import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.facts import PlanFacts, facts_from
 from ccdr.plans.loader import LoadedPlan
 

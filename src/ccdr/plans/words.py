@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ccdr.model.schema import format_duration
 from ccdr.plans.loosened import Code, Loosening, Value, loosened
 from ccdr.plans.versions import File, Judged
-from ccdr.schema import format_duration
 
 _SECONDS = frozenset(
     (Code.RPO_LONGER, Code.RTO_LONGER, Code.MTD_LONGER, Code.LOG_RARER, Code.HOLD_LONGER, Code.SETTLE_LONGER)

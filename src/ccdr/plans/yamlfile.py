@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from ccdr.errors import UsageProblem
+from ccdr.model.errors import UsageProblem
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ccdr.answers import FreeText
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Output, Pulse, Session
-from ccdr.interrupts import tick
-from ccdr.proc import tree_bytes
+from ccdr.host.interrupts import tick
+from ccdr.host.processes import tree_bytes
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.ports.place import Output, Pulse, Session
 from ccdr.sandbox import isolation
 from ccdr.sandbox.words import told, words
 

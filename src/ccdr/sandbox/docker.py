@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Clock
-from ccdr.model import rfc3339, utc
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import rfc3339, utc
+from ccdr.ports.place import Clock
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box, close_socket
 from ccdr.sandbox.words import denied, told

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.errors import BackupFailed, TestBroken
-from ccdr.interfaces import ClientNeed, Engine, Place, Progress, SandboxNeeds, Source, SourceFacts
-from ccdr.model import human_bytes
-from ccdr.proc import Host
+from ccdr.host.processes import Host
+from ccdr.model.errors import BackupFailed, TestBroken
+from ccdr.model.values import human_bytes
+from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.engine import Engine
+from ccdr.ports.place import Place, Progress, Source
+from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import BoxSpec, Disposal, Docker, Image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.answers import FreeText
+from ccdr.model.answers import FreeText
 
 UNKNOWN = "it gave an error of its own"
 UNANSWERED = "it took the question, and did not answer in time"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from ccdr.errors import RepositoryUnavailable
+from ccdr.model.errors import RepositoryUnavailable
 
 WITHIN = 5.0  # seconds
 

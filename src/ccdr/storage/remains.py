@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ccdr.errors import CcdrError
-from ccdr.model import so_many
+from ccdr.model.errors import CcdrError
+from ccdr.model.values import so_many
 from ccdr.storage.s3 import Bucket
 
 # restic's names: a pack below the first two digits of its own, or (S3 of old) right below `data`.

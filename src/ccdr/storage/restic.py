@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ccdr.answers import NO_WORDS, FreeText
-from ccdr.errors import (
+from ccdr.host.processes import Host
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import (
     BackupBad,
     BackupFailed,
     CcdrError,
@@ -30,9 +31,8 @@ from ccdr.errors import (
     RepositoryUnavailable,
     TestBroken,
 )
-from ccdr.interfaces import StoredNode
-from ccdr.model import utc
-from ccdr.proc import Host
+from ccdr.model.values import utc
+from ccdr.ports.capture import StoredNode
 from ccdr.storage.remains import damage, store_at
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from ccdr.errors import CcdrError, RepositoryUnavailable
-from ccdr.retry import patiently
+from ccdr.host.retry import patiently
+from ccdr.model.errors import CcdrError, RepositoryUnavailable
 from ccdr.storage.endpoint import http_address
 
 if TYPE_CHECKING:

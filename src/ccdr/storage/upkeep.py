@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.answers import NO_WORDS, FreeText
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
-from ccdr.model import so_many
-from ccdr.proc import tree_bytes
+from ccdr.host.processes import tree_bytes
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
+from ccdr.model.values import so_many
 from ccdr.storage.restic import GOGC, LOCKED, NO_REPOSITORY, WRONG_PASSWORD, Restic
 
 MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name

@@ -27,9 +27,10 @@ from ccdr.checks.reconcile.paths import resolve
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import EngineConfig, Files
 from ccdr.engines.files import LISTING, read_listing
-from ccdr.interfaces import Bench, Beside, Engine
-from ccdr.model import CheckResult, human_seconds, rfc3339
-from ccdr.schema import Duration, Name, Strict, Text, format_duration
+from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
+from ccdr.model.values import CheckResult, human_seconds, rfc3339
+from ccdr.ports.check import Bench, Beside
+from ccdr.ports.engine import Engine
 
 ANY = "any"
 NAMED = 20  # references that the person at the shell is shown; the private output has all

@@ -19,9 +19,9 @@ from ccdr.engines.files.hashing import hashed_ahead
 from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, Entry, entries, paired, read_listing
 from ccdr.engines.files.scan import gone, still_there, walk
 from ccdr.engines.files.stored import amend
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import Capture, StoredNode, Tools
-from ccdr.model import FileDigest, human_seconds, so_many
+from ccdr.model.errors import BackupFailed
+from ccdr.model.values import FileDigest, human_seconds, so_many
+from ccdr.ports.capture import Capture, StoredNode, Tools
 
 STARVED_HINT = "shorten `settle:`, or keep what is always written to elsewhere"
 STARVED = 300.0  # seconds; a file that has waited longer was left out by an earlier backup too

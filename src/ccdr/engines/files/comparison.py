@@ -29,8 +29,8 @@ from ccdr.engines.files.listing import (
     read_listing,
 )
 from ccdr.engines.files.scan import came_back, walk
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, FileDigest, Verdict, so_many
+from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
+from ccdr.ports.check import Bench
 
 NAMED = 20  # how many paths a private detail names
 

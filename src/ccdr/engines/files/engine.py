@@ -10,26 +10,19 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import comparison
 from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.listing import LISTING
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import (
-    Bench,
-    Capture,
-    ClientNeed,
-    Place,
-    SandboxNeeds,
-    ServerTarget,
-    Source,
-    SourceFacts,
-    StoredNode,
-    Tools,
-)
-from ccdr.model import CheckResult, Look, Manifest
-from ccdr.schema import AbsolutePath, Wait, WithPassword
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
+from ccdr.model.schema import AbsolutePath, Wait, WithPassword
+from ccdr.model.values import CheckResult, Look, Manifest
+from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.engine import ServerTarget
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 NOBODY = "65534:65534"
 LOOKED_AT = 5000  # entries of a tree whose rights are looked at before anything is captured

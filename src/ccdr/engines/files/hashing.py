@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
-from ccdr.interrupts import threads
-from ccdr.model import FileDigest
+from ccdr.host.interrupts import threads
+from ccdr.model.values import FileDigest
 
 BATCH = 8000  # entries looked at together: bounds memory, not speed
 

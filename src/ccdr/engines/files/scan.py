@@ -7,10 +7,10 @@ import os
 import stat
 from collections.abc import Iterator
 
-from ccdr.answers import FreeText
 from ccdr.engines.files.attributes import attributes_of
 from ccdr.engines.files.listing import DEVICES, Entry, as_before
-from ccdr.errors import CommandFailed
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed
 
 KINDS = {
     stat.S_IFREG: "f",

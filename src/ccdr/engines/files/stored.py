@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ccdr.engines.files.listing import LISTING, UNREADABLE, WAITING, Entry, as_restic_says, position, read_listing
 from ccdr.engines.files.scan import gone, same_inode, still_there
-from ccdr.interfaces import StoredNode, Tools
+from ccdr.ports.capture import StoredNode, Tools
 
 RESTED = 60.0  # seconds since it was last written to: whoever takes a file away then has done with it
 KINDS = {"f": "file", "d": "dir", "l": "symlink", "p": "fifo", "c": "chardev", "b": "dev"}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of, text_of
-from ccdr.interfaces import Place
+from ccdr.ports.place import Place
 
 # Users, roles and what they may do on the server or on a database; and what on a table, a view or a routine, which must
 # be there first. A view's definer must be there before the view.

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ccdr.engines.connection import in_url, is_loopback
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.errors import UsageProblem
+from ccdr.model.errors import UsageProblem
 
 SCHEMES = ("mysql", "mariadb")
 EXAMPLE = "write it like mysql://user@host:3306/database, or mysql://user@/database?socket=/run/mysqld/mysqld.sock"

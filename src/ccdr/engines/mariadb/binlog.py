@@ -21,10 +21,12 @@ from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.logfile import begun, cut_short, head, head_of, same_server, transactions
 from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
-from ccdr.errors import BackupFailed, CommandFailed, UsageProblem
-from ccdr.interfaces import Clock, Fork, LogMark, Place, Segment, Source, Target
-from ccdr.measure import skew
-from ccdr.model import Manifest, human_seconds, utc
+from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
+from ccdr.model.forks import Fork
+from ccdr.model.measure import skew
+from ccdr.model.values import Manifest, human_seconds, utc
+from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.place import Clock, Place, Source
 
 ANSWER = 20.0  # seconds
 KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place, Session
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place, Session
 
 # The session's own: what the server sets for all must not change what we ask, or stop it half-way. The character set
 # is said as well: a server may be told to ignore what its clients ask for.

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ccdr.engines.connection import SYSTEM_CAS, ServerConnection
 from ccdr.engines.mariadb.client import Login
-from ccdr.schema import Text
+from ccdr.model.schema import Text
 
 OPTION_FILE = "client.cnf"
 SOCKETS = ("mysqld.sock", "mariadbd.sock", "mariadb.sock", "mysql.sock")  # what they are called in their directory

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.client import answers, quote_text
@@ -18,17 +17,14 @@ from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, o
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.methods import MethodsConfig
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import (
-    ClientNeed,
-    Place,
-    ServerTarget,
-    ShippedLog,
-    Source,
-    SourceFacts,
-)
-from ccdr.model import Look, Manifest
-from ccdr.schema import Name, Text, WithPassword
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupFailed
+from ccdr.model.schema import Name, Text, WithPassword
+from ccdr.model.values import Look, Manifest
+from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.engine import ServerTarget
+from ccdr.ports.log import ShippedLog
+from ccdr.ports.place import Place, Source
 
 SUPPORTED = ("11.8", "11.4", "10.11")  # series that are maintained; any of their clients can ask a server its version
 # The server answered, and does not let this user in.

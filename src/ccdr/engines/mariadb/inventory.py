@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
-from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, answers, quote_text
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 # Kept by one snapshot for the whole dump; what else there may be is read under a lock, or not at all.
 TRANSACTIONAL = ("InnoDB",)

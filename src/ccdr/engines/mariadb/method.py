@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ccdr.engines import methods
 from ccdr.engines.mariadb.client import Login
-from ccdr.model import Manifest
+from ccdr.model.values import Manifest
 
 
 class Method(methods.Method, Protocol):

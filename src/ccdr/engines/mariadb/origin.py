@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ccdr.engines.mariadb.client import Login, lines, table
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import Place
-from ccdr.model import so_many
+from ccdr.model.errors import BackupFailed
+from ccdr.model.values import so_many
+from ccdr.ports.place import Place
 
 _VARIABLES = """SELECT LOWER(variable_name), variable_value FROM information_schema.global_variables
   WHERE variable_name IN ('LOG_BIN', 'LOG_SLAVE_UPDATES', 'WSREP_ON');"""

@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ccdr.answers import FreeText, lacking
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb.accounts import names, orphans
 from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.server import LACKS
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Place, Pulse
-from ccdr.model import CheckResult, so_many
+from ccdr.model.answers import FreeText, lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, so_many
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Pulse
 
 _READ_ONLY = "SET SESSION TRANSACTION READ ONLY;\nSTART TRANSACTION READ ONLY;\n"
 _ROW = re.compile(r"<row>(.*?)</row>", re.DOTALL)

@@ -20,9 +20,10 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.statements import STATEMENT
-from ccdr.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Place, Reached, Target
-from ccdr.model import Manifest, rfc3339
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import Manifest, rfc3339
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place
 
 _GTIDS = re.compile(rf"{GTID.pattern}(,{GTID.pattern})*")
 JITTER = 5.0  # seconds by which what was begun earlier may commit later: where the log may go back a little

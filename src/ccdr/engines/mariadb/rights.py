@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ccdr.engines.mariadb.client import Login, lines, quote_name
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import Place
-from ccdr.model import Look
+from ccdr.model.errors import BackupFailed
+from ccdr.model.values import Look
+from ccdr.ports.place import Place
 
 # Of the server: the read lock, what InnoDB says of its tables and who is in the lock's way, the log's position, and
 # whether the server is a replica.

@@ -6,13 +6,13 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 
-from ccdr.answers import FreeText
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Place
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.ports.place import Place
 
 DATA = "/var/lib/mysql"  # in the sandbox, as all below
 TEMPORARY = f"{DATA}/sorting"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.engines.mariadb import statements
-from ccdr.interfaces import Place
+from ccdr.ports.place import Place
 
 # $1: where the first file is read from; $2: the second that is looked for, or nothing; $3: GTIDs, apart by commas; $4:
 # the program below. Then the files. An event that is torn, or not as its checksum says, ends a file's listing: that is

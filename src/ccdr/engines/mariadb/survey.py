@@ -30,8 +30,8 @@ from ccdr.engines.mariadb import rights
 from ccdr.engines.mariadb.address import SYSTEM
 from ccdr.engines.mariadb.client import OURS, Login, answers, in_list, quote_name, quote_text, read_answers
 from ccdr.engines.mariadb.inventory import LOCKABLE, TRANSACTIONAL
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 CANDIDATES = 60  # tables (and columns) of one database that are looked at closely
 # A look into a table that takes longer, or must wait, is left out. A DATETIME is of the server's own zone.

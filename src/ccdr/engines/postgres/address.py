@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ccdr.engines.connection import in_url
 from ccdr.engines.postgres.connection import Connection
-from ccdr.errors import UsageProblem
+from ccdr.model.errors import UsageProblem
 
 EXAMPLE = "write it like postgresql://postgres@db2.example:5432/crm, the password in --password-file"
 PORT = 5432

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ccdr.engines.connection import SYSTEM_CAS, ServerConnection
-from ccdr.schema import Text
+from ccdr.model.schema import Text
 
 # Its standard options: no start-up file, no question, no heading.
 PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")

@@ -9,24 +9,20 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import LogShipping
 from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import (
-    ClientNeed,
-    Place,
-    ServerTarget,
-    ShippedLog,
-    Source,
-    SourceFacts,
-)
-from ccdr.model import FileDigest, Look, Manifest
-from ccdr.schema import Duration, Size, Strict, Text, WithPassword
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed
+from ccdr.model.schema import Duration, Size, Strict, Text, WithPassword
+from ccdr.model.values import FileDigest, Look, Manifest
+from ccdr.ports.capture import ClientNeed, SourceFacts
+from ccdr.ports.engine import ServerTarget
+from ccdr.ports.log import ShippedLog
+from ccdr.ports.place import Place, Source
 
 # As PostgreSQL has them: an extension's begin with its name, as in `pg_stat_statements.max`.
 Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$", max_length=126)]

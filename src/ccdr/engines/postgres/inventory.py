@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.errors import CommandFailed
+from ccdr.model.errors import CommandFailed
 
 OPEN_SNAPSHOT = """\
 begin transaction isolation level repeatable read read only;

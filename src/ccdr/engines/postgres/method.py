@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr.engines import methods
-from ccdr.model import FileDigest, Manifest
+from ccdr.model.values import FileDigest, Manifest
 
 
 class Method(methods.Method, Protocol):

@@ -10,12 +10,13 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ccdr.answers import lacking
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Place, Pulse
-from ccdr.model import CheckResult, Verdict
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, Verdict
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Pulse
 
 # What a database or role may have set, and we could not read: a zone as an abbreviation that others have too. The order
 # of day and month stays the database's: its queries are written in it.

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import left_behind, not_reached
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
-from ccdr.interfaces import Place, Reached, Target
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place
 
 Start = Callable[[Mapping[str, str]], None]  # has the restored server begin, with these settings besides its own
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ccdr.engines.postgres import grants
-from ccdr.errors import CommandFailed
-from ccdr.model import Look, so_many
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import Look, so_many
 
 # `has_table_privilege` knows pg_read_all_data and every membership; large objects have no such function before
 # version 18. Extensions' own tables are not dumped, but for those that the extension names.

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from ccdr.answers import FreeText
 from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Place
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import TestBroken
+from ccdr.ports.place import Place
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
 CLUSTER, LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - inside the sandbox

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from ccdr.engines.postgres.dump import Dump, archive, identity
 from ccdr.engines.postgres.dump.capture import Dumper, Read
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Capture, Output, Pulse, Source, Streamed, Tools
-from ccdr.model import FileDigest
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import FileDigest
+from ccdr.ports.capture import Capture, Streamed, Tools
+from ccdr.ports.place import Output, Pulse, Source
 
 PIPES = "pipes"  # in the captured directory, and gone before that is stored
 # Each reader of the stream is waited for: a pipeline's status does not tell of one that failed beside it. Of the last

@@ -25,9 +25,9 @@ from ccdr.engines.found import (
 )
 from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.connection import PSQL
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
-from ccdr.model import so_many
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import so_many
+from ccdr.ports.place import Place
 
 GENTLE = (
     "-c statement_timeout=20s -c lock_timeout=500ms -c default_transaction_read_only=on -c client_min_messages=error"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.engines.postgres.position import number
-from ccdr.interfaces import Fork
+from ccdr.model.forks import Fork
 
 _LINE = re.compile(r"\s*(?P<timeline>\d+)\s+(?P<position>[0-9A-F]+/[0-9A-F]+)", re.ASCII)
 PAGE = 8192

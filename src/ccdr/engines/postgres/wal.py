@@ -24,10 +24,12 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import points, timelines
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.position import number
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.interfaces import Clock, Fork, LogMark, Segment, Source, Target
-from ccdr.measure import skew
-from ccdr.model import Manifest, human_bytes
+from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
+from ccdr.model.forks import Fork
+from ccdr.model.measure import skew
+from ccdr.model.values import Manifest, human_bytes
+from ccdr.ports.log import LogMark, Segment, Target
+from ccdr.ports.place import Clock, Source
 
 RECEIVER = ("pg_receivewal",)
 PARTIAL = ".partial"

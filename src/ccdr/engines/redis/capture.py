@@ -14,10 +14,11 @@ from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import OLDEST, Release
 from ccdr.engines.redis.server import DATABASES, standing
-from ccdr.errors import BackupFailed, CommandFailed, TestBroken
-from ccdr.interfaces import Capture, Place, Tools
-from ccdr.measure import skew
-from ccdr.model import human_bytes
+from ccdr.model.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.model.measure import skew
+from ccdr.model.values import human_bytes
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.place import Place
 
 RDB, USERS = "dump.rdb", "acl.list"
 # What people must set again by hand: it stands in redis.conf, not in the RDB. None of these is a secret.

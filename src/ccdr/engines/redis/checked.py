@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.answers import FreeText
 from ccdr.engines.redis.kinds import Kind
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 _AUX = re.compile(r"^\[offset \d+\] AUX FIELD ([\w-]+) = '([^']*)'", re.MULTILINE)
 _COUNT = re.compile(r"^\[info\] (\d+) (keys read|expires|already expired)$", re.MULTILINE)

@@ -13,8 +13,8 @@ from typing import Any
 
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.kinds import Kind
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 SECRET = "redis-password"  # noqa: S105 - a file's name
 ANSWER = 30.0  # seconds for the first answer of all

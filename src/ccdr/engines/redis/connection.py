@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ccdr.engines.connection import is_loopback
-from ccdr.schema import PlanPath, Text, WithPassword
+from ccdr.model.schema import PlanPath, Text, WithPassword
 
 
 class Connection(WithPassword):

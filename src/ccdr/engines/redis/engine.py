@@ -13,7 +13,6 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import identity, rights
 from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, Taker, Terms, refuse
@@ -24,10 +23,15 @@ from ccdr.engines.redis.description import Description, describe
 from ccdr.engines.redis.kinds import KINDS, REDIS, Kind, Release, images, release_said
 from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
 from ccdr.engines.redis.server import standing
-from ccdr.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.model import CheckResult, Look, Manifest, Verdict, so_many
-from ccdr.schema import Size, Text, WithPassword
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.model.schema import Size, Text, WithPassword
+from ccdr.model.values import CheckResult, Look, Manifest, Verdict, so_many
+from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.engine import ServerTarget
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 DATA = "/ccdr/data"  # in the sandbox
 BESIDE = 256 * 2**20  # bytes that a server takes beside its data

@@ -12,8 +12,8 @@ from dataclasses import replace
 from ccdr.engines.redis.capture import RDB, USERS
 from ccdr.engines.redis.description import TYPES, Description, Group, describe, is_key
 from ccdr.engines.redis.server import ADMIN, Server
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, Verdict, so_many
+from ccdr.model.values import CheckResult, Verdict, so_many
+from ccdr.ports.check import Bench
 
 NAMED = 6  # differences that a result names
 Reference = Callable[[], Description]

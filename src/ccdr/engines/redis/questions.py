@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ccdr.engines.redis.restored import restored_server
 from ccdr.engines.redis.server import Server
-from ccdr.interfaces import Bench
+from ccdr.ports.check import Bench
 
 # ARGV: a type or nothing, and a pattern. Gives how many keys match, and the newest id of the streams' last
 # entries among them (or -).

@@ -10,9 +10,9 @@ from ccdr.engines.redis.capture import MODULE, RDB, USERS
 from ccdr.engines.redis.checked import TOO_NEW, Unsound, check
 from ccdr.engines.redis.kinds import KINDS, Kind, Release
 from ccdr.engines.redis.server import Server, admin, configuration
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken
-from ccdr.interfaces import Place
-from ccdr.model import Manifest
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken
+from ccdr.model.values import Manifest
+from ccdr.ports.place import Place
 
 RUN = "/ccdr/run"  # in the sandbox
 _USERS = re.compile(r"ACL errors?|error in user declaration|aclfile|/users:", re.IGNORECASE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.engines.redis.client import Client
-from ccdr.errors import CommandFailed
-from ccdr.model import Look
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import Look
 
 # `--rdb` says SYNC, newer clients PSYNC; the rest asks.
 NEEDED = (("psync", "?", "-1"), ("sync",), ("replconf", "capa", "eof"), ("info",), ("time",))

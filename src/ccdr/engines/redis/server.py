@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccdr.engines.redis.kinds import Kind
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.ports.place import Place
 
 ADMIN = "ccdr.looks"  # our own user, whatever users a backup brings
 LOG_LINES = 5

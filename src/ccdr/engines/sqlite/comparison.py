@@ -11,12 +11,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from ccdr.answers import FreeText, lacking
 from ccdr.engines.compared import named
 from ccdr.engines.sqlite.programs import Answer
-from ccdr.errors import TestBroken
-from ccdr.interfaces import Bench
-from ccdr.model import CheckResult, Manifest, Verdict, so_many
+from ccdr.model.answers import FreeText, lacking
+from ccdr.model.errors import TestBroken
+from ccdr.model.values import CheckResult, Manifest, Verdict, so_many
+from ccdr.ports.check import Bench
 
 MOST_FOUND = 100  # lines that integrity_check tells
 READABLE = 0o444  # what a sandbox's user is given to look at a file

@@ -16,16 +16,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from ccdr.answers import FreeText
 from ccdr.engines.base import EngineConfig, tables_and_rows
 from ccdr.engines.sqlite import comparison, mounts, programs
 from ccdr.engines.sqlite.instant import seconds
 from ccdr.engines.sqlite.programs import HOST_PYTHON, NAMED, SANDBOX_PYTHON, Answer
-from ccdr.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, Capture, ClientNeed, Place, SandboxNeeds, ServerTarget, Source, SourceFacts, Tools
-from ccdr.interrupts import threads
-from ccdr.model import CheckResult, Look, Manifest, so_many
-from ccdr.schema import AbsolutePath, WithPassword, Zone, zone_of
+from ccdr.host.interrupts import threads
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
+from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.engine import ServerTarget
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 MAJOR = "3"
 MAGIC = b"SQLite format 3\0"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccdr.answers import FreeText
-from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.ports.place import Place
 
 HOST_PYTHON = sys.executable  # the one that runs ccdr: nothing else need be installed
 SANDBOX_PYTHON = "python3"

@@ -22,7 +22,7 @@ from ccdr.engines.found import (
 from ccdr.engines.sqlite import programs
 from ccdr.engines.sqlite.engine import MAGIC
 from ccdr.engines.sqlite.instant import seconds
-from ccdr.interfaces import Place
+from ccdr.ports.place import Place
 
 LOCK_WAIT = 5.0  # seconds
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, read_answers, text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.ports.place import Place
 
 # What is not there, of another database: a table, a view or a sequence; a routine; the database itself.
 _MISSING = re.compile(

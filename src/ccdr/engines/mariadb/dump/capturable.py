@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.inventory import Objects, broken_views
-from ccdr.errors import BackupFailed
-from ccdr.interfaces import Place
-from ccdr.model import so_many
+from ccdr.model.errors import BackupFailed
+from ccdr.model.values import so_many
+from ccdr.ports.place import Place
 
 
 def require_leavable(found: Objects, leave_out: Collection[str]) -> None:

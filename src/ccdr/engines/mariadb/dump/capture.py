@@ -26,18 +26,19 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ccdr.answers import FreeText
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table, text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
 from ccdr.engines.mariadb.inventory import Objects, Table, as_recorded, facts_of, objects_of
 from ccdr.engines.mariadb.origin import lag_of, prepared_notes
-from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Capture, Output, Place, Progress, Session, Tools
-from ccdr.interrupts import threads
-from ccdr.measure import skew
-from ccdr.model import so_many
+from ccdr.host.interrupts import threads
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.measure import skew
+from ccdr.model.values import so_many
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.place import Output, Place, Progress, Session
 
 ATTEMPTS = 3
 LOOK = 0.02  # seconds between two looks whether the clients have begun

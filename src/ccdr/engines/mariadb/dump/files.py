@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdr.answers import FreeText
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.inventory import Table
-from ccdr.errors import CommandFailed
-from ccdr.shares import dealt
+from ccdr.host.shares import dealt
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CommandFailed
 
 DATABASE, TABLES, CODE, VIEWS = "database.sql", "tables.sql", "code.sql", "views.sql"
 ROWS = "rows"  # a directory, a file for each table

@@ -11,9 +11,10 @@ from ccdr.engines.mariadb.address import shown
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.errors import UsageProblem
-from ccdr.interfaces import KnownSource, Place
-from ccdr.model import Manifest, human_bytes
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import Manifest, human_bytes
+from ccdr.ports.place import Place
+from ccdr.ports.target import KnownSource
 
 MARK = "_ccdr_restore_"  # in the name that a database has until it is whole
 UNFINISHED = "ccdr restore, not finished: "  # the comment of one that is being moved to its own name

@@ -19,9 +19,9 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import Login, quote_name, text_of
 from ccdr.engines.mariadb.dump import beyond, files, renamed
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, comment_digest, facts_of, objects_of
-from ccdr.interfaces import Bench
-from ccdr.interrupts import threads
-from ccdr.model import CheckResult, FileDigest, Verdict, so_many
+from ccdr.host.interrupts import threads
+from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
+from ccdr.ports.check import Bench
 
 # What a script begins with: the client's and the server's version, and their host.
 _HEAD = re.compile(r"^(-- (MariaDB|MySQL) dump |-- Host: |-- Server version|/\*M!999999|-- -----)[^\n]*\n", re.M)

@@ -9,9 +9,9 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interfaces import Place, Pulse
-from ccdr.model import Manifest
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.values import Manifest
+from ccdr.ports.place import Place, Pulse
 
 _OURS = (files.DATABASE, accounts.USERS, accounts.GRANTS)  # the rest is mariadb-dump's, and ends as it ends
 _SQL_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"

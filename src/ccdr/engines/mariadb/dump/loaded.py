@@ -11,9 +11,10 @@ from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.engines.mariadb.dump import identity
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Bench, Place, Progress
-from ccdr.model import CheckResult, Manifest
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import CheckResult, Manifest
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Progress
 
 LOOK_EVERY = 2.0  # seconds between two looks at how far a load has come
 # A value that changes while the server works for us: what the database takes, and a session that waits for no lock.

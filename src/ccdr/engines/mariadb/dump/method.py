@@ -18,9 +18,12 @@ from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.methods import unloadable
-from ccdr.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, Look, Manifest, so_many
+from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from ccdr.engines.mariadb.client import quote_name
-from ccdr.errors import TestBroken
+from ccdr.model.errors import TestBroken
 
 V = TypeVar("V")
 _EVENTS = re.compile(r"^--\n-- Dumping events for database '.*'\n--$", re.M)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.answers import lacking
 from ccdr.engines.mariadb import accounts, address, newcomers
 from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text, text_of
 from ccdr.engines.mariadb.connection import Connection
@@ -25,9 +24,12 @@ from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole
 from ccdr.engines.mariadb.dump.loaded import HowFar, Loaded
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.mariadb.server import LACKS
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import KnownSource, Progress, Restored, Source, TargetLook
-from ccdr.model import Manifest
+from ccdr.model.answers import lacking
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import Manifest
+from ccdr.ports.place import Progress, Source
+from ccdr.ports.restored import Restored
+from ccdr.ports.target import KnownSource, TargetLook
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB

@@ -17,9 +17,10 @@ from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import Objects, as_recorded, facts_of, objects_of
 from ccdr.engines.mariadb.origin import origin_of, prepared_notes
-from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Capture, Place, Session, Tools
-from ccdr.model import rfc3339
+from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.values import rfc3339
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.place import Place, Session
 
 COPY = "data"  # in the captured directory
 POSITIONS = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.answers import lacking, names_in
 from ccdr.engines import sums
 from ccdr.engines.compared import judged
 from ccdr.engines.mariadb import questions, recovery, rights, server
@@ -21,9 +20,14 @@ from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
-from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.interfaces import Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
-from ccdr.model import CheckResult, Look, Manifest, so_many
+from ccdr.model.answers import lacking, names_in
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
+from ccdr.model.values import CheckResult, Look, Manifest, so_many
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 if TYPE_CHECKING:
     from ccdr.engines.mariadb.engine import MariaDB

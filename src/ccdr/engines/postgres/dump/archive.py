@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 # Names and comments may hold any line: only what stands outside of quotes is a statement of the script's own. A quote
 # within quotes is doubled, so that each one ends what it begins and begins it again. `text` says whether a line was

@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from ccdr.answers import NO_WORDS, FreeText
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import identity, locks, references
 from ccdr.engines.postgres.dump.recorded import as_recorded
@@ -33,11 +32,13 @@ from ccdr.engines.postgres.inventory import (
     conninfo,
     read_inventory,
 )
-from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Capture, Output, Place, Session, Tools
-from ccdr.interrupts import threads
-from ccdr.measure import skew
-from ccdr.model import FileDigest
+from ccdr.host.interrupts import threads
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.measure import skew
+from ccdr.model.values import FileDigest
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.place import Output, Place, Session
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 ATTEMPTS = 6

@@ -19,8 +19,9 @@ from ccdr.engines.compared import equal, judged, named
 from ccdr.engines.postgres.dump import archive, roles
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY, conninfo, read_inventory
-from ccdr.interfaces import Bench, Place
-from ccdr.model import CheckResult, FileDigest, Manifest, so_many
+from ccdr.model.values import CheckResult, FileDigest, Manifest, so_many
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place
 
 TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
 _ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")

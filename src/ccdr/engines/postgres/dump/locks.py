@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ccdr.engines.postgres.inventory import TABLES
-from ccdr.errors import CommandFailed
-from ccdr.interrupts import threads
+from ccdr.host.interrupts import threads
+from ccdr.model.errors import CommandFailed
 
 SOON, OFTEN, GROWTH = 0.02, 0.5, 1.4  # seconds between two looks: at first, in the end, and how they grow
 # First who holds locks, then what the tables are: the other way round a table could change in between. The list is

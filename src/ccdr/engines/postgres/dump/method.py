@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.answers import lacking
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres import questions, rights, server
@@ -19,9 +18,13 @@ from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench, Capture, Place, SandboxNeeds, Source, Tools
-from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres

@@ -17,11 +17,11 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ccdr.answers import at, names_in
-from ccdr.errors import BackupBad, CommandFailed
-from ccdr.interfaces import Session
-from ccdr.interrupts import threads
-from ccdr.model import so_many
+from ccdr.host.interrupts import threads
+from ccdr.model.answers import at, names_in
+from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.values import so_many
+from ccdr.ports.place import Session
 
 GRACE = 5.0  # seconds beyond the dump's end
 AGAIN = 0.5  # seconds until a question that does not end is cancelled once more: it may just have begun

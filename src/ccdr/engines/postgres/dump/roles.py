@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from ccdr.errors import BackupBad
+from ccdr.model.errors import BackupBad
 
 # One statement: up to a semicolon outside of quotes. pg_dumpall doubles quotes and backslashes inside of them.
 _STATEMENT = re.compile(r"""(?:[^;'"]++|'[^']*+'|"[^"]*+")*+;""")

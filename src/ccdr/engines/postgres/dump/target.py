@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ccdr.answers import lacking
 from ccdr.engines.connection import may_be_one
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, untimed
 from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.inventory import Inventory, conninfo
-from ccdr.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.interfaces import Bench, KnownSource, Place, Progress, Restored, Source, TargetLook
-from ccdr.model import CheckResult, Manifest, Verdict, human_bytes
+from ccdr.model.answers import lacking
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import CheckResult, Manifest, Verdict, human_bytes
+from ccdr.ports.check import Bench
+from ccdr.ports.place import Place, Progress, Source
+from ccdr.ports.restored import Restored
+from ccdr.ports.target import KnownSource, TargetLook
 
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.errors import BackupBad
-from ccdr.model import FileDigest
+from ccdr.model.errors import BackupBad
+from ccdr.model.values import FileDigest
 
 NAME = "backup_manifest"
 

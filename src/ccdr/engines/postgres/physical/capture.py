@@ -20,11 +20,12 @@ from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, upon
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
 from ccdr.engines.postgres.physical.upon import Choice, Cycle
-from ccdr.errors import BackupFailed, CommandFailed
-from ccdr.interfaces import Capture, Place, Session, Tools
-from ccdr.interrupts import each_to_its_end
-from ccdr.measure import skew
-from ccdr.model import human_bytes
+from ccdr.host.interrupts import each_to_its_end
+from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.measure import skew
+from ccdr.model.values import human_bytes
+from ccdr.ports.capture import Capture, Tools
+from ccdr.ports.place import Place, Session
 
 PATIENCE = 60.0  # seconds; nothing that is asked waits on others
 CLUSTER, TABLESPACES = "data", "tablespaces"  # in the captured directory

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ccdr.answers import lacking
 from ccdr.engines.compared import judged, named
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
-from ccdr.errors import CommandFailed, TestBroken
-from ccdr.interfaces import Bench
-from ccdr.interrupts import each_to_its_end
-from ccdr.model import CheckResult, Verdict
+from ccdr.host.interrupts import each_to_its_end
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import CheckResult, Verdict
+from ccdr.ports.check import Bench
 
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
 

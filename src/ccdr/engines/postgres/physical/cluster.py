@@ -12,16 +12,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ccdr.answers import lacking, names_in
 from ccdr.engines import sums
 from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
 from ccdr.engines.postgres.questions import LACKS
-from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import WHOLE, Place
-from ccdr.model import FileDigest, Manifest
+from ccdr.model.answers import lacking, names_in
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.model.values import FileDigest, Manifest
+from ccdr.ports.capture import WHOLE
+from ccdr.ports.place import Place
 
 HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the cluster is
 PGDATA = f"{HOME}/{CLUSTER}"

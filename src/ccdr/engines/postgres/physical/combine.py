@@ -12,9 +12,10 @@ from pathlib import Path
 from ccdr.engines.postgres.physical import cluster
 from ccdr.engines.postgres.physical.backup_manifest import NAME, listed, parse
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
-from ccdr.errors import BackupBad, CommandFailed, TestBroken
-from ccdr.interfaces import UPON, Place
-from ccdr.model import FileDigest, Manifest
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.model.values import FileDigest, Manifest
+from ccdr.ports.capture import UPON
+from ccdr.ports.place import Place
 
 # $1: where the increment was fetched to, $2: where to, $3: how many it builds upon; then where each tablespace goes.
 # Its links lead there from wherever it stands.

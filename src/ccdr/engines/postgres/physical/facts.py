@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccdr.engines.postgres.connection import PSQL
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Place
+from ccdr.model.errors import CommandFailed
+from ccdr.ports.place import Place
 
 LARGEST = 1000  # tables that a manifest names
 AT_ONCE = 3  # databases whose catalogues are read side by side: a fifth of a second each, and a new server has three

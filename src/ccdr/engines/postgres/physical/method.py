@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.answers import FreeText
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.wal import segments_in, timeline_of
-from ccdr.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
-from ccdr.interfaces import WHOLE, Bench, Capture, Place, Reached, SandboxNeeds, Source, Target, Tools
-from ccdr.model import CheckResult, FileDigest, Look, Manifest
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
+from ccdr.model.values import CheckResult, FileDigest, Look, Manifest
+from ccdr.ports.capture import WHOLE, Capture, Tools
+from ccdr.ports.check import Bench
+from ccdr.ports.log import Reached, Target
+from ccdr.ports.place import Place, Source
+from ccdr.ports.restored import SandboxNeeds
 
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres

@@ -12,9 +12,9 @@ from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.upon import FIRST_MAJOR
 from ccdr.engines.postgres.wal import canary_grant, nearly
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Source
-from ccdr.model import Look, human_bytes, so_many
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import Look, human_bytes, so_many
+from ccdr.ports.place import Source
 
 RIGHTS = """\
 select jsonb_build_object(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from ccdr.answers import lacking
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.errors import CommandFailed
-from ccdr.interfaces import Base
-from ccdr.model import Needed
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import Needed
+from ccdr.ports.capture import Base
 
 FIRST_MAJOR = 17
 NEARLY = 0.98  # of its age: so that a weekly full one stays on its day, though no two backups begin on the same second

@@ -1,0 +1,255 @@
+"""Troubles that a person has taken note of, and why that ends by itself. Pure.
+
+An acknowledgement is of one trouble at one place (an asset, a plan's upkeep, or this host), as it stood then: another
+finding, or a restore test that fails for another cause, is another trouble, and so is one that has become worse: more
+of what was found, a longer restore, an exposure that is greater and not that of the same newest backup. It changes no
+record and no report: what is acknowledged is shown as that, counted, and is no exit status of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
+from math import ceil, floor, log2
+from operator import gt, ne
+from typing import Any
+
+from ccdr.model.errors import Exit, UsageProblem, worst
+from ccdr.model.schema import parse_duration
+from ccdr.model.trouble import Problem, Trouble, Worse
+from ccdr.model.values import TOLD_BY, number_of, rfc3339, utc
+
+ACK = "ack"  # the record's kind
+BEGUN, ENDED = "begun", "ended"  # what it did
+# A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
+LONGEST = timedelta(days=90)
+LONGEST_WHY = 500  # characters
+SAME = 1.0  # second
+# A restore takes now a little longer, now a little less.
+JITTER = {Trouble.BREACH_RTO: 1.1}
+AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
+
+# Evidence that was changed is nothing to get used to.
+TAMPERING = frozenset(
+    (
+        Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_SPOILT,  # somebody may answer for it, once and for all; it is not acknowledged for a while
+        Trouble.SUMMARY_WRONG,
+        Trouble.LEDGER_CONTRADICTED,
+        Trouble.RECORDS_WRONG,
+        Trouble.CATALOGUE_WRONG,
+    )
+)
+# Nobody can tell here: no finding, and no proof either.
+UNTOLD = frozenset((Trouble.RECORDS_NEWER,))
+# Told once, and over: nothing of them stands.
+PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
+
+
+def can_be(trouble: Trouble) -> bool:
+    """May somebody take note of it, where it stands?"""
+    return trouble not in TAMPERING | PASSING
+
+
+Record = Mapping[str, Any]
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
+_UNITS = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_TIMES = ((1, "d"), (1, "h"), (1, "m"), (2, "h"), (2, "m"), (2, "s"))
+# As `human_seconds`, `human_bytes` and `so_many` write them.
+_QUANTITY = re.compile(
+    r"(?<![\w.:#-])(?:(?P<n1d>\d+)d (?P<n2h>\d+)h|(?P<n1h>\d+)h (?P<n2m>\d+)m|(?P<n1m>\d+)m (?P<n2s>\d+)s"
+    r"|(?P<seconds>\d+\.\d) s|(?P<size>\d+(?:\.\d)?) (?P<unit>B|[KMGT]iB))\b|(?P<count>" + _COUNTS.pattern + ")"
+)
+# What stands behind these words of ours (mariadb/binlog.py, postgres/wal.py): how long log is kept, up to how much.
+LESS_IS_WORSE = ("keeps its log for ", "gives up at ")
+_NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
+
+
+def known_by(problem: Problem) -> str:
+    """What tells this trouble from another of its code at the same place: a digest, since paths may stand in it."""
+    return sha256(f"{problem.about}\n{problem.cause}".encode()).hexdigest()[:16]
+
+
+def as_bad_as_now(problem: Problem) -> list[float]:
+    """Up to which it is the same that is acknowledged."""
+    return [value * JITTER.get(problem.trouble, 1.0) for value in problem.values]
+
+
+def counts(sentence: str) -> tuple[float, ...]:
+    """How much a sentence of ours says there is of something."""
+    return tuple(float(count) for count in _COUNTS.findall(sentence))
+
+
+def harm(sentence: str) -> tuple[float, ...]:
+    """The same, and how long and how much it says, by which the greater is the worse; of sizes and times (bytes,
+    seconds) so that only twice as much is worse: they change with each look. What there may not be less of is
+    negative."""
+    found = []
+    for quantity in _QUANTITY.finditer(sentence):
+        said = quantity.groupdict()
+        sign = -1.0 if sentence[: quantity.start()].endswith(LESS_IS_WORSE) else 1.0
+        if said["count"]:
+            found.append(sign * float(said["count"]))
+            continue
+        size = float(said["size"] or said["seconds"] or 0) * _UNITS.get(said["unit"] or "", 1.0)
+        size += sum(int(said[f"n{n}{unit}"] or 0) * _SECONDS[unit] for n, unit in _TIMES)
+        found.append(sign * 2.0 ** (ceil(log2(size)) if sign > 0 else floor(log2(size))) if size else 0.0)
+    return tuple(found)
+
+
+def steady(sentence: object) -> str:
+    """A cause as a record words it, without what changes though the cause is the same: counts, times, ids."""
+    return _NUMBERS.sub("#", str(sentence))
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """One that was recorded. `why` is the digest by which the words are kept, apart."""
+
+    code: str
+    begun: datetime
+    until: datetime
+    of: frozenset[str]  # by `known_by`
+    why: str | None
+    seq: int
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by the same: as bad as it was then
+    lasting: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, record: Record) -> Acknowledgement:
+        why = record.get("why_sha256")
+        of = frozenset(map(str, record.get("of") or ()))
+        begun = utc(record["time"])
+        until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
+        if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
+            until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
+        values, lasting = record.get("values") or {}, record.get("lasting") or {}
+        return cls(str(record["code"]), begun, until, of, why, number_of(record), values, lasting)
+
+    def covers(self, problem: Problem) -> bool:
+        key = known_by(problem)
+        return self.code == problem.trouble.name and key in self.of and not self._worse(problem, key)
+
+    def _worse(self, problem: Problem, key: str) -> bool:
+        """Than it was then; an older record does not say how bad that was."""
+        seen, since = self.values.get(key), self.lasting.get(key)
+        if seen is None:
+            return False
+        if since is not None and problem.lasting is not None and abs(since - problem.lasting) <= SAME:
+            return False
+        if len(seen) != len(problem.values):
+            return True
+        worse: Callable[[float, float], bool] = gt if problem.worse is Worse.MORE else ne
+        return any(worse(now, then) for now, then in zip(problem.values, seen, strict=True))
+
+
+@dataclass(frozen=True)
+class Acknowledgements:
+    """Those in force at one place."""
+
+    each: tuple[Acknowledgement, ...] = ()
+
+    @classmethod
+    def in_force(cls, newest: Mapping[str, Record], now: datetime) -> Acknowledgements:
+        """Of the newest record of each code."""
+        read = (Acknowledgement.read(record) for record in newest.values() if record["act"] == BEGUN)
+        return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
+
+    def of(self, problem: Problem) -> Acknowledgement | None:
+        """By which it is acknowledged, if it is. Tampering never is, whatever a record says."""
+        if problem.trouble in TAMPERING:
+            return None
+        return next((one for one in self.each if one.covers(problem)), None)
+
+    def marked(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The same, each with until when it is acknowledged."""
+        return [replace(p, acknowledged=ack.until) if (ack := self.of(p)) else p for p in problems]
+
+
+NOTHING = Acknowledgements()
+
+
+def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now: datetime) -> list[Problem]:
+    """What is wrong at one place, marked where it is acknowledged; `newest` are its newest such records, by code."""
+    return Acknowledgements.in_force(newest, now).marked(problems)
+
+
+def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
+    """Of those that were marked, what nobody has acknowledged, and what is not only not known here."""
+    return [
+        problem
+        for problem in problems
+        if problem.acknowledged is None and problem.trouble is not Trouble.NOT_KNOWN_HERE
+    ]
+
+
+def exit_of(problems: Iterable[Problem]) -> Exit:
+    """The exit code for what is wrong, as far as nobody has acknowledged it."""
+    return worst(
+        [Exit.NOT_CARRIED_OUT if p.trouble in UNTOLD else Exit.FINDING for p in unacknowledged(problems)] or [Exit.OK]
+    )
+
+
+def until_of(text: str, now: datetime) -> datetime:
+    """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
+    try:
+        until = now + timedelta(seconds=parse_duration(text))
+    except OverflowError:
+        until = now + 2 * LONGEST
+    except ValueError:
+        try:
+            day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+            until = datetime.combine(day, time(), UTC) + timedelta(days=1) if day else utc(text)
+        except (ValueError, OverflowError):
+            raise UsageProblem(
+                f"--until {text!a} is no duration, no date and no time with a zone",
+                hint="write 14d, a date like 2026-12-24, or a time like 2026-12-24T08:00:00Z",
+            ) from None
+    if until <= now:
+        raise UsageProblem(f"--until {rfc3339(until)} is past", hint="write a later time, or 14d")
+    if until - now > LONGEST:
+        raise UsageProblem(
+            f"--until is more than {LONGEST.days} days ahead",
+            hint="write 90d at most: a trouble that lasts longer is decided on anew each quarter",
+        )
+    return until.replace(microsecond=0)
+
+
+def why_of(text: str) -> str:
+    """What a person writes; UsageProblem where it is nothing, too long or no text."""
+    said = text.strip()
+    if not said:
+        raise UsageProblem("--why says nothing", hint="say why it can stay as it is until then: people will ask")
+    if len(said) > LONGEST_WHY:
+        raise UsageProblem(
+            f"--why has {len(said)} characters, expected at most {LONGEST_WHY}",
+            hint="name a ticket or a document that says the rest",
+        )
+    if not all(character.isprintable() or character == "\n" for character in said):
+        raise UsageProblem("--why holds what is no text", hint="write letters, digits and punctuation")
+    return said
+
+
+def code_of(text: str) -> Trouble:
+    """`BACKUP_LATE`, however it is written. UsageProblem where there is none such, or none that can be acknowledged."""
+    name = text.strip().upper().replace("-", "_")
+    if name not in Trouble.__members__:
+        can = [t.name for t in Trouble if can_be(t)]
+        raise UsageProblem(f"there is no trouble {text[:80]!a}", hint=f"there are {', '.join(can)}")
+    code = Trouble[name]
+    if code in TAMPERING:
+        raise UsageProblem(
+            f"{name} cannot be acknowledged: it may be that the evidence was changed",
+            hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+        )
+    if code in PASSING:
+        raise UsageProblem(
+            f"{name} is nothing that stands: it is told once, and stays in reports",
+            hint="`ccdr status` says what stands",
+        )
+    return code

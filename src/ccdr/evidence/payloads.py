@@ -1,0 +1,45 @@
+"""What people write for a record, kept apart from it: the line holds a salted digest alone.
+
+So that it can be taken back without breaking the chain: once its file is gone, nobody can find the words by guessing,
+since the salt went with them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from hashlib import sha256
+from pathlib import Path
+
+from ccdr.host.state import State, write_durably
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def keep_payload(state: State, text: str) -> str:
+    """Keep it in STATE/payloads, mode 0600; the digest by which a record knows it. CcdrError where the disk refuses."""
+    salt = secrets.token_hex(16)
+    digest = _digest(salt, text)
+    write_durably(_path(state, digest), json.dumps({"salt": salt, "text": text}, ensure_ascii=False) + "\n")
+    return digest
+
+
+def payload(state: State, digest: str | None) -> str | None:
+    """The words; None where they were taken back, or are not those that were recorded."""
+    if digest is None or not _DIGEST.fullmatch(digest):
+        return None
+    try:
+        body = json.loads(_path(state, digest).read_text("utf-8"))
+        salt, text = str(body["salt"]), str(body["text"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return text if _digest(salt, text) == digest else None
+
+
+def _digest(salt: str, text: str) -> str:
+    return sha256(f"{salt}\n{text}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _path(state: State, digest: str) -> Path:
+    return state.root / "payloads" / f"{digest}.json"

@@ -1,0 +1,75 @@
+"""Each kind of record has one typed definition, with a version: for its writer, its readers and the published schema.
+
+`values.py` has the closed kinds of values and the envelope, `backups.py`, `restores.py` and `upkeep.py` the kinds,
+`registry.py` the list of them; `reading.py` reads a line, an older one as if it had been written today, `writing.py`
+refuses what a definition does not hold, `schema.py` publishes them as JSON Schema.
+
+To add a key: give it a default in the definition, and count its `version` up if a release has written the version
+before. To add a kind: define it, and add a line to `registry.py`.
+"""
+
+from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
+from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
+from ccdr.evidence.records.plans import PlanStored, PlanVersion
+from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping, trusting
+from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
+from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
+from ccdr.evidence.records.strict import strictly
+from ccdr.evidence.records.upkeep import (
+    Ack,
+    CheckEnd,
+    CheckStart,
+    Duties,
+    LedgerRecovered,
+    LedgerVerified,
+    Missed,
+    NotBegun,
+    PruneEnd,
+    PruneStart,
+    SandboxReap,
+    StateMigrated,
+)
+from ccdr.evidence.records.values import Record, Unread
+from ccdr.evidence.records.writing import written
+
+__all__ = [
+    "ALL",
+    "KINDS",
+    "VERSIONS",
+    "Ack",
+    "BackupEnd",
+    "BackupStart",
+    "CheckEnd",
+    "CheckStart",
+    "Duties",
+    "Group",
+    "LedgerAcknowledged",
+    "LedgerBegin",
+    "LedgerCompared",
+    "LedgerLinked",
+    "LedgerLost",
+    "LedgerRecovered",
+    "LedgerVerified",
+    "LogShipped",
+    "Missed",
+    "NotBegun",
+    "PlanStored",
+    "PlanVersion",
+    "PruneEnd",
+    "PruneStart",
+    "Record",
+    "RestoreEnd",
+    "RestoreStart",
+    "SandboxReap",
+    "StateMigrated",
+    "TestEnd",
+    "TestStart",
+    "Unread",
+    "decode",
+    "envelope",
+    "newer",
+    "of_mapping",
+    "strictly",
+    "trusting",
+    "written",
+]

@@ -1,0 +1,146 @@
+"""Records of backups: of one asset, of a group, of a shipped log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, UnsetType
+
+from ccdr.evidence.records.values import (
+    Bytes,
+    Count,
+    Digest,
+    End,
+    GroupOf,
+    OfAsset,
+    OfPlan,
+    OfRun,
+    Phases,
+    Reason,
+    Record,
+    Repository,
+    Sentences,
+    Start,
+    Tenant,
+    Time,
+    Trigger,
+    Value,
+    Versions,
+    Word,
+    about,
+    no_such_record,
+)
+
+
+class BackupStart(Start, frozen=True, kw_only=True, gc=False):
+    """A backup of an asset has begun. Without an end it crashed, or is still at work."""
+
+    kind: Literal["backup.start"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
+    version: Literal[3]
+    plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
+    engine: Word
+    method: Word
+    trigger: Trigger
+    group: GroupOf | None = None
+
+
+class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
+    """What a backup stored."""
+
+    id: Digest
+    consistent_point: Annotated[Time, about("the instant that its data is true for")]
+    bytes: Annotated[Bytes, about("what a restore writes")]
+    manifest_sha256: Digest
+    source_sha256: Annotated[Digest | None, about("SHA-256 of the source's name; null where there is none")] = None
+    needed_from: Annotated[
+        str | UnsetType | None,
+        about(
+            "the first segment of the shipped log that it needs; null: none leads on from it; absent: none is shipped"
+        ),
+    ] = UNSET
+    upon: Annotated[list[Digest], about("ids of the snapshots that it builds upon, the full one first")] = []
+
+
+class BackupEnd(End, frozen=True, kw_only=True, gc=False):
+    """A backup of an asset has ended. `STORED`: there is a snapshot that counts."""
+
+    kind: Literal["backup.end"]
+    plan: OfPlan
+    asset: OfAsset
+    run: OfRun
+    version: Literal[3]
+    result: Literal["STORED", "FAILED"]
+    reason: Reason = None
+    hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
+    repository: Repository = None
+    snapshot: StoredSnapshot | None = None
+    group: GroupOf | None = None
+    added_bytes: Annotated[Bytes, about("what the repository grew by")] = 0
+    clock_skew_s: Annotated[float | None, about("seconds that the source's clock is ahead of this host's")] = None
+    phases: Phases
+    tools: Versions = {}
+    beside_source: Annotated[
+        Literal["disk", "machine"] | None, about("where the repository lies with its source: on its disk or machine")
+    ] = None
+    notes: Sentences = []
+    left_out: Annotated[list[str], about("what the plan leaves out of the capture, by its name in the plan")] = []
+    findings: Sentences = []
+    left_behind: Sentences = []
+
+    def __post_init__(self) -> None:
+        if self.result == "STORED" and self.snapshot is None:
+            raise no_such_record("stored, and no snapshot")
+
+
+class Member(Value, frozen=True, kw_only=True, gc=False):
+    """What became of one asset of a group."""
+
+    run: str | None
+    result: Literal["STORED", "FAILED", "INTERRUPTED", "NOT_BEGUN"]
+    snapshot: Digest | None
+    consistent_point: Time | None
+
+
+class Group(Record, frozen=True, kw_only=True, gc=False):
+    """Assets of a group were captured together; each one's own backup has records of its own."""
+
+    kind: Literal["group"]
+    version: Literal[3]
+    group: str
+    result: Literal["COMPLETE", "INCOMPLETE"]
+    complete: bool
+    missing: Annotated[list[str], about("assets of the group that there is no new snapshot of")]
+    skew_s: Annotated[float | None, about("seconds between the oldest and the newest consistent point")]
+    members: Annotated[dict[str, Member], about("by asset")]
+    tenant: Tenant = "default"
+
+
+class Gap(Value, frozen=True, kw_only=True, gc=False):
+    """Log that is missing: segments between these two."""
+
+    after: str
+    before: str
+
+
+class LogShipped(End, frozen=True, kw_only=True, gc=False):
+    """What was stored of a source's log since the record before, or since `since`."""
+
+    kind: Literal["log.shipped"]
+    version: Literal[3]
+    since: Time
+    points: Annotated[
+        list[tuple[float, float]],
+        about("of each snapshot, in seconds after `since`: the point that it reaches, and when it could be restored"),
+    ]
+    snapshots: Count
+    added_bytes: Bytes
+    first: Annotated[str | None, about("the first segment, by name")] = None
+    last: Annotated[str | None, about("the last segment, by name")] = None
+    gaps: list[Gap] = []
+    vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
+    anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
+    trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None
+    findings: Sentences = []

@@ -1,0 +1,102 @@
+"""Records of plans: their versions, and where a version's files were stored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Value, Word, about
+
+Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
+Bounds = Annotated[dict[str, float], about("by name")]
+
+
+class CheckFacts(Value, frozen=True, kw_only=True, gc=False):
+    """One check: of its kind, and by digests; nothing of its text."""
+
+    kind: Word
+    fingerprint: Annotated[Digest, about("of all that it asks, SHA-256 of canonical JSON")]
+    subject: Annotated[Digest, about("of what it looks at, without its bounds")]
+    floors: Annotated[dict[str, float], about("bounds of which more is stronger")] = {}
+    ceilings: Annotated[dict[str, float], about("bounds of which less is stronger")] = {}
+
+
+class RestoreTestFacts(Value, frozen=True, kw_only=True, gc=False):
+    """An asset's restore test."""
+
+    schedule: Schedule
+    rules: Annotated[list[str], about("how snapshots are selected, in turn")]
+    at: Annotated[str | None, about("`latest`: tests recover by the shipped log")] = None
+
+
+class AssetFacts(Value, frozen=True, kw_only=True, gc=False):
+    """What a plan promises of one asset."""
+
+    engine: Word
+    method: Word
+    source: Annotated[Digest | None, about("SHA-256 of the source's name")]
+    rpo: Seconds
+    rto: Seconds
+    settings: Literal["throwaway", "durable"]
+    group: str | None = None
+    backup: Schedule | None = None
+    test: RestoreTestFacts | None = None
+    shipping: Annotated[float | None, about("how often its log is stored, seconds")] = None
+    checks: list[CheckFacts] = []
+    settle: Annotated[Seconds | None, about("for how long what has changed is in no backup; null: nothing waits")] = (
+        None
+    )
+    image: Annotated[str | None, about("what its sandbox runs; empty: the one for its version; null: not known")] = None
+
+
+class RepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
+    """Where a plan's repository lies."""
+
+    location: Annotated[Digest, about("SHA-256 of its address")]
+    on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
+    apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
+
+
+class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
+    """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
+
+    format: Count
+    timezone: str
+    mtd: Seconds | None
+    retention: Annotated[dict[str, float] | None, about("the rules that are stated; null: nothing is ever removed")]
+    prune: Schedule
+    check: Schedule
+    parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
+    assets: dict[str, AssetFacts]
+    repository: Annotated[RepositoryFacts | None, about("null: not known, of an older record")] = None
+    told: Annotated[
+        dict[str, Digest] | None,
+        about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
+    ] = None
+
+
+class Predecessor(Value, frozen=True, kw_only=True, gc=False):
+    """The version that was in force before, and its record."""
+
+    digest: Digest
+    seq: Count
+
+
+class PlanVersion(Record, frozen=True, kw_only=True, gc=False):
+    """A plan, or a restore test that it names, is another than before: in force from here on. Without assets: the plan
+    is no more."""
+
+    kind: Literal["plan.version"]
+    version: Literal[3]
+    digest: Annotated[Digest, about("of the lines that sha256sum writes of its files, in the order of their names")]
+    predecessor: Predecessor | None
+    files: Annotated[dict[str, Digest], about("SHA-256 of each file, by its name")]
+    facts: PlanFacts
+
+
+class PlanStored(Record, frozen=True, kw_only=True, gc=False):
+    """A version's files were stored in the plan's repository."""
+
+    kind: Literal["plan.stored"]
+    version: Literal[3]
+    digest: Digest
+    snapshot: Digest

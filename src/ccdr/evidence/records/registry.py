@@ -1,0 +1,49 @@
+"""Every kind of record. To add one: define it in a file beside this one, and add a line here."""
+
+from __future__ import annotations
+
+from ast import literal_eval
+
+from ccdr.evidence.records import backups, lineage, plans, restores, upkeep
+from ccdr.evidence.records.values import Record
+
+ALL: tuple[type[Record], ...] = (
+    backups.BackupStart,
+    backups.BackupEnd,
+    backups.Group,
+    backups.LogShipped,
+    restores.TestStart,
+    restores.TestEnd,
+    restores.RestoreStart,
+    restores.RestoreEnd,
+    plans.PlanVersion,
+    plans.PlanStored,
+    upkeep.PruneStart,
+    upkeep.PruneEnd,
+    upkeep.CheckStart,
+    upkeep.CheckEnd,
+    upkeep.Missed,
+    upkeep.NotBegun,
+    upkeep.Duties,
+    upkeep.SandboxReap,
+    upkeep.Ack,
+    upkeep.LedgerRecovered,
+    upkeep.LedgerVerified,
+    lineage.LedgerBegin,
+    lineage.LedgerLost,
+    lineage.LedgerAcknowledged,
+    lineage.LedgerLinked,
+    lineage.LedgerCollected,
+    lineage.LedgerCompared,
+    upkeep.StateMigrated,
+)
+
+
+def _stated(definition: type[Record], key: str) -> object:
+    """The one value that a definition has for `kind`, or for `version`: `Literal[…]`, as it is written there. To have
+    all hints evaluated would take each command a fiftieth of a second."""
+    return literal_eval(definition.__annotations__[key].removeprefix("Literal[").removesuffix("]"))
+
+
+KINDS: dict[str, type[Record]] = {str(_stated(definition, "kind")): definition for definition in ALL}
+VERSIONS: dict[str, int] = {kind: int(str(_stated(definition, "version"))) for kind, definition in KINDS.items()}

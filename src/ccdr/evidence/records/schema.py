@@ -1,0 +1,46 @@
+"""The definitions as JSON Schema (2020-12), for whoever reads ledgers without ccdr."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from ccdr.evidence.records.registry import KINDS, VERSIONS
+from ccdr.evidence.records.values import Record
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """Of a line of this kind, in the version that is written today. KeyError for a kind that there is none of."""
+    definition, version = KINDS[kind], VERSIONS[kind]
+    found = msgspec.json.schema(definition, ref_template="#/$defs/{name}")
+    parts: dict[str, dict[str, Any]] = found["$defs"]
+    whole = parts.pop(definition.__name__)
+    whole["properties"] |= {"kind": {"const": kind}, "version": {"const": version}}
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:ccdr:record:{kind}:{version}",
+        **whole,
+        "title": kind,
+        "description": described(definition),
+        **({"$defs": parts} if parts else {}),
+    }
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """All of them, by kind."""
+    return {kind: schema_of(kind) for kind in KINDS}
+
+
+def envelope_schema() -> dict[str, Any]:
+    """Of what every record begins with."""
+    found: dict[str, Any] = msgspec.json.schema(Record)["$defs"][Record.__name__]
+    return found
+
+
+def described(definition: type[Record]) -> str:
+    """What its docstring says, as one line."""
+    return " ".join(inspect.cleandoc(definition.__doc__ or "").split())

@@ -1,0 +1,213 @@
+"""The summary: what the histories had come to when the ledger was last verified, so that whoever asks reads a day of
+records, whatever the ledger's age.
+
+The daily verification makes it anew from all of the ledger, and the ledgers beside ours, and its record holds the
+file's digest. It is used where the file is as the newest such record says that found all well, and the line that it
+was made up to is still there. In any other case all is read. It proves nothing: the verification
+makes it anew up to the same record, and compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from ccdr.evidence.history import FORMAT, AssetHistory, Histories, may_have_ended, read_history
+from ccdr.evidence.ledger import BEGINNING, Ledger, Mark
+from ccdr.evidence.population import Population, merged
+from ccdr.evidence.records.built import built
+from ccdr.evidence.verdicts import Record
+from ccdr.host.state import State, write_durably
+from ccdr.model.values import TOLD_BY
+
+VERIFIED, HOLDS = "ledger.verified", "HOLDS"
+MANY = 1000  # records: more than this are not read twice by one process
+_NAME = re.compile(r"histories-[0-9]{12}\.state")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The histories as they were once `mark` was read, with the ledgers `beside` (their key); `latest` is the latest
+    time of our records up to there."""
+
+    format: int
+    mark: Mark
+    beside: list[list[Any]]
+    latest: str
+    histories: list[tuple[str | None, str | None, AssetHistory]]
+
+    @property
+    def known(self) -> Histories:
+        return {(plan, asset): history for plan, asset, history in self.histories}
+
+
+@dataclass(frozen=True)
+class _Of:
+    """Of a summary what tells whether it can be read on from."""
+
+    format: int
+    mark: Mark
+    beside: list[list[Any]]
+
+
+@dataclass
+class Summing:
+    """A summary while it is made."""
+
+    beside: Population
+    known: Histories = field(default_factory=dict)
+    latest: str = ""
+
+    def take(self, record: Record, *, ours: bool = True) -> None:
+        read_history([record], self.known)
+        if ours:
+            self.latest = max(self.latest, record["time"])
+
+    def up_to(self, mark: Mark) -> bytes:
+        """What a file holds that was made up to there."""
+        listed = [(plan, asset, history) for (plan, asset), history in self.known.items()]
+        return msgspec.msgpack.encode(Summary(FORMAT, mark, self.beside.key, self.latest, listed))
+
+
+def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> bytes:
+    """What the ledger, up to this mark, and those beside it come to."""
+    summing = Summing(beside)
+
+    def ours() -> Iterator[tuple[Mark, Record]]:
+        for at, record in ledger.after(BEGINNING):
+            if record["seq"] > mark.seq:
+                return
+            yield at, record
+
+    for at, record in merged(ours, beside) if beside else ours():
+        summing.take(record, ours=at is not None)
+    return summing.up_to(mark)
+
+
+@dataclass(frozen=True)
+class File:
+    """What the newest verification that found all well has kept; `as_recorded`: as its record says."""
+
+    name: str
+    contents: bytes
+    as_recorded: bool
+
+    def mark(self, beside: Population) -> Mark | None:
+        """Up to where it was made; None where it is nothing to go on from with these beside."""
+        with suppress(ValueError):
+            found = msgspec.msgpack.decode(self.contents, type=built(_Of))
+            if self.as_recorded and found.format == FORMAT and found.beside == beside.key:
+                return found.mark
+        return None
+
+    def summary(self) -> Summary:
+        """Of a file that has a mark to go on from."""
+        return msgspec.msgpack.decode(self.contents, type=built(Summary))
+
+
+def kept(state: State, ledger: Ledger) -> File | None:
+    """None where none was made, or it is gone: then all is read. What was found wrong since changes nothing of it."""
+    held = next((record for record in ledger.newest(VERIFIED) if record.get("result") == HOLDS), {})
+    index = held.get("index")
+    for name, digest in index.items() if isinstance(index, dict) else ():
+        if _NAME.fullmatch(name):
+            with suppress(OSError):
+                contents = (state.index / name).read_bytes()
+                return File(name, contents, sha256(contents).hexdigest() == digest)
+    return None
+
+
+def keep_summary(state: State, mark: Mark, made: bytes) -> dict[str, str]:
+    """Keep what was `made` up to this mark; its digest by the file's name, for the record of the verification."""
+    name = f"histories-{mark.seq:012}.state"
+    write_durably(state.index / name, made)
+    return {name: sha256(made).hexdigest()}
+
+
+def forget_older(state: State, index: Mapping[str, str]) -> None:
+    """Remove what an older verification had kept, once the record of the newest is written."""
+    for path in state.index.glob("histories-*.state"):
+        if path.name not in index:
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class Memory:
+    """What one process has read of the ledger, as a file of it would be: whoever asks again reads on from there."""
+
+    file: File | None = None
+
+
+def _to_begin_with(file: File | None, ledger: Ledger, beside: Population) -> Summary | None:
+    """What can be read on from; None where it is not of this ledger and these beside it."""
+    mark = file.mark(beside) if file else None
+    if file is None or mark is None or not ledger.holds(mark):
+        return None
+    found = file.summary()
+    return None if beside and _set_back(ledger, found) else found
+
+
+def histories(
+    state: State,
+    ledger: Ledger,
+    beside: Population,
+    memory: Memory,
+    *,
+    at_work: Callable[[str], bool] | None = None,
+) -> Histories:
+    """What our ledger and those beside it say of each asset: from the summary on, where there is one to begin with, or
+    from what this process has read before.
+
+    `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
+    CcdrError where the ledger cannot be read. Changes nothing.
+    """
+    begun = _to_begin_with(memory.file, ledger, beside) or _to_begin_with(kept(state, ledger), ledger, beside)
+    mark, read = begun.mark if begun else BEGINNING, 0
+    summing = Summing(beside, begun.known, begun.latest) if begun else Summing(beside)
+    records: Iterable[tuple[Mark | None, Record]] = ledger.after(mark)
+    if beside and not begun:
+        records = merged(partial(ledger.after, mark), beside.sound())
+    for at, record in records:
+        summing.take(record, ours=at is not None)
+        mark, read = at or mark, read + 1
+    if read >= MANY:
+        memory.file = File("", summing.up_to(mark), as_recorded=True)
+    known = summing.known
+    if at_work is not None:
+        _follow_the_open(ledger, mark, known, at_work)
+    if ledger.spoilt():
+        known.setdefault((None, None), AssetHistory()).spoilt.append((None, mark.seq + 1))
+    return known
+
+
+def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Callable[[str], bool]) -> None:
+    """Which starts without an end are of runs at work. A run is held from before its start is recorded until its end
+    is: so whoever was not held, and has no end in what is read of the ledger *after* that was looked at, has crashed;
+    and nobody who ended between the two looks is taken for it. What has begun since is at work."""
+    crashed = {
+        run
+        for history in known.values()
+        for run, begun in history.open_runs.items()
+        if not (at_work(run) if TOLD_BY not in begun else may_have_ended(begun))
+    }
+    if crashed:
+        read_history((record for _, record in ledger.after(mark)), known)
+    for history in known.values():
+        history.at_work = [run for run in history.open_runs if run not in crashed]
+
+
+def _set_back(ledger: Ledger, begun: Summary) -> bool:
+    """Was our clock set back since? Then earlier records of ours may have another place among those of others."""
+    latest = begun.latest
+    for _, record in ledger.after(begun.mark):
+        if record["time"] < latest:
+            return True
+        latest = record["time"]
+    return False

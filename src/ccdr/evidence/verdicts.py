@@ -1,0 +1,87 @@
+"""What the record of a restore test says of its snapshot, and of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ccdr.model.errors import RepositoryDamaged
+from ccdr.model.values import (
+    LATEST,
+    utc,
+)
+from ccdr.plans.facts import checks_from, mended
+
+Record = Mapping[str, Any]
+
+
+def does_not_open(record: Record) -> bool:
+    """Did the run find that what opens the repository is damaged? Then no snapshot of any asset can be had."""
+    return record.get("repository") == RepositoryDamaged.repository
+
+
+def of_the_newest(test: Record) -> bool:
+    """Was what it tested the newest there is? A recovery to the log's end begins with the newest good base."""
+    selected = (test.get("snapshot") or {}).get("selected")
+    return LATEST in (selected, (test.get("recovery") or {}).get("target"))
+
+
+def blames_the_log(test: Record) -> bool:
+    return (test.get("recovery") or {}).get("verdict") == "FAIL"
+
+
+def reached_for(recovery: Record) -> datetime:
+    """Up to when the log was to be gone through in a test that has a verdict on the log."""
+    return utc(recovery["recovery"]["until"])
+
+
+def log_failure(before: Record | None, test: Record) -> Record | None:
+    """The failed recovery by the log that stands after this test, `before` being what stood before it. It is the log's
+    end that would be wanted: nothing goes further."""
+    said = test.get("recovery") or {}
+    goes_as_far = before is None or said.get("target") == LATEST
+    if before is not None and said.get("until") is not None:
+        goes_as_far = goes_as_far or reached_for(test) >= reached_for(before)
+    if said.get("verdict") not in ("PASS", "FAIL") or not goes_as_far:
+        return before
+    return test if said["verdict"] == "FAIL" else None
+
+
+def _as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:
+    """Does a test that passed take back a failure, as far as its checks go? Where no version of the plan tells what was
+    checked, it is believed; and where nothing of its own had failed."""
+    if then is None or now is None:
+        return True
+    kinds = {str(one.get("kind")) for one in failed.get("checks") or () if one.get("status") == "FAIL"}
+    if not kinds and (failed.get("snapshot") or {}).get("verdict") == "PASS":
+        return True
+    return mended(checks_from(then), checks_from(now), kinds)
+
+
+def _newer(failure: Record | None, record: Record) -> bool:
+    """Is the failure of a newer snapshot than this record's test?"""
+    if failure is None:
+        return False
+    failed, tested = ((r.get("snapshot") or {}).get("consistent_point") for r in (failure, record))
+    return failed is not None and (tested is None or utc(failed) > utc(tested))
+
+
+def misfits(test: Record) -> bool:
+    """What was restored is good by itself, and does not fit what another asset's snapshot holds."""
+    own = (test.get("snapshot") or {}).get("verdict")
+    failed = any(check.get("status") == "FAIL" for check in test.get("checks") or ())
+    return test["verdict"] == "FAIL" and own == "PASS" and failed
+
+
+def of_more_than(failure: Record, record: Record) -> bool:
+    """Did a test of the newest snapshot fail though that was good, for what came after it or stands beside it? That the
+    same snapshot (`record`'s) passes by another rule takes nothing of it back."""
+    failed, tested = (r.get("snapshot") or {} for r in (failure, record))
+    same = failed.get("id") is not None and failed.get("id") == tested.get("id")
+    return bool(same and failed.get("verdict") == "PASS" and failed.get("selected") == LATEST)
+
+
+def _still_stands(failure: Record | None, record: Record) -> bool:
+    """After this test, which passed, of what need not be the newest."""
+    return failure is not None and (_newer(failure, record) or of_more_than(failure, record))

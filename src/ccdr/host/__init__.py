@@ -1,0 +1,1 @@
+"""This machine: its processes, clocks, secrets, and the state directory."""

@@ -1,0 +1,43 @@
+"""The repository holds the record: snapshots attest the ledger that tells of them, and the ledger is stored with them.
+
+`comparison.py` compares the two, `storing.py` stores the ledger, `beside.py` brings a lost one back and takes in other
+hosts', `standing.py` says what is wrong.
+"""
+
+from ccdr.jobs.attest.comparison import (
+    RECENT,
+    Outcome,
+    attestation,
+    compare,
+    compare_due,
+    compared,
+    here,
+    learned,
+    listed_of,
+    looked,
+    record,
+)
+from ccdr.jobs.attest.standing import by_what_is_known, news, troubles
+from ccdr.jobs.attest.storing import Place, homes, places, prune_stored, store_due
+
+__all__ = [
+    "RECENT",
+    "Outcome",
+    "Place",
+    "attestation",
+    "by_what_is_known",
+    "compare",
+    "compare_due",
+    "compared",
+    "here",
+    "homes",
+    "learned",
+    "listed_of",
+    "looked",
+    "news",
+    "places",
+    "prune_stored",
+    "record",
+    "store_due",
+    "troubles",
+]

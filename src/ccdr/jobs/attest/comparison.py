@@ -1,0 +1,389 @@
+"""What a repository's snapshots attest, compared with the ledger.
+
+A snapshot names the ledger that knows it, the number and hash of its last record when the snapshot was made, and where
+its run began. On the host that has the chain: is that record there, and the same? Does a record know the run? One of
+another host's ledger says nothing here; one from before snapshots said so is counted, and is no finding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ccdr.evidence.history import BACKUP_START
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.lineage import (
+    AGREES,
+    COMPARED,
+    DIFFERS,
+    LOST,
+    Compared,
+    Lineage,
+    Lost,
+    Standing,
+    directory_of,
+    found_at,
+    installation,
+    keep,
+    keep_first,
+    read,
+    read_id,
+    reader,
+)
+from ccdr.host.state import write_durably
+from ccdr.jobs.services import Services, limits_of
+from ccdr.model.errors import CcdrError, Locked
+from ccdr.model.schedule import SET_BACK
+from ccdr.model.values import Attestation, RecordRef, Snapshot, rfc3339, so_many, utc
+from ccdr.plans import LoadedPlan
+from ccdr.storage.catalogue import Synchronised
+from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic
+
+EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+RECENT = 50  # snapshots, the newest ones, that a backup compares; the daily comparison takes all of them
+MOST_NAMED = 3  # problems of one kind
+TAG = "ccdr"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`snapshots` attest this ledger, `elsewhere` another host's, `unattested` are from before; `lost` are ledgers of
+    this installation's that this one does not follow."""
+
+    plan: str
+    snapshots: int
+    elsewhere: int
+    unattested: int
+    newest: int
+    problems: tuple[str, ...]
+    lost: tuple[Lost, ...]
+    whole: bool = True  # all that the repository holds of the plan was looked at, not the newest alone
+    vanished: Mapping[str, Sequence[str]] | None = None  # by asset: snapshots that are gone; None: not looked for
+
+    @property
+    def result(self) -> str:
+        return DIFFERS if self.problems else AGREES
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "ok": not self.problems and not self.lost and not any((self.vanished or {}).values()),
+            "snapshots": self.snapshots,
+            "elsewhere": self.elsewhere,
+            "unattested": self.unattested,
+            "newest": self.newest,
+            "problems": [
+                *self.problems,
+                *(f"the ledger of this host is lost: {one}" for one in self.lost),
+                *(
+                    f"snapshot {one[:8]} ({asset}) is not in the repository of {self.plan} any more: it vanished"
+                    for asset, gone in (self.vanished or {}).items()
+                    for one in gone
+                ),
+            ],
+        }
+
+
+def attestation(services: Services, start: RecordRef) -> Attestation | None:
+    """What a snapshot that is made now says of the ledger; `start` is its run's first record."""
+    if (ledger := read_id(services.ledger.directory)) is None:
+        return None
+    head = services.ledger.head()
+    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """One snapshot's attestation."""
+
+    snapshot: str
+    asset: str
+    run: str
+    at: datetime
+    said: Attestation
+
+    def __str__(self) -> str:
+        return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
+
+
+def compare(
+    services: Services,
+    plan: str,
+    listed: Sequence[RepoSnapshot],
+    *,
+    most: int | None = None,
+    vanished: Mapping[str, Sequence[str]] | None = None,
+) -> Outcome:
+    """`listed` is what the repository holds, asked for before the ledger is read here; of it the `most` newest are
+    looked at. Changes nothing. CcdrError where the ledger cannot be read."""
+    backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
+    claims: list[_Claim] = []
+    problems: list[str] = []
+    unattested = 0
+    for s in backups[-most:] if most else backups:
+        try:
+            said = _claimed(services, plan, s)
+        except ValueError as error:
+            problems.append(f"snapshot {s.id[:8]} ({s.tag('asset')}): {error}")
+            continue
+        if said is None:
+            unattested += 1
+        else:
+            claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
+    lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    problems += _against(services.ledger, own, plan, whole=True, lost=lineage.answered_for)
+    for other in lineage.beside:
+        beside = [claim for claim in claims if claim.said.ledger == other]
+        how = "which was brought back" if other in lineage.linked else "which was collected"
+        problems += _beside(services, other, beside, plan, how)
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    lost = _lost(strange, services.clock.now())
+    if lost and lineage.ledger is not None and lineage.installation != ours:
+        problems += [
+            f"another host's ledger, {str(lineage.ledger)[:8]}…, lies where this host's was, {one}" for one in lost
+        ]
+        lost = ()
+    newest = max((claim.said.seq for claim in own), default=0)
+    whole = not most or len(backups) <= most
+    return Outcome(plan, len(own), len(claims) - len(own), unattested, newest, tuple(problems), lost, whole, vanished)
+
+
+def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) -> str | None:
+    """What the newest snapshots that this host knows of attest, without asking their repositories: a sentence where the
+    ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
+    installation's. CcdrError where the ledger cannot be read."""
+    ours = installation(services.state, services.ledger.host)
+    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
+    own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
+    if own:
+        newest = max(own, key=lambda claim: claim.said.seq)
+        found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
+        if found[0] < newest.said.seq:
+            return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
+        if found[1] != newest.said.head and not lineage.answered_for(newest.said.seq):
+            return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
+    strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
+    if strange and lineage.kept is Standing.HOLDS:
+        one = max(strange, key=lambda claim: claim.said.seq)
+        return f"{one} attests the ledger {one.said.ledger[:8]}… of this host, which the one here does not follow"
+    return None
+
+
+def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
+    """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
+    tags = {key: listed.tag(key) for key in ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation")}
+    tagged = Attestation.of(tags)
+    known = services.catalogue.attested(plan, listed.tag("asset") or "", listed.id)
+    if known is not None and tagged != known:
+        raise ValueError("its tags attest another record of the ledger than its manifest")
+    return known or tagged
+
+
+def _against(
+    ledger: Ledger,
+    claims: Sequence[_Claim],
+    plan: str,
+    *,
+    whole: bool,
+    lost: Callable[[int], bool] = lambda _: False,
+) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lost`: somebody
+    has answered for it that the line of this number was changed, and what it told is lost."""
+    head = ledger.head()
+    beyond = [claim for claim in claims if claim.said.seq > head.seq]
+    if beyond and whole:
+        last = max(beyond, key=lambda claim: claim.said.seq)
+        missing = so_many(last.said.seq - head.seq, "record is", "records are")
+        yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
+    within = [claim for claim in claims if claim.said.seq <= head.seq]
+    not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
+    wrong = [claim for claim in not_so if not lost(claim.said.seq)]
+    if wrong:
+        first = min(wrong, key=lambda claim: claim.said.seq)
+        more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
+        yield f"record {first.said.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
+    unknown = [claim for claim in within if claim not in wrong and not _knows(ledger, claim, plan)]
+    for claim in unknown[:MOST_NAMED]:
+        yield f"{claim} claims to be of this ledger, and no record knows its run {claim.run}"
+    if len(unknown) > MOST_NAMED:
+        yield f"and {len(unknown) - MOST_NAMED} more that no record knows"
+
+
+def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
+    """Has its run begun there, where it says? One without an end is a crash's."""
+    record = ledger.numbered(claim.said.start) if claim.said.start <= claim.said.seq else None
+    if record is None:
+        return False
+    said = (record["kind"], record["plan"], record["asset"], record["run"])
+    return said == (BACKUP_START, plan, claim.asset, claim.run)
+
+
+def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
+    """Of a ledger beside ours: its newest records may not be here, those that are here are what they were."""
+    known = services.lineage().beside.get(other)
+    directory = found_at(services.state, known) if known else directory_of(services.state, other)
+    if not directory.is_dir():
+        yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
+        return
+    for said in _against(reader(directory), claims, plan, whole=False):
+        yield f"of the ledger {other[:8]}…, {how}: {said}"
+
+
+def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
+    found: dict[str, Attestation] = {}
+    for claim in claims:
+        said = claim.said
+        if said.ledger not in found or found[said.ledger].seq < said.seq:
+            found[said.ledger] = said
+    return tuple(Lost(said.ledger, said.seq, said.head, rfc3339(now)) for said in found.values())
+
+
+def compared(
+    services: Services,
+    plan: str,
+    listed: Sequence[RepoSnapshot],
+    *,
+    recent: bool = False,
+    vanished: Mapping[str, Sequence[str]] | None = None,
+) -> Outcome:
+    """Compare, and keep what was found: a record once a day, and whenever it is news. `recent`: only the newest, where
+    nothing was wrong the last time. CcdrError where ledger or state cannot be read or written."""
+    last = read(services.state, services.ledger).compared.get(plan)
+    few = recent and last is not None and last.result == AGREES
+    found = compare(services, plan, listed, most=RECENT if few else None, vanished=vanished)
+    record(services, found, whole=not few)
+    return found
+
+
+def learned(services: Services, plan: str, told: Synchronised, assets: Collection[str]) -> None:
+    """Keep what was found when the repository was asked for these assets: `ccdr status` tells of it at once. What comes
+    of it is told by all that tells how the ledger stands; who may only read the state goes on without."""
+    missed = {asset: [s.id for s in told.vanished if s.asset == asset] for asset in assets}
+    with contextlib.suppress(CcdrError, OSError):
+        compared(services, plan, told.listed, recent=True, vanished=missed)
+
+
+def record(services: Services, found: Outcome, *, whole: bool = True, by_hand: bool = False) -> None:
+    """Keep what a comparison has found, of all snapshots or of the newest; one that a person asked for is recorded
+    whether or not it is news. CcdrError where that cannot be written."""
+    if not found.problems:
+        keep_first(services.state, services.ledger)
+    plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
+    for one in found.lost:
+        body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
+        services.ledger.append(LOST, plan=plan, asset=None, run=None, body=body)
+    if by_hand or _news(last, found, services.clock.now(), whole=whole):
+        body = {
+            "result": found.result,
+            "reason": "; ".join(found.problems) or None,
+            "snapshots": found.snapshots,
+            "elsewhere": found.elsewhere,
+            "unattested": found.unattested,
+            "newest": found.newest,
+            "problems": list(found.problems),
+            "vanished": None if found.vanished is None else {of: list(gone) for of, gone in found.vanished.items()},
+            "whole": whole,
+        }
+        services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
+    keep(services.state, services.ledger)
+
+
+def _news(last: Compared | None, found: Outcome, now: datetime, *, whole: bool) -> bool:
+    """Is there to be a record of it? Of one of the whole repository once a day: by these the next one is due."""
+    gone = found.vanished or {}
+    if last is None:
+        some = found.snapshots or (whole and (found.unattested or found.elsewhere))
+        return bool(some or found.problems or any(gone.values()))
+    if last.problems != found.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
+        return True
+    recorded = last.wholly if whole else last.at
+    return recorded is None or not _within(EVERY, recorded, now)
+
+
+def _within(interval: timedelta, at: str, now: datetime) -> bool:
+    return now - interval < utc(at) <= now + SET_BACK
+
+
+def _tried(services: Services, plan: str) -> str | None:
+    """When its repository was last asked, whatever came of it: whether it is well, and when it is to be asked again,
+    records alone tell. So that one which does not answer is not asked by each run."""
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        at = json.loads(_notes(services).read_text("utf-8"))[plan]
+        return rfc3339(utc(at))
+    return None
+
+
+def _notes(services: Services) -> Path:
+    return services.state.root / "compared.json"
+
+
+def _note_try(services: Services, plan: str) -> None:
+    with services.state.turn("compared") as mine:
+        if not mine:
+            return
+        try:
+            every = dict(json.loads(_notes(services).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            every = {}
+        write_durably(_notes(services), json.dumps({**every, plan: rfc3339(services.clock.now())}) + "\n")
+
+
+def compare_due(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+    """Compare with the repositories of these plans where that is due: once a day, each hour after a finding. Sentences
+    on what could not be asked; CcdrError where the ledger cannot be read or written. A ledger less than a day old is
+    let be, unless there are snapshots already: it may have been begun in a lost one's place."""
+    lineage, now = read(services.state, services.ledger), services.clock.now()
+    troubles = []
+    for loaded in plans:
+        plan = loaded.plan.plan
+        known = services.catalogue.knows(plan)
+        if not _due(lineage, lineage.compared.get(plan), _tried(services, plan), now, known=known):
+            continue
+        _note_try(services, plan)  # first: a store that does not answer is not asked again at once
+        try:
+            listed, vanished = looked(loaded, services)
+            compared(services, plan, listed, vanished=vanished)
+        except CcdrError as error:
+            troubles.append(f"{plan}: the ledger could not be compared with its repository: {error}")
+    keep(services.state, services.ledger)
+    return troubles
+
+
+def _due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetime, *, known: bool) -> bool:
+    """By the ledger's record of the last one; that it was `tried` since puts it off by an hour, no longer. `known`: are
+    there snapshots of the plan?"""
+    of_this = tried is not None and (lineage.begun is None or utc(tried) >= utc(lineage.begun))
+    if tried is not None and of_this and _within(AFTER_A_FINDING, tried, now):
+        return False
+    if last is None or last.wholly is None:  # never since this ledger began
+        aged = lineage.begun is not None and not _within(EVERY, lineage.begun, now)
+        return known or aged or lineage.kept is not Standing.HOLDS
+    return not _within(EVERY if last.result == AGREES else AFTER_A_FINDING, last.wholly, now)
+
+
+def looked(loaded: LoadedPlan, services: Services) -> tuple[list[RepoSnapshot], dict[str, list[str]] | None]:
+    """What the plan's repository holds of it, and what has vanished from there (None: it is being pruned, and nobody
+    can tell). CcdrError where it cannot be asked."""
+    before, histories = services.catalogue.known(loaded.plan.plan), services.histories()
+    repo = asked(loaded, services)
+    try:
+        with services.state.reading(repo.location):
+            listed = repo.snapshots([TAG, f"plan={loaded.plan.plan}"])
+            return listed, services.vanished(loaded, repo, listed, before, histories)
+    except Locked:
+        return listed_of(loaded, services), None
+
+
+def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:
+    """What the plan's repository holds of it. CcdrError where it cannot be asked."""
+    return asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}"])
+
+
+def asked(loaded: LoadedPlan, services: Services) -> Restic:
+    """A plan's repository, for what must not take long."""
+    return services.repository(loaded, limits_of(loaded)).impatient(PROBE_WAIT)

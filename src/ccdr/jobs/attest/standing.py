@@ -1,0 +1,51 @@
+"""What is wrong with the ledger as a whole, by itself, by what is kept of it, and by the last comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from ccdr.evidence.lineage import DIFFERS, Lineage, Standing
+from ccdr.host.state import State, write_durably
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import utc
+
+
+def troubles(lineage: Lineage) -> tuple[Problem, ...]:
+    """LEDGER_LOST until somebody has answered for it; LEDGER_CONTRADICTED, which nobody can acknowledge, until it
+    agrees again."""
+    return tuple(_troubles(lineage))
+
+
+def by_what_is_known(said: str | None) -> tuple[Problem, ...]:
+    """LEDGER_CONTRADICTED by what `here` says."""
+    return () if said is None else (Problem(Trouble.LEDGER_CONTRADICTED, said, about="known here"),)
+
+
+def news(problems: Sequence[Problem], state: State) -> list[Problem]:
+    """Those that no run has told of yet. CcdrError where that cannot be written down."""
+    path = state.root / "told-ledger.json"
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        told = []
+    keys = [f"{p.trouble.value} {p.about}" for p in problems]
+    if told != keys:
+        write_durably(path, json.dumps(keys) + "\n")
+    return [p for p, key in zip(problems, keys, strict=True) if key not in told]
+
+
+def _troubles(lineage: Lineage) -> Iterator[Problem]:
+    if said := lineage.loss:
+        since = utc(lineage.lost[0].since) if lineage.lost else None
+        yield Problem(Trouble.LEDGER_LOST, said, since)
+    if lineage.kept not in (Standing.HOLDS, Standing.GONE) and lineage.problem:
+        yield Problem(Trouble.LEDGER_CONTRADICTED, lineage.problem, about=lineage.kept.value)
+    if lineage.changed:
+        yield Problem(Trouble.SUMMARY_WRONG, lineage.changed, about="chain")
+    for ledger, said in lineage.astray:
+        yield Problem(Trouble.LEDGER_CONTRADICTED, said, about=ledger)
+    for plan, found in sorted(lineage.compared.items()):
+        if found.result == DIFFERS:
+            said = f"the repository of {plan}: {'; '.join(found.problems)}"
+            yield Problem(Trouble.LEDGER_CONTRADICTED, said, utc(found.at), about=plan)

@@ -1,0 +1,508 @@
+"""Capture one asset and store it. A snapshot counts only once its manifest is in repository and catalogue."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.evidence.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
+from ccdr.evidence.lineage import keep
+from ccdr.host import interrupts
+from ccdr.host.nearby import WORDS
+from ccdr.host.state import Run, remove_tree
+from ccdr.jobs import in_force
+from ccdr.jobs.attest import attestation, compared
+from ccdr.jobs.parents import base_for
+from ccdr.jobs.services import BY_HAND, Services, Trigger, facts_of_end
+from ccdr.jobs.shipping import log_of
+from ccdr.jobs.streaming import store
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import (
+    ROOM,
+    BackupFailed,
+    CcdrError,
+    CommandFailed,
+    Exit,
+    RepositoryClosed,
+    RepositoryLocked,
+    RepositoryMissing,
+    RepositoryUnavailable,
+    for_plan,
+    told,
+)
+from ccdr.model.values import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
+from ccdr.plans.job import Job
+from ccdr.plans.lint import open_to_others, secret_files
+from ccdr.ports.capture import Capture, Streamed, StreamWriter, Tools
+from ccdr.ports.place import Progress
+from ccdr.storage.catalogue import CAPTURED, ENDED, MANIFEST, OURS, STREAM, manifest_text, snapshot_of, stream_of
+from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic, Stored
+
+ATTEMPTS = 5  # a tree in use changes under the reader; each attempt reads only what changed
+HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
+_PATTERN = re.compile(r"[*?\[\\]")
+_SPACE = re.compile(r"[^\S ]| $")
+
+
+@dataclass(frozen=True)
+class Member:
+    """An asset's part in a group that is captured together. `ready` returns once all of them may begin."""
+
+    group: GroupRun
+    ready: Callable[[], None]
+
+
+@dataclass
+class BackupResult:
+    """What one backup did. `phases` are seconds, `added` is what the repository grew by, bytes."""
+
+    plan: str
+    asset: str
+    run: str
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
+    snapshot: Snapshot | None = None
+    log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
+    group: GroupRun | None = None
+    added: int = 0
+    skew: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
+    findings: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        if self.result != STORED or self.findings:
+            return Exit.FINDING
+        return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        s, shown = self.snapshot, None
+        if s is not None:
+            shown = {
+                "id": s.id,
+                "consistent_point": rfc3339(s.consistent_point),
+                "bytes": s.bytes,
+                "manifest_sha256": s.manifest_sha256,
+                "source_sha256": source_digest(s.source),
+                **self.log,
+                **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
+            }
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "hint": self.hint,
+            **({"repository": self.repository} if self.repository else {}),
+            "snapshot": shown,
+            "group": self.group and {"name": self.group.name, "run": self.group.run},
+            "added_bytes": self.added,
+            "clock_skew_s": self.skew,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "tools": self.tools,
+            "beside_source": self.beside,
+            "notes": self.notes,
+            **({"left_out": self.left_out} if self.left_out else {}),
+            "findings": self.findings,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+
+
+def backup(
+    job: Job, services: Services, progress: Progress, *, trigger: Trigger = BY_HAND, member: Member | None = None
+) -> BackupResult:
+    """Back one asset up now. UsageProblem and Locked are raised before anything is done; whatever happens
+    after that is in the result and in the ledger, an interrupt included (and raised again). Of a group's `member`
+    the caller holds the lock already."""
+    repo = services.repository(job.loaded, job.limits, gentle=True)
+    with (
+        services.state.lock(job.plan, job.asset, "backup") if member is None else contextlib.nullcontext(),
+        services.state.reading(repo.location),
+        services.state.run(services.clock) as run,
+    ):
+        result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
+        credentials = run.directory("credentials")
+        services.write_credentials(job, credentials)
+        where = {"plan": job.plan, "asset": job.asset, "run": run.id}
+        start = {
+            "plan_sha256": job.loaded.sha256,
+            "engine": job.engine.engine_name,
+            "method": job.engine.method,
+            "tenant": job.tenant,
+            **trigger.facts(),
+        }
+        if member is not None:
+            start["group"] = {"name": member.group.name, "run": member.group.run}
+        in_force.record(job.loaded, services)
+        began = services.ledger.append(BACKUP_START, **where, body=start)
+        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, began)
+        interrupted: BaseException | None = None
+        try:
+            attempt.carry_out()
+        except KeyboardInterrupt as error:
+            interrupted = error
+            if result.result != STORED:
+                result.reason = INTERRUPTED
+        except Exception as error:  # a run always has an end
+            result.repository = getattr(error, "repository", None)
+            failed = told(attempt.without_room(error))
+            result.reason, result.hint = failed.reason, for_plan(failed.hint, job.plan)
+            result.words += failed.words
+            if isinstance(error, CommandFailed) and result.hint is None:
+                result.hint = (
+                    f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
+                )
+        with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
+            if result.result == STORED:
+                with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
+                    result.notes += _in_doubt(job, services)
+            result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
+            if result.result != STORED:
+                attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
+            services.state.keep_words(run.id, result.words)
+            if attempt.listed is not None:
+                with contextlib.suppress(CcdrError):
+                    result.notes += _contradicted(job, services, attempt.listed)
+            result.record = services.ledger.append(
+                BACKUP_END, **where, body={**result.body(), **facts_of_end(job.loaded, job.asset, trigger)}
+            )
+            with contextlib.suppress(CcdrError):
+                keep(services.state, services.ledger)
+        if interrupted is not None:
+            raise interrupted
+    return result
+
+
+def _in_doubt(job: Job, services: Services) -> list[str]:
+    """Stored well, and perhaps onto a piece that is missing."""
+    known = services.histories()
+    upkeep, asset = (known.get((job.plan, name), AssetHistory()) for name in (None, job.asset))
+    if (damage := asset.doubted(upkeep)) is None:
+        return []
+    test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot latest`"
+    return [f"{damage}: this one counts only once {test} has; docs/how-to/recover.md, A damaged repository"]
+
+
+def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
+    """Stored or not: is the ledger what the repository's snapshots attest?"""
+    found = compared(services, job.plan, listed, recent=True)
+    said = [f"the ledger: {problem}" for problem in found.problems]
+    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]
+
+
+class _Attempt:
+    """One run of `backup`, from the capture to the catalogue."""
+
+    def __init__(
+        self,
+        job: Job,
+        services: Services,
+        repo: Restic,
+        run: Run,
+        credentials: Path,
+        progress: Progress,
+        result: BackupResult,
+        member: Member | None,
+        began: RecordRef,
+    ) -> None:
+        self._job, self._services, self._repo, self._run = job, services, repo, run
+        self._began = began
+        self._credentials, self._progress, self._result, self._member = credentials, progress, result, member
+        self.into = services.state.capture_path(job.plan, job.asset) / CAPTURED
+        self._stored: Stored | None = None
+        self._probe: Future[None] | None = None
+        self._reachable = False
+        self.listed: list[RepoSnapshot] | None = None  # what the repository held before
+        self._apart = False  # the tree goes before its listing, which is then made true of what was stored
+
+    def carry_out(self) -> None:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            # While the capture runs: it costs half a second. A capture that fails leaves its mark there too.
+            probe = self._probe = pool.submit(self._look)
+            probe.add_done_callback(self._probed)
+            for attempt in range(1, ATTEMPTS + 1):
+                with self._timed("capture"):
+                    capture, text, manifest, place = self._capture()
+                leaving = pool.submit(self._leave, place)  # a container takes half a second to go
+                with self._timed("store"):
+                    self._ready()
+                    stored = self._stored = self._store(capture, manifest)
+                    self._still_there(capture)
+                    leaving.result()
+                changed = self._job.engine.settled(capture, self.into)
+                if not changed and stored.warning is None:
+                    self._commit(manifest, text, stored)
+                    return
+                why = stored.warning or f"{so_many(len(changed), 'file')} changed while being read"
+                if attempt == ATTEMPTS:  # a warning too: what restic could not read may have been gone already
+                    raise BackupFailed(
+                        why,
+                        hint="find out who writes there; a longer `settle:` leaves more files alone",
+                        words=stored.words,
+                    )
+                self.mark_failed()
+                self._result.notes = []  # of what does not count
+                self._apart = bool(self._job.engine.source_paths) and self._job.engine.index_file is not None
+
+    def without_room(self, error: Exception) -> Exception:
+        """Where it is this host's own disk that is full: which, what is free there, and what the last capture took."""
+        if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        job, place = self._job, self._services.state.root.absolute()
+        took = None
+        with contextlib.suppress(CcdrError, OSError, IndexError):
+            last = self._services.catalogue.snapshots(job.plan, job.asset)[-1]
+            took = sum(file.bytes for file in self._services.catalogue.manifest(last).files.values())
+        needs = "more than that" if took is None else f"more than that: the last one took {human_bytes(took)}"
+        free = human_bytes(shutil.disk_usage(place).free)
+        return BackupFailed(f"{place} has {free} free, the capture needs {needs}", hint=ROOM)
+
+    def _look(self) -> None:
+        """Does the repository answer and decrypt, and what does it hold? Where it does not tell the one, the other
+        counts."""
+        try:
+            self.listed = self._repo.snapshots([OURS, f"plan={self._job.plan}"], within=PROBE_WAIT)
+        except (CommandFailed, RepositoryUnavailable) as error:
+            if isinstance(error, RepositoryClosed | RepositoryLocked):
+                raise
+            self._repo.probe()
+
+    def _leave(self, place: ExitStack) -> None:
+        try:
+            place.close()
+        except CcdrError as error:
+            self._result.left_behind.append(str(error))
+
+    def _probed(self, probe: Future[None]) -> None:
+        self._reachable = probe.exception() is None
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        clock, phases = self._services.clock, self._result.phases
+        began = clock.monotonic()
+        try:
+            yield
+        finally:
+            phases[phase] = phases.get(phase, 0.0) + clock.monotonic() - began
+
+    def _capture(self) -> tuple[Capture, str, Manifest, ExitStack]:
+        """What was captured, its manifest, and the source's place, which is still to be left."""
+        job, services = self._job, self._services
+        previous = self._previous_index()
+        remove_tree(self.into)
+        services.state.directory(*self.into.relative_to(services.state.root.absolute()).parts)
+        base = base_for(job, services, self._repo, self._kept(job.engine.base_file or ""), run=self._run)
+        self._progress.step(f"capturing {job.asset}")
+        lab, limits, run = services.lab, job.limits, self._run.id
+        opened = lab.source(job.engine, run, self.into, self._credentials, limits.no_progress, self._progress)
+        with ExitStack() as stack:
+            source, facts = stack.enter_context(opened)
+            tools = Tools(
+                services.clock, self._progress, services.digest, limits.lock_wait, previous, base, self._stream
+            )
+            if self._member is not None:
+                self._member.ready()
+            if job.engine.shipping is not None:  # first: the log is to lead on from here
+                self._result.notes += log_of(job)[1].ready(source)
+            capture = job.engine.capture(source, self.into, tools)
+            if self._apart:
+                capture = self._store_apart(capture, tools)
+            self._result.skew = capture.clock_skew_s
+            self._result.tools = {**capture.tools, "source": facts.version, "ccdr": __version__}
+            self._result.notes += [*self._alone(), *capture.notes, *self._hazards()]
+            self._result.findings, self._result.left_out = capture.findings, capture.left_out
+            self._result.words += capture.words
+            manifest = Manifest(
+                plan=job.plan,
+                asset=job.asset,
+                run=self._run.id,
+                engine=job.engine.engine_name,
+                method=job.engine.method,
+                host=services.ledger.host,
+                consistent_point=capture.consistent_point,
+                clock_skew_s=capture.clock_skew_s,
+                tools={**self._result.tools, "restic": self._repo.version()},
+                contents=capture.contents,
+                files=capture.files,
+                group=self._result.group,
+                upon=capture.upon,
+                attested=attestation(services, self._began),
+            )
+            text = manifest_text(manifest)
+            (self.into / MANIFEST).write_text(text, "utf-8", "surrogateescape")
+            return capture, text, manifest, stack.pop_all()
+
+    def _hazards(self) -> Iterator[str]:
+        """What is not as it should be around the backup, and makes none of it bad."""
+        job = self._job
+        for where, path in secret_files(job.loaded.plan):
+            ours = where[0] != "assets" or where[1] == job.asset
+            if ours and (mode := open_to_others(path)):
+                yield f"{path} holds a secret, and {mode}"
+
+    def _alone(self) -> Iterator[str]:
+        others = [name for name in self._job.grouped if name != self._job.asset]
+        if self._member is None and others:
+            yield f"captured alone: {', '.join(others)} of its group {self._job.engine.group} were not captured with it"
+
+    def _previous_index(self) -> Path | None:
+        """The listing to carry digests over from: this run's own last attempt, else the last good backup's."""
+        name = self._job.engine.index_file
+        if name is None:
+            return None
+        if (self.into / name).is_file() and self._stored is not None:
+            kept = self._run.scratch / name
+            shutil.copyfile(self.into / name, kept)
+            return kept
+        return self._kept(name)
+
+    def _kept(self, name: str) -> Path:
+        """Where the state directory holds a captured file for the next capture."""
+        return self._services.state.directory("index") / f"{self._job.plan}.{self._job.asset}.{Path(name).name}"
+
+    def _ready(self) -> None:
+        """The repository answers; a missing one is created only for a plan that never had one: an unmounted
+        path must not become a new, empty repository. Two assets' first backups may want it at the same time."""
+        assert self._probe is not None
+        try:
+            self._probe.result()
+        except RepositoryMissing:
+            with self._services.state.creating(self._repo.location):
+                if not self._reachable:
+                    self._create()
+        self._reachable = True
+
+    def _create(self) -> None:
+        services, plan = self._services, self._job.plan
+        try:
+            self._repo.probe()
+        except RepositoryMissing:
+            if services.knows(plan):
+                raise
+            self._repo.init()
+
+    def _store_apart(self, capture: Capture, tools: Tools) -> Capture:
+        """A tree that did not stand still: it is stored by itself, and what restic then tells of it is what is listed.
+        That restic warns of what went away meanwhile is no harm: that is not listed any more."""
+        self._ready()
+        stored = self._upload(capture, capture.paths, self._tags(STREAM))
+        found = self._job.engine.as_stored(capture, self.into, self._repo.nodes(stored.id), tools)
+        contents = {**found.contents, "stream": {"snapshot": stored.id}, "apart": True}
+        return replace(found, contents=contents, paths=(), excluded=())
+
+    def _store(self, capture: Capture, manifest: Manifest) -> Stored:
+        tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
+        tags += manifest.attested.as_tags() if manifest.attested else []
+        return self._upload(capture, [*capture.paths, self.into], tags)
+
+    def _upload(self, capture: Capture, paths: Sequence[Path], tags: Sequence[str]) -> Stored:
+        self._progress.step(f"storing {self._job.asset}")
+        exclude_file = self._run.scratch / "exclude"
+        named = [str(path) for path in capture.excluded]
+        lines = "".join(f"{_pattern(name)}\n" for name in named if "\n" not in name)
+        exclude_file.write_text(lines, "utf-8", "surrogateescape")
+        stored = self._repo.backup(
+            paths,
+            tags=tags,
+            exclude_file=exclude_file if lines else None,
+            exclude=[_escaped(name) for name in named if "\n" in name],  # which a file of lines cannot hold
+            on_bytes=lambda done: self._progress.amount(done, capture.bytes),
+        )
+        self._result.added += stored.added
+        return stored
+
+    def _stream(self, directory: Path, write: StreamWriter) -> Streamed:
+        """While it is captured: the repository is asked first, as before any other upload."""
+        self._ready()
+        self._progress.step(f"storing {self._job.asset} as it is dumped")
+        repo = self._repo
+        return store(repo, self._tags(STREAM), directory, write, lambda done: self._progress.amount(done, None))
+
+    def _still_there(self, capture: Capture) -> None:
+        """An increment counts only where all that it builds upon is there, once it is stored."""
+        if not capture.upon:
+            return
+        there = {s.id for s in self._repo.snapshots([OURS, f"plan={self._job.plan}"])}
+        if gone := [needed.id[:8] for needed in capture.upon if needed.id not in there]:
+            raise BackupFailed(
+                f"what it builds upon was removed while it was captured: {', '.join(gone)}",
+                hint="back up again: it takes a full base",
+            )
+
+    def _tags(self, kind: str) -> list[str]:
+        job = self._job
+        tags = [OURS, f"kind={kind}", f"plan={job.plan}", f"asset={job.asset}", f"run={self._run.id}"]
+        group = self._result.group
+        return tags if group is None else [*tags, f"group={group.name}", f"group_run={group.run}"]
+
+    def _commit(self, manifest: Manifest, text: str, stored: Stored) -> None:
+        now = self._services.clock.now()
+        # By now: a path where nothing is mounted lies on another disk than what is to be there.
+        self._result.beside = self._job.beside
+        if self._result.beside is not None:
+            notes, hazards = self._result.notes, list(self._hazards())
+            lies = f"the repository lies {WORDS[self._result.beside]}"
+            self._result.notes = [*(note for note in notes if note not in hazards), lies, *hazards]
+        snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
+        if self._job.engine.shipping is not None:
+            log = log_of(self._job)[1]
+            self._result.log = {"needed_from": log.needed_from(manifest) if log.goes_on_from(manifest) else None}
+        with interrupts.deferred():  # from here on it counts, whatever becomes of what is only kept for the next
+            self._services.catalogue.add(snapshot, text)
+            self._result.snapshot, self._result.result = snapshot, STORED
+        try:
+            self._keep_for_the_next()
+        except OSError as error:
+            self._result.notes.append(f"nothing could be kept that spares the next backup work: {error}")
+
+    def _keep_for_the_next(self) -> None:
+        for name in filter(None, (self._job.engine.index_file, self._job.engine.base_file)):
+            target = self._kept(name)
+            new = target.with_suffix(".new")
+            new.touch(mode=0o600)
+            shutil.copyfile(self.into / name, new)
+            new.replace(target)
+
+    def mark_failed(self, within: float = PROBE_WAIT, *, ended: bool = False) -> None:
+        """Leave a mark in the repository, so that another host's test learns of the failure, and that what was
+        stored does not count. Best effort: the ledger has it in any case. An interrupt is not lost here: what it would
+        stop may be the next attempt. `ended`: nothing that the run has stored counts, also what was stored before we
+        heard of it."""
+        if not self._reachable:
+            return
+        void = [f"void={self._stored.id}"] if self._stored is not None else []
+        void += [ENDED] if ended else []
+        mark = self._run.scratch / "failed"
+        with contextlib.suppress(CcdrError, OSError):
+            mark.write_text(f"{self._run.id}\n", "ascii")
+            self._repo.impatient(within).backup([mark], tags=[*self._tags("failed"), *void])
+
+
+def _escaped(name: str) -> str:
+    """A restic pattern for exactly this path."""
+    return _PATTERN.sub(r"\\\g<0>", name)
+
+
+def _pattern(name: str) -> str:
+    """The same as a line of an exclude file, where restic expands variables and trims white space."""
+    return _SPACE.sub(r"[\g<0>]", _escaped(name)).replace("$", "$$")

@@ -1,0 +1,294 @@
+"""What a restore test and a restore share: which snapshots there are, fetching one, and seeing that all of it came."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ccdr.evidence.history import AssetHistory, FailedBackup
+from ccdr.jobs.services import Services
+from ccdr.model import parents as chain
+from ccdr.model.errors import BackupBad, CcdrError, UsageProblem
+from ccdr.model.schedule import second_due
+from ccdr.model.values import Manifest, Snapshot, rfc3339, so_many, source_digest, utc
+from ccdr.plans.job import Job
+from ccdr.ports.capture import UPON, WHOLE
+from ccdr.ports.engine import Engine
+from ccdr.ports.place import Digester, Progress
+from ccdr.storage.catalogue import (
+    CLOCK_TOLERANCE,
+    MANIFEST,
+    OURS,
+    PRUNED,
+    STREAM,
+    Catalogue,
+    Synchronised,
+    dated_in_future,
+    of_source,
+    stream_of,
+    text_digest,
+)
+from ccdr.storage.catalogue import Attempt as Failed
+from ccdr.storage.restic import RepoSnapshot, Restic
+
+A_DAY = timedelta(days=1)
+SHORTEST_ID = 4  # characters of an id that are taken for one
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A newer backup that cannot be restored, in a sentence and of when: it failed, or what it stored `vanished`."""
+
+    text: str
+    at: datetime
+    vanished: bool = False
+    failed: FailedBackup | None = None  # where this host has tried it
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """An asset's snapshots, each list oldest first: all that are there, those of the source that the plan now names,
+    and of these the ones that are not dated in the future."""
+
+    there: list[Snapshot]
+    ours: list[Snapshot]
+    good: list[Snapshot]
+
+    def by_id(self, job: Job, beginning: str) -> Snapshot:
+        """The one whose id begins so; UsageProblem where there is none, or more than one."""
+        matching = [s for s in self.there if s.id.startswith(beginning)] if len(beginning) >= SHORTEST_ID else []
+        if len(matching) != 1:
+            raise UsageProblem(
+                f"{'no' if not matching else 'more than one'} snapshot of {job.plan}/{job.asset} has an id "
+                f"that begins with {beginning!r}",
+                hint=f"`ccdr snapshots {job.plan}` lists them",
+            )
+        return matching[0]
+
+
+def candidates(job: Job, services: Services, synchronised: Synchronised) -> Candidates:
+    """By the catalogue, right after it was synchronised with the repository."""
+    now, gone = services.clock.now(), {s.id for s in synchronised.vanished}
+    there = [s for s in services.catalogue.snapshots(job.plan, job.asset) if s.id not in gone]
+    ours = [s for s in there if of_source(s, job.engine.source_name)]
+    return Candidates(there, ours, [s for s in ours if not dated_in_future(s, now)])
+
+
+def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
+    """That there is no snapshot of the asset, or none that can be read, in one sentence; and what then comes first."""
+    asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
+    if not unread:
+        return f"there is no snapshot of {asset} that counts", None
+    said = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
+    return (
+        f"there is {said}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
+        "keep the repository as it is (docs/how-to/recover.md, A damaged repository)",
+    )
+
+
+def unread_since(job: Job, snapshot: Snapshot, synchronised: Synchronised) -> Iterator[Attempt]:
+    """Newer ones than `snapshot` that by their tags are backups of the asset: nobody can tell what they hold."""
+    for unread in _unread(job, synchronised):
+        if unread.time > snapshot.usable_at:
+            text = f"the newer snapshot {unread.id[:8]} of {rfc3339(unread.time)} cannot be read"
+            yield Attempt(text, unread.time, vanished=True)
+
+
+def _unread(job: Job, synchronised: Synchronised) -> list[RepoSnapshot]:
+    return [s for s in synchronised.unread if s.tag("asset") == job.asset]
+
+
+def newer_attempts(
+    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised, *, stored: float
+) -> Iterator[Attempt]:
+    """Backups of the asset newer than `snapshot` that failed, vanished or cannot be read, by this host's ledger and by
+    the repository as both are now. `snapshot` was chosen some time ago by what was `synchronised`, when the ledger's
+    last good backup was the record `stored`: one that was stored since has made up for what failed before it."""
+    history = services.history(job)
+    mended = history.last_stored if history.last_stored > stored else 0
+    if failed := history.failed_since(snapshot.usable_at, snapshot=snapshot.id, mended=mended):
+        yield Attempt(failed.text, failed.at, failed=failed)
+    yield from _failed_by_the_repository(job, snapshot, services, repo, synchronised)
+    for lost in synchronised.vanished:
+        if lost.asset == job.asset and lost.consistent_point > snapshot.consistent_point:
+            text = f"the newer snapshot {lost.short} of {rfc3339(lost.consistent_point)} vanished"
+            yield Attempt(text, lost.consistent_point, vanished=True)
+    yield from unread_since(job, snapshot, synchronised)
+    yield from _gone(job, snapshot, history, synchronised, stored=stored)
+
+
+def _gone(
+    job: Job, snapshot: Snapshot, history: AssetHistory, synchronised: Synchronised, *, stored: float
+) -> Iterator[Attempt]:
+    """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
+    lost, does not know of it."""
+    newest = history.last_good_backup
+    if newest is None or newest["seq"] > stored:  # stored since the repository was asked
+        return
+    said = newest.get("snapshot") or {}
+    known = {s.id for s in synchronised.listed} | {s.id for s in synchronised.vanished}
+    if said.get("id") in known or said.get("id") not in history.stored or not said.get("consistent_point"):
+        return
+    if said.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
+        return
+    if (point := utc(said["consistent_point"])) > snapshot.consistent_point:
+        text = f"the newer snapshot {str(said['id'])[:8]} of {rfc3339(point)} vanished"
+        yield Attempt(text, point, vanished=True)
+
+
+def _failed_by_the_repository(
+    job: Job, snapshot: Snapshot, services: Services, repo: Restic, synchronised: Synchronised
+) -> Iterator[Attempt]:
+    """By the marks that failed backups leave there. It is asked again only where it told of one."""
+
+    def newer(told: Synchronised) -> list[Failed]:
+        ours = [a for a in told.failed if a.asset == job.asset and a.run != snapshot.run]
+        return [a for a in ours if a.at > snapshot.usable_at]
+
+    if not newer(synchronised):
+        return
+    now = synchronised
+    with contextlib.suppress(CcdrError):  # a store that has gone away since: it stays with what it said
+        now = Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"]))
+    ids, void, before = {s.id for s in now.listed}, now.void, {s.id for s in synchronised.listed}
+    whole = [
+        s
+        for s in now.listed
+        if (s.tag("kind"), s.tag("asset")) == ("backup", job.asset)
+        and s.id not in void
+        and (s.tag(STREAM) is None or s.tag(STREAM) in ids)
+    ]
+    runs, since = {s.tag("run") for s in whole}, [s for s in whole if s.id not in before]
+    for attempt in newer(now):
+        if any(s.time > attempt.at for s in since) or _goes_on(attempt, runs, job, services.clock.now()):
+            continue
+        yield Attempt(f"a newer backup, run {attempt.run} of {rfc3339(attempt.at)}, failed", attempt.at)
+
+
+def _goes_on(attempt: Failed, runs: Collection[str | None], job: Job, now: datetime) -> bool:
+    """Of a backup that has said of one of its tries that it came to nothing, and not that it has ended: has another try
+    been stored, or may it be under way? A host that stores nothing until the next but one is due does not go on."""
+    if attempt.ended:
+        return False
+    if attempt.run in runs:
+        return True
+    if attempt.at > now + CLOCK_TOLERANCE:
+        return False
+    planned = job.engine.backup
+    if planned is None:
+        return now - attempt.at < A_DAY
+    return second_due(planned.schedule, job.loaded.plan.timezone, attempt.at, now) is None
+
+
+def taken_back(job: Job, snapshot: Snapshot, repo: Restic) -> str | None:
+    """Has its own backup, which had not ended when another host chose it, found since that it does not count? One
+    sentence."""
+    with contextlib.suppress(CcdrError):
+        if snapshot.id in Synchronised.of(repo.snapshots([OURS, f"plan={job.plan}"])).void:
+            return f"its own backup, run {snapshot.run}, had not ended when it was chosen, and has taken it back since"
+    return None
+
+
+def fetch(
+    repo: Restic,
+    engine: Engine,
+    snapshot: Snapshot,
+    manifest: Manifest,
+    into: Path,
+    progress: Progress,
+    *,
+    root: str = "/",
+) -> Path:
+    """Write the snapshot (its subtree `root`) into `into`; the captured directory of it. restic's exit code, then: is
+    the manifest the one we know, is every captured file there in full, and none beside them? BackupBad where not."""
+    repo.restore(snapshot.id, root, into, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+    restored = Path(f"{into}{snapshot.root.removeprefix(root.rstrip('/'))}")
+    if stream := stream_of(manifest):
+        # A dump goes beside its manifest; a tree is where it was.
+        to = into if manifest.contents.get("apart") else restored
+        repo.restore(stream, "/", to, on_bytes=lambda done: progress.amount(done, snapshot.bytes))
+    try:
+        text = (restored / MANIFEST).read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise BackupBad(f"the fetched snapshot has no manifest: {error.strerror}") from None
+    if text_digest(text) != snapshot.manifest_sha256:
+        raise BackupBad(
+            "the manifest in the repository is not the one in the catalogue",
+            hint="one of them was changed after the backup; compare `ccdr ledger show` of the backup's run",
+        )
+    listed = engine.listed(restored, manifest)
+    for name, digest in listed.items():
+        path = restored / name
+        size = path.lstat().st_size if path.is_file() and not path.is_symlink() else None
+        if size != digest.bytes:
+            found = "is missing" if size is None else f"has {size} bytes instead of {digest.bytes}"
+            raise BackupBad(f"the restore is incomplete: {name} {found}")
+    if more := _more(restored, [*listed, MANIFEST]):
+        raise BackupBad(
+            f"the snapshot holds what was not captured: {', '.join(more[:3])}",
+            hint="see who else writes to the repository; restore an older snapshot",
+        )
+    return restored
+
+
+def _more(restored: Path, listed: Sequence[str]) -> list[str]:
+    """Files below `restored` that the list does not name. A name may lead through a link to another place in there."""
+    top, named = restored.resolve(), [restored / name for name in listed]
+    real = {parent: parent.resolve() for parent in {path.parent for path in named}}
+    known = {str(real[path.parent] / path.name) for path in named}
+    there = (Path(where, name) for where, _, names in os.walk(top) for name in names)
+    return sorted(str(path.relative_to(top)) for path in there if str(path) not in known and not path.is_symlink())
+
+
+def bases_of(snapshot: Snapshot, there: Sequence[Snapshot], catalogue: Catalogue) -> list[tuple[Snapshot, Manifest]]:
+    """What an increment builds upon, the full one first; none of a snapshot that stands on its own. BackupBad where
+    one of them is gone, or is another one."""
+    if said := chain.lacks(snapshot, there):
+        raise BackupBad(said, hint="restore an older snapshot; the next backup takes a full base")
+    known = {s.id: s for s in there}
+    return [(known[needed.id], catalogue.manifest(known[needed.id])) for needed in snapshot.upon]
+
+
+def fetch_bases(
+    repo: Restic,
+    engine: Engine,
+    bases: Sequence[tuple[Snapshot, Manifest]],
+    restored: Path,
+    progress: Progress,
+) -> None:
+    """Fetch what the increment in `restored` builds upon: each as `fetch` does, into a directory `UPON`/N beside what
+    it holds itself. An empty directory `WHOLE` is made there, too: what they give together may be put into it."""
+    for number, (snapshot, manifest) in enumerate(bases):
+        progress.step(f"fetching {snapshot.short}, which it builds upon")
+        into = restored / UPON / str(number)
+        into.mkdir(parents=True, mode=0o700)
+        fetch(repo, engine, snapshot, manifest, into, progress, root=snapshot.root)
+    if bases:
+        (restored / WHOLE).mkdir(mode=0o700)
+
+
+def verify(engine: Engine, restored: Path, manifest: Manifest, digest: Digester) -> int:
+    """Every captured file has the SHA-256 that was taken down: BackupBad where not. Their number."""
+    listed = engine.listed(restored, manifest)
+    found = digest(restored, list(listed))
+    bad = sorted(name for name, expected in listed.items() if found[name].sha256 != expected.sha256)
+    if bad:
+        raise BackupBad(
+            f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",
+            hint="restore an older snapshot, and run `restic check --read-data` on the repository",
+        )
+    return len(listed)
+
+
+def pruned_since(repo: Restic, plan: str, before: Collection[str]) -> str | None:
+    """Was it another host's prune that took files away while they were fetched? One sentence. It leaves its mark
+    before it removes anything; `before` are the ids of all that was there when we began."""
+    with contextlib.suppress(CcdrError):
+        for s in repo.snapshots([OURS, f"plan={plan}", f"kind={PRUNED}"]):
+            if s.id not in before:
+                return f"another host removed old data from the repository meanwhile (run {s.tag('run')})"
+    return None

@@ -1,0 +1,263 @@
+"""The version of a plan that is in force: recorded when somebody acts by it, kept word for word, read back.
+
+Whatever carries something out records first which version it goes by, if that is another than the newest in the ledger.
+Who only reads records nothing, and judges by the version that is recorded: a file that nobody acted by promises
+nothing.
+
+STATE/plans/PLAN/DIGEST/ has the version's files as they were, for ever: they are small, and they are what the ledger's
+digests stand for; that they are not there any more is told (`not_kept`). STATE/plans/PLAN/newest.json says where in the
+ledger the newest version stands, and from which directory it was; where it is lost, or does not hold, the ledger is
+asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.base import AssetObjectives
+from ccdr.evidence.history import Histories
+from ccdr.host.state import write_durably
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
+from ccdr.plans import LoadedPlan, load_plan
+from ccdr.plans.versions import (
+    PLAN_VERSION,
+    File,
+    Judged,
+    Version,
+    body_of,
+    body_of_gone,
+    changed,
+    digest_of,
+    files_of,
+    version_of,
+)
+from ccdr.storage.catalogue import OURS
+
+PLAN = "plan"  # the kind of a snapshot that holds a version's files
+PLAN_STORED = "plan.stored"
+MOST_VERSIONS = 10  # of a plan, the newest ones, whose files are looked at by whoever wants an answer at once
+_TRIES = 500  # of a fiftieth of a second: another process records it meanwhile
+
+
+def record(loaded: LoadedPlan, services: Services) -> None:
+    """Somebody acts by this plan: have its version in the ledger. CcdrError where that cannot be written."""
+    if _stands(loaded, services):
+        return
+    with services.state.turn(f"plan.{loaded.plan.plan}", tries=_TRIES) as mine:
+        if mine and not _stands(loaded, services):
+            _record(loaded, services)
+
+
+def record_all(plans: Iterable[LoadedPlan], services: Services) -> None:
+    """As `record`, of several; what cannot be written is told by whatever is carried out next."""
+    for loaded in plans:
+        with contextlib.suppress(CcdrError):
+            record(loaded, services)
+
+
+def newest(plan: str, services: Services) -> Version | None:
+    """The newest version that the ledger has, whoever asks. CcdrError where it cannot be read."""
+    history = services.histories().get((plan, None))
+    found = history and history.newest.get(PLAN_VERSION)
+    return version_of(found) if found else None
+
+
+def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Services) -> list[Judged]:
+    """For who only reads: each as the newest version in the ledger had it."""
+    found = []
+    for loaded in plans:
+        history = histories.get((loaded.plan.plan, None))
+        record = history and history.newest.get(PLAN_VERSION)
+        found.append(judged_by(loaded, version_of(record) if record else None, services))
+    return found
+
+
+def judged_by(loaded: LoadedPlan, version: Version | None, services: Services) -> Judged:
+    """The plan as that version had it; `loaded` is its file as it is now."""
+    plan = loaded.plan.plan
+    if version is None or version.gone:
+        return Judged(plan, loaded, None, File.UNRECORDED)
+    if version.digest == digest_of(files_of(loaded)):
+        return Judged(plan, loaded, version, File.SAME)
+    kept = kept_version(version, services, base=loaded.path.parent.absolute())
+    why = None if kept else f"its files as of then are not in {_directory(services, plan, version.digest)} any more"
+    return Judged(plan, kept or _promised(loaded, version), version, File.DIFFERS, loaded.facts, why)
+
+
+def _promised(loaded: LoadedPlan, version: Version) -> LoadedPlan:
+    """The file as it is now, with what the version's facts still say of its assets: objectives and schedules. That the
+    version's files are gone makes no promise smaller."""
+    assets = {}
+    for name, engine in loaded.plan.assets.items():
+        if (said := version.facts.assets.get(name)) is not None:
+            changed: dict[str, object] = {"objectives": AssetObjectives.model_construct(rpo=said.rpo, rto=said.rto)}
+            if engine.backup is not None and said.backup is not None:
+                changed["backup"] = engine.backup.model_copy(update={"schedule": said.backup})
+            if engine.restore_test is not None and said.test is not None:
+                changed["restore_test"] = engine.restore_test.model_copy(update={"schedule": said.test.schedule})
+            assets[name] = engine.model_copy(update=changed)
+        else:
+            assets[name] = engine
+    return replace(loaded, plan=loaded.plan.model_copy(update={"assets": assets, "timezone": version.facts.timezone}))
+
+
+def without_file(version: Version, services: Services) -> Judged:
+    """A plan that no file names any more, as its version had it."""
+    kept = kept_version(version, services)
+    why = None if kept else f"its files are not in {_directory(services, version.plan, version.digest)} any more"
+    return Judged(version.plan, kept, version, File.GONE, None, why)
+
+
+def lost(
+    stated: Collection[str], directory: Path, services: Services, histories: Histories | None = None
+) -> list[Version]:
+    """Of the plans that the ledger has a version of, those that have no file any more in this directory, and that no
+    record says so of; not those that somebody has acted by from another one. CcdrError where the ledger cannot be
+    read."""
+    known = services.histories() if histories is None else histories
+    records = [
+        of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan is not None and plan not in stated
+    ]
+    versions = sorted((v for record in records if record and (v := version_of(record))), key=lambda v: v.plan)
+    ours = (None, str(directory.absolute()))  # None: nobody knows any more from where it was
+    return [v for v in versions if not v.gone and _noted(services, v.plan).get("plans") in ours]
+
+
+def not_kept(plan: str, services: Services, histories: Histories, most: int | None = MOST_VERSIONS) -> list[Version]:
+    """Of a plan's newest versions (None: of all) those whose files are not there any more as they were, newest first:
+    they are what their digests stand for. CcdrError where the ledger cannot be read."""
+    history = histories.get((plan, None))
+    record = history and history.newest.get(PLAN_VERSION)
+    found: list[Version] = []
+    seen = 0
+    while record and (version := version_of(record)) and (most is None or seen < most):
+        if not _kept(version, services):
+            found.append(version)
+        before, seen = record.get("predecessor"), seen + 1
+        ours = before is not None and version.ledger is None and before["seq"] < version.number
+        record = services.ledger.numbered(before["seq"]) if before and ours else None
+    return found
+
+
+def _kept(version: Version, services: Services) -> bool:
+    directory = _directory(services, version.plan, version.digest)
+    try:
+        return all(sha256((directory / name).read_bytes()).hexdigest() == said for name, said in version.files.items())
+    except OSError:
+        return False
+
+
+def withdraw(stated: Collection[str], directory: Path, services: Services) -> None:
+    """`ccdr run` sees the directory: record of plans that have no file there any more that they are gone. What was due
+    until then stays so. CcdrError where that cannot be read or written."""
+    for version in lost(stated, directory, services):
+        if _noted(services, version.plan).get("plans") is None:
+            continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
+        with services.state.turn(f"plan.{version.plan}") as mine:
+            if mine and newest(version.plan, services) == version:
+                body = body_of_gone(version)
+                services.ledger.append(PLAN_VERSION, plan=version.plan, asset=None, run=None, body=body)
+                _note(services, version.plan).unlink(missing_ok=True)
+
+
+def kept_version(version: Version, services: Services, base: Path | None = None) -> LoadedPlan | None:
+    """A version's files, as they were kept; None where they are not there, are not what the ledger says, or are no
+    plan to this ccdr. Relative paths lie in `base`."""
+    directory = _directory(services, version.plan, version.digest)
+    path = directory / "plans" / f"{version.plan}.yaml"
+    with contextlib.suppress(CcdrError, OSError):
+        found = load_plan(path, directory / "restore_tests", base or path.parent)
+        if digest_of(files_of(found)) == version.digest:
+            return found
+    return None
+
+
+def store(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
+    """Have the repository hold the files of each plan's version, once: a lost host's plans can be had again. A sentence
+    for each that could not be stored; the next backup tries again."""
+    notes = []
+    for loaded in plans:
+        try:
+            _store(loaded, services)
+        except (CcdrError, OSError) as error:
+            notes.append(f"the plan {loaded.plan.plan} could not be stored in its repository: {error}")
+    return notes
+
+
+def _store(loaded: LoadedPlan, services: Services) -> None:
+    plan, digest = loaded.plan.plan, digest_of(files_of(loaded))
+    directory = _directory(services, plan, digest)
+    marker = directory.with_suffix(".stored")
+    if marker.exists() or not loaded.texts:
+        return
+    _keep(loaded, directory)
+    limits = loaded.plan.limits_of(next(iter(loaded.plan.assets)))
+    repo = services.repository(loaded, limits, gentle=True)
+    with services.state.reading(repo.location):
+        stored = repo.backup([directory.absolute()], tags=[OURS, f"kind={PLAN}", f"plan={plan}", f"version={digest}"])
+    body = {"digest": digest, "snapshot": stored.id}
+    services.ledger.append(PLAN_STORED, plan=plan, asset=None, run=None, body=body)
+    write_durably(marker, f"{stored.id}\n")
+
+
+def _stands(loaded: LoadedPlan, services: Services) -> bool:
+    """Is this version the newest in the ledger, as far as is noted, and are its files kept?"""
+    plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
+    try:
+        found = services.ledger.numbered(int(noted["seq"]))
+    except (ValueError, TypeError, KeyError, CcdrError):
+        return False
+    known = version_of(found) if found and (found["kind"], found["plan"]) == (PLAN_VERSION, plan) else None
+    if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
+        return False
+    return all((_directory(services, plan, known.digest) / name).exists() for name in loaded.texts)
+
+
+def _record(loaded: LoadedPlan, services: Services) -> None:
+    plan, before = loaded.plan.plan, None
+    with contextlib.suppress(CcdrError):  # a ledger that is damaged somewhere can still be written to
+        before = newest(plan, services)
+    with contextlib.suppress(CcdrError, OSError):  # a full disk is told of by what is written next
+        _keep(loaded, _directory(services, plan, digest_of(files_of(loaded))))
+    _note(services, plan).unlink(missing_ok=True)
+    if before is None or before.ledger is not None or changed(loaded, before):  # each ledger has its own
+        body = body_of(loaded, before)
+        seq = services.ledger.append(PLAN_VERSION, plan=plan, asset=None, run=None, body=body).seq
+    else:
+        seq = before.number  # only the note was lost, or the plan lies elsewhere now
+    _write_note(services, plan, seq, loaded.path.parent)
+
+
+def _keep(loaded: LoadedPlan, directory: Path) -> None:
+    for name, text in loaded.texts.items():
+        path = directory / name
+        if not path.exists() or path.read_bytes() != text:
+            write_durably(path, text.decode("utf-8"))  # what was parsed is UTF-8
+
+
+def _directory(services: Services, plan: str, digest: str) -> Path:
+    return services.state.root / "plans" / plan / digest
+
+
+def _noted(services: Services, plan: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(_note(services, plan).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _write_note(services: Services, plan: str, seq: int, directory: Path) -> None:
+    """It only saves time: a full disk is told of by what is written next."""
+    with contextlib.suppress(CcdrError):
+        write_durably(_note(services, plan), json.dumps({"seq": seq, "plans": str(directory.absolute())}) + "\n")
+
+
+def _note(services: Services, plan: str) -> Path:
+    return services.state.root / "plans" / plan / "newest.json"

@@ -1,0 +1,75 @@
+"""Remove what a crash left: our own, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.host.state import remove_tree
+from ccdr.host.who import who
+from ccdr.jobs.services import Services
+from ccdr.model.errors import Locked
+
+CLIENT = "-client"  # a capture's container is named after its run, with this at its end
+
+
+@dataclass
+class Reaped:
+    removed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # not ours to remove, or still in use
+    problems: list[str] = field(default_factory=list)
+
+
+def reap(services: Services, *, dry_run: bool = False, docker: bool = True) -> Reaped:
+    """Remove containers and volumes with our label whose run is dead (if it was this installation's) or has
+    expired, and scratch of dead runs. TestBroken where Docker does not answer; scratch is removed all the same.
+    Without `docker` it is not asked."""
+    done = Reaped()
+    state, now = services.state, services.clock.now()
+    for scratch in state.dead_runs(now):
+        if not dry_run:
+            done.problems += state.forget_run(scratch)
+        done.removed.append(f"scratch {scratch.name}")
+    if not dry_run:
+        state.forget_private(now)
+    _reap_captures(services, done, dry_run)
+    if docker:
+        _reap_docker(services, done, dry_run)
+    if done.removed and not dry_run:
+        body = {"removed": done.removed, "left_behind": done.problems, "who": who().body()}
+        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
+    return done
+
+
+def _reap_docker(services: Services, done: Reaped, dry_run: bool) -> None:
+    state, docker, now = services.state, services.lab.docker, services.clock.now()
+    leftovers = docker.leftovers()
+    for leftover in leftovers:
+        run = leftover.run.removesuffix(CLIENT)
+        alive = leftover.of(docker.state) and state.alive(run, now)
+        dead = leftover.of(docker.state) and not alive
+        if alive or not (dead or leftover.expired(now)):
+            done.left.append(f"{leftover.kind} {leftover.name} is in use, or another installation's")
+            continue
+        if not dry_run:
+            done.problems += docker.remove(leftover)
+        done.removed.append(f"{leftover.kind} {leftover.name}")
+    # A kept sandbox that somebody removed has nothing left to be looked at, and restored data must not stay.
+    there = {leftover.run for leftover in leftovers}
+    for scratch in state.kept_runs(now):
+        if scratch.name.removeprefix("run-") not in there:
+            if not dry_run:
+                done.problems += state.forget_run(scratch)
+            done.removed.append(f"scratch {scratch.name}, whose sandbox is gone")
+
+
+def _reap_captures(services: Services, done: Reaped, dry_run: bool) -> None:
+    """What a crashed backup left of its capture; under the asset's lock, so that a running one keeps its own."""
+    for plan, asset in services.state.captures():
+        try:
+            with services.state.lock(plan, asset, "backup"):
+                if not dry_run:
+                    done.problems += remove_tree(services.state.capture_path(plan, asset))
+        except Locked:
+            done.left.append(f"capture of {plan}/{asset} is under way")
+        else:
+            done.removed.append(f"capture of {plan}/{asset}")

@@ -1,0 +1,12 @@
+"""Restores one asset's snapshot for real: into a directory, or onto a server.
+
+`work.py` is the use-case and what is decided before anything is written; `ways.py` has the two ways, a directory and a
+server, and `directory.py` what the first needs; `estimate.py` tells from measured tests how long it should take;
+`result.py` is what goes into the ledger.
+"""
+
+from ccdr.evidence.history import RESTORE_END, RESTORE_START
+from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.restore.work import Request, Restoring, restoring
+
+__all__ = ["RESTORE_END", "RESTORE_START", "Request", "RestoreResult", "Restoring", "restoring"]

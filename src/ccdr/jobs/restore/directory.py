@@ -1,0 +1,267 @@
+"""A directory as a target: refused where it could be a source, written beside its final name, moved there last."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.host import interrupts
+from ccdr.host.state import RESTORE_MARK as MARK
+from ccdr.host.state import remove_tree
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import human_bytes, so_many
+from ccdr.ports.place import Place
+
+MOUNTS = Path("/proc/self/mountinfo")
+MARGIN = 2**24  # bytes that a file system needs beside the data
+BLOCK = 4096  # bytes that a file takes at least
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A path that a restore must stay away from, and what it is."""
+
+    path: Path
+    what: str
+
+
+@dataclass(frozen=True)
+class Mount:
+    point: str
+    device: str  # major:minor
+    root: str  # what of the file system is mounted there
+
+
+def mounts(table: Path = MOUNTS) -> list[Mount]:
+    """The kernel's table; empty where it cannot be read."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in table.read_text("utf-8", "surrogateescape").splitlines():
+            fields = line.split(" ")
+            found.append(Mount(_plain(fields[4]), fields[2], _plain(fields[3])))
+    return found
+
+
+def _plain(text: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def refuse_sources(target: Path, guarded: Sequence[Guarded]) -> None:
+    """UsageProblem where the target is, holds or lies in a guarded path: by name, through links, by device and
+    inode, or through a bind mount of any part of it."""
+    table = mounts()
+    for one in guarded:
+        if how := _overlap(target, one.path, table):
+            raise UsageProblem(
+                f"{target} {how} {one.path}, {one.what}",
+                hint="name a directory elsewhere; look at what was restored, then move it yourself",
+            )
+
+
+def _overlap(target: Path, path: Path, table: Sequence[Mount]) -> str | None:
+    for mine in _positions(target, table):
+        for theirs in _positions(path, table):
+            if mine == theirs:
+                return "is"
+            if mine[: len(theirs)] == theirs:
+                return "lies in"
+            if theirs[: len(mine)] == mine:
+                return "holds"
+    if _inode(path) in {_inode(p) for p in (target, *target.parents)} - {None}:
+        return "lies in"
+    if _inode(target) in {_inode(p) for p in (path, *path.parents)} - {None}:
+        return "holds"
+    return None
+
+
+def _positions(path: Path, table: Sequence[Mount]) -> set[tuple[str, ...]]:
+    """All the places that a path is: as written, as resolved, and on its file system, whatever that is mounted as."""
+    real = Path(os.path.realpath(path))
+    found = {("", *Path(os.path.normpath(path.absolute())).parts), ("", *real.parts)}
+    on = [m for m in table if real == Path(m.point) or Path(m.point) in real.parents]
+    if on:
+        mount = max(enumerate(on), key=lambda pair: (len(Path(pair[1].point).parts), pair[0]))[1]
+        inside = Path(mount.root) / real.relative_to(mount.point)
+        found.add((mount.device, *inside.parts))
+    return found
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@dataclass
+class Staging:
+    """Where a restore into a directory is made ready, on the target's own file system: beside it, or in it where it
+    is a mount point. `tree` becomes the target; `capture` and `out` go once the checks have run. `named`: it has its
+    final name, whatever happens after that."""
+
+    target: Path
+    root: Path
+    inside: bool
+    named: bool = False
+
+    @property
+    def tree(self) -> Path:
+        return self.root / "tree"
+
+    @property
+    def capture(self) -> Path:
+        return self.root / "capture"
+
+    @property
+    def out(self) -> Path:
+        return self.root / "out"
+
+    def begin(self) -> None:
+        try:
+            self.root.mkdir(mode=0o700)
+            for path in (self.tree, self.out):
+                path.mkdir(mode=0o700)
+        except OSError as error:
+            raise CcdrError(f"{self.root} cannot be made: {error.strerror}", hint="see who may write there") from None
+
+    def move_capture(self, captured: Path, roots: Sequence[str]) -> None:
+        """Take the captured directory out of the tree: the listing is ccdr's. Directories that only led there go."""
+        captured.rename(self.capture)
+        above = captured.parent
+        while above != self.tree and not any(f"{above}/".startswith(f"{self.tree}{root}/") for root in roots):
+            try:
+                above.rmdir()
+            except OSError:  # holds something else
+                return
+            above = above.parent
+
+    def finish(self, host: Place) -> None:
+        """The final name, in one step (at a mount point: one step for each entry). On disk before it is said to be."""
+        host.run(["sync", "-f", str(self.root)], what="writing to disk")
+        try:
+            with interrupts.deferred():
+                if self.inside:
+                    self._move_in()
+                else:
+                    self._as_it_was()
+                    self.tree.rename(self.target)  # fails where something has come into it meanwhile
+                self.named = True
+        except OSError as error:
+            raise CcdrError(f"{self.target} cannot be given its name: {error.strerror}") from None
+        self.settle(host)
+
+    def settle(self, host: Place) -> None:
+        """Its name is on disk, too."""
+        host.run(["sync", "-f", str(self.target)], what="writing to disk")
+
+    def _move_in(self) -> None:
+        """All entries or none, and nothing that has come there meanwhile is replaced."""
+        moved: list[Path] = []
+        try:
+            for entry in sorted(self.tree.iterdir()):
+                final = self.target / entry.name
+                if final.exists() or final.is_symlink():
+                    raise FileExistsError(errno.EEXIST, "something has come there meanwhile")
+                entry.rename(final)
+                moved.append(final)
+        except OSError:
+            for final in reversed(moved):
+                final.rename(self.tree / final.name)
+            raise
+
+    def _as_it_was(self) -> None:
+        """An empty directory that was there keeps its owner and mode."""
+        with contextlib.suppress(FileNotFoundError):
+            was = self.target.stat()
+            self.tree.chmod(stat.S_IMODE(was.st_mode))
+            with contextlib.suppress(PermissionError):
+                os.chown(self.tree, was.st_uid, was.st_gid)
+
+    def remove(self) -> list[str]:
+        """All of it that is left; what could not be removed, as sentences."""
+        return remove_tree(self.root)
+
+
+def look(target: Path, guarded: Sequence[Guarded], *, size: int, entries: int, run: str) -> tuple[Staging, list[str]]:
+    """Whether the target will do, and where it is made ready; notes. Changes nothing. UsageProblem where it will not:
+    a link, not empty, a source, no parent, no right to write, no room for `size` bytes in `entries` files."""
+    if target.is_symlink():
+        raise UsageProblem(f"{target} is a link", hint=f"name what it leads to: {os.path.realpath(target)}")
+    if target == Path("/"):
+        raise UsageProblem("/ cannot be a target", hint="name a directory that is not there yet")
+    refuse_sources(target, guarded)
+    inside = target.is_dir() and target.is_mount()
+    if target.exists():
+        _refuse_unless_empty(target, mount=inside)
+    base = target if inside else target.parent
+    if not base.is_dir():
+        raise UsageProblem(f"{base} is not there", hint=f"mkdir -p {base}")
+    if not os.access(base, os.W_OK | os.X_OK):
+        raise UsageProblem(f"{base} may not be written by this user", hint="name another place, or run as its owner")
+    _refuse_without_room(base, size, entries)
+    left = [] if inside else sorted(base.glob(f".{target.name}.{MARK}-*"))
+    notes = [f"{path} is what an earlier restore left or is still writing: remove it once it is done" for path in left]
+    root = target / f".{MARK}-{run}" if inside else base / f".{target.name}.{MARK}-{run}"
+    return Staging(target, root, inside), notes
+
+
+def _refuse_unless_empty(target: Path, *, mount: bool) -> None:
+    if not target.is_dir():
+        raise UsageProblem(f"{target} is not a directory", hint="name a directory that is not there yet")
+    try:
+        held = [p.name for p in target.iterdir()]
+    except OSError as error:
+        raise UsageProblem(f"{target} cannot be read: {error.strerror}", hint="name another directory") from None
+    if mount and held == ["lost+found"]:
+        held = []
+    if held:
+        raise UsageProblem(  # their names may be of recordings, and a refusal is recorded
+            f"{target} is not empty: it holds {so_many(len(held), 'entry', 'entries')}",
+            hint="name a directory that is not there yet; ccdr never writes over anything",
+        )
+
+
+def _refuse_without_room(base: Path, size: int, entries: int) -> None:
+    free, needed = shutil.disk_usage(base).free, int(size * 1.02) + entries * BLOCK + MARGIN
+    if free < needed:
+        raise UsageProblem(
+            f"{base} has {human_bytes(free)} free, the restore needs {human_bytes(needed)}",
+            hint="free space there, or name a directory on another disk",
+        )
+    found = os.statvfs(base)
+    if found.f_files and found.f_favail < entries:
+        raise UsageProblem(f"{base} has room for {found.f_favail} more files, the restore has {entries}")
+
+
+@contextlib.contextmanager
+def opened(tree: Path) -> Iterator[None]:
+    """For as long as a sandbox looks at it, all may read the tree (the directory above keeps others out); then every
+    mode is as it was."""
+    changed: list[tuple[Path, int]] = []
+
+    def let_all_read(path: Path) -> None:
+        found = path.lstat()
+        mode = stat.S_IMODE(found.st_mode)
+        wanted = mode | (0o555 if stat.S_ISDIR(found.st_mode) else 0o444)
+        if mode != wanted and (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+            path.chmod(wanted)
+            changed.append((path, mode))
+
+    try:
+        let_all_read(tree)
+        for above, directories, files in os.walk(tree):  # each directory is opened before it is gone into
+            for name in [*directories, *files]:
+                let_all_read(Path(above, name))
+        yield
+    finally:
+        for path, mode in reversed(changed):
+            path.chmod(mode)

@@ -1,0 +1,99 @@
+"""What one restore did, as it goes into the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import Exit, for_plan, worst
+from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
+
+RESTORED, FAILED, REFUSED = "RESTORED", "FAILED", "REFUSED"
+
+
+@dataclass
+class RestoreResult:
+    """One restore. `phases` and `estimate_s` are seconds; `exit` is what a failure amounts to."""
+
+    plan: str
+    asset: str
+    run: str
+    target_kind: str = "unknown"
+    target_name: str | None = None  # a path, or a URL without a secret
+    result: str = FAILED
+    reason: str | None = None
+    hint: str | None = None
+    exit: Exit = Exit.NOT_CARRIED_OUT
+    snapshot: Snapshot | None = None
+    selected: str = "latest"
+    proven: str | None = None  # the snapshot's last test: PASS, FAIL, or None for untested
+    phases: dict[str, float] = field(default_factory=dict)
+    checks: list[CheckResult] = field(default_factory=list)
+    estimate_s: float | None = None
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
+    record: RecordRef | None = None
+
+    def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
+        self.result, self.reason, self.hint, self.exit = FAILED, reason, for_plan(hint, self.plan), exit_code
+
+    def refused(self, reason: str, hint: str | None = None) -> None:
+        """Nothing was done."""
+        self.result, self.reason, self.hint, self.exit = REFUSED, reason, hint, Exit.USAGE
+
+    @property
+    def bad_checks(self) -> list[str]:
+        return [c.name for c in self.checks if c.status is Verdict.FAIL]
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [] if self.result == RESTORED else [self.exit]
+        if self.result == RESTORED and (self.bad_checks or self.findings):
+            codes.append(Exit.FINDING)
+        if self.result == RESTORED and any(c.status is Verdict.INCONCLUSIVE for c in self.checks):
+            codes.append(Exit.NOT_CARRIED_OUT)  # it is there, and not all of it was looked at
+        if self.left_behind:
+            codes.append(Exit.LEFT_BEHIND)
+        return worst(codes)
+
+    @property
+    def target(self) -> dict[str, object]:
+        return {"kind": self.target_kind, "name": self.target_name}
+
+    @property
+    def shown_snapshot(self) -> dict[str, object] | None:
+        s = self.snapshot
+        if s is None:
+            return None
+        return {
+            "id": s.id,
+            "consistent_point": rfc3339(s.consistent_point),
+            "bytes": s.bytes,
+            "selected": self.selected,
+            "manifest_sha256": s.manifest_sha256,
+            "last_test": self.proven,
+        }
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "snapshot": self.shown_snapshot,
+            "target": self.target,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "checks": [c.as_json() for c in self.checks],
+            "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),
+            "findings": self.findings,
+            "notes": self.notes,
+            "left_behind": self.left_behind,
+            "tools": self.tools,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "record": record}

@@ -1,0 +1,146 @@
+"""What one restore test has shown, as it goes into the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import Exit, for_plan, worst
+from ccdr.model.values import (
+    PHASES,
+    Achieved,
+    CheckResult,
+    ObjectiveVerdict,
+    RecordRef,
+    Snapshot,
+    Verdict,
+    rfc3339,
+    source_digest,
+)
+
+# How far a test has proven its snapshot, each level with those before it: it is in the repository; all of it could be
+# read and was as stored; it was restored, and what it was restored into answered; every check of it has passed; and
+# one of these was that it equals what was captured. Nothing is known of a level above.
+STORED, READABLE, RESTORED, CHECKED, EQUAL = "stored", "readable", "restored", "checked", "equal"
+
+
+@dataclass
+class RestoreTest:
+    """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone, `log_verdict` on the
+    shipped log where that was applied to it; `verdict` may be worse, where a newer backup failed. Seconds throughout.
+    """
+
+    plan: str
+    asset: str
+    run: str
+    selected: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    own_verdict: Verdict | None = None
+    log_verdict: Verdict | None = None
+    newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
+    newer: dict[str, object] | None = (
+        None  # where the ledger tells of that one, if it is this host's, and when it failed
+    )
+    damaged: bool = False  # FAIL for what the repository could not give back
+    reason: str | None = None
+    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
+    hint: str | None = None
+    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
+    snapshot: Snapshot | None = None
+    proof: str | None = None  # how far the snapshot was proven
+    bytes_restored: int | None = None  # what restic wrote for it, the log and other assets included
+    seed: int | None = None
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    checks: list[CheckResult] = field(default_factory=list)
+    rpo: Achieved | None = None
+    rto: Achieved | None = None
+    answering_s: float | None = None
+    basis: str = "throwaway"
+    others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
+    private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
+    said: dict[str, object] | None = None  # the same of what programs said
+    recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
+    sandbox: dict[str, object] = field(default_factory=dict)
+    disposal: dict[str, object] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
+    findings: list[str] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    record: RecordRef | None = None
+
+    def broke(self, reason: str, hint: str | None = None) -> None:
+        """The test could not be carried out to its end: whatever it had shown by then, it is no PASS."""
+        if self.verdict is not Verdict.FAIL:
+            self.verdict, self.reason, self.hint = Verdict.INCONCLUSIVE, reason, for_plan(hint, self.plan)
+
+    def fail(self, reason: str, hint: str | None = None) -> None:
+        """The backup is bad; the first reason stands."""
+        if self.verdict is not Verdict.FAIL:
+            self.reason, self.hint = reason, for_plan(hint, self.plan)
+        self.verdict = Verdict.FAIL
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
+        s, rto = self.snapshot, self.rto
+        shown = s and {
+            "id": s.id,
+            "consistent_point": rfc3339(s.consistent_point),
+            "bytes": s.bytes,
+            "selected": self.selected,
+            "seed": self.seed,
+            "manifest_sha256": s.manifest_sha256,
+            "source_sha256": source_digest(s.source),
+            "verdict": self.own_verdict,
+        }
+        return {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
+            "newer_failed": self.newer_failed,
+            **({"newer": self.newer} if self.newer else {}),
+            "damaged": self.damaged,
+            "snapshot": shown,
+            "proof": self.proof,
+            "bytes_restored": self.bytes_restored,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "checks": [c.as_json() for c in self.checks],
+            "rpo": self.rpo and self.rpo.as_json(),
+            "rto": rto
+            and {
+                **{k: v for k, v in rto.as_json().items() if k != "verdict"},
+                "answering_s": None if self.answering_s is None else round(self.answering_s, 3),
+                "basis": self.basis,
+                "verdict": rto.verdict.value,
+            },
+            "recovery": self.recovery,
+            "others": self.others,
+            "private": self.private,
+            **({"left_out": self.left_out} if self.left_out else {}),
+            "findings": self.findings,
+            "sandbox": self.sandbox,
+            "disposal": self.disposal,
+            "tools": self.tools,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        private = self.private
+        if self.said is not None:
+            private = {**(self.private or self.said), "words": self.said["file"]}
+        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "private": private, "record": record}
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = []
+        if self.verdict is Verdict.FAIL or self.findings:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.INCONCLUSIVE:
+            codes.append(Exit.NOT_CARRIED_OUT)
+        objectives = [o.verdict for o in (self.rpo, self.rto) if o is not None]
+        if ObjectiveVerdict.BREACHED in objectives:
+            codes.append(Exit.FINDING)
+        if self.verdict is Verdict.PASS and ObjectiveVerdict.NOT_MEASURED in objectives:
+            codes.append(Exit.FINDING)
+        if self.disposal.get("left_behind"):
+            codes.append(Exit.LEFT_BEHIND)
+        return worst(codes)

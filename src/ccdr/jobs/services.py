@@ -1,0 +1,246 @@
+"""What the use-cases are handed: one asset's job, and the rooms it is done with."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from ccdr.evidence.history import AssetHistory, Histories
+from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.lineage import Lineage
+from ccdr.evidence.lineage import read as read_lineage
+from ccdr.evidence.population import Population, population, records_of
+from ccdr.evidence.summary import Memory, histories
+from ccdr.evidence.verdicts import Record
+from ccdr.host.digests import Digest
+from ccdr.host.processes import Host
+from ccdr.host.secrets import SHORTEST, env_file, password
+from ccdr.host.state import State
+from ccdr.host.who import who
+from ccdr.model.errors import CcdrError
+from ccdr.model.retention import Policy, expired
+from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
+from ccdr.plans import LimitsInForce, LoadedPlan, Plan
+from ccdr.plans.job import Job
+from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
+from ccdr.ports.engine import Engine
+from ccdr.ports.place import Clock
+from ccdr.sandbox.lab import Lab
+from ccdr.storage.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning, Synchronised, Told
+from ccdr.storage.restic import RepoSnapshot, Restic
+
+
+def facts_of_end(loaded: LoadedPlan, asset: str | None, trigger: Trigger) -> dict[str, object]:
+    """What the record of every end holds: whose data it is, which copy of it, and at which try."""
+    plan = loaded.plan
+    return {"attempt": trigger.attempt, "tenant": plan.tenant_of(asset), **plan.repository.copy_facts}
+
+
+def policy_of(plan: Plan) -> Policy | None:
+    """The plan's retention; None where it states none, and nothing is ever removed."""
+    return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+def limits_of(loaded: LoadedPlan) -> LimitsInForce:
+    """The plan's own limits: upkeep is not of one asset."""
+    limits = loaded.plan.limits
+    return LimitsInForce(
+        upload=limits.upload,
+        download=limits.download,
+        no_progress=limits.no_progress or NO_PROGRESS,
+        lock_wait=limits.lock_wait or LOCK_WAIT,
+    )
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a run was begun by: a person's (or script's) command, or the schedule, for a due time."""
+
+    due: datetime | None = None
+    attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
+
+    def body(self) -> dict[str, object]:
+        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+
+    def facts(self) -> dict[str, object]:
+        """For the record of a start: by what, which try, and by whom."""
+        return {"trigger": self.body(), "attempt": self.attempt, "who": who().body()}
+
+
+BY_HAND = Trigger()
+MOST_ASKED = 50  # snapshots of an asset that the ledger has seen stored, and neither repository nor catalogue has
+
+
+def pruning_of(upkeep: AssetHistory) -> Pruning:
+    """By what runs here were asked for; where none ever was, by whether a prune was ever done here."""
+    if upkeep.duties is not None:
+        return Pruning.OURS if upkeep.answers_for(Verb.PRUNE) else Pruning.ELSEWHERE
+    ours = upkeep.last_done_prune is not None and not of_another_host(upkeep.last_done_prune)
+    return Pruning.OURS if ours else Pruning.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Services:
+    clock: Clock
+    state: State
+    ledger: Ledger
+    catalogue: Catalogue
+    lab: Lab
+    host: Host
+    memory: Memory = field(default_factory=Memory, compare=False)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(self.host)
+
+    def repository(self, loaded: LoadedPlan, limits: LimitsInForce, *, gentle: bool = False) -> Restic:
+        """The plan's repository, ready to be asked. UsageProblem where a secret cannot be had. `gentle` is for a
+        source's host; what is measured runs at full speed."""
+        settings = loaded.plan.repository
+        secret = password(settings, self.host, what="repository", shortest=SHORTEST)
+        env = env_file(settings.env_file) if settings.env_file else {}
+        if settings.password_file is not None:
+            env["RESTIC_PASSWORD_FILE"] = str(settings.password_file.absolute())
+        elif settings.password_command is not None:
+            env["RESTIC_PASSWORD_COMMAND"] = shlex.join(settings.password_command)
+        hidden = tuple(v for k, v in env.items() if "SECRET" in k or "KEY" in k or "TOKEN" in k)
+        return Restic(
+            location=settings.location,
+            env=env,
+            cache=self.state.directory("cache"),
+            host=self.host.with_(secrets=(secret or "", *hidden), no_progress=limits.no_progress, gentle=gentle),
+            upload_limit=limits.upload,
+            download_limit=limits.download,
+            lock_wait=limits.lock_wait,
+            plan=loaded.plan.plan,
+            known=lambda: self.knows(loaded.plan.plan),
+        )
+
+    def knows(self, plan: str) -> bool:
+        """Was anything of this plan stored already, as far as catalogue and ledger tell?"""
+        return self.catalogue.knows(plan) or any(
+            h.last_good_backup for (name, _), h in self.histories().items() if name == plan
+        )
+
+    def synchronise(
+        self, loaded: LoadedPlan, repo: Restic, assets: Iterable[str] | None, stored_here: Collection[str] = ()
+    ) -> Synchronised:
+        """Ask the repository what is there. What is gone and was this plan's retention's to remove has not vanished."""
+        histories, plan = self.histories(), loaded.plan.plan
+        return self.catalogue.synchronise(
+            repo,
+            plan,
+            assets,
+            self.clock.now(),
+            stored_here,
+            self._expiry(loaded),
+            self._at_work,
+            self._told(loaded, histories),
+        )
+
+    def _expiry(self, loaded: LoadedPlan) -> Expired:
+        """What the plan's retention lets go by now."""
+        policy, zone = policy_of(loaded.plan), loaded.plan.zone
+        later = self.clock.now() + CLOCK_TOLERANCE  # the host that removed it may be ahead
+
+        def let_go(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            return expired(snapshots, policy, later, zone) if policy else ()
+
+        return let_go
+
+    def _told(self, loaded: LoadedPlan, histories: Histories) -> Told:
+        plan, later = loaded.plan.plan, self.clock.now() + CLOCK_TOLERANCE
+        upkeep = histories.get((plan, None), AssetHistory())
+
+        def ever(snapshots: Sequence[Snapshot]) -> Collection[str]:
+            found = set[str]()
+            points = {s.id: s.consistent_point for s in snapshots}
+            for rules, of, end in upkeep.retentions_past():
+                with contextlib.suppress(KeyError, ValueError, TypeError, OSError):  # a later ccdr's, or damaged
+                    by = expired(snapshots, Policy.of(rules), later, ZoneInfo(of))
+                    found |= {one for one in by if end is None or points[one] < end}
+            return found
+
+        return Told(pruning_of(upkeep), self._stored(plan, histories), ever)
+
+    def _stored(self, plan: str, histories: Histories) -> Callable[[str, Collection[str]], list[Snapshot]]:
+        """What this ledger, and those of this host's that were lost and brought back, have seen stored, and no prune
+        removed; of what it is asked for the newest alone."""
+
+        def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
+            history = histories.get((plan, asset), AssetHistory())
+            lost = {one for one, said in history.told.items() if said["ours"]}
+            ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) or one in lost}
+            newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
+            found = []
+            for one in newest:
+                with contextlib.suppress(KeyError, ValueError, TypeError):
+                    if isinstance(seq := ours[one], int):
+                        point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
+                    else:
+                        point = utc(history.told[one]["consistent"])
+                    found.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
+            return found
+
+        return besides
+
+    def vanished(
+        self,
+        loaded: LoadedPlan,
+        repo: Restic,
+        there: Sequence[RepoSnapshot],
+        before: Collection[str],
+        histories: Histories,
+    ) -> dict[str, list[str]]:
+        """By asset: what is gone from the repository, and was not this plan's retention's to remove. `before` and
+        `histories`: what was known before it was asked."""
+        now, plan = self.clock.now(), loaded.plan.plan
+        told = self._told(loaded, histories)
+        return self.catalogue.vanished(repo, plan, there, before, now, self._expiry(loaded), told)
+
+    def lineage(self) -> Lineage:
+        """Which ledger it is, and what is known of it elsewhere. CcdrError where it cannot be read."""
+        return read_lineage(self.state, self.ledger)
+
+    def population(self) -> Population:
+        """The ledgers that are read with ours. CcdrError where ours cannot be read."""
+        return population(self.state, self.lineage)
+
+    def records(self) -> Iterator[Record]:
+        """All that the ledger, and those beside it, hold, oldest first; one that does not verify is left out. Raises as
+        `Ledger.records`."""
+        return records_of(self.ledger, self.population().sound())
+
+    def histories(self) -> Histories:
+        """What the ledger, and those beside it, say of each asset."""
+        return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+
+    def _at_work(self, run: str) -> bool:
+        try:
+            return self.state.at_work(run)
+        except CcdrError:  # who may only read the state cannot tell
+            return False
+
+    def history(self, job: Job) -> AssetHistory:
+        """What the ledger says of this asset."""
+        return self.histories().get((job.plan, job.asset), AssetHistory())
+
+    def write_credentials(self, job: Job, directory: Path) -> None:
+        """The source's password as the files its client wants, mode 0600."""
+        self.write_credentials_of(job.engine, directory, what=f"{job.asset}: connection")
+
+    def write_credentials_of(self, engine: Engine, directory: Path, *, what: str) -> None:
+        """As `write_credentials`, for a source that no plan names yet; `what` is how errors call it."""
+        source = engine.secret()
+        secret = password(source, self.host, what=what) if source else None
+        if secret is None:
+            return
+        for name, text in engine.credentials(secret).items():
+            path = directory / name
+            path.touch(mode=0o600)
+            path.write_text(text, "utf-8")

@@ -1,0 +1,164 @@
+"""What looking after a repository gives: for people, for programs and for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ccdr.evidence.history import DAMAGED, FAILED, INCONCLUSIVE
+from ccdr.model import measure
+from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.errors import Exit, worst
+from ccdr.model.retention import Decision
+from ccdr.model.values import RecordRef, Snapshot, rfc3339
+
+PLANNED = "PLANNED"  # a dry run
+NO_RETENTION = "the plan states no retention: nothing is ever removed"
+
+
+@dataclass
+class Capacity:
+    """What the repository takes and how long that can go on. Bytes; `free` is None where it cannot be told,
+    `growth` (bytes a day) where too little is recorded."""
+
+    taken: int | None = None
+    free: int | None = None
+    growth: float | None = None
+
+    @property
+    def full_in(self) -> float | None:
+        """Seconds until the disk is full, if it goes on like this; infinite where nothing grows."""
+        return measure.full_in(self.free, self.growth)
+
+    def as_json(self) -> dict[str, object]:
+        full = self.full_in
+        known = full is not None and full != measure.NEVER
+        return {
+            "repository_bytes": self.taken,
+            "free_bytes": self.free,
+            "growth_bytes_per_day": None if self.growth is None else round(self.growth),
+            "full_in_s": round(full) if known and full is not None else None,
+        }
+
+
+@dataclass
+class Prune:
+    """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
+
+    plan: str
+    run: str | None = None
+    result: str = FAILED
+    reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
+    hint: str | None = None
+    decisions: dict[str, list[Decision]] = field(default_factory=dict)
+    removed: list[tuple[Snapshot, str]] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    capacity: Capacity = field(default_factory=Capacity)
+    freed: int | None = None  # bytes
+    log_removed: int = 0  # snapshots of shipped log that no kept base leads on to
+    left_behind: list[str] = field(default_factory=list)
+    failure: Exit = Exit.NOT_CARRIED_OUT
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [self.failure] if self.result == FAILED else []
+        codes += [Exit.FINDING] if self.findings else []
+        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
+        return worst(codes)
+
+    def each(self) -> Iterator[tuple[str, Decision]]:
+        for asset, decisions in self.decisions.items():
+            for decision in decisions:
+                yield asset, decision
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        gone = {s.id for s, _ in self.removed}
+        kept = {asset: sum(d.snapshot.id not in gone for d in found) for asset, found in self.decisions.items()}
+        held = [
+            {"asset": asset, "id": d.snapshot.id, "since": rfc3339(d.held_since), "why": list(d.why)}
+            for asset, d in self.each()
+            if d.held_since is not None
+        ]
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            "removed": [shown(s.asset, s) | {"why": why} for s, why in self.removed],
+            "kept": kept,
+            "held": held,
+            "findings": self.findings,
+            "repository_bytes": self.capacity.taken,
+            "freed_bytes": self.freed,
+            "log_snapshots_removed": self.log_removed,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        decisions = [
+            {**shown(asset, d.snapshot), "keep": d.keep, "why": list(d.why), "overdue": d.overdue}
+            for asset, d in self.each()
+        ]
+        record = self.record and self.record.as_json()
+        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint, "decisions": decisions}
+        return {**about, "capacity": self.capacity.as_json(), "record": record}
+
+
+@dataclass
+class Check:
+    """What one check of a part of the repository's data, or of all of it, has shown. `covered` parts were read and
+    found clean in the present cycle; `full_since`: every part was since then, None where one was not."""
+
+    plan: str
+    run: str | None = None
+    result: str = INCONCLUSIVE
+    reason: str | None = None
+    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
+    hint: str | None = None
+    part: int = 1
+    parts: int = 1
+    all_data: bool = False  # `part` is 0 then
+    covered: int = 0
+    full_since: datetime | None = None
+    findings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    capacity: Capacity = field(default_factory=Capacity)
+    left_behind: list[str] = field(default_factory=list)
+    failure: Exit = Exit.NOT_CARRIED_OUT
+    repository: str | None = None  # damaged, where it does not open for that
+    record: RecordRef | None = None
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [Exit.FINDING] if self.result == DAMAGED else []
+        codes += [self.failure] if self.result == INCONCLUSIVE else []
+        codes += [Exit.LEFT_BEHIND] if self.left_behind else []
+        return worst(codes)
+
+    def body(self) -> dict[str, object]:
+        """For the ledger, and (with its record) for `--json`."""
+        return {
+            "result": self.result,
+            "reason": self.reason,
+            **({"repository": self.repository} if self.repository else {}),
+            "part": self.part,
+            "parts": self.parts,
+            "all_data": self.all_data,
+            "covered": self.covered,
+            "full_since": self.full_since and rfc3339(self.full_since),
+            "findings": self.findings,
+            "seconds": round(self.seconds, 3),
+            "repository_bytes": self.capacity.taken,
+            "left_behind": self.left_behind,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        record = self.record and self.record.as_json()
+        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint}
+        return {**about, "capacity": self.capacity.as_json(), "record": record}
+
+
+def shown(asset: str, snapshot: Snapshot) -> dict[str, object]:
+    return {"asset": asset, "id": snapshot.id, "consistent_point": rfc3339(snapshot.consistent_point)}

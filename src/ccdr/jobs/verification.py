@@ -1,0 +1,224 @@
+"""The evidence looks after itself: once a day `ccdr run` verifies the whole ledger and makes the summary of it anew: up
+to where the last verification had made it, to compare; and up to its end, to keep. `status`, and all that people are
+told, stand on that.
+
+What was found is a record in the ledger. A finding stands until all holds again, and is looked for every hour until
+then. Against whoever may write all of the state directory this is no proof, but nothing stays hidden for longer than a
+day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summary that is not as the ledger says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.history import Histories
+from ccdr.evidence.ledger import WRONG, Mark, Verification, verify
+from ccdr.evidence.lineage import VERIFIED, Lineage, differs, keep, misnamed
+from ccdr.evidence.population import ALONE
+from ccdr.evidence.reading import meanwhile
+from ccdr.evidence.summary import Summing, forget_older, keep_summary, kept, sum_up
+from ccdr.host.state import State, write_durably
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
+from ccdr.model.schedule import SET_BACK
+from ccdr.model.values import RecordRef, so_many, utc
+
+HOLDS, BROKEN = "HOLDS", "BROKEN"
+EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
+EVERY, SOON = timedelta(days=1), timedelta(hours=1)
+MOST_RECORDED = 5  # problems that a record spells out
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ledger that was verified, and how the summary kept beside it compares; `differences` are sentences."""
+
+    ledger: Verification
+    summary: str
+    differences: tuple[str, ...]
+    of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.ledger.problems + self.differences
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The newest verification, as its record (number `seq`) has it. `index` has the digests of the files that a report
+    may begin from."""
+
+    at: datetime
+    records: int
+    result: str
+    summary: str
+    problems: tuple[str, ...]
+    seq: int = 0
+    index: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.result == HOLDS and self.summary != DIFFERS
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "verified": self.at.isoformat().replace("+00:00", "Z"),
+            "ok": self.ok,
+            "records": self.records,
+            "summary": self.summary,
+            "problems": list(self.problems),
+        }
+
+
+def compare(services: Services) -> Comparison:
+    """Walk the whole ledger, and make the summary anew on the way, as far as the one that is kept goes, and what is
+    kept of its lineage; verify those that lie beside it. Neither is judged of a ledger that does not verify, nor is a
+    summary of others than lie there now. CcdrError where it cannot be read. Changes nothing."""
+    found, changed = _compare(services), services.lineage().changed
+    if found.ledger.ok and changed is None and differs(services.state, services.ledger):
+        changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
+    return found if changed is None else replace(found, summary=DIFFERS, differences=(*found.differences, changed))
+
+
+def _compare(services: Services) -> Comparison:
+    ledger, beside = services.ledger, services.population()
+    of_others = beside.problems()
+    file, summing = kept(services.state, ledger), Summing(ALONE)
+    mark = None if file is None else file.mark(beside)
+    comes_to: bytes | None = None
+
+    def there() -> None:
+        nonlocal comes_to
+        assert mark is not None
+        comes_to = sum_up(ledger, beside, mark) if beside else summing.up_to(mark)
+
+    def take(record: Mapping[str, Any], _: datetime) -> None:
+        summing.take(record)
+
+    found = verify(ledger.directory, take, at=(mark, there) if mark else None)
+    if found.ok:
+        changed = [*_kept_mark(services), *misnamed(ledger.directory)]
+        found = replace(found, problems=(*found.problems, *changed))
+    found = replace(found, problems=(*found.problems, *_wrong(summing.known), *of_others))
+    if not found.ok or file is None:
+        return Comparison(found, NONE, (), summing)
+    if not file.as_recorded:
+        said = f"{file.name} is not as the last verification had made it: it was changed, and is not read"
+        return Comparison(found, DIFFERS, (said,), summing)
+    if mark is None or not ledger.holds(mark):  # it would not be read
+        return Comparison(found, NONE, (), summing)
+    if comes_to != file.contents:
+        said = f"{file.name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
+        return Comparison(found, DIFFERS, (said,), summing)
+    return Comparison(found, EQUAL, (), summing)
+
+
+def _wrong(known: Histories) -> list[str]:
+    """Records that cannot be so, by the places that they are about."""
+    found = []
+    for key, history in known.items():
+        count, last = history.passed_over.get(WRONG, (0, 0))
+        if count:
+            more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
+            about = "/".join(part for part in key if part) or "this host"
+            found.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
+    return found[:MOST_RECORDED]
+
+
+def _kept_mark(services: Services) -> list[str]:
+    """Is the record of the last verification still there? It is not where the ledger was begun anew, which says so."""
+    try:
+        mark = Mark(**json.loads(_path(services.state).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return []
+    lineage = services.lineage()
+    if services.ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.answered_for(mark.seq):
+        return []
+    return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
+
+
+def newest(lineage: Lineage) -> Finding | None:
+    """What the newest verification in the ledger found; None where there is none."""
+    last = lineage.verified
+    if last is None:
+        return None
+    return Finding(utc(last.at), last.records, last.result, last.summary, last.problems, last.seq, last.index)
+
+
+def daily(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> tuple[Finding | None, bool]:
+    """Verify, if that is due; what the newest verification found, and whether that is bad news. A ledger that is less
+    than a day old is let be. `index` makes that of a ledger that holds (digests of its files, by name). CcdrError where
+    it cannot be read or written."""
+    lineage, now = services.lineage(), services.clock.now()
+    last = newest(lineage)
+    if not _due(last, services, now) and (lineage.changed is None or (last and not last.ok)):
+        return last, False
+    with services.state.turn("verify") as mine:
+        if not mine:
+            return last, False
+        look(services, index)
+    after = newest(services.lineage())
+    before = () if last is None or last.ok else last.problems
+    return after, after is not None and not after.ok and after.problems != before
+
+
+def look(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
+    """Verify all of it now, and record what was found."""
+    with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
+        found = compare(services)
+        files = made() or {}
+    if found.ledger.ok:
+        files |= _keep_summary(services, found)
+    _record(services, found, files)
+    if found.ledger.ok:
+        forget_older(services.state, files)
+        keep(services.state, services.ledger, anew=found.summary == DIFFERS)
+
+
+def _keep_summary(services: Services, found: Comparison) -> dict[str, str]:
+    """The digest of its file, by that one's name; empty where none can be made: it only saves time."""
+    with suppress(CcdrError):
+        ledger, beside = services.ledger, services.population()
+        if mark := ledger.mark_of(RecordRef(found.ledger.records, found.ledger.head)):
+            made = sum_up(ledger, beside, mark) if beside else found.of_ours.up_to(mark)
+            return keep_summary(services.state, mark, made)
+    return {}
+
+
+def _due(last: Finding | None, services: Services, now: datetime) -> bool:
+    """Daily; soon where something is wrong, or all would be read: after an upgrade, or since others were put beside
+    our ledger."""
+    if last is None:
+        first = next(iter(services.ledger.records()), None)
+        return first is not None and not now - EVERY < utc(first["time"]) <= now + SET_BACK
+    file = kept(services.state, services.ledger)
+    calm = last.ok and file is not None and file.mark(services.population()) is not None
+    return not now - (EVERY if calm else SOON) < last.at <= now + SET_BACK
+
+
+def _record(services: Services, found: Comparison, index: dict[str, str]) -> None:
+    problems = found.problems[:MOST_RECORDED]
+    body = {
+        "result": HOLDS if found.ledger.ok else BROKEN,
+        "reason": "; ".join(problems) or None,
+        "records": found.ledger.records,
+        "head": found.ledger.head,
+        "summary": found.summary,
+        "problems": list(problems),
+        "index": index if found.ledger.ok else {},
+    }
+    ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
+    mark = services.ledger.mark_of(ref)
+    if mark is not None:
+        write_durably(_path(services.state), json.dumps(asdict(mark)) + "\n")
+
+
+def _path(state: State) -> Path:
+    return state.root / "verified.json"

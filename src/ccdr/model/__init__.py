@@ -1,0 +1,1 @@
+"""Values, and arithmetic on them: pure, and known to all rooms."""

@@ -1,0 +1,265 @@
+"""Errors that a person can act on. Each owns its exit code and says what to do next.
+
+House rule for texts: what was tried, what the program answered, what to do. A message may be recorded and mailed, so it
+holds no program's own words: they are `words`, of a type that has no text in a sentence (answers.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import ClassVar
+
+from ccdr.model.answers import FreeText, words_of
+
+
+class Exit(IntEnum):
+    """The contract's exit codes."""
+
+    OK = 0
+    FINDING = 1
+    USAGE = 2
+    NOT_CARRIED_OUT = 3
+    LEFT_BEHIND = 4
+    LOCKED = 5
+
+
+# Where several apply, the first of these that does.
+PRECEDENCE = (Exit.USAGE, Exit.LOCKED, Exit.FINDING, Exit.NOT_CARRIED_OUT, Exit.LEFT_BEHIND)
+
+
+def worst(codes: Sequence[Exit]) -> Exit:
+    """The exit code for several outcomes, by the contract's order."""
+    return next((code for code in PRECEDENCE if code in codes), Exit.OK)
+
+
+class CcdrError(Exception):
+    """Something that a person should read. `hint` is the next step, `words` a program's own, for a person's eyes."""
+
+    exit_code: Exit = Exit.NOT_CARRIED_OUT
+    repository: ClassVar[str | None] = None  # for records: how it stood with the repository, where that was the trouble
+
+    def __init__(self, message: str, *, hint: str | None = None, words: FreeText | None = None) -> None:
+        super().__init__(message)
+        self.hint, self.words = hint, words
+
+
+class UsageProblem(CcdrError):
+    """The command line or a file is wrong; nothing was done."""
+
+    exit_code = Exit.USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file: `file:line: path: what is wrong, what is expected`."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {where}{self.message}"
+
+
+class PlanInvalid(UsageProblem):
+    """A plan or restore-test file is wrong; carries every problem found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = tuple(problems)
+
+
+class Locked(CcdrError):
+    """Another run of ours holds the lock."""
+
+    exit_code = Exit.LOCKED
+
+
+class BackupFailed(CcdrError):
+    """A capture or its upload failed; the previous good snapshot stands."""
+
+    exit_code = Exit.FINDING
+
+
+class BackupBad(CcdrError):
+    """A restore test has shown that the backup is bad, or is not what it claims: FAIL."""
+
+    exit_code = Exit.FINDING
+
+
+class LogBad(BackupBad):
+    """The shipped log is bad, or led to something bad: that says nothing of the base it was applied to."""
+
+
+@contextmanager
+def blaming_the_log() -> Iterator[None]:
+    """Whatever is found bad in here is the log's fault."""
+    try:
+        yield
+    except BackupBad as error:
+        raise LogBad(str(error), hint=error.hint) from None
+
+
+class TestBroken(CcdrError):
+    """The restore test itself could not be carried out: INCONCLUSIVE."""
+
+    exit_code = Exit.NOT_CARRIED_OUT
+    __test__ = False  # its name must not make pytest collect it
+
+
+class WrittenByNewer(TestBroken):
+    """What is there was written by a newer ccdr: it says nothing against the backup, and this one cannot tell more."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        self.found, self.known = found, known
+        super().__init__(
+            f"{what} is of format {found}, and was written by a newer ccdr; this one reads formats up to {known}",
+            hint="upgrade ccdr on this host: docs/how-to/upgrade.md, Which hosts go first",
+        )
+
+
+class RepositoryMissing(CcdrError):
+    """There is no repository at the plan's URL: a disk that is not mounted proves nothing about the backups on it."""
+
+    repository = "missing"
+
+
+class RepositoryUnavailable(CcdrError):
+    """The repository did not answer, or did not open: proves nothing about its contents."""
+
+    repository: ClassVar[str | None] = "unavailable"
+
+
+class RepositoryClosed(RepositoryUnavailable):
+    """It answered, and does not open with the plan's password."""
+
+    repository = "closed"
+
+
+class RepositoryDamaged(BackupBad):
+    """Its data is there, and what opens it is gone or is not what was stored: nothing in it can be restored."""
+
+    repository = "damaged"
+
+
+class RepositoryLocked(RepositoryUnavailable):
+    """Another program holds an exclusive lock on the repository."""
+
+    repository = None  # it is there
+
+
+class LedgerBroken(CcdrError):
+    """The ledger does not verify."""
+
+    exit_code = Exit.FINDING
+
+
+class CommandFailed(CcdrError):
+    """A program ended otherwise than it should have.
+
+    `code` is its exit status (negative: the signal that ended it), `said` why: a sentence of ours, or the tail of what
+    the program said, secrets masked, of which the message holds the closed `answer` alone. `stderr` is either, to be
+    searched. `stalled` is true where our no-progress watchdog ended it.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], code: int, said: str | FreeText, *, stalled: bool = False, what: str | None = None
+    ) -> None:
+        program = what or argv[0]
+        how = "made no progress and was stopped" if stalled else _how(code)
+        ours = isinstance(said, str)
+        why = said.strip() if isinstance(said, str) else said.answer
+        self.stderr = FreeText(said) if isinstance(said, str) else said
+        super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
+        self.argv, self.code, self.stalled = tuple(argv), code, stalled
+        self.what = program
+
+
+_OF_A_PLAN = re.compile(r"(`ccdr \w+) PLAN\b")
+
+
+def for_plan(hint: str | None, plan: str) -> str | None:
+    """A next step with the plan's name: an engine that advises `ccdr ship PLAN` does not know whose it is."""
+    return hint and _OF_A_PLAN.sub(lambda found: f"{found[1]} {plan}", hint)
+
+
+# What the operating system refuses whoever asks, and what to do: none of it is a defect of ccdr's.
+ROOM = "make room there (`df -h`, `df -i`; a quota?), or name another directory with --state; then run it again"
+_RIGHTS = "see its owner and mode with `ls -ld`, and run ccdr as a user who may"
+_REFUSED = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EROFS: "it is mounted read-only: see `findmnt` and `dmesg` for why, or name another directory with --state",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "the disk, or the network to it, fails: see `dmesg` before anything else is written there",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), and run it again",
+    errno.ENFILE: "too many files are open on this host: see what holds them, and run it again",
+    errno.ENOMEM: "free memory on this host, and run it again",
+}
+
+
+def own_error(error: Exception) -> tuple[str, str]:
+    """A sentence and a next step for what nobody foresaw: the system's refusal, or a defect of ccdr itself."""
+    if isinstance(error, OSError) and (hint := _REFUSED.get(error.errno or 0)):
+        file, why = _ours(_file_of(error)), error.strerror or os.strerror(error.errno or 0)
+        return f"{file}: {why}" if file else why, hint
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return (  # its kind alone: what it says may quote whatever was read
+        f"an error of ccdr's own, at {place}: {type(error).__name__}",
+        "run it again with -v and report what it prints",
+    )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of an attempt: a sentence and a next step, which may be recorded, and what programs said on the way,
+    which may not."""
+
+    reason: str
+    hint: str | None
+    words: FreeText
+
+
+def told(error: Exception) -> Told:
+    """Of whatever has ended an attempt."""
+    if isinstance(error, CcdrError):
+        return Told(str(error), error.hint, words_of(error))
+    reason, hint = own_error(error)
+    return Told(reason, hint, FreeText(f"{type(error).__name__}: {error}") + words_of(error))
+
+
+def _file_of(error: OSError) -> str | None:
+    """Which file it was about. Writing to one that is open names none: the path that was asked to write does."""
+    if error.filename is not None:
+        return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    asked = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((str(path) for path in reversed(asked) if isinstance(path, Path)), None)
+
+
+# Below these are a customer's own names: what was fetched, captured, or made ready beside a restore's target.
+_THEIRS = re.compile(r"fetched|ccdr-capture|\..*\.ccdr-restore-.*|\.ccdr-restore-.*")
+
+
+def _ours(file: str | None) -> str | None:
+    """Of a file's path, what we have named ourselves."""
+    parts = Path(file).parts if file is not None else ()
+    for number, part in enumerate(parts):
+        if _THEIRS.fullmatch(part):
+            return str(Path(*parts[: number + 1]))
+    return file
+
+
+def _how(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"exited with {code}"

@@ -1,0 +1,330 @@
+"""Ways in which something is not as the plan wants it, and what to do about each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from ccdr.model.values import Verb, rfc3339
+
+
+class Level(IntEnum):
+    """How bad something is for whoever needs the service back; the greater the worse."""
+
+    FINE = 0
+    NOTE = 1  # something is not as the plan wants, and the service can be brought back
+    NEAR = 2  # it can be brought back, but not where its disk or its machine is lost
+    LATE = 3  # it can be brought back, and not within its objectives
+    UNPROVEN = 4  # nobody has shown that it can
+    LOST = 5  # it cannot
+
+
+class Worse(StrEnum):
+    """Which way a problem has become worse, by its `values`."""
+
+    MORE = "more"  # one of them is greater
+    ANY = "any"  # one of them is another: which way is worse, only who found it knows
+
+
+class Trouble(StrEnum):
+    """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
+
+    LEDGER_BROKEN = "ledger_broken"
+    LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
+    LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
+    LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
+    SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
+    RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
+    RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
+    CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
+    PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
+    PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
+    TEST_FAILED = "test_failed"
+    LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
+    NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
+    BACKUP_FAILED = "backup_failed"
+    REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
+    REPOSITORY_DAMAGED = "repository_damaged"
+    REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
+    SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
+    BREACH_RPO = "breach_rpo"
+    BREACH_RTO = "breach_rto"
+    RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
+    NEVER_SUCCEEDED = "never_succeeded"
+    NOT_BEGUN = "not_begun"  # what was due could not even begin
+    BACKUP_LATE = "backup_late"
+    TEST_LATE = "test_late"
+    LOG_LATE = "log_late"
+    LOG_GAP = "log_gap"
+    FINDING = "finding"
+    GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
+    NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
+    TEST_INCONCLUSIVE = "test_inconclusive"
+    NEVER_TESTED = "never_tested"
+    NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
+    RESTORE_CRASHED = "restore_crashed"
+    PRUNE_FAILED = "prune_failed"
+    PRUNE_LATE = "prune_late"
+    CHECK_INCONCLUSIVE = "check_inconclusive"
+    CHECK_LATE = "check_late"
+    DUTIES = "duties"  # what this host answers for has changed
+    MISSED = "missed"
+    UNTOLD = "untold"  # an address that could not be reached
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: a sentence, and since when where that is known. `about` tells two troubles of the
+    same kind apart, and stays the same for as long as this one lasts. `verb` is whose work it is about: a host that
+    does no such work can only know what is long over."""
+
+    trouble: Trouble
+    text: str
+    since: datetime | None = None
+    about: str = ""
+    verb: Verb | None = None
+    step: str | None = None  # what to do next, where more is known than `next_step` says
+    as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
+    acknowledged: datetime | None = None  # until when, where a person has taken note of it
+    cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
+    # How bad it is, by the code's `Worse`: who acknowledges it has seen no more than that.
+    values: tuple[float, ...] = ()
+    lasting: float | None = (
+        None  # of what stands since then: it is the same one for as long as this is, though it grows
+    )
+    run: str | None = None  # which it became of
+    why: str = ""  # in few words, for a subject, where the record tells
+    because: Trouble | None = None  # what it only follows from: mended with that, by the same next step
+    private: tuple[str, ...] = ()  # files where it is told in programs' own words, for a person's eyes
+
+    @property
+    def level(self) -> Level:
+        return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+
+    @property
+    def worse(self) -> Worse:
+        return _WORSE.get(self.trouble, Worse.ANY)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "code": self.trouble.name,
+            "level": self.level.name,
+            "text": self.text,
+            "since": self.since and rfc3339(self.since),
+            "next_step": self.step,
+            "because": self.because and self.because.name,
+            "acknowledged": self.acknowledged is not None,
+            "until": self.acknowledged and rfc3339(self.acknowledged),
+        }
+
+
+_LEVELS = {
+    Trouble.NEVER_SUCCEEDED: Level.LOST,
+    Trouble.TEST_FAILED: Level.LOST,
+    Trouble.LOG_FAILED: Level.LOST,
+    Trouble.REPOSITORY_AWAY: Level.LOST,
+    Trouble.NEVER_TESTED: Level.UNPROVEN,
+    Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
+    Trouble.TEST_LATE: Level.UNPROVEN,
+    Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
+    Trouble.RECORDS_NEWER: Level.UNPROVEN,
+    Trouble.RECORDS_WRONG: Level.UNPROVEN,
+    Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
+    Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
+    Trouble.REPOSITORY_NEAR: Level.NEAR,
+    Trouble.NEWER_FAILED: Level.LATE,
+    Trouble.SNAPSHOT_VANISHED: Level.LATE,
+    Trouble.BREACH_RPO: Level.LATE,
+    Trouble.BREACH_RTO: Level.LATE,
+    Trouble.RTO_UNMEASURED: Level.LATE,
+}
+
+_WORSE = {
+    Trouble.BREACH_RPO: Worse.MORE,  # seconds
+    Trouble.BREACH_RTO: Worse.MORE,  # seconds
+    Trouble.FINDING: Worse.MORE,  # what its sentence says there is of something: acknowledged.harm
+    Trouble.TEST_FAILED: Worse.ANY,  # what its checks have counted: rows that match, files that do not
+    Trouble.LOG_FAILED: Worse.ANY,
+    Trouble.NEWER_FAILED: Worse.ANY,
+}
+
+_NO_BACKUP = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
+_NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
+# What each may be but a consequence of, at the same asset: the first of these that there is.
+CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
+    Trouble.BACKUP_FAILED: (Trouble.REPOSITORY_AWAY,),
+    Trouble.BACKUP_LATE: _NO_BACKUP,
+    Trouble.NEVER_SUCCEEDED: _NO_BACKUP,
+    Trouble.NEWER_FAILED: (*_NO_BACKUP, Trouble.SNAPSHOT_VANISHED),
+    Trouble.TEST_INCONCLUSIVE: (Trouble.REPOSITORY_AWAY,),
+    Trouble.TEST_LATE: _NO_TEST,
+    Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
+    Trouble.BREACH_RPO: (
+        Trouble.REPOSITORY_AWAY,
+        Trouble.REPOSITORY_DAMAGED,
+        *_NO_BACKUP,
+        Trouble.TEST_FAILED,
+        Trouble.LOG_FAILED,
+        Trouble.LOG_LATE,
+        Trouble.LOG_GAP,
+        Trouble.SNAPSHOT_VANISHED,
+        Trouble.BACKUP_LATE,
+    ),
+}
+# Nor has a test anything to restore then: its failure says nothing of a backup.
+NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED, Trouble.SNAPSHOT_VANISHED)
+
+# What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
+_NEXT = {
+    Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
+    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, and puts it beside the new one; "
+    'ccdr ack LEDGER_LOST --why "…"   answers for one that is lost for good',
+    Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
+    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   answers for what that line told',
+    Trouble.LEDGER_CONTRADICTED: (
+        "ccdr ledger verify --repository   tells all of it; keep the state directory as evidence; "
+        "docs/explanation/evidence.md"
+    ),
+    Trouble.SUMMARY_WRONG: (
+        "find out who wrote to the state directory; ccdr run   makes it anew from the ledger, by which `ccdr status` is"
+    ),
+    Trouble.RECORDS_NEWER: "have this host run the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
+    Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
+    "wrote to it",
+    Trouble.CATALOGUE_WRONG: "remove it from STATE/catalogue/{plan}/{asset}: the next restore test reads it from the "
+    "repository again; and find out who changed it",
+    Trouble.PLAN_FILES_GONE: "put them back from the repository, which holds each version: "
+    "docs/explanation/evidence.md, A plan's files; and find out who removed them",
+    Trouble.PLAN_WRONG: "ccdr plan check   names each mistake in it",
+    Trouble.TEST_FAILED: (
+        "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   finds a good one for now; "
+        "a new backup that passes ends this"
+    ),
+    Trouble.LOG_FAILED: (
+        "ccdr backup {plan} --asset {asset}   begins anew; once more log is stored behind it, "
+        "ccdr test {plan} --asset {asset} --at latest"
+    ),
+    Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries it now; the one before can be restored",
+    Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for why; then `ccdr backup {plan} --asset {asset}`",
+    Trouble.REPOSITORY_DAMAGED: (
+        "ccdr test {plan}{of_asset} --snapshot latest   tells whether what is newest is whole; "
+        "then docs/how-to/recover.md, A damaged repository"
+    ),
+    Trouble.REPOSITORY_NEAR: "have the plan name a repository on another machine (`repository: url`): "
+    "docs/reference/plan.md",
+    Trouble.SNAPSHOT_VANISHED: (
+        "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished; "
+        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once somebody knows'
+    ),
+    Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
+    Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
+    Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
+    Trouble.BREACH_RTO: (
+        "restore faster (more processors, memory, a nearer repository), or state an RTO that is true; then "
+        "ccdr test {plan} --asset {asset}   measures it again, phase by phase"
+    ),
+    Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
+    Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
+    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
+    Trouble.TEST_LATE: "ccdr run --dry-run   on its host says what is due; does cron call `ccdr run` often enough?",
+    Trouble.LOG_LATE: (
+        "ccdr ship {plan} --asset {asset}   on its host, and see what it says; is the source gone? "
+        "docs/how-to/ship-logs.md, Restoring to a point"
+    ),
+    Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base, from which the log goes on",
+    Trouble.FINDING: "ccdr status {plan}",
+    Trouble.GROUP_INCOMPLETE: "ccdr doctor {plan}   looks for why; then ccdr backup {plan}   captures the whole group",
+    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once it is well",
+    Trouble.NO_LONGER_CHECKED: (
+        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   shows it"
+    ),
+    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   proves it now; has the plan a restore_test for it?",
+    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   takes in that host's ledger, from a copy of its state directory",
+    Trouble.RESTORE_CRASHED: (
+        "remove what it left, and do not rely on it; then ccdr restore {plan} --asset {asset} --to …   anew"
+    ),
+    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
+    Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; is cron calling `ccdr run` here?",
+    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
+    Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; is cron calling `ccdr run` here?",
+    Trouble.DUTIES: "is that what crontab (or timers) here should say? `ccdr run` without --only does all of the work",
+    Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
+}
+
+
+# After a test that failed, where no other snapshot may be good.
+_ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
+_MEND = "docs/how-to/recover.md, A damaged repository, says how to mend it; another backup alone does not"
+NO_OLDER = "there is no older snapshot that may be good: "
+# The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
+_TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
+
+
+def where_it_can_be_done(step: str, *, backs_up: bool) -> str:
+    """The same on a host that takes no backups, nor could: it has no sources, and no credentials for them."""
+    if backs_up or "ccdr backup" not in step:
+        return step
+    first, sign, then = step.partition(NO_OLDER)
+    there = "on the host that backs it up"
+    return f"{first}{sign}{there}, {then}" if sign else f"{there}: {step}"
+
+
+def no_older(plan: str, asset: str) -> str:
+    return f"{NO_OLDER}`ccdr backup {plan} --asset {asset}` takes a new one"
+
+
+def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False) -> str:
+    """The hint of whoever found a backup bad, and could not know that there is no older one. In a `damaged` repository
+    another backup would stand on what is damaged: restic stores nothing that is there already."""
+    instead = f"{NO_OLDER}{_MEND}" if damaged else no_older(plan, asset)
+    return _TAKE_AN_OLDER.sub(lambda _: instead, hint)
+
+
+# A test of the newest snapshot has met the damage: another one would, too, until it is mended.
+_MEND_FIRST = (
+    "docs/how-to/recover.md, A damaged repository: mend it; then ccdr test {plan}{of_asset}   shows that it is whole"
+)
+_WHO = "find out who removed it, and who may: docs/how-to/recover.md, A snapshot that vanished"
+
+
+# What ships the log says why it does not: the same command would say the same.
+_SHIP_AGAIN = (
+    "ccdr doctor {plan}   on its host looks for why; then ccdr ship {plan} --asset {asset}; is the source gone? "
+    "docs/how-to/ship-logs.md, Restoring to a point"
+)
+
+
+def ship_again(plan: str, asset: str) -> str:
+    return _SHIP_AGAIN.format(plan=plan, asset=asset)
+
+
+def mend_first(plan: str, asset: str) -> str:
+    return _MEND_FIRST.format(plan=plan, of_asset=f" --asset {asset}")
+
+
+class Missing(IntEnum):
+    """What of a snapshot that vanished is made up for."""
+
+    NOTHING = 0
+    STORED = 1  # there is a newer one
+    SHOWN = 2  # and one has passed a test
+
+
+def after_vanishing(plan: str, asset: str, made_up: Missing, *, retained: bool) -> str:
+    """What leads on from SNAPSHOT_VANISHED; `retained`: by a retention, which would let it go once."""
+    test = f"ccdr test {plan} --asset {asset}   shows that the newest can be restored; {_WHO}"
+    if made_up is Missing.NOTHING:
+        return f"ccdr backup {plan} --asset {asset}   takes a new one; then {test}"
+    if made_up is Missing.STORED:
+        return test
+    itself = "; it ends by itself once retention would have let it go" if retained else ""
+    return f'{_WHO}; ccdr ack SNAPSHOT_VANISHED {plan} --asset {asset} --until 30d --why "…"   once you know{itself}'
+
+
+def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:
+    """`alone`: the asset has no other snapshot than the one that it is about."""
+    step = _ALONE if alone and trouble is Trouble.TEST_FAILED else _NEXT.get(trouble)
+    of_asset = f" --asset {asset}" if asset else ""
+    return step and step.format(plan=plan, asset=asset or "ASSET", of_asset=of_asset)

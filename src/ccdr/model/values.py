@@ -1,0 +1,385 @@
+"""Values of the domain, and nothing else: no I/O, only the standard library.
+
+Times are timezone-aware UTC `datetime`s, durations are seconds (`float`), sizes are bytes (`int`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+LATEST = "latest"  # a rule; and the target of a recovery to the log's end
+AT = "at"  # how a base that a recovery chose was selected
+RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
+
+
+class Verb(StrEnum):
+    """What `ccdr run` does by schedule."""
+
+    BACKUP = "backup"
+    TEST = "test"
+    PRUNE = "prune"
+    CHECK = "check"
+
+
+class Verdict(StrEnum):
+    """What a restore test, or one of its checks, has shown."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"  # the backup is bad, or it is not what it claims
+    INCONCLUSIVE = "INCONCLUSIVE"  # the test itself broke; proves nothing either way
+    MISSED = "MISSED"
+    SKIPPED = "SKIPPED"
+
+
+class ObjectiveVerdict(StrEnum):
+    """How an achieved value stands to its objective."""
+
+    MET = "MET"
+    BREACHED = "BREACHED"
+    NOT_MEASURED = "NOT_MEASURED"
+    ESTIMATED = "ESTIMATED"  # extrapolated; never MET
+    MET_PARTIAL = "MET_PARTIAL"  # a phase was assumed, not timed
+    NOT_KNOWN_HERE = "NOT_KNOWN_HERE"  # another host answers for it, and may know better
+
+
+class Health(StrEnum):
+    """What a look at something showed."""
+
+    OK = "OK"
+    WARN = "WARN"  # works, and is not as it should be
+    FAIL = "FAIL"  # does not do what the plan wants of it
+    UNKNOWN = "UNKNOWN"  # could not be looked at
+
+
+PHASES = ("provision", "fetch", "load", "check", "dispose")
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Recovery objectives in seconds (NIST SP 800-34: RPO, RTO, MTD)."""
+
+    rpo: float
+    rto: float
+    mtd: float | None = None
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """An objective and what was measured. `achieved_s` is `math.inf` where nothing usable exists."""
+
+    objective_s: float
+    achieved_s: float | None
+    verdict: ObjectiveVerdict
+
+    def as_json(self) -> dict[str, object]:
+        """The contract's shape; infinity is null, as JSON has no number for it."""
+        achieved = self.achieved_s
+        if achieved is not None and not math.isfinite(achieved):
+            achieved = None
+        return {
+            "objective_s": self.objective_s,
+            "achieved_s": None if achieved is None else round(achieved, 3),
+            "verdict": self.verdict.value,
+        }
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's outcome.
+
+    `expected` and `actual` go into the ledger: counts, names of objects and hashes only. `detail` is for
+    the person who ran the test (it may quote an engine's message, and so a row) and is never recorded.
+    """
+
+    kind: str
+    name: str
+    status: Verdict
+    expected: str
+    actual: str
+    detail: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "status": self.status.value,
+            "expected": self.expected,
+            "actual": self.actual,
+        }
+
+
+def details(results: Iterable[CheckResult]) -> str:
+    """What checks that did not pass have for a person's eyes, by name; never recorded."""
+    return "\n".join(f"{r.name}:\n{r.detail}" for r in results if r.detail and r.status is not Verdict.PASS)
+
+
+def verdict_of(results: list[CheckResult]) -> Verdict:
+    """No evidence, no pass: an empty list is a FAIL, and one check that broke keeps the rest from PASS."""
+    if not results or any(r.status is Verdict.FAIL for r in results):
+        return Verdict.FAIL
+    if all(r.status is Verdict.PASS for r in results):
+        return Verdict.PASS
+    return Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """What snapshots that were captured together have in common. `name` is the group's in the plan, `run` this one
+    time's, `assets` who was to take part."""
+
+    name: str
+    run: str
+    assets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A snapshot that an increment cannot be restored without: its full id, and its manifest's SHA-256."""
+
+    id: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that counts: its manifest is in the repository and in our catalogue.
+
+    `root` is the captured directory's absolute path inside the restic snapshot; `bytes` is what a
+    restore writes. `usable_at` is when it could first have been restored.
+    """
+
+    id: str
+    plan: str
+    asset: str
+    run: str
+    engine: str
+    method: str
+    consistent_point: datetime
+    usable_at: datetime
+    bytes: int
+    root: str
+    manifest_sha256: str
+    note: str | None = None  # why it must not pass, where restic stored it with a warning
+    source: str | None = None  # what was captured, as the engine names it
+    group: GroupRun | None = None  # whom it was captured together with
+    upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
+    attested: Attestation | None = None  # what its manifest says of its ledger
+
+    @property
+    def short(self) -> str:
+        return self.id[:8]
+
+
+@lru_cache(1024)  # asked for with every snapshot of years
+def source_digest(source: str | None) -> str | None:
+    """What was captured, for records: a directory's name may be more than they should hold."""
+    return source and sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def other_source(record: Mapping[str, Any], source: str) -> bool:
+    """Was this restore test of something else than `source`? The plan may have been changed since it."""
+    tested = (record.get("snapshot") or {}).get("source_sha256")
+    return tested is not None and tested != source_digest(source)
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """One captured file: size in bytes, SHA-256, and the count of newline bytes where it was counted."""
+
+    bytes: int
+    sha256: str
+    lines: int | None = None
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """What a snapshot says of the ledger that tells of it: which one it is, its last record when the snapshot was made,
+    the number of its run's start record, and whose ledger it is (`lineage.installation`)."""
+
+    ledger: str
+    seq: int
+    head: str
+    start: int
+    installation: str
+
+    def as_tags(self) -> list[str]:
+        return [f"{key}={value}" for key, value in self.flat().items()]
+
+    def flat(self) -> dict[str, str | int]:
+        """As keys of a manifest, and as tags."""
+        return {
+            "ledger": self.ledger,
+            "ledger_seq": self.seq,
+            "ledger_head": self.head,
+            "ledger_start": self.start,
+            "installation": self.installation,
+        }
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Attestation | None:
+        """The inverse of `flat`, numbers as text or not; None where nothing is attested, ValueError where it is not
+        all there."""
+        if found.get("ledger") is None:
+            return None
+        ledger, head, installation = (found.get(key) for key in ("ledger", "ledger_head", "installation"))
+        numbers = [found.get(key) for key in ("ledger_seq", "ledger_start")]
+        if not all(isinstance(text, str) for text in (ledger, head, installation)):
+            raise ValueError("what it attests of its ledger is incomplete")
+        if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
+            raise ValueError("what it attests of its ledger is incomplete")
+        return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation))
+
+
+MANIFEST_FORMAT = 2  # of which on a reader passes over keys that it does not know
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a capture claims to hold; written into the snapshot and into the catalogue.
+
+    `contents` is the engine's own inventory (plain JSON); `files` maps paths relative to the captured
+    directory to their digests. A manifest names tables, roles and files, never a row.
+    """
+
+    plan: str
+    asset: str
+    run: str
+    engine: str
+    method: str
+    host: str
+    consistent_point: datetime
+    clock_skew_s: float | None
+    tools: Mapping[str, str]
+    contents: Mapping[str, object]
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+    format: int = MANIFEST_FORMAT
+    group: GroupRun | None = None
+    upon: tuple[Needed, ...] = ()
+    attested: Attestation | None = None  # None: from before snapshots said so
+
+
+@dataclass(frozen=True)
+class Look:
+    """One thing that was looked at before anything is done: what was found there, and the next step, which only an
+    OK goes without. Names of objects and counts, never a row and never a secret."""
+
+    what: str
+    state: Health
+    found: str
+    do: str | None = None
+
+    @classmethod
+    def ok(cls, what: str, found: str) -> Look:
+        return cls(what, Health.OK, found)
+
+    @classmethod
+    def warn(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.WARN, found, do)
+
+    @classmethod
+    def fail(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.FAIL, found, do)
+
+    @classmethod
+    def unknown(cls, what: str, found: str, do: str) -> Look:
+        return cls(what, Health.UNKNOWN, found, do)
+
+
+@dataclass(frozen=True)
+class RecordRef:
+    """Where a result stands in the ledger."""
+
+    seq: int
+    hash: str
+
+    def as_json(self) -> dict[str, object]:
+        return {"seq": self.seq, "hash": self.hash}
+
+
+TOLD_BY = "told_by"  # of a record of a ledger that lies beside ours, where it is read with ours: whose it is
+
+
+def number_of(record: Mapping[str, Any]) -> int:
+    """A record's number in its own ledger."""
+    return int((record.get(TOLD_BY) or record)["seq"])
+
+
+def ledger_of(record: Mapping[str, Any]) -> str | None:
+    """The id of its ledger, where that is not ours."""
+    told = record.get(TOLD_BY)
+    return str(told["ledger"]) if told else None
+
+
+def of_another_host(record: Mapping[str, Any]) -> bool:
+    """Is it of a ledger that was never this host's?"""
+    told = record.get(TOLD_BY)
+    return told is not None and not told["ours"]
+
+
+def as_written(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record for people: with its own number, and its ledger where that is not ours."""
+    told = record.get(TOLD_BY)
+    if told is None:
+        return dict(record)
+    own = {key: value for key, value in record.items() if key != TOLD_BY}
+    return {**own, "seq": told["seq"], "ledger": told["ledger"]}
+
+
+def utc(text: str) -> datetime:
+    """An RFC 3339 time as UTC; raises ValueError for a time without a zone."""
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return when.astimezone(UTC)
+
+
+def to_the_second(moment: datetime | str) -> str:
+    """A time (or one as a record has it) as sentences name it."""
+    said = moment if isinstance(moment, str) else rfc3339(moment)
+    return said if len(said) <= 20 else f"{said[:19]}Z"
+
+
+def rfc3339(when: datetime) -> str:
+    """`2026-11-24T02:30:00Z`, with microseconds only where there are any."""
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def so_many(count: int, one: str, many: str | None = None, *, form: str = "") -> str:
+    """`1 table`, `3 tables`; with `form` a number as that has it."""
+    return f"{count:{form}} {one if count == 1 else many or f'{one}s'}"
+
+
+def human_bytes(count: float) -> str:
+    """`1.2 GiB`: binary units, for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """`41.7 s`, `12m 30s`, `3h 05m`, `5d 2h`; infinity is `never`."""
+    if seconds is None:
+        return "-"
+    if not math.isfinite(seconds):
+        return "never"
+    sign = "-" if seconds < 0 else ""
+    seconds = abs(seconds)
+    if round(seconds, 1) < 60:
+        return f"{sign}{seconds:.1f} s"
+    minutes, secs = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{sign}{minutes}m {secs:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{sign}{hours}h {minutes:02d}m"
+    days, hours = divmod(hours, 24)
+    return f"{sign}{days}d {hours}h"

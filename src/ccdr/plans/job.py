@@ -1,0 +1,77 @@
+"""One asset of one plan: what is asked of it, as every use-case is handed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.checks import AnyCheck
+from ccdr.engines import AnyEngine
+from ccdr.host.nearby import near
+from ccdr.model.values import AT, LATEST, Objectives
+from ccdr.plans.loader import LoadedPlan
+from ccdr.plans.model import LimitsInForce
+
+
+@dataclass(frozen=True)
+class Job:
+    """One asset of one plan."""
+
+    loaded: LoadedPlan
+    asset: str
+
+    @property
+    def plan(self) -> str:
+        return self.loaded.plan.plan
+
+    @property
+    def engine(self) -> AnyEngine:
+        return self.loaded.plan.assets[self.asset]
+
+    @property
+    def grouped(self) -> list[str]:
+        """The assets that are captured together with it, itself included, in the plan's order; else none."""
+        group = self.engine.group
+        assets = [name for name, engine in self.loaded.plan.assets.items() if group and engine.group == group]
+        return assets if len(assets) > 1 else []
+
+    @property
+    def looked_into_beside(self) -> bool:
+        """Does a check of another asset need programs where this one's files can be seen?"""
+        checks = (check for of_asset in self.loaded.checks.values() for check in of_asset)
+        return any(check.beside == self.asset and check.needs_sandbox_beside for check in checks)
+
+    @property
+    def objectives(self) -> Objectives:
+        return self.loaded.plan.objectives_of(self.asset)
+
+    @property
+    def tenant(self) -> str:
+        return self.loaded.plan.tenant_of(self.asset)
+
+    @property
+    def limits(self) -> LimitsInForce:
+        return self.loaded.plan.limits_of(self.asset)
+
+    @property
+    def beside(self) -> str | None:
+        """Does the repository lie on the source's own disk, or machine? See nearby.py; None for one that is no path."""
+        repository = self.loaded.plan.repository
+        if not repository.is_local:
+            return None
+        return near(Path(repository.location), self.engine.source_paths, on_this_host=self.engine.on_this_host)
+
+    @property
+    def checks(self) -> tuple[AnyCheck, ...]:
+        """In the order they run: first those that must see the data untouched."""
+        return tuple(sorted(self.loaded.checks[self.asset], key=lambda c: c.rank))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """By which the snapshots of its restore tests are chosen, in turn; none where the plan has no restore test."""
+        planned = self.engine.restore_test
+        stated: tuple[str, ...] = planned.snapshot if planned else ()
+        if planned is None or not planned.at or self.engine.shipping is None:
+            return stated
+        # By the log and from the newest base, whatever a single word says.
+        return tuple(AT if rule == LATEST else rule for rule in stated) if len(stated) > 1 else (AT,)

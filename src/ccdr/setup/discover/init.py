@@ -1,0 +1,246 @@
+"""`ccdr init`: from servers' addresses and directories to a plan, its restore tests and a repository's key."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from ccdr.checks import AnyCheck
+from ccdr.engines import AnyEngine
+from ccdr.engines.filetree import TreeFound
+from ccdr.engines.sqlite.survey import FileFound
+from ccdr.host.nearby import WORDS, near
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.plans.model import Plan, Repository
+from ccdr.plans.problems import checked
+from ccdr.plans.restore_tests import RestoreTestFile
+from ccdr.plans.yamlfile import dotted, parse
+from ccdr.ports.place import Progress
+from ccdr.setup.discover import machine
+from ccdr.setup.discover.address import Targets, targets
+from ccdr.setup.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft
+from ccdr.setup.discover.maria import MariaAsset
+from ccdr.setup.discover.names import name_from
+from ccdr.setup.discover.queues import QueueAsset
+from ccdr.setup.discover.search import Search
+from ccdr.setup.discover.write import NewFile, write_all
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The command line. Directories are as given; `name`, `repository` and the files may be left to us."""
+
+    given: tuple[str, ...]
+    plans: Path
+    restore_tests: Path
+    name: str | None = None
+    repository: str | None = None
+    password_file: Path | None = None
+    env_file: Path | None = None
+    force: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Initialised:
+    """What was found and written. `found` and `notes` are for people; a finding is something left unprotected, or
+    that will make the first backup fail; `grants` are what has to be typed, and where, before one can succeed."""
+
+    plan: str
+    files: dict[Path, str]
+    written: list[Path] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    assets: list[dict[str, object]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    grants: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> Exit:
+        return Exit.FINDING if self.findings else Exit.OK
+
+
+def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
+    """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
+    named = targets(wanted.given)
+    trees = named.trees
+    _secret(wanted.password_file, "--password-file", needed=bool(named.servers))
+    _secret(wanted.env_file, "--env-file", needed=True)
+    name = _name(wanted, named)
+    plan_file = wanted.plans / f"{name}.yaml"
+    _refuse_existing(plan_file, wanted)
+    search = Search(services, progress, wanted.password_file)
+    now = services.clock.now().timestamp()
+    for address in named.servers:
+        search.server(address)
+    for path in named.files:
+        search.file(path, now)
+    for tree in trees:
+        search.tree(tree, now)
+    if not search.items:
+        raise UsageProblem("there is nothing to protect: " + "; ".join([*search.notes, *search.findings]))
+    if wanted.password_file and len(named.servers) > 1:
+        search.notes.append(
+            f"{wanted.password_file} is written down as the password of all these servers: where one has another, or"
+            " none, change its password_file: in the plan, or run `ccdr init` for each server"
+        )
+    terms = _terms(name, wanted, services)
+    _apart([services.state.root.absolute(), Path(terms.repository)], trees)
+    drafted = draft(terms, search.items, now)
+    _well_formed(drafted, wanted.plans.absolute())
+    files = _files(drafted, terms, plan_file, wanted)
+    made = Initialised(name, {f.path: f.text for f in files}, found=search.found, notes=search.notes)
+    made.notes += _near(terms, search.items)
+    made.findings, made.grants = search.findings, search.grants
+    made.assets = [_asset_json(a, i) for a, i in zip(drafted.assets, search.items, strict=True)]
+    if terms.env_file and wanted.env_file is None:
+        made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")
+    key = wanted.plans / terms.key
+    if key.exists():
+        made.notes.append(f"the key {key} was there already, and is used")
+    del made.files[key]  # never shown
+    if not wanted.dry_run:
+        made.written = write_all(files, force=wanted.force)
+    return made
+
+
+def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
+    """A repository that is lost together with what it protects."""
+    if not terms.repository.startswith("/"):
+        return
+    trees = [item.path for item in items if isinstance(item, TreeFound)]
+    here = any(isinstance(item, DatabaseAsset | MariaAsset) and item.address.local for item in items)
+    repository = Path(terms.repository)
+    found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
+    if found is not None:
+        yield (
+            f"the repository {repository} lies {WORDS[found]}. Good to begin with, and no disaster recovery: "
+            "--repository names a place elsewhere (s3:, sftp:, rest:, or a mounted path of another machine)"
+        )
+
+
+def _secret(path: Path | None, option: str, *, needed: bool) -> None:
+    """A file that holds a secret must be there, and be nobody else's to read."""
+    if path is None:
+        return
+    if not needed:
+        raise UsageProblem(f"{option} is for a server, and none is named")
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageProblem(f"{option}: {path}: {error.strerror}", hint="write the file, mode 0600") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageProblem(f"{option}: {path} is not a file", hint="write the file, mode 0600")
+    if status.st_mode & 0o077:
+        raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
+
+
+def _name(wanted: Wanted, named: Targets) -> str:
+    addresses = named.servers
+    if wanted.name is not None:
+        if name_from(wanted.name) != wanted.name:
+            raise UsageProblem(
+                f"--name {ascii(wanted.name)[1:-1]} is not a name",
+                hint=f"take small letters, digits, - and _, such as {name_from(wanted.name, otherwise='outbound')}",
+            )
+        return wanted.name
+    if addresses and addresses[0].database:
+        return name_from(addresses[0].database, otherwise="database")
+    if addresses:
+        local = addresses[0].host.startswith("/") or addresses[0].host in ("localhost", "127.0.0.1", "::1")
+        return name_from(machine.hostname() if local else addresses[0].host, otherwise="server")
+    if named.files:
+        return name_from(named.files[0].stem, otherwise="database")
+    return name_from(named.trees[0].path.name, otherwise="files")
+
+
+def _refuse_existing(plan_file: Path, wanted: Wanted) -> None:
+    """Before anything is asked; what else may exist is seen when it is written."""
+    if not wanted.force and (plan_file.exists() or plan_file.is_symlink()):
+        hint = "take another --name, or replace it and its restore tests with --force"
+        raise UsageProblem(f"{plan_file} exists already", hint=hint)
+
+
+def _terms(name: str, wanted: Wanted, services: Services) -> Terms:
+    plans = wanted.plans.absolute()
+    url = wanted.repository or str(services.state.root.absolute().parent / "ccdr-repository" / name)
+    key = f"secrets/{name}.key"
+    try:
+        repository = TypeAdapter(Repository).validate_python(
+            {"url": url, "password_file": plans / key}, context={"base": Path.cwd()}
+        )
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageProblem(f"--repository {said}") from None
+    needs_env = repository.url.partition(":")[0] in ("s3", "b2", "azure", "swift")
+    env_file = beside(wanted.env_file.absolute(), plans) if wanted.env_file else None
+    return Terms(
+        name=name,
+        owner=machine.owner(services.host),
+        timezone=machine.timezone(),
+        repository=repository.url,
+        assumed=wanted.repository is None,
+        key=key,
+        env_file=env_file or (f"secrets/{name}.env" if needs_env else None),
+        password_file=beside(wanted.password_file.absolute(), plans) if wanted.password_file else None,
+    )
+
+
+def _apart(ours: list[Path], trees: Sequence[TreeFound]) -> None:
+    for tree in trees:
+        for path in ours:
+            if tree.path == path or tree.path in path.parents:
+                raise UsageProblem(
+                    f"{tree.path} would hold {path}, and every backup would back up the backups",
+                    hint="name a directory below it, or another --repository and --state",
+                )
+
+
+def _files(drafted: Draft, terms: Terms, plan_file: Path, wanted: Wanted) -> list[NewFile]:
+    """The plan comes last: with it all the rest is there."""
+    key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
+    files = [NewFile(wanted.plans / terms.key, f"{key}\n", 0o600, keep=True)]
+    files += [NewFile(wanted.restore_tests / f"{name}.yaml", text) for name, text in drafted.restore_tests.items()]
+    return [*files, NewFile(plan_file, drafted.plan)]
+
+
+def _well_formed(drafted: Draft, base: Path) -> None:
+    """What is written must be a plan, whatever odd names went into it."""
+    texts: list[tuple[type[BaseModel], object, str]] = [(Plan, AnyEngine, drafted.plan)]
+    texts += [(RestoreTestFile, AnyCheck, text) for text in drafted.restore_tests.values()]
+    for model, kinds, text in texts:
+        document, problems = parse(text.encode("utf-8"))
+        if document is not None:
+            problems += checked(model, document, base, kinds)[1]
+        if problems:
+            said = "; ".join(f"{dotted(problem.where)}: {problem.message}" for problem in problems)
+            raise CcdrError(
+                f"a plan of what was found would be wrong, and nothing was written: {said}",
+                hint="name the databases and directories one by one, and report this",
+            )
+
+
+def _asset_json(name: str, item: Item) -> dict[str, object]:
+    if isinstance(item, TreeFound):
+        audio = dict(item.audio)
+        return {"asset": name, "engine": "files", "path": str(item.path), "files": item.files, "bytes": item.bytes,
+                "audio": audio, "complete": item.whole}  # fmt: skip
+    if isinstance(item, MariaAsset):
+        return {"asset": name, "engine": "mariadb", "database": item.database, "tables": item.found.tables,
+                "bytes": item.bytes, "version": item.version, "locked": dict(item.look.locked)}  # fmt: skip
+    if isinstance(item, QueueAsset):
+        return {"asset": name, "engine": "redis", "server": str(item.release), "bytes": item.bytes, "keys": item.total}
+    if isinstance(item, FileFound):
+        return {"asset": name, "engine": "sqlite", "path": str(item.path), "tables": item.database.tables,
+                "bytes": item.bytes}  # fmt: skip
+    return {"asset": name, "engine": "postgres", "database": item.database, "tables": item.found.tables,
+            "bytes": item.bytes, "version": item.version, "extensions": dict(item.found.extensions)}  # fmt: skip

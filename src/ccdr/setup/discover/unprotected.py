@@ -1,0 +1,326 @@
+"""`ccdr discover`: what stands beside the things that plans protect and is in no plan, and what was never tested."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+from ccdr.engines import Files, MariaDB, Postgres
+from ccdr.engines.filetree import has_audio, look, sqlite_files
+from ccdr.engines.postgres import survey
+from ccdr.evidence.history import RESTORE_END, AssetHistory
+from ccdr.evidence.judgement import UNTESTED, coverage
+from ccdr.host.state import RESTORE_MARK, State
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, CommandFailed, Exit, worst
+from ccdr.model.values import utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.ports.place import Progress
+from ccdr.setup.discover import maria
+from ccdr.setup.discover.asking import ALWAYS_THERE, Asked, ask
+
+PATIENCE = 5.0  # seconds for the size of one directory
+DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
+
+
+@dataclass(frozen=True)
+class Unprotected:
+    """A store that no plan names. `where` is its server or parent directory; `bytes` is None where it may not be
+    looked into."""
+
+    kind: str
+    where: str
+    name: str
+    bytes: int | None
+
+    @property
+    def names(self) -> set[str]:
+        """What a plan's `ignore:` may call it."""
+        return {f"{self.where}/{self.name}"} if self.kind in (DIRECTORY, FILE) else {self.name}
+
+    def as_json(self) -> dict[str, object]:
+        return {"kind": self.kind, "server": self.where, "name": self.name, "bytes": self.bytes}
+
+
+@dataclass(frozen=True)
+class Untested:
+    """An asset whose backups nothing has ever proven."""
+
+    plan: str
+    asset: str
+    why: str
+
+    def as_json(self) -> dict[str, object]:
+        return {"plan": self.plan, "asset": self.asset, "why": self.why}
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """A place that could not be looked at, so that nothing is known of it."""
+
+    where: str
+    why: str
+
+    def as_json(self) -> dict[str, object]:
+        return {"server": self.where, "why": self.why}
+
+
+@dataclass
+class Discovered:
+    unprotected: list[Unprotected] = field(default_factory=list)
+    untested: list[Untested] = field(default_factory=list)
+    unreachable: list[Unreachable] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> Exit:
+        codes = [Exit.FINDING] if self.unprotected or self.untested else []
+        return worst([*codes, Exit.NOT_CARRIED_OUT] if self.unreachable else codes)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "unprotected": [u.as_json() for u in self.unprotected],
+            "untested": [u.as_json() for u in self.untested],
+            "unreachable": [u.as_json() for u in self.unreachable],
+        }
+
+
+def discover(
+    plans: Sequence[LoadedPlan],
+    named: Sequence[LoadedPlan],
+    services: Services,
+    progress: Progress,
+    sockets: Path | None = None,
+) -> Discovered:
+    """Look around the assets of `named`; what any of `plans` names is protected. With `sockets`, the directory where
+    this host's PostgreSQL servers have theirs, those that no plan names are looked at too."""
+    found = Discovered()
+    servers = _servers(plans, named, services, progress, found)
+    marias = _maria_servers(plans, named, services, progress, found)
+    if sockets is not None:
+        _local_servers(sockets, plans, servers, services, progress, found)
+    for server in (*servers.values(), *marias.values()):
+        for name, size in sorted(server.others.items()):
+            if name not in server.named:
+                found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
+    _directories(plans, named, services, progress, found)
+    ignored = {name for loaded in plans for name in loaded.plan.ignore}
+    found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
+    found.untested += untested(named, services)
+    return found
+
+
+@dataclass
+class _Server:
+    """A running server, by whichever connections it was reached."""
+
+    shown: str
+    named: set[str] = field(default_factory=set)
+    others: dict[str, int | None] = field(default_factory=dict)
+
+
+def _servers(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
+) -> dict[str, _Server]:
+    """The servers that plans name, by identity: the same one may be reached in several ways."""
+    servers: dict[str, _Server] = {}
+    wanted = _by_connection(named)
+    for key, engines in _by_connection(plans).items():
+        ours = key in wanted
+        shown = _shown(engines[0])
+        progress.step(f"asking {shown}")
+        databases = {engine.connection.database for engine in engines}
+        others = tuple(sorted(databases - {engines[0].connection.database})) + ALWAYS_THERE
+        try:
+            with ask(engines[0], others, services, progress) as asked:
+                server = servers.setdefault(asked.server.identity, _Server(shown))
+                server.named |= databases
+                if ours:
+                    for name, size in _with_tables(asked, server.named):
+                        server.others[name] = server.others.get(name) or size
+        except CcdrError as error:
+            if ours:
+                found.unreachable.append(Unreachable(shown, str(error)))
+    return servers
+
+
+def _maria_servers(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
+) -> dict[str, _Server]:
+    """The MariaDB servers that plans name, by identity. A whole server's backup leaves nothing out."""
+    servers: dict[str, _Server] = {}
+    wanted = {_reached(engine) for engine in _marias(named)}
+    engines: dict[tuple[str, int, str], list[MariaDB]] = {}
+    for engine in _marias(plans):
+        engines.setdefault(_reached(engine), []).append(engine)
+    for key, same in engines.items():
+        shown = key[0] if same[0].connection.socket else f"{key[0]}:{key[1]}"
+        progress.step(f"asking {shown}")
+        try:
+            with maria.ask(same[0], services, progress) as asked:
+                server = servers.setdefault(asked.server.identity, _Server(shown))
+                held = {d.name: d.bytes for d in asked.server.databases if d.tables or d.bytes is None}
+                whole = any(engine.method == "physical" for engine in same)
+                server.named |= held.keys() if whole else {engine.connection.database for engine in same}
+                if key in wanted:
+                    server.others |= held
+        except CcdrError as error:
+            if key in wanted:
+                found.unreachable.append(Unreachable(shown, str(error)))
+    return servers
+
+
+def _marias(plans: Iterable[LoadedPlan]) -> Iterator[MariaDB]:
+    for loaded in plans:
+        yield from (engine for engine in loaded.plan.assets.values() if isinstance(engine, MariaDB))
+
+
+def _reached(engine: MariaDB) -> tuple[str, int, str]:
+    c = engine.connection
+    return c.host, c.port, c.user
+
+
+def _local_servers(
+    sockets: Path,
+    plans: Sequence[LoadedPlan],
+    servers: dict[str, _Server],
+    services: Services,
+    progress: Progress,
+    found: Discovered,
+) -> None:
+    """PostgreSQL servers of this host, as whoever runs ccdr. One that lets us not in is told by its port alone, and
+    only where no plan names that port."""
+    ports = {port for _, port, _ in _by_connection(plans)}
+    for socket in sorted(sockets.glob(".s.PGSQL.*")):
+        if not (suffix := socket.suffix.removeprefix(".")).isdigit() or not socket.is_socket():
+            continue
+        connection = {"host": str(sockets), "port": int(suffix), "user": getpass.getuser(), "database": ALWAYS_THERE[0]}
+        engine = Postgres.model_validate({"engine": "postgres", "connection": connection})
+        progress.step(f"asking {_shown(engine)}")
+        try:
+            with ask(engine, ALWAYS_THERE[1:], services, progress) as asked:
+                if asked.server.identity not in servers:
+                    server = servers[asked.server.identity] = _Server(_shown(engine))
+                    server.others = dict(_with_tables(asked, set()))
+        except CcdrError:
+            if int(suffix) not in ports:
+                found.unprotected.append(Unprotected(SERVER, str(sockets), f"PostgreSQL, port {suffix}", None))
+
+
+def _by_connection(plans: Iterable[LoadedPlan]) -> dict[tuple[str, int, str], list[Postgres]]:
+    """The PostgreSQL assets of these plans, by how their server is reached."""
+    found: dict[tuple[str, int, str], list[Postgres]] = {}
+    for loaded in plans:
+        for engine in loaded.plan.assets.values():
+            if isinstance(engine, Postgres):
+                c = engine.connection
+                found.setdefault((c.host, c.port, c.user), []).append(engine)
+    return found
+
+
+def _shown(engine: Postgres) -> str:
+    c = engine.connection
+    return f"{c.host} (port {c.port})" if c.socket else f"{c.host}:{c.port}"
+
+
+def _with_tables(asked: Asked, named: set[str]) -> Iterator[tuple[str, int | None]]:
+    """The databases that are not in `named` and hold a table, or may hold one."""
+    for listed in asked.server.databases:
+        if listed.name in named:
+            continue
+        try:
+            empty = listed.connect and survey.count_tables(asked.place, asked.env_of(listed.name)) == 0
+        except CommandFailed:
+            empty = False
+        if not empty:
+            yield listed.name, listed.bytes
+
+
+def _directories(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
+) -> None:
+    """Siblings of what plans name: directories with audio in them, and SQLite databases; those too that stand right in
+    a tree, where a copy of the file may be torn. What ccdr has made itself is no source."""
+    kept = {Path(p.plan.repository.location) for p in plans if p.plan.repository.is_local}
+    known = set(_roots(plans)) | kept | {services.state.root.absolute()}
+    _database_files(plans, named, kept | {services.state.root.absolute()}, found)
+    for parent in sorted({root.parent for root in _roots(named)} - {Path("/")}):
+        progress.step(f"looking into {parent}")
+        try:
+            children = sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+        except OSError as error:
+            found.unreachable.append(Unreachable(str(parent), error.strerror or str(error)))
+            continue
+        for child in children:
+            related = any(child == path or child in path.parents or path in child.parents for path in known)
+            if not related and has_audio(child) and not _our_own(child, services):
+                size = look(child, patience=PATIENCE).bytes
+                found.unprotected.append(Unprotected(DIRECTORY, str(parent), child.name, size))
+
+
+def _database_files(
+    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], ours: set[Path], found: Discovered
+) -> None:
+    protected = {path for loaded in plans for e in loaded.plan.assets.values() for path in e.source_paths}
+    beside = {path.parent for loaded in named for e in loaded.plan.assets.values() for path in e.source_paths}
+    for directory in sorted((beside | set(_roots(named))) - {Path("/")} - ours):
+        with contextlib.suppress(OSError):  # one that cannot be looked into is told of with the directories
+            for path in sqlite_files(directory):
+                if path not in protected:
+                    found.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
+
+
+def _our_own(path: Path, services: Services) -> bool:
+    """A state directory, what a restore for real is writing or has left, or what one has brought back, as it came:
+    once something was added or removed there, it is in use, and a source like any other."""
+    if State(path).version_file.is_file() and State(path).ledger.is_dir():
+        return True
+    if re.search(rf"^\..+\.{RESTORE_MARK}-", path.name):
+        return True
+    names = {str(path), os.path.realpath(path)}
+    with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
+        # A path is of one host: of the ledgers beside ours only those that were this host's tell of it.
+        lost = [one.reader for one in services.population().sound().chains if one.ours]
+        for record in chain.from_iterable(one.told(reverse=True) for one in (services.ledger, *lost)):
+            if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
+                return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
+    return False
+
+
+def _changed_since(path: Path, when: datetime) -> bool:
+    """Was anything added, renamed or removed? By the directories' change times, which no copying sets back."""
+    try:
+        return any(Path(d).stat().st_ctime > when.timestamp() for d, _, _ in os.walk(path))
+    except OSError:
+        return True
+
+
+def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
+    for loaded in plans:
+        for engine in loaded.plan.assets.values():
+            if isinstance(engine, Files):
+                yield from engine.paths
+
+
+def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:
+    """What `status` calls untested, and for want of what."""
+    histories, now = services.histories(), services.clock.now()
+    for job in (Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets):
+        history = histories.get((job.plan, job.asset), AssetHistory())
+        if coverage(job, history, now) != UNTESTED:
+            continue
+        why = "no restore test of it has ever come to a verdict"
+        if job.engine.restore_test is None:
+            why = "its plan has no restore test for it"
+        elif not job.checks:
+            why = "its restore test has no checks, so that nothing can pass"
+        elif history.last_conclusive_test is not None:
+            why = "its last restore test was of something else than the plan now names"
+        yield Untested(job.plan, job.asset, why)

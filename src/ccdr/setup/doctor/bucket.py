@@ -1,0 +1,112 @@
+"""The bucket that an S3 repository lies in: can what is there be overwritten, deleted, read by strangers?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccdr.host.secrets import env_file
+from ccdr.model.values import Look
+from ccdr.plans import LoadedPlan
+from ccdr.storage.s3 import LOCKED_FOR, Bucket, Canary, ObjectLock, Refused
+
+NARROW = (
+    "give hosts that back up a credential that may get, put and list, and delete only below locks/;"
+    " keep the one that may delete for pruning, elsewhere"
+)
+
+
+def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
+    """Nothing for a repository that is in no bucket. `canary`: try Object Lock by a small object."""
+    settings = loaded.plan.repository
+    found = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
+    if found is None:
+        return
+    store, prefix = found
+    try:
+        versioning = store.versioning()
+    except Refused as refused:
+        if refused.code == "NoSuchBucket":
+            yield Look.warn(
+                "bucket", f"there is no bucket {store.name} yet", "make it, with versioning and Object Lock"
+            )
+            return
+        if refused.unknown_credential:
+            do = "put the right AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION into the env_file"
+            yield Look.fail("bucket", str(refused), do)
+            return
+        yield Look.unknown("bucket versioning", str(refused), "allow the credential s3:GetBucketVersioning")
+        versioning = ""
+    if versioning:
+        yield _versioning(store, versioning)
+    yield _strangers(store, prefix)
+    try:
+        lock = store.object_lock()
+    except Refused as refused:
+        yield Look.unknown("Object Lock", str(refused), "allow the credential s3:GetBucketObjectLockConfiguration")
+        return
+    yield _configured(store, lock)
+    if canary:
+        tried = store.canary(prefix, lock=lock is not None)
+        if lock is not None:
+            yield _enforced(tried)
+        if not (tried.said and lock and lock.mode):  # there, what cannot be deleted may just be locked
+            yield _deletion(tried, lock)
+
+
+def _versioning(store: Bucket, status: str) -> Look:
+    what = "bucket versioning"
+    if status == "Enabled":
+        return Look.ok(what, "on: what is overwritten or deleted can be had again")
+    said = f"{'suspended' if status == 'Suspended' else 'off'}: one put or delete destroys a backup for good"
+    do = f"aws s3api put-bucket-versioning --bucket {store.name} --versioning-configuration Status=Enabled"
+    return Look.fail(what, said, do)
+
+
+def _strangers(store: Bucket, prefix: str) -> Look:
+    what = "public access"
+    if open_to := store.strangers(prefix):
+        do = "remove it from the bucket's policy and ACL, block public access, and change the repository's password"
+        return Look.fail(what, f"{store.name}: {'; '.join(open_to)}", do)
+    return Look.ok(what, "requests without a credential are refused")
+
+
+def _configured(store: Bucket, lock: ObjectLock | None) -> Look:
+    what = "Object Lock"
+    if lock is None:
+        said = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
+        return Look.warn(what, said, "move to a bucket made with Object Lock and a default retention")
+    if lock.mode is None or lock.days is None:
+        said = "on, but the bucket has no default retention, so nothing that restic writes is locked"
+        do = (
+            f"aws s3api put-object-lock-configuration --bucket {store.name} --object-lock-configuration"
+            " ObjectLockEnabled=Enabled,Rule={DefaultRetention={Mode=COMPLIANCE,Days=…}}"
+        )
+        return Look.warn(what, said, do)
+    if lock.mode != "COMPLIANCE":
+        said = f"every version is locked for {lock.days} days, in mode {lock.mode}, which some may bypass"
+        return Look.warn(what, said, "use COMPLIANCE, or see that nobody has s3:BypassGovernanceRetention")
+    return Look.ok(what, f"every version is locked for {lock.days} days, in mode COMPLIANCE")
+
+
+def _enforced(tried: Canary) -> Look:
+    what = "Object Lock, tried"
+    other = "run `ccdr doctor` once with a credential that may lock and delete versions (pruning's)"
+    if tried.held is False:
+        said = "the store let a version be deleted that was locked in mode COMPLIANCE"
+        return Look.fail(what, said, "do not rely on its locks: keep a second copy, or use a store that enforces them")
+    if tried.held is None and tried.said:
+        return Look.warn(what, f"not proven: no version could be locked ({tried.said})", other)
+    if not tried.deletable:
+        said = "not proven: this credential may delete no version at all, locked or not"
+        return Look.warn(what, said, other)
+    said = f"a version locked for {LOCKED_FOR:.0f} s could not be deleted, and could be afterwards"
+    return Look.ok(what, said)
+
+
+def _deletion(tried: Canary, lock: ObjectLock | None) -> Look:
+    what = "right to delete"
+    if not tried.deletable:
+        return Look.ok(what, "this credential may not delete what is stored")
+    if lock is not None and lock.mode == "COMPLIANCE" and tried.held:
+        return Look.ok(what, f"this credential may delete, but nothing before its {lock.days} days are over")
+    return Look.warn(what, "this credential may delete what is stored, and so may whoever steals it", NARROW)

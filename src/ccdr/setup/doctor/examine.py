@@ -1,0 +1,205 @@
+"""Looks at everything side by side: each look is short, waits more than it works, and cannot stop another."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from ccdr.evidence.history import AssetHistory, Histories
+from ccdr.host import interrupts
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, Exit, for_plan, own_error, worst
+from ccdr.model.values import Health, Look
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.sandbox.docker import DockerFacts
+from ccdr.setup.doctor import machine, readiness, repository
+from ccdr.setup.doctor.bucket import bucket
+from ccdr.setup.doctor.sandbox import Majors, sandbox
+from ccdr.setup.doctor.secret_files import secrets
+from ccdr.setup.doctor.source import source
+
+AT_ONCE = 8
+PATIENCE = 30.0  # seconds that one program may take
+EXITS = {Health.FAIL: Exit.FINDING, Health.UNKNOWN: Exit.NOT_CARRIED_OUT}
+
+
+class Part(StrEnum):
+    """What a host is there for: one that only tests has no way to the sources, one that only backs up no Docker."""
+
+    ALL = "all"
+    BACKUPS = "backups"
+    TESTS = "tests"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `plan` is None for what concerns this host, `asset` for what concerns a whole plan."""
+
+    plan: str | None
+    asset: str | None
+    look: Look
+
+    def as_json(self) -> dict[str, object]:
+        look = self.look
+        where: dict[str, object] = {"plan": self.plan, "asset": self.asset}
+        return {**where, "what": look.what, "state": look.state.value, "found": look.found, "do": look.do}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> Exit:
+        return worst([EXITS[f.look.state] for f in self.findings if f.look.state in EXITS])
+
+    def as_json(self) -> dict[str, object]:
+        return {"checks": [f.as_json() for f in self.findings]}
+
+
+@dataclass(frozen=True)
+class _Task:
+    plan: str | None
+    asset: str | None
+    what: str
+    looks: Callable[[], Iterable[Look]]
+
+    def carry_out(self) -> list[Finding]:
+        looks = self._looked()
+        if self.plan is not None:
+            looks = [replace(look, do=for_plan(look.do, self.plan)) for look in looks]
+        return [Finding(self.plan, self.asset, look) for look in looks]
+
+    def _looked(self) -> list[Look]:
+        """What was seen until something broke, and what broke."""
+        seen: list[Look] = []
+        try:
+            for look in self.looks():
+                seen.append(look)
+        except CcdrError as error:
+            seen.append(Look.unknown(self.what, str(error), error.hint or "see the message, and look again"))
+        except OSError as error:
+            said = error.strerror or type(error).__name__  # without the file, which may be a recording
+            seen.append(Look.unknown(self.what, said, "run ccdr as a user who may look there"))
+        except Exception as error:
+            seen.append(Look.unknown(self.what, *own_error(error)))
+        return seen
+
+
+def examine(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    part: Part = Part.ALL,
+    *,
+    canary: bool = True,
+    stated: Collection[str] = (),
+) -> Diagnosis:
+    """This host, and what each of these plans rests on; in this order, whatever was done first. `stated` are all plans
+    that have a file."""
+    services = replace(services, host=services.host.with_(no_progress=PATIENCE))  # a password_command may hang
+    jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
+    host = [
+        _Task(None, None, "programs", lambda: machine.programs(services.host)),
+        _Task(None, None, "state directory", lambda: machine.state(services, jobs)),
+    ]
+    found = [finding for task in host for finding in task.carry_out()]  # first: the rest makes what is missing there
+    daemon: DockerFacts | None = None
+    if part is not Part.BACKUPS:
+        daemon, docker = machine.docker(services.lab.docker)
+        found += [Finding(None, None, look) for look in docker]
+    left = _Task(None, None, "leftovers", lambda: machine.leftovers(services, docker=daemon is not None))
+    found += left.carry_out()
+    names = {*stated, *(loaded.plan.plan for loaded in plans)}
+    found += _Task(None, None, "retired plans", lambda: machine.retired(services.state, names)).carry_out()
+    known, ledger = _history(services)
+    found += [Finding(None, None, look) for look in ledger]
+    scene = _Scene(services, part, canary, daemon, known)
+    with interrupts.threads(AT_ONCE, stopped_by=BaseException) as pool:  # a canary is waited for: it must not be left
+        for findings in pool.map(_Task.carry_out, [task for loaded in plans for task in scene.tasks(loaded)]):
+            found += findings
+    return Diagnosis(tuple(found))
+
+
+def _history(services: Services) -> tuple[_Known, list[Look]]:
+    """What the ledger tells; a ledger that does not is a finding of its own."""
+    try:
+        past, older = readiness.read_past(services.records())
+        return _Known(services.histories(), past), list(readiness.older_texts(older))
+    except CcdrError as error:
+        look = Look.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
+        return _Known({}, readiness.Past()), [look]
+
+
+@dataclass(frozen=True)
+class _Known:
+    histories: Histories
+    past: readiness.Past
+
+
+@dataclass(frozen=True)
+class _Scene:
+    services: Services
+    part: Part
+    canary: bool
+    daemon: DockerFacts | None
+    known: _Known
+    majors: Majors = field(default_factory=Majors)
+
+    def tasks(self, loaded: LoadedPlan) -> Iterator[_Task]:
+        """What is looked at for one plan, the plan's own first, then asset by asset."""
+        services, plan = self.services, loaded.plan.plan
+        own: dict[str, Callable[[], Iterable[Look]]] = {
+            "plan": lambda: _lint(loaded),
+            "secrets": lambda: secrets(loaded, services.host, sources=self.part is not Part.TESTS),
+            "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
+            "repository path": lambda: repository.local_path(loaded, services),
+            "way to the repository": lambda: repository.way(loaded),
+            "bucket": lambda: bucket(loaded, canary=self.canary),
+            "clock": lambda: repository.clock(loaded, services),
+            "upkeep": lambda: readiness.upkeep(loaded, self.known.histories, services.clock.now()),
+        }
+        for what, of_plan in own.items():
+            yield _Task(plan, None, what, of_plan)
+        for asset in loaded.plan.assets:
+            job = Job(loaded, asset)
+            for what, look in (("source", self._source), ("sandbox", self._sandbox), ("objectives", self._measured)):
+                yield _Task(plan, asset, what, functools.partial(look, job))
+
+    def _ever(self, loaded: LoadedPlan) -> bool:
+        name = loaded.plan.plan
+        stored = any(h.last_good_backup for (plan, _), h in self.known.histories.items() if plan == name)
+        return stored or self.services.catalogue.knows(name)
+
+    def _source(self, job: Job) -> Iterable[Look]:
+        if self.part is Part.TESTS:
+            return ()
+        return source(job, self.services)
+
+    def _sandbox(self, job: Job) -> Iterable[Look]:
+        if self.part is Part.BACKUPS:
+            return ()
+        return sandbox(job, self.services, self.daemon, self.majors)
+
+    def _measured(self, job: Job) -> Iterator[Look]:
+        history = self.known.histories.get((job.plan, job.asset), AssetHistory())
+        if self.part is not Part.TESTS:
+            yield from readiness.rpo(job, self.known.past)
+            yield from readiness.source_clock(history)
+        if self.part is not Part.BACKUPS:
+            yield from readiness.rto(job, history, self.known.past)
+
+
+def _lint(loaded: LoadedPlan) -> Iterator[Look]:
+    """As `plan check` tells it, without what is looked at more closely here."""
+    clean = True
+    for problem in loaded.lint:
+        if problem.path.endswith(("_file", ".backup.schedule")):
+            continue
+        clean = False
+        found, _, do = problem.message.partition(": ")
+        yield Look.warn("plan", f"{problem.file}:{problem.line}: {problem.path} {found}", do)
+    if clean:
+        yield Look.ok("plan", f"{loaded.path} is right")

@@ -1,0 +1,225 @@
+"""Can the objectives be met, by what was measured? From the ledger alone."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ccdr.evidence.history import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END, AssetHistory, Histories
+from ccdr.evidence.older import withholds
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import Look, human_seconds, so_many, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.lint import widest_gap
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
+
+RECORDS = 20_000  # how far back is read: a month of 200 assets, in a quarter of a second
+BACKUPS, TESTS = 50, 10  # of an asset, that count
+NEAR = 0.8  # of an objective
+SKEW = 30.0  # seconds
+Key = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The newest of each asset, newest first: seconds that good backups took, and RTOs (seconds, basis) measured."""
+
+    backups: Mapping[Key, list[float]] = field(default_factory=dict)
+    rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
+    shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
+
+
+def older_texts(count: int) -> Iterator[Look]:
+    """That so many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
+    if count:
+        said = f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
+        yield Look.ok("older records", f"{said}; the lines stay as they are, for whoever may read the ledger's files")
+
+
+def read_past(records: Iterable[Record]) -> tuple[Past, int]:
+    """What the newest of these measured, which come oldest first; and how many of all hold texts of an older ccdr."""
+    newest: deque[Record] = deque(maxlen=RECORDS)
+    older = 0
+    for record in records:
+        newest.append(record)
+        older += withholds(record)
+    return _measured(reversed(newest)), older
+
+
+def _measured(records: Iterable[Record]) -> Past:
+    """`records` come newest first."""
+    backups: dict[Key, list[float]] = defaultdict(list)
+    rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
+    shipped: dict[Key, float] = {}
+    for record in records:
+        key = (record["plan"], record["asset"])
+        if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
+            backups[key].append(sum((record.get("phases") or {}).values()))
+        elif record["kind"] == TEST_END and record.get("verdict") == "PASS" and len(rtos[key]) < TESTS:
+            rto = record.get("rto") or {}
+            if rto.get("achieved_s") is not None:
+                rtos[key].append((rto["achieved_s"], str(rto.get("basis"))))
+        elif record["kind"] == LOGS and key not in shipped and record.get("points"):
+            point, usable = record["points"][-1]
+            shipped[key] = usable - point
+    return Past(backups, rtos, shipped)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest of the values that at least `share` of them do not exceed; ValueError where there is none."""
+    known = sorted(values)
+    if not known:
+        raise ValueError("no values")
+    return known[max(0, math.ceil(share * len(known)) - 1)]
+
+
+def rpo(job: Job, past: Past) -> Iterator[Look]:
+    """The worst exposure is just before a backup is usable: its schedule's widest gap, and the time it takes."""
+    what, backup = "RPO by schedule", job.engine.backup
+    objective = job.objectives.rpo
+    if job.engine.shipping is not None:
+        yield _rpo_by_log(job.engine.shipping.interval, objective, past.shipped.get((job.plan, job.asset)))
+        return
+    if backup is None:
+        return  # lint has said so
+    gap = widest_gap(backup.schedule, job.loaded.plan.timezone)
+    took = past.backups.get((job.plan, job.asset))
+    more = "back up more often, or state an RPO that is true"
+    between = f"up to {human_seconds(gap)} between backups"
+    if not took:
+        if gap > objective:
+            yield Look.fail(what, f"{between}, more than the {human_seconds(objective)} wanted", more)
+        else:
+            yield Look.warn(what, f"{between}; how long one takes is not measured", f"run `ccdr backup {job.plan}`")
+        return
+    slow = percentile(took, 0.95)
+    said = f"{between} and {human_seconds(slow)} for one (95 % of the last {len(took)}) make "
+    said += f"{human_seconds(gap + slow)} of the {human_seconds(objective)} wanted"
+    if gap + slow > objective:
+        yield Look.fail(what, said, more)
+    elif gap + slow > NEAR * objective:
+        yield Look.warn(what, f"{said}: one backup that fails or is slow breaches it", "back up more often")
+    else:
+        yield Look.ok(what, said)
+
+
+def _rpo_by_log(interval: float, objective: float, took: float | None) -> Look:
+    """`took` is how long the newest part of the log took to be stored."""
+    what, more = "RPO by log", "store the log more often (`log_shipping: interval`), or state an RPO that is true"
+    said = f"{human_seconds(interval)} between two parts of the log"
+    if took is None:
+        look = Look.fail if interval > objective else Look.warn
+        return look(what, f"{said}; how long storing one takes is not measured", "run `ccdr ship PLAN`, or `ccdr run`")
+    said += f" and {human_seconds(took)} to store the last one make {human_seconds(interval + took)} of the "
+    said += f"{human_seconds(objective)} wanted"
+    if interval + took > objective:
+        return Look.fail(what, said, more)
+    if interval + took > NEAR * objective:
+        return Look.warn(what, f"{said}: one that is slow breaches it", more)
+    return Look.ok(what, said)
+
+
+def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Look]:
+    what, objective, basis = "RTO by tests", job.objectives.rto, job.engine.settings
+    do = f"run `ccdr test {job.plan} --asset {job.asset}`"
+    if job.engine.restore_test is None:
+        return
+    measured = [seconds for seconds, how in past.rtos.get((job.plan, job.asset), ()) if how == basis]
+    if not measured:
+        last = history.last_conclusive_test
+        tested = f"the last test says {last['verdict']}" if last else "it was never tested"
+        yield Look.warn(what, f"not measured with {basis} settings: {tested}", do)
+        return
+    newest, worst = measured[0], max(measured)
+    said = f"{human_seconds(newest)} of the {human_seconds(objective)} wanted ({basis} settings)"
+    sooner = "restore faster (more processors, memory, a nearer repository), or state an RTO that is true"
+    if newest > objective:
+        yield Look.fail(what, said, sooner)
+    elif worst > objective or newest > NEAR * objective:
+        yield Look.warn(what, f"{said}; the worst of the last {len(measured)} took {human_seconds(worst)}", sooner)
+    else:
+        yield Look.ok(what, f"{said}; at worst {human_seconds(worst)} (tests: {len(measured)})")
+
+
+def source_clock(history: AssetHistory) -> Iterator[Look]:
+    """By the last good backup: a consistent point is this host's time, `freshness` is judged by the source's."""
+    skew = (history.last_good_backup or {}).get("clock_skew_s")
+    if not isinstance(skew, int | float):
+        return
+    what, do = "source's clock", "set both by NTP"
+    said = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
+    if abs(skew) > CLOCK_TOLERANCE.total_seconds():
+        yield Look.fail(what, said, do)
+    elif abs(skew) > SKEW:
+        yield Look.warn(what, said, do)
+    else:
+        yield Look.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
+
+
+def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
+    """Is the repository looked after, and is anybody told?"""
+    plan = loaded.plan
+    done = history.get((plan.plan, None), AssetHistory())
+    if plan.retention is None:
+        said = "nothing is ever removed: the repository grows for ever, and so does what is kept of people"
+        yield Look.warn("retention", said, "add `retention: {keep_within: 35d}` to the plan")
+    else:
+        yield from _pruned(done.newest.get(PRUNED))
+    yield _checked(loaded, done, now)
+    if plan.notify.urls_file is None and plan.notify.ping_file is None:
+        said = "nobody is told when something fails"
+        yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
+    else:
+        yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
+
+
+def _told(urls: Any, ping: Any) -> Iterator[str]:
+    if urls is not None:
+        yield "the addresses in urls_file"
+    if ping is not None:
+        yield "a dead-man ping"
+
+
+def _pruned(record: Record | None) -> Iterator[Look]:
+    what = "retention"
+    if record is None:
+        yield Look.ok(what, "is stated; nothing was due to be removed yet")
+    elif record.get("result") != "DONE":
+        said = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
+        yield Look.warn(what, said, "see `ccdr ledger show`, then run it again")
+    else:
+        yield Look.ok(what, f"last carried out {record['time'][:19]}Z")
+
+
+def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Look:
+    what, plan, record = "repository check", loaded.plan, done.newest.get(CHECKED)
+    cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
+    if record is None:
+        said = "its stored data was never read and verified"
+        return Look.warn(what, said, f"`ccdr run` does it as it comes due; or now: `ccdr upkeep {plan.plan} --check`")
+    when = f"{record['time'][:19]}Z"
+    if damaged := done.damaged_parts:
+        said = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
+        do = f"`ccdr test {plan.plan}` shows what it hit; restore that from another copy, and back up anew"
+        return Look.fail(what, said, do)
+    if done.damaged_before:
+        part, parts, since = done.damaged_before
+        said = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
+        return Look.fail(what, said, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
+    if record.get("result") != CLEAN:
+        said = f"that of {when} proved nothing: {record.get('reason')}"
+        return Look.warn(what, said, f"see that the repository can be reached, then `ccdr upkeep {plan.plan} --check`")
+    gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
+    if now - utc(record["time"]) > gap + timedelta(hours=1):
+        return Look.warn(what, f"overdue: the last was {when}", "see whether `ccdr run` runs (cron, timer)")
+    full = record.get("full_since")
+    covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
+    if full is None:
+        said = f"clean at {when}; {covered}, and all of it not once yet"
+        return Look.ok(what, f"{said} (takes {human_seconds(cycle.total_seconds())})")
+    return Look.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")

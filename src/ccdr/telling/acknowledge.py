@@ -1,0 +1,137 @@
+"""`ccdr ack`: a trouble that stands is acknowledged, by whom, why and until when, in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.evidence.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Acknowledgements, as_bad_as_now, known_by
+from ccdr.evidence.history import Histories
+from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.host.who import who
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.telling.status import status, upkeep_problems
+
+Place = tuple[str | None, str | None]  # plan and asset; a plan's upkeep has no asset, this host's own troubles no plan
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One trouble that stands now, and where."""
+
+    place: Place
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class InForce:
+    """An acknowledgement, where it holds, and the words that were written for it (None where they were taken back)."""
+
+    place: Place
+    ack: Acknowledgement
+    why: str | None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "code": self.ack.code,
+            "plan": self.place[0],
+            "asset": self.place[1],
+            "since": rfc3339(self.ack.begun),
+            "until": rfc3339(self.ack.until),
+            "why": self.why,
+            "record": self.ack.seq,
+        }
+
+
+def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[Standing]:
+    """All that is wrong now and bears a code."""
+    for found in status(plans, services, histories):
+        yield from (Standing((found.plan, found.asset), problem) for problem in (*found.troubles, *found.near))
+    for plan, problems in upkeep_problems(plans, services, histories).items():
+        yield from (Standing((plan, None), problem) for problem in problems)
+
+
+def acknowledge(
+    code: Trouble,
+    standing: Sequence[Standing],
+    services: Services,
+    *,
+    asset: str | None,
+    until: datetime,
+    why: str,
+    tenants: Mapping[Place, str],
+    dry_run: bool = False,
+) -> list[InForce]:
+    """Acknowledge every trouble of this code that stands (of this asset, where one is named), one record a place.
+    UsageProblem where there is none: nothing is silenced before it happens."""
+    places: dict[Place, list[Problem]] = {}
+    for one in standing:
+        if one.problem.trouble is code and asset in (None, one.place[1]):
+            places.setdefault(one.place, []).append(one.problem)
+    if not places:
+        codes = dict.fromkeys(s.problem.trouble.name for s in standing)
+        raise UsageProblem(
+            f"{code.name} does not stand{f' at {asset}' if asset else ''}: only what is wrong now can be acknowledged",
+            hint=f"what stands is {', '.join(codes)}" if codes else "nothing is wrong",
+        )
+    digest = None if dry_run else keep_payload(services.state, why)
+    done = []
+    for place, problems in places.items():
+        of = sorted({known_by(problem) for problem in problems})
+        values = {known_by(problem): as_bad_as_now(problem) for problem in problems}
+        lasting = {known_by(problem): problem.lasting for problem in problems if problem.lasting is not None}
+        body: dict[str, object] = {
+            "code": code.name,
+            "act": BEGUN,
+            "until": rfc3339(until),
+            "of": of,
+            "why_sha256": digest,
+        }
+        body |= {"values": values, "lasting": lasting}
+        seq = 0 if dry_run else _record(services, place, body, tenants)
+        ack = Acknowledgement(code.name, services.clock.now(), until, frozenset(of), digest, seq, values, lasting)
+        done.append(InForce(place, ack, why))
+    return done
+
+
+def end(
+    code: Trouble,
+    found: Sequence[InForce],
+    services: Services,
+    *,
+    why: str | None,
+    tenants: Mapping[Place, str],
+    dry_run: bool = False,
+) -> list[InForce]:
+    """End those of this code now. UsageProblem where there is none."""
+    ours = [one for one in found if one.ack.code == code.name]
+    if not ours:
+        raise UsageProblem(f"{code.name} is not acknowledged there", hint="`ccdr ack --list` shows what is")
+    now = services.clock.now()
+    digest = keep_payload(services.state, why) if why and not dry_run else None
+    for one in ours:
+        body = {"code": code.name, "act": ENDED, "until": rfc3339(now), "of": []}
+        if not dry_run:
+            _record(services, one.place, {**body, "why_sha256": digest}, tenants)
+    return [replace(one, ack=replace(one.ack, until=now)) for one in ours]
+
+
+def in_force(services: Services, histories: Histories) -> list[InForce]:
+    """All that is acknowledged now, whether it still stands or not."""
+    now = services.clock.now()
+    return [
+        InForce(place, ack, payload(services.state, ack.why))
+        for place, history in histories.items()
+        for ack in Acknowledgements.in_force(history.acks, now).each
+    ]
+
+
+def _record(services: Services, place: Place, body: Mapping[str, object], tenants: Mapping[Place, str]) -> int:
+    plan, asset = place
+    whose = {"tenant": tenants.get(place, "default"), "who": who().body()}
+    return services.ledger.append(ACK, plan=plan, asset=asset, run=None, body={**body, **whose}).seq

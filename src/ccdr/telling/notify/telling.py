@@ -1,0 +1,319 @@
+"""A run's end: what is news goes out, what got there is stamped, and a run in which all went well is pinged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from ccdr.evidence.judgement import AssetStatus
+from ccdr.host.state import State
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import ObjectiveVerdict, rfc3339
+from ccdr.plans import LoadedPlan
+from ccdr.telling.notify.concerns import Attempt, Concern, Key, concerns_of
+from ccdr.telling.notify.message import Message, compose, one_line, trial
+from ccdr.telling.notify.targets import (
+    PING,
+    PING_SECONDS,
+    SECONDS,
+    URLS,
+    Target,
+    at_once,
+    ping,
+    read_ping,
+    read_targets,
+    send,
+)
+from ccdr.telling.notify.told import Book, News, load, save
+
+SOON = timedelta(minutes=1)
+# While one of these is open, a run has not gone well, whatever was due in it.
+NOT_WELL = frozenset(
+    {
+        Trouble.LEDGER_BROKEN,
+        Trouble.LEDGER_LOST,
+        Trouble.LEDGER_SPOILT,
+        Trouble.LEDGER_CONTRADICTED,
+        Trouble.SUMMARY_WRONG,
+        Trouble.RECORDS_NEWER,
+        Trouble.RECORDS_WRONG,
+        Trouble.CATALOGUE_WRONG,
+        Trouble.PLAN_FILES_GONE,
+        Trouble.PLAN_WRONG,
+        Trouble.TEST_FAILED,
+        Trouble.LOG_FAILED,
+        Trouble.NEWER_FAILED,
+        Trouble.NO_LONGER_CHECKED,
+        Trouble.BACKUP_FAILED,
+        Trouble.REPOSITORY_AWAY,
+        Trouble.REPOSITORY_DAMAGED,
+        Trouble.SNAPSHOT_VANISHED,
+        Trouble.BREACH_RPO,
+        Trouble.BREACH_RTO,
+        Trouble.NEVER_SUCCEEDED,
+        Trouble.NOT_BEGUN,
+        Trouble.BACKUP_LATE,
+        Trouble.TEST_LATE,
+        Trouble.LOG_LATE,
+        Trouble.LOG_GAP,
+        Trouble.PRUNE_FAILED,
+        Trouble.PRUNE_LATE,
+        Trouble.CHECK_LATE,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that an address has taken (or, as `would_tell` has it, would be sent)."""
+
+    plan: str
+    to: str
+    subject: str
+    body: str
+
+    def as_json(self) -> dict[str, object]:
+        return {"plan": self.plan, "to": self.to, "subject": self.subject}
+
+
+@dataclass
+class Telling:
+    """What was told. `failures` are sentences by plan: told themselves the next time. `wakes` is when there is
+    something to tell again, if nothing else happens until then."""
+
+    sent: list[Sent] = field(default_factory=list)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    new_failures: list[str] = field(default_factory=list)  # of addresses that were well before
+    pinged: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    wakes: datetime | None = None
+    busy: bool = False  # another run is telling; it may know less than this one, so look again soon
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "sent": [s.as_json() for s in self.sent],
+            "failures": self.failures,
+            "pinged": self.pinged,
+            "notes": self.notes,
+        }
+
+
+@dataclass
+class _Plan:
+    """One plan's part of a telling. `targets` is None where the addresses could not be read."""
+
+    loaded: LoadedPlan
+    book: Book
+    targets: list[Target] | None
+    well: bool
+
+    @property
+    def name(self) -> str:
+        return self.loaded.plan.plan
+
+    @property
+    def remind(self) -> timedelta:
+        return timedelta(seconds=self.loaded.plan.notify.remind)
+
+    def messages(self, now: datetime) -> Iterator[tuple[Target, list[News], Message]]:
+        """What each address is to be sent. One that could not be reached is tried again, with news or without."""
+        for target in self.targets or ():
+            news, unreached = self.book.news(target.id, now, self.remind), self.book.failures.get(target.id)
+            if news or unreached:
+                there = sum(e.gone is None and not e.passing for e in self.book.entries.values())
+                among = sum(n.entry.gone is None and not n.entry.passing for n in news)
+                own = Trouble.UNTOLD.value
+                itself = (None, own, target.id) in self.book.entries
+                others = max(0, there - among - itself)
+                yield (
+                    target,
+                    news,
+                    compose(
+                        self.loaded, news, now, others=others, unreached=unreached, known=self.book.entries.values()
+                    ),
+                )
+
+
+def after_run(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    found: Sequence[AssetStatus],
+    upkeep: Mapping[str, Sequence[Problem]],
+    *,
+    elsewhere: Collection[tuple[str, Key]] = (),
+    attempts: Collection[Attempt] = (),
+    extra: Iterable[Concern] = (),
+    failed: Collection[str] = (),
+    lasting: Collection[tuple[str, str]] = (),
+    whole: bool = True,
+    seconds: float = SECONDS,
+) -> Telling:
+    """Tell each plan's people what is news to them, in `seconds` at most, then ping where all is well.
+
+    `found` and `upkeep` are what `status` says now; `elsewhere` the concerns (by plan) that are another host's to tell;
+    `attempts` what this run took on; `extra` what else there is to
+    tell (`missed`, `ledger_broken`). Plans in `failed` are not pinged. Assets in `lasting` (plan and name) are looked
+    at by others before their RPO is breached: `wakes` leaves that out. With `whole` false (status could not be had)
+    nothing counts as over because it is not in `found`. An address that cannot be reached is no error: it is in the
+    result, and told the next time. Raises CcdrError where a newer ccdr wrote the state, and, after all has been told,
+    where what was told cannot be written down.
+    """
+    result, now = Telling(), services.clock.now()
+    told = [p for p in plans if p.plan.notify.urls_file or p.plan.notify.ping_file]
+    if not told:
+        return result
+    with services.state.turn("told") as mine:
+        if not mine:
+            result.busy, result.wakes = True, now + SOON
+            return result
+        books, note = load(told_file(services.state))
+        if note:
+            result.notes.append(note)
+        concerns = [*concerns_of(found, upkeep), *extra, *(c for a in attempts if (c := a.concern()))]
+        parts = [_begin(p, books, concerns, failed, now, whole=whole, elsewhere=elsewhere) for p in told]
+        try:
+            _tell(parts, now, seconds, result)
+            _ping(parts, now, result)
+        finally:
+            for part in parts:
+                if part.targets is not None:
+                    part.book.tidy({t.id for t in part.targets}, now, part.remind)
+            save(told_file(services.state), books)
+    result.failures = {p.name: lines for p in parts if (lines := failure_lines(p.book))}
+    result.new_failures = [
+        f"plan {p.name}: {f.name} {f.reason}" for p in parts for f in p.book.failures.values() if f.tries == 1
+    ]
+    moments = [m for p in parts for m in p.book.wakes(p.remind)]
+    result.wakes = min((m for m in [*moments, *_breaching(found, lasting, now)] if m > now), default=None)
+    return result
+
+
+def would_tell(
+    loaded: LoadedPlan,
+    services: Services,
+    found: Sequence[AssetStatus],
+    upkeep: Mapping[str, Sequence[Problem]],
+    elsewhere: Collection[tuple[str, Key]] = (),
+) -> list[Sent]:
+    """What the next run would tell, as things stand. Nothing is sent or stamped. UsageProblem where the addresses
+    cannot be read."""
+    now, books = services.clock.now(), load(told_file(services.state))[0]
+    if loaded.plan.notify.urls_file is not None:
+        read_targets(loaded.plan.notify.urls_file)
+    part = _begin(loaded, books, list(concerns_of(found, upkeep)), (), now, whole=True, elsewhere=elsewhere)
+    return [Sent(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
+
+
+def send_test(loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS) -> list[tuple[Target, str | None]]:
+    """Send a test message to every address of the plan; with each, why it was not taken, None where it was."""
+    path = loaded.plan.notify.urls_file
+    if path is None:
+        return []
+    targets, message = read_targets(path), trial(loaded, services.clock.now())
+    answers = at_once({t: partial(send, t.url, message) for t in targets}, seconds)
+    return list(answers.items())
+
+
+def untold(state: State, plans: Iterable[str]) -> dict[str, list[str]]:
+    """By plan: addresses that could not be reached the last time, as sentences. For `status` and metrics, which must
+    answer whatever the file is like."""
+    try:
+        books, _ = load(told_file(state))
+    except CcdrError as error:
+        return {plan: [str(error)] for plan in plans}
+    return {plan: lines for plan in plans if plan in books and (lines := failure_lines(books[plan]))}
+
+
+def told_file(state: State) -> Path:
+    return state.root / "told.json"
+
+
+def failure_lines(book: Book) -> list[str]:
+    return [
+        f"{f.name} {f.reason} (since {rfc3339(f.since)}, tried {f.tries} time{'s' if f.tries > 1 else ''})"
+        for f in book.failures.values()
+    ]
+
+
+def _begin(
+    loaded: LoadedPlan,
+    books: dict[str, Book],
+    concerns: Sequence[Concern],
+    failed: Collection[str],
+    now: datetime,
+    *,
+    whole: bool,
+    elsewhere: Collection[tuple[str, Key]],
+) -> _Plan:
+    name, settings = loaded.plan.plan, loaded.plan.notify
+    book = books.setdefault(name, Book())
+    mine = [*(c for c in concerns if c.plan == name), *book.untold(name)]
+    others = [key for plan, key in elsewhere if plan == name]
+    book.observe(mine, list(loaded.plan.assets), now, whole=whole, elsewhere=others)
+    targets: list[Target] | None = []
+    if settings.urls_file is not None:
+        try:
+            targets = read_targets(settings.urls_file)
+            book.failures.pop(URLS, None)
+        except CcdrError as error:
+            targets = None
+            book.fail(URLS, "the addresses", f"could not be read: {one_line(str(error))}", now)
+    if targets is not None:  # those that are no longer named need not be reached any more
+        known = {t.id for t in targets} | {URLS, PING}
+        book.failures = {a: f for a, f in book.failures.items() if a in known}
+    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in book.entries.values())
+    return _Plan(loaded, book, targets, well=name not in failed and not trouble and whole)
+
+
+def _tell(parts: Sequence[_Plan], now: datetime, seconds: float, result: Telling) -> None:
+    letters = {
+        (n, target.id): (part, target, news, message)
+        for n, part in enumerate(parts)
+        for target, news, message in part.messages(now)
+    }
+    if not letters:
+        return
+    calls: dict[tuple[int, str], Callable[[], str | None]] = {
+        key: partial(send, target.url, message) for key, (_, target, _, message) in letters.items()
+    }
+    for key, refused in at_once(calls, seconds).items():
+        part, target, news, message = letters[key]
+        if refused is None:
+            part.book.accept(target.id, news, now)
+            part.book.failures.pop(target.id, None)
+            result.sent.append(Sent(part.name, target.name, message.subject, message.body))
+        else:
+            part.book.owe(target.id, news, now)
+            part.book.fail(target.id, target.name, refused, now)
+
+
+def _ping(parts: Sequence[_Plan], now: datetime, result: Telling) -> None:
+    """A ping says that all went well, telling included: so that silence of everything else is noticed."""
+    calls: dict[int, Callable[[], str | None]] = {}
+    for number, part in enumerate(parts):
+        path = part.loaded.plan.notify.ping_file
+        if path is None:
+            part.book.failures.pop(PING, None)
+        elif part.well and not part.book.failures.keys() - {PING}:
+            try:
+                calls[number] = partial(ping, read_ping(path))
+            except CcdrError as error:
+                part.book.fail(PING, "the ping", f"could not be sent: {one_line(str(error))}", now)
+    for number, refused in at_once(calls, PING_SECONDS + 1).items() if calls else ():
+        if refused is None:
+            parts[number].book.failures.pop(PING, None)
+            result.pinged.append(parts[number].name)
+        else:
+            parts[number].book.fail(PING, "the ping", refused, now)
+
+
+def _breaching(found: Sequence[AssetStatus], lasting: Collection[tuple[str, str]], now: datetime) -> Iterator[datetime]:
+    """When an objective that is met will be breached if nothing is done."""
+    for status in (s for s in found if (s.plan, s.asset) not in lasting):
+        if status.rpo.verdict is ObjectiveVerdict.MET and status.rpo.achieved_s is not None:
+            yield now + timedelta(seconds=status.rpo.objective_s - status.rpo.achieved_s + 1)

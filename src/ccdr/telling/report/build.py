@@ -1,0 +1,374 @@
+"""Makes a report: verifies the ledger and folds it in one pass, then judges."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from ccdr import __version__
+from ccdr.evidence.acknowledged import TAMPERING, UNTOLD
+from ccdr.evidence.judgement import judge_host, judge_upkeep
+from ccdr.evidence.ledger import Verification
+from ccdr.evidence.lineage import Lineage
+from ccdr.evidence.log_standing import read_standing
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.population import ALONE, Population, read_population
+from ccdr.evidence.reading import Take, read_verified
+from ccdr.host.state import default_state
+from ccdr.jobs.attest import troubles
+from ccdr.jobs.in_force import judged_by, without_file
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping import UNRECORDED
+from ccdr.jobs.verification import newest
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
+from ccdr.model.values import Snapshot, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.versions import Judged
+from ccdr.storage.catalogue import CLOCK_TOLERANCE
+from ccdr.telling.report import index
+from ccdr.telling.report.answer import Answer, answer, over_the_period
+from ccdr.telling.report.chains import ChainFacts, facts_of
+from ccdr.telling.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
+from ccdr.telling.report.judge import (
+    AssetReport,
+    Finding,
+    Interruption,
+    PlanReport,
+    interruptions,
+    judge_asset,
+    judge_plan,
+)
+from ccdr.telling.report.noted import Noted, noted
+from ccdr.telling.report.period import Period
+from ccdr.telling.report.population import Digest, digesting
+from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
+from ccdr.telling.status import answering, seen_now, upkeep_problems
+
+_UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
+_NOTHING = PlanEvidence()  # of a plan without a record
+
+
+@dataclass(frozen=True)
+class Before:
+    """The records up to number `upto` were not verified for this report: that was done `at` the time of the daily
+    verification whose record has the number `seq`, and its record itself was."""
+
+    upto: int
+    at: datetime
+    seq: int
+
+
+@dataclass(frozen=True)
+class LedgerFacts:
+    """Where the evidence lies, and whether it holds: by itself, and by what the repositories attest of it. `told` is
+    what became of ledgers that were lost before it; `before` is None where all of it was verified for this report."""
+
+    directory: Path
+    verification: Verification
+    lineage: Lineage
+    troubles: tuple[Problem, ...]
+    told: tuple[str, ...]
+    before: Before | None = None
+    beside: tuple[ChainFacts, ...] = ()  # what was read with it
+    elsewhere: Path | None = None  # the state directory, where it is not where ccdr would look by itself
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (*self.verification.problems, *(problem.text for problem in self.troubles))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is written down, whatever the format. `runs` is the whole population of the period, in order."""
+
+    period: Period
+    made_at: datetime
+    made_by: str
+    host: str
+    command: str
+    version: str
+    wanted: tuple[str, ...]  # plans that were asked for by name; none: all
+    ledger: LedgerFacts
+    answer: Answer
+    over_the_period: str
+    findings: tuple[Finding, ...]
+    assets: tuple[AssetReport, ...]
+    plans: tuple[PlanReport, ...]
+    runs: tuple[Run, ...]
+    tallies: Tallies
+    interruptions: tuple[Interruption, ...]
+    population: Digest
+    promises: tuple[PlanPromises, ...] = ()
+    judged_by: tuple[Judged, ...] = ()
+    noted: tuple[Noted, ...] = ()  # what somebody has taken note of
+
+    @property
+    def exit_code(self) -> Exit:
+        """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
+        acknowledged, or another host's to know."""
+        unknown = Trouble.NOT_KNOWN_HERE.name
+        open_ = [f for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR and f.code != unknown]
+        return worst([Exit.NOT_CARRIED_OUT if f.code in _UNTOLD else Exit.FINDING for f in open_] or [Exit.OK])
+
+
+def make_report(
+    plans: Sequence[LoadedPlan],
+    services: Services,
+    period: Period,
+    *,
+    named: Sequence[str] = (),
+    there: Sequence[str] = (),
+    command: str,
+    whole: bool = False,
+    words: bool = False,
+) -> Report:
+    """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
+    all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
+    it, too. UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
+    running = _not_crashed(services)
+    beside = services.population()
+    evidence, found, before, believed = _read(services, beside, period, frozenset(named) or None, whole=whole)
+    known = {p.plan.plan: p for p in plans}
+    if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
+        raise UsageProblem(
+            f"there is no plan {', '.join(map(ascii, unknown))}, and the ledger has no record of one",
+            hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
+        )
+    evidence.close(running)
+    judged = _as_recorded(plans, there, services, evidence)
+    plans = [one.loaded for one in judged if one.loaded]
+    known = {p.plan.plan: p for p in plans}
+    jobs = {(p.plan.plan, asset): Job(p, asset) for p in plans for asset in p.plan.assets}
+    runs = tuple(evidence.runs)
+    with digesting(runs) as digest:
+        assets = _judge_assets(jobs, services, evidence, period)
+        reports = _judge_plans(known, services, evidence, period)
+        promised = promises(evidence)
+        tallies = counted(evidence.tallies(), runs, promised)
+        interrupted = tuple(interruptions(runs, mending(evidence)))
+        population = digest()
+    look = next_step(Trouble.LEDGER_BROKEN, "", None)
+    lineage = services.lineage()
+    of_ledger = (*troubles(lineage), *judge_host(plans, evidence.histories))
+    findings = (
+        *(Finding(Level.UNPROVEN, problem, step=look) for problem in found.problems),
+        *(Finding(Level.UNPROVEN, p.text, step=next_step(p.trouble, "", None), code=p.trouble.name) for p in of_ledger),
+        *sorted((f for a in assets for f in a.findings), key=lambda f: -f.level),
+        *(f for p in reports for f in p.findings),
+    )
+    unproven = len(found.problems) + sum(p.trouble in TAMPERING for p in of_ledger)
+    return Report(
+        period=period,
+        made_at=services.clock.now(),
+        made_by=services.ledger.actor,
+        host=services.ledger.host,
+        command=command,
+        version=__version__,
+        wanted=tuple(named),
+        ledger=LedgerFacts(
+            services.ledger.directory,
+            found,
+            lineage,
+            of_ledger,
+            tuple(_lost(lineage, services, period)),
+            before,
+            tuple(facts_of(beside, believed, services.catalogue, lineage)),
+            None if services.state.root.absolute() == default_state().absolute() else services.state.root.absolute(),
+        ),
+        answer=answer(
+            assets,
+            findings,
+            unproven,
+            until_now=period.until_now,
+            lost=any(p.trouble is Trouble.LEDGER_LOST for p in of_ledger),
+            newer=any(f.code in _UNTOLD and f.acknowledged is None for f in findings),
+        ),
+        over_the_period=over_the_period(period, assets, runs, tallies, promised, _first(found, evidence), unproven),
+        findings=findings,
+        assets=assets,
+        plans=reports,
+        runs=runs,
+        tallies=tallies,
+        interruptions=interrupted,
+        population=population,
+        promises=tuple(promised),
+        judged_by=tuple(judged),
+        noted=noted(evidence.histories, period.end, partial(payload, services.state) if words else None),
+    )
+
+
+def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]:
+    """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
+    for ledger, said in lineage.told(services.clock.now(), (period.start, period.end)):
+        record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
+        yield f"{said}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else said
+
+
+def _first(found: Verification, evidence: Evidence) -> datetime | None:
+    """When the first record is of, of this ledger or of one beside it."""
+    beside = (utc(history.first) for history in evidence.histories.values() if history.first)
+    return min((at for at in (found.first_time, *beside) if at), default=None)
+
+
+def _read(
+    services: Services, beside: Population, period: Period, wanted: frozenset[str] | None, *, whole: bool
+) -> tuple[Evidence, Verification, Before | None, Population]:
+    """The ledger, verified and folded: from what the index kept of it on, if that can be used, and all holds. The last
+    are those beside it that were believed."""
+    if not whole and not beside and (found := _from_the_index(services, period, wanted)):
+        return *found, ALONE
+    evidence, ledger = Evidence(period, wanted), services.ledger.directory
+
+    def anew() -> Take:
+        nonlocal evidence
+        evidence = Evidence(period, wanted)
+        return evidence.take
+
+    seen, believed = read_population(ledger, beside, anew) if beside else (read_verified(ledger, anew), ALONE)
+    return evidence, seen, None, believed
+
+
+def _from_the_index(
+    services: Services, period: Period, wanted: frozenset[str] | None
+) -> tuple[Evidence, Verification, Before] | None:
+    verified = newest(services.lineage())
+    if verified is None or not verified.ok:
+        return None
+    stored = index.kept_before(services.state, services.ledger, period.start, verified.index)
+    if stored is None:
+        return None
+    (kept, contents), evidence = stored, Evidence(period, wanted)
+    unused = [kept]  # a fold goes on from it: who begins again reads it again
+
+    def anew() -> Take:
+        nonlocal evidence
+        evidence = (unused.pop() if unused else index.read(contents)).evidence(period, wanted)
+        return evidence.take
+
+    found = read_verified(services.ledger.directory, anew, kept.verified)
+    before = Before(kept.verified.mark.seq, verified.at, verified.seq)
+    return (evidence, found, before) if found.ok else None
+
+
+def _as_recorded(
+    plans: Sequence[LoadedPlan], there: Sequence[str], services: Services, evidence: Evidence
+) -> list[Judged]:
+    """The plans as the version in force at the period's end had them, those without a file too. Of a past period no
+    file of today tells anything."""
+    versions = versions_in_force(evidence)
+    found = [judged_by(loaded, versions.get(loaded.plan.plan), services) for loaded in plans]
+    named = {*there, *(one.plan for one in found)}
+    found += [without_file(v, services) for name, v in versions.items() if name not in named and not v.gone]
+    return found if evidence.period.until_now else [replace(one, file=None, stated=None) for one in found]
+
+
+def _judge_assets(
+    jobs: Mapping[tuple[str, str], Job], services: Services, evidence: Evidence, period: Period
+) -> tuple[AssetReport, ...]:
+    """Those of plans, and those that only records tell of."""
+    for name in jobs:
+        _take_pending(services, name, evidence, period)
+    return tuple(
+        _judge(name, jobs.get(name), services, evidence, period)
+        for name in [*jobs, *sorted(set(evidence.assets) - set(jobs))]
+    )
+
+
+def _judge(
+    name: tuple[str, str], job: Job | None, services: Services, evidence: Evidence, period: Period
+) -> AssetReport:
+    """With what this host knows now beside its ledger, as `status` has it, where the period's end is now."""
+    seen = seen_now(job, services, evidence.history(*name)) if job and period.until_now else None
+    asset, elsewhere = evidence.assets.get(name), list[Snapshot]()
+    if job:
+        ours = asset.points.keys() | asset.removed if asset else set[str]()
+        known = seen.snapshots if seen else services.catalogue.snapshots(*name, besides=ours)
+        elsewhere = _elsewhere([s for s in known if s.id not in ours], asset, period)
+    return judge_asset(
+        job,
+        name,
+        asset,
+        elsewhere,
+        evidence.history(name[0], None),
+        period,
+        versions=evidence.plans.get(name[0], _NOTHING).versions,
+        seen=seen,
+    )
+
+
+def _judge_plans(
+    known: Mapping[str, LoadedPlan], services: Services, evidence: Evidence, period: Period
+) -> tuple[PlanReport, ...]:
+    names = [*known, *sorted({plan for plan, _ in evidence.assets} | set(evidence.plans))]
+    return tuple(
+        judge_plan(
+            name,
+            known.get(name),
+            evidence.plans.get(name, _NOTHING),
+            _problems(loaded, services, evidence, period) if (loaded := known.get(name)) else (),
+            period,
+            free=_free(known.get(name)) if period.until_now else None,
+            elsewhere=answering(name, evidence.history(name, None), services.catalogue if period.until_now else None),
+        )
+        for name in dict.fromkeys(names)
+    )
+
+
+def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period) -> Sequence[Problem]:
+    """With the care of a plan's repository: as `status` has it where the period's end is now."""
+    if period.until_now:
+        return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
+    return judge_upkeep(loaded, evidence.histories, period.end)
+
+
+def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
+    """Made before the ledger is read: whether a run (and when it began) that has no end there has not crashed. It is
+    at work, or was when the reading began and has ended since: a run is held until its end is recorded."""
+    began, before = services.clock.now(), frozenset[str]()
+    with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
+        before = services.state.runs_at_work()
+
+    def known(run: str, begun: datetime) -> bool:
+        with contextlib.suppress(CcdrError):
+            return run in before or begun >= began or services.state.at_work(run)
+        return False
+
+    return known
+
+
+def _elsewhere(others: Sequence[Snapshot], asset: AssetEvidence | None, period: Period) -> list[Snapshot]:
+    """Snapshots that other hosts took, and that the catalogue learned of from the repository."""
+    if asset:
+        asset.upon |= {s.id: [needed.id for needed in s.upon] for s in others if s.upon}
+    return [s for s in others if s.usable_at < period.end]
+
+
+def _take_pending(services: Services, name: tuple[str, str], evidence: Evidence, period: Period) -> None:
+    """What was stored of a log since the last record of it, as this host wrote it down."""
+    standing, asset = read_standing(services.state, *name), evidence.assets.get(name)
+    if standing is not None and asset is not None and standing.since is not None:
+        # Each hour is recorded: what is claimed of any other time, no record would tell of.
+        last = asset.log_recorded
+        told = [
+            point
+            for point in standing.pending
+            if last is not None and last <= point.usable <= last + UNRECORDED and point.usable < period.end
+            if point.consistent <= point.usable + CLOCK_TOLERANCE
+        ]
+        asset.shipped(told, standing.since)
+
+
+def _free(loaded: LoadedPlan | None) -> int | None:
+    """The room left where a local repository lies, bytes."""
+    if loaded is None or not loaded.plan.repository.is_local:
+        return None
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(loaded.plan.repository.location).free
+    return None

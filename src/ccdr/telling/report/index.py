@@ -1,0 +1,155 @@
+"""The index: what the fold of the ledger had come to at the beginnings of the last months, so that a report on the last
+weeks costs the same whatever the ledger's age.
+
+It is made anew from all of the ledger by each daily verification, whose record holds the digests of its files: it is
+used where they are as that record says, the record says that all before it holds, and the line that it was made up to
+is still there. In any other case the whole ledger is read. It proves nothing: `ccdr ledger verify` never asks it, and
+`ccdr report --whole` does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from ccdr.evidence import history
+from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.ledger import NEWER, PASSED_OVER, Ledger, Verified, extent_of, folded, lines
+from ccdr.evidence.records.built import built
+from ccdr.evidence.verdicts import Record
+from ccdr.host.state import State, write_durably
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError
+from ccdr.model.values import RecordRef, utc
+from ccdr.plans.due import PATIENCE
+from ccdr.telling.report.evidence import AssetEvidence, Evidence, PlanEvidence, RunKey
+from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of
+
+FORMAT = 3  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
+SUFFIX = ".state"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file: the fold of all records up to `verified.mark`, which is the last one before the month of `boundary`."""
+
+    format: tuple[int, int]
+    boundary: datetime
+    verified: Verified
+    assets: list[tuple[str, str, AssetEvidence]]
+    plans: list[tuple[str, PlanEvidence]]
+    upkeep: list[tuple[str | None, str | None, AssetHistory]]
+    open: list[tuple[RunKey, Record, datetime]]
+    seen: list[str | None]
+
+    def evidence(self, period: Period, wanted: Collection[str] | None) -> Evidence:
+        """The fold as it would be had it been given all records up to the mark. It may be made once: it goes on."""
+        found = Evidence(period, wanted, boundary=self.boundary)
+
+        def asked(plan: str | None) -> bool:
+            return wanted is None or plan in wanted
+
+        found.assets = {(plan, asset): one for plan, asset, one in self.assets if asked(plan)}
+        found.plans.update((plan, one) for plan, one in self.plans if asked(plan))
+        found.histories = {(plan, asset): one for plan, asset, one in self.upkeep if asked(plan)}
+        found.histories.update((name, one.history) for name, one in found.assets.items())
+        found.plans_seen = set(self.seen)
+        found.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
+        return found
+
+
+@dataclass
+class _Making:
+    """One pass over the ledger, which gives a state at each month's beginning from `since` on."""
+
+    ledger: Ledger
+    since: datetime
+    fold: Evidence = field(default_factory=lambda: Evidence(Period(NEVER, NEVER, until_now=False)))
+    first: datetime = LONG_AGO
+    last: datetime = LONG_AGO
+    set_aside: set[str] = field(default_factory=set)
+    newer: int = 0
+    states: dict[str, bytes] = field(default_factory=dict)
+
+    def take(self, record: Record, time: datetime) -> None:
+        if self.fold.reach(time) and record["seq"] > 1 and self.fold.boundary >= self.since:
+            self._keep(RecordRef(record["seq"] - 1, record["prev"]))
+        self.fold.take(record, time)
+        self.first = time if self.first == LONG_AGO else self.first
+        self.last = time
+        if record["kind"] == "ledger.recovered":
+            self.set_aside.add(str(record.get("file")))
+        self.newer += record.get(PASSED_OVER) == NEWER
+
+    def _keep(self, ref: RecordRef) -> None:
+        mark = self.ledger.mark_of(ref)
+        if mark is None:
+            return
+        fold, part = self.fold, Verified(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
+        kept = Kept(
+            (FORMAT, history.FORMAT),
+            fold.boundary,
+            part,
+            [(*name, one) for name, one in fold.assets.items()],
+            list(fold.plans.items()),
+            [(*name, one) for name, one in fold.histories.items() if name not in fold.assets],
+            [(key, *begun) for key, begun in fold.open.items()],
+            sorted(fold.plans_seen, key=str),
+        )
+        self.states[_name_of(fold.boundary)] = msgspec.msgpack.encode(kept)
+
+
+def make(services: Services) -> dict[str, str]:
+    """Write the index of the whole ledger; the digest of each file, by its name. Empty where none can be made: it only
+    saves time."""
+    making = _Making(services.ledger, month_of(services.clock.now() - MONTHS))
+    with contextlib.suppress(CcdrError, OSError, ValueError, OverflowError, TypeError, KeyError):
+        ledger = services.ledger.directory
+        for line in lines(ledger, extent_of(ledger)):
+            record = folded(line)
+            making.take(record, utc(record["time"]))
+        directory = services.state.index
+        for name, contents in making.states.items():
+            write_durably(directory / name, contents)
+        for path in directory.glob(f"[0-9]*{SUFFIX}"):
+            if path.name not in making.states:
+                path.unlink()
+        return {name: sha256(contents).hexdigest() for name, contents in making.states.items()}
+    return {}
+
+
+def kept_before(state: State, ledger: Ledger, start: datetime, digests: Mapping[str, Any]) -> tuple[Kept, bytes] | None:
+    """The newest state that a period from `start` on can begin with, as it is to be by these digests, and its file's
+    contents; None where there is none, or the ledger does not hold any more what it was made from."""
+    newest = _name_of(max(start, LONG_AGO + PATIENCE) - PATIENCE)
+    for name in sorted((name for name in digests if name[:1].isdigit() and name <= newest), reverse=True):
+        try:
+            contents = (state.index / name).read_bytes()
+            if sha256(contents).hexdigest() != digests[name]:
+                continue
+            kept = read(contents)
+        except (OSError, ValueError, TypeError):
+            continue
+        if kept.boundary <= start - PATIENCE and ledger.holds(kept.verified.mark):
+            return kept, contents
+    return None
+
+
+def read(contents: bytes) -> Kept:
+    """ValueError where it is none of ours, or of another format."""
+    found = msgspec.msgpack.decode(contents, type=built(Kept))
+    if found.format != (FORMAT, history.FORMAT):
+        raise ValueError("of another format")
+    return found
+
+
+def _name_of(moment: datetime) -> str:
+    """Of the state of this moment's month: in the order of time."""
+    return f"{month_of(moment):%Y-%m-%d}{SUFFIX}"

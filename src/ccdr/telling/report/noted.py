@@ -1,0 +1,67 @@
+"""Troubles that somebody has taken note of, as a report tells of them: who, when, and until when.
+
+Why is kept apart from the record, so that it can be taken back: who gives a report away decides whether it holds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from ccdr.evidence.acknowledged import Acknowledgements
+from ccdr.evidence.history import Histories
+from ccdr.evidence.verdicts import Record
+from ccdr.model.values import rfc3339
+
+Words = Callable[[str | None], str | None]  # by the digest that a record holds: what was written; None where taken back
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What holds at the period's end. `why` is None where it was not asked for, or is taken back."""
+
+    plan: str | None
+    asset: str | None
+    code: str
+    at: datetime
+    until: datetime
+    actor: str
+    host: str
+    record: int
+    who: Record | None
+    why_sha256: str | None
+    why: str | None
+
+    @property
+    def where(self) -> str:
+        return "/".join(part for part in (self.plan, self.asset) if part) or "this host"
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "plan": self.plan,
+            "asset": self.asset,
+            "code": self.code,
+            "at": rfc3339(self.at),
+            "until": rfc3339(self.until),
+            "actor": self.actor,
+            "host": self.host,
+            "record": self.record,
+            "who": self.who,
+            "why_sha256": self.why_sha256,
+            "why": self.why,
+        }
+
+
+def noted(histories: Histories, end: datetime, words: Words | None) -> tuple[Noted, ...]:
+    """`words` where the report is to hold them."""
+    return tuple(sorted(_noted(histories, end, words), key=lambda one: (one.where, one.code)))
+
+
+def _noted(histories: Histories, end: datetime, words: Words | None) -> Iterator[Noted]:
+    for (plan, asset), history in histories.items():
+        for ack in Acknowledgements.in_force(history.acks, end).each:
+            record = history.acks[ack.code]
+            why, who = words(ack.why) if words else None, record.get("who")
+            actor, host = str(record["actor"]), str(record["host"])
+            yield Noted(plan, asset, ack.code, ack.begun, ack.until, actor, host, ack.seq, who, ack.why, why)

@@ -1,0 +1,375 @@
+"""The report as one HTML file that needs nothing but itself: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from ccdr.model.trouble import Level
+from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
+from ccdr.plans.due import Gap
+from ccdr.plans.words import differing, sentence
+from ccdr.telling.report import charts
+from ccdr.telling.report.answer import QUESTION
+from ccdr.telling.report.build import Report
+from ccdr.telling.report.charts import Chart
+from ccdr.telling.report.evidence import (
+    BY_ID,
+    BY_LOG,
+    CRASHED,
+    MISSED,
+    RESTORE,
+    RULES,
+    RUNNING,
+    SKIPPED,
+    TEST,
+    VERBS,
+    Run,
+    listing,
+    mapping,
+    who_began,
+)
+from ccdr.telling.report.judge import AssetReport, Interruption, PlanReport
+from ccdr.telling.report.noted import Noted
+from ccdr.telling.report.period import MOST_PARTS
+from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
+
+MOST_TESTS = 250  # told in full on the page; all are in the JSON
+MOST_PANELS = 24  # assets with charts of their own
+MOST_INTERRUPTIONS = 500
+MOST_GAPS = 200
+MOST_LISTED = 12  # findings of one kind that stand open; more are folded away
+
+WORDS = {
+    "test": "restore test",
+    "backup": "backup",
+    "prune": "prune",
+    "check": "repository check",
+    "restore": "restore",
+}
+GLYPHS = {
+    "PASS": "✓", "STORED": "✓", "DONE": "✓", "CLEAN": "✓", "RESTORED": "✓", "MET": "✓",
+    "FAIL": "✕", "FAILED": "✕", "DAMAGED": "✕", "BREACHED": "✕", "REFUSED": "✕",
+    "INCONCLUSIVE": "?", CRASHED: "!", MISSED: "○", SKIPPED: "–", RUNNING: "…",
+}  # fmt: skip
+_CLASSES = {"✓": "good", "✕": "bad"}
+LEVELS = {
+    Level.LOST: ("bad", "✕", "cannot be restored"),
+    Level.UNPROVEN: ("warn", "?", "not proven"),
+    Level.LATE: ("warn", "!", "not in time"),
+    Level.NEAR: ("warn", "!", "beside its source"),
+    Level.NOTE: ("note", "•", "to look at"),
+    Level.FINE: ("good", "✓", "proven"),
+}
+# How far a test has proven a snapshot; each level holds those before it.
+PROOFS = {
+    "stored": "stored: the repository lists it",
+    "readable": "readable: all of it came back",
+    "restored": "restored and answered",
+    "checked": "checked: every check passed",
+    "equal": "equal to the source",
+}
+# What the worst test of a part of the period was, first of these.
+WORST = ("FAIL", "INCONCLUSIVE", CRASHED, "PASS", MISSED, SKIPPED, RUNNING)
+
+# Controls, and characters that turn the direction of what follows: shown as what they are, something strange.
+_STRANGE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One asset's two charts."""
+
+    asset: AssetReport
+    exposure: Chart
+    restore: Chart
+
+
+def html(report: Report) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    room = files("ccdr.telling.report")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, finalize=_plain
+    )
+    environment.filters |= {
+        "day": lambda moment: "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}",
+        "stamp": lambda moment: rfc3339(moment),
+        "seconds": _seconds,
+        "bytes": lambda count: "–" if count is None else human_bytes(count),
+        "number": lambda count: f"{count:,}",
+        "glyph": lambda word: GLYPHS.get(word, "•"),
+        "tone": tone,
+        "verb": lambda verb: WORDS.get(verb, verb),
+    }
+    environment.filters |= {"step": _step, "loosening": sentence, "who": _who}
+    environment.filters["proof"] = lambda word: PROOFS.get(word, word)
+    template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
+    style = room.joinpath("page.css").read_text("utf-8")
+    for piece in template.stream(style=style, **_told(report)):
+        yield piece.encode("utf-8", "backslashreplace")
+
+
+def tone(word: str) -> str:
+    """The class of a verdict: good, bad, warn."""
+    return _CLASSES.get(GLYPHS.get(word, "•"), "warn")
+
+
+def _plain(value: Any) -> Any:
+    return _STRANGE.sub("\ufffd", value) if type(value) is str else value
+
+
+def _step(text: str) -> Markup:
+    """A next step as a terminal has it: what is to be typed is told apart from words."""
+    said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+
+
+def _who(run: Run | Noted) -> str:
+    """Who began it, and what each fact rests on; empty where the record does not say."""
+    uid, login, terminal, by, sudo = who_began(run.who)
+    if uid is None:
+        return ""
+    said = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
+    said += [f"terminal {terminal}"] if terminal else []
+    said += [f"started by {by}"] if by else []
+    said += [f"SUDO_USER says {sudo}, a claim"] if sudo else []
+    return ", ".join(said)
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else human_seconds(value)
+
+
+def _told(report: Report) -> dict[str, Any]:
+    """All that the template needs, cut to what a page can hold, with how much was cut."""
+    judged = [a for a in report.assets if a.in_plan]
+    tests = [run for run in report.runs if run.verb == TEST and run.outcome != MISSED]
+    shown_tests = _chosen_tests(tests)
+    panels = _panels(judged, report)
+    interruptions = _chosen_interruptions(report.interruptions)
+    return {
+        "report": report,
+        "question": QUESTION,
+        "changes": [change for one in report.promises for change in one.changes],
+        "gaps": _gaps(report),
+        "differing": [line for one in report.judged_by for line in differing(one)],
+        "figures": _figures(report, judged, tests),
+        "levels": LEVELS,
+        "findings": [
+            (level, [f for f in report.findings if f.level is level]) for level in sorted(LEVELS, reverse=True)
+        ],
+        "most_listed": MOST_LISTED,
+        "noted": {(one.plan, one.asset, one.code): one for one in report.noted},
+        "at_state": f" --state {shlex.quote(str(report.ledger.elsewhere))}" if report.ledger.elsewhere else "",
+        "assets": report.assets,
+        "judged": judged,
+        "rules": [r for r in RULES if r not in (BY_LOG, BY_ID) or any(r in a.by_rule for a in report.assets)],
+        "parts": _parts(report),
+        "worst": _worst,
+        "fleet": charts.fleet_chart(judged, report.period, "fleet"),
+        "panels": panels,
+        "growth": [
+            (plan, charts.growth_chart(plan.plan, plan.growth, report.period, f"g{n}"))
+            for n, plan in enumerate(report.plans)
+        ],
+        "tests": [(run, _test(run)) for run in shown_tests],
+        "tests_in_all": len(tests),
+        "interruptions": interruptions,
+        "interruptions_in_all": len(report.interruptions),
+        "restores": [run for run in report.runs if run.verb == RESTORE],
+        "population": _population(report),
+        "upkeep": [(plan, _checked(plan)) for plan in report.plans],
+        "mapping": mapping,
+        "listing": listing,
+    }
+
+
+def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """The few numbers that a person wants first: what it is, the number, and what it means."""
+    proven = sum(a.level <= Level.LATE for a in judged)
+    passed = sum(run.outcome == "PASS" for run in tests)
+    failed = sum(run.outcome == "FAIL" for run in tests)
+    broken = len(tests) - passed - failed - sum(run.outcome in (SKIPPED, RUNNING) for run in tests)
+    backups = [t for (_, verb), t in report.tallies.items() if verb == "backup"]
+    missed = sum(t.get(MISSED) or 0 for t in report.tallies.values())
+    failures = sum((t.get("FAILED") or 0) + (t.get(CRASHED) or 0) for t in backups)
+    slowest = _most(
+        judged, lambda a: a.rto, "by each asset's last conclusive test, where that passed; the largest share of its RTO"
+    )
+    exposed = _most(judged, lambda a: a.rpo, "at the worst moment of the period; the largest share of its RPO")
+    return [
+        ("Assets proven", f"{proven} of {len(judged)}", "restored from backup and checked"),
+        ("Restore tests", f"{passed:,} of {len(tests):,} passed", f"{failed:,} failed, {broken:,} proved nothing"),
+        ("Restore nearest to its RTO, or furthest over", *(slowest or ("–", "no test that passed was measured"))),
+        ("Data at risk nearest to its RPO, or furthest over", *(exposed or ("–", "nothing was measured"))),
+        ("Backups", f"{sum(t.get('STORED') or 0 for t in backups):,} stored", f"{failures:,} failed or crashed"),
+        ("Missed", *_missed(report, missed)),
+    ]
+
+
+def _missed(report: Report, count: int) -> tuple[str, str]:
+    """How many of how many, what nobody here knows, and from when on anything is known."""
+    tallies = report.tallies.values()
+    unknown = sorted({plan for (plan, _), t in report.tallies.items() if t.get(DUE, 0) is None})
+    due = sum(t.get(DUE) or 0 for t in tallies)
+    elsewhere = sum(t.get(NOT_KNOWN_HERE) or 0 for t in tallies)
+    if unknown and len(unknown) == len({plan for plan, _ in report.tallies if plan}):
+        said = "recorded as missed; what was due in the period is not known, as no version of a plan is recorded of it"
+        return f"{count:,}", said
+    said = "that were due and did not take place"
+    if elsewhere:
+        said += f"; {elsewhere:,} due elsewhere, not known here"
+    if since := [one.since for one in report.promises if one.since is not None]:
+        said += f"; what was due before {max(since):%Y-%m-%d %H:%M} is not known, beyond what records tell"
+    if unknown:
+        said += f"; of {so_many(len(unknown), 'plan')} without a recorded version it is not known"
+    return f"{count:,} of {due:,}", said
+
+
+def _most(judged: Sequence[AssetReport], of: Any, when: str) -> tuple[str, str] | None:
+    """The asset that is worst against its own objective; `when` says of what it is the worst."""
+    some: list[tuple[float, AssetReport, Achieved]] = []
+    for asset in judged:
+        achieved: Achieved | None = of(asset)
+        if achieved is not None and achieved.achieved_s is not None:
+            some.append((achieved.achieved_s / achieved.objective_s, asset, achieved))
+    if not some:
+        return None
+    _, asset, achieved = max(some, key=lambda entry: entry[0])
+    worst = _seconds(achieved.achieved_s) if math.isfinite(achieved.achieved_s or 0.0) else "all of it"
+    return worst, f"{asset.name}, of {_seconds(achieved.objective_s)} allowed; {when}"
+
+
+def _chosen_tests(tests: Sequence[Run]) -> list[Run]:
+    """Newest first: those that did not pass, the newest that passed of each asset, then the newest of all."""
+    newest: dict[tuple[str | None, str | None], Run] = {}
+    for run in tests:
+        if run.outcome == "PASS":
+            newest[run.plan, run.asset] = run
+    wanted = [run for run in reversed(tests) if run.outcome not in ("PASS", RUNNING)]
+    wanted += sorted(newest.values(), key=lambda run: -run.seq)
+    wanted += reversed(tests)
+    chosen: dict[float, Run] = {}
+    for run in wanted:
+        if len(chosen) < MOST_TESTS:
+            chosen.setdefault(run.seq, run)
+    return sorted(chosen.values(), key=lambda run: -run.seq)
+
+
+def _chosen_interruptions(found: Sequence[Interruption]) -> list[Interruption]:
+    """Newest first; what is not mended yet before all else."""
+    ordered = sorted(found, key=lambda i: (i.mended is not None, -i.runs[-1].seq))
+    return ordered[:MOST_INTERRUPTIONS]
+
+
+def _panels(judged: Sequence[AssetReport], report: Report) -> list[Panel]:
+    def badness(asset: AssetReport) -> tuple[float, float]:
+        shares = [
+            a.achieved_s / a.objective_s if a.achieved_s is not None else 0.0
+            for a in (asset.rpo, asset.rto)
+            if a is not None
+        ]
+        return float(asset.level), max(shares, default=0.0)
+
+    some = sorted(judged, key=badness, reverse=True)[:MOST_PANELS] if len(judged) > MOST_PANELS else judged
+    return [
+        Panel(
+            asset,
+            charts.exposure_chart(asset, report.period, f"e{n}"),
+            charts.restore_chart(asset, report.period, f"r{n}"),
+        )
+        for n, asset in enumerate(some)
+    ]
+
+
+def _parts(report: Report) -> list[tuple[datetime, datetime]]:
+    edges = report.period.edges(MOST_PARTS)
+    return list(itertools.pairwise(edges))
+
+
+def _worst(counts: Mapping[str, int]) -> str | None:
+    return next((word for word in WORST if counts.get(word)), None)
+
+
+def _test(run: Run) -> dict[str, Any]:
+    """A test's record for the page: whatever it holds, nothing here may fail."""
+    body = run.body or {}
+    phases = [
+        (name, s) for name, s in mapping(body.get("phases")).items() if isinstance(s, (int, float)) and math.isfinite(s)
+    ]
+    longest = max((s for _, s in phases), default=0.0) or 1.0
+    rto, sandbox, disposal = (mapping(body.get(key)) for key in ("rto", "sandbox", "disposal"))
+    return {
+        "phases": [(name, s, round(100 * max(s, 0) / longest, 1)) for name, s in phases],
+        "checks": [mapping(check) for check in listing(body.get("checks"))],
+        "rpo": {key: mapping(body.get("rpo")).get(key) for key in ("verdict", "achieved_s")},
+        "rto": {key: rto.get(key) for key in ("verdict", "achieved_s", "answering_s", "basis")},
+        "findings": listing(body.get("findings")),
+        "left_out": listing(body.get("left_out")),
+        "facts": [(key, value) for key, value in sandbox.items() if isinstance(value, (str, int, float, bool))],
+        "tools": mapping(body.get("tools")),
+        "seed": mapping(body.get("snapshot")).get("seed"),
+        "left_behind": listing(disposal.get("left_behind")),
+        "disposed": bool(disposal.get("sandbox_gone") and disposal.get("scratch_gone")),
+    }
+
+
+def _checked(plan: PlanReport) -> Mapping[str, Any]:
+    run = plan.last_conclusive_check
+    return mapping(run.body) if run else {}
+
+
+def _population(report: Report) -> list[dict[str, Any]]:
+    """A row for each plan and verb, and before them the sums for each verb. What was due, and what of that was
+    missed, is a matter of the schedules."""
+    sums: dict[str, dict[str, int | None]] = {}
+    unsure = {one.plan for one in report.promises if one.since is not None}
+    rows: list[dict[str, Any]] = []
+    more = set()
+    for (plan, verb), tally in sorted(report.tallies.items(), key=lambda entry: (_rank(entry[0][1]), entry[0])):
+        total = sums.setdefault(verb, {DUE: None})
+        for key, count in tally.items():
+            total[key] = (total.get(key) or 0) + count if count is not None else total.get(key)
+        at_least = plan in unsure or tally.get(DUE, 0) is None
+        more |= {verb} if at_least else set()
+        if plan:  # what is of no plan is in the sums
+            rows.append(_counted(plan, verb, tally, at_least=at_least))
+    return [*(_counted("", verb, total, at_least=verb in more) for verb, total in sums.items()), *rows]
+
+
+def _gaps(report: Report) -> list[tuple[str, str | None, str, Gap]]:
+    """Of each schedule, the newest due times for which nothing was begun; newest first."""
+    found = [
+        (one.plan, due.asset, due.verb.value, gap) for one in report.promises for due in one.due for gap in due.gaps
+    ]
+    return sorted(found, key=lambda entry: entry[3].last, reverse=True)[:MOST_GAPS]
+
+
+def _rank(verb: str) -> int:
+    return VERBS.index(verb) if verb in VERBS else len(VERBS)
+
+
+def _counted(plan: str, verb: str, tally: Mapping[str, int | None], *, at_least: bool) -> dict[str, Any]:
+    """`at_least`: more may have been due than is known; None where nothing is known of that."""
+
+    def counted(*keys: str) -> int:
+        return sum(tally.get(key) or 0 for key in keys)
+
+    good = counted("STORED", "PASS", "DONE", "CLEAN", "RESTORED")
+    bad = counted("FAILED", "FAIL", "DAMAGED", "REFUSED")
+    named = {key: counted(key) for key in ("INCONCLUSIVE", CRASHED, SKIPPED, RUNNING)}
+    other = counted(STARTED) - good - bad - sum(named.values())
+    counts = {"missed": counted(MISSED), "started": counted(STARTED)}
+    counts |= {"waiting": counted(WAITING), "elsewhere": counted(NOT_KNOWN_HERE)}
+    due = {"due": tally.get(DUE, 0), "at_least": at_least, "scheduled": verb in list(Verb)}
+    return {"plan": plan, "verb": verb, **due, **counts, "good": good, "bad": bad, **named, "other": other}

@@ -1,0 +1,197 @@
+"""Where each asset stands now: judged from ledger and catalogue alone, so that it answers at once and when the
+repository does not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccdr.evidence.acknowledged import acknowledged, exit_of
+from ccdr.evidence.history import RESTORE_END, AssetHistory, Histories
+from ccdr.evidence.judgement import AssetStatus, Seen, judge, judge_upkeep
+from ccdr.evidence.log_standing import read_standing
+from ccdr.evidence.verdicts import Record
+from ccdr.host.state import State
+from ccdr.jobs.in_force import not_kept
+from ccdr.jobs.services import Services
+from ccdr.jobs.shipping import as_recorded
+from ccdr.jobs.shipping.recovery import logged
+from ccdr.jobs.shipping.ship import SHIP
+from ccdr.model.errors import CcdrError, Exit, worst
+from ccdr.model.groups import Together, captured_together
+from ccdr.model.trouble import Problem, Trouble, next_step
+from ccdr.model.values import Snapshot, Verb, rfc3339, so_many, to_the_second, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.job import Job
+from ccdr.plans.lint import open_to_others, secret_files
+from ccdr.storage.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Who does what this host does not answer for, as far as that is known here: by its own ledger, which lies beside
+    ours, up to `until`; or by who took the newest snapshot."""
+
+    verb: Verb
+    host: str | None = None
+    until: datetime | None = None
+    ledger: str | None = None
+
+    def __str__(self) -> str:
+        if self.host is None:
+            return "another host, which is not known here"
+        if self.until is None:
+            return f"{self.host}, by the newest snapshot"
+        return f"{self.host}, by its ledger {(self.ledger or '')[:8]}, known up to {to_the_second(self.until)}"
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "what": self.verb.value,
+            "host": self.host,
+            "known_until": self.until and rfc3339(self.until),
+            "ledger": self.ledger,
+        }
+
+
+def answering(plan: str, history: AssetHistory, catalogue: Catalogue | None) -> tuple[Answering, ...]:
+    """`history` is of the plan's upkeep; the snapshots of the `catalogue` are asked where that knows of no host."""
+    found = []
+    for verb in (v for v in Verb if not history.answers_for(v)):
+        other = history.elsewhere(verb)
+        if other is not None:
+            found.append(Answering(verb, other.host, other.until, other.ledger))
+        else:
+            asked = catalogue if verb is Verb.BACKUP else None
+            found.append(Answering(verb, _newest_by(plan, asked) if asked else None))
+    return tuple(found)
+
+
+def _newest_by(plan: str, catalogue: Catalogue) -> str | None:
+    """Whose the plan's newest snapshot is."""
+    there = (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)[-1:])
+    newest = max(there, key=lambda s: s.usable_at, default=None)
+    with contextlib.suppress(CcdrError):
+        return catalogue.manifest(newest).host if newest else None
+    return None
+
+
+def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> list[AssetStatus]:
+    """Every asset of these plans, in their order; `histories` are the services' where they are read already."""
+    history = services.histories() if histories is None else histories
+    jobs = [Job(loaded, asset) for loaded in plans for asset in loaded.plan.assets]
+
+    def known(plan: str, asset: str | None) -> AssetHistory:
+        return history.get((plan, asset), AssetHistory())
+
+    return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
+
+
+def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
+    """What this host knows of an asset beside the ledger."""
+    held = services.state.held
+    written = read_standing(services.state, job.plan, job.asset)
+    standing = as_recorded(written, history.log_recorded, history.log_point)
+    snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
+    return Seen(
+        snapshots,
+        lambda bases, disproved: logged(job, services, bases, disproved, standing=standing),
+        standing=standing,
+        ships=True,
+        backing_up=held(job.plan, job.asset, "backup"),
+        shipping=held(job.plan, job.asset, SHIP),
+        changed=tuple(changed),
+    )
+
+
+def _as_recorded(
+    known: Sequence[Snapshot], history: AssetHistory, services: Services
+) -> tuple[list[Snapshot], list[Problem]]:
+    """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
+    their records have it, until one says the same. Of another host's only a restore test can tell."""
+    found, changed = list(known), list[Problem]()
+    for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
+        seq, record, told = history.stored[s.id], history.last_good_backup, history.told.get(s.id)
+        if told is not None:  # by another ledger
+            if not told["ours"]:
+                continue
+            at, where = told["consistent"], "the ledger that was brought back"
+        else:
+            if record is None or record["seq"] != seq:
+                record = services.ledger.numbered(int(seq))
+            at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
+        if at is None or utc(at) == s.consistent_point:
+            break
+        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
+        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
+        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
+        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
+    return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id)), changed
+
+
+def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
+    found = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
+    ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
+    wrong = tuple(_with_words(found.wrong, services.state))
+    return replace(found, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
+
+
+def upkeep_problems(
+    plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None
+) -> dict[str, tuple[Problem, ...]]:
+    """By plan: what is wrong with the care of its repository, and secrets that others may read."""
+    history, now = services.histories() if histories is None else histories, services.clock.now()
+
+    def of(p: LoadedPlan) -> tuple[Problem, ...]:
+        plan = p.plan.plan
+        wrong = judge_upkeep(p, history, now, at_work=services.state.held(plan, "", "upkeep"))
+        acks = history.get((plan, None), AssetHistory()).acks
+        own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
+        return (*_with_words(wrong, services.state), *own)
+
+    return {p.plan.plan: of(p) for p in plans}
+
+
+def exit_code(found: Sequence[AssetStatus]) -> Exit:
+    return worst([exit_of(s.troubles) for s in found])
+
+
+def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
+    """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
+    runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
+    return tuple(str(path) for run in runs for path in state.private_of(run))
+
+
+def kept(path: str) -> str:
+    """How people are told of a file that `private_of` names."""
+    what = "what programs said" if path.endswith(".txt") else "what was found, by name"
+    return f"{what}, for your eyes and for a week: {path}"
+
+
+def _with_words(problems: Iterable[Problem], state: State) -> Iterator[Problem]:
+    for p in problems:
+        yield replace(p, private=tuple(map(str, state.private_of(p.run)))) if p.run else p
+
+
+def _together(job: Job, services: Services) -> Together | None:
+    known = (s for name in job.grouped for s in services.catalogue.snapshots(job.plan, name))
+    ours = [t for t in captured_together(known) if job.asset not in t.missing]
+    return ours[-1] if ours else None
+
+
+def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iterator[Problem]:
+    """Of the plan's versions that are in the ledger."""
+    plan = loaded.plan.plan
+    if found := not_kept(plan, services, histories):
+        newest = f"that of {rfc3339(found[0].at)[:19]}Z ({found[0].record})"
+        what = f"of {so_many(len(found), 'version')} of the plan, {newest}{'' if len(found) == 1 else ' the newest'}"
+        text = f"the files {what}, are not kept in the state directory any more as they were"
+        step = next_step(Trouble.PLAN_FILES_GONE, plan, None)
+        yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in found), step=step)
+
+
+def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:
+    for _, path in secret_files(loaded.plan):
+        if mode := open_to_others(path):
+            yield Problem(Trouble.FINDING, f"{path} holds a secret, and {mode}", about=str(path))

@@ -1,7 +1,0 @@
-"""Look after a plan's repository: remove what its retention lets go, and read a part of what stays."""
-
-from ccdr.upkeep.check import check
-from ccdr.upkeep.outcome import Capacity, Check, Prune
-from ccdr.upkeep.prune import prune
-
-__all__ = ["Capacity", "Check", "Prune", "check", "prune"]

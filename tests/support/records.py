@@ -1,0 +1,61 @@
+"""Whole records of every kind, made from the definitions: a new kind is tested by being listed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from ccdr.evidence.records import KINDS, Record
+
+ENVELOPE = frozenset(Record.__struct_fields__)
+
+
+def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
+    """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without."""
+    info = inspect.type_info(KINDS[kind])
+    assert isinstance(info, inspect.StructType)
+    return {
+        f.encode_name: _some(f.type, full)
+        for f in info.fields
+        if f.encode_name not in ENVELOPE and (full or f.required)
+    }
+
+
+def _some(info: inspect.Type, full: bool) -> Any:
+    match info:
+        case inspect.Metadata(type=inner, extra_json_schema=more):
+            if digits := re.fullmatch(r"\^\[0-9a-f\]\{(\d+)\}\$", str((more or {}).get("pattern"))):
+                return ("0123456789abcdef" * 4)[: int(digits[1])]
+            return _some(inner, full)
+        case inspect.UnionType(types=types):
+            return _some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)
+        case inspect.StructType(fields=fields):
+            return {f.encode_name: _some(f.type, full) for f in fields if full or f.required}
+        case inspect.ListType(item_type=item):
+            return [_some(item, full)] if full else []
+        case inspect.DictType(value_type=value):
+            return {"name": _some(value, full)} if full else {}
+        case inspect.TupleType(item_types=types):
+            return [_some(one, full) for one in types]
+        case inspect.LiteralType(values=values):
+            return values[0]
+        case inspect.DateTimeType():
+            return "2026-11-24T02:30:00.250000Z"
+        case inspect.IntType():
+            return 7
+        case inspect.FloatType():
+            return 0.1
+        case inspect.BoolType():
+            return True
+        case inspect.StrType():
+            return "text"
+    raise AssertionError(f"no value for {info}")
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """As JSON has it."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    return found

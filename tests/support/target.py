@@ -1,0 +1,69 @@
+"""A PostgreSQL server to restore onto: by Unix socket, with passwords; its first superuser is `dba`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.conftest import _image
+from tests.support.harness import eventually
+
+_numbers = itertools.count(1)
+PASSWORD = "target:it\\s 'secret'"
+
+SERVER = """\
+set -e
+D=/var/lib/postgresql/target
+printf '%s' "$SECRET" > /tmp/pw
+initdb -D $D -U dba --pwfile=/tmp/pw --auth=scram-sha-256 --no-sync --locale=C.UTF-8 > /dev/null
+exec postgres -D $D -c listen_addresses= -c unix_socket_directories=/sockets -c fsync=off -c max_connections=60
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    container: str
+    sockets: Path
+
+    def psql(self, sql: str, database: str = "postgres", *, check: bool = True) -> str:
+        argv = ["docker", "exec", "-i", "-e", f"PGPASSWORD={PASSWORD}", "-e", f"PGDATABASE={database}", self.container]
+        argv += ["psql", "-X", "-q", "-A", "-t", "-h", "/sockets", "-U", "dba", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        done = subprocess.run(argv, input=sql, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout.strip()
+
+    def root(self, script: str) -> None:
+        subprocess.run(["docker", "exec", "-u", "root", self.container, "sh", "-c", script], check=True)
+
+    def url(self, database: str, user: str = "dba") -> str:
+        return f"postgresql://{user}@/{quote(database, safe='')}?host={self.sockets}"
+
+    @property
+    def databases(self) -> set[str]:
+        return set(self.psql("select datname from pg_database").splitlines())
+
+    @property
+    def roles(self) -> set[str]:
+        return set(self.psql("select rolname from pg_roles where rolname !~ '^pg_'").splitlines())
+
+
+@contextmanager
+def server(sockets: Path) -> Iterator[Target]:
+    sockets.chmod(0o777)
+    name = f"ccdr-test-target-{os.getpid()}-{next(_numbers)}"
+    argv = ["docker", "run", "-d", "--rm", "--name", name, "--network", "none", "--user", "postgres", "-e", "SECRET"]
+    argv += ["--tmpfs", "/var/lib/postgresql:mode=1777", "--tmpfs", "/tmp:mode=1777", "-v", f"{sockets}:/sockets"]
+    argv += [_image(), "bash", "-c", SERVER]
+    subprocess.run(argv, env={**os.environ, "SECRET": PASSWORD}, check=True, stdout=subprocess.DEVNULL)
+    made = Target(name, sockets)
+    try:
+        assert eventually(lambda: made.psql("select 1", check=False) == "1", 60)
+        yield made
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
