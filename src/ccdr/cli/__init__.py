@@ -26,7 +26,8 @@ from ccdr.cli import (
     test,
     upkeep,
 )
-from ccdr.cli.shell import EXIT_STATUS, VerbGroup, global_options
+from ccdr.cli.settings import global_options
+from ccdr.cli.verbs import EXIT_STATUS, VerbGroup
 
 
 @click.group(

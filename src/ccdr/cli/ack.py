@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import asset_option, dry_run_option, print_json, settings, table, verb
+from ccdr.cli.output import print_json, table
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import asset_option, dry_run_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339

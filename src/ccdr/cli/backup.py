@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import (
-    Told,
-    asset_option,
-    dry_run_option,
-    plan_argument,
-    print_json,
-    progress,
-    settings,
-    verb,
-    word,
-)
+from ccdr.cli.one_by_one import Told
+from ccdr.cli.output import print_json, word
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import asset_option, dry_run_option, plan_argument, verb
 from ccdr.model.errors import Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.shell import verb
+from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit
 
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import print_json, progress, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
 from ccdr.cli.test import tell
+from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import Achieved, Verdict, human_bytes, human_seconds
 

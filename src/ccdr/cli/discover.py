@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import print_json, progress, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import human_bytes
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import Settings, dry_run_option, print_json, progress, settings, verb, word
+from ccdr.cli.output import print_json, word
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import Settings, settings
+from ccdr.cli.verbs import dry_run_option, verb
 from ccdr.model.errors import Exit
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.shell import EXIT_STATUS, print_json, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import EXIT_STATUS, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import EXIT_STATUS, dry_run_option, plan_argument, print_json, settings, verb, word
+from ccdr.cli.output import print_json, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import EXIT_STATUS, dry_run_option, plan_argument, verb
 from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:

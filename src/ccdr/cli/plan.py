@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.shell import EXIT_STATUS, plan_argument, print_json, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import EXIT_STATUS, plan_argument, verb
 from ccdr.model.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.model.values import rfc3339
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import print_json, settings, verb
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import human_bytes, so_many, utc
 

@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import (
-    dry_run_option,
-    plan_argument,
-    print_json,
-    progress,
-    settings,
-    show_words,
-    tell_checks,
-    timeline_option,
-    verb,
-)
+from ccdr.cli.output import print_json, tell_checks
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.trouble import show_words
+from ccdr.cli.verbs import dry_run_option, plan_argument, timeline_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import SILENT, dry_run_option, print_json, progress, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.progress import SILENT, progress
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import dry_run_option, verb
 from ccdr.model.errors import CcdrError, Exit, worst
 
 if TYPE_CHECKING:

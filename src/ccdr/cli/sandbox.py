@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.shell import EXIT_STATUS, dry_run_option, print_json, settings, verb
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import EXIT_STATUS, dry_run_option, verb
 from ccdr.model.errors import Exit
 
 

@@ -6,7 +6,9 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import click
 
-from ccdr.cli.shell import asset_option, plan_argument, progress, settings, verb
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import asset_option, plan_argument, verb
 from ccdr.model.errors import Exit
 
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import click
 
-from ccdr.cli.shell import asset_option, plan_argument, print_json, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import asset_option, plan_argument, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 

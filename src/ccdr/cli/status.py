@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.shell import print_json, settings, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import verb
 from ccdr.model.errors import Exit, worst
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many

@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ccdr.cli.shell import (
-    asset_option,
-    dry_run_option,
-    each_asset,
-    plan_argument,
-    print_json,
-    settings,
-    table,
-    tell_checks,
-    timeline_option,
-    verb,
-    word,
-)
+from ccdr.cli.one_by_one import each_asset
+from ccdr.cli.output import print_json, table, tell_checks, word
+from ccdr.cli.settings import settings
+from ccdr.cli.verbs import asset_option, dry_run_option, plan_argument, timeline_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ccdr.cli.shell import dry_run_option, print_json, progress, settings, show_words, table, verb, word
+from ccdr.cli.output import print_json, table, word
+from ccdr.cli.progress import progress
+from ccdr.cli.settings import settings
+from ccdr.cli.trouble import show_words
+from ccdr.cli.verbs import dry_run_option, verb
 from ccdr.model.errors import Exit, Locked, UsageProblem, worst
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 

@@ -1,0 +1,42 @@
+"""What went wrong and what to do next, on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import settings
+from ccdr.model.answers import FreeText, words_of
+from ccdr.model.errors import CcdrError
+
+if TYPE_CHECKING:
+    from ccdr.host.state import State
+
+
+def tell_error(error: CcdrError, *, in_json: bool) -> None:
+    """What went wrong and what to do next, on standard error; as JSON on standard output where asked."""
+    click.echo(f"{click.style('ccdr:', fg='red')} {error}", err=True)
+    show_words(words_of(error))
+    if error.hint:
+        click.echo(f"  → {error.hint}", err=True)
+    if in_json:
+        print_json({"error": str(error), "hint": error.hint, "exit": int(error.exit_code)})
+
+
+def show_words(words: FreeText, run: str | None = None) -> None:
+    """What programs said, for a person at a terminal: they may quote a customer's row, and cron would mail it. With
+    `run`, where it is kept for a while."""
+    if words and sys.stderr.isatty():
+        for line in words.shown.strip().splitlines():
+            click.echo(click.style(f"  | {line}", dim=True), err=True)
+    if run is not None and click.get_current_context(silent=True) and (kept := _state().words_path(run)).exists():
+        click.echo(f"  what programs said of it, for your eyes and for a week: {kept}", err=True)
+
+
+def _state() -> State:
+    from ccdr.host.state import State, default_state
+
+    return State(settings().state or default_state())

@@ -1,0 +1,119 @@
+"""What every verb is: its options, its help, its exit code."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from ccdr.cli.output import print_json
+from ccdr.cli.settings import F, Settings, global_options
+from ccdr.cli.streams import open_streams, written
+from ccdr.cli.trouble import tell_error
+from ccdr.host import interrupts
+from ccdr.model.errors import CcdrError, Exit, told, worst
+
+EXIT_STATUS = """\b
+Exit status:
+  0  done, and everything is as the plan wants
+  1  a finding: a backup or restore test failed, an objective is breached or was not
+     measured, the ledger does not verify
+  2  a plan, a file or the command line is wrong; nothing was done
+  3  could not be carried out (Docker, network, disk); proves nothing either way
+  4  carried out, but something was left behind that should not be
+  5  another run holds the lock
+Where several apply: 2, 5, 1, 3, 4, in this order.
+"""
+
+
+class VerbGroup(click.Group):
+    """Turns our errors into sentences and exit codes, in one place."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        open_streams()
+        interrupts.listen()
+        kwargs["standalone_mode"] = False  # what click would say itself is a document too, where that was asked for
+        in_json = "--json" in (args[0] if args and args[0] is not None else sys.argv[1:])
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            if in_json:
+                print_json({"error": error.format_message(), "hint": _help_of(error), "exit": error.exit_code})
+            code = error.exit_code
+        except click.Abort:
+            tell_error(CcdrError("interrupted; nothing was begun"), in_json=in_json)
+            code = Exit.NOT_CARRIED_OUT
+        code = code if isinstance(code, int) else Exit.OK
+        if unwritten := written():
+            tell_error(unwritten, in_json=False)
+            code = worst([Exit(code), unwritten.exit_code])
+        raise SystemExit(code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        options = ctx.ensure_object(Settings)
+        try:
+            return super().invoke(ctx)
+        except CcdrError as error:
+            tell_error(error, in_json=options.json)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            tell_error(CcdrError("interrupted; what was begun is recorded and cleaned up"), in_json=options.json)
+            ctx.exit(Exit.NOT_CARRIED_OUT)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if options.verbose and sys.stderr.isatty():
+                traceback.print_exc()
+            why = told(error)
+            tell_error(CcdrError(why.reason, hint=why.hint, words=why.words), in_json=options.json)
+            ctx.exit(Exit.NOT_CARRIED_OUT)
+
+
+def _help_of(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"`{context.command_path if context else 'ccdr'} --help` tells what it takes"
+
+
+def plan_argument(function: F) -> F:
+    """PLAN, completed from the directory of plans."""
+    return click.argument("plan", shell_complete=_complete_plans)(function)
+
+
+def asset_option(function: F) -> F:
+    return click.option("--asset", metavar="A", help="Only this asset of the plan.")(function)
+
+
+def timeline_option(function: F) -> F:
+    told = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=told)(function)
+
+
+def dry_run_option(function: F) -> F:
+    return click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")(function)
+
+
+def _complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    directory = ctx.find_root().ensure_object(Settings).plans
+    return sorted(p.stem for p in directory.glob("*.yaml") if p.stem.startswith(incomplete))
+
+
+def verb(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:
+    """A command with the global options and the exit status in its help."""
+
+    def decorate(function: F) -> click.Command:
+        kwargs.setdefault("epilog", EXIT_STATUS)
+
+        @functools.wraps(function)
+        def run(*a: Any, **k: Any) -> Any:
+            code = function(*a, **k)
+            click.get_current_context().exit(int(code or Exit.OK))
+
+        made: click.Command = click.command(*args, **kwargs)(global_options(run))
+        return made
+
+    return decorate
