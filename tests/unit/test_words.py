@@ -11,12 +11,12 @@ from typing import cast
 
 import click
 import pytest
-from ccdr.cli.shell import table, word
 
 import ccdr
 from ccdr.checks.identical import Identical
 from ccdr.checks.rows import Rows
 from ccdr.cli import main
+from ccdr.cli.output import table, word
 from ccdr.cli.restore import _checks
 from ccdr.cli.upkeep import _tell_check
 from ccdr.jobs.restore.ways import skipped

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+
+from ccdr.ports.place import Clock
 
 
 class SystemClock:
@@ -14,3 +18,13 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+@contextmanager
+def timed(clock: Clock, phases: dict[str, float], name: str) -> Iterator[None]:
+    """Add to the phase of this name the seconds that what is done here takes, however it ends."""
+    began = clock.monotonic()
+    try:
+        yield
+    finally:
+        phases[name] = phases.get(name, 0.0) + clock.monotonic() - began

@@ -16,12 +16,13 @@ from ccdr import __version__
 from ccdr.evidence.history import BACKUP_END, BACKUP_START, FAILED, INTERRUPTED, STORED, AssetHistory
 from ccdr.evidence.lineage import keep
 from ccdr.host import interrupts
+from ccdr.host.clock import timed
 from ccdr.host.nearby import WORDS
 from ccdr.host.state import Run, remove_tree
-from ccdr.jobs import in_force
 from ccdr.jobs.attest import attestation, compared
 from ccdr.jobs.parents import base_for
-from ccdr.jobs.services import BY_HAND, Services, Trigger, facts_of_end
+from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.jobs.shipping import log_of
 from ccdr.jobs.streaming import store
 from ccdr.model.answers import NO_WORDS, FreeText
@@ -143,53 +144,27 @@ def backup(
         result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
-        where = {"plan": job.plan, "asset": job.asset, "run": run.id}
-        start = {
-            "plan_sha256": job.loaded.sha256,
-            "engine": job.engine.engine_name,
-            "method": job.engine.method,
-            "tenant": job.tenant,
-            **trigger.facts(),
-        }
+        recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
+        about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
         if member is not None:
-            start["group"] = {"name": member.group.name, "run": member.group.run}
-        in_force.record(job.loaded, services)
-        began = services.ledger.append(BACKUP_START, **where, body=start)
-        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, began)
-        interrupted: BaseException | None = None
-        try:
+            about["group"] = {"name": member.group.name, "run": member.group.run}
+        attempt = _Attempt(job, services, repo, run, credentials, progress, result, member, recorded.begin(about))
+        with recorded.attempt(attempt.failed):
             attempt.carry_out()
-        except KeyboardInterrupt as error:
-            interrupted = error
-            if result.result != STORED:
-                result.reason = INTERRUPTED
-        except Exception as error:  # a run always has an end
-            result.repository = getattr(error, "repository", None)
-            failed = told(attempt.without_room(error))
-            result.reason, result.hint = failed.reason, for_plan(failed.hint, job.plan)
-            result.words += failed.words
-            if isinstance(error, CommandFailed) and result.hint is None:
-                result.hint = (
-                    f"`ccdr doctor {job.plan}` looks at the source, at what its role may do, and at the repository"
-                )
-        with interrupts.deferred():  # what was done is recorded, and it was stored or it was not
+        with recorded.conclusion():  # it was stored, or it was not
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
                     result.notes += _in_doubt(job, services)
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything
             if result.result != STORED:
-                attempt.mark_failed(within=PROBE_WAIT if interrupted is None else HURRY, ended=True)
+                attempt.mark_failed(within=HURRY if recorded.interrupted else PROBE_WAIT, ended=True)
             services.state.keep_words(run.id, result.words)
             if attempt.listed is not None:
                 with contextlib.suppress(CcdrError):
                     result.notes += _contradicted(job, services, attempt.listed)
-            result.record = services.ledger.append(
-                BACKUP_END, **where, body={**result.body(), **facts_of_end(job.loaded, job.asset, trigger)}
-            )
+            result.record = recorded.end(result.body())
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
-        if interrupted is not None:
-            raise interrupted
     return result
 
 
@@ -241,10 +216,10 @@ class _Attempt:
             probe = self._probe = pool.submit(self._look)
             probe.add_done_callback(self._probed)
             for attempt in range(1, ATTEMPTS + 1):
-                with self._timed("capture"):
+                with timed(self._services.clock, self._result.phases, "capture"):
                     capture, text, manifest, place = self._capture()
                 leaving = pool.submit(self._leave, place)  # a container takes half a second to go
-                with self._timed("store"):
+                with timed(self._services.clock, self._result.phases, "store"):
                     self._ready()
                     stored = self._stored = self._store(capture, manifest)
                     self._still_there(capture)
@@ -264,7 +239,21 @@ class _Attempt:
                 self._result.notes = []  # of what does not count
                 self._apart = bool(self._job.engine.source_paths) and self._job.engine.index_file is not None
 
-    def without_room(self, error: Exception) -> Exception:
+    def failed(self, error: KeyboardInterrupt | Exception) -> None:
+        """Why it ended early, and what to do next."""
+        job, result = self._job, self._result
+        if isinstance(error, KeyboardInterrupt):
+            result.reason = INTERRUPTED if result.result != STORED else result.reason
+            return
+        result.repository = getattr(error, "repository", None)
+        why = told(self._without_room(error))
+        result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
+        result.words += why.words
+        if isinstance(error, CommandFailed) and result.hint is None:
+            asks = "looks at the source, at what its role may do, and at the repository"
+            result.hint = f"`ccdr doctor {job.plan}` {asks}"
+
+    def _without_room(self, error: Exception) -> Exception:
         """Where it is this host's own disk that is full: which, what is free there, and what the last capture took."""
         if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return error
@@ -295,15 +284,6 @@ class _Attempt:
 
     def _probed(self, probe: Future[None]) -> None:
         self._reachable = probe.exception() is None
-
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        clock, phases = self._services.clock, self._result.phases
-        began = clock.monotonic()
-        try:
-            yield
-        finally:
-            phases[phase] = phases.get(phase, 0.0) + clock.monotonic() - began
 
     def _capture(self) -> tuple[Capture, str, Manifest, ExitStack]:
         """What was captured, its manifest, and the source's place, which is still to be left."""

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from ccdr.checks.base import CheckConfig, looked_at
+from ccdr.host.clock import timed
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
 from ccdr.jobs.services import Services
@@ -266,11 +267,8 @@ class Alongside:
     @contextlib.contextmanager
     def _phase(self, companion: Companion, name: str, text: str) -> Iterator[None]:
         self._progress.step(text)
-        began = self._services.clock.monotonic()
-        try:
+        with timed(self._services.clock, companion.phases, name):
             yield
-        finally:
-            companion.phases[name] += self._services.clock.monotonic() - began
 
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:

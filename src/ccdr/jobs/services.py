@@ -35,12 +35,6 @@ from ccdr.storage.catalogue import CLOCK_TOLERANCE, Catalogue, Expired, Pruning,
 from ccdr.storage.restic import RepoSnapshot, Restic
 
 
-def facts_of_end(loaded: LoadedPlan, asset: str | None, trigger: Trigger) -> dict[str, object]:
-    """What the record of every end holds: whose data it is, which copy of it, and at which try."""
-    plan = loaded.plan
-    return {"attempt": trigger.attempt, "tenant": plan.tenant_of(asset), **plan.repository.copy_facts}
-
-
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None

@@ -11,6 +11,7 @@ from typing import Protocol
 from ccdr.checks.base import CheckConfig, run_check
 from ccdr.checks.command import Command
 from ccdr.checks.identical import Identical
+from ccdr.host.clock import timed
 from ccdr.host.state import Run, remove_tree
 from ccdr.jobs.fetch import fetch, fetch_bases, verify
 from ccdr.jobs.restore.directory import Staging, opened
@@ -45,13 +46,9 @@ class Order:
 
     @contextlib.contextmanager
     def phase(self, name: str, text: str, progress: Progress) -> Iterator[None]:
-        clock, phases = self.services.clock, self.result.phases
         progress.step(text)
-        began = clock.monotonic()
-        try:
+        with timed(self.services.clock, self.result.phases, name):
             yield
-        finally:
-            phases[name] = phases.get(name, 0.0) + clock.monotonic() - began
 
     @property
     def engine(self) -> Engine:

@@ -12,14 +12,14 @@ from ccdr import __version__
 from ccdr.evidence.history import RESTORE_END, RESTORE_START, AssetHistory
 from ccdr.host import interrupts
 from ccdr.host.state import Run
-from ccdr.jobs import in_force
 from ccdr.jobs.fetch import Candidates, bases_of, candidates, none_counts, unread_since
+from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.directory import Guarded
 from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
-from ccdr.jobs.services import BY_HAND, Services, facts_of_end
+from ccdr.jobs.services import BY_HAND, Services
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model import parents as chain
 from ccdr.model.answers import FreeText, words_of
@@ -112,6 +112,7 @@ class Restoring:
         self._services, self._repo, self._run, self._stack = services, repo, run, stack
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.estimate: Estimate | None = None
+        self._recorded = Recorded(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
         self._started = self._unknown = False  # unknown: which name it has
         self.recovery: Recovery | None = None  # where it goes to a point by the log
         self._way: Way | None = None
@@ -424,21 +425,13 @@ class Restoring:
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            body = {
-                "plan_sha256": self.job.loaded.sha256,
-                "tenant": self.job.tenant,
-                **BY_HAND.facts(),
+            about = {
                 "snapshot": self.result.snapshot and self.result.snapshot.id,
                 "target": self.result.target,
                 "despite_failed_test": self.request.despite_failed_test,
                 "despite_failed_checks": self.request.despite_failed_checks,
             }
-            in_force.record(self.job.loaded, self._services)
-            self._services.ledger.append(RESTORE_START, **self._where, body=body)
-
-    @property
-    def _where(self) -> dict[str, str]:
-        return {"plan": self.job.plan, "asset": self.job.asset, "run": self.result.run}
+            self._recorded.begin(about)
 
     def conclude(self) -> None:
         """The record; the run's scratch is gone by now, or told."""
@@ -446,6 +439,4 @@ class Restoring:
         result.left_behind += self._run.problems
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
-        result.record = self._services.ledger.append(
-            RESTORE_END, **self._where, body={**result.body(), **facts_of_end(self.job.loaded, self.job.asset, BY_HAND)}
-        )
+        result.record = self._recorded.end(result.body())

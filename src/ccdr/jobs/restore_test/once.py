@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from ccdr.evidence.history import TEST_END, TEST_START
-from ccdr.host import interrupts
-from ccdr.jobs import in_force
+from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import Work
-from ccdr.jobs.services import BY_HAND, Services, Trigger, facts_of_end
+from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.answers import FreeText, words_of
 from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, told
 from ccdr.model.values import Verdict, details
@@ -36,6 +36,7 @@ def restore_test(
     interrupt too, which is raised again.
     """
     repo = services.repository(job.loaded, job.limits)
+    not_done: UsageProblem | None = None
     with (
         services.state.lock(job.plan, job.asset, "test"),
         services.state.reading(repo.location),
@@ -45,51 +46,45 @@ def restore_test(
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
-            body = {
-                "plan_sha256": job.loaded.sha256,
-                "restore_tests": dict(job.loaded.restore_tests),
-                "selection": selection,
-                "tenant": job.tenant,
-                **trigger.facts(),
-            }
-            ending = facts_of_end(job.loaded, job.asset, trigger)
-            where = {"plan": job.plan, "asset": job.asset, "run": run.id}
-            in_force.record(job.loaded, services)
-            services.ledger.append(TEST_START, **where, body=body)
-            interrupted: BaseException | None = None
-            bench_work = Work(job, services, repo, run, progress, test, at)
-            try:
-                bench_work.carry_out(selection)
-            except KeyboardInterrupt as error:
-                interrupted = error
-                test.broke("interrupted")
-            except UsageProblem as error:
-                test.verdict, test.own_verdict, test.reason = Verdict.SKIPPED, None, str(error)
-                services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
-                raise
-            except BackupBad as error:
-                test.words += words_of(error)
-                if why := bench_work.pruned_meanwhile() or bench_work.taken_back():
-                    test.broke(f"{error}; but {why}", "run the test again")
-                else:
-                    if isinstance(error, LogBad):
-                        test.log_verdict = Verdict.FAIL
-                    else:
-                        test.own_verdict, test.repository = Verdict.FAIL, error.repository
-                        test.damaged = bench_work.fetching or isinstance(error, RepositoryDamaged)
-                    test.fail(str(error), bench_work.advised(error.hint))
-            except Exception as error:  # a run always has an end, and what we did not foresee proves nothing
-                test.repository = getattr(error, "repository", None)
-                broken = told(error)
-                test.words += broken.words
-                test.broke(broken.reason, broken.hint)
-            # What was found out is recorded; somebody who stops us waits for that.
-            undisturbed.enter_context(interrupts.deferred())
+            recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
+            recorded.begin({"restore_tests": dict(job.loaded.restore_tests), "selection": selection})
+            work = Work(job, services, repo, run, progress, test, at)
+            with recorded.attempt(partial(_ended, work, test)):
+                try:
+                    work.carry_out(selection)
+                except UsageProblem as error:
+                    not_done = error
+                    test.verdict, test.own_verdict, test.reason = Verdict.SKIPPED, None, str(error)
+            if not_done is not None:
+                recorded.end(test.body())
+                raise not_done
+            undisturbed.enter_context(recorded.conclusion())
             run.clear()  # its scratch is gone now, or it is not: the record says which
-            bench_work.conclude(run)
+            work.conclude(run)
             if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
                 test.said = services.state.kept_as(kept, services.clock.now())
-            test.record = services.ledger.append(TEST_END, **where, body={**test.body(), **ending})
-            if interrupted is not None:
-                raise interrupted
+            test.record = recorded.end(test.body())
     return test
+
+
+def _ended(work: Work, test: RestoreTest, error: KeyboardInterrupt | Exception) -> None:
+    """What it says of the backup that the test ended early: a test that could not be carried out proves nothing, and
+    neither does what nobody foresaw."""
+    if isinstance(error, KeyboardInterrupt):
+        test.broke("interrupted")
+    elif isinstance(error, BackupBad):
+        test.words += words_of(error)
+        if why := work.pruned_meanwhile() or work.taken_back():
+            test.broke(f"{error}; but {why}", "run the test again")
+            return
+        if isinstance(error, LogBad):
+            test.log_verdict = Verdict.FAIL
+        else:
+            test.own_verdict, test.repository = Verdict.FAIL, error.repository
+            test.damaged = work.fetching or isinstance(error, RepositoryDamaged)
+        test.fail(str(error), work.advised(error.hint))
+    else:
+        test.repository = getattr(error, "repository", None)
+        broken = told(error)
+        test.words += broken.words
+        test.broke(broken.reason, broken.hint)

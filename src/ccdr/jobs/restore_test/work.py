@@ -13,6 +13,7 @@ from ccdr.checks.base import run_check
 from ccdr.checks.identical import Identical
 from ccdr.evidence.history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
+from ccdr.host.clock import timed
 from ccdr.host.interrupts import threads
 from ccdr.host.state import Run
 from ccdr.jobs import attest
@@ -200,13 +201,9 @@ class Work:
 
     @contextlib.contextmanager
     def _phase(self, name: str, text: str) -> Iterator[None]:
-        clock, phases = self._services.clock, self._test.phases
         self._progress.step(text)
-        began = clock.monotonic()
-        try:
+        with timed(self._services.clock, self._test.phases, name):
             yield
-        finally:
-            phases[name] += clock.monotonic() - began
 
     def _restore_and_check(
         self, snapshot: Snapshot, manifest: Manifest, needs: SandboxNeeds | None, image: Image | None, began: float

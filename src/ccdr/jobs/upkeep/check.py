@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from ccdr.evidence.history import CHECK_START, CHECKED, CLEAN, DAMAGED, AssetHistory, Histories
 from ccdr.host.state import Run
+from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
 from ccdr.jobs.upkeep.outcome import PLANNED, Check
-from ccdr.jobs.upkeep.shared import capacity_of, recorded, tenths
+from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, tenths
 from ccdr.model.errors import RepositoryDamaged, RepositoryMissing
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -41,12 +43,11 @@ def check(
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
         result = _next_check(loaded, services.histories(), all_data=all_data)
         result.run = run.id
-        about = {"part": result.part, "parts": result.parts, "all_data": all_data}
-
-        def work() -> None:
+        recorded = Recorded(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
+        recorded.begin({"part": result.part, "parts": result.parts, "all_data": all_data})
+        with recorded.attempt(partial(failed, result)):
             _check(loaded, services, repo, progress, result, run)
-
-        recorded(services, CHECK_START, CHECKED, loaded, run, trigger, about, result, work)
+        conclude(recorded, result)
     return result
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from ccdr.evidence.history import DAMAGED, DONE, PRUNE_START, AssetHistory, Histories
 from ccdr.evidence.history import PRUNED as PRUNE_END
 from ccdr.host.state import Run
 from ccdr.jobs.attest import prune_stored
+from ccdr.jobs.recorded import Recorded
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
 from ccdr.jobs.shipping import log_repository, shelf_of
 from ccdr.jobs.shipping.recovery import stored
 from ccdr.jobs.upkeep.log import prune_log
 from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
-from ccdr.jobs.upkeep.shared import capacity_of, recorded, size, tenths
+from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError
@@ -67,7 +69,11 @@ def prune(
     with state.lock(plan, "", "upkeep"), state.rewriting(repo.location), state.run(services.clock) as run:
         result = Prune(plan, run.id)
         work = _Pruning(loaded, services, repo, progress, result)
-        recorded(services, PRUNE_START, PRUNE_END, loaded, run, trigger, {}, result, lambda: work.carry_out(run))
+        recorded = Recorded(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
+        recorded.begin({})
+        with recorded.attempt(partial(failed, result)):
+            work.carry_out(run)
+        conclude(recorded, result)
     return result
 
 

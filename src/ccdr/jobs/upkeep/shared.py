@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
 
 from ccdr.evidence.history import AssetHistory
-from ccdr.host import interrupts
-from ccdr.host.state import Run
-from ccdr.jobs import in_force
-from ccdr.jobs.services import Services, Trigger, facts_of_end
+from ccdr.jobs.recorded import Recorded
+from ccdr.jobs.services import Services
 from ccdr.jobs.upkeep.outcome import Capacity, Check, Prune
 from ccdr.model import measure
 from ccdr.model.errors import CcdrError, Exit, told
@@ -19,40 +16,21 @@ from ccdr.storage import upkeep as storage
 from ccdr.storage.restic import Restic
 
 
-def recorded(
-    services: Services,
-    start: str,
-    end: str,
-    loaded: LoadedPlan,
-    run: Run,
-    trigger: Trigger,
-    about: Mapping[str, object],
-    result: Prune | Check,
-    work: Callable[[], None],
-) -> None:
-    """A run has a start and an end in the ledger, whatever happens in between."""
-    where = {"plan": loaded.plan.plan, "asset": None, "run": run.id}
-    tenant = loaded.plan.tenant
-    body = {"plan_sha256": loaded.sha256, "tenant": tenant, **trigger.facts(), **about}
-    in_force.record(loaded, services)
-    services.ledger.append(start, **where, body=body)
-    interrupted: BaseException | None = None
-    try:
-        work()
-    except KeyboardInterrupt as error:
-        interrupted, result.reason = error, "interrupted"
-    except Exception as error:
-        failed = told(error)
-        result.reason, result.hint = failed.reason, failed.hint
-        result.words += failed.words
-        result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
-    with interrupts.deferred():
-        services.state.keep_words(run.id, result.words)
-        result.record = services.ledger.append(
-            end, **where, body={**result.body(), **facts_of_end(loaded, None, trigger)}
-        )
-    if interrupted is not None:
-        raise interrupted
+def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
+    """Why it ended early, and what to do next."""
+    if isinstance(error, KeyboardInterrupt):
+        result.reason = "interrupted"
+        return
+    why = told(error)
+    result.reason, result.hint = why.reason, why.hint
+    result.words += why.words
+    result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
+
+
+def conclude(recorded: Recorded, result: Prune | Check) -> None:
+    with recorded.conclusion():
+        recorded.services.state.keep_words(recorded.run, result.words)
+        result.record = recorded.end(result.body())
 
 
 def size(repo: Restic) -> int | None:

@@ -1,0 +1,61 @@
+"""A job in the ledger: it has a start, and one end, whatever happens between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ccdr.host import interrupts
+from ccdr.jobs import in_force
+from ccdr.jobs.services import Services, Trigger
+from ccdr.model.values import RecordRef
+from ccdr.plans import LoadedPlan
+
+
+@dataclass
+class Recorded:
+    """One run of work on a plan, or on an asset of it. `kinds` are those of its two records."""
+
+    services: Services
+    loaded: LoadedPlan
+    asset: str | None
+    run: str
+    trigger: Trigger
+    kinds: tuple[str, str]
+    interrupted: KeyboardInterrupt | None = None
+
+    def begin(self, about: Mapping[str, object]) -> RecordRef:
+        """Record by which version of the plan, on whose data, why and by whom, and what is `about` this kind of work.
+        CcdrError where the ledger cannot be written: then nothing was begun."""
+        in_force.record(self.loaded, self.services)
+        said = {"plan_sha256": self.loaded.sha256, "tenant": self.loaded.plan.tenant_of(self.asset)}
+        return self._append(self.kinds[0], {**said, **self.trigger.facts(), **about})
+
+    @contextmanager
+    def attempt(self, failed: Callable[[KeyboardInterrupt | Exception], None]) -> Iterator[None]:
+        """What ends the work early is told to `failed`, and goes no further: there is an end to be recorded."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            self.interrupted = error
+            failed(error)
+        except Exception as error:
+            failed(error)
+
+    @contextmanager
+    def conclusion(self) -> Iterator[None]:
+        """What was done is recorded: an interrupt waits for that, and is raised again."""
+        with interrupts.deferred():
+            yield
+        if self.interrupted is not None:
+            raise self.interrupted
+
+    def end(self, body: Mapping[str, object]) -> RecordRef:
+        """Record what came of it, on which copy of whose data, and at which try."""
+        plan = self.loaded.plan
+        copy = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.repository.copy_facts}
+        return self._append(self.kinds[1], {**body, **copy})
+
+    def _append(self, kind: str, body: Mapping[str, object]) -> RecordRef:
+        return self.services.ledger.append(kind, plan=self.loaded.plan.plan, asset=self.asset, run=self.run, body=body)
