@@ -4,10 +4,10 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo test soak mutants check bench docs picture lock clean
+.PHONY: help setup system images venv demo test test-quick soak mutants check bench docs picture lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
 
 setup: ## everything the other targets need: packages, Docker, sandbox images, .venv
 	@deploy/setup/setup all
@@ -27,6 +27,9 @@ demo: setup ## the main job on a sample contact centre, nothing to configure
 test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS) # four files at a time, quick ones first: tests wait more than they work
+
+test-quick: check ## what to run before each commit: `make check`, and the tests that need no server; ARGS as above
+	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/unit $(ARGS)
 
 soak: setup ## 500 random SIGKILLs over `ccdr run`, and 20 times the drawn examples, anew; KILLS=n, SEED=n
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py $(ARGS)

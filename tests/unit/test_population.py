@@ -20,7 +20,7 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.harness import Site
 
 from ccdr.cli import main
-from ccdr.cli.shell import Settings
+from ccdr.cli.settings import Settings
 from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.history import AssetHistory
 from ccdr.evidence.judgement import AssetStatus
