@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from tests.support.clocks import Clock
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.years import Centre, write_ledger, write_plans
 from tests.unit import test_one_judgement as pasts
-from tests.unit.test_one_judgement import ASSETS, END, Clock, Event, told_by
+from tests.unit.test_one_judgement import ASSETS, END, Event, told_by
 
 from ccdr.evidence.ledger import Ledger
 from ccdr.jobs import verification

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.clocks import Clock
 
 from ccdr.evidence.ledger import BEGINNING, Ledger, verify
 from ccdr.evidence.lineage import (
@@ -40,17 +41,6 @@ from ccdr.storage.restic import RepoSnapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@dataclass
-class Clock:
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.chronicle import Chronicle
+from tests.support.clocks import Clock
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.logs import ships
@@ -61,16 +62,6 @@ log:
 
 
 Record = dict[str, Any]
-
-
-class Clock:
-    at = END
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 # --- pasts ----------------------------------------------------------------------------------------------------
