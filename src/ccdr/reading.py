@@ -20,13 +20,11 @@ from typing import Any, TypeVar
 
 from ccdr.ledger import BEGINNING, Extent, Mark, Verification, Verified, extent_of, folded, lines, verify
 from ccdr.model import utc
-from ccdr.records import Record, trusting
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
 T = TypeVar("T")
 Take = Callable[[Mapping[str, Any], datetime], None]
-TakeTyped = Callable[[Record], None]
 
 
 def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | None = None) -> Verification:
@@ -44,26 +42,12 @@ def read_verified(directory: Path, anew: Callable[[], Take], since: Verified | N
     return verify(directory, anew(), crashes=False, extent=extent, since=since)
 
 
-def read_typed(directory: Path, anew: Callable[[], TakeTyped]) -> Verification:
-    """The same with typed records, which is quicker."""
-    extent = extent_of(directory)
-    if _worth_two(extent):
-        found = _by_two(directory, extent, lambda: _typed(anew()))
-        if found is not None:
-            return found
-    return verify(directory, typed=anew(), crashes=False, extent=extent)
-
-
 def _mappings(take: Take) -> Callable[[bytes], None]:
     def one(line: bytes) -> None:
         record = folded(line)
         take(record, utc(record["time"]))
 
     return one
-
-
-def _typed(take: TakeTyped) -> Callable[[bytes], None]:
-    return lambda line: take(trusting(line))
 
 
 def _worth_two(extent: Extent, since: Verified | None = None) -> bool:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from tests.clocks import Clock
 from tests.drawn import examples
 from tests.harness import Site
 from tests.unit import test_one_judgement as pasts
-from tests.unit.test_one_judgement import ASSETS, END, Clock, Event, told_by
+from tests.unit.test_one_judgement import ASSETS, END, Event, told_by
 from tests.years import Centre, write_ledger, write_plans
 
 from ccdr import verification

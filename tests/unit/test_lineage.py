@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import Clock
 
 from ccdr.attest.storing import superseded
 from ccdr.errors import UsageProblem
@@ -40,17 +41,6 @@ from ccdr.storage.restic import RepoSnapshot
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@dataclass
-class Clock:
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.chronicle import Chronicle
+from tests.clocks import Clock
 from tests.harness import Site
 from tests.logs import ships
 
@@ -53,17 +54,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     made.write("restore_tests/t.yaml", "restore_test: t\nchecks:\n  - {kind: identical}\n")
     made.plan(PLAN, extra='retention: {keep_last: 3}\nupkeep: {prune: "0 5 * * *", check: "0 6 * * 0"}\n')
     return made
-
-
-@dataclass
-class Clock:
-    at: datetime
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.chronicle import Chronicle
+from tests.clocks import Clock
 from tests.drawn import examples
 from tests.harness import Site
 from tests.logs import ships
@@ -60,16 +61,6 @@ log:
 
 
 Record = dict[str, Any]
-
-
-class Clock:
-    at = END
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 # --- pasts ----------------------------------------------------------------------------------------------------

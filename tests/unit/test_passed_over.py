@@ -6,12 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import Site
 from tests.records import body_of
+from tests.unit import test_verification
 from tests.unit.test_verification import World
 
 from ccdr.acknowledged import exit_of
@@ -20,15 +19,7 @@ from ccdr.lineage import keep
 from ccdr.records import written
 from ccdr.trouble import Problem, Trouble
 
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """Its newest restore test is FAIL."""
-    site = Site(tmp_path)
-    site.recordings(tmp_path / "spool")
-    made = World(site)
-    made.lived()
-    return made
+world = test_verification.world  # its newest restore test is FAIL
 
 
 def whole(kind: str, run: str = "x", asset: str | None = "recordings", **body: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tests.chronicle import Chronicle, digest
+from tests.clocks import Clock
 from tests.harness import Site
 
 from ccdr.acknowledged import known_by
@@ -56,17 +57,6 @@ crm:
   backup: {schedule: "15 * * * *"}
   restore_test: {schedule: "0 3 * * *", checks: [t]}
 """
-
-
-class Clock:
-    def __init__(self, at: datetime = END) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ from tests.unit.test_ledger import add, make, segments
 from ccdr import reading
 from ccdr.errors import CcdrError
 from ccdr.ledger import Verification, verify
-from ccdr.reading import Take, meanwhile, read_typed, read_verified
-from ccdr.records import Record
+from ccdr.reading import Take, meanwhile, read_verified
 from ccdr.report import population
 from ccdr.report.evidence import Run
 
@@ -106,11 +105,6 @@ def test_it_says_what_one_process_says(original: Path, tmp_path: Path, data: st.
     path.write_bytes(changed[data.draw(st.sampled_from(sorted(changed)))])
     folds = Folds()
     assert (read_verified(ledger, folds.anew), folds.taken) == by_one(ledger)
-    seen: list[Record] = []
-    alone = verify(ledger, typed=seen.append, crashes=False)
-    by_two: list[list[Record]] = []
-    assert read_typed(ledger, lambda: by_two.append([]) or by_two[-1].append) == alone
-    assert by_two[-1] == seen and len(seen) == len(folds.taken)
 
 
 def twice(line: bytes) -> bytes:

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.chronicle import DISPOSED, Chronicle
+from tests.clocks import Clock
 from tests.drawn import examples
 from tests.harness import Site
 from tests.older import append_older
@@ -45,24 +46,11 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
-class SetClock:
-    """A clock that a test sets."""
-
-    def __init__(self, at: datetime = NOW) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 class Past:
     """A site whose ledger is written by hand, at any time."""
 
     def __init__(self, root: Path) -> None:
-        self.site, self.clock, self._number = Site(root), SetClock(), 0
+        self.site, self.clock, self._number = Site(root), Clock(), 0
         self.site.recordings(root / "spool")
         self.upkeep("{prune: 0 5 1 1 *, check: 0 6 1 1 *}")
         State(self.site.state).directory()  # of today's format
@@ -988,7 +976,7 @@ def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path
         past.wrote(-1, f"{kind}.end", kind, phases={}, **body, **whose, **more)
     past.began(-0.5, "backup", "crash", who=who, tenant="acme")
     past.wrote(-0.4, "backup.end", "older", result="STORED", phases={}, snapshot=snapshot | {"id": "c" * 64})
-    services = site.services(SetClock())
+    services = site.services(Clock())
     past.keep(services.state.ledger, services.catalogue)
     report = make_report([site.loaded()], services, period_of(None, None, NOW), command="ccdr report")
     backup, test, crash, older, _ = rows_of(report)
@@ -1487,7 +1475,7 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     State(site.state).directory()
     count = write_ledger(centre, site.state / "ledger")
     plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
-    report = make_report(plans, site.services(SetClock()), period_of("2026-01-01", None, NOW), named=(), command="x")
+    report = make_report(plans, site.services(Clock()), period_of("2026-01-01", None, NOW), named=(), command="x")
     assert report.ledger.verification.ok and report.ledger.verification.records == count
     starts = sum(run.end_seq is not None and run.end_seq != run.seq for run in report.runs)
     assert count == 2 * starts + (len(report.runs) - starts)

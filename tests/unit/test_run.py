@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.clocks import Clock
 from tests.harness import Quiet, Site
 from tests.older import append_older
 
@@ -28,22 +29,13 @@ START = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC)
 
 
 @dataclass
-class SetClock:
-    """Stands where it is put."""
+class SetClock(Clock):
+    """Stands where it is put; what it measures goes on."""
 
     at: datetime = START
 
-    def now(self) -> datetime:
-        return self.at
-
     def monotonic(self) -> float:
         return time.monotonic()
-
-    def to(self, text: str) -> None:
-        self.at = datetime.fromisoformat(text).astimezone(UTC)
-
-    def on(self, **delta: float) -> None:
-        self.at += timedelta(**delta)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.clocks import Clock
 from tests.harness import Site
 from tests.logs import ships
 from tests.older import append_older
@@ -31,17 +32,6 @@ from ccdr.trouble import Trouble, next_step
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
-
-
-class FixedClock:
-    def __init__(self, at: datetime = NOW) -> None:
-        self._at = at
-
-    def now(self) -> datetime:
-        return self._at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 def ago(**delta: float) -> datetime:
@@ -144,7 +134,7 @@ class World:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.services: Services = site.services(FixedClock())
+        self.services: Services = site.services(Clock())
 
     def snapshot(self, number: int, when: datetime, note: str | None = None) -> None:
         manifest = Manifest(
@@ -403,7 +393,7 @@ def test_a_test_that_is_long_overdue_is_stale(site: Site) -> None:
     world.snapshot(1, ago(minutes=5))
     world.tested("PASS")
 
-    class Later(FixedClock):
+    class Later(Clock):
         def now(self) -> datetime:
             return NOW + timedelta(days=15)
 
@@ -470,7 +460,7 @@ def test_a_backup_that_another_host_has_taken_since_is_not_overdue(world: World)
         body={"result": "STORED", "snapshot": {"id": IDS[1]}},
     )
 
-    class Midnight(FixedClock):
+    class Midnight(Clock):
         def now(self) -> datetime:
             return NOW + timedelta(hours=12)
 
@@ -670,7 +660,7 @@ def based(site: Site, services: Services, number: int, when: datetime) -> None:
 def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site) -> None:
     """Without its point, too: what is exposed is counted from the base. A base that is newer leads on anew."""
     site.plan(LOGGED)
-    services = site.services(FixedClock())
+    services = site.services(Clock())
     loaded = site.loaded()
 
     def tested(verdict: str, own: str | None, recovery: dict[str, Any] | None) -> AssetStatus:
@@ -705,7 +695,7 @@ def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site
 def test_the_log_of_a_source_that_went_back_asks_for_a_base_and_then_for_what_ships_it(site: Site) -> None:
     """Until log is stored behind a base from since then; what was stored before leads nowhere."""
     site.plan(LOGGED)
-    services, loaded = site.services(FixedClock()), site.loaded()
+    services, loaded = site.services(Clock()), site.loaded()
     back = Standing(anew=ago(hours=1), gap="the source went back: a new base backup is needed")
 
     def told(standing: Standing, number: int | None = None, **taken: float) -> tuple[list[Trouble], str, float | None]:
@@ -766,7 +756,7 @@ RETENTION = "retention: {keep_within: 35d}\nassets:"  # pruned on Sundays at 05:
 def late(site: Site, days: float, services: Services | None = None) -> list[Trouble]:
     """What is wrong with the care of the repository, so many days after NOW, a Tuesday noon."""
 
-    class Later(FixedClock):
+    class Later(Clock):
         def now(self) -> datetime:
             return NOW + timedelta(days=days)
 
@@ -795,8 +785,8 @@ def test_upkeep_never_done_is_overdue_once_it_came_due_twice(world: World) -> No
     assert "never done, though due since 2026-12-06T05:00:00Z" in prune.text and "never done" in check.text
 
 
-def at(days: float) -> FixedClock:
-    class Later(FixedClock):
+def at(days: float) -> Clock:
+    class Later(Clock):
         def now(self) -> datetime:
             return NOW + timedelta(days=days)
 
@@ -866,7 +856,7 @@ def looked(world: World, achieved: float | None, verdict: str = "MET", when: dat
         "rto": {"achieved_s": 5.0, "basis": "throwaway"},
         "rpo": {"objective_s": 3600, "achieved_s": achieved, "verdict": verdict},
     }  # fmt: skip
-    ledger = Ledger(world.services.state.ledger, FixedClock(when))
+    ledger = Ledger(world.services.state.ledger, Clock(when))
     append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
 
 

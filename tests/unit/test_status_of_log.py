@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import Clock
 from tests.harness import Site
 from tests.logs import ships
 from tests.older import append_older
-from tests.unit.test_status import IDS, LOGGED, NOW, FixedClock, ago, based
+from tests.unit.test_status import IDS, LOGGED, NOW, ago, based
 
 from ccdr.catalogue import CLOCK_TOLERANCE, manifest_text, snapshot_of
 from ccdr.history import STOPPED
@@ -35,7 +36,7 @@ class Shipping:
     def __init__(self, root: Path, *, based_on: int | None = 1) -> None:
         self.site = Site(root, bare=True)
         self.site.plan(LOGGED)
-        self.services: Services = self.site.services(FixedClock())
+        self.services: Services = self.site.services(Clock())
         if based_on is not None:
             based(self.site, self.services, based_on, ago(hours=3))
 
@@ -69,7 +70,7 @@ def test_log_that_comes_is_no_trouble(shipping: Shipping) -> None:
 
 def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says(shipping: Shipping) -> None:
     """What ships it was stopped a day ago, and somebody has written that it was stored a minute ago."""
-    then, stood = FixedClock(ago(hours=24)), replace(SHIPPED, point=ago(hours=25), usable=ago(hours=24.9))
+    then, stood = Clock(ago(hours=24)), replace(SHIPPED, point=ago(hours=25), usable=ago(hours=24.9))
     ships(shipping.site.services(then), "p", "crm", stood)
     before = shipping.now()
     for edited in (SHIPPED, replace(SHIPPED, usable=stood.usable), replace(SHIPPED, pending=(Point(NOW, NOW),))):
@@ -92,7 +93,7 @@ def test_what_was_stored_since_the_last_record_is_believed_for_two_hours(
     shipping: Shipping, hours: float, believed: bool
 ) -> None:
     then = ago(hours=hours)
-    ships(shipping.site.services(FixedClock(then)), "p", "crm", replace(SHIPPED, point=then, usable=then))
+    ships(shipping.site.services(Clock(then)), "p", "crm", replace(SHIPPED, point=then, usable=then))
     ships(shipping.services, "p", "crm", SHIPPED, recorded=False)
     assert (shipping.wrong() == []) is believed
     assert shipping.now().rpo.achieved_s == (60 if believed else 2.1 * 3600)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clocks import Clock
 from tests.harness import Site
 from tests.older import append_older
 
@@ -43,17 +44,6 @@ byhand:
 """
 SOURCES = {name: f"/srv/{name}" for name in ("calls", "queue", "byhand")}
 PART = {"parts": 3, "reason": None, "findings": []}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.at = NOON
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 def ago(**delta: float) -> datetime:

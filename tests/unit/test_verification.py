@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.clocks import Clock
 from tests.harness import Ran, Site
 from tests.older import append_older
 from tests.unit.test_history import backup, test
@@ -22,17 +23,6 @@ from ccdr.verification import BROKEN, DIFFERS, EQUAL, HOLDS, compare, newest
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-@dataclass
-class Clock:
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 @dataclass
