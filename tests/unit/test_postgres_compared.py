@@ -17,18 +17,12 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.engines.postgres.dump import identity
-from ccdr.engines.postgres.dump.identity import (
-    TABLE_DATA,
-    TableFact,
-    blobs,
-    compare,
-    create_options,
-    database_properties,
-    schema_of,
-    tables,
-    toc_of,
-)
+from ccdr.engines.postgres.connection import DUMP_OPTIONS
+from ccdr.engines.postgres.dump.database import create_options, database_properties
+from ccdr.engines.postgres.dump.definitions import schema_of
+from ccdr.engines.postgres.dump.identity import compare
+from ccdr.engines.postgres.dump.toc import TABLE_DATA, TableFact, blobs, tables, toc_of
+from ccdr.engines.postgres.inventory import COMPARED, INVENTORY
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import Bench
@@ -135,7 +129,7 @@ class Server:
                 self.made.append(f"{argv[argv.index('-d') + 1]}: {argv[-1]}")
                 return ""
             case "psql":
-                assert stdin == identity.INVENTORY
+                assert stdin == INVENTORY
                 return json.dumps(self.facts)
             case "pg_dumpall":
                 assert "--roles-only" in argv
@@ -291,7 +285,7 @@ def test_a_database_that_came_back_as_it_was_passes_each_and_says_so(restored: R
     dumping = restored.call("pg_dump")
     assert {"-w", "-Fd", "-j3", "-Z0", "--no-sync", "--encoding=UTF8"} <= {*dumping.argv}
     assert "--no-unlogged-table-data" not in dumping.argv
-    assert dumping.env == {"PGDATABASE": "crm", "PGOPTIONS": f"-c a=b {identity.DUMP_OPTIONS}"}
+    assert dumping.env == {"PGDATABASE": "crm", "PGOPTIONS": f"-c a=b {DUMP_OPTIONS}"}
     assert dumping.watch and dumping.watch.name == "again", "it is seen to go on"
     assert all(call.what for call in restored.server.calls), "each says what it was for"
     asking = restored.call("psql")
@@ -333,10 +327,10 @@ def test_it_is_dumped_as_it_was_captured(restored: Restored) -> None:
     assert restored.failed() == {}
     assert {"--no-unlogged-table-data", "--encoding=LATIN1"} <= {*restored.call("pg_dump").argv}
     assert "--no-role-passwords" in restored.call("pg_dumpall").argv
-    assert restored.call("psql").env["PGOPTIONS"] == f"-c a=b {identity.DUMP_OPTIONS} -c search_path=pg_catalog"
+    assert restored.call("psql").env["PGOPTIONS"] == f"-c a=b {DUMP_OPTIONS} -c search_path=pg_catalog"
     restored.contents["search_path"] = "public"
     restored.results()
-    assert restored.call("psql").env["PGOPTIONS"] == f"-c a=b {identity.DUMP_OPTIONS}"
+    assert restored.call("psql").env["PGOPTIONS"] == f"-c a=b {DUMP_OPTIONS}"
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -512,7 +506,7 @@ def test_a_definition_that_differs_is_named_and_was_loaded_once_more(restored: R
     assert {"-s", "--no-tablespaces", "-d", "ccdr_reference"} <= {*loading.argv} and loading.what
     dumping = restored.call("pg_dump", "-s")
     assert {"-w", "-Fd", "-Z0", "--no-sync", "--encoding=UTF8"} <= {*dumping.argv} and dumping.what
-    assert dumping.env == {"PGDATABASE": "ccdr_reference", "PGOPTIONS": f"-c a=b {identity.DUMP_OPTIONS}"}
+    assert dumping.env == {"PGDATABASE": "ccdr_reference", "PGOPTIONS": f"-c a=b {DUMP_OPTIONS}"}
     for making in (c for c in restored.server.calls if c.argv[0] == "psql" and "-c" in c.argv):
         assert {"-X", "-w", "-q", "ON_ERROR_STOP=1"} <= {*making.argv} and making.env["PGDATABASE"] == "crm"
 
@@ -660,7 +654,7 @@ def test_settings_of_all_roles_are_compared_in_any_order(restored: Restored) -> 
     assert restored.failed() == {}
 
 
-@pytest.mark.parametrize("key", identity.COMPARED)
+@pytest.mark.parametrize("key", COMPARED)
 def test_what_a_dump_leaves_out_is_compared(restored: Restored, key: str) -> None:
     restored.server.facts[key] = {"": ["TimeZone=another"]} if key == "database_settings" else ["another"]
     assert restored.failed() == {SETTINGS: f"differs: {key}"}

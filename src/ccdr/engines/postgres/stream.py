@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.postgres.dump import Dump, archive, identity
+from ccdr.engines.postgres.dump import Dump, archive
 from ccdr.engines.postgres.dump.capture import Dumper, Read
+from ccdr.engines.postgres.dump.definitions import Schema, schema_of
+from ccdr.engines.postgres.dump.toc import TABLE_DATA, TableFact, Toc, toc_of
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import FileDigest
 from ccdr.ports.capture import Capture, Streamed, Tools
@@ -70,21 +72,21 @@ class Streamer(Dumper):
         self.went.stored = self.tools.stream(pipes, write)
         return said[0]
 
-    def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
+    def _defined(self, into: Path) -> tuple[Toc, Schema]:
         pipes = into / PIPES
-        return identity.toc_of(_text(pipes / "toc")), identity.schema_of(_text(pipes / "schema"))
+        return toc_of(_text(pipes / "toc")), schema_of(_text(pipes / "schema"))
 
-    def _read(self, into: Path, toc: identity.Toc, files: Mapping[str, FileDigest]) -> Read:
+    def _read(self, into: Path, toc: Toc, files: Mapping[str, FileDigest]) -> Read:
         pipes, stored = into / PIPES, self.went.stored
         assert stored is not None
         found, whole = archive.contents_of(_text(pipes / "contents")), _text(pipes / "whole").split()[0]
         shutil.rmtree(pipes)
-        listed = list(toc.of(identity.TABLE_DATA))
+        listed = list(toc.of(TABLE_DATA))
         if len(listed) != len(found.tables):
             said = f"the dump lists {len(listed)} tables and holds the rows of {len(found.tables)}"
             raise CommandFailed(["pg_restore"], 0, said)
         return Read(
-            {key: identity.TableFact(*fact) for key, fact in zip(listed, found.tables, strict=True)},
+            {key: TableFact(*fact) for key, fact in zip(listed, found.tables, strict=True)},
             files={"dump": FileDigest(stored.bytes, whole)},
             more={"large_objects": found.blobs, "stream": {"snapshot": stored.snapshot}},
         )

@@ -18,9 +18,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
-from ccdr.engines.postgres.dump import identity, locks, references
+from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
+from ccdr.engines.postgres.dump import locks, references
+from ccdr.engines.postgres.dump.definitions import Schema, schema
 from ccdr.engines.postgres.dump.recorded import as_recorded
+from ccdr.engines.postgres.dump.toc import TableFact, Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
     CLOCK,
@@ -73,7 +75,7 @@ class Dumped:
 class Read:
     """What a dump holds. `files` lie elsewhere than in the captured directory, `more` is for the manifest."""
 
-    tables: Mapping[str, identity.TableFact]
+    tables: Mapping[str, TableFact]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
 
@@ -196,7 +198,7 @@ class Dumper:
         return self.place.run(["pg_dump", *form, *argv], env=env, watch=dump.parent, what="pg_dump")
 
     def _dump_env(self) -> dict[str, str]:
-        return self._env(identity.DUMP_OPTIONS)
+        return self._env(DUMP_OPTIONS)
 
     def _described(self, dumped: Dumped, into: Path) -> Capture:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
@@ -236,16 +238,16 @@ class Dumper:
             words=sum(dumped.warnings, NO_WORDS),
         )
 
-    def _told(self, into: Path, inventory: Inventory) -> tuple[identity.Toc, identity.Schema]:
+    def _told(self, into: Path, inventory: Inventory) -> tuple[Toc, Schema]:
         self._describe(into, inventory)
         return self._defined(into)
 
-    def _defined(self, into: Path) -> tuple[identity.Toc, identity.Schema]:
-        return identity.read_toc(self.place, into / "dump"), identity.schema(self.place, into / "dump")
+    def _defined(self, into: Path) -> tuple[Toc, Schema]:
+        return read_toc(self.place, into / "dump"), schema(self.place, into / "dump")
 
-    def _read(self, into: Path, toc: identity.Toc, files: Mapping[str, FileDigest]) -> Read:
+    def _read(self, into: Path, toc: Toc, files: Mapping[str, FileDigest]) -> Read:
         """What the dump holds, by its table of contents and the digests of its files."""
-        return Read(identity.tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()}))
+        return Read(tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()}))
 
     def _describe(self, into: Path, inventory: Inventory) -> None:
         """What goes beside the dump. `globals.sql` is for people who restore a whole server;

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ccdr.engines.connection import may_be_one
 from ccdr.engines.postgres import address, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, untimed
-from ccdr.engines.postgres.dump import identity, references, roles
+from ccdr.engines.postgres.dump import database, identity, references, roles
+from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.model.answers import lacking
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
@@ -283,11 +284,11 @@ class Target:
         try:
             self._make_roles(source, restored, inventory)
             self.began = True
-            self._sql(place, admin, f"create database {self.working} {identity.create_options(inventory.facts)}")
+            self._sql(place, admin, f"create database {self.working} {database.create_options(inventory.facts)}")
             # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
                 place.run([*argv, *sections, archive], env=admin, what="pg_restore", pulse=loaded.pulse)
-            properties = identity.database_properties(place, restored / "dump", self.working)
+            properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
             self._script(place, loaded.env, properties, what, inventory.encoding)
@@ -352,15 +353,15 @@ class Target:
 
     def undo(self, source: Source) -> list[str]:
         place, admin, left = source.place, self._env(source, MAINTENANCE), []
-        databases = [f"{self.working}{identity.BESIDE}", self.working] if self.began else []
+        databases = [f"{self.working}{BESIDE}", self.working] if self.began else []
         with contextlib.suppress(CcdrError):  # a captured template's copy is one too, and could not be dropped
             if self.began:
                 self._sql(place, admin, f"alter database {self.working} is_template false")
-        for database in databases:
+        for name in databases:
             try:
-                self._sql(place, admin, f"drop database if exists {database} with (force)")
+                self._sql(place, admin, f"drop database if exists {name} with (force)")
             except CcdrError as error:
-                left.append(f"the database {database} at {self.shown} ({error}): drop it once the server answers")
+                left.append(f"the database {name} at {self.shown} ({error}): drop it once the server answers")
         try:
             if backwards := roles.undoing(self.made):
                 self._script(place, admin, "\n".join(backwards), "removing roles")

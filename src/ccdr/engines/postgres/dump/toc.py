@@ -1,0 +1,79 @@
+"""A dump's table of contents: what it lists, and what each table's file holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.model.values import FileDigest
+from ccdr.ports.place import Place
+
+TRAILER_LINES = 3  # a table's file ends in `\.` and two empty lines
+_ENTRY = re.compile(r"(?P<id>\d+); \d+ \d+ (?P<rest>.+)")
+_BLOB_FILE = re.compile(r"blob_(?P<oid>\d+)\.dat")
+TABLE_DATA = "TABLE DATA"
+
+
+@dataclass(frozen=True)
+class Toc:
+    """`pg_restore -l`: entries as (dump id, the line without its numbers)."""
+
+    text: str
+    entries: tuple[tuple[str, str], ...]
+
+    def of(self, kind: str) -> dict[str, str]:
+        """Dump id by what the entry is about, for entries of one kind. The key holds schema, name, owner."""
+        found: dict[str, str] = {}
+        for dump_id, rest in self.entries:
+            if rest.startswith(f"{kind} "):
+                key = rest.removeprefix(f"{kind} ")
+                while key in found:  # two entries that print alike are still two
+                    key += " (again)"
+                found[key] = dump_id
+        return found
+
+    def lines(self, wanted: re.Pattern[str]) -> str:
+        """The lines whose entry matches, as `pg_restore -L` wants them."""
+        found = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
+        return "".join(f"{line}\n" for line in found)
+
+    def entry(self, dump_id: str) -> str:
+        """The line of one entry."""
+        return next(f"{line}\n" for line in self.text.split("\n") if line.startswith(f"{dump_id}; "))
+
+
+@dataclass(frozen=True)
+class TableFact:
+    rows: int
+    bytes: int
+    sha256: str
+    file: str = ""
+
+
+def read_toc(place: Place, dump: Path, *, whole: bool = False) -> Toc:
+    """`whole`: with the database's own properties."""
+    argv = ["pg_restore", "-l", *(["-C"] if whole else []), place.path(dump)]
+    return toc_of(place.run(argv, what="reading the dump's table of contents").stdout)
+
+
+def toc_of(text: str) -> Toc:
+    """`text` is what `pg_restore -l` says."""
+    found = tuple((m["id"], m["rest"]) for m in map(_ENTRY.fullmatch, text.split("\n")) if m)
+    # The file's own times are not part of what it lists.
+    return Toc("\n".join(line for line in text.split("\n") if not line.startswith(";")) + "\n", found)
+
+
+def tables(toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, TableFact]:
+    """Rows, bytes and digest of each table of a dump, by its entry in the table of contents."""
+    found = {}
+    for key, dump_id in toc.of(TABLE_DATA).items():
+        digest = files[f"{dump_id}.dat"]
+        rows = (digest.lines or 0) - TRAILER_LINES
+        found[key] = TableFact(rows, digest.bytes, digest.sha256, f"{dump_id}.dat")
+    return found
+
+
+def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:
+    return {m["oid"]: digest.sha256 for name, digest in files.items() if (m := _BLOB_FILE.fullmatch(name))}
