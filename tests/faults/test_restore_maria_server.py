@@ -25,6 +25,7 @@ from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.target import Target as Restoration
+from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.jobs.restore import Request, restoring
 from ccdr.plans.job import Job
 from ccdr.ports.place import Source
@@ -372,15 +373,15 @@ def test_what_fails_at_the_end_is_taken_back(
     if empty:
         target.sql("create database restored character set latin1 comment 'theirs'")
     failing: list[str] = []
-    real = Restoration._run
+    real = Writer.run
 
-    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
-        if what == step and self.name in databases(target) and target.sql("show tables", self.name):
+    def run(self: Writer, script: str, what: str, *rest: Any) -> str:
+        if what == step and "restored" in databases(target) and target.sql("show tables", "restored"):
             failing.append(what)
             script = f"select nothing from nowhere;\n{script}"
-        return real(self, source, script, what, *rest)
+        return real(self, script, what, *rest)
 
-    monkeypatch.setattr(Restoration, "_run", run)
+    monkeypatch.setattr(Writer, "run", run)
     for step in STEPS:
         with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
             one.carry_out(Quiet())
@@ -483,14 +484,14 @@ def test_killed_at_the_end_is_marked_as_unfinished(
     site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody takes it back where ccdr is gone: the database's comment says what it is, and it is never taken for one."""
-    real = Restoration._run
+    real = Writer.run
 
-    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
+    def run(self: Writer, script: str, what: str, *rest: Any) -> str:
         if what == "making events":
             os._exit(9)
-        return real(self, source, script, what, *rest)
+        return real(self, script, what, *rest)
 
-    monkeypatch.setattr(Restoration, "_run", run)
+    monkeypatch.setattr(Writer, "run", run)
     child = os.fork()
     if child == 0:
         with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
@@ -512,15 +513,15 @@ def test_interrupted_when_it_has_its_name_the_server_is_asked(
     site: Site, target: MariaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client is stopped when the server has done it, and has not said so."""
-    real = Restoration._run
+    real = Writer.run
 
-    def run(self: Restoration, source: Source, script: str, what: str, *rest: Any) -> str:
-        said = real(self, source, script, what, *rest)
+    def run(self: Writer, script: str, what: str, *rest: Any) -> str:
+        said = real(self, script, what, *rest)
         if what == "naming it":
             raise KeyboardInterrupt
         return said
 
-    monkeypatch.setattr(Restoration, "_run", run)
+    monkeypatch.setattr(Writer, "run", run)
     with pytest.raises(KeyboardInterrupt):
         with restoring(Job(site.loaded(), "crm"), request(site, target), site.services(), Quiet()) as one:
             one.carry_out(Quiet())

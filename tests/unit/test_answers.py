@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ccdr
-from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres.questions import LACKS
+from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, told
 from ccdr.model.values import Manifest

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from ccdr.demo import dialler
-from ccdr.engines.connection import may_be_one
 from ccdr.engines.mariadb import MariaDB, address, server
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
@@ -17,6 +16,7 @@ from ccdr.engines.mariadb.dump.load import tables_of
 from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
 from ccdr.engines.mariadb.physical import method as physical
+from ccdr.engines.servers.connection import may_be_one
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 

@@ -14,11 +14,11 @@ from urllib.parse import quote
 import pytest
 
 from ccdr.engines import Files, Postgres
-from ccdr.engines import connection as reached
 from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
+from ccdr.engines.servers import connection as reached
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
 from ccdr.jobs.restore.estimate import PHASES, estimate
@@ -164,12 +164,11 @@ def test_whose_server_a_target_is(
     source, backup = engine("db1"), manifest(captured)
     target = Target.of(f"postgresql://x@{url}", source, None, None)
     known = [KnownSource("crm", source, (backup,)), KnownSource("recordings", RECORDINGS, ())]
-    facts = {"identifier": here}
     if said is None:
-        target._refuse_sources(facts, known, onto_source_server=allowed)
+        target.refuse_sources(here, known, onto_source_server=allowed)
         return
     with pytest.raises(UsageProblem, match=said):
-        target._refuse_sources(facts, known, onto_source_server=allowed)
+        target.refuse_sources(here, known, onto_source_server=allowed)
 
 
 RECORDINGS = Files(engine="files", paths=(Path("/var/spool/recordings"),))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from ccdr.engines.connection import is_loopback
+from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import TestBroken, UsageProblem
 from ccdr.model.schema import Cron, Duration, Name, Size, Strict, Text

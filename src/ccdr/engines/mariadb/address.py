@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import ValidationError
 
-from ccdr.engines.connection import in_url, is_loopback
 from ccdr.engines.mariadb.connection import Connection
+from ccdr.engines.servers.connection import in_url, is_loopback
 from ccdr.model.errors import UsageProblem
 
 SCHEMES = ("mysql", "mariadb")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ccdr.engines.connection import SYSTEM_CAS, ServerConnection
 from ccdr.engines.mariadb.client import Login
+from ccdr.engines.servers.connection import SYSTEM_CAS, ServerConnection
 from ccdr.model.schema import Text
 
 OPTION_FILE = "client.cnf"

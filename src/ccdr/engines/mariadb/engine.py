@@ -16,7 +16,7 @@ from ccdr.engines.mariadb.client import answers, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
-from ccdr.engines.methods import MethodsConfig
+from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text, WithPassword

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ccdr.engines import methods
 from ccdr.engines.mariadb.client import Login
+from ccdr.engines.servers import methods
 from ccdr.model.values import Manifest
 
 

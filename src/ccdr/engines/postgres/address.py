@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import ValidationError
 
-from ccdr.engines.connection import in_url
 from ccdr.engines.postgres.connection import Connection
+from ccdr.engines.servers.connection import in_url
 from ccdr.model.errors import UsageProblem
 
 EXAMPLE = "write it like postgresql://postgres@db2.example:5432/crm, the password in --password-file"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ccdr.engines.connection import SYSTEM_CAS, ServerConnection
+from ccdr.engines.servers.connection import SYSTEM_CAS, ServerConnection
 from ccdr.model.schema import Text
 
 # Its standard options: no start-up file, no question, no heading.
@@ -23,7 +23,13 @@ DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off
 
 def untimed(version: str) -> str:
     """Options for a server of this version: versions before 17 refuse a session that names this one."""
-    return " -c transaction_timeout=0" if int(major_of(version).split(".")[0]) >= 17 else ""
+    return " -c transaction_timeout=0" if major_number(version) >= 17 else ""
+
+
+def untriggered(version: str) -> str:
+    """Options for a superuser at such a server: ours are not the logins and the statements that event triggers are
+    there for. Older ones cannot be told so."""
+    return " -c event_triggers=off" if major_number(version) >= 17 else ""
 
 
 class Connection(ServerConnection):
@@ -52,3 +58,8 @@ def major_of(version: str) -> str:
     """`17.12 (Debian …)` is 17; before version 10 the first two numbers were the major version."""
     numbers = version.split()[0].split(".")
     return numbers[0] if int(numbers[0]) >= 10 else ".".join(numbers[:2])
+
+
+def major_number(version: str) -> int:
+    """As `major_of`, to compare by; before version 10 the first number alone."""
+    return int(major_of(version).split(".")[0])

@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.methods import MethodsConfig
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
+from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text, WithPassword

@@ -210,7 +210,16 @@ def quote_ident(name: str) -> str:
         and name[0] in "abcdefghijklmnopqrstuvwxyz_"
         and all(c in "abcdefghijklmnopqrstuvwxyz_0123456789" for c in name)
     )
-    return name if plain else '"' + name.replace('"', '""') + '"'
+    return name if plain else quote_name(name)
+
+
+def quote_name(name: str) -> str:
+    """An identifier, quoted whether it must be or not."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def conninfo(database: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ccdr.engines import methods
+from ccdr.engines.servers import methods
 from ccdr.model.values import FileDigest, Manifest
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed
+from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed, untriggered
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import TestBroken
 from ccdr.ports.place import Place
@@ -63,7 +63,5 @@ def last_words(box: Place, lines: int = 5) -> FreeText:
 
 def environment(user: str, database: str, version: str) -> Mapping[str, str]:
     """libpq's variables for the sandbox's server, of this version."""
-    options = OWN_OPTIONS + untimed(version)
-    if int(major_of(version).split(".")[0]) >= 17:
-        options += " -c event_triggers=off"  # ours are not the logins and the statements they are there for
+    options = OWN_OPTIONS + untimed(version) + untriggered(version)
     return {"PGHOST": SOCKETS, "PGUSER": user, "PGDATABASE": database, "PGAPPNAME": "ccdr", "PGOPTIONS": options}

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.connection import is_loopback
+from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.schema import PlanPath, Text, WithPassword
 
 

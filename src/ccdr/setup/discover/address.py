@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ccdr.engines.connection import is_loopback
 from ccdr.engines.filetree import TreeFound, look
+from ccdr.engines.servers.connection import is_loopback
 from ccdr.engines.sqlite.survey import is_database
 from ccdr.model.errors import UsageProblem
 from ccdr.setup.discover import maria, queues

@@ -1,5 +1,5 @@
 """Method `dump`: `capture.py` takes it, `files.py` says how it lies in files, `method.py` brings it back, `identity.py`
-compares."""
+compares; `target.py` loads it onto a real server, and `moving.py` gives it its name there."""
 
 from ccdr.engines.mariadb.dump.method import Dump
 

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.connection import may_be_one
 from ccdr.engines.mariadb.address import shown
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import Manifest, human_bytes
+from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
-from ccdr.ports.target import KnownSource
 
-MARK = "_ccdr_restore_"  # in the name that a database has until it is whole
 UNFINISHED = "ccdr restore, not finished: "  # the comment of one that is being moved to its own name
 LOOK = """\
 SELECT JSON_ARRAY('server', VERSION(), @@hostname, @@port, @@server_id, @@read_only + 0, @@lower_case_table_names,
@@ -57,30 +55,6 @@ class Facts:
             {row[1]: (row[3], row[4], row[2]) for row in rows if row[0] == "database"},
             frozenset(row[1] for row in rows if row[0] == "engine"),
         )
-
-
-def refuse_sources(to: Connection, facts: Facts, sources: Sequence[KnownSource], *, onto_source_server: bool) -> None:
-    """The same server by what it says of itself, however it is reached; by its address where a backup does not know
-    that. A new server at a source's old address is another server."""
-    for known in sources:
-        connection = getattr(known.engine, "connection", None)
-        if not isinstance(connection, Connection):
-            continue
-        told = [identity for m in known.manifests if (identity := _identity(m))]
-        if not (facts.identity in told if told else may_be_one(to, connection)):
-            continue
-        names = {connection.database, *(str(m.contents.get("database")) for m in known.manifests)}
-        if to.database.lower() in {name.lower() for name in names}:
-            raise UsageProblem(
-                f"{shown(to)} is the source of {known.asset}: a restore never writes there",
-                hint="restore onto another server, or under another name; the application is then told that name",
-            )
-        if not onto_source_server:
-            raise UsageProblem(
-                f"{shown(to)} is on the server that {known.asset} is backed up from",
-                hint="restore onto another server; to load another database beside the source all the same, add "
-                "--onto-source-server",
-            )
 
 
 def refuse_unfit(place: Place, login: Login, to: Connection, facts: Facts, inventory: Inventory) -> None:
@@ -127,21 +101,12 @@ def refuse_unless_empty(place: Place, login: Login, to: Connection) -> None:
             f"{to.database} at {shown(to)} is what a restore that was stopped has left unfinished ({comment})",
             hint=f"once no restore is running: DROP DATABASE {quote_name(to.database)}, and restore again",
         )
-    if objects:
-        raise UsageProblem(
-            f"the database {to.database} at {shown(to)} is not empty: it holds {objects} objects",
-            hint="name a database that is not there yet; ccdr never removes one that holds anything",
-        )
-    if sessions:
-        raise UsageProblem(
-            f"{sessions} sessions use the database {to.database} at {shown(to)}", hint="end them, or name another"
-        )
+    refuse_in_use(to.database, shown(to), objects, sessions)
 
 
 def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
     """What whoever restores should know, and what is no reason to refuse."""
-    size = human_bytes(inventory.database_bytes)
-    notes = [f"the server needs about {size} of disk for it: see that it has them"]
+    notes = [room_needed(inventory.database_bytes)]
     if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
         notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
     if any(name.startswith("event ") for name in inventory.objects) and facts.scheduler != "ON":
@@ -152,9 +117,7 @@ def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
         )
     if inventory.left_out:
         notes.append(f"left out of the backup, as its plan said: {', '.join(inventory.left_out)}")
-    left = [d for d in facts.databases if MARK in d]
-    notes.extend(f"{d} is what an earlier restore left or is still loading: drop it once it is done" for d in left)
-    return notes
+    return [*notes, *of_other_restores(facts.databases)]
 
 
 def _is_replica(place: Place, login: Login) -> bool:
@@ -166,7 +129,7 @@ def _administrates(grants: Sequence[str]) -> bool:
     return any(g.startswith("GRANT ALL PRIVILEGES ON *.* TO ") and "WITH GRANT OPTION" in g for g in grants)
 
 
-def _identity(manifest: Manifest) -> tuple[str, ...] | None:
+def captured_from(manifest: Manifest) -> tuple[str, ...] | None:
     """Which server it was captured from; None of older snapshots, which do not tell."""
     installed, settings = manifest.contents.get("installed"), manifest.contents.get("settings")
     if not installed or not isinstance(settings, Mapping):

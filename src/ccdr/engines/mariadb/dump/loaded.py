@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,12 +10,11 @@ from ccdr.engines.mariadb import questions
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.engines.mariadb.dump import identity
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.model.errors import CommandFailed
+from ccdr.engines.servers.target import HowFar
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import Bench
-from ccdr.ports.place import Place, Progress
+from ccdr.ports.place import Place
 
-LOOK_EVERY = 2.0  # seconds between two looks at how far a load has come
 # A value that changes while the server works for us: what the database takes, and a session that waits for no lock.
 HOW_FAR = """\
 SELECT JSON_ARRAY(
@@ -26,6 +24,14 @@ SELECT JSON_ARRAY(
   (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name} AND command = 'Query'
      AND state NOT LIKE 'Waiting for%' AND id <> CONNECTION_ID()));
 """
+
+
+def how_far(place: Place, login: Login, working: str) -> tuple[int, int]:
+    """As `HowFar` asks."""
+    files = quote_text(working.replace("_", r"\_") + "/%")
+    sql = HOW_FAR.format(name=quote_text(working), files=files)
+    ((size, active),) = answers(place, login, sql, "asking the target")
+    return int(size), int(active)
 
 
 @dataclass(frozen=True)
@@ -57,29 +63,3 @@ class Loaded:
 
     def integrity(self, bench: Bench) -> Iterator[CheckResult]:
         return questions.integrity(bench, self.login, working=self.working)
-
-
-@dataclass
-class HowFar:
-    """How far the server has come, asked of it every other second: for the person who waits, and for the watchdog."""
-
-    place: Place
-    login: Login
-    working: str
-    progress: Progress
-    _asked: float = 0.0
-    _answer: object = None
-
-    def __call__(self) -> object:
-        if time.monotonic() - self._asked < LOOK_EVERY:
-            return self._answer
-        self._asked = time.monotonic()
-        files = quote_text(self.working.replace("_", r"\_") + "/%")
-        sql = HOW_FAR.format(name=quote_text(self.working), files=files)
-        try:
-            ((size, active),) = answers(self.place, self.login, sql, "asking the target")
-        except (CommandFailed, ValueError):
-            return self._answer  # no answer is no progress
-        self.progress.amount(int(size), None)
-        self._answer = (size, self._asked if int(active) else 0)
-        return self._answer

@@ -17,7 +17,7 @@ from ccdr.engines.mariadb.dump.capturable import require_capturable, require_lea
 from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
-from ccdr.engines.methods import unloadable
+from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Look, Manifest, so_many
 from ccdr.ports.capture import Capture, Tools

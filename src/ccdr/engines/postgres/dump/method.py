@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.engines.base import tables_and_rows
-from ccdr.engines.methods import unloadable
 from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
+from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, FileDigest, Look, Manifest

@@ -1,0 +1,130 @@
+"""Whether a server may take a restore, and what it says of itself: asked before anything is written there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ccdr.engines.postgres.address import shown
+from ccdr.engines.postgres.connection import PSQL, Connection, major_number
+from ccdr.engines.postgres.inventory import Inventory, quote_text
+from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
+from ccdr.model.errors import CommandFailed, UsageProblem
+from ccdr.model.values import Manifest
+from ccdr.ports.place import Place
+
+LOOK = """\
+select jsonb_build_object(
+  'version', current_setting('server_version'),
+  'superuser', current_setting('is_superuser') = 'on',
+  'standby', pg_is_in_recovery(),
+  'encoding', pg_encoding_to_char((select encoding from pg_database where datname = current_database())),
+  'identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
+      (select system_identifier::text from pg_control_system()) end,
+  'databases', (select jsonb_agg(datname order by datname) from pg_database),
+  'roles', (select jsonb_agg(rolname) from pg_roles),
+  'extensions', (select jsonb_object_agg(name, default_version) from pg_available_extensions))
+"""
+# Anything that somebody made; OIDs below 16384 are initdb's.
+CONTENTS = """\
+select (select count(*) from pg_class where oid >= 16384) + (select count(*) from pg_proc where oid >= 16384)
+  + (select count(*) from pg_type where oid >= 16384) + (select count(*) from pg_namespace where oid >= 16384)
+  + (select count(*) from pg_extension where oid >= 16384) + (select count(*) from pg_largeobject_metadata)
+  + (select count(*) from pg_event_trigger) + (select count(*) from pg_publication)
+  + (select count(*) from pg_foreign_data_wrapper where oid >= 16384)
+  + (select count(*) from pg_cast where oid >= 16384)
+  + (select count(*) from pg_subscription s join pg_database d on d.oid = s.subdbid where datname = current_database()),
+  (select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+     and backend_type = 'client backend')
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a target says of itself; `extensions` that it could have, with their versions. `identifier` is its
+    cluster's, which a copy or a standby shares; None where it does not tell."""
+
+    version: str
+    superuser: bool
+    standby: bool
+    encoding: str
+    identifier: str | None
+    databases: Collection[str]
+    roles: Collection[str]
+    extensions: Mapping[str, str]
+
+    @classmethod
+    def ask(cls, place: Place, env: Mapping[str, str]) -> Facts:
+        said = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
+        return cls(**json.loads(said.stdout))
+
+
+def refuse_unfit(to: Connection, facts: Facts, inventory: Inventory) -> None:
+    here, there = major_number(facts.version), major_number(inventory.version)
+    if facts.standby:
+        raise UsageProblem(f"{shown(to)} is a standby, which cannot be written", hint="name its primary")
+    if here < there:
+        raise UsageProblem(
+            f"{shown(to)} is PostgreSQL {facts.version}, the backup is of {inventory.version}",
+            hint=f"name a server of major version {there} or newer",
+        )
+    if not facts.superuser:
+        raise UsageProblem(
+            f"{to.user} is no superuser at {shown(to)}: owners and grants would not come back",
+            hint="name a superuser in --to",
+        )
+    if lacks := sorted(set(inventory.extensions) - set(facts.extensions)):
+        raise UsageProblem(
+            f"{shown(to)} lacks the extension {', '.join(lacks)}",
+            hint="install its package on that server, then restore again",
+        )
+
+
+def refuse_unless_empty(place: Place, env: Mapping[str, str], to: Connection) -> None:
+    """`env` leads into the database that `to` names."""
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    what = "looking whether the target is empty"
+    objects, sessions = map(int, place.run(argv, stdin=CONTENTS, env=env, what=what).stdout.strip().split("|"))
+    refuse_in_use(to.database, shown(to), objects, sessions)
+
+
+def refuse_locale(place: Place, env: Mapping[str, str], to: Connection, inventory: Inventory, encoding: str) -> None:
+    """Tried in a transaction that is rolled back. A locale of another encoding cannot be tried so."""
+    facts = inventory.facts
+    if facts["locale_provider"] == "b" or inventory.encoding != encoding:
+        return
+    collate, ctype = quote_text(facts["collate"]), quote_text(facts["ctype"])
+    tried = {"libc": f"provider = libc, lc_collate = {collate}, lc_ctype = {ctype}"}
+    if facts["locale_provider"] == "i":
+        tried["ICU"] = f"provider = icu, locale = {quote_text(facts['icu_locale'])}"
+    for kind, options in tried.items():
+        sql = f"begin; create collation pg_temp.ccdr_look ({options}); rollback"
+        try:
+            place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=env, what="trying the locale")
+        except CommandFailed as error:
+            if "locale" not in error.stderr and "collation" not in error.stderr:
+                raise
+            raise UsageProblem(
+                f"{shown(to)} lacks the {kind} locale of the database, {facts['collate']}",
+                hint="install it on that server (Debian: locales-all) and restart the server, then restore again",
+            ) from None
+
+
+def notes(facts: Facts, manifest: Manifest, inventory: Inventory, *, new_roles: bool) -> list[str]:
+    """What whoever restores should know, and what is no reason to refuse."""
+    notes = [room_needed(inventory.database_bytes)]
+    other = [
+        f"{name} {version} will be {facts.extensions[name]}"
+        for name, version in sorted(inventory.extensions.items())
+        if facts.extensions[name] != version
+    ]
+    if other:
+        notes.append(f"extensions come in the server's versions: {', '.join(other)}")
+    if new_roles and not manifest.contents["role_passwords"]:
+        notes.append("the new roles have no passwords: the backup was taken by a role that may not read them")
+    if inventory.role_all_settings:
+        notes.append("settings for all roles (ALTER ROLE ALL) are not carried over; see roles.sql of the snapshot")
+    if manifest.contents.get("subscriptions"):
+        notes.append("subscriptions come back disabled: enable them once their publisher is right")
+    return [*notes, *of_other_restores(facts.databases)]
