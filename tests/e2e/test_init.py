@@ -21,8 +21,8 @@ from tests.support.repositories import new_repository
 from tests.support.stored import LONG_AGO, settled_file
 
 from ccdr.demo.recordings import SOUNDS
+from ccdr.engines.postgres.discovery import SOCKETS
 from ccdr.plans.yamlfile import parse
-from ccdr.setup.discover.address import SOCKETS
 from ccdr.setup.discover.unprotected import discover
 
 server = test_sources.server
@@ -316,7 +316,9 @@ def test_discover_finds_servers_of_this_host_that_no_plan_names(site: Site, sour
     site.recordings(site.root / "tree")
 
     def around() -> list[tuple[str, str]]:
-        found = discover([site.loaded()], [site.loaded()], site.services(), Quiet(), source.sockets)
+        found = discover(
+            [site.loaded()], [site.loaded()], site.services(), Quiet(), this_host=True, sockets=source.sockets
+        )
         assert found.unreachable == []
         return [(u.kind, u.name) for u in found.unprotected if u.where.startswith(str(source.sockets))]
 

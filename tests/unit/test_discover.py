@@ -17,9 +17,15 @@ from tests.support.harness import Quiet, Site, ask_sqlite, eventually
 from tests.support.older import append_older
 
 from ccdr.engines import Files, Postgres, Sqlite
-from ccdr.engines.filetree import TreeFound, has_audio, look
-from ccdr.engines.found import DatabaseFound, NewestFound, TableFound
-from ccdr.engines.found import gap as longest
+from ccdr.engines.discovery.checks import half
+from ccdr.engines.discovery.contract import Item
+from ccdr.engines.discovery.filetree import TreeFound, has_audio, look
+from ccdr.engines.discovery.survey import DatabaseFound, NewestFound, TableFound
+from ccdr.engines.discovery.survey import gap as longest
+from ccdr.engines.discovery.text import name_from, scalar
+from ccdr.engines.files.discovery import Tree, TreeItem
+from ccdr.engines.postgres.discovery import DatabaseItem, PostgresServer
+from ccdr.engines.sqlite.discovery import DatabaseFile, FileItem
 from ccdr.engines.sqlite.survey import FileFound
 from ccdr.engines.sqlite.survey import look as look_into
 from ccdr.host.processes import Host
@@ -28,10 +34,8 @@ from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.address import Address, Targets, targets
-from ccdr.setup.discover.draft import DatabaseAsset, Item, Terms, draft
-from ccdr.setup.discover.first_tests import half
-from ccdr.setup.discover.names import name_from, scalar
+from ccdr.setup.discover.draft import Terms, draft
+from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.unprotected import discover
 from ccdr.setup.discover.write import NewFile, write_all
 
@@ -40,8 +44,14 @@ TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/c
 NOTHING = DatabaseFound(1, (), (), {}, ())
 
 
-def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHING, host: str = "db1") -> DatabaseAsset:
-    return DatabaseAsset(Address(host, 5432, "ccdr", None), name, "17.2", size, False, found)
+def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHING, host: str = "db1") -> DatabaseItem:
+    return DatabaseItem(PostgresServer(host, 5432, "ccdr", None), name, "17.2", size, False, found)
+
+
+def tree_of(text: str) -> TreeFound:
+    (one,) = everything_named((text,))
+    assert isinstance(one, Tree)
+    return one.found
 
 
 def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
@@ -62,17 +72,20 @@ def loaded(root: Path, items: list[Item], terms: Terms = TERMS) -> LoadedPlan:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("postgresql://ccdr@db1:5433/crm", Address("db1", 5433, "ccdr", "crm")),
-        ("postgres://ccdr@db1/", Address("db1", 5432, "ccdr", None)),
-        ("postgresql:///crm?host=/var/run/postgresql&user=me", Address("/var/run/postgresql", 5432, "me", "crm")),
-        ("postgresql://me@%2Ftmp%2FSockets:5433", Address("/tmp/Sockets", 5433, "me", None)),
-        ("postgresql://me@[::1]:5433/a%2Fb%20%C8%99", Address("::1", 5433, "me", "a/b ș")),
-        ("postgresql://me@db1?sslmode=verify-full&dbname=x", Address("db1", 5432, "me", "x", "verify")),
-        ("postgresql://", Address("/var/run/postgresql", 5432, getpass.getuser(), None)),
+        ("postgresql://ccdr@db1:5433/crm", PostgresServer("db1", 5433, "ccdr", "crm")),
+        ("postgres://ccdr@db1/", PostgresServer("db1", 5432, "ccdr", None)),
+        (
+            "postgresql:///crm?host=/var/run/postgresql&user=me",
+            PostgresServer("/var/run/postgresql", 5432, "me", "crm"),
+        ),
+        ("postgresql://me@%2Ftmp%2FSockets:5433", PostgresServer("/tmp/Sockets", 5433, "me", None)),
+        ("postgresql://me@[::1]:5433/a%2Fb%20%C8%99", PostgresServer("::1", 5433, "me", "a/b ș")),
+        ("postgresql://me@db1?sslmode=verify-full&dbname=x", PostgresServer("db1", 5432, "me", "x", "verify")),
+        ("postgresql://", PostgresServer("/var/run/postgresql", 5432, getpass.getuser(), None)),
     ],
 )
-def test_addresses_are_read_as_libpq_reads_them(url: str, expected: Address) -> None:
-    assert targets((url,)) == Targets([expected], [], [])
+def test_addresses_are_read_as_libpq_reads_them(url: str, expected: PostgresServer) -> None:
+    assert everything_named((url,)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +113,14 @@ def test_addresses_are_read_as_libpq_reads_them(url: str, expected: Address) -> 
 )
 def test_what_is_no_address_is_refused(wrong: str) -> None:
     with pytest.raises(UsageProblem) as caught:
-        targets((wrong,))
+        everything_named((wrong,))
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:hunter2@db1/crm", "postgresql://db1/crm?password=hunter2"])
 def test_password_in_a_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageProblem, match="password") as caught:
-        targets((url,))
+        everything_named((url,))
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
     assert "--password-file" in str(caught.value.hint)
 
@@ -118,24 +131,23 @@ def test_same_thing_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "below")
     for pair in ((tmp_path, tmp_path), (tmp_path, tmp_path / "below"), (tmp_path / "link", tmp_path / "below")):
         with pytest.raises(UsageProblem, match="twice"):
-            targets(tuple(map(str, pair)))
+            everything_named(tuple(map(str, pair)))
     with pytest.raises(UsageProblem, match="twice"):
-        targets(("postgresql://u@h/a", "postgresql://u@h/a"))
+        everything_named(("postgresql://u@h/a", "postgresql://u@h/a"))
 
 
 def test_a_sqlite_database_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     ask_sqlite(tmp_path / "cdr.db", "create table call (id int)")
     (tmp_path / "text.db").write_text("not one")
     for text in (f"{tmp_path}/cdr.db", f"sqlite:{tmp_path}/cdr.db", f"SQLITE://{tmp_path}/cdr.db"):
-        assert targets((text,)) == Targets([], [tmp_path / "cdr.db"], [])
-    assert [tree.path.name for tree in targets((f"{tmp_path}/text.db",)).trees] == ["text.db"]
+        assert everything_named((text,)) == [DatabaseFile(tmp_path / "cdr.db")]
+    assert tree_of(f"{tmp_path}/text.db").path.name == "text.db"
     for wrong in (f"sqlite:{tmp_path}/text.db", f"sqlite:{tmp_path}", "sqlite:", f"sqlite:{tmp_path}/none.db"):
         with pytest.raises(UsageProblem):
-            targets((wrong,))
+            everything_named((wrong,))
     with pytest.raises(UsageProblem, match="twice"):
-        targets((f"{tmp_path}/cdr.db", f"sqlite:{tmp_path}/cdr.db"))
-    (tree,) = targets((str(tmp_path),)).trees
-    assert tree.databases == [tmp_path / "cdr.db"]
+        everything_named((f"{tmp_path}/cdr.db", f"sqlite:{tmp_path}/cdr.db"))
+    assert tree_of(str(tmp_path)).databases == [tmp_path / "cdr.db"]
 
 
 def calls(path: Path, when: str) -> FileFound:
@@ -169,17 +181,17 @@ def test_a_survey_of_a_sqlite_database(tmp_path: Path, name: str) -> None:
 def test_times_of_the_future_by_utc_are_local_ones(tmp_path: Path) -> None:
     found = calls(tmp_path / "cdr.db", "datetime('now', '-' || g || ' hours', '+2 hours')")
     assert found.local and found.database.newest[0].age < 3660
-    item = loaded(tmp_path, [found], replace(TERMS, timezone="Europe/Bucharest")).plan.assets["cdr"]
+    item = loaded(tmp_path, [FileItem(found)], replace(TERMS, timezone="Europe/Bucharest")).plan.assets["cdr"]
     assert isinstance(item, Sqlite) and item.timezone == "Europe/Bucharest"
 
 
 def test_empty_directory_and_data_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="empty tree"):
-        targets((str(tmp_path),))
+        everything_named((str(tmp_path),))
     (tmp_path / "global").mkdir()
     (tmp_path / "PG_VERSION").write_text("17\n")
     with pytest.raises(UsageProblem, match="data directory"):
-        targets((str(tmp_path),))
+        everything_named((str(tmp_path),))
 
 
 # --- names and values -----------------------------------------------------------------------------------------------
@@ -221,7 +233,7 @@ def test_any_names_give_a_plan_without_lint(tmp_path: Path, names: list[str], ta
         3, (TableFound(quoted, 300, True),), (NewestFound(quoted, quoted, 5.0, 2),), {extension: "1"}, ()
     )
     trees = [TreeFound(Path("/srv") / f"d{n} {name.replace('/', '_')}", 3, 5) for n, name in enumerate(names)]
-    items: list[Item] = [*(database(name, found=found) for name in names), *trees]
+    items: list[Item] = [*(database(name, found=found) for name in names), *map(TreeItem, trees)]
     plan = loaded(tmp_path, items, TERMS)
     secret_missing = [p for p in plan.lint if "centre.key" not in p.message]
     assert secret_missing == []
@@ -275,22 +287,22 @@ def test_audio_that_cannot_pass_is_not_claimed_to(tmp_path: Path) -> None:
     old = NOW - 30 * 86400
     tree = TreeFound(Path("/srv/rec"), 90, 1, oldest=old, newest=NOW)
     tree.audio.update({"wav": 60, "gsm": 30})
-    checks = loaded(tmp_path, [tree]).checks["rec"]
+    checks = loaded(tmp_path, [TreeItem(tree)]).checks["rec"]
     decodable = next(c for c in checks if c.kind == "decodable")
     assert (decodable.match, decodable.at_least) == (("*.wav",), 30)
     tree.silent = 1
-    assert [c.kind for c in loaded(tmp_path, [tree]).checks["rec"]] == ["identical"]
+    assert [c.kind for c in loaded(tmp_path, [TreeItem(tree)]).checks["rec"]] == ["identical"]
 
 
 def test_spool_that_is_emptied_daily_need_not_stay_full(tmp_path: Path) -> None:
     tree = TreeFound(Path("/srv/rec"), 90, 1, oldest=NOW - 86400, newest=NOW)
     tree.audio.update({"wav": 90})
-    checks = loaded(tmp_path, [tree]).checks["rec"]
+    checks = loaded(tmp_path, [TreeItem(tree)]).checks["rec"]
     assert [c.at_least for c in checks if c.kind == "decodable"] == [1]
 
 
 def test_directories_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
-    plan = loaded(tmp_path, [TreeFound(Path(p), 1, 1) for p in ("/a/monitor", "/b/monitor", "/c/b-monitor")])
+    plan = loaded(tmp_path, [TreeItem(TreeFound(Path(p), 1, 1)) for p in ("/a/monitor", "/b/monitor", "/c/b-monitor")])
     assert list(plan.plan.assets) == ["monitor", "b-monitor", "c-b-monitor"]
 
 

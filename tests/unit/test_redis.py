@@ -14,6 +14,7 @@ from ccdr.engines.redis.capture import Taker, Terms, consistent_point, memory_fr
 from ccdr.engines.redis.checked import Checked, Unsound, check
 from ccdr.engines.redis.connection import Connection
 from ccdr.engines.redis.description import Description, Group
+from ccdr.engines.redis.discovery import RedisItem, RedisServer
 from ccdr.engines.redis.identity import _expiry, _keys
 from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_said
 from ccdr.engines.redis.server import configuration
@@ -23,10 +24,9 @@ from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.values import Verdict
 from ccdr.plans import load_plan
 from ccdr.ports.place import Output, Source
-from ccdr.setup.discover.address import Targets, targets
 from ccdr.setup.discover.draft import Terms as Drafted
 from ccdr.setup.discover.draft import draft
-from ccdr.setup.discover.queues import QueueAddress, QueueAsset, engine_of
+from ccdr.setup.discover.named import everything_named
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 TERMS = Terms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)
@@ -305,15 +305,15 @@ def test_a_server_of_our_own_has_no_port_writes_nothing_and_expires_nothing() ->
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("redis://127.0.0.1", QueueAddress("127.0.0.1", 6379, None)),
-        ("redis://me@db1:6380/", QueueAddress("db1", 6380, "me")),
-        ("valkey://[::1]:7000", QueueAddress("::1", 7000, None)),
-        ("redis:///run/redis/redis-server.sock", QueueAddress("/run/redis/redis-server.sock", 6379, None)),
-        ("rediss://me@db1?ca_file=/ca.crt", QueueAddress("db1", 6379, "me", True, Path("/ca.crt"))),
+        ("redis://127.0.0.1", RedisServer("127.0.0.1", 6379, None)),
+        ("redis://me@db1:6380/", RedisServer("db1", 6380, "me")),
+        ("valkey://[::1]:7000", RedisServer("::1", 7000, None)),
+        ("redis:///run/redis/redis-server.sock", RedisServer("/run/redis/redis-server.sock", 6379, None)),
+        ("rediss://me@db1?ca_file=/ca.crt", RedisServer("db1", 6379, "me", None, "verify", Path("/ca.crt"))),
     ],
 )
-def test_addresses_of_queues(url: str, expected: QueueAddress) -> None:
-    assert targets((url,)) == Targets([expected], [], [])
+def test_addresses_of_queues(url: str, expected: RedisServer) -> None:
+    assert everything_named((url,)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -323,20 +323,20 @@ def test_addresses_of_queues(url: str, expected: QueueAddress) -> None:
 )  # fmt: skip
 def test_what_is_no_address_of_queues_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageProblem) as error:
-        targets((url,))
+        everything_named((url,))
     assert "hush" not in str(error.value) + str(error.value.hint)
 
 
 def test_a_first_plan_off_loopback_needs_the_ca() -> None:
     with pytest.raises(UsageProblem, match="ca_file"):
-        engine_of(QueueAddress("db1", 6379, None), None)
-    assert engine_of(QueueAddress("db1", 6379, None, ca_file=Path("/ca.crt")), None).connection.verified_tls
+        RedisServer("db1", 6379, None).engine(None)
+    assert RedisServer("db1", 6379, None, ca_file=Path("/ca.crt")).engine(None).connection.verified_tls
 
 
 @pytest.mark.parametrize("keys", [{}, {0: 4000, 3: 2}])
 def test_a_first_plan_of_queues_is_a_plan(tmp_path: Path, keys: dict[int, int]) -> None:
-    address = QueueAddress("127.0.0.1", 6379, "ccdr_backup")
-    found = QueueAsset(address, Release(VALKEY, "8.1.1"), 2**20, keys, 10 if keys else 0, True)
+    address = RedisServer("127.0.0.1", 6379, "ccdr_backup")
+    found = RedisItem(address, Release(VALKEY, "8.1.1"), 2**20, keys, 10 if keys else 0, True)
     terms = Drafted("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, "secrets/q.pw")
     made = draft(terms, [found, found], 1_800_000_000.0)
     assert made.assets == ("valkey", "valkey-2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +32,6 @@ def discover(names: tuple[str, ...]) -> Exit:
       ccdr discover outbound --json
     """
     from ccdr.plans import plan_names
-    from ccdr.setup.discover.address import SOCKETS
     from ccdr.setup.discover.unprotected import discover as look_around
 
     options = settings()
@@ -42,7 +40,7 @@ def discover(names: tuple[str, ...]) -> Exit:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="write one with `ccdr init URL|PATH…`")
     chosen = [options.load(name) for name in names] or every
     with progress() as watched:
-        found = look_around(every, chosen, options.services(), watched, None if names else Path(SOCKETS))
+        found = look_around(every, chosen, options.services(), watched, this_host=not names)
     if options.json:
         print_json(found.as_json())
     else:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.found import (
+from ccdr.engines.discovery.survey import (
     CLOCKS,
     PLANNED,
     SMALL,

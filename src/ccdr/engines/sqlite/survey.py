@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 
-from ccdr.engines.found import (
+from ccdr.engines.discovery.survey import (
     CLOCKS,
     HAPPENED,
     PLANNED,

@@ -13,8 +13,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
-from ccdr.engines.filetree import TreeFound
-from ccdr.engines.sqlite.survey import FileFound
+from ccdr.engines.discovery.contract import Item, Kind, Named
+from ccdr.engines.discovery.text import name_from
 from ccdr.host.nearby import WORDS, near
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
@@ -24,12 +24,9 @@ from ccdr.plans.restore_tests import RestoreTestFile
 from ccdr.plans.yamlfile import dotted, parse
 from ccdr.ports.place import Progress
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.address import Targets, targets
-from ccdr.setup.discover.draft import DatabaseAsset, Draft, Item, Terms, beside, draft
-from ccdr.setup.discover.maria import MariaAsset
-from ccdr.setup.discover.names import name_from
-from ccdr.setup.discover.queues import QueueAsset
-from ccdr.setup.discover.search import Search
+from ccdr.setup.discover.draft import Draft, Terms, beside, draft
+from ccdr.setup.discover.looking import Looker
+from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.write import NewFile, write_all
 
 KEY_BYTES = 32
@@ -71,37 +68,32 @@ class Initialised:
 
 def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
-    named = targets(wanted.given)
-    trees = named.trees
-    _secret(wanted.password_file, "--password-file", needed=bool(named.servers))
+    named = everything_named(wanted.given)
+    servers = sum(one.kind is Kind.SERVER for one in named)
+    _secret(wanted.password_file, "--password-file", needed=servers > 0)
     _secret(wanted.env_file, "--env-file", needed=True)
-    name = _name(wanted, named)
+    name = _name(wanted, named[0])
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
-    search = Search(services, progress, wanted.password_file)
-    now = services.clock.now().timestamp()
-    for address in named.servers:
-        search.server(address)
-    for path in named.files:
-        search.file(path, now)
-    for tree in trees:
-        search.tree(tree, now)
-    if not search.items:
-        raise UsageProblem("there is nothing to protect: " + "; ".join([*search.notes, *search.findings]))
-    if wanted.password_file and len(named.servers) > 1:
-        search.notes.append(
+    looking = Looker(services, progress)
+    told = looking.told
+    items = [item for one in named for item in one.look(looking, wanted.password_file)]
+    if not items:
+        raise UsageProblem("there is nothing to protect: " + "; ".join([*told.notes, *told.findings]))
+    if wanted.password_file and servers > 1:
+        told.notes.append(
             f"{wanted.password_file} is written down as the password of all these servers: where one has another, or"
             " none, change its password_file: in the plan, or run `ccdr init` for each server"
         )
     terms = _terms(name, wanted, services)
-    _apart([services.state.root.absolute(), Path(terms.repository)], trees)
-    drafted = draft(terms, search.items, now)
+    _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
+    drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
     files = _files(drafted, terms, plan_file, wanted)
-    made = Initialised(name, {f.path: f.text for f in files}, found=search.found, notes=search.notes)
-    made.notes += _near(terms, search.items)
-    made.findings, made.grants = search.findings, search.grants
-    made.assets = [_asset_json(a, i) for a, i in zip(drafted.assets, search.items, strict=True)]
+    made = Initialised(name, {f.path: f.text for f in files}, found=told.found, notes=told.notes)
+    made.notes += _near(terms, items)
+    made.findings, made.grants = told.findings, told.grants
+    made.assets = [{"asset": a, **i.as_json()} for a, i in zip(drafted.assets, items, strict=True)]
     if terms.env_file and wanted.env_file is None:
         made.findings.append(f"write the store's credentials into {wanted.plans / terms.env_file}, mode 0600")
     key = wanted.plans / terms.key
@@ -117,8 +109,8 @@ def _near(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
     """A repository that is lost together with what it protects."""
     if not terms.repository.startswith("/"):
         return
-    trees = [item.path for item in items if isinstance(item, TreeFound)]
-    here = any(isinstance(item, DatabaseAsset | MariaAsset) and item.address.local for item in items)
+    trees = [item.tree for item in items if item.tree]
+    here = any(item.local for item in items)
     repository = Path(terms.repository)
     found = near(repository, trees, on_this_host=False) or near(repository, (), on_this_host=here)
     if found is not None:
@@ -144,8 +136,7 @@ def _secret(path: Path | None, option: str, *, needed: bool) -> None:
         raise UsageProblem(f"{option}: others may read {path}", hint=f"chmod 600 {path}")
 
 
-def _name(wanted: Wanted, named: Targets) -> str:
-    addresses = named.servers
+def _name(wanted: Wanted, first: Named) -> str:
     if wanted.name is not None:
         if name_from(wanted.name) != wanted.name:
             raise UsageProblem(
@@ -153,14 +144,8 @@ def _name(wanted: Wanted, named: Targets) -> str:
                 hint=f"take small letters, digits, - and _, such as {name_from(wanted.name, otherwise='outbound')}",
             )
         return wanted.name
-    if addresses and addresses[0].database:
-        return name_from(addresses[0].database, otherwise="database")
-    if addresses:
-        local = addresses[0].host.startswith("/") or addresses[0].host in ("localhost", "127.0.0.1", "::1")
-        return name_from(machine.hostname() if local else addresses[0].host, otherwise="server")
-    if named.files:
-        return name_from(named.files[0].stem, otherwise="database")
-    return name_from(named.trees[0].path.name, otherwise="files")
+    name, otherwise = first.plan_name(machine.hostname())
+    return name_from(name, otherwise=otherwise)
 
 
 def _refuse_existing(plan_file: Path, wanted: Wanted) -> None:
@@ -195,12 +180,12 @@ def _terms(name: str, wanted: Wanted, services: Services) -> Terms:
     )
 
 
-def _apart(ours: list[Path], trees: Sequence[TreeFound]) -> None:
+def _apart(ours: Sequence[Path], trees: Sequence[Path]) -> None:
     for tree in trees:
         for path in ours:
-            if tree.path == path or tree.path in path.parents:
+            if tree == path or tree in path.parents:
                 raise UsageProblem(
-                    f"{tree.path} would hold {path}, and every backup would back up the backups",
+                    f"{tree} would hold {path}, and every backup would back up the backups",
                     hint="name a directory below it, or another --repository and --state",
                 )
 
@@ -227,20 +212,3 @@ def _well_formed(drafted: Draft, base: Path) -> None:
                 f"a plan of what was found would be wrong, and nothing was written: {said}",
                 hint="name the databases and directories one by one, and report this",
             )
-
-
-def _asset_json(name: str, item: Item) -> dict[str, object]:
-    if isinstance(item, TreeFound):
-        audio = dict(item.audio)
-        return {"asset": name, "engine": "files", "path": str(item.path), "files": item.files, "bytes": item.bytes,
-                "audio": audio, "complete": item.whole}  # fmt: skip
-    if isinstance(item, MariaAsset):
-        return {"asset": name, "engine": "mariadb", "database": item.database, "tables": item.found.tables,
-                "bytes": item.bytes, "version": item.version, "locked": dict(item.look.locked)}  # fmt: skip
-    if isinstance(item, QueueAsset):
-        return {"asset": name, "engine": "redis", "server": str(item.release), "bytes": item.bytes, "keys": item.total}
-    if isinstance(item, FileFound):
-        return {"asset": name, "engine": "sqlite", "path": str(item.path), "tables": item.database.tables,
-                "bytes": item.bytes}  # fmt: skip
-    return {"asset": name, "engine": "postgres", "database": item.database, "tables": item.found.tables,
-            "bytes": item.bytes, "version": item.version, "extensions": dict(item.found.extensions)}  # fmt: skip

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from ccdr.engines import Files, MariaDB, Postgres
-from ccdr.engines.filetree import has_audio, look, sqlite_files
-from ccdr.engines.postgres import survey
+from ccdr.engines import AnyEngine
+from ccdr.engines.discoveries import DISCOVERIES
+from ccdr.engines.discovery.contract import Discovery, Reached, Standing
+from ccdr.engines.discovery.filetree import has_audio, look
 from ccdr.evidence.history import RESTORE_END, AssetHistory
 from ccdr.evidence.judgement import UNTESTED, coverage
 from ccdr.host.state import RESTORE_MARK, State
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError, CommandFailed, Exit, worst
+from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.setup.discover import maria
-from ccdr.setup.discover.asking import ALWAYS_THERE, Asked, ask
+from ccdr.setup.discover.looking import Looker
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"
@@ -97,19 +96,23 @@ def discover(
     named: Sequence[LoadedPlan],
     services: Services,
     progress: Progress,
+    *,
+    this_host: bool = False,
     sockets: Path | None = None,
 ) -> Discovered:
-    """Look around the assets of `named`; what any of `plans` names is protected. With `sockets`, the directory where
-    this host's PostgreSQL servers have theirs, those that no plan names are looked at too."""
-    found = Discovered()
-    servers = _servers(plans, named, services, progress, found)
-    marias = _maria_servers(plans, named, services, progress, found)
-    if sockets is not None:
-        _local_servers(sockets, plans, servers, services, progress, found)
-    for server in (*servers.values(), *marias.values()):
-        for name, size in sorted(server.others.items()):
-            if name not in server.named:
-                found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
+    """Look around the assets of `named`; what any of `plans` names is protected. With `this_host`, servers of this host
+    that no plan names are looked at too; `sockets` is the directory where they have theirs, if not where they have them
+    everywhere."""
+    found, looking = Discovered(), Looker(services, progress)
+    for discovery in DISCOVERIES:
+        reached = _by_server(discovery, plans)
+        servers = _servers(discovery, reached, _by_server(discovery, named).keys(), looking, found)
+        if this_host and (directory := sockets or discovery.sockets):
+            _local_servers(discovery, directory, {server.port for server in reached}, servers, looking, found)
+        for server in servers.values():
+            for name, size in sorted(server.others.items()):
+                if name not in server.named:
+                    found.unprotected.append(Unprotected(DATABASE, server.shown, name, size))
     _directories(plans, named, services, progress, found)
     ignored = {name for loaded in plans for name in loaded.plan.ignore}
     found.unprotected = [u for u in found.unprotected if ignored.isdisjoint(u.names)]
@@ -125,129 +128,72 @@ class _Server:
     named: set[str] = field(default_factory=set)
     others: dict[str, int | None] = field(default_factory=dict)
 
-
-def _servers(
-    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
-) -> dict[str, _Server]:
-    """The servers that plans name, by identity: the same one may be reached in several ways."""
-    servers: dict[str, _Server] = {}
-    wanted = _by_connection(named)
-    for key, engines in _by_connection(plans).items():
-        ours = key in wanted
-        shown = _shown(engines[0])
-        progress.step(f"asking {shown}")
-        databases = {engine.connection.database for engine in engines}
-        others = tuple(sorted(databases - {engines[0].connection.database})) + ALWAYS_THERE
-        try:
-            with ask(engines[0], others, services, progress) as asked:
-                server = servers.setdefault(asked.server.identity, _Server(shown))
-                server.named |= databases
-                if ours:
-                    for name, size in _with_tables(asked, server.named):
-                        server.others[name] = server.others.get(name) or size
-        except CcdrError as error:
-            if ours:
-                found.unreachable.append(Unreachable(shown, str(error)))
-    return servers
+    def take(self, standing: Standing) -> None:
+        self.named |= {*standing.named}
+        for name, size in standing.others.items():
+            self.others[name] = self.others.get(name) or size
 
 
-def _maria_servers(
-    plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
-) -> dict[str, _Server]:
-    """The MariaDB servers that plans name, by identity. A whole server's backup leaves nothing out."""
-    servers: dict[str, _Server] = {}
-    wanted = {_reached(engine) for engine in _marias(named)}
-    engines: dict[tuple[str, int, str], list[MariaDB]] = {}
-    for engine in _marias(plans):
-        engines.setdefault(_reached(engine), []).append(engine)
-    for key, same in engines.items():
-        shown = key[0] if same[0].connection.socket else f"{key[0]}:{key[1]}"
-        progress.step(f"asking {shown}")
-        try:
-            with maria.ask(same[0], services, progress) as asked:
-                server = servers.setdefault(asked.server.identity, _Server(shown))
-                held = {d.name: d.bytes for d in asked.server.databases if d.tables or d.bytes is None}
-                whole = any(engine.method == "physical" for engine in same)
-                server.named |= held.keys() if whole else {engine.connection.database for engine in same}
-                if key in wanted:
-                    server.others |= held
-        except CcdrError as error:
-            if key in wanted:
-                found.unreachable.append(Unreachable(shown, str(error)))
-    return servers
-
-
-def _marias(plans: Iterable[LoadedPlan]) -> Iterator[MariaDB]:
-    for loaded in plans:
-        yield from (engine for engine in loaded.plan.assets.values() if isinstance(engine, MariaDB))
-
-
-def _reached(engine: MariaDB) -> tuple[str, int, str]:
-    c = engine.connection
-    return c.host, c.port, c.user
-
-
-def _local_servers(
-    sockets: Path,
-    plans: Sequence[LoadedPlan],
-    servers: dict[str, _Server],
-    services: Services,
-    progress: Progress,
-    found: Discovered,
-) -> None:
-    """PostgreSQL servers of this host, as whoever runs ccdr. One that lets us not in is told by its port alone, and
-    only where no plan names that port."""
-    ports = {port for _, port, _ in _by_connection(plans)}
-    for socket in sorted(sockets.glob(".s.PGSQL.*")):
-        if not (suffix := socket.suffix.removeprefix(".")).isdigit() or not socket.is_socket():
-            continue
-        connection = {"host": str(sockets), "port": int(suffix), "user": getpass.getuser(), "database": ALWAYS_THERE[0]}
-        engine = Postgres.model_validate({"engine": "postgres", "connection": connection})
-        progress.step(f"asking {_shown(engine)}")
-        try:
-            with ask(engine, ALWAYS_THERE[1:], services, progress) as asked:
-                if asked.server.identity not in servers:
-                    server = servers[asked.server.identity] = _Server(_shown(engine))
-                    server.others = dict(_with_tables(asked, set()))
-        except CcdrError:
-            if int(suffix) not in ports:
-                found.unprotected.append(Unprotected(SERVER, str(sockets), f"PostgreSQL, port {suffix}", None))
-
-
-def _by_connection(plans: Iterable[LoadedPlan]) -> dict[tuple[str, int, str], list[Postgres]]:
-    """The PostgreSQL assets of these plans, by how their server is reached."""
-    found: dict[tuple[str, int, str], list[Postgres]] = {}
+def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[Reached, list[AnyEngine]]:
+    """The assets of these plans that are the engine's, by how their server is reached."""
+    found: dict[Reached, list[AnyEngine]] = {}
     for loaded in plans:
         for engine in loaded.plan.assets.values():
-            if isinstance(engine, Postgres):
-                c = engine.connection
-                found.setdefault((c.host, c.port, c.user), []).append(engine)
+            if (server := discovery.reached(engine)) is not None:
+                found.setdefault(server, []).append(engine)
     return found
 
 
-def _shown(engine: Postgres) -> str:
-    c = engine.connection
-    return f"{c.host} (port {c.port})" if c.socket else f"{c.host}:{c.port}"
-
-
-def _with_tables(asked: Asked, named: set[str]) -> Iterator[tuple[str, int | None]]:
-    """The databases that are not in `named` and hold a table, or may hold one."""
-    for listed in asked.server.databases:
-        if listed.name in named:
-            continue
+def _servers(
+    discovery: Discovery,
+    reached: Mapping[Reached, Sequence[AnyEngine]],
+    wanted: Collection[Reached],
+    looking: Looker,
+    found: Discovered,
+) -> dict[str, _Server]:
+    """The servers that plans name, by identity: the same one may be reached in several ways."""
+    servers: dict[str, _Server] = {}
+    for server, engines in reached.items():
+        ours = server in wanted
+        looking.progress.step(f"asking {server.shown}")
         try:
-            empty = listed.connect and survey.count_tables(asked.place, asked.env_of(listed.name)) == 0
-        except CommandFailed:
-            empty = False
-        if not empty:
-            yield listed.name, listed.bytes
+            standing = discovery.standing(engines, looking, others=ours)
+        except CcdrError as error:
+            if ours:
+                found.unreachable.append(Unreachable(server.shown, str(error)))
+        else:
+            servers.setdefault(standing.identity, _Server(server.shown)).take(standing)
+    return servers
+
+
+def _local_servers(
+    discovery: Discovery,
+    sockets: Path,
+    ports: Collection[int],
+    servers: dict[str, _Server],
+    looking: Looker,
+    found: Discovered,
+) -> None:
+    """Servers of this host, as whoever runs ccdr. One that lets us not in is told by its port alone, and only where no
+    plan names that port."""
+    for server in discovery.local_servers(sockets):
+        looking.progress.step(f"asking {server.reached.shown}")
+        try:
+            standing = server.standing(looking)
+        except CcdrError:
+            if server.reached.port not in ports:
+                found.unprotected.append(Unprotected(SERVER, str(sockets), server.title, None))
+        else:
+            if standing.identity not in servers:
+                servers[standing.identity] = _Server(server.reached.shown)
+                servers[standing.identity].take(standing)
 
 
 def _directories(
     plans: Sequence[LoadedPlan], named: Sequence[LoadedPlan], services: Services, progress: Progress, found: Discovered
 ) -> None:
-    """Siblings of what plans name: directories with audio in them, and SQLite databases; those too that stand right in
-    a tree, where a copy of the file may be torn. What ccdr has made itself is no source."""
+    """Siblings of what plans name: directories with audio in them, and databases that are one file; those too that
+    stand right in a tree, where a copy of the file may be torn. What ccdr has made itself is no source."""
     kept = {Path(p.plan.repository.location) for p in plans if p.plan.repository.is_local}
     known = set(_roots(plans)) | kept | {services.state.root.absolute()}
     _database_files(plans, named, kept | {services.state.root.absolute()}, found)
@@ -272,7 +218,7 @@ def _database_files(
     beside = {path.parent for loaded in named for e in loaded.plan.assets.values() for path in e.source_paths}
     for directory in sorted((beside | set(_roots(named))) - {Path("/")} - ours):
         with contextlib.suppress(OSError):  # one that cannot be looked into is told of with the directories
-            for path in sqlite_files(directory):
+            for path in (path for discovery in DISCOVERIES for path in discovery.files_in(directory)):
                 if path not in protected:
                     found.unprotected.append(Unprotected(FILE, str(directory), path.name, path.stat().st_size))
 
@@ -305,8 +251,8 @@ def _changed_since(path: Path, when: datetime) -> bool:
 def _roots(plans: Iterable[LoadedPlan]) -> Iterator[Path]:
     for loaded in plans:
         for engine in loaded.plan.assets.values():
-            if isinstance(engine, Files):
-                yield from engine.paths
+            for discovery in DISCOVERIES:
+                yield from discovery.trees_of(engine)
 
 
 def untested(plans: Sequence[LoadedPlan], services: Services) -> Iterator[Untested]:

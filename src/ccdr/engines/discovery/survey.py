@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ccdr.engines.discovery.text import so_many
+from ccdr.model.values import human_bytes, human_seconds
+
 SMALL = 200_000  # rows; so many are counted, or read to find the newest, without an index
 WINDOW = 28  # days of which is asked whether anything was written on them
 CLOCKS = 60.0  # seconds; a row that is newer than now by more was not written now
@@ -71,3 +74,19 @@ def gap(days: list[int]) -> int | None:
     if len(days) < 5:
         return None
     return max(days[0], *(b - a for a, b in itertools.pairwise(days)))
+
+
+def described(found: DatabaseFound, size: int) -> str:
+    """For people: its size, tables, newest row and extensions."""
+    text = f"{human_bytes(size)}, {so_many(found.tables, 'table')}{most_rows(found)}"
+    if found.newest:
+        text += f", newest row {human_seconds(min(n.age for n in found.newest))} old"
+    if found.extensions:
+        text += f", extensions {', '.join(found.extensions)}"
+    return text
+
+
+def most_rows(found: DatabaseFound, quote: str = "") -> str:
+    """Its largest tables, in brackets, without the `quote` around their names."""
+    rows = (f"{t.name.strip(quote)} {'' if t.exact else 'about '}{t.rows:,} rows" for t in found.largest[:3])
+    return f" ({', '.join(rows)})" if found.largest else ""

@@ -1,0 +1,293 @@
+"""PostgreSQL servers for a first plan, and beside what plans name: addresses, what they hold, an asset's lines."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from ccdr.engines.discovery.checks import database_checks
+from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
+from ccdr.engines.discovery.servers import Databases, Server, absolute, connection_lines, database_name, explained
+from ccdr.engines.discovery.survey import DatabaseFound, described
+from ccdr.engines.discovery.text import scalar, so_many
+from ccdr.engines.postgres import grants, survey
+from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.servers.address import ca_file_of, host_of, read_url
+from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
+from ccdr.model.values import human_bytes
+from ccdr.ports.place import Place
+
+SOCKETS = "/var/run/postgresql"
+ALWAYS_THERE = ("postgres", "template1")  # databases to ask a server through when none is named
+EXAMPLE = "give one like postgresql://user@host:5432/database or postgresql:///database?host=/var/run/postgresql"
+_OPTIONS = {"host", "port", "user", "dbname", "sslmode", "sslrootcert"}
+_ELSEWHERE = re.compile(r'database "[^"]*" does not exist|permission denied for database|no pg_hba\.conf entry')
+# What the server said, and what to do about it. The command line or a file is wrong.
+_REFUSED = (
+    (
+        r"no password supplied",
+        "write the password into a file of mode 0600, and name it with --password-file FILE",
+    ),
+    (
+        r"password authentication failed",
+        "is it the right user, and its password the first line of --password-file FILE?",
+    ),
+    (r"Peer authentication failed|Ident authentication failed", "name the user in the URL: postgresql://USER@host/"),
+    (r'role "[^"]*" does not exist', "name a user that the server knows: postgresql://USER@host/"),
+    (r'database "[^"]*" does not exist', "leave the database out of the URL, and all that there are will be found"),
+    (r"permission denied for database", "as a superuser: {connect}"),
+    (r"no pg_hba\.conf entry", "let this host and user in by a line in the server's pg_hba.conf"),
+    (
+        r"certificate|does not support SSL|root\.crt|SSL error",
+        "elsewhere than on loopback TLS is verified: name the server as its certificate does, and a CA of your own"
+        " with ?sslrootcert=FILE",
+    ),
+)
+
+
+class PostgresServer(Server):
+    """What `ccdr init` was given."""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.host} (port {self.port})" if self.host.startswith("/") else f"{self.host}:{self.port}"
+
+    def engine(self, password_file: Path | None) -> Postgres:
+        connection: dict[str, object] = {
+            "host": self.host, "port": self.port, "user": self.user, "tls": self.tls, "ca_file": self.ca_file,
+            "database": self.database or ALWAYS_THERE[0], "password_file": absolute(password_file),
+        }  # fmt: skip
+        return Postgres.model_validate({"engine": "postgres", "connection": connection})
+
+    def look(self, looking: Looking, password_file: Path | None) -> Sequence[DatabaseItem]:
+        looking.progress.step(f"asking {self.shown}")
+        engine = self.engine(password_file)
+        others = () if self.database else (*ALWAYS_THERE[1:], str(self.user))
+        with ask(engine, others, looking) as asked:
+            looking.told.found.append(f"PostgreSQL {asked.server.version} at {self.shown}, as {asked.server.user}:")
+            return list(_Databases(self, engine, asked).items(self.database, looking))
+
+
+@dataclass(frozen=True)
+class DatabaseItem:
+    """A database that becomes an asset."""
+
+    address: PostgresServer
+    database: str
+    version: str
+    bytes: int
+    superuser: bool
+    found: DatabaseFound
+    tree: None = None
+
+    @property
+    def local(self) -> bool:
+        return self.address.local
+
+    @property
+    def title(self) -> str:
+        return self.database
+
+    @property
+    def tables(self) -> int:
+        return self.found.tables
+
+    @property
+    def described(self) -> str:
+        return described(self.found, self.bytes)
+
+    def name(self, taken: Collection[str]) -> str:
+        return database_name(self.database, taken)
+
+    def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
+        yield f"# PostgreSQL {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"
+        if extensions := self.found.extensions:
+            told = ", ".join(f"{name} {version}" for name, version in extensions.items() if name.isprintable())
+            yield f"# extensions, which the sandbox's image must have too (else name one with `image:`): {told}"
+        yield "engine: postgres"
+        yield "method: dump"
+        a = self.address
+        advice = (
+            f"{scalar(str(a.user))} is a superuser, and more than reading is not needed. Better a role of its own:",
+            "  CREATE ROLE ccdr_backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO ccdr_backup;",
+        )
+        told_of = {"port": a.port, "user": a.user, "database": self.database}
+        yield from connection_lines(a, told_of, password_file, advice if self.superuser else ())
+
+    def check_lines(self, now: float) -> Iterator[str]:
+        return database_checks(self.found)
+
+    def as_json(self) -> dict[str, object]:
+        return {"engine": "postgres", "database": self.database, "tables": self.tables, "bytes": self.bytes,
+                "version": self.version, "extensions": dict(self.found.extensions)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A server that answers: where its client runs, and what it holds."""
+
+    place: Place
+    env: Mapping[str, str]
+    server: survey.ServerFound
+
+    def env_of(self, database: str) -> Mapping[str, str]:
+        return survey.gently(self.env, database)
+
+
+@contextlib.contextmanager
+def ask(engine: Postgres, others: Sequence[str], looking: Looking) -> Iterator[Asked]:
+    """Ask the server of this connection, through its database or, where that cannot be had, one of `others`.
+
+    UsageProblem where it refuses us, another CcdrError where it does not answer.
+    """
+    engines = (engine, *(_through(engine, name) for name in others))
+    with looking.clients(engine.connection.host, *engines) as clients:
+        for n, (one, client) in enumerate(zip(engines, clients, strict=True)):
+            with contextlib.ExitStack() as opened:
+                try:
+                    source = opened.enter_context(client)
+                    env = one.connection.environment(source.credentials)
+                    server = survey.server(source.place, survey.gently(env, one.connection.database))
+                except CommandFailed as error:
+                    if n == len(others) or not error.stderr.search(_ELSEWHERE):
+                        raise _explained(error, engine) from None
+                    continue
+                yield Asked(source.place, env, server)
+                return
+
+
+def _through(engine: Postgres, database: str) -> Postgres:
+    return engine.model_copy(update={"connection": engine.connection.model_copy(update={"database": database})})
+
+
+def _explained(error: CommandFailed, engine: Postgres) -> CcdrError:
+    c = engine.connection
+    where = f"{c.host}, port {c.port}, as {c.user}"
+    refusals = ((pattern, hint.format(connect=grants.connect(c.database, c.user))) for pattern, hint in _REFUSED)
+    return explained(error, where, refusals, "does a PostgreSQL server answer there, and can this host reach it?")
+
+
+@dataclass(frozen=True)
+class _Databases(Databases[survey.ListedDatabase, DatabaseItem]):
+    address: PostgresServer
+    engine: Postgres
+    asked: Asked
+
+    def listed(self) -> Sequence[survey.ListedDatabase]:
+        return self.asked.server.databases
+
+    def closed(self, one: survey.ListedDatabase) -> str | None:
+        if one.connect and one.bytes is not None:
+            return None
+        server = self.asked.server
+        sql = grants.connect(one.name, server.user) + (f" {server.to_read}" if server.to_read else "")
+        return f"{server.user} may not connect to it: {sql}"
+
+    def look_into(self, one: survey.ListedDatabase) -> DatabaseItem:
+        server = self.asked.server
+        found = survey.database(self.asked.place, self.asked.env_of(one.name))
+        return DatabaseItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
+
+    def explained(self, error: CommandFailed) -> CcdrError:
+        return _explained(error, self.engine)
+
+    def empty(self, name: str) -> UsageProblem:
+        return UsageProblem(f"the database {name} has no table", hint="is it the right one?")
+
+    def remarks(self, item: DatabaseItem, told: Told) -> None:
+        name, lacks = item.database, item.found.lacks
+        told.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
+        told.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]
+        if lacks:
+            told.notes.append(f"{name}: once it may read more, `ccdr init` with --force finds more to check")
+        if "=" in name:
+            told.findings.append(
+                f"{name}: PostgreSQL's own tools take a name with = for a connection string: rename it"
+            )
+
+
+@dataclass(frozen=True)
+class _LocalServer:
+    """As whoever runs ccdr reaches it, by its socket."""
+
+    reached: PostgresServer
+
+    @property
+    def title(self) -> str:
+        return f"PostgreSQL, port {self.reached.port}"
+
+    def standing(self, looking: Looking) -> Standing:
+        with ask(self.reached.engine(None), ALWAYS_THERE[1:], looking) as asked:
+            return Standing(asked.server.identity, (), dict(_with_tables(asked, ())))
+
+
+class PostgresDiscovery(Discovery):
+    schemes = ("postgresql", "postgres")
+    example = EXAMPLE
+    sockets = Path(SOCKETS)
+
+    def parse(self, text: str) -> PostgresServer:
+        """As libpq reads it."""
+        parts, port, options = read_url(text, _OPTIONS, EXAMPLE)
+        host = options.get("host") or host_of(parts) or SOCKETS
+        if "," in parts.netloc or "," in host:
+            raise UsageProblem(
+                "the URL names several hosts", hint="name the one that is to be backed up, a standby or not"
+            )
+        try:
+            number = int(options["port"]) if "port" in options else (port or 5432)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= 65535:
+            raise UsageProblem("the URL's port is no port", hint=EXAMPLE)
+        return PostgresServer(
+            host=host,
+            port=number,
+            user=options.get("user") or unquote(parts.username or "") or getpass.getuser(),
+            database=options.get("dbname") or unquote(parts.path.removeprefix("/")) or None,
+            tls="verify" if options.get("sslmode") == "verify-full" else "loopback",
+            ca_file=ca_file_of(options, "sslrootcert"),
+        )
+
+    def at(self, path: Path) -> None:
+        if (path / "PG_VERSION").exists() and (path / "global").is_dir():
+            raise UsageProblem(
+                f"{path} is the data directory of a PostgreSQL server, and a copy of its files is no backup",
+                hint=f"name the server: {EXAMPLE}",
+            )
+
+    def reached(self, engine: object) -> PostgresServer | None:
+        if not isinstance(engine, Postgres):
+            return None
+        c = engine.connection
+        return PostgresServer(c.host, c.port, c.user)
+
+    def standing(self, engines: Sequence[Postgres], looking: Looking, *, others: bool) -> Standing:
+        databases = {engine.connection.database for engine in engines}
+        through = (*sorted(databases - {engines[0].connection.database}), *ALWAYS_THERE)
+        with ask(engines[0], through, looking) as asked:
+            found = dict(_with_tables(asked, databases)) if others else {}
+            return Standing(asked.server.identity, databases, found)
+
+    def local_servers(self, sockets: Path) -> Iterator[_LocalServer]:
+        for socket in sorted(sockets.glob(".s.PGSQL.*")):
+            if (suffix := socket.suffix.removeprefix(".")).isdigit() and socket.is_socket():
+                yield _LocalServer(PostgresServer(str(sockets), int(suffix), getpass.getuser()))
+
+
+def _with_tables(asked: Asked, named: Collection[str]) -> Iterator[tuple[str, int | None]]:
+    """The databases that are not in `named` and hold a table, or may hold one."""
+    for listed in asked.server.databases:
+        if listed.name in named:
+            continue
+        try:
+            empty = listed.connect and survey.count_tables(asked.place, asked.env_of(listed.name)) == 0
+        except CommandFailed:
+            empty = False
+        if not empty:
+            yield listed.name, listed.bytes

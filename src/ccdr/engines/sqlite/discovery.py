@@ -1,0 +1,106 @@
+"""SQLite databases for a first plan, and beside what plans name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdr.engines.discovery.checks import database_checks
+from ccdr.engines.discovery.contract import Discovery, Kind, Looking
+from ccdr.engines.discovery.filetree import sqlite_files
+from ccdr.engines.discovery.paths import path_of
+from ccdr.engines.discovery.servers import database_name
+from ccdr.engines.discovery.survey import described
+from ccdr.engines.discovery.text import remark, scalar, so_many
+from ccdr.engines.sqlite.engine import Sqlite
+from ccdr.engines.sqlite.survey import FileFound, is_database, look
+from ccdr.model.errors import BackupFailed, CcdrError, UsageProblem
+from ccdr.model.values import human_bytes
+from ccdr.ports.place import Source
+
+EXAMPLE = "name the file itself, as in sqlite:/path/cdr.db"
+
+
+@dataclass(frozen=True)
+class DatabaseFile:
+    """What `ccdr init` was given: a database, which its application may have open."""
+
+    path: Path
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.FILE
+
+    @property
+    def where(self) -> object:
+        return self.path
+
+    def plan_name(self, hostname: str) -> tuple[str, str]:
+        return self.path.stem, "database"
+
+    def look(self, looking: Looking, password_file: Path | None) -> Sequence[FileItem]:
+        path, place = self.path, looking.place
+        looking.progress.step(f"looking at {path}")
+        try:
+            Sqlite.model_validate({"engine": "sqlite", "path": path}).probe(Source(place, path))
+            found = look(place, path, looking.now, looking.zone)
+        except BackupFailed as error:
+            raise CcdrError(str(error), hint=error.hint) from None
+        if not found.database.tables:
+            raise UsageProblem(f"{path} holds no table", hint="is it the right file?")
+        looking.told.files.add(path)
+        looking.told.found.append(f"{path}: SQLite, {described(found.database, found.bytes)}")
+        return [FileItem(found)]
+
+
+@dataclass(frozen=True)
+class FileItem:
+    """A database file that becomes an asset."""
+
+    found: FileFound
+    local: bool = False  # no server
+    tree: None = None
+
+    @property
+    def bytes(self) -> int:
+        return self.found.bytes
+
+    @property
+    def title(self) -> str:
+        return str(self.found.path)
+
+    def name(self, taken: Collection[str]) -> str:
+        return database_name(self.found.path.stem, taken)
+
+    def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
+        yield f"# SQLite, {human_bytes(self.bytes)}, {so_many(self.found.database.tables, 'table')}"
+        yield "engine: sqlite"
+        yield "method: copy"
+        yield f"path: {scalar(self.found.path)}"
+        if self.found.local:
+            yield remark(f"timezone: {scalar(timezone)}", "of its times that name none: they are this machine's")
+
+    def check_lines(self, now: float) -> Iterator[str]:
+        return database_checks(self.found.database)
+
+    def as_json(self) -> dict[str, object]:
+        return {"engine": "sqlite", "path": self.title, "tables": self.found.database.tables, "bytes": self.bytes}
+
+
+class SqliteDiscovery(Discovery):
+    schemes = ("sqlite",)
+    example = EXAMPLE
+
+    def parse(self, text: str) -> DatabaseFile:
+        """`sqlite:/var/lib/pbx/cdr.db`, or as a URL with three slashes."""
+        path = path_of(text.partition(":")[2].removeprefix("//"))
+        if not path.is_file() or not is_database(path):
+            raise UsageProblem(f"{path} is no SQLite database, or an encrypted one", hint=EXAMPLE)
+        return DatabaseFile(path)
+
+    def at(self, path: Path) -> DatabaseFile | None:
+        return DatabaseFile(path) if path.is_file() and is_database(path) else None
+
+    def files_in(self, directory: Path) -> Sequence[Path]:
+        return sqlite_files(directory)
