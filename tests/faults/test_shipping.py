@@ -26,7 +26,9 @@ from tests.support.stored import left, other_host
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, slot_name
+from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.slot import slot_name
+from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.history import STOPPED
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.shipping import background

@@ -23,7 +23,7 @@ from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.harness import Site, eventually
 
 from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES
+from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.jobs.shipping.shelf import shelf_of
 from ccdr.model.errors import CcdrError
 from ccdr.plans.job import Job

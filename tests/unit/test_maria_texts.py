@@ -13,8 +13,9 @@ from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, files, renamed
 from ccdr.engines.mariadb.dump.load import tables_of
-from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
+from ccdr.engines.mariadb.inventory import Inventory, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, revoking, rights_in
+from ccdr.engines.mariadb.objects import Objects, Table
 from ccdr.engines.mariadb.physical import method as physical
 from ccdr.engines.servers.connection import may_be_one
 from ccdr.model.answers import FreeText

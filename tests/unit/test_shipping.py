@@ -27,9 +27,12 @@ from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.mariadb.logfile import head_of
+from ccdr.engines.postgres.canary import make_canary
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal, former_slot_name, slot_name
+from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.slot import former_slot_name, slot_name
+from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import Standing, read_standing, write_standing
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import Run, State
@@ -102,7 +105,11 @@ def test_a_canary_that_may_not_be_kept_is_named_with_its_grant(maria: bool) -> N
     source: Any = SimpleNamespace(place=SimpleNamespace(run=run), credentials=Path("/c"))
     login: Any = SimpleNamespace(client=list)
     binlog = Binlog(MariaConnection(host="db", user="x", database="y"), LogShipping(), "p/crm")
-    make = (lambda: binlog._make_canary(source, login)) if maria else (lambda: WAL._make_canary(source))
+    make = (
+        (lambda: binlog._make_canary(source, login))
+        if maria
+        else (lambda: make_canary(lambda sql: WAL._ask(source, sql), WAL.connection))
+    )
     said = "ERROR 1044 (42000): Access denied for user" if maria else "ERROR:  permission denied for database y"
     with pytest.raises(BackupFailed, match=r"canary.*denied.*GRANT CREATE"):
         make()

@@ -20,7 +20,8 @@ from tests.unit.test_shipping import NOW, WAL, base, batch, segment, undigested
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
 from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.wal import SEGMENT_BYTES, Wal
+from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import Standing, write_standing
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose

@@ -21,18 +21,28 @@ from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.logfile import begun, cut_short, head, head_of, same_server, transactions
 from ccdr.engines.mariadb.origin import Origin, origin_of
 from ccdr.engines.mariadb.rights import canary_grant
+from ccdr.engines.mariadb.shipped import (
+    KEPT_BESIDE,
+    SEGMENT,
+    base_of,
+    began,
+    gtids_of,
+    number_of,
+    segments_in,
+    size_of,
+    started_at,
+    until,
+)
 from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
-from ccdr.model.values import Manifest, human_seconds, utc
+from ccdr.model.values import Manifest, human_seconds
 from ccdr.ports.log import LogMark, Segment, Target
 from ccdr.ports.place import Clock, Place, Source
 
 ANSWER = 20.0  # seconds
 KEPT = 86400.0  # seconds of log that a source should keep: whoever ships may be away for as long
 GTID = re.compile(r"\d+-\d+-\d+")
-KEPT_BESIDE = ".kept"  # what was received of a file before its receiver was started again
-_SEGMENT = re.compile(r"(?P<base>.+)\.(?P<number>[0-9]{6,})")
 _BEGUN = re.compile(r"^#(?P<day>\d{6}) +(?P<time>[\d:]+) server id (?P<server>\d+) .*\bStart: binlog", re.MULTILINE)
 FACTS = "SELECT @@log_bin + 0, @@binlog_format, @@binlog_expire_logs_seconds, @@binlog_row_image;"
 CANARY = """\
@@ -105,7 +115,7 @@ class Binlog:
         if last and last[0].name in there:
             first = last[0].name
             (spool / last[0].file).replace(spool / f"{first}{KEPT_BESIDE}")
-        elif after is not None and (later := [name for name in there if _number(name) > _number(after)]):
+        elif after is not None and (later := [name for name in there if number_of(name) > number_of(after)]):
             first = later[0]
         elif after is None and needed in there:
             first = str(needed)
@@ -149,12 +159,12 @@ class Binlog:
         file, _, offset = position.rpartition(":")
         files = {segment.name: segment.file for segment in self.segments(spool)}
         if file not in files:
-            return bool(files) and min(map(_number, files)) > _number(file)  # it was stored, and let go
-        return _size(spool / files[file]) >= int(offset)
+            return bool(files) and min(map(number_of, files)) > number_of(file)  # it was stored, and let go
+        return size_of(spool / files[file]) >= int(offset)
 
     def holds(self, source: Source, spool: Path, mark: LogMark) -> bool:
         file, _, offset = mark.position.rpartition(":")
-        return _size(spool / file) >= int(offset)
+        return size_of(spool / file) >= int(offset)
 
     def segments(self, spool: Path) -> list[Segment]:
         found = segments_in(spool)
@@ -172,7 +182,7 @@ class Binlog:
         if not there:
             return None
         stands = there[-1]
-        if all(_base_of(name) != _base_of(last) or _number(name) < _number(last) for name in there):
+        if all(base_of(name) != base_of(last) or number_of(name) < number_of(last) for name in there):
             return stands
         if last not in there or head is None:
             return None
@@ -192,10 +202,10 @@ class Binlog:
         return 1  # a server that was recovered begins its log anew
 
     def place(self, segment: str) -> int:
-        return _number(segment)
+        return number_of(segment)
 
     def place_of(self, position: str) -> int:
-        return _number(position.rpartition(":")[0])
+        return number_of(position.rpartition(":")[0])
 
     def forks(self, files: Path) -> tuple[Fork, ...]:
         return ()
@@ -228,7 +238,7 @@ class Binlog:
         return head_of(file)
 
     def follows(self, earlier: str, later: str) -> bool:
-        one, other = _SEGMENT.fullmatch(earlier), _SEGMENT.fullmatch(later)
+        one, other = SEGMENT.fullmatch(earlier), SEGMENT.fullmatch(later)
         return bool(one and other and one["base"] == other["base"] and int(other["number"]) == int(one["number"]) + 1)
 
     def goes_on_from(self, manifest: Manifest) -> bool:
@@ -237,7 +247,7 @@ class Binlog:
     def leads_to(self, manifest: Manifest, target: Target) -> bool:
         """What the copy holds already nothing takes out of it again."""
         if target.time is not None:
-            return target.time >= _until(manifest)
+            return target.time >= until(manifest)
         held = {gtid.split("-")[0]: int(gtid.split("-")[2]) for gtid in gtids_of(manifest)}
         named = (target.name or "").split(",")
         return not any(
@@ -263,47 +273,8 @@ class Binlog:
         return began(manifest)
 
     def covers(self, first: str, needed: str) -> bool:
-        one, other = _SEGMENT.fullmatch(first), _SEGMENT.fullmatch(needed)
+        one, other = SEGMENT.fullmatch(first), SEGMENT.fullmatch(needed)
         return bool(one and other and one["base"] == other["base"] and int(one["number"]) <= int(other["number"]))
-
-
-def segments_in(spool: Path) -> list[Segment]:
-    """As `ShippedLog.segments`: all but the last are written to no more."""
-    there = {p.name.removesuffix(KEPT_BESIDE) for p in spool.iterdir()}
-    names = sorted((name for name in there if _SEGMENT.fullmatch(name)), key=_number)
-    whole = [Segment(name, name, whole=True) for name in names[:-1]]
-    return whole + [Segment(name, _fullest(spool, name), whole=False) for name in names[-1:]]
-
-
-def _fullest(spool: Path, name: str) -> str:
-    """The file that holds the most of a segment: while it is received anew, what is kept of it. Once a later one has
-    begun, it is as the source has it; a log that was begun anew is another one."""
-    kept = spool / f"{name}{KEPT_BESIDE}"
-    anew = head_of(spool / name)
-    less = _size(spool / name) < _size(kept) and anew in (None, head_of(kept))
-    return kept.name if less else name
-
-
-def _size(file: Path) -> int:
-    """In bytes; 0 where there is none."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def started_at(manifest: Manifest) -> tuple[str, int]:
-    """The file, and the position in it, from which on what is logged is not in the snapshot."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return str(binlog["file"]), int(binlog["position"])
-
-
-def began(manifest: Manifest) -> str | None:
-    """The head of that file; None in a base of the days before it was kept, or where it could not be read."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return binlog.get("head")
 
 
 def head_at(place: Place, login: Login, name: str) -> str | None:
@@ -320,32 +291,8 @@ def head_at(place: Place, login: Login, name: str) -> str | None:
     return head(when, int(found["server"]))
 
 
-def gtids_of(manifest: Manifest) -> tuple[str, ...]:
-    """The newest transaction of each domain that is in the snapshot."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return tuple(filter(None, str(binlog.get("gtid", "")).split(",")))
-
-
-def _until(manifest: Manifest) -> datetime:
-    """From when on nothing more is in the snapshot; it agrees with a position that came after its consistent point."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return utc(str(binlog["until"])) if "until" in binlog else manifest.consistent_point
-
-
 def _not_whole(origin: Origin) -> str:
     return f"the server's log does not hold every change, and is not shipped: {'; '.join(origin.lacks)}"
-
-
-def _base_of(name: str) -> str | None:
-    match = _SEGMENT.fullmatch(name)
-    return match["base"] if match else None
-
-
-def _number(name: str) -> int:
-    match = _SEGMENT.fullmatch(name)
-    return int(match["number"]) if match else -1
 
 
 def _rows(source: Source, connection: Connection, sql: str) -> list[list[str]]:

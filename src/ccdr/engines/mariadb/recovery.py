@@ -14,11 +14,12 @@ from pathlib import Path
 
 from ccdr.engines.base import not_reached
 from ccdr.engines.mariadb import span
-from ccdr.engines.mariadb.binlog import GTID, began, gtids_of, segments_in, started_at
+from ccdr.engines.mariadb.binlog import GTID
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
 from ccdr.engines.mariadb.server import LACKS
+from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339

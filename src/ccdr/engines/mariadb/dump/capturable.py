@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ccdr.engines.mariadb.client import Login
-from ccdr.engines.mariadb.inventory import Objects, broken_views
+from ccdr.engines.mariadb.objects import Objects, broken_views
 from ccdr.model.errors import BackupFailed
 from ccdr.model.values import so_many
 from ccdr.ports.place import Place

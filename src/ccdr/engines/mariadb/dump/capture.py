@@ -30,7 +30,8 @@ from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, ask, quote_name, quote_text, read_answers, table, text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
-from ccdr.engines.mariadb.inventory import Objects, Table, as_recorded, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import as_recorded, facts_of
+from ccdr.engines.mariadb.objects import Objects, Table, objects_of
 from ccdr.engines.mariadb.origin import lag_of, prepared_notes
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText

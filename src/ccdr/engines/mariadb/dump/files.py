@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
-from ccdr.engines.mariadb.inventory import Table
+from ccdr.engines.mariadb.objects import Table
 from ccdr.host.shares import dealt
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed

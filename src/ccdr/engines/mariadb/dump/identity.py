@@ -18,7 +18,8 @@ from ccdr.engines.compared import NAMED, equal, judged
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import Login, quote_name, text_of
 from ccdr.engines.mariadb.dump import beyond, files, renamed
-from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, comment_digest, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, comment_digest, facts_of
+from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.host.interrupts import threads
 from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
 from ccdr.ports.check import Bench

@@ -16,7 +16,8 @@ from ccdr.engines.mariadb.dump import beyond, files, identity
 from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
 from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
-from ccdr.engines.mariadb.inventory import Inventory, objects_of
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.objects import objects_of
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Look, Manifest, so_many

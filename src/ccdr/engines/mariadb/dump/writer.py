@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ccdr.engines.mariadb import accounts, newcomers
 from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
-from ccdr.engines.mariadb.inventory import Objects, objects_of
+from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.ports.place import Place
 
 # A table may hold what only its source's own settings allow.

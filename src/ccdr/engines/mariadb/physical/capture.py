@@ -15,7 +15,8 @@ from typing import Any
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
-from ccdr.engines.mariadb.inventory import Objects, as_recorded, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import as_recorded, facts_of
+from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.values import rfc3339

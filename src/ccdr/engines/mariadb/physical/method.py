@@ -18,7 +18,8 @@ from ccdr.engines.mariadb import questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
-from ccdr.engines.mariadb.inventory import Inventory, Objects, objects_of
+from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log

@@ -16,7 +16,7 @@ from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
-from ccdr.engines.postgres.wal import segments_in, timeline_of
+from ccdr.engines.postgres.segments import segments_in, timeline_of
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, FileDigest, Look, Manifest

@@ -1,0 +1,88 @@
+"""The replication slot, which keeps at the source what was not received yet: its name, how there is one, and what it
+may do to its source."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+
+from ccdr.engines.base import LogShipping
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.model.values import human_bytes
+
+SLOT_LENGTH = 63
+NEARLY = 0.5  # of what the source may keep for the slot
+STATE = """\
+select pg_is_in_recovery(), current_setting('wal_level'),
+  pg_size_bytes(current_setting('wal_segment_size')),
+  coalesce(nullif((select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'), -1) * 1048576, -1),
+  coalesce((select coalesce(wal_status, '?') from pg_replication_slots where slot_name = '{slot}'), ''),
+  coalesce((select case when active then 'held' else coalesce(wal_status, '?') end from pg_replication_slots
+            where slot_name = '{former}'), ''),
+  coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
+            where slot_name = '{slot}' and not pg_is_in_recovery()), 0);
+"""
+
+
+def nearly(keep: int, shipping: LogShipping) -> float:
+    """Bytes of log that a source may keep for a slot before it is told. `keep` is its max_slot_wal_keep_size in bytes;
+    negative: all there is. What is free on its disk no query tells, so the limit of the spool stands in for that: it is
+    what the plan says of how much may wait."""
+    return NEARLY * (keep if keep >= 0 else shipping.spool_limit)
+
+
+def slot_name(name: str) -> str:
+    """As PostgreSQL allows it, and unlike that of any other asset, whatever becomes the same by what is allowed."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{former_slot_name(name)[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
+
+
+def former_slot_name(name: str) -> str:
+    """As it was named before it had a digest: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", f"ccdr_{name}")[:SLOT_LENGTH]
+
+
+def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
+    """What the log that is kept for a slot may do to its source; `keep` as in `nearly`, `behind` in bytes."""
+    if keep < 0:
+        yield (
+            "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
+            "what its disk can spare"
+        )
+        if behind > nearly(keep, shipping):
+            yield (
+                f"the source keeps {human_bytes(behind)} of log for us, and will until its disk is full: find"
+                " out why it is not received"
+            )
+    elif behind > nearly(keep, shipping):
+        yield (
+            f"the source keeps {human_bytes(behind)} of log for us and gives up at {human_bytes(keep)}: "
+            "then a new base backup is needed"
+        )
+
+
+def with_slot(run: Callable[[list[str], str], None], name: str, status: str, former: str) -> Iterator[str]:
+    """There is one then, unless an older ccdr still receives by the one that it has made; what threatens it, as
+    sentences. `run` has a program run; `status` and `former` are of the two slots that the log `name` may have."""
+    old = former_slot_name(name)
+    if former and (status or former == "held"):
+        yield (
+            f"the source keeps log for the slot {old}, as an older ccdr named it: end what receives by it (then it "
+            f"is taken over), or drop it: SELECT pg_drop_replication_slot('{old}')"
+        )
+    slot, state = (slot_name(name), status) if status else (old, former)
+    if state == "lost":
+        run(["pg_receivewal", "-w", "--slot", slot, "--drop-slot"], "dropping the lost slot")
+        yield f"the source gave the slot {slot} up and removed log that was not received: a gap"
+        state = ""
+    if not state:
+        # pg_receivewal's own --create-slot reserves nothing until it first receives.
+        sql = f"select from pg_create_physical_replication_slot('{slot_name(name)}', true)"
+        run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "creating the replication slot")
+    elif slot == old and state != "held":
+        sql = (
+            f"select from pg_copy_physical_replication_slot('{old}', '{slot_name(name)}');"
+            f" select from pg_drop_replication_slot('{old}')"
+        )
+        run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], "giving the replication slot its new name")
