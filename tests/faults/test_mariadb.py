@@ -23,6 +23,7 @@ from tests.support.stored import assert_clean, with_repository
 
 from ccdr.engines.mariadb.dump import Dump, files
 from ccdr.engines.mariadb.dump.capture import Dumper
+from ccdr.engines.mariadb.dump.rows import RowDump
 from ccdr.engines.mariadb.server import LOGIN
 from ccdr.jobs.backup import BackupResult, backup
 from ccdr.model.errors import BackupBad
@@ -183,15 +184,15 @@ def test_tables_truncated_or_renamed_again_and_again_are_a_failed_backup(
 ) -> None:
     """As the clients begin to read: what they then see is none of the table's states, an empty one, or none at all."""
     maria.sql(PAIR.format(engine="innodb"), database)
-    real = Dumper._await_begun
+    real = RowDump._await_begun
 
-    def meanwhile(self: Dumper, clients: Any) -> None:
+    def meanwhile(self: RowDump, clients: Any) -> None:
         real(self, clients)
         attempts.append(what)
         sql = AGAIN_AND_AGAIN[what].format(attempts.count(what) - 1, attempts.count(what))
         in_background(lambda: maria.sql(sql, database))  # it waits for the lock to be released
 
-    monkeypatch.setattr(Dumper, "_await_begun", meanwhile)
+    monkeypatch.setattr(RowDump, "_await_begun", meanwhile)
     attempts: list[str] = []
     for what in AGAIN_AND_AGAIN:
         done = here(centre)
@@ -456,9 +457,9 @@ def test_nobody_waits_for_a_backup_but_those_who_write_to_locked_tables(
     """While rows are read: transactional tables are written, others are read, small ones are let go first."""
     maria.sql(PAIR.format(engine="myisam"), database)
     seen: dict[str, bool] = {}
-    real = Dumper._read_lists
+    real = RowDump._read_lists
 
-    def meanwhile(self: Dumper, *rest: Any) -> Any:
+    def meanwhile(self: RowDump, *rest: Any) -> Any:
         maria.sql(
             "set lock_wait_timeout = 1; insert into customer (name) values ('new'); select count(*) from z_last",
             database,
@@ -466,7 +467,7 @@ def test_nobody_waits_for_a_backup_but_those_who_write_to_locked_tables(
         seen["written"] = True
         return real(self, *rest)
 
-    monkeypatch.setattr(Dumper, "_read_lists", meanwhile)
+    monkeypatch.setattr(RowDump, "_read_lists", meanwhile)
     assert here(centre).snapshot is not None and seen
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.dump import archive, capture, locks, references, roles
+from ccdr.engines.postgres.dump import archive, described, locks, references, roles
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.model.errors import BackupBad, CommandFailed
@@ -224,7 +224,7 @@ def test_another_failure_is_not_blamed_on_rows() -> None:
 def test_a_subscription_that_its_role_may_not_dump_is_told(
     subscriptions: list[str], superuser: bool, told: bool
 ) -> None:
-    found = list(capture._left_out(Inventory({"subscriptions": subscriptions, "superuser": superuser})))
+    found = list(described.left_out(Inventory({"subscriptions": subscriptions, "superuser": superuser})))
     assert bool(found) == told
 
 

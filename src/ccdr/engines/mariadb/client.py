@@ -20,6 +20,7 @@ OURS = (
 )
 _ESCAPE = re.compile(r"\\(.)")  # as the client writes what would end a value or a line
 _ANSWERED = "ccdr: answered"
+_VERSION = re.compile(r"(\d+\.\d+\.\d+)-MariaDB")
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,13 @@ def quote_name(name: str) -> str:
 
 def in_list(names: Sequence[str]) -> str:
     return ", ".join(map(quote_text, names))
+
+
+def client_version(place: Place) -> str | None:
+    """Of mariadb-dump in this place; None where there is none."""
+    try:
+        out = place.run(["mariadb-dump", "--version"], ok=(0, 126, 127))  # a container's word for one that is not there
+    except CommandFailed:
+        return None
+    found = _VERSION.search(out.stdout) if out.code == 0 else None
+    return found[1] if found else None

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
-from ccdr.engines.mariadb.client import answers, quote_text
+from ccdr.engines.mariadb.client import answers, client_version, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
@@ -121,8 +121,6 @@ class MariaDB(MethodsConfig[Method]):
         yield from self._captures().rights(source)
 
     def client_major(self, place: Place) -> str | None:
-        from ccdr.engines.mariadb.dump.capture import client_version
-
         version = client_version(place)
         return major_of(version) if version else None
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,8 @@ from pathlib import Path
 from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import locks, references
 from ccdr.engines.postgres.dump.definitions import Schema, schema
-from ccdr.engines.postgres.dump.recorded import as_recorded
-from ccdr.engines.postgres.dump.toc import TableFact, Toc, read_toc, tables
+from ccdr.engines.postgres.dump.described import Dumped, Read, contents_of, left_out, notes_of, write_roles
+from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
     CLOCK,
@@ -31,7 +31,6 @@ from ccdr.engines.postgres.inventory import (
     OPEN_SNAPSHOT,
     PINNED,
     Inventory,
-    conninfo,
     read_inventory,
 )
 from ccdr.host.interrupts import threads
@@ -57,27 +56,6 @@ class _Rewritten(Exception):
 
     def __init__(self, tables: Sequence[str]) -> None:
         self.tables = tables
-
-
-@dataclass(frozen=True)
-class Dumped:
-    """What one attempt left in `dump/`."""
-
-    point: datetime
-    skew: float
-    standby: bool
-    inventory: Inventory
-    warnings: tuple[FreeText, ...]
-    broken: references.Broken
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a dump holds. `files` lie elsewhere than in the captured directory, `more` is for the manifest."""
-
-    tables: Mapping[str, TableFact]
-    files: Mapping[str, FileDigest] = field(default_factory=dict)
-    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,30 +194,20 @@ class Dumper:
                 f"the dump of {self.database} holds no table",
                 hint="is it the right database, and may the user see its tables?",
             )
-        contents = {
-            **as_recorded(dumped.inventory.facts),
-            "source": self.database,
-            "standby": dumped.standby,
-            "role_passwords": dumped.inventory.superuser,
-            "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in read.tables.items()},
-            "schema_sha256": schema.sha256,
-            "broken_keys": dumped.broken.rows,
-            **read.more,
-        }
         return Capture(
             consistent_point=dumped.point,
             clock_skew_s=round(dumped.skew, 6),
-            contents=contents,
+            contents=contents_of(self.database, dumped, read, schema),
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": self.version},
-            notes=_notes(dumped),
-            findings=[*dumped.broken.findings(), *_left_out(dumped.inventory)],
+            notes=notes_of(dumped),
+            findings=[*dumped.broken.findings(), *left_out(dumped.inventory)],
             words=sum(dumped.warnings, NO_WORDS),
         )
 
     def _told(self, into: Path, inventory: Inventory) -> tuple[Toc, Schema]:
-        self._describe(into, inventory)
+        write_roles(self.place, {**self._dump_env(), **UTF8}, self.database, into, inventory)
         return self._defined(into)
 
     def _defined(self, into: Path) -> tuple[Toc, Schema]:
@@ -248,18 +216,6 @@ class Dumper:
     def _read(self, into: Path, toc: Toc, files: Mapping[str, FileDigest]) -> Read:
         """What the dump holds, by its table of contents and the digests of its files."""
         return Read(tables(toc, {n.removeprefix("dump/"): d for n, d in files.items()}))
-
-    def _describe(self, into: Path, inventory: Inventory) -> None:
-        """What goes beside the dump. `globals.sql` is for people who restore a whole server;
-        `roles.sql` is what the sandbox loads."""
-        place, env = self.place, {**self._dump_env(), **UTF8}
-        for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
-            argv = ["pg_dumpall", "-w", flag, "-l", conninfo(self.database), "-f", place.path(into / name)]
-            if not inventory.superuser:
-                argv.append("--no-role-passwords")  # only a superuser may read them
-            place.run(argv, env=env, what=f"pg_dumpall {flag}")
-            with (into / name).open("a", encoding="utf-8") as file:  # pg_dumpall leaves these out
-                file.writelines(f"{statement}\n" for statement in inventory.role_all_settings)
 
 
 def _ask(session: Session, sql: str) -> str:
@@ -274,23 +230,3 @@ def _replayed(now: datetime, replayed: str, skew: float) -> datetime:
             hint="back it up once a commit has been replayed since its start, or use the primary",
         )
     return now + timedelta(seconds=min(0.0, float(replayed) - skew - now.timestamp()))
-
-
-def _left_out(inventory: Inventory) -> Iterator[str]:
-    subscriptions = inventory.facts.get("subscriptions") or []
-    if subscriptions and not inventory.superuser:
-        yield (
-            f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
-            "pg_dump takes them for a superuser alone"
-        )
-
-
-def _notes(dumped: Dumped) -> list[str]:
-    notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
-    if dumped.standby:
-        notes.append("taken from a standby: it has no rows of unlogged tables")
-    if not dumped.inventory.superuser:
-        notes.append("taken by a role that is no superuser: roles come back without their passwords")
-        if dumped.inventory.facts.get("user_mappings"):
-            notes.append("user mappings come back without their options, which only a superuser may read")
-    return notes
