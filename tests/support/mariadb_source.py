@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from ccdr.engines.mariadb import images
 from ccdr.engines.mariadb.server import LOGIN
+from ccdr.engines.servers.methods import images
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
 from tests.support.harness import Damage, Site, eventually
@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 
 def image_of(major: str) -> str:
     """The official image where there is one, as ccdr itself chooses."""
-    for name in images(major):
+    for name in images("mariadb", major):
         if subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0:
             return name
     pytest.fail(f"no sandbox image of MariaDB {major}: run `make images`")

@@ -24,7 +24,7 @@ from ccdr.engines.discovery.survey import DatabaseFound, NewestFound, TableFound
 from ccdr.engines.discovery.survey import gap as longest
 from ccdr.engines.discovery.text import name_from, scalar
 from ccdr.engines.files.discovery import Tree, TreeItem
-from ccdr.engines.postgres.discovery import DatabaseItem, PostgresServer
+from ccdr.engines.postgres.discovery import PostgresItem, PostgresServer
 from ccdr.engines.sqlite.discovery import DatabaseFile, FileItem
 from ccdr.engines.sqlite.survey import FileFound
 from ccdr.engines.sqlite.survey import look as look_into
@@ -44,8 +44,8 @@ TERMS = Terms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/c
 NOTHING = DatabaseFound(1, (), (), {}, ())
 
 
-def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHING, host: str = "db1") -> DatabaseItem:
-    return DatabaseItem(PostgresServer(host, 5432, "ccdr", None), name, "17.2", size, False, found)
+def database(name: str = "crm", size: int = 10**6, found: DatabaseFound = NOTHING, host: str = "db1") -> PostgresItem:
+    return PostgresItem(PostgresServer(host, 5432, "ccdr", None), name, "17.2", size, False, found)
 
 
 def tree_of(text: str) -> TreeFound:

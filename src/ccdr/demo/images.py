@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ccdr.engines import mariadb, postgres
 from ccdr.engines.redis import kinds
+from ccdr.engines.servers.methods import images as of_server
 from ccdr.host.interrupts import side_by_side
 from ccdr.model.errors import TestBroken
 from ccdr.sandbox.docker import Docker, Image
@@ -28,8 +28,8 @@ def find_images(docker: Docker) -> Images:
     cannot be had."""
     docker.check()
     wanted = {
-        "postgres": postgres.images("17"),
-        "mariadb": mariadb.images("11.8"),
+        "postgres": of_server("postgres", "17"),
+        "mariadb": of_server("mariadb", "11.8"),
         "redis": kinds.images("redis 8"),
         "files": ("ccdr-sandbox/files:1",),
     }

@@ -118,7 +118,7 @@ class Standing:
     others: Mapping[str, int | None]
 
 
-class Reached(Protocol):
+class ServerAddress(Protocol):
     """How a server is reached."""
 
     @property
@@ -137,7 +137,7 @@ class LocalServer(Protocol):
     """A server of this machine that no plan needs to name."""
 
     @property
-    def reached(self) -> Reached: ...
+    def reached(self) -> ServerAddress: ...
 
     @property
     def title(self) -> str:
@@ -163,7 +163,7 @@ class Discovery:
         no backup."""
         return None
 
-    def reached(self, engine: Any) -> Reached | None:
+    def reached(self, engine: Any) -> ServerAddress | None:
         """How the server of a plan's asset is reached, if it is of this engine and has databases."""
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -41,6 +42,28 @@ class Listed(Protocol):
 
     @property
     def bytes(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class DatabaseItem:
+    """A database that becomes an asset; an engine adds what it has found in it."""
+
+    address: Server
+    database: str
+    version: str
+    bytes: int
+    tree: None = field(default=None, init=False)
+
+    @property
+    def local(self) -> bool:
+        return self.address.local
+
+    @property
+    def title(self) -> str:
+        return self.database
+
+    def name(self, taken: Collection[str]) -> str:
+        return database_name(self.database, taken)
 
 
 class FoundItem(Item, Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
 from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import Databases, Server, client_of, connection_lines, database_name, explained
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, client_of, connection_lines, explained
 from ccdr.engines.discovery.survey import most_rows
 from ccdr.engines.discovery.text import remark, so_many
 from ccdr.engines.mariadb import address as addresses
@@ -64,23 +64,10 @@ class MariaServer(addresses.MariaAddress, Server):
 
 
 @dataclass(frozen=True)
-class MariaItem:
-    """A database that becomes an asset."""
+class MariaItem(DatabaseItem):
+    """What is found of one."""
 
-    address: MariaServer
-    database: str
-    version: str
-    bytes: int
     look: survey.DatabaseLook
-    tree: None = None
-
-    @property
-    def local(self) -> bool:
-        return self.address.local
-
-    @property
-    def title(self) -> str:
-        return self.database
 
     @property
     def tables(self) -> int:
@@ -92,9 +79,6 @@ class MariaItem:
         if locked := self.look.locked:
             text += f", not transactional: {', '.join(f'{n} {engine}' for engine, n in locked.items())}"
         return text + "".join(f", {so_many(n, kind)}" for kind, n in self.look.code.items())
-
-    def name(self, taken: Collection[str]) -> str:
-        return database_name(self.database, taken)
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
         yield f"# MariaDB {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"

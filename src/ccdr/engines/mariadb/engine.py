@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -19,14 +19,13 @@ from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupFailed
-from ccdr.model.schema import Name, Text, WithPassword
-from ccdr.model.values import Look, Manifest
+from ccdr.model.schema import Name, Text
+from ccdr.model.values import Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
 from ccdr.ports.place import Place, Source
 
-SUPPORTED = ("11.8", "11.4", "10.11")  # series that are maintained; any of their clients can ask a server its version
 # The server answered, and does not let this user in.
 _REFUSED = re.compile(
     r"ERROR (1044|1045|1049|1130|1142|1227|1698|1820|1862|4151)\b|Access denied|Host '[^']*' is not allowed|"
@@ -35,12 +34,8 @@ _REFUSED = re.compile(
 )
 
 
-def images(major: str) -> tuple[str, ...]:
-    """The official image, then the one that `make images` builds."""
-    return (f"mariadb:{major}", f"ccdr-sandbox/mariadb:{major}")
-
-
 class MariaDB(MethodsConfig[Method]):
+    supported: ClassVar[tuple[str, ...]] = ("11.8", "11.4", "10.11")  # series that are maintained
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
@@ -81,13 +76,7 @@ class MariaDB(MethodsConfig[Method]):
     def _methods(self) -> Mapping[str, str]:
         return METHODS
 
-    def image_candidates(self, major: str | None) -> tuple[str, ...]:
-        return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
-
     # --- the source -----------------------------------------------------------------------------------
-
-    def secret(self) -> WithPassword | None:
-        return self.connection
 
     def credentials(self, password: str) -> Mapping[str, str]:
         return {OPTION_FILE: option_file(password)}
@@ -115,10 +104,6 @@ class MariaDB(MethodsConfig[Method]):
 
     def refused(self, said: FreeText) -> bool:
         return said.search(_REFUSED) is not None
-
-    def rights(self, source: Source) -> Iterator[Look]:
-        yield Look.ok("connection", self.connection.described)
-        yield from self._captures().rights(source)
 
     def client_major(self, place: Place) -> str | None:
         version = client_version(place)

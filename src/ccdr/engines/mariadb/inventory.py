@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from ccdr.engines.mariadb.client import Login, answers, quote_text
+from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -121,22 +122,8 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Inventory:
+class Inventory(ServerInventory):
     """A typed look at a manifest's `contents`."""
-
-    facts: Mapping[str, Any]
-
-    @property
-    def version(self) -> str:
-        return str(self.facts["version"])
-
-    @property
-    def database(self) -> str:
-        return str(self.facts["database"])
-
-    @property
-    def database_bytes(self) -> int:
-        return int(self.facts["database_bytes"])
 
     @property
     def memory_bytes(self) -> int:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ccdr.engines.discovery.checks import database_checks
 from ccdr.engines.discovery.contract import Discovery, Looking, Standing, Told
-from ccdr.engines.discovery.servers import Databases, Server, absolute, connection_lines, database_name, explained
+from ccdr.engines.discovery.servers import DatabaseItem, Databases, Server, absolute, connection_lines, explained
 from ccdr.engines.discovery.survey import DatabaseFound, described
 from ccdr.engines.discovery.text import scalar, so_many
 from ccdr.engines.postgres import grants, survey
@@ -64,7 +64,7 @@ class PostgresServer(Server):
         }  # fmt: skip
         return Postgres.model_validate({"engine": "postgres", "connection": connection})
 
-    def look(self, looking: Looking, password_file: Path | None) -> Sequence[DatabaseItem]:
+    def look(self, looking: Looking, password_file: Path | None) -> Sequence[PostgresItem]:
         looking.progress.step(f"asking {self.shown}")
         engine = self.engine(password_file)
         others = () if self.database else (*ALWAYS_THERE[1:], str(self.user))
@@ -74,24 +74,11 @@ class PostgresServer(Server):
 
 
 @dataclass(frozen=True)
-class DatabaseItem:
-    """A database that becomes an asset."""
+class PostgresItem(DatabaseItem):
+    """What is found of one."""
 
-    address: PostgresServer
-    database: str
-    version: str
-    bytes: int
     superuser: bool
     found: DatabaseFound
-    tree: None = None
-
-    @property
-    def local(self) -> bool:
-        return self.address.local
-
-    @property
-    def title(self) -> str:
-        return self.database
 
     @property
     def tables(self) -> int:
@@ -100,9 +87,6 @@ class DatabaseItem:
     @property
     def described(self) -> str:
         return described(self.found, self.bytes)
-
-    def name(self, taken: Collection[str]) -> str:
-        return database_name(self.database, taken)
 
     def asset_lines(self, password_file: str | None, timezone: str) -> Iterator[str]:
         yield f"# PostgreSQL {self.version}, {human_bytes(self.bytes)}, {so_many(self.tables, 'table')}"
@@ -173,7 +157,7 @@ def _explained(error: CommandFailed, engine: Postgres) -> CcdrError:
 
 
 @dataclass(frozen=True)
-class _Databases(Databases[survey.ListedDatabase, DatabaseItem]):
+class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
     address: PostgresServer
     engine: Postgres
     asked: Asked
@@ -188,10 +172,10 @@ class _Databases(Databases[survey.ListedDatabase, DatabaseItem]):
         sql = grants.connect(one.name, server.user) + (f" {server.to_read}" if server.to_read else "")
         return f"{server.user} may not connect to it: {sql}"
 
-    def look_into(self, one: survey.ListedDatabase) -> DatabaseItem:
+    def look_into(self, one: survey.ListedDatabase) -> PostgresItem:
         server = self.asked.server
         found = survey.database(self.asked.place, self.asked.env_of(one.name))
-        return DatabaseItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
+        return PostgresItem(self.address, one.name, server.version, one.bytes or 0, server.superuser, found)
 
     def explained(self, error: CommandFailed) -> CcdrError:
         return _explained(error, self.engine)
@@ -199,7 +183,7 @@ class _Databases(Databases[survey.ListedDatabase, DatabaseItem]):
     def empty(self, name: str) -> UsageProblem:
         return UsageProblem(f"the database {name} has no table", hint="is it the right one?")
 
-    def remarks(self, item: DatabaseItem, told: Told) -> None:
+    def remarks(self, item: PostgresItem, told: Told) -> None:
         name, lacks = item.database, item.found.lacks
         told.findings += [f"{name}: {lack.what}; as a superuser in that database: {lack.sql}" for lack in lacks]
         told.grants += [f"as a superuser in the database {name}: {lack.sql}" for lack in lacks]

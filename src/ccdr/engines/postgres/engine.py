@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -17,8 +17,8 @@ from ccdr.engines.postgres.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
-from ccdr.model.schema import Duration, Size, Strict, Text, WithPassword
-from ccdr.model.values import FileDigest, Look, Manifest
+from ccdr.model.schema import Duration, Size, Strict, Text
+from ccdr.model.values import FileDigest, Manifest
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.log import ShippedLog
@@ -26,17 +26,11 @@ from ccdr.ports.place import Place, Source
 
 # As PostgreSQL has them: an extension's begin with its name, as in `pg_stat_statements.max`.
 Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$", max_length=126)]
-SUPPORTED = ("17", "18", "16", "15", "14")  # majors; any of their clients can ask a server for its version
 # The server answered, and does not let this role in.
 _REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|no password supplied|(role|database) \"[^\"]*\" does not exist|"
     r"permission denied|not permitted to log in|certificate verify failed|does not match host name"
 )
-
-
-def images(major: str) -> tuple[str, ...]:
-    """The official image, then the one that `make images` builds."""
-    return (f"postgres:{major}", f"ccdr-sandbox/postgres:{major}")
 
 
 class Incremental(Strict):
@@ -49,6 +43,7 @@ class Incremental(Strict):
 
 
 class Postgres(MethodsConfig[Method]):
+    supported: ClassVar[tuple[str, ...]] = ("17", "18", "16", "15", "14")
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
@@ -100,13 +95,7 @@ class Postgres(MethodsConfig[Method]):
     def _methods(self) -> Mapping[str, str]:
         return METHODS
 
-    def image_candidates(self, major: str | None) -> tuple[str, ...]:
-        return tuple(name for m in ((major,) if major else SUPPORTED) for name in images(m))
-
     # --- the source -----------------------------------------------------------------------------------
-
-    def secret(self) -> WithPassword | None:
-        return self.connection
 
     def credentials(self, password: str) -> Mapping[str, str]:
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
@@ -130,10 +119,6 @@ class Postgres(MethodsConfig[Method]):
 
     def refused(self, said: FreeText) -> bool:
         return said.search(_REFUSED) is not None
-
-    def rights(self, source: Source) -> Iterator[Look]:
-        yield Look.ok("connection", self.connection.described)
-        yield from self._captures().rights(source)
 
     def client_major(self, place: Place) -> str | None:
         try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
 
 OPEN_SNAPSHOT = """\
@@ -145,14 +144,8 @@ COMPARED = (
 
 
 @dataclass(frozen=True)
-class Inventory:
+class Inventory(ServerInventory):
     """A typed look at the JSON that INVENTORY gives, and that the manifest keeps as `contents`."""
-
-    facts: Mapping[str, Any]
-
-    @property
-    def version(self) -> str:
-        return str(self.facts["version"])
 
     @property
     def superuser(self) -> bool:
@@ -180,14 +173,6 @@ class Inventory:
     def bootstrap(self) -> str:
         """The name of the cluster's first superuser, whom grants may name as their grantor."""
         return str(self.facts["bootstrap"])
-
-    @property
-    def database(self) -> str:
-        return str(self.facts["database"])
-
-    @property
-    def database_bytes(self) -> int:
-        return int(self.facts["database_bytes"])
 
     @property
     def extensions(self) -> dict[str, str]:

@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.engines.servers.connection import is_loopback
+from ccdr.engines.servers.connection import Peer
 from ccdr.model.schema import PlanPath, Text, WithPassword
 
 
-class Connection(WithPassword):
+class Connection(Peer, WithPassword):
     """How to reach the source. `host` may be the path of a Unix socket."""
 
     host: Text = Field("127.0.0.1", description="name, address, or path of the Unix socket")
@@ -23,16 +23,6 @@ class Connection(WithPassword):
     ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate, and no other server's")
     cert_file: PlanPath | None = Field(None, description="our certificate, where the server asks clients for one")
     key_file: PlanPath | None = Field(None, description="its key")
-
-    @property
-    def socket(self) -> Path | None:
-        return Path(self.host) if self.host.startswith("/") else None
-
-    @property
-    def verified_tls(self) -> bool:
-        if self.socket is not None:
-            return False
-        return self.tls == "verify" or not is_loopback(self.host)
 
     @model_validator(mode="after")
     def _verifiable(self) -> Self:
@@ -53,15 +43,6 @@ class Connection(WithPassword):
         started anew has a new socket."""
         files = (self.ca_file, self.cert_file, self.key_file) if self.verified_tls else ()
         return (*([self.socket.parent] if self.socket else []), *(path for path in files if path))
-
-    @property
-    def described(self) -> str:
-        """How it is reached, for people who look at a source."""
-        if self.socket is not None:
-            return f"by the Unix socket {self.socket}"
-        if self.verified_tls:
-            return f"to {self.host} by TLS, its certificate verified"
-        return f"to {self.host}, which never leaves this machine"
 
     @property
     def named(self) -> str:

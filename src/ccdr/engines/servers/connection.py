@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from pydantic import Field
@@ -24,17 +24,12 @@ def in_url(text: str, *, plain: str = "") -> str:
     )
 
 
-class ServerConnection(WithPassword):
-    """An engine gives `host` and `port` its own defaults. A host that begins with a slash is a Unix socket's."""
+class Peer:
+    """How a server is reached, by the host and TLS of its connection."""
 
-    host: Text
-    port: int = Field(ge=1, le=65535)
-    user: Text
-    database: Text
-    ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate (default: system's)")
-    tls: Literal["verify", "loopback"] = Field(
-        "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"
-    )
+    if TYPE_CHECKING:  # fields of the connection
+        host: Text
+        tls: Literal["verify", "loopback"]
 
     @property
     def socket(self) -> Path | None:
@@ -47,19 +42,40 @@ class ServerConnection(WithPassword):
         return self.tls == "verify" or not is_loopback(self.host)
 
     @property
+    def described(self) -> str:
+        """How it is reached, for people who look at a source."""
+        if self.socket is not None:
+            return f"by the Unix socket {self._socket_shown}"
+        if self.verified_tls:
+            return f"to {self.host} by TLS, its certificate verified"
+        return f"to {self.host}, which never leaves this machine"
+
+    @property
+    def _socket_shown(self) -> str:
+        return str(self.socket)
+
+
+class ServerConnection(Peer, WithPassword):
+    """An engine gives `host` and `port` its own defaults. A host that begins with a slash is a Unix socket's."""
+
+    host: Text
+    port: int = Field(ge=1, le=65535)
+    user: Text
+    database: Text
+    ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate (default: system's)")
+    tls: Literal["verify", "loopback"] = Field(
+        "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"
+    )
+
+    @property
     def mounts(self) -> tuple[Path, ...]:
         """What of this host a client in a container must see, read-only."""
         sockets = (self.socket,) if self.socket else ()
         return (*sockets, self.ca_file or SYSTEM_CAS) if self.verified_tls else sockets
 
     @property
-    def described(self) -> str:
-        """How it is reached, for people who look at a source."""
-        if self.socket is not None:
-            return f"by the Unix socket in {self.socket}"
-        if self.verified_tls:
-            return f"to {self.host} by TLS, its certificate verified"
-        return f"to {self.host}, which never leaves this machine"
+    def _socket_shown(self) -> str:
+        return f"in {self.socket}"  # its directory, most often
 
 
 def is_loopback(host: str) -> bool:

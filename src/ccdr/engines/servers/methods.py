@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from ccdr.engines.base import EngineConfig
+from ccdr.engines.servers.connection import ServerConnection
 from ccdr.model.answers import at, lacking, names_in
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.schema import WithPassword
 from ccdr.model.values import CheckResult, Look, Manifest
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import Bench
@@ -66,12 +68,22 @@ class Increments(Protocol):
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None: ...
 
 
+def images(engine: str, major: str) -> tuple[str, ...]:
+    """The official image, then the one that `make images` builds."""
+    return (f"{engine}:{major}", f"ccdr-sandbox/{engine}:{major}")
+
+
 M = TypeVar("M", bound=Method)
 
 
 class MethodsConfig(EngineConfig, Generic[M]):
     """An engine names its methods and states `method`; where it needs more of a method than `Method` has, it says so
     by a protocol of its own."""
+
+    supported: ClassVar[tuple[str, ...]]  # majors; any of their clients can ask a server its version
+
+    if TYPE_CHECKING:  # a field of the engine's
+        connection: ServerConnection
 
     def _methods(self) -> Mapping[str, str]:
         """By the name that plans and manifests have for it: where the class lies, `module:Class`. It is read where it
@@ -98,7 +110,18 @@ class MethodsConfig(EngineConfig, Generic[M]):
             raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
         return method
 
+    def image_candidates(self, major: str | None) -> tuple[str, ...]:
+        majors = (major,) if major else self.supported
+        return tuple(image for one in majors for image in images(self.engine_name, one))
+
     # --- the source -----------------------------------------------------------------------------------
+
+    def secret(self) -> WithPassword | None:
+        return self.connection
+
+    def rights(self, source: Source) -> Iterator[Look]:
+        yield Look.ok("connection", self.connection.described)
+        yield from self._captures().rights(source)
 
     @property
     def source_name(self) -> str:

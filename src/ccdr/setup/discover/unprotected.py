@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.contract import Discovery, Reached, Standing
+from ccdr.engines.discovery.contract import Discovery, ServerAddress, Standing
 from ccdr.engines.discovery.filetree import has_audio, look
 from ccdr.evidence.history import RESTORE_END, AssetHistory
 from ccdr.evidence.judgement import UNTESTED, coverage
@@ -134,9 +134,9 @@ class _Server:
             self.others[name] = self.others.get(name) or size
 
 
-def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[Reached, list[AnyEngine]]:
+def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[ServerAddress, list[AnyEngine]]:
     """The assets of these plans that are the engine's, by how their server is reached."""
-    found: dict[Reached, list[AnyEngine]] = {}
+    found: dict[ServerAddress, list[AnyEngine]] = {}
     for loaded in plans:
         for engine in loaded.plan.assets.values():
             if (server := discovery.reached(engine)) is not None:
@@ -146,8 +146,8 @@ def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[Reache
 
 def _servers(
     discovery: Discovery,
-    reached: Mapping[Reached, Sequence[AnyEngine]],
-    wanted: Collection[Reached],
+    reached: Mapping[ServerAddress, Sequence[AnyEngine]],
+    wanted: Collection[ServerAddress],
     looking: Looker,
     found: Discovered,
 ) -> dict[str, _Server]:
