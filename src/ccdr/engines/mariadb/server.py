@@ -10,6 +10,7 @@ from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
+from ccdr.engines.servers.sandbox import require_major
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place
@@ -41,14 +42,9 @@ LACKS = re.compile(
 
 def fitting_version(box: Place, captured: str) -> str:
     """The image's version; TestBroken where its major is not that of the `captured` one."""
-    wanted = major_of(captured)
     found = re.search(r"Ver (\d+\.\d+\.\d+)", box.run(["mariadbd", "--version"]).stdout)
     version = found[1] if found else "?"
-    if major_of(version) != wanted:
-        raise TestBroken(
-            f"the image holds MariaDB {version}, the backup is of {captured}",
-            hint=f"name an image with major version {wanted}, such as mariadb:{wanted}",
-        )
+    require_major("MariaDB", version, captured, (major_of(version), major_of(captured)), "mariadb")
     return version
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed, untriggered
+from ccdr.engines.servers.sandbox import require_major
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import TestBroken
 from ccdr.ports.place import Place
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
@@ -27,14 +27,9 @@ THROWAWAY = {
 
 def fitting_version(box: Place, captured: str) -> str:
     """The image's version; TestBroken where its major is not that of the `captured` one."""
-    wanted = major_of(captured)
     said = box.run(["postgres", "--version"]).stdout
     version = cast("re.Match[str]", re.search(r"\d[\d.]*", said))[0]
-    if major_of(version) != wanted:
-        raise TestBroken(
-            f"the image holds PostgreSQL {version}, the backup is of {captured}",
-            hint=f"name an image with major version {wanted}, such as postgres:{wanted}",
-        )
+    require_major("PostgreSQL", version, captured, (major_of(version), major_of(captured)), "postgres")
     return version
 
 

@@ -1,2 +1,3 @@
-"""What engines of servers share: how one is reached (`connection.py`), the ways to capture one (`methods.py`), and a
-real one that a database is restored onto (`target.py`)."""
+"""What engines of servers share: how one is reached and named (`connection.py`, `address.py`), the ways to capture one
+(`methods.py`), what a manifest tells of it (`inventory.py`), the sandbox's own (`sandbox.py`), and a real one that a
+database is restored onto (`target.py`)."""

@@ -21,6 +21,7 @@ from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, Copier
+from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, Look, Manifest, so_many
@@ -37,18 +38,7 @@ HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the copy
 DATA, CONF, INIT, VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
-# Where the files are ours already, the server runs on them. Else they are copied, once.
-_PLACE = f"""set -e
-from=$1
-if [ -O "$from/{COPY}" ] && [ -w "$from/{COPY}" ]; then
-  ln -sfn "$from" {HOME}
-else
-  mkdir -p {server.DATA}/ccdr
-  cp -r --reflink=auto "$from/{COPY}" {server.DATA}/ccdr/
-  ln -sfn {server.DATA}/ccdr {HOME}
-fi
-chmod 700 {DATA}
-"""
+_PLACE = in_place(HOME, server.DATA, COPY)
 _PREPARE = f"mariadb-backup --no-defaults --prepare --target-dir={DATA} --use-memory=256M"
 # The settings come on standard input; the account that asks for us is made before anybody else may come in.
 _START = f"""set -e

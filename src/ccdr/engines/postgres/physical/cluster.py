@@ -18,6 +18,7 @@ from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
 from ccdr.engines.postgres.questions import LACKS
+from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.model.values import FileDigest, Manifest
@@ -32,19 +33,7 @@ PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
 # What the source's server had at least, and the log may make use of.
 AT_LEAST = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
 
-# Where the files are ours already, the server runs on them. Else they are copied, once.
-_PLACE = f"""set -e
-from=$1
-if [ -O "$from/{CLUSTER}" ] && [ -w "$from/{CLUSTER}" ]; then
-  ln -sfn "$from" {HOME}
-else
-  mkdir -p {server.DATA}/ccdr
-  cp -r --reflink=auto "$from/{CLUSTER}" {server.DATA}/ccdr/
-  if [ -d "$from/{TABLESPACES}" ]; then cp -r --reflink=auto "$from/{TABLESPACES}" {server.DATA}/ccdr/; fi
-  ln -sfn {server.DATA}/ccdr {HOME}
-fi
-chmod 700 {PGDATA}
-"""
+_PLACE = in_place(HOME, server.DATA, CLUSTER, TABLESPACES)
 # The same for one that is yet to be put together.
 _OWN = f"""set -e
 if [ -O "$1/{WHOLE}" ] && [ -w "$1/{WHOLE}" ]; then

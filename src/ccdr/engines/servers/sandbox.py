@@ -1,0 +1,33 @@
+"""A server of the sandbox: whether the image's is of the right version, and a whole server's files put in place."""
+
+from __future__ import annotations
+
+from ccdr.model.errors import TestBroken
+
+
+def require_major(product: str, found: str, captured: str, majors: tuple[str, str], image: str) -> None:
+    """TestBroken where the image's version `found` is not of the `captured` one's major; `majors` are of both."""
+    if majors[0] != majors[1]:
+        raise TestBroken(
+            f"the image holds {product} {found}, the backup is of {captured}",
+            hint=f"name an image with major version {majors[1]}, such as {image}:{majors[1]}",
+        )
+
+
+def in_place(home: str, data: str, files: str, beside: str | None = None) -> str:
+    """A script that has the fetched server's `files` (a directory of $1) stand below `home`, and what lies `beside`
+    them if it does. Where they are ours already, the server runs on them. Else they are copied, once, into `data`."""
+    more = (
+        f'  if [ -d "$from/{beside}" ]; then cp -r --reflink=auto "$from/{beside}" {data}/ccdr/; fi\n' if beside else ""
+    )
+    return f"""set -e
+from=$1
+if [ -O "$from/{files}" ] && [ -w "$from/{files}" ]; then
+  ln -sfn "$from" {home}
+else
+  mkdir -p {data}/ccdr
+  cp -r --reflink=auto "$from/{files}" {data}/ccdr/
+{more}  ln -sfn {data}/ccdr {home}
+fi
+chmod 700 {home}/{files}
+"""
