@@ -96,7 +96,7 @@ class DatabaseTarget(Generic[E, C]):
 def refuse_whole_server(what: str) -> UsageProblem:
     return UsageProblem(
         f"{what} is a whole server: it cannot be loaded onto one that runs",
-        hint="restore it into a directory (--to DIR), and start a server on that: docs/recover.md",
+        hint="restore it into a directory (--to DIR), and start a server on that: docs/how-to/recover.md",
     )
 
 
