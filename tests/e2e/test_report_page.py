@@ -266,7 +266,7 @@ def test_enter_and_space_open_and_close_each_disclosure(keyed: Browser) -> None:
 
 
 def test_what_is_wider_than_the_window_is_scrolled_by_the_arrows(page: Path, tmp_path: Path) -> None:
-    with browsing(page, tmp_path / "profile", width=390) as narrow:
+    with browsing(page, tmp_path / "profile", width=660) as narrow:
         wide = "[...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)"
         count = narrow.ask(f"{wide}.length")
         assert count > 3
@@ -276,6 +276,43 @@ def test_what_is_wider_than_the_window_is_scrolled_by_the_arrows(page: Path, tmp
                 narrow.press("ArrowRight")
             moved = f"new Promise(done => setTimeout(() => done({wide}[{number}].scrollLeft), 300))"
             assert narrow.ask(moved) > 0, number
+
+
+def test_on_a_telephone_each_row_of_a_wide_table_is_a_card(page: Path, tmp_path: Path) -> None:
+    """Nothing but the calendar is read sideways, and each value stands beside its column's heading."""
+    cells = "[...document.querySelectorAll('table.cards tbody td')]"
+    bare = f"{cells}.filter(e => !['', 'none'].includes(getComputedStyle(e, '::before').content.replaceAll('\"', ''))).length"
+    sideways = (
+        "[...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)"
+    )
+    headings = "[...document.querySelectorAll('section > .scroll > table')].map(t => t.className)"
+    with browsing(page, tmp_path / "narrow", width=390) as narrow:
+        narrow.ask("document.querySelectorAll('section details').forEach(d => d.open = !d.closest('figure'))")
+        assert set(narrow.ask(f"{sideways}.map(e => e.firstElementChild.className)")) == {"calendar"}
+        assert narrow.ask(bare) == narrow.ask(f"{cells}.length") > 100
+        assert set(narrow.ask(headings)) == {"cards", "calendar"}
+    with browsing(page, tmp_path / "wide") as wide:
+        assert wide.ask(bare) == 0, "a wide window has tables"
+
+
+def test_paper_holds_the_sandbox_the_disposal_and_the_actor_of_tests_that_passed(page: Path, tmp_path: Path) -> None:
+    lists = "[...document.querySelectorAll('details.test:not([open]) dl.facts')]"
+    shown = f"{lists}.filter(e => e.checkVisibility({{contentVisibilityAuto: true}}) && e.getBoundingClientRect().height > 20)"
+    with browsing(page, tmp_path / "profile") as opened:
+        assert opened.ask(f"{shown}.length") == 0, "on a screen what has passed is closed"
+    with browsing(page, tmp_path / "printed") as opened:
+        opened.call("Emulation.setEmulatedMedia", media="print")
+        assert opened.ask(f"{shown}.length") == opened.ask(f"{lists}.length") > 20
+        for fact in ("Sandbox", "Disposal", "Record"):
+            assert opened.ask(f"{shown}.some(e => e.innerText.includes('{fact}'))"), fact
+        assert opened.ask("getComputedStyle(document.querySelector('table.cards > tbody > tr')).display") == "table-row"
+
+
+def test_every_heading_over_a_time_names_its_zone(page: Path) -> None:
+    """Also in a table that somebody has cut out of the page."""
+    text = page.read_text("utf-8")
+    for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
+        assert "<time " not in table or "UTC" in table.split("<tbody>")[0], table[:300]
 
 
 def test_each_thing_that_has_the_focus_says_what_it_is(keyed: Browser) -> None:

@@ -112,6 +112,7 @@ def html(report: Report) -> Iterator[bytes]:
         "verb": lambda verb: WORDS.get(verb, verb),
     }
     environment.filters |= {"step": _step, "loosening": sentence, "who": _who}
+    environment.filters["cards"] = _cards
     environment.filters["proof"] = lambda word: PROOFS.get(word, word)
     template = environment.from_string(room.joinpath("page.html").read_text("utf-8"))
     style = room.joinpath("page.css").read_text("utf-8")
@@ -132,6 +133,20 @@ def _step(text: str) -> Markup:
     """A next step as a terminal has it: what is to be typed is told apart from words."""
     said = str(escape(_STRANGE.sub("\ufffd", text))).replace("   ", " – ")
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", said))  # noqa: S704 - escaped above
+
+
+def _cards(table: str) -> Markup:
+    """A table whose cells know their column's heading: on a telephone each row is a card, and shows it."""
+    head, _, body = str(table).partition("</thead>")  # a Markup would escape what is joined to it
+    labels = [
+        " ".join(re.sub("<[^>]+>", " ", heading).split()) for heading in re.findall(r"<th\b.*?</th>", head, re.DOTALL)
+    ]
+
+    def row(found: re.Match[str]) -> str:
+        column = iter(labels)
+        return re.sub(r"<t[dh](?=[ >])", lambda cell: f'{cell[0]} data-label="{next(column, "")}"', found[0])
+
+    return Markup(head + "</thead>" + re.sub(r"<tr>.*?</tr>", row, body, flags=re.DOTALL))  # noqa: S704 - was escaped
 
 
 def _who(run: Run | Noted) -> str:
