@@ -16,6 +16,7 @@ from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import format_duration, parse_duration
 from ccdr.model.values import Objectives
 from ccdr.plans import LoadedPlan, Repository, load_named, load_plan, next_due, plan_names, plan_schema
+from ccdr.plans.beside import at_odds
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
 
@@ -248,6 +249,12 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
             "retention keeps snapshots for 4d 3h: test more often, or keep snapshots longer",
         ),
         (
+            "retention: {keep_within: 35d}\n",
+            "",
+            "outbound.yaml:5: repository: grows for ever, and so does what is kept of people: without `retention:` "
+            "nothing is pruned; add retention: {keep_within: 35d}, or longer",
+        ),
+        (
             "repository:\n",
             "site: Cluj\nrepository:\n  site: Cluj\n",
             "outbound.yaml:7: repository.site: is Cluj, where the source stands too, so what destroys one destroys "
@@ -257,6 +264,45 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
 )
 def test_lint(room: Path, right: str, wrong: str, said: str) -> None:
     assert lint(room, right, wrong) == [said]
+
+
+def test_two_plans_that_open_one_repository_with_different_keys_are_named(room: Path) -> None:
+    """By the line of each. The same key, or another repository, is fine."""
+    secrets, url = room / "plans/secrets", "s3:http://127.0.0.1:8333/ccdr-outbound"
+    (secrets / "outbound.key").write_text("the right one\n")
+    (secrets / "outbound.env").write_text("AWS_ACCESS_KEY_ID=a\n")
+    (secrets / "other.key").write_text("another one\n")
+    (secrets / "other.env").write_text("AWS_ACCESS_KEY_ID=b\n")
+    first = load(room)
+
+    def second(*changes: tuple[str, str]) -> list[str]:
+        text = OUTBOUND.replace("plan: outbound", "plan: second")
+        for old, new in changes:
+            text = text.replace(old, new)
+        (room / "plans/second.yaml").write_text(text)
+        loaded = load_plan(room / "plans/second.yaml", room / "restore_tests")
+        return [str(p).removeprefix(f"{room}/plans/") for p in at_odds(loaded, [first, loaded])]
+
+    assert second() == [] and second((url, f"{url}/")) == []
+    there = f"repository at {room}/plans/outbound.yaml:5 names the same repository with"
+    assert second(("secrets/outbound.key", "secrets/other.key")) == [
+        f"second.yaml:7: repository.password_file: {there} another password, and one of the two may not open it: "
+        "name the same file in both, or another URL in one"
+    ]
+    (said,) = second(("secrets/outbound.env", "secrets/other.env"))
+    assert said.startswith(f"second.yaml:8: repository.env_file: {there} other credentials (env_file)")
+    assert second(("secrets/outbound.key", "secrets/other.key"), (url, f"{url}-2")) == []
+    (secrets / "other.key").write_text("the right one\n")
+    assert second(("secrets/outbound.key", "secrets/other.key")) == [], "another file, the same password"
+
+
+def test_the_ledgers_repository_is_opened_by_the_same_key_where_it_is_the_same(room: Path) -> None:
+    (room / "plans/secrets/outbound.key").write_text("the right one\n")
+    (room / "plans/secrets/other.key").write_text("another one\n")
+    head = "ledger_repository: {url: 's3:http://127.0.0.1:8333/ccdr-outbound', password_file: secrets/other.key,"
+    loaded = load(room, OUTBOUND.replace("retention:", f"{head} env_file: secrets/outbound.env}}\nretention:"))
+    (said,) = at_odds(loaded, [loaded])
+    assert said.path == "ledger_repository.password_file" and "another password" in said.message
 
 
 def test_with_several_rules_each_ones_own_turns_are_within_retention(room: Path) -> None:

@@ -360,6 +360,16 @@ def test_schedules_that_cannot_meet_within_are_told(tmp_path: Path, schedule: st
     assert any("widen `within:`" in str(p) for p in site.loaded().lint) is told
 
 
+def test_what_is_never_backed_up_cannot_be_compared_with_in_time(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write("restore_tests/c.yaml", f"restore_test: c\nchecks:\n  - {reconcile()}\n")
+    site.plan(PLAN)
+    told = [p for p in site.loaded().lint if "has no backup schedule: give both assets the same group" in p.message]
+    assert [p.path for p in told] == ["assets.crm.restore_test.checks"] and told[0].line > 1
+    site.plan(PLAN.replace("engine: files,", 'engine: files, backup: {schedule: "*/5 * * * *"},'))
+    assert not any("has no backup schedule: give" in p.message for p in site.loaded().lint)
+
+
 def test_only_rows_can_be_the_reference(tmp_path: Path) -> None:
     plan = PLAN.replace("crm:", "db:", 1).replace(
         "recordings: {", 'recordings: {restore_test: {schedule: "0 3 * * *", checks: [c]}, '

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
 from ccdr.cli.output import print_json, table, word
-from ccdr.cli.settings import settings
+from ccdr.cli.settings import Settings, settings
 from ccdr.cli.verbs import EXIT_STATUS, plan_argument, verb
-from ccdr.model.errors import Exit, PlanInvalid, UsageProblem
+from ccdr.model.errors import CcdrError, Exit, PlanInvalid, UsageProblem
 from ccdr.model.values import rfc3339
+
+if TYPE_CHECKING:
+    from ccdr.plans import LoadedPlan
 
 
 @click.group(epilog=EXIT_STATUS, short_help="Check plans, show them, describe them to editors.")
@@ -30,6 +36,7 @@ def check(names: tuple[str, ...]) -> Exit:
       ccdr plan check outbound --json
     """
     from ccdr.plans import plan_names
+    from ccdr.plans.beside import at_odds
 
     options = settings()
     problems: list[str] = []
@@ -37,13 +44,14 @@ def check(names: tuple[str, ...]) -> Exit:
     checked = list(names or plan_names(options.plans))
     if not checked:
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+    every = _sound(options)
     for name in checked:
         try:
             loaded = options.load(name)
         except PlanInvalid as error:
             problems += [str(p) for p in error.problems]
         else:
-            lint += [str(p) for p in loaded.lint]
+            lint += [str(p) for p in (*loaded.lint, *at_odds(loaded, every))]
     if options.json:
         print_json({"checked": checked, "problems": problems, "lint": lint})
     else:
@@ -54,6 +62,17 @@ def check(names: tuple[str, ...]) -> Exit:
         if not problems:
             click.echo(f"{len(checked)} plan{'s are' if len(checked) != 1 else ' is'} well-formed")
     return Exit.USAGE if problems else Exit.OK
+
+
+def _sound(options: Settings) -> list[LoadedPlan]:
+    """Every plan of the directory that is right: the one asked for may be at odds with another."""
+    from ccdr.plans import plan_names
+
+    found = []
+    for name in plan_names(options.plans):
+        with suppress(CcdrError):
+            found.append(options.load(name))
+    return found
 
 
 @verb()

@@ -36,6 +36,12 @@ def lint(plan: Plan, checks: Mapping[str, tuple[AnyCheck, ...]], line: Callable[
 
 
 def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
+    if plan.retention is None:
+        yield (
+            ("repository",),
+            "grows for ever, and so does what is kept of people: without `retention:` nothing is pruned; add"
+            " retention: {keep_within: 35d}, or longer",
+        )
     if plan.site is not None and plan.site == plan.repository.site:
         yield (
             ("repository", "site"),
@@ -132,7 +138,14 @@ def _too_far_apart(plan: Plan, asset: EngineConfig, check: AnyCheck) -> Iterator
     within, other = getattr(check, "within", None), plan.assets.get(check.beside or "")
     test = asset.restore_test
     together = asset.group is not None and other is not None and other.group == asset.group
-    if test is None or within is None or other is None or other.backup is None or (together and not test.at):
+    if test is None or within is None or other is None or (together and not test.at):
+        return
+    if other.backup is None:
+        yield (
+            ("restore_test", "checks"),
+            f"want {check.beside}'s backup within {human_seconds(within)}, and {check.beside} has no backup schedule:"
+            " give both assets the same group and schedule",
+        )
         return
     gap = widest_gap(other.backup.schedule, plan.timezone)
     if gap > within:

@@ -47,6 +47,10 @@ class LoadedPlan:
     _document: Document = field(repr=False, compare=False)
     texts: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
+    def line(self, where: Where) -> int:
+        """The line of its file where that stands, or what it would stand in."""
+        return self._document.line(where)
+
     @cached_property
     def facts(self) -> PlanFacts:
         """What it promises, as records may hold it."""
