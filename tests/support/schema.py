@@ -50,14 +50,16 @@ def misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], at: str =
     if kind == "object":
         yield from (f"{at}: no {key}" for key in schema.get("required", ()) if key not in value)
         for key, inner in value.items():
-            part = schema.get("properties", {}).get(key, schema["additionalProperties"])
+            part = schema.get("properties", {}).get(key, schema.get("additionalProperties", {}))
             if part is False:
                 yield f"{at}: {key} is not known"
             else:
                 yield from misfits(inner, part, whole, f"{at}.{key}")
     for number, inner in enumerate(value if kind == "array" else ()):
         first = schema.get("prefixItems", ())
-        yield from misfits(inner, first[number] if number < len(first) else schema["items"], whole, f"{at}[{number}]")
+        yield from misfits(
+            inner, first[number] if number < len(first) else schema.get("items", {}), whole, f"{at}[{number}]"
+        )
 
 
 def line_misfits(line: bytes) -> list[str]:

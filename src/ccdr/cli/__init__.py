@@ -20,6 +20,7 @@ from ccdr.cli import (
     restore,
     run,
     sandbox,
+    schema,
     ship,
     snapshots,
     status,
@@ -70,6 +71,7 @@ for _verb in (
     plan.plan,
     ledger.ledger,
     sandbox.sandbox,
+    schema.schema,
     demo.demo,
     completion.completion,
 ):

@@ -1,0 +1,438 @@
+"""What each command prints with `--json`, as types: the published schemas are made from these.
+
+What a run's end record holds is defined there (`evidence/records`); `_result` takes it over.
+A test carries every command out and compares what it prints.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Meta, Struct, structs
+
+from ccdr.evidence.records.registry import KINDS
+from ccdr.evidence.records.schema import DIALECT
+from ccdr.evidence.records.values import End, Record, about
+
+FORMAT = 1  # raised when a key changes its meaning or goes; a new key is no new format
+Map = dict[str, Any]
+Text = str | None
+Time = Annotated[str, about("RFC 3339, UTC")]
+
+
+class Doc(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A JSON object whose keys are all known."""
+
+
+class RecordRef(Doc):
+    seq: Annotated[int, about("the ledger's record of it: its number")]
+    hash: str
+
+
+class Error(Doc):
+    """Nothing was done, or it could not be carried out: standard output holds this in place of the answer."""
+
+    error: Annotated[str, about("what went wrong, as a sentence")]
+    hint: Annotated[Text, about("the next step")]
+    exit: int
+
+
+class PassedOver(Doc):
+    """An asset that another run holds, or that could not be begun."""
+
+    plan: str
+    asset: str
+    reason: Text = None
+    result: Text = None
+    verdict: Text = None
+    error: Text = None
+    hint: Text = None
+
+
+def _result(name: str, kind: str, *without: str, **more: Any) -> type[Struct]:
+    """What the end record of this kind holds, its envelope left out, with what a command says beside it."""
+    definition = KINDS[kind]
+    envelope = {*Record.__struct_fields__, *End.__struct_fields__, "trigger", "plan_sha256", *without}
+    hints = get_type_hints(definition, include_extras=True)
+    fields: list[Any] = [("plan", str), ("run", Text), *more.items()]
+    for field in structs.fields(definition):
+        if field.name in envelope or field.name in more:
+            continue
+        if field.default is NODEFAULT and field.default_factory is NODEFAULT:
+            fields.append((field.name, hints[field.name]))
+        else:  # what a record may lack, an answer may
+            fields.append((field.name, hints[field.name] | None, None))
+    doc = (definition.__doc__ or "").strip()
+    return msgspec.defstruct(
+        name, fields, frozen=True, kw_only=True, forbid_unknown_fields=True, namespace={"__doc__": doc}
+    )
+
+
+def _list_of(*types: type[Struct]) -> Any:
+    """A list of any of these."""
+    refs = [{"$ref": f"#/$defs/{one.__name__}"} for one in types]
+    return Annotated[list[Any], Meta(extra_json_schema={"items": refs[0] if len(refs) == 1 else {"anyOf": refs}})]
+
+
+class Capacity(Doc):
+    repository_bytes: int | None
+    free_bytes: int | None
+    growth_bytes_per_day: int | None
+    full_in_s: int | None
+
+
+_Record = RecordRef | None
+Backup = _result("Backup", "backup.end", asset=str, record=_Record)
+Group = _result("Group", "group", record=_Record)
+Test = _result("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
+Restore = _result("Restore", "restore.end", asset=str, hint=Text, record=_Record)
+Prune = _result("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=Capacity)
+Check = _result("Check", "check.end", hint=Text, record=_Record, capacity=Capacity)
+
+
+class Backups(Doc):
+    backups: _list_of(Backup, PassedOver)  # type: ignore[valid-type]
+    groups: _list_of(Group) | None = None  # type: ignore[valid-type]
+
+
+class WouldBackUp(Doc):
+    would_back_up: list[Map]
+
+
+class Tests(Doc):
+    tests: _list_of(Test, PassedOver)  # type: ignore[valid-type]
+
+
+class WouldTest(Doc):
+    would_test: list[Map]
+
+
+class WouldRestore(Doc):
+    would_restore: Map
+
+
+class Upkeep(Doc):
+    """One plan's. What was not asked for is not there; `LOCKED` where another run holds it."""
+
+    plan: str
+    prune: Map | None = None
+    check: Map | None = None
+
+
+class UpkeepOfPlans(Doc):
+    plans: list[Upkeep]
+
+
+class PlanCheck(Doc):
+    checked: list[str]
+    problems: Annotated[list[str], about("what is wrong, as file:line: path: sentence")]
+    lint: Annotated[list[str], about("what is well-formed and will not do, alike")]
+
+
+class PlanShown(Struct, kw_only=True):
+    """The plan as `ccdr plan schema` describes it, defaults included."""
+
+    plan: str
+    next_due: dict[str, dict[str, Text]]
+
+
+class Look(Doc):
+    plan: Text
+    asset: Text
+    what: str
+    state: Literal["OK", "WARN", "FAIL", "UNKNOWN"]
+    found: str
+    do: Annotated[Text, about("the next step; null where all is well")]
+
+
+class Doctor(Doc):
+    checks: list[Look]
+
+
+class Objective(Doc):
+    objective_s: float
+    achieved_s: Annotated[float | None, about("seconds; null where it is infinite, or was not measured")]
+    verdict: str
+    answering_s: float | None = None
+    basis: Text = None
+
+
+class Problem(Doc):
+    code: str
+    level: str
+    text: str
+    since: Text
+    next_step: Text
+    because: Text
+    acknowledged: bool
+    until: Text
+
+
+class AssetStatus(Doc):
+    asset: str
+    rpo: Objective
+    rto: Objective
+    last_backup: Map | None
+    last_good_backup: Map | None
+    last_test: Map | None
+    coverage: str
+    tested_by_rule: Map
+    group: Map | None
+    problems: list[str]
+    troubles: list[Problem]
+    near: list[Problem]
+    private: list[str]
+
+
+class Version(Doc):
+    digest: Text
+    seq: int | None
+    recorded: Text
+    by: Text
+    file: Text
+    why: Text
+
+
+class PlanStatus(Doc):
+    plan: str
+    assets: list[AssetStatus]
+    problems: list[str]
+    troubles: list[Problem]
+    private: list[str]
+    could_not_tell: list[str]
+    elsewhere: list[Map]
+    duties: list[str]
+    version: Version
+
+
+class Status(Doc):
+    plans: list[PlanStatus]
+    plans_gone: list[str]
+    acknowledged: int
+    not_known_here: int
+    ledger: Map | None
+    lineage: Map
+
+
+class Snapshot(Doc):
+    asset: str
+    id: str
+    consistent_point: Time
+    usable_at: Time
+    bytes: int
+    there: bool
+    group: Map | None
+    builds_upon: list[str]
+    last_test: Text
+    counts: bool
+    why_not: Text
+
+
+class Snapshots(Doc):
+    plan: str
+    version: Version
+    snapshots: list[Snapshot]
+    findings: list[str]
+
+
+class Did(Doc):
+    plan: str
+    asset: Text
+    verb: str
+    due: Time
+    done: bool
+    exit: int
+    reason: Text
+    result: Map | None
+
+
+class Run(Doc):
+    """`did`, `missed` and `busy` alone where it was not yet time for anything."""
+
+    did: list[Did]
+    missed: list[Map]
+    busy: list[str]
+    duties: list[Map] | None = None
+    wakes: Text = None
+    telling: Map | None = None
+    summary: Any = None
+    troubles: list[str] | None = None
+    ledger: Map | None = None
+
+
+class Schedule(Doc):
+    plan: str
+    asset: Text
+    verb: str
+    due: Text
+    again: Text
+    seen: bool
+    next: Time
+    failures: int
+
+
+class Schedules(Doc):
+    schedules: list[Schedule]
+
+
+class Report(Struct, kw_only=True):
+    """`ccdr report --format json`, and what is said of a report that was written to a file."""
+
+    answer: Map
+    findings: Any
+
+
+class Initialised(Doc):
+    plan: str
+    dry_run: bool
+    written: list[str]
+    files: dict[str, str] | None
+    assets: list[Map]
+    notes: list[str]
+    findings: list[str]
+    next: list[str]
+
+
+class Discovered(Doc):
+    unprotected: list[Map]
+    untested: list[Map]
+    unreachable: list[Map]
+
+
+class Acknowledged(Doc):
+    acknowledged: list[Map] | None = None
+    ended: list[Map] | None = None
+
+
+class Sent(Doc):
+    plan: str
+    sent: list[Map]
+
+
+class WouldSend(Doc):
+    would_send: list[Map]
+
+
+class Records(Doc):
+    records: list[Map]
+
+
+class Verification(Doc):
+    ok: bool
+    says: Text
+    records: int
+    head: str
+    problems: list[str]
+    summary: Text
+    notes: list[str]
+    crashes: list[str]
+    torn_bytes: int
+    newer: Any
+    ledger: Text
+    others: Map | None = None
+    repositories: list[Map] | None = None
+    not_asked: dict[str, str] | None = None
+
+
+class Exported(Doc):
+    directory: str
+    ledger: Text
+    records: int
+
+
+class Ledgers(Doc):
+    ledgers: list[Map]
+
+
+class Schemas(Doc):
+    schemas: Map
+
+
+class AnySchema(Struct, kw_only=True):
+    """A JSON Schema."""
+
+
+class Reaped(Doc):
+    dry_run: bool
+    removed: list[str]
+    left: list[str]
+    problems: list[str]
+
+
+class Demo(Doc):
+    backups: list[Map]
+    group: Map | None
+    tests: list[Map]
+    damaged_copy: Map | None
+    stores: list[Map]
+    seconds: float
+    exit: int
+
+
+# By command, what it may print; `Error` besides, of every one. Types that only a list names stand in `_WITHIN`.
+OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
+    "ack": (Acknowledged,),
+    "backup": (Backup, PassedOver, Backups, WouldBackUp),
+    "demo": (Demo,),
+    "discover": (Discovered,),
+    "doctor": (Doctor,),
+    "init": (Initialised,),
+    "ledger collect": (Ledgers,),
+    "ledger export": (Exported,),
+    "ledger recover": (Ledgers,),
+    "ledger schema": (Schemas, AnySchema),
+    "ledger show": (Records,),
+    "ledger verify": (Verification,),
+    "notify test": (Sent, WouldSend),
+    "plan check": (PlanCheck,),
+    "plan schema": (AnySchema,),
+    "plan show": (PlanShown,),
+    "report": (Report,),
+    "restore": (Restore, WouldRestore),
+    "run": (Run, Schedules),
+    "sandbox reap": (Reaped,),
+    "schema": (Schemas, AnySchema),
+    "snapshots": (Snapshots,),
+    "status": (Status,),
+    "test": (Test, PassedOver, Tests, WouldTest),
+    "upkeep": (Upkeep, UpkeepOfPlans),
+}
+_WITHIN: tuple[type[Struct], ...] = (Backup, Group, Test, PassedOver)
+
+
+def _printed(command: str) -> list[type[Struct]]:
+    return [*OUTPUTS[command], Error]
+
+
+@cache
+def _parts() -> dict[str, Any]:
+    every = [*(one for types in OUTPUTS.values() for one in types), *_WITHIN, Error]
+    return msgspec.json.schema_components(every, ref_template="#/$defs/{name}")[1]
+
+
+def output_schema(command: str) -> dict[str, Any]:
+    """Of what a command prints. KeyError for one that prints no JSON."""
+    refs = [{"$ref": f"#/$defs/{one.__name__}"} for one in _printed(command)]
+    parts, wanted = _parts(), dict[str, Any]()
+    ahead = [ref["$ref"] for ref in refs]
+    while ahead:
+        name = ahead.pop().removeprefix("#/$defs/")
+        if name not in wanted:
+            wanted[name] = parts[name]
+            ahead += _refs(parts[name])
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:ccdr:output:{command.replace(' ', '-')}:{FORMAT}",
+        "title": f"ccdr {command} --json",
+        "anyOf": refs,
+        "$defs": dict(sorted(wanted.items())),
+    }
+
+
+def _refs(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [ref for value in part.values() for ref in _refs(value)]
+    return [ref for value in part for ref in _refs(value)] if isinstance(part, list) else []

@@ -1,0 +1,123 @@
+"""What each command prints with --json is as its published schema says: carried out on a tree of files, without Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from tests.support.harness import Ran, Site
+from tests.support.schema import misfits
+from tests.support.stored import settled_file
+
+from ccdr.cli import main
+from ccdr.cli.demo import _document
+from ccdr.cli.documents import OUTPUTS, output_schema
+from ccdr.demo.show import Shown
+
+SILENT = {"completion", "ship"}  # print no document
+ELSEWHERE = {"demo"}  # needs Docker
+
+
+def wrong(command: str, document: Any) -> list[str]:
+    """The nearest of the documents that the command may print: where it is another."""
+    schema = output_schema(command)
+    found = [list(misfits(document, one, schema)) for one in schema["anyOf"]]
+    return min(found, key=len)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site(tmp_path_factory.mktemp("json"))
+    settled_file(made.root / "tree" / "a.wav", b"sound")
+    made.recordings(made.root / "tree", extra="", checks=None)
+    made.write("plans/urls", "json://127.0.0.1:1/\n", mode=0o600)
+    plan = made.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace("assets:", "notify: {urls_file: urls}\nassets:", 1))
+    return made
+
+
+def another_ledger(root: Path) -> Path:
+    """The state of another host, with one backup."""
+    root.mkdir()
+    other = Site(root)
+    settled_file(root / "tree" / "a.wav", b"sound")
+    other.recordings(root / "tree")
+    other.backed_up()
+    return other.state
+
+
+def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
+    """In this order: each uses what those before have made."""
+    root, other = site.root, another_ledger(site.root / "other")
+    given = [
+        ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"),
+        ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
+        ("schema", "schema status"), ("ledger schema", "ledger schema"), ("ledger schema", "ledger schema backup.end"),
+        ("backup", "backup p --dry-run"), ("test", "test p"), ("backup", "backup p"), ("test", "test p --dry-run"),
+        ("test", "test p"), ("backup", "backup nowhere"), ("status", "status p"), ("snapshots", "snapshots p"),
+        ("restore", f"restore p --asset recordings --to {root}/back --dry-run"),
+        ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
+        ("restore", f"restore p --asset recordings --to {root}/back --yes-i-mean back"),
+        ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
+        ("doctor", "doctor p --only backups"), ("report", "report"), ("report", f"report --out {root}/r.html"),
+        ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
+        ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
+        ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
+        ("ledger collect", f"ledger collect {other}"), ("backup", f"backup p --state {root}/fresh"),
+        ("ledger recover", f"ledger recover p --state {root}/fresh"),
+        ("notify test", "notify test p"),
+        ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
+        ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
+        ("init", f"init {root}/tree --name begun --dry-run"), ("init", f"init {root}/tree --name begun"),
+        ("sandbox reap", "sandbox reap --dry-run"), ("backup", "backup --no-such-option"),
+    ]  # fmt: skip
+    for command, line in given:
+        yield command, site.run(*line.split())
+    site.write("plans/wrong.yaml", "plan: wrong\n")
+    yield "plan check", site.run("plan", "check")
+    yield "report", site.run("report")
+
+
+def test_each_command_prints_what_its_schema_says(site: Site) -> None:
+    seen, bad = set[str](), []
+    for command, done in carried_out(site):
+        assert done.json is not None, (command, done)
+        bad += [(command, said, str(done)[:2000]) for said in wrong(command, done.json)]
+        if "error" not in done.json:
+            seen.add(command)
+    assert bad == []
+    assert OUTPUTS.keys() - seen == ELSEWHERE, "answered by nothing but an error"
+
+
+def test_the_demos_document_is_as_its_schema_says(site: Site) -> None:
+    """Its parts are those of backups and tests, which are carried out above."""
+    assert wrong("demo", _document(Shown(site.root, site.loaded(), seconds=1.5))) == []
+
+
+def test_a_document_that_is_another_is_told() -> None:
+    """The healthy twin is every document above."""
+    good = {"checked": ["p"], "problems": [], "lint": []}
+    assert wrong("plan check", good) == []
+    assert wrong("plan check", good | {"more": 1}) and wrong("plan check", {"checked": ["p"]})
+    assert wrong("plan check", {"error": "x", "hint": None, "exit": 2}) == []
+
+
+def test_each_command_that_takes_json_has_a_schema() -> None:
+    def verbs(group: click.Group, before: str = "") -> Iterator[str]:
+        for name, command in group.commands.items():
+            if isinstance(command, click.Group):
+                yield from verbs(command, f"{before}{name} ")
+            else:
+                yield f"{before}{name}"
+
+    assert set(verbs(main)) - SILENT == set(OUTPUTS)
+
+
+def test_each_schema_names_all_that_it_refers_to(tmp_path: Path) -> None:
+    for command in OUTPUTS:
+        schema = output_schema(command)
+        assert schema["$id"].startswith("urn:ccdr:output:") and "Error" in schema["$defs"]
+        assert all(one["$ref"].removeprefix("#/$defs/") in schema["$defs"] for one in schema["anyOf"])
