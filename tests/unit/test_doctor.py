@@ -670,3 +670,16 @@ def test_damage_stands_until_the_same_part_is_found_clean(plain: Site) -> None:
 def test_last_check(plain: Site, changed: dict[str, object], state: Health) -> None:
     record(plain, "check.end", **{**CLEAN, **changed})
     assert upkeep(plain)["repository check"].state is state
+
+
+# --- what a cloud bills for ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "found"), [("100MiB", [WARN]), ("200MiB", [OK]), (None, [])])
+def test_the_months_limit_is_told_before_it_is_reached(plain: Site, limit: str | None, found: list[Health]) -> None:
+    stated = f"limits: {{fetch_per_month: {limit}}}\n" if limit else ""
+    path = plain.root / "plans/p.yaml"
+    path.write_text(path.read_text().replace("assets:", f"{stated}assets:", 1))
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    past = readiness.Past(fetched={"p": [(now - timedelta(days=1), 82 * 2**20), (now - timedelta(days=30), 2**40)]})
+    assert states(readiness.fetching(plain.loaded(), past, now)) == found

@@ -127,7 +127,8 @@ def past(tmp_path: Path) -> Past:
 
 
 def written(pieces: Iterator[bytes]) -> str:
-    return b"".join(pieces).decode()
+    """Without what each cell says of its column, which is for narrow windows."""
+    return re.sub(r' data-label="[^"]*"', "", b"".join(pieces).decode())
 
 
 def rows_of(report: Report) -> list[dict[str, str]]:
@@ -1387,6 +1388,24 @@ def test_numbers_of_a_test_are_in_its_row(past: Past) -> None:
         "1",
     )
     assert row["seconds"] == "3.0" and row["selected"] == "latest"
+
+
+def test_what_tests_fetched_is_told_by_month_and_before_the_limit_is_reached(past: Past) -> None:
+    snapshot = past.fine()
+    for when, size in ((NOW - 40 * DAY, 5 * 2**20), (NOW - 2 * DAY, 70 * 2**20), (NOW - DAY, 12 * 2**20)):
+        past.test(when, snapshot, bytes_restored=size)
+    path = past.site.root / "plans/p.yaml"
+    plain = path.read_text()
+    for limit, near in (("200MiB", False), ("100MiB", True)):
+        path.write_text(plain.replace("assets:", f"limits: {{fetch_per_month: {limit}}}\nassets:", 1))
+        report = past.report()
+        told = [f.text for f in report.findings if "allowed this month" in f.text]
+        assert told == (["its restore tests fetched 82.0 MiB of the 100.0 MiB allowed this month"] if near else [])
+    (plan,) = json.loads(written(json_lines(report)))["plans"]
+    assert plan["fetched_by_tests"]["by_month"] == {"2026-10": 5 * 2**20, "2026-11": 82 * 2**20}
+    assert plan["fetched_by_tests"]["limit_per_month"] == 100 * 2**20
+    _, row = cells(written(html(report)), 'id="c-fetched"')
+    assert row[1:] == ["3", "87.0 MiB", "29.0 MiB", "2026-10: 5.0 MiB 2026-11: 82.0 MiB", "100.0 MiB"]
 
 
 def cells(page: str, name: str) -> list[list[str]]:

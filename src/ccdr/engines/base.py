@@ -81,6 +81,14 @@ class Limits(Strict):
     lock_wait: Duration | None = Field(None, description="longest wait for a lock at the source (default 30s)")
 
 
+class PlanLimits(Limits):
+    """The same for all assets of a plan, and what only all of them together have."""
+
+    fetch_per_month: Size | None = Field(
+        None, description="bytes that restore tests may fetch in a calendar month (UTC); told from 80 % on"
+    )
+
+
 class Canary(Strict):
     """A row that ccdr writes on the source, in a schema of its own: what a restore reached can be read from it."""
 

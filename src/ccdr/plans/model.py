@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Annotated, Self
@@ -9,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ccdr.engines import AnyEngine
-from ccdr.engines.base import Limits
+from ccdr.engines.base import PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, zone_of
 from ccdr.plans.repository_url import repository_url
@@ -37,6 +38,14 @@ class Repository(WithPassword):
     )
     env_file: PlanPath | None = Field(None, description="file of NAME=value lines, for the store's credentials")
     site: Text | None = Field(None, description="where this copy lies")
+    object_lock: Duration | None = Field(
+        None,
+        description="s3: a bucket that ccdr makes locks each version for so many days (COMPLIANCE); none unless said",
+    )
+
+    @property
+    def lock_days(self) -> int | None:
+        return None if self.object_lock is None else math.ceil(self.object_lock / 86400)
 
     @property
     def location(self) -> str:
@@ -127,7 +136,7 @@ class Plan(Strict):
     retention: Retention | None = None
     upkeep: Upkeep = Upkeep()
     notify: Notify = Notify()
-    limits: Limits = Field(Limits(), description="defaults for the assets' limits")
+    limits: PlanLimits = Field(PlanLimits(), description="defaults for the assets' limits")
     ignore: tuple[Text, ...] = Field(
         (), description="databases (by name) and directories (by path) that need no backup: `ccdr discover` is silent"
     )

@@ -157,9 +157,10 @@ class _Scene:
             "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
             "repository path": lambda: repository.local_path(loaded, services),
             "way to the repository": lambda: repository.way(loaded),
-            "bucket": lambda: bucket(loaded, canary=self.canary),
+            "bucket": lambda: bucket(loaded, canary=self.canary, known=self._ever(loaded)),
             "clock": lambda: repository.clock(loaded, services),
             "upkeep": lambda: readiness.upkeep(loaded, self.known.histories, services.clock.now()),
+            "fetched by tests": lambda: readiness.fetching(loaded, self.known.past, services.clock.now()),
         }
         for what, of_plan in own.items():
             yield _Task(plan, None, what, of_plan)
@@ -196,7 +197,7 @@ def _lint(loaded: LoadedPlan) -> Iterator[Look]:
     """As `plan check` tells it, without what is looked at more closely here."""
     clean = True
     for problem in loaded.lint:
-        if problem.path.endswith(("_file", ".backup.schedule")):
+        if problem.path == "repository" or problem.path.endswith(("_file", ".backup.schedule")):
             continue
         clean = False
         found, _, do = problem.message.partition(": ")

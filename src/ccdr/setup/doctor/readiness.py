@@ -12,7 +12,8 @@ from typing import Any
 from ccdr.evidence.history import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END, AssetHistory, Histories
 from ccdr.evidence.older import withholds
 from ccdr.evidence.verdicts import Record
-from ccdr.model.values import Look, human_seconds, so_many, utc
+from ccdr.model.fetched import fetched
+from ccdr.model.values import Look, human_bytes, human_seconds, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
@@ -31,6 +32,9 @@ class Past:
 
     backups: Mapping[Key, list[float]] = field(default_factory=dict)
     rtos: Mapping[Key, list[tuple[float, str]]] = field(default_factory=dict)
+    fetched: Mapping[str | None, list[tuple[datetime, int]]] = field(
+        default_factory=dict
+    )  # by plan: what tests restored
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
@@ -55,9 +59,12 @@ def _measured(records: Iterable[Record]) -> Past:
     """`records` come newest first."""
     backups: dict[Key, list[float]] = defaultdict(list)
     rtos: dict[Key, list[tuple[float, str]]] = defaultdict(list)
+    fetched: dict[str | None, list[tuple[datetime, int]]] = defaultdict(list)
     shipped: dict[Key, float] = {}
     for record in records:
         key = (record["plan"], record["asset"])
+        if record["kind"] == TEST_END and isinstance(size := record.get("bytes_restored"), int):
+            fetched[record["plan"]].append((utc(record["time"]), size))
         if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
             backups[key].append(sum((record.get("phases") or {}).values()))
         elif record["kind"] == TEST_END and record.get("verdict") == "PASS" and len(rtos[key]) < TESTS:
@@ -67,7 +74,7 @@ def _measured(records: Iterable[Record]) -> Past:
         elif record["kind"] == LOGS and key not in shipped and record.get("points"):
             point, usable = record["points"][-1]
             shipped[key] = usable - point
-    return Past(backups, rtos, shipped)
+    return Past(backups, rtos, fetched, shipped)
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -161,6 +168,17 @@ def source_clock(history: AssetHistory) -> Iterator[Look]:
         yield Look.ok(what, f"within {max(1, math.ceil(abs(skew)))} s of this host's at the last backup")
 
 
+def fetching(loaded: LoadedPlan, past: Past, now: datetime) -> Iterator[Look]:
+    """Do restore tests stay within what may be fetched in a month?"""
+    what, limit = "fetched by tests", loaded.plan.limits.fetch_per_month
+    if limit is None:
+        return
+    told = fetched(past.fetched.get(loaded.plan.plan, ()), limit)
+    said = f"{human_bytes(told.in_month(now))} of the {human_bytes(limit)} allowed this month"
+    do = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
+    yield Look.warn(what, said, do) if told.near(now) else Look.ok(what, said)
+
+
 def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Look]:
     """Is the repository looked after, and is anybody told?"""
     plan = loaded.plan
@@ -174,7 +192,12 @@ def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Lo
     if plan.notify.urls_file is None and plan.notify.ping_file is None:
         said = "nobody is told when something fails"
         yield Look.warn("notification", said, "add `notify: {urls_file: secrets/notify.urls}` to the plan")
-    else:
+        return
+    gone = [path for path in (plan.notify.urls_file, plan.notify.ping_file) if path is not None and not path.is_file()]
+    for path in gone:
+        said = f"{path} is not there: nobody is told when something fails"
+        yield Look.fail("notification", said, f"write the addresses into it, mode 0600; then `ccdr notify {plan.plan}`")
+    if not gone:
         yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
 
 

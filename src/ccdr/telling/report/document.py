@@ -141,6 +141,12 @@ def _plan(plan: PlanReport) -> dict[str, object]:
         "last_check": plan.last_check and _run(plan.last_check),
         "checked": {key: body.get(key) for key in ("part", "parts", "covered", "full_since")} if check else None,
         "snapshots_removed": plan.removed,
+        "fetched_by_tests": {
+            "bytes": plan.fetched.bytes,
+            "tests": plan.fetched.tests,
+            "by_month": dict(plan.fetched.months),
+            "limit_per_month": plan.fetched.limit,
+        },
         "growth": {
             "sizes": [{"at": rfc3339(at), "bytes": size} for at, size in grown.sizes],
             "added_bytes": grown.added_bytes,

@@ -339,6 +339,7 @@ class PlanEvidence:
     last_conclusive_check: Run | None = None
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
+    fetched: list[tuple[datetime, int]] = field(default_factory=list)  # by restore tests
     removed: int = 0  # snapshots, within the period
     asked: list[Asked] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
@@ -618,6 +619,8 @@ class Evidence:
                 found.take(run, record)
             if within and verb == TEST:
                 found.tests.append(run)
+                if run.restored:
+                    self.plans[plan].fetched.append((run.started, run.restored))
         if verb == BACKUP:
             if within and run.added:
                 self.plans[plan].added.append((run.ended or run.started, run.added))

@@ -14,6 +14,7 @@ from ccdr.evidence.history import AssetHistory
 from ccdr.evidence.judgement import AssetStatus, Disproved, Seen, judge
 from ccdr.jobs.shipping.shelf import EARLIEST
 from ccdr.model import measure
+from ccdr.model.fetched import Fetched, fetched
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import (
@@ -22,6 +23,7 @@ from ccdr.model.values import (
     ObjectiveVerdict,
     Snapshot,
     Verb,
+    human_bytes,
     human_seconds,
     other_source,
     so_many,
@@ -186,6 +188,7 @@ class PlanReport:
     last_conclusive_check: Run | None
     removed: int
     growth: Growth
+    fetched: Fetched = field(default_factory=Fetched)
     elsewhere: tuple[Answering, ...] = ()  # who does what this host does not answer for
 
 
@@ -377,6 +380,14 @@ def _log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[
     ]
 
 
+def _near_limit(told: Fetched, plan: str, period: Period) -> Iterator[Finding]:
+    if told.limit is not None and told.near(period.end):
+        month = told.in_month(period.end)
+        text = f"its restore tests fetched {human_bytes(month)} of the {human_bytes(told.limit)} allowed this month"
+        step = "test less often, or smaller snapshots; or raise `limits: {fetch_per_month: …}`"
+        yield Finding(Level.NOTE, text, plan, step=step)
+
+
 def judge_plan(
     name: str,
     loaded: LoadedPlan | None,
@@ -390,17 +401,19 @@ def judge_plan(
     """`problems` are of the care of its repository; `free` is the room that is left where that lies, bytes, if that is
     known."""
     plan = loaded.plan if loaded else None
+    told = fetched(ev.fetched, plan.limits.fetch_per_month if plan else None)
     return PlanReport(
         plan=name,
         service=plan.service if plan else None,
         owner=plan.owner if plan else None,
         in_plan=plan is not None,
-        findings=tuple(Finding.of(problem, name) for problem in problems),
+        findings=(*(Finding.of(problem, name) for problem in problems), *_near_limit(told, name, period)),
         last_prune=ev.last.get(PRUNE),
         last_check=ev.last.get(CHECK),
         last_conclusive_check=ev.last_conclusive_check,
         removed=ev.removed,
         growth=growth(ev.sizes, ev.added, period, free),
+        fetched=told,
         elsewhere=elsewhere,
     )
 
