@@ -20,11 +20,12 @@ to the plan. Every check may have a `name:` as well, which people read and the l
 """
 TABLE = "| key | takes | default | says |\n|---|---|---|---|\n"
 OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "Retention": "retention", "Upkeep": "upkeep",
-             "Notify": "notify", "Limits": "limits"}  # fmt: skip
+             "Notify": "notify", "PlanLimits": "limits"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",
     "BackupSettings": "backup",
     "RestoreTestSettings": "restore_test",
+    "Limits": "limits of an asset",
 }
 OF_AN_ENGINE = {"LogShipping": "log_shipping", "Canary": "canary", "Incremental": "incremental"}
 

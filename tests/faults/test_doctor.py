@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from tests.support.stored import assert_clean, on_store, settled_file, with_repo
 from ccdr.demo.store import Store
 from ccdr.model.values import Health, Look
 from ccdr.setup.doctor import repository
-from ccdr.storage.s3 import CANARY, Bucket
+from ccdr.storage.s3 import CANARY, Bucket, ObjectLock
 
 NO_DOCKER = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
@@ -587,6 +588,46 @@ def test_wrong_key_of_the_store(stored: Site) -> None:
     done = stored.run("doctor")
     assert (done.code, state_of(done, "bucket")) == (1, "FAIL"), done
     assert "wrongsecretkey42" not in str(done)
+    backup = stored.run("backup", "p")
+    assert backup.code == 1 and "does not know the access key (InvalidAccessKeyId)" in backup.json["reason"], backup
+    assert "AWS_ACCESS_KEY_ID into the env_file" in backup.json["hint"]
+
+
+@pytest.mark.parametrize("days", [None, 3])
+def test_a_bucket_that_a_backup_makes_is_as_the_plan_asks(site: Site, store: Store, days: int | None) -> None:
+    """And `doctor` says beforehand that the backup will make it."""
+    site.bare = True
+    name, locks = f"made-{days or 0}", f", object_lock: {days}d" if days else ""
+    settled_file(site.root / "tree" / "a.wav", b"sound")
+    site.write("plans/s3.env", store.env_file(), mode=0o600)
+    url = f"{{url: 's3:{store.endpoint}/{name}/r', password_file: key, env_file: s3.env{locks}}}"
+    site.recordings(site.root / "tree", repository=url)
+    before = [
+        c for c in site.run("doctor", "--only", "backups").json["checks"] if c["what"] in ("bucket", "repository")
+    ]
+    assert {c["state"] for c in before} == {"WARN"} and all(
+        "the first `ccdr backup p` makes it" in c["do"] for c in before
+    )
+    assert site.run("backup", "p").code == 0
+    bucket, _ = there(site)
+    assert bucket.versioning() == "Enabled"
+    assert bucket.object_lock() == (None if days is None else ObjectLock("COMPLIANCE", days))
+    after = {c["what"]: c["state"] for c in site.run("doctor", "--only", "backups", "--no-canary").json["checks"]}
+    assert after["bucket versioning"] == "OK" and after["Object Lock"] == ("OK" if days else "WARN")
+
+
+def test_wrong_secret_of_the_store_is_told_as_that(stored: Site) -> None:
+    """Not as a store that does not answer; the key itself is right."""
+    impatient(stored)
+    right = (stored.root / "plans/s3.env").read_text()
+    assert stored.run("backup", "p").code == 0, "the right one"
+    wrong = re.sub("(?m)^AWS_SECRET_ACCESS_KEY=.*$", "AWS_SECRET_ACCESS_KEY=wrongsecretkey42", right)
+    stored.write("plans/s3.env", wrong, mode=0o600)
+    for verb in ("backup", "test"):
+        done = stored.run(verb, "p")
+        assert "does not take the secret key (SignatureDoesNotMatch)" in done.json["reason"], done
+        assert "AWS_SECRET_ACCESS_KEY that belongs to" in done.json["hint"] and "wrongsecretkey42" not in str(done)
+    assert done.json["verdict"] == "INCONCLUSIVE" and done.code == 3, done
 
 
 def test_store_that_is_down(stored: Site, store: Store) -> None:

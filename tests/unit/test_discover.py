@@ -36,6 +36,7 @@ from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover import machine
 from ccdr.setup.discover.draft import Terms, draft
 from ccdr.setup.discover.named import everything_named
+from ccdr.setup.discover.passwords import Passwords
 from ccdr.setup.discover.unprotected import discover
 from ccdr.setup.discover.write import NewFile, write_all
 
@@ -413,3 +414,38 @@ def test_what_ccdr_has_made_itself_is_no_source(tmp_path: Path) -> None:
         return unprotected()
 
     assert eventually(lambda: one_more_call() == ["back", "beside", "failed"]), "in use: a source like any other"
+
+
+# --- several servers, several passwords ----------------------------------------------------------------------------
+
+
+CRM, DIALLER = "postgresql://ccdr@db1/crm", "mysql://ccdr@db2/dialler"
+
+
+def test_each_server_has_its_own_password_file(tmp_path: Path) -> None:
+    crm, dialler = everything_named((CRM, DIALLER))
+    passwords = Passwords.of([f"{CRM}=crm.pw", "shared.pw"], [crm, dialler])
+    assert (passwords.file_of(crm), passwords.file_of(dialler)) == (Path("crm.pw"), Path("shared.pw"))
+    items: list[Item] = [database(), database("other", host="db3")]
+    terms = replace(TERMS, password_files=["crm.pw", "shared.pw"])
+    connections = [a.connection for a in loaded(tmp_path, items, terms).plan.assets.values() if isinstance(a, Postgres)]
+    assert [c.password_file and c.password_file.name for c in connections] == ["crm.pw", "shared.pw"]
+
+
+def test_a_url_with_an_option_keeps_its_equals_sign() -> None:
+    url = "postgresql:///crm?host=/var/run/postgresql"
+    (server,) = everything_named((url,))
+    assert Passwords.of([f"{url}=crm.pw"], [server]).file_of(server) == Path("crm.pw")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["postgresql://ccdr@elsewhere/crm=pw"], "none of the servers given"),
+        ([f"{CRM}=a", f"{CRM}=b"], "two files"),
+        (["a", "b"], "more than once, without a URL"),
+    ],
+)
+def test_password_files_that_say_no_one_thing_are_refused(given: list[str], said: str) -> None:
+    with pytest.raises(UsageProblem, match=said):
+        Passwords.of(given, everything_named((CRM, DIALLER)))

@@ -40,7 +40,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
 from ccdr.jobs.shipping.filling import Filling, Held, WentBack
-from ccdr.jobs.shipping.recovery import Recovery, index_of, logged, target_of
+from ccdr.jobs.shipping.recovery import Recovery, index_of, logged, target_of, the_base
 from ccdr.jobs.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
 from ccdr.jobs.upkeep.log import _needed
@@ -631,6 +631,21 @@ def test_what_is_no_time_ends_as_other_mistakes_of_the_command_line_do(site: Sit
     ):
         done = site.run("test", "p", "--at", at, "--dry-run")
         assert done.code == code, (at, done)
+
+
+def test_a_base_may_be_named_and_a_rule_is_no_base(site: Site) -> None:
+    """`--at` with `--snapshot`: an id is the base; `oldest` does not say which."""
+    done = site.run("test", "p", "--at", "latest", "--snapshot", "oldest", "--dry-run")
+    assert done.code == 2 and "oldest does not say which" in done.json["error"], done
+    done = site.run("test", "p", "--at", "latest", "--snapshot", "1f3e9a2b", "--dry-run")
+    assert (done.code, done.json["would_test"][0]["snapshot"][:17]) == (0, "the base 1f3e9a2b"), done
+
+
+def test_no_recovery_begins_with_a_snapshot_that_is_no_good_base() -> None:
+    good, bad = (SimpleNamespace(short=name) for name in ("aaaa", "bbbb"))
+    assert the_base(good, [good]) == [good]  # type: ignore[arg-type, list-item]
+    with pytest.raises(UsageProblem, match="no recovery begins with the snapshot bbbb"):
+        the_base(bad, [good])  # type: ignore[arg-type, list-item]
 
 
 def test_an_hour_that_a_clock_repeats_or_leaves_out_has_to_be_told_with_its_offset() -> None:

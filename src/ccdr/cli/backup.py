@@ -10,7 +10,7 @@ from ccdr.cli.one_by_one import Told
 from ccdr.cli.output import print_json, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, dry_run_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, verb
 from ccdr.model.errors import Exit, Locked
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @verb(short_help="Capture the assets of PLAN into its repository, now.")
 @plan_argument
-@asset_option
+@assets_option
 @dry_run_option
-def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
+def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     """Capture every asset of PLAN (or one) now, and store it in the plan's repository.
 
     A snapshot counts only once its manifest is in the repository and in the catalogue. A backup that fails
@@ -43,7 +43,7 @@ def backup(plan: str, asset: str | None, dry_run: bool) -> Exit:
     from ccdr.jobs.in_force import store
 
     options = settings()
-    jobs = options.jobs(plan, asset)
+    jobs = options.jobs(plan, assets)
     if dry_run:
         return _dry_run(jobs)
     services = options.services()

@@ -25,7 +25,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("given", metavar="URL|PATH...", nargs=-1, required=True)
 @click.option("--name", metavar="NAME", help="The plan's name (default: the database's, host's or directory's).")
 @click.option("--repository", metavar="URL", help="Any restic repository (default: a directory of this machine).")
-@click.option("--password-file", type=_FILE, metavar="FILE", help="Its first line is the database user's password.")
+@click.option(
+    "--password-file",
+    "password_files",
+    multiple=True,
+    metavar="FILE|URL=FILE",
+    help="Its first line is the database user's password; with URL=, of that server alone. May be repeated.",
+)
 @click.option("--env-file", type=_FILE, metavar="FILE", help="The repository's credentials, NAME=value lines.")
 @click.option("--force", is_flag=True, help="Replace a plan of that name and its restore tests; never a key.")
 @dry_run_option
@@ -33,7 +39,7 @@ def init(
     given: tuple[str, ...],
     name: str | None,
     repository: str | None,
-    password_file: Path | None,
+    password_files: tuple[str, ...],
     env_file: Path | None,
     force: bool,
     dry_run: bool,
@@ -52,6 +58,7 @@ def init(
       ccdr init mysql://ccdr_backup@/dialler?socket=/run/mysqld/mysqld.sock --password-file dialler.pw
       ccdr init redis://ccdr_backup@127.0.0.1:6379 --password-file queues.pw --name queues
       ccdr init /var/lib/asterisk/cdr.sqlite3 sqlite:/var/lib/pbx/state --name pbx
+      ccdr init postgresql://u@db1/crm redis://u@q1 --password-file postgresql://u@db1/crm=crm.pw --password-file q.pw
       ccdr init /etc/asterisk --repository sftp:backup@vault:/srv/asterisk --dry-run
     """
     from ccdr.setup.discover.init import Wanted
@@ -60,7 +67,7 @@ def init(
     options = settings()
     wanted = Wanted(
         given=given, plans=options.plans, restore_tests=options.restore_tests, name=name, repository=repository,
-        password_file=password_file, env_file=env_file, force=force, dry_run=dry_run,
+        password_files=password_files, env_file=env_file, force=force, dry_run=dry_run,
     )  # fmt: skip
     with progress() as watched:
         made = begin(wanted, options.services(), watched)
@@ -110,7 +117,7 @@ def _again(options: Settings, wanted: Wanted) -> str:
     for flag, value in (
         ("--name", wanted.name),
         ("--repository", wanted.repository),
-        ("--password-file", wanted.password_file),
+        *(("--password-file", file) for file in wanted.password_files),
         ("--env-file", wanted.env_file),
     ):
         words += [flag, str(value)] if value is not None else []

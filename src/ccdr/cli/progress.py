@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,27 @@ if TYPE_CHECKING:
     from ccdr.ports.place import Progress
 
 
+PACE = 30.0  # seconds between two lines that say how much is done, where nobody looks at a terminal
+
+
 class PlainProgress:
-    """A line per step, for pipes and cron."""
+    """A line per step, for pipes and cron, and how much of it is done where it takes long."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic, self._text, self._said = monotonic, "", monotonic()
 
     def step(self, text: str) -> None:
+        self._text, self._said = text, self._monotonic()
         click.echo(f"ccdr: {text}", err=True)
 
     def amount(self, done: int, total: int | None) -> None:
-        return None
+        if self._monotonic() - self._said >= PACE:
+            self._said = self._monotonic()
+            click.echo(f"ccdr: {self._text}: {_amount(done, total)}", err=True)
+
+
+def _amount(done: int, total: int | None) -> str:
+    return human_bytes(done) + (f" of {human_bytes(total)}" if total else "")
 
 
 class LiveProgress:
@@ -41,9 +55,8 @@ class LiveProgress:
             self._task = self._bar.add_task(escape(text), total=None, amount="")
 
     def amount(self, done: int, total: int | None) -> None:
-        said = human_bytes(done) + (f" of {human_bytes(total)}" if total else "")
         with self._lock:
-            self._bar.update(self._task, amount=said)
+            self._bar.update(self._task, amount=_amount(done, total))
 
 
 class _Silence:

@@ -15,7 +15,7 @@ from ccdr.cli.output import print_json, tell_checks
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words
-from ccdr.cli.verbs import dry_run_option, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import dry_run_option, one_only, plan_argument, timeline_option, verb
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
@@ -29,7 +29,7 @@ NOT_MEASURED = "not measured yet: no restore test of this asset has passed"
 
 @verb(short_help="Restore an asset of PLAN for real.")
 @plan_argument
-@click.option("--asset", metavar="A", required=True, help="Which asset of the plan.")
+@click.option("--asset", metavar="A", required=True, multiple=True, callback=one_only, help="Which asset of the plan.")
 @click.option(
     "--snapshot",
     metavar="latest|ID",
@@ -98,9 +98,7 @@ def restore(
     from ccdr.jobs.shipping.recovery import target_of
 
     options = settings()
-    (job,) = options.jobs(plan, asset)
-    if at is not None and snapshot != "latest":
-        raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
+    (job,) = options.jobs(plan, [asset])
     if at is None and timeline is not None:
         raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
     others, wrong = options.load_all(())

@@ -78,16 +78,17 @@ class Settings:
             raise wrong[0]
         return loaded
 
-    def jobs(self, name: str, asset: str | None) -> list[Job]:
-        """The plan's assets in its order, or the one that was named; UsageProblem where there is none such."""
+    def jobs(self, name: str, named: Sequence[str] = ()) -> list[Job]:
+        """The plan's assets in its order, or those that were named; UsageProblem where there is none such."""
         from ccdr.model.errors import UsageProblem
         from ccdr.plans.job import Job
 
         loaded = self.load(name)
         assets = list(loaded.plan.assets)
-        if asset is not None and asset not in assets:
-            raise UsageProblem(f"plan {name} has no asset {asset!r}", hint=f"it has {', '.join(assets)}")
-        return [Job(loaded, a) for a in assets if asset in (None, a)]
+        for asset in named:
+            if asset not in assets:
+                raise UsageProblem(f"plan {name} has no asset {asset!r}", hint=f"it has {', '.join(assets)}")
+        return [Job(loaded, a) for a in assets if not named or a in named]
 
 
 def settings() -> Settings:

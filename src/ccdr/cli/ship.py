@@ -8,15 +8,15 @@ import click
 
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, plan_argument, verb
 from ccdr.model.errors import Exit
 
 
 @verb(short_help="Ship the log of PLAN's assets continuously.")
 @plan_argument
-@asset_option
+@assets_option
 @click.option("--once", is_flag=True, help="Stop once all that the source has written by now is stored.")
-def ship(plan: str, asset: str | None, once: bool) -> Exit:
+def ship(plan: str, assets: tuple[str, ...], once: bool) -> Exit:
     """Ship the log of every asset of PLAN that asks for it (`log_shipping:`), or of one, until interrupted.
 
     Between two backups the source's own log (write-ahead log, binary log) is received as it is written, and stored
@@ -34,7 +34,7 @@ def ship(plan: str, asset: str | None, once: bool) -> Exit:
     from ccdr.model.errors import UsageProblem
 
     options = settings()
-    jobs = [job for job in options.jobs(plan, asset) if asset is not None or job.engine.shipping is not None]
+    jobs = [job for job in options.jobs(plan, assets) if assets or job.engine.shipping is not None]
     if not jobs:
         raise UsageProblem(
             f"no asset of {plan} ships its log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"

@@ -8,7 +8,7 @@ import click
 
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, plan_argument, verb
+from ccdr.cli.verbs import assets_option, plan_argument, verb
 from ccdr.model.errors import Exit
 from ccdr.model.values import human_bytes, human_seconds, rfc3339
 
@@ -17,8 +17,8 @@ UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 
 @verb(short_help="List the snapshots of PLAN.")
 @plan_argument
-@asset_option
-def snapshots(plan: str, asset: str | None) -> Exit:
+@assets_option
+def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
     not), and what an increment builds upon.
 
@@ -40,11 +40,11 @@ def snapshots(plan: str, asset: str | None) -> Exit:
 
     options = settings()
     services = options.services()
-    stated = options.jobs(plan, asset)
+    stated = options.jobs(plan, assets)
     history = services.histories()
     [judged] = as_recorded([stated[0].loaded], history, services)
     loaded = judged.loaded or stated[0].loaded
-    jobs = [Job(loaded, name) for name in loaded.plan.assets if asset in (None, name)]
+    jobs = [Job(loaded, name) for name in loaded.plan.assets if not assets or name in assets]
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
     told = services.synchronise(loaded, repo, [j.asset for j in jobs])
     gone = {s.id for s in told.vanished}

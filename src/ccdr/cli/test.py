@@ -10,11 +10,13 @@ import click
 from ccdr.cli.one_by_one import each_asset
 from ccdr.cli.output import print_json, table, tell_checks, word
 from ccdr.cli.settings import settings
-from ccdr.cli.verbs import asset_option, dry_run_option, plan_argument, timeline_option, verb
+from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, timeline_option, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ccdr.jobs.restore_test import RestoreTest
     from ccdr.jobs.services import Services
     from ccdr.plans.job import Job
@@ -25,21 +27,23 @@ WORDS = ("latest", "random", "oldest")
 
 @verb(short_help="Restore into a sandbox, and check what came back.")
 @plan_argument
-@asset_option
+@assets_option
 @click.option(
     "--snapshot",
     metavar="latest|random|oldest|ID",
     help="Which one. By default as the plan says: of several rules there, the one that was used longest ago.",
 )
 @click.option(
-    "--at", metavar="TIME|latest|NAME", help="Recover to this point by the shipped log: a time, its end, a named point."
+    "--at",
+    metavar="TIME|latest|NAME",
+    help="Recover to this point by the shipped log: a time, its end, a named point; from the base --snapshot ID names.",
 )
 @timeline_option
 @click.option("--keep", is_flag=True, help="Leave the sandbox running for a look; it ends itself after 4 hours.")
 @dry_run_option
 def test(
     plan: str,
-    asset: str | None,
+    assets: tuple[str, ...],
     snapshot: str | None,
     at: str | None,
     timeline: int | None,
@@ -67,9 +71,9 @@ def test(
 
     options = settings()
     services = options.services()
-    jobs = _holding(options.jobs(plan, asset), snapshot, services)
+    jobs = _holding(options.jobs(plan, assets), snapshot, services)
     if at is not None:
-        wanted = [j for j in jobs if asset or j.engine.shipping]
+        wanted = [j for j in jobs if assets or j.engine.shipping]
         return _recoveries(wanted, snapshot, At(at, timeline), services, keep, dry_run)
     if timeline is not None:
         raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
@@ -84,10 +88,14 @@ def test(
         turns[job.asset] = "" if snapshot is not None else _turn(job, selection)
         return restore_test(job, selection, services, watched, at=target, keep=keep)
 
-    def told(done: RestoreTest) -> None:
-        tell(done, turns[done.asset])
+    done: list[RestoreTest] = []
+
+    def told(one: RestoreTest) -> None:
+        done.append(one)
+        tell(one, turns[one.asset])
 
     code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    _tell_all(done, jobs)
     with suppress(CcdrError):  # whether it could be is for `ccdr status` to tell
         store_due([jobs[0].loaded], services, options.every)
     return code
@@ -105,18 +113,47 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
     from ccdr.jobs.restore_test import AT, restore_test
     from ccdr.jobs.shipping.recovery import target_of
 
-    if snapshot is not None:
-        raise UsageProblem("--at chooses the base backup itself", hint="leave --snapshot out")
+    if snapshot in WORDS:
+        raise UsageProblem(
+            f"with --at the log is applied to one base backup, and {snapshot} does not say which",
+            hint="name it by its id, or leave --snapshot out: then it is the newest before that point",
+        )
     if not jobs:
         raise UsageProblem("no asset of this plan ships its log", hint="`log_shipping:` in the plan asks for it")
     targets = {(job.plan, job.asset): target_of(at.text, job.loaded.plan.zone, at.timeline) for job in jobs}
     if dry_run:
-        return _dry_run(jobs, f"the newest base before {at.text}, and the log from there on", services)
+        base = f"the base {snapshot}" if snapshot else f"the newest base before {at.text}"
+        return _dry_run(jobs, f"{base}, and the log from there on", services)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
-        return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], keep=keep)
+        return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], base=snapshot, keep=keep)
 
-    return each_asset(jobs, do, tell, many="tests", locked={"verdict": "SKIPPED"})
+    done: list[RestoreTest] = []
+
+    def told(one: RestoreTest) -> None:
+        done.append(one)
+        tell(one)
+
+    code = each_asset(jobs, do, told, many="tests", locked={"verdict": "SKIPPED"})
+    _tell_all(done, jobs)
+    return code
+
+
+def _tell_all(done: Sequence[RestoreTest], jobs: Sequence[Job]) -> None:
+    """After several: one line for each, what another run held included."""
+    if len(jobs) < 2 or settings().json:
+        return
+    by_asset = {one.asset: one for one in done}
+    rows = []
+    for job in jobs:
+        one = by_asset.get(job.asset)
+        if one is None:
+            rows.append((word("SKIPPED"), job.asset, "-", "-", "-", "another run holds it"))
+            continue
+        rpo, rto = (human_seconds(a.achieved_s) if a is not None else "-" for a in (one.rpo, one.rto))
+        snapshot = one.snapshot.short if one.snapshot is not None else "-"
+        rows.append((word(one.verdict), job.asset, snapshot, rpo, rto, one.reason or "-"))
+    table(("", "asset", "snapshot", "RPO", "RTO", "why"), rows)
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:

@@ -84,8 +84,21 @@ def plan_argument(function: F) -> F:
     return click.argument("plan", shell_complete=_complete_plans)(function)
 
 
+def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Given twice, the last one would silently win."""
+    if len(given) > 1:
+        raise click.BadParameter("it is given more than once, and takes one", ctx, param)
+    return given[0] if given else None
+
+
 def asset_option(function: F) -> F:
-    return click.option("--asset", metavar="A", help="Only this asset of the plan.")(function)
+    said = "Only this asset of the plan."
+    return click.option("--asset", metavar="A", multiple=True, callback=one_only, help=said)(function)
+
+
+def assets_option(function: F) -> F:
+    said = "Only this asset of the plan; may be given several times."
+    return click.option("--asset", "assets", metavar="A", multiple=True, help=said)(function)
 
 
 def timeline_option(function: F) -> F:

@@ -112,6 +112,7 @@ class Services:
             download_limit=limits.download,
             lock_wait=limits.lock_wait,
             plan=loaded.plan.plan,
+            lock_days=settings.lock_days,
             known=lambda: self.knows(loaded.plan.plan),
         )
 

@@ -34,6 +34,7 @@ from ccdr.model.errors import (
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.remains import damage, store_at
+from ccdr.storage.s3 import Bucket, Refused
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
 PROBE_WAIT = 30.0  # seconds
@@ -48,6 +49,11 @@ _NETWORK = re.compile(
     r"connection (reset|refused)|timed? ?out|no route to host|no such host|broken pipe|TLS|x509|"
     r"\b50[0-9]\b|Internal ?Server ?Error|InternalError|SlowDown|Service ?Unavailable|Bad Gateway|"
     r"AccessDenied|Access Denied|Forbidden|server misbehaving|context canceled",
+    re.IGNORECASE,
+)
+# An S3 server that refuses: by what it says, or by nothing but the status of its answer.
+_DENIED = re.compile(
+    r"access.?denied|forbidden|\b40[013]\b|signature|access.?key",
     re.IGNORECASE,
 )
 # An S3 server that answers, and has no such bucket: restic tries that again and again, as if it were out of order.
@@ -142,6 +148,7 @@ class Restic:
     upload_limit: int | None = None  # bytes per second
     download_limit: int | None = None
     lock_wait: float = 30.0  # seconds to wait for another program's exclusive lock
+    lock_days: int | None = None  # of a bucket that is made for it
     plan: str = "PLAN"  # whose it is, for the next steps that errors name
     known: Callable[[], bool] = field(default=lambda: False, repr=False)  # were backups stored there already?
     # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
@@ -152,6 +159,9 @@ class Restic:
         self._run(["cat", "config", "--no-lock"], what="opening the repository", within=PROBE_WAIT)
 
     def init(self) -> None:
+        """Make it. A bucket that is not there is made first: restic would make one that keeps no versions."""
+        if (found := Bucket.of(self.location, self.env)) is not None:
+            found[0].ensure(lock_days=self.lock_days)
         self._run(["init"], what="creating the repository", within=2 * PROBE_WAIT)
 
     def copy_from(self, other: Restic, snapshot: str) -> None:
@@ -447,6 +457,22 @@ class Restic:
             return None
         return damage(store, undecipherable=bool(unreadable and said.search(_UNDECIPHERABLE)))
 
+    def _credential_refused(self, error: CommandFailed, said: Said) -> tuple[str, str] | None:
+        """Does the store not know the access key, or its secret? restic asks by HEAD, whose answer has no code in it,
+        and says `Access Denied` of all that may be wrong: so the store is asked once more, in our own words."""
+        if error.argv[0] != "restic" or not _DENIED.search(said.plain):
+            return None
+        if (found := Bucket.of(self.location, self.env)) is None:
+            return None
+        try:
+            found[0].versioning()
+        except Refused as refused:
+            if refused.unknown_credential:
+                return f"the store at {found[0].endpoint} {refused.of_the_credential}", refused.next_step
+        except CcdrError:
+            return None
+        return None
+
     @contextlib.contextmanager
     def _as_repository_error(self) -> Iterator[None]:
         try:
@@ -479,6 +505,8 @@ class Restic:
                     f"the repository at {self.location} is locked by another program",
                     hint="wait for it; `restic unlock` removes locks whose owner is dead",
                 ) from None
+            if unknown := self._credential_refused(error, said):
+                raise RepositoryUnavailable(unknown[0], hint=unknown[1]) from None
             if error.stalled or (error.argv[0] == "restic" and _NETWORK.search(said.plain)):
                 raise RepositoryUnavailable(
                     f"the repository at {self.location} does not answer{why or f': {error}'}",

@@ -27,7 +27,18 @@ ANYBODY = (
     "http://acs.amazonaws.com/groups/global/AllUsers",
     "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
 )
+_NO_BUCKET = ("NoSuchBucket", "404")
 _UNKNOWN_CALL = ("NotImplemented", "MethodNotAllowed", "501", "405")
+_OF_A_KEY = {
+    "InvalidAccessKeyId": "does not know the access key (InvalidAccessKeyId)",
+    "SignatureDoesNotMatch": "does not take the secret key (SignatureDoesNotMatch)",
+    "ExpiredToken": "says that the session token has expired (ExpiredToken)",
+}
+_OF_A_KEY_DO = {
+    "InvalidAccessKeyId": "put the right AWS_ACCESS_KEY_ID into the env_file, with the AWS_SECRET_ACCESS_KEY of it",
+    "SignatureDoesNotMatch": "put the AWS_SECRET_ACCESS_KEY that belongs to this AWS_ACCESS_KEY_ID into the env_file",
+    "ExpiredToken": "put a new AWS_SESSION_TOKEN, with its keys, into the env_file",
+}
 _WRONG_KEY = (
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -47,6 +58,15 @@ class Refused(CcdrError):
     @property
     def unknown_credential(self) -> bool:
         return self.code in _WRONG_KEY
+
+    @property
+    def of_the_credential(self) -> str:
+        return _OF_A_KEY.get(self.code, f"does not take the credential ({self.code})")
+
+    @property
+    def next_step(self) -> str:
+        do = "put the right AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION into the env_file"
+        return _OF_A_KEY_DO.get(self.code, do)
 
 
 @dataclass(frozen=True)
@@ -150,6 +170,29 @@ class Bucket:
         client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
         client.put_object(Bucket=self.name, Key=".ccdr-ready", Body=b"")
         client.delete_object(Bucket=self.name, Key=".ccdr-ready")
+
+    def ensure(self, *, lock_days: int | None) -> bool:
+        """Make the bucket where there is none, with versioning, and with a default retention in mode COMPLIANCE where
+        one is asked for; was it made? One that is there stays as it is: `ccdr doctor` tells what it lacks. Nothing is
+        made where the credential may not even ask: the bucket is then somebody else's to make."""
+        try:
+            self.versioning()
+        except Refused as refused:
+            if refused.code not in _NO_BUCKET:
+                return False
+        else:
+            return False
+        how: dict[str, Any] = {"Bucket": self.name, "ObjectLockEnabledForBucket": lock_days is not None}
+        if self.region != "us-east-1" and self.endpoint.endswith(".amazonaws.com"):
+            how["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
+        with self._asked("to be made") as client:
+            client.create_bucket(**how)
+            client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
+            if lock_days is not None:
+                rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": lock_days}}
+                wanted: Any = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+                client.put_object_lock_configuration(Bucket=self.name, ObjectLockConfiguration=wanted)
+        return True
 
     # --- what lies in it --------------------------------------------------------------------------------
 

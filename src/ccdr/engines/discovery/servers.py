@@ -87,8 +87,8 @@ class Databases(ABC, Generic[L, I]):
     def listed(self) -> Sequence[L]: ...
 
     @abstractmethod
-    def closed(self, one: L) -> str | None:
-        """Why this one cannot be looked into, and the SQL that changes it; None where it can."""
+    def closed(self, one: L) -> tuple[str, str] | None:
+        """Why this one cannot be looked into, and as whom which SQL changes that; None where it can."""
 
     @abstractmethod
     def look_into(self, one: L) -> I: ...
@@ -114,8 +114,10 @@ class Databases(ABC, Generic[L, I]):
             if not name.isprintable():
                 told.findings.append(f"the database {name!a} is left out: its name cannot stand in a plan")
                 continue
-            if why := self.closed(one):
-                told.findings.append(f"the database {name} is left out: {why}")
+            if closed := self.closed(one):
+                why, grant = closed
+                told.findings.append(f"the database {name} is left out: {why}; {grant}")
+                told.grants.append(grant)
                 continue
             looking.progress.step(f"looking at {name}")
             try:

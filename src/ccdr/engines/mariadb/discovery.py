@@ -152,9 +152,11 @@ class _Databases(Databases[survey.ListedDatabase, MariaItem]):
     def listed(self) -> Sequence[survey.ListedDatabase]:
         return self.asked.server.databases
 
-    def closed(self, one: survey.ListedDatabase) -> str | None:
+    def closed(self, one: survey.ListedDatabase) -> tuple[str, str] | None:
+        if one.bytes is not None:
+            return None
         account = self.asked.server.account
-        return f"{account} may not read it: {survey.grant(account, one.name)}" if one.bytes is None else None
+        return f"{account} may not read it", f"as an administrator: {survey.grant(account, one.name)}"
 
     def look_into(self, one: survey.ListedDatabase) -> MariaItem:
         asked = self.asked

@@ -165,12 +165,12 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
     def listed(self) -> Sequence[survey.ListedDatabase]:
         return self.asked.server.databases
 
-    def closed(self, one: survey.ListedDatabase) -> str | None:
+    def closed(self, one: survey.ListedDatabase) -> tuple[str, str] | None:
         if one.connect and one.bytes is not None:
             return None
         server = self.asked.server
         sql = grants.connect(one.name, server.user) + (f" {server.to_read}" if server.to_read else "")
-        return f"{server.user} may not connect to it: {sql}"
+        return f"{server.user} may not connect to it", f"as a superuser: {sql}"
 
     def look_into(self, one: survey.ListedDatabase) -> PostgresItem:
         server = self.asked.server

@@ -20,7 +20,7 @@ from ccdr.jobs.restore.estimate import PHASES, Estimate, estimate
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.ways import IntoDirectory, OntoServer, Order, Way, roots_of
 from ccdr.jobs.services import BY_HAND, Services
-from ccdr.jobs.shipping.recovery import Recovery
+from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.model import parents as chain
 from ccdr.model.answers import FreeText, words_of
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, Exit, TestBroken, UsageProblem, told
@@ -241,13 +241,15 @@ class Restoring:
         return path
 
     def _recovery(self, found: Candidates, history: AssetHistory, progress: Progress) -> Recovery:
-        """The newest good base before the point, and the log from there on."""
+        """The newest good base before the point, or the one that was named, and the log from there on."""
         assert self.request.at is not None
         if self.request.is_url:
             raise UsageProblem(
                 "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
             )
         usable = chain.usable(found.good, found.there, history.disproved)
+        if self.request.snapshot != "latest":
+            usable = the_base(found.by_id(self.job, self.request.snapshot), usable)
         if history.log_failure is not None:
             said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
             self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")

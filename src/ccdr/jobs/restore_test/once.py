@@ -26,11 +26,13 @@ def restore_test(
     progress: Progress,
     *,
     at: Target | None = None,
+    base: str | None = None,
     keep: bool = False,
     trigger: Trigger = BY_HAND,
 ) -> RestoreTest:
     """Test one snapshot now: `latest`, `oldest`, `random`, or an id (or its beginning). With `at`, the newest base
-    before that point and the shipped log from there on; `selection` is then only what it is called.
+    before that point (or the one whose id `base` is) and the shipped log from there on; `selection` is then only what
+    it is called.
 
     UsageProblem and Locked are raised before anything is done. All else ends in a verdict and a record; an
     interrupt too, which is raised again.
@@ -48,7 +50,7 @@ def restore_test(
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
             recorded = Recorded(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
             recorded.begin({"restore_tests": dict(job.loaded.restore_tests), "selection": selection})
-            work = Work(job, services, repo, run, progress, test, at)
+            work = Work(job, services, repo, run, progress, test, at, base)
             with recorded.attempt(partial(_ended, work, test)):
                 try:
                     work.carry_out(selection)

@@ -31,7 +31,7 @@ from ccdr.jobs.fetch import (
 from ccdr.jobs.restore_test.result import CHECKED, EQUAL, READABLE, RESTORED, STORED, RestoreTest
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import log_repository, shelf_of
-from ccdr.jobs.shipping.recovery import Recovery, logged, told
+from ccdr.jobs.shipping.recovery import Recovery, logged, the_base, told
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing, TestBroken
@@ -63,6 +63,7 @@ class Work:
         progress: Progress,
         test: RestoreTest,
         at: Target | None,
+        named: str | None = None,
     ) -> None:
         self._job, self._services, self._repo, self._run = job, services, repo, run
         self._progress, self._test = progress, test
@@ -70,7 +71,7 @@ class Work:
         self._disposal = Disposal(done=True)
         self._synchronised = Synchronised()
         self._asked = self.fetching = False
-        self._at, self._began = at, services.clock.now()
+        self._at, self._named, self._began = at, named, services.clock.now()
         self._recovery: Recovery | None = None
         self._alongside: Alongside | None = None
         self._history = self._upkeep = AssetHistory()
@@ -176,7 +177,7 @@ class Work:
         return chosen
 
     def _base(self, target: Target) -> Snapshot:
-        """The newest good base before the target; the log that leads there is chosen with it."""
+        """The newest good base before the target, or the one that was named; the log that leads there with it."""
         job, services, test = self._job, self._services, self._test
         found = candidates(job, services, self._synchronised)
         usable = chain.usable(found.good, found.there, self._history.disproved)
@@ -185,6 +186,8 @@ class Work:
                 chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
             )
             raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
+        if self._named is not None:
+            usable = the_base(found.by_id(job, self._named), usable)
         self._recovery = Recovery.prepared(job, services, usable, target, self._run, self._progress)
         test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
         return self._recovery.choice.base

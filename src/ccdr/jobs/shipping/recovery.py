@@ -302,6 +302,17 @@ class Recovery:
 _Known = Sequence[tuple[Snapshot, Manifest]]
 
 
+def the_base(named: Snapshot, usable: Sequence[Snapshot]) -> list[Snapshot]:
+    """The snapshot that somebody named to recover from. UsageProblem where no recovery may begin with it."""
+    if named not in usable:
+        raise UsageProblem(
+            f"no recovery begins with the snapshot {named.short}: it is incomplete, failed its last test, or lacks what"
+            " it builds upon",
+            hint="leave --snapshot out: then the newest base before that point is taken",
+        )
+    return [named]
+
+
 def _holding(
     target: Target,
     log: ShippedLog,

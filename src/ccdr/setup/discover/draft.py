@@ -31,7 +31,7 @@ class Terms:
     assumed: bool
     key: str
     env_file: str | None
-    password_file: str | None
+    password_files: Sequence[str | None] | None = None  # of each item, as the plan names it
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _head(terms: Terms, items: Sequence[Item]) -> Iterator[str]:
 
 
 def _asset(terms: Terms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
-    yield from item.asset_lines(terms.password_file, terms.timezone)
+    yield from item.asset_lines(terms.password_files[n] if terms.password_files else None, terms.timezone)
     yield "backup:"
     yield remark(f"  schedule: {scalar(_every(_scale(items)[4], n))}", "a third of the RPO: one may fail", column=33)
     weekly = item.bytes > WEEKLY_OVER

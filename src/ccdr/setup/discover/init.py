@@ -27,6 +27,7 @@ from ccdr.setup.discover import machine
 from ccdr.setup.discover.draft import Draft, Terms, beside, draft
 from ccdr.setup.discover.looking import Looker
 from ccdr.setup.discover.named import everything_named
+from ccdr.setup.discover.passwords import Passwords
 from ccdr.setup.discover.write import NewFile, write_all
 
 KEY_BYTES = 32
@@ -41,7 +42,7 @@ class Wanted:
     restore_tests: Path
     name: str | None = None
     repository: str | None = None
-    password_file: Path | None = None
+    password_files: tuple[str, ...] = ()
     env_file: Path | None = None
     force: bool = False
     dry_run: bool = False
@@ -69,23 +70,26 @@ class Initialised:
 def init(wanted: Wanted, services: Services, progress: Progress) -> Initialised:
     """Look, draft, and write unless it is a dry run. UsageProblem before anything was written."""
     named = everything_named(wanted.given)
-    servers = sum(one.kind is Kind.SERVER for one in named)
-    _secret(wanted.password_file, "--password-file", needed=servers > 0)
+    servers = [one for one in named if one.kind is Kind.SERVER]
+    passwords = Passwords.of(wanted.password_files, named)
+    for path in passwords.files:
+        _secret(path, "--password-file", needed=bool(servers))
     _secret(wanted.env_file, "--env-file", needed=True)
     name = _name(wanted, named[0])
     plan_file = wanted.plans / f"{name}.yaml"
     _refuse_existing(plan_file, wanted)
     looking = Looker(services, progress)
     told = looking.told
-    items = [item for one in named for item in one.look(looking, wanted.password_file)]
+    found = [(item, passwords.file_of(one)) for one in named for item in one.look(looking, passwords.file_of(one))]
+    items = [item for item, _ in found]
     if not items:
         raise UsageProblem("there is nothing to protect: " + "; ".join([*told.notes, *told.findings]))
-    if wanted.password_file and servers > 1:
+    if passwords.shared and len([one for one in servers if one.where not in passwords.own]) > 1:
         told.notes.append(
-            f"{wanted.password_file} is written down as the password of all these servers: where one has another, or"
-            " none, change its password_file: in the plan, or run `ccdr init` for each server"
+            f"{passwords.shared} is the password file of each server that was given no other: where one has a password"
+            " of its own, say --password-file URL=FILE for it"
         )
-    terms = _terms(name, wanted, services)
+    terms = _terms(name, wanted, services, [file for _, file in found])
     _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
     drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
@@ -155,7 +159,7 @@ def _refuse_existing(plan_file: Path, wanted: Wanted) -> None:
         raise UsageProblem(f"{plan_file} exists already", hint=hint)
 
 
-def _terms(name: str, wanted: Wanted, services: Services) -> Terms:
+def _terms(name: str, wanted: Wanted, services: Services, password_files: Sequence[Path | None]) -> Terms:
     plans = wanted.plans.absolute()
     url = wanted.repository or str(services.state.root.absolute().parent / "ccdr-repository" / name)
     key = f"secrets/{name}.key"
@@ -176,7 +180,7 @@ def _terms(name: str, wanted: Wanted, services: Services) -> Terms:
         assumed=wanted.repository is None,
         key=key,
         env_file=env_file or (f"secrets/{name}.env" if needs_env else None),
-        password_file=beside(wanted.password_file.absolute(), plans) if wanted.password_file else None,
+        password_files=[beside(file.absolute(), plans) if file else None for file in password_files],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.host.secrets import env_file
-from ccdr.model.values import Look
+from ccdr.model.values import Look, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.storage.s3 import LOCKED_FOR, Bucket, Canary, ObjectLock, Refused
 
@@ -15,8 +15,9 @@ NARROW = (
 )
 
 
-def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
-    """Nothing for a repository that is in no bucket. `canary`: try Object Lock by a small object."""
+def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator[Look]:
+    """Nothing for a repository that is in no bucket. `canary`: try Object Lock by a small object. `known`: something of
+    this plan was backed up already, as far as catalogue and ledger tell: no backup makes a new one in its place."""
     settings = loaded.plan.repository
     found = Bucket.of(settings.url, env_file(settings.env_file) if settings.env_file else {})
     if found is None:
@@ -26,13 +27,10 @@ def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
         versioning = store.versioning()
     except Refused as refused:
         if refused.code == "NoSuchBucket":
-            yield Look.warn(
-                "bucket", f"there is no bucket {store.name} yet", "make it, with versioning and Object Lock"
-            )
+            yield _missing(store, loaded, known=known)
             return
         if refused.unknown_credential:
-            do = "put the right AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION into the env_file"
-            yield Look.fail("bucket", str(refused), do)
+            yield Look.fail("bucket", f"the store {refused.of_the_credential}", refused.next_step)
             return
         yield Look.unknown("bucket versioning", str(refused), "allow the credential s3:GetBucketVersioning")
         versioning = ""
@@ -44,13 +42,23 @@ def bucket(loaded: LoadedPlan, *, canary: bool) -> Iterator[Look]:
     except Refused as refused:
         yield Look.unknown("Object Lock", str(refused), "allow the credential s3:GetBucketObjectLockConfiguration")
         return
-    yield _configured(store, lock)
+    yield _configured(store, lock, settings.lock_days)
     if canary:
         tried = store.canary(prefix, lock=lock is not None)
         if lock is not None:
             yield _enforced(tried)
         if not (tried.said and lock and lock.mode):  # there, what cannot be deleted may just be locked
             yield _deletion(tried, lock)
+
+
+def _missing(store: Bucket, loaded: LoadedPlan, *, known: bool) -> Look:
+    if known:
+        said = f"there is no bucket {store.name}, and backups of {loaded.plan.plan} were stored there"
+        return Look.fail("bucket", said, "are the address and the bucket's name right? else find out who removed it")
+    days = loaded.plan.repository.lock_days
+    lock = f"Object Lock of {so_many(days, 'day')}" if days else "no Object Lock: the plan has no `object_lock:`"
+    do = f"the first `ccdr backup {loaded.plan.plan}` makes it, with versioning and {lock}"
+    return Look.warn("bucket", f"there is no bucket {store.name} yet", do)
 
 
 def _versioning(store: Bucket, status: str) -> Look:
@@ -70,8 +78,14 @@ def _strangers(store: Bucket, prefix: str) -> Look:
     return Look.ok(what, "requests without a credential are refused")
 
 
-def _configured(store: Bucket, lock: ObjectLock | None) -> Look:
+def _configured(store: Bucket, lock: ObjectLock | None, wanted: int | None = None) -> Look:
+    """`wanted`: days that the plan asks for."""
     what = "Object Lock"
+    if wanted is not None and (lock is None or (lock.days or 0) < wanted):
+        has = "cannot lock versions" if lock is None else f"locks each version for {so_many(lock.days or 0, 'day')}"
+        said = f"{store.name} {has}, and the plan asks for {so_many(wanted, 'day')} (`object_lock:`)"
+        more = "set the bucket's default retention to that, COMPLIANCE"
+        return Look.fail(what, said, "move to a bucket made with Object Lock" if lock is None else more)
     if lock is None:
         said = f"{store.name} cannot lock versions: whoever may delete them deletes every backup"
         return Look.warn(what, said, "move to a bucket made with Object Lock and a default retention")
