@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ccdr.cli import main
 from ccdr.cli.demo import _document
 from ccdr.cli.documents import OUTPUTS, output_schema
 from ccdr.demo.show import Shown
+from ccdr.jobs.attest.storing import store
+from ccdr.jobs.services import limits_of
 
 SILENT = {"completion", "ship"}  # print no document
 ELSEWHERE = {"demo"}  # needs Docker
@@ -39,19 +42,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return made
 
 
-def another_ledger(root: Path) -> Path:
-    """The state of another host, with one backup."""
+def another(root: Path) -> Site:
+    """Another host, with one backup, and its ledger stored in its repository."""
     root.mkdir()
     other = Site(root)
     settled_file(root / "tree" / "a.wav", b"sound")
     other.recordings(root / "tree")
     other.backed_up()
-    return other.state
+    services, loaded = other.services(), other.loaded()
+    store(services.repository(loaded, limits_of(loaded)), services)
+    return other
 
 
 def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     """In this order: each uses what those before have made."""
-    root, other = site.root, another_ledger(site.root / "other")
+    root, other = site.root, another(site.root / "other")
     given = [
         ("plan check", "plan check"), ("plan check", "plan check p"), ("plan show", "plan show p"),
         ("plan schema", "plan schema"), ("plan schema", "plan schema --restore-test"), ("schema", "schema"),
@@ -66,8 +71,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("ledger show", "ledger show"), ("ledger verify", "ledger verify"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
-        ("ledger collect", f"ledger collect {other}"), ("backup", f"backup p --state {root}/fresh"),
-        ("ledger recover", f"ledger recover p --state {root}/fresh"),
+        ("ledger collect", f"ledger collect {other.state}"),
         ("notify test", "notify test p"),
         ("notify test", "notify test p --dry-run"), ("ack", "ack --list"),
         ("ack", "ack NEVER_SUCCEEDED --why x --until 2036-01-01"), ("discover", "discover p"),
@@ -76,6 +80,9 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     ]  # fmt: skip
     for command, line in given:
         yield command, site.run(*line.split())
+    shutil.rmtree(other.state / "ledger")
+    other.run("backup", "p")  # which learns from the repository that there was one
+    yield "ledger recover", other.run("ledger", "recover")
     site.write("plans/wrong.yaml", "plan: wrong\n")
     yield "plan check", site.run("plan", "check")
     yield "report", site.run("report")
