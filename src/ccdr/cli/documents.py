@@ -183,6 +183,7 @@ class AssetStatus(Doc):
     problems: list[str]
     troubles: list[Problem]
     near: list[Problem]
+    near_known: bool
     private: list[str]
 
 

@@ -196,7 +196,9 @@ def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Lo
     gone = [path for path in (plan.notify.urls_file, plan.notify.ping_file) if path is not None and not path.is_file()]
     for path in gone:
         said = f"{path} is not there: nobody is told when something fails"
-        yield Look.fail("notification", said, f"write the addresses into it, mode 0600; then `ccdr notify {plan.plan}`")
+        yield Look.fail(
+            "notification", said, f"write the addresses into it, mode 0600; then `ccdr notify test {plan.plan}`"
+        )
     if not gone:
         yield Look.ok("notification", "by " + " and ".join(_told(plan.notify.urls_file, plan.notify.ping_file)))
 
