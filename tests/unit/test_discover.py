@@ -16,7 +16,9 @@ from tests.support.drawn import examples
 from tests.support.harness import Quiet, Site, ask_sqlite, eventually
 from tests.support.older import append_older
 
+from ccdr import engines
 from ccdr.engines import Files, Postgres, Sqlite
+from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.checks import half
 from ccdr.engines.discovery.contract import Item
 from ccdr.engines.discovery.filetree import TreeFound, has_audio, look
@@ -193,6 +195,13 @@ def test_empty_directory_and_data_directory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "PG_VERSION").write_text("17\n")
     with pytest.raises(UsageProblem, match="data directory"):
         everything_named((str(tmp_path),))
+
+
+def test_every_engine_is_asked_and_none_is_named_by_whoever_asks() -> None:
+    rooms = {path.parent.name for path in Path(engines.__path__[0]).glob("*/engine.py")}
+    assert {type(one).__module__ for one in DISCOVERIES} == {f"ccdr.engines.{room}.discovery" for room in rooms}
+    asking = "".join(path.read_text("utf-8") for path in Path(machine.__file__).parent.glob("*.py")).lower()
+    assert [room for room in sorted(rooms - {"files"}) if room in asking] == []
 
 
 # --- names and values -----------------------------------------------------------------------------------------------

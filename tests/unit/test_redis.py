@@ -26,6 +26,7 @@ from ccdr.plans import load_plan
 from ccdr.ports.place import Output, Source
 from ccdr.setup.discover.draft import Terms as Drafted
 from ccdr.setup.discover.draft import draft
+from ccdr.setup.discover.init import _near
 from ccdr.setup.discover.named import everything_named
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
@@ -349,6 +350,13 @@ def test_a_first_plan_of_queues_is_a_plan(tmp_path: Path, keys: dict[int, int]) 
     assert [c.kind_name for c in loaded.checks["valkey"]] == ["identical", "integrity", *(["keys"] if keys else [])]
     assert loaded.plan.assets["valkey"].may_be_empty is not bool(keys)  # type: ignore[union-attr]
     assert "ACL SETUSER ccdr_backup" in made.plan
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", 1), ("/run/redis.sock", 1), ("db1", 0)])
+def test_a_repository_on_the_machine_of_its_queues_is_told(tmp_path: Path, host: str, told: int) -> None:
+    found = RedisItem(RedisServer(host, 6379, None), Release(VALKEY, "8.1.1"), 2**20, {0: 1}, 1, False)
+    terms = Drafted("centre", "ops@example.test", "UTC", str(tmp_path), True, "secrets/centre.key", None, None)
+    assert len([*_near(terms, [found])]) == told
 
 
 def _client_that(does: str, directory: Path) -> Source:
