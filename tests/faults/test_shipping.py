@@ -418,6 +418,14 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:
     done = recovered(shipped, "before-migration", "--keep")
     assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", older), done
     assert back(done, rows) == "first second"
+    # Nor need it be the newest base: whoever names one has the log applied to that.
+    done = recovered(shipped, "latest", "--snapshot", older[:8], "--keep")
+    assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", older), done
+    assert back(done, rows) == "first second third fourth"
+    argv = ["restore", "p", "--asset", "crm", "--at", "latest", "--to", str(shipped.root / "back"), "--dry-run"]
+    for named, base in ((("--snapshot", older), True), ((), False)):
+        done = shipped.run(*argv, *named)
+        assert done.code == 0 and (done.json["would_restore"]["snapshot"]["id"] == older) is base, done
     for at in ("16:41:30", "before-lunch"):
         argv = ["restore", "p", "--asset", "crm", "--at", at, "--to", str(shipped.root / "back"), "--dry-run"]
         done = shipped.run(*argv)
