@@ -32,7 +32,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
-from ccdr.evidence.older import CLOSED, closed
+from ccdr.evidence.older import CLOSED, closed, sensible
 from ccdr.evidence.records import (
     LedgerAcknowledged,
     LedgerRecovered,
@@ -576,8 +576,12 @@ class _Walk:
             _follow(self.begun, record)
         if self.typed is not None:
             self.typed(record)
+        older = record.version <= CLOSED
+        seen = (_unread(line, record) or _view(line)) if self.each is not None or older else {}
+        if older and seen.get(PASSED_OVER) == WRONG:
+            self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")
         if self.each is not None:
-            self.each(_unread(line, record) or _view(line), time)
+            self.each(seen, time)
 
     def _unread(self, where: str, record: Unread) -> None:
         if record.newer:
@@ -632,7 +636,9 @@ def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
 def folded(line: bytes) -> dict[str, Any]:
     """A line that another process verifies, as readers fold it."""
     record = closed(orjson.loads(line))
-    return passed_over(record, NEWER) if newer(record) else record
+    if newer(record):
+        return passed_over(record, NEWER)
+    return passed_over(record, WRONG) if _senseless(record) else record
 
 
 def _told(line: bytes) -> dict[str, Any]:
@@ -642,9 +648,19 @@ def _told(line: bytes) -> dict[str, Any]:
 
 
 def _unread(line: bytes, record: Record) -> dict[str, Any] | None:
-    if not isinstance(record, Unread) or not (record.newer or record.version > CLOSED):
-        return None
-    return passed_over(_view(line), NEWER if record.newer else WRONG)
+    if not isinstance(record, Unread):
+        seen = _view(line) if record.version <= CLOSED else None
+        return passed_over(seen, WRONG) if seen is not None and _senseless(seen) else None
+    if record.newer or record.version > CLOSED:
+        return passed_over(_view(line), NEWER if record.newer else WRONG)
+    seen = _view(line)
+    return passed_over(seen, WRONG) if _senseless(seen) else None
+
+
+def _senseless(record: Mapping[str, Any]) -> bool:
+    """Of a record from before there were definitions: has no ccdr written it so? What is said of it here (PASSED_OVER)
+    no line says of itself."""
+    return bool(record.get("version", 1) <= CLOSED and (PASSED_OVER in record or not sensible(record)))
 
 
 class _Numbered:

@@ -228,6 +228,7 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
         own = None if self.snapshot is None else self.snapshot.verdict
         if self.verdict == "PASS" and (
             self.snapshot is None
+            or not self.checks
             or own not in (None, "PASS")
             or any(check.status in ("FAIL", "INCONCLUSIVE") for check in self.checks)
         ):
