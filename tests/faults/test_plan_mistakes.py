@@ -159,7 +159,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("objectives: {rpo: 1h, rto: 30m, mtd: 4h}\n", "", ["1: objectives: is missing, expected a mapping"]),
     ("retention:", "retentoin:", ["10: retentoin: unknown key, did you mean retention?"]),
     ("keep_within", "keep-within", ["10: retention.keep-within: unknown key, did you mean keep_within?"]),
-    ("upload", "speed", ["11: limits.speed: unknown key, expected one of upload, download, no_progress, lock_wait"]),
+    ("upload", "speed", ["11: limits.speed: unknown key, expected one of upload, download, no_progress, lock_wait, fetch_per_month"]),
     ("snapshot: latest", "snapsot: latest", ["18: assets.crm.restore_test.snapsot: unknown key, did you mean snapshot?"]),
     ("password_file: secrets/crm.pw", "password: hunter2", ["15: assets.crm.connection.password: holds a secret, and a secret is never a value in a plan: " + SECRET]),
     ("limits: {upload: 8MiB}", "approval: {api_token: hunter2}", ["11: approval.api_token: holds a secret, and a secret is never a value in a plan: " + SECRET]),
