@@ -421,7 +421,7 @@ def test_units_and_cron_call_what_there_is() -> None:
     assert [" ".join(argv) for name, argv in seen if name == "cron"] == [
         "ccdr run",
         "ccdr run --only backups",
-        "ccdr run --only tests",
+        "ccdr run --only tests --only upkeep",
     ]
     for name, (program, verb, *args) in seen:
         command = main.get_command(click.Context(main), verb)

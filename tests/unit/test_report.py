@@ -898,8 +898,8 @@ def test_numbers_say_what_they_are_of(past: Past) -> None:
     )
     page = written(html(report))
     figures = dict(re.findall(r"<dt>([^<]*)</dt><dd>(.*?)</dd>", page.replace("&#39;", "'")))
-    slowest = figures["Restore nearest to its RTO, or furthest over"]
-    at_risk = figures["Data at risk nearest to its RPO, or furthest over"]
+    slowest = figures["Slowest restore, compared with its RTO"]
+    at_risk = figures["Most data at risk, compared with its RPO"]
     assert "40.0 s" in slowest and "by each asset's last conclusive test, where that passed" in slowest
     assert "1d 0h" in at_risk and "at the worst moment of the period; the largest share of its RPO" in at_risk
     assert "largest share of its RTO" in slowest

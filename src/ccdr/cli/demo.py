@@ -34,7 +34,7 @@ def demo(keep: bool, clean: bool) -> Exit:
     configuration), recordings, and an S3 server to back them up to. Backs all of it up by one plan, twice with
     changes between, restores it into sandboxes, checks what came back, and compares calls with recordings. Then
     it flips one byte in a copy of the repository, and shows the test of that going red. Works in ./.demo, afresh
-    each time, and leaves plans, state and repository there to look around in.
+    each time, and leaves plans, state and repository there, for you to look at.
 
     \b
     Examples:

@@ -225,8 +225,8 @@ def _figures(report: Report, judged: Sequence[AssetReport], tests: Sequence[Run]
     return [
         ("Assets proven", f"{proven} of {len(judged)}", "restored from backup and checked"),
         ("Restore tests", f"{passed:,} of {len(tests):,} passed", f"{failed:,} failed, {broken:,} proved nothing"),
-        ("Restore nearest to its RTO, or furthest over", *(slowest or ("–", "no test that passed was measured"))),
-        ("Data at risk nearest to its RPO, or furthest over", *(exposed or ("–", "nothing was measured"))),
+        ("Slowest restore, compared with its RTO", *(slowest or ("–", "no test that passed was measured"))),
+        ("Most data at risk, compared with its RPO", *(exposed or ("–", "nothing was measured"))),
         ("Backups", f"{sum(t.get('STORED') or 0 for t in backups):,} stored", f"{failures:,} failed or crashed"),
         ("Missed", *_missed(report, missed)),
     ]
