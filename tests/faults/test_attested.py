@@ -101,6 +101,17 @@ def ledger_problems(site: Site) -> tuple[int, str]:
     return done.code, " | ".join(done.json["lineage"]["problems"])
 
 
+@pytest.mark.parametrize("first", [("snapshots", "p"), ("ledger", "verify", "--repository")])
+def test_a_new_host_that_asks_the_repository_first_is_not_told_that_anything_was_changed(
+    twin: Site, first: tuple[str, ...]
+) -> None:
+    new = ("--state", str(twin.root / "of another host"))
+    twin.run(*first, *new)
+    assert "chain.json" not in str(twin.run("status", *new).json["lineage"]["problems"])
+    done = twin.run("ledger", "verify", *new)
+    assert (done.code, done.json["problems"]) == (0, []), done
+
+
 def test_a_ledger_that_nobody_touched_is_what_its_snapshots_attest(twin: Site) -> None:
     done = twin.run("ledger", "verify", "--repository")
     assert done.code == 0 and done.json["says"] == "internally consistent", done

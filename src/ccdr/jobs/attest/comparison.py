@@ -271,6 +271,7 @@ def learned(services: Services, plan: str, told: Synchronised, assets: Collectio
 def record(services: Services, found: Outcome, *, whole: bool = True, by_hand: bool = False) -> None:
     """Keep what a comparison has found, of all snapshots or of the newest; one that a person asked for is recorded
     whether or not it is news. CcdrError where that cannot be written."""
+    begins = not services.ledger.head().seq  # on a new host: there is nothing yet that could be kept
     if not found.problems:
         keep_first(services.state, services.ledger)
     plan, last = found.plan, read(services.state, services.ledger).compared.get(found.plan)
@@ -290,7 +291,7 @@ def record(services: Services, found: Outcome, *, whole: bool = True, by_hand: b
             "whole": whole,
         }
         services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
-    keep(services.state, services.ledger)
+    keep(services.state, services.ledger, anew=begins)
 
 
 def _news(last: Compared | None, found: Outcome, now: datetime, *, whole: bool) -> bool:
