@@ -57,6 +57,10 @@ def test_what_a_ccdr_wrote_is_taken_and_nothing_else_is_said(world: World) -> No
     assert not {"RECORDS_NEWER", "RECORDS_WRONG"} & found["codes"] and found["of ledger"] == []
 
 
+def without(key: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name != key}
+
+
 SENSELESS: dict[str, Callable[[], dict[str, Any]]] = {
     "of no asset": lambda: passed(asset=None),
     "of no plan": lambda: passed(plan=None),
@@ -65,6 +69,13 @@ SENSELESS: dict[str, Callable[[], dict[str, Any]]] = {
     "passed, and what it tested failed": lambda: passed(snapshot={**passed()["snapshot"], "verdict": "FAIL"}),
     "passed, and a check of it failed": lambda: passed(checks=[{**passed()["checks"][0], "status": "FAIL"}]),
     "passed without a snapshot": lambda: passed(snapshot=None),
+    "passed without a check": lambda: passed(checks=[]),
+    "an older one that passed, and a check failed": lambda: passed(
+        version=2, checks=[{**passed()["checks"][0], "status": "FAIL"}]
+    ),
+    "an older one that passed without a check": lambda: passed(version=2, checks=[]),
+    "an older one that passed, and says nothing of checks": lambda: without("checks", passed(version=1)),
+    "an older one that passed without a snapshot": lambda: passed(version=2, snapshot=None),
     "a verdict that there is none of": lambda: passed(verdict="PASSED"),
     "a verdict on the snapshot that there is none of": lambda: passed(
         snapshot={**passed()["snapshot"], "verdict": "GOOD"}
@@ -83,6 +94,20 @@ def test_a_record_that_makes_no_sense_changes_nothing_and_is_told(world: World, 
     assert any("no ccdr wrote it so" in said for said in found["exported"])
     done = world.site.run("ack", "RECORDS_WRONG", "p", "--until", "1d", "--why", "x")
     assert done.code == 2, "it may be that the evidence was changed"
+
+
+def test_what_an_older_record_says_of_itself_hides_nothing(world: World) -> None:
+    """That nothing can be taken from it is for the reader to find."""
+    failed = passed(version=2, verdict="FAIL", reason="x", passed_over="newer")
+    world.ledger._append(failed)
+    found = looked(world)
+    assert found["status"] == found["report"] == found["alone"] == found["live"] == 1
+    assert "RECORDS_WRONG" in found["codes"]
+
+
+def test_an_older_record_that_passed_with_its_checks_is_believed(world: World) -> None:
+    world.ledger._append(passed(version=2))
+    assert not looked(world)["failed"] and looked(world)["alone"] == 0
 
 
 def test_an_older_record_with_a_verdict_that_there_is_none_of_is_told_too(world: World) -> None:

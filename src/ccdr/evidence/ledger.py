@@ -51,6 +51,7 @@ from ccdr.ports.place import Clock
 # Readers fold mappings, older records as they are. Where nothing of one can be counted on, there is only where it
 # stands and what it is about, and under this key why: a later ccdr wrote it, or none did.
 PASSED_OVER = "passed_over"
+_OF_READERS = b'"passed_over"'
 NEWER, WRONG = "newer", "wrong"
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
@@ -576,9 +577,9 @@ class _Walk:
             _follow(self.begun, record)
         if self.typed is not None:
             self.typed(record)
-        older = record.version <= CLOSED
-        seen = (_unread(line, record) or _view(line)) if self.each is not None or older else {}
-        if older and seen.get(PASSED_OVER) == WRONG:
+        doubtful = isinstance(record, Unread) or _OF_READERS in line
+        seen = _seen(line, record) if self.each is not None or doubtful else {}
+        if doubtful and seen.get(PASSED_OVER) == WRONG and not _misfits(record):
             self.problems.append(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it")
         if self.each is not None:
             self.each(seen, time)
@@ -586,7 +587,7 @@ class _Walk:
     def _unread(self, where: str, record: Unread) -> None:
         if record.newer:
             self.newer += 1
-        elif record.version > CLOSED:  # what was written before had no definition to hold to
+        elif _misfits(record):
             self.problems.append(f"{where}: it is not as its kind is defined: no ccdr wrote it so")
 
     def _misplaced(self, where: str, seq: int, *, follows: bool, chained: bool) -> None:
@@ -643,18 +644,19 @@ def folded(line: bytes) -> dict[str, Any]:
 
 def _told(line: bytes) -> dict[str, Any]:
     """What was written before there were definitions is taken as far as it goes."""
-    record = decode(line)
-    return _unread(line, record) or _view(line)
+    return _seen(line, decode(line))
 
 
-def _unread(line: bytes, record: Record) -> dict[str, Any] | None:
-    if not isinstance(record, Unread):
-        seen = _view(line) if record.version <= CLOSED else None
-        return passed_over(seen, WRONG) if seen is not None and _senseless(seen) else None
-    if record.newer or record.version > CLOSED:
-        return passed_over(_view(line), NEWER if record.newer else WRONG)
-    seen = _view(line)
-    return passed_over(seen, WRONG) if _senseless(seen) else None
+def _seen(line: bytes, record: Record) -> dict[str, Any]:
+    view = _view(line)
+    if isinstance(record, Unread) and record.newer:
+        return passed_over(view, NEWER)
+    return passed_over(view, WRONG) if _misfits(record) or _senseless(view) else view
+
+
+def _misfits(record: Record) -> bool:
+    """Is it not as its kind is defined? What was written before had no definition to hold to."""
+    return isinstance(record, Unread) and not record.newer and record.version > CLOSED
 
 
 def _senseless(record: Mapping[str, Any]) -> bool:
