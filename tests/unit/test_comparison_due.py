@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -150,7 +151,8 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     start, head = services.ledger.head().seq - 1, services.ledger.head()
     own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
-    said = Attestation(str(own), head.seq, head.hash, start, mine)
+    prev = services.ledger.hash_of(start)
+    said = Attestation(str(own), head.seq, head.hash, start, mine, prev)
     host.tags = [*said.as_tags(), "run=r"]
     listed, _ = host.looked(host.site.loaded(), services)
     assert comparison.compare(services, "p", listed).problems == ()
@@ -162,7 +164,52 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     assert "it was rewritten" in told
     assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
     assert comparison.compare(services, "p", listed).problems == ()
-    host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine).as_tags(), "run=r"]
+    host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine, prev).as_tags(), "run=r"]
     planted, _ = host.looked(host.site.loaded(), services)
     (told,) = comparison.compare(services, "p", planted).problems
     assert "no record knows its run" in told
+
+
+def crashed(host: Host) -> Attestation:
+    """A backup has stored its snapshot and is killed: its start is the newest record, which the snapshot attests."""
+    ledger = host.services.ledger
+    append_older(ledger, "backup.start", plan="p", asset="a", run="q", body={})
+    append_older(ledger, "backup.start", plan="p", asset="a", run="r", body={})
+    said = comparison.attestation(host.services, ledger.head())
+    assert said is not None and said.start == said.seq
+    host.tags = [*said.as_tags(), "run=r"]
+    return said
+
+
+def garbled(host: Host, change: bytes = b"") -> None:
+    """By a bad sector, and somebody answers for it; `change`: and the record before is another's, chained anew."""
+    ledger = host.services.ledger
+    (segment,) = ledger.directory.glob("*.jsonl")
+    *lines, before, last = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines) + before.replace(b'"run":"q"', change or b'"run":"q"') + b"[" + last[1:])
+    answer_for_spoilt(host.services.state, ledger, "the disk is bad")
+
+
+def problems_of(host: Host, *more: RepoSnapshot) -> tuple[str, ...]:
+    listed, _ = host.looked(host.site.loaded(), host.services)
+    return comparison.compare(host.services, "p", [*listed, *more]).problems
+
+
+def test_a_start_that_somebody_answers_for_is_known_to_its_one_run(host: Host) -> None:
+    said = crashed(host)
+    assert problems_of(host) == ()
+    garbled(host)
+    assert problems_of(host) == ()
+    for tags in (["run=x", *said.as_tags()], ["run=r", *replace(said, head="0" * 64).as_tags()]):
+        tagged = ("ccdr", "kind=backup", "plan=p", "asset=a", *tags)
+        (told,) = problems_of(host, RepoSnapshot("b" * 64, START, START, ("/",), tagged))
+        assert "no record knows its run" in told, "one line was one run's start"
+
+
+@pytest.mark.parametrize("how", ["a record before it is changed", "the snapshot does not tell what was before it"])
+def test_what_a_snapshot_attests_of_a_lost_line_binds_all_before_it(host: Host, how: str) -> None:
+    said = crashed(host)
+    if "not tell" in how:
+        host.tags = [*replace(said, prev=None).as_tags(), "run=r"]
+    garbled(host, b'"run":"y"' if "changed" in how else b"")
+    assert any("it was rewritten" in one for one in problems_of(host))

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from tests.support.clocks import Clock
 
+from ccdr.evidence import lineage
 from ccdr.evidence.ledger import BEGINNING, Ledger, verify
 from ccdr.evidence.lineage import (
     ACKNOWLEDGED,
@@ -335,3 +337,66 @@ def test_what_an_older_ccdr_kept_is_read_from_the_ledger_and_still_tells_a_cut(h
         path.unlink()
     (kept or [last])[0].write_bytes(lines[0])
     assert read(host.state, host.ledger).kept is Standing.CUT
+
+
+# --- several processes at once -----------------------------------------------------------------------------------
+
+
+def test_two_that_keep_at_once_leave_what_the_records_say(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One looks at the ledger, another records a comparison and keeps that, and the first goes on."""
+    host.lived()
+    others: list[Thread] = []
+
+    def other() -> None:
+        host.add(COMPARED, asset=None, **{**DIFFERED, "result": "AGREES", "problems": []})
+        keep(host.state, host.ledger)
+
+    def slow(state: State, ledger: Ledger) -> Lineage:
+        if not others:
+            others.append(Thread(target=other))
+            others[0].start()
+            others[0].join(0.3)
+        return read(state, ledger)
+
+    monkeypatch.setattr("ccdr.evidence.lineage.read", slow)
+    keep(host.state, host.ledger)
+    others[0].join()
+    found = read(host.state, host.ledger)
+    assert found.changed is None and found.compared["p"].result == "AGREES"
+    kept = json.loads((host.state.root / "chain.json").read_text())
+    assert kept["mark"]["seq"] == host.ledger.head().seq and kept["prev"] == list(host.ledger.records())[-1]["prev"]
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_what_another_keeps_between_two_looks_is_no_change_of_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch, forged: bool
+) -> None:
+    """The first comparison is recorded while somebody reads; its twin: nothing is kept, and a record says that it was."""
+    host.add()
+    path, told = host.state.root / "chain.json", []
+    looked = lineage._read
+
+    def meanwhile(state: State) -> object:
+        kept = looked(state)
+        if not told:
+            told.append(host.add(COMPARED, asset=None, **{**DIFFERED, "result": "AGREES", "problems": []}))
+            if not forged:
+                mark = host.ledger.mark_of(host.ledger.head())
+                assert mark is not None
+                _write(host.state, mark, fold(host.ledger.of_itself(BEGINNING)))
+        return kept
+
+    monkeypatch.setattr(lineage, "_read", meanwhile)
+    assert not path.exists()
+    assert (read(host.state, host.ledger).changed is not None) is forged
+
+
+def test_who_gets_no_turn_leaves_it_to_the_next(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.lived()
+    path = host.state.root / "chain.json"
+    before, seq = path.read_text(), host.add()
+    monkeypatch.setattr(lineage, "KEPT_WITHIN", 2)
+    with host.state.turn("chain") as mine:
+        assert mine and keep(host.state, host.ledger).kept is Standing.HOLDS and path.read_text() == before
+    keep(host.state, host.ledger)
+    assert json.loads(path.read_text())["mark"]["seq"] == seq

@@ -17,6 +17,7 @@ from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger import verify
 from ccdr.evidence.lineage import keep
 from ccdr.evidence.records import written
+from ccdr.jobs.verification import look
 from ccdr.model.trouble import Problem, Trouble
 
 world = test_verification.world  # its newest restore test is FAIL
@@ -236,19 +237,99 @@ def test_nothing_else_that_was_changed_is_answered_for_with_it(world: World) -> 
     assert found["live"] == found["alone"] == 1 and any("prev does not match" in said for said in found["problems"])
 
 
+def rewritten(world: World, old: bytes, new: bytes) -> None:
+    """Somebody changes a record, chains all after it anew, and garbles the last line, as a bad sector would."""
+    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
+    before, made = "0" * 64, []
+    for line in segment.read_bytes().splitlines(keepends=True):
+        body = json.loads(line.replace(old, new)) | {"prev": before}
+        made.append(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        before = sha256(made[-1]).hexdigest()
+    assert b"".join(made) == segment.read_bytes() or old != new
+    segment.write_bytes(b"".join(made[:-1]) + b"[" + made[-1][1:])
+
+
+@pytest.mark.parametrize("verdict", [b'"FAIL"', b'"PASS"'], ids=["the healthy twin", "rewritten"])
+@pytest.mark.parametrize("by", ["the state's mark", "the last verification"])
+def test_an_answer_for_one_line_hides_no_rewrite_of_those_before_it(world: World, by: str, verdict: bytes) -> None:
+    """What is known of the line that is lost binds the one before it, too."""
+    if by == "the state's mark":
+        world.ledger._append(whole("restore_test.start", run="y"))
+        keep(world.services.state, world.services.ledger)
+    else:
+        look(world.services)
+        (world.site.state / "chain.json").unlink()
+    rewritten(world, b'"FAIL"', verdict)
+    assert world.site.run("ack", "LEDGER_SPOILT", "--why", "a bad sector").code == 0
+    found = world.site.run("ledger", "verify")
+    problems = [*found.json["problems"], *world.status().json["lineage"]["problems"]]
+    assert any("rewritten" in said for said in problems) is (verdict == b'"PASS"'), problems
+
+
+def test_that_a_line_was_set_aside_counts_only_where_its_bytes_are_there(world: World) -> None:
+    """A record of it can be forged in any record's place. The healthy twin: with the file it is answered for."""
+    last_line(world, lambda line: b"[" + line[1:])
+    world.ledger._append(whole("restore_test.start", run="y"))
+    kept = world.site.state / "ledger" / aside(world)["file"]
+    line = kept.read_bytes()
+    for there in (None, line + b"x"):
+        kept.unlink(missing_ok=True)
+        if there is not None:
+            kept.write_bytes(there)
+        assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 2
+        found = verify(world.site.state / "ledger")
+        assert any("is not there as it was set aside" in said for said in found.problems)
+    answer = {"ledgers": [], "spoilt": [aside(world)["seq"]], "why_sha256": "0" * 64}
+    world.ledger.append("ledger.acknowledged", plan=None, asset=None, run=None, body=answer)
+    assert not verify(world.site.state / "ledger").ok, "nor by a forged answer"
+    kept.write_bytes(line)
+    assert verify(world.site.state / "ledger").ok
+
+
+def page_lost(line: bytes, at: int) -> bytes:
+    """Of a line that begins so far into its segment: the first page is lost, the last one kept."""
+    size = 512 - at % 512
+    assert size < len(line)
+    return b"\0" * size + line[size:]
+
+
+def begins_at(world: World) -> int:
+    (segment,) = (world.site.state / "ledger").glob("*.jsonl")
+    return segment.read_bytes()[:-1].rfind(b"\n") + 1
+
+
+@pytest.mark.parametrize("how", ["one byte", "from its beginning", "up to its end"])
+def test_a_zero_in_a_line_is_no_lost_page(world: World, how: str) -> None:
+    at = begins_at(world)
+    size = 512 - at % 512
+
+    def change(line: bytes) -> bytes:
+        if how == "one byte":
+            return line[:3] + b"\0" + line[4:]
+        if how == "from its beginning":
+            return b"\0" * (size - 1) + line[size - 1 :]
+        return line[: size + 1] + b"\0" * (len(line) - size - 2) + b"\n"
+
+    last_line(world, change)
+    assert any("had been changed" in said for said in world.status().json["lineage"]["problems"])
+    world.ledger._append(passed())
+    assert aside(world)["spoilt"] is True
+
+
 @pytest.mark.parametrize(
     "torn",
     [
-        lambda line: line[:-2],
-        lambda line: line[:40],
-        lambda line: b"\0" * 60 + line[60:],
-        lambda line: b"\0" * len(line),
+        lambda line, _: line[:-2],
+        lambda line, _: line[:40],
+        page_lost,
+        lambda line, _: b"\0" * len(line),
     ],
     ids=["without its last byte", "cut short", "its last page kept", "zeros"],
 )
-def test_what_a_crash_leaves_of_a_line_is_no_finding(world: World, torn: Callable[[bytes], bytes]) -> None:
+def test_what_a_crash_leaves_of_a_line_is_no_finding(world: World, torn: Callable[[bytes, int], bytes]) -> None:
     """The healthy twin, also where a power cut kept a line's last page and lost an earlier one."""
-    last_line(world, torn)
+    at = begins_at(world)
+    last_line(world, lambda line: torn(line, at))
     assert world.status().json["lineage"]["problems"] == []
     world.ledger._append(passed())
     assert aside(world)["spoilt"] is False

@@ -60,6 +60,9 @@ MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 _NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_ZEROS = re.compile(rb"\0+")
+_PAGE = 512  # bytes, which a disk writes at once; what a file system does is a multiple
+_ASIDE = re.compile(r"torn-[0-9A-Za-z.-]{1,100}\.bin")
 _SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how `append` begins a line
 _OF_ITSELF = b'"kind":"ledger.'
 _ENVELOPE = frozenset(Record.__struct_fields__)
@@ -120,6 +123,7 @@ class Mark:
 
 BEGINNING = Mark("", 0, 0, 0, _NOTHING.hash)
 BEGIN = "ledger.begin"  # the record by which a ledger says which one it is
+RECOVERED = "ledger.recovered"  # the last line was no record, and was set aside
 
 
 class Beginning(Protocol):
@@ -207,7 +211,17 @@ class Ledger:
         """Is the last line no record, though no crash leaves one so? The next append sets it aside, and says it."""
         with _telling("read", self.directory):
             _, last = _end_of(_segments(self.directory))
-        return last is not None and not _torn(last[2])
+        return last is not None and not _torn(*last[1:])
+
+    def lacks(self, seq: int, prev: str) -> bool:
+        """Is the line of this number lost, and nothing else: does a record tell in its place that it had been changed,
+        are the bytes there that were set aside, and does it follow the record of the hash `prev`, as the line did?"""
+        record = self.numbered(seq)
+        if record is None or record["kind"] != RECOVERED or record.get("spoilt") is not True:
+            return False
+        before = self.hash_of(seq - 1) if seq > 1 else _NOTHING.hash
+        aside = str(record.get("file")), str(record.get("sha256"))
+        return record["prev"] == prev == before and _lies_aside(self.directory, *aside)
 
     def holds(self, mark: Mark) -> bool:
         """Is the line before this mark still where it was, byte for byte?"""
@@ -371,8 +385,8 @@ class Ledger:
             segment.truncate(offset)
             os.fsync(segment.fileno())
         about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
-        about |= {"spoilt": not _torn(torn)}
-        return written("ledger.recovered", None, None, None, about)
+        about |= {"spoilt": not _torn(offset, torn)}
+        return written(RECOVERED, None, None, None, about)
 
 
 def whoami() -> str:
@@ -410,7 +424,7 @@ def verify(
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(each, at, crashes, typed)
+    walk = _Walk(directory, each, at, crashes, typed)
     if since is not None:
         walk.go_on(since)
     with _telling("read", directory):
@@ -478,6 +492,7 @@ class Verified:
 class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
 
+    directory: Path
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
@@ -563,6 +578,9 @@ class _Walk:
             if record.spoilt:
                 what = "a whole line that had been changed was set aside in"
                 self.spoilt[seq] = f"{name}:{number}: {what} {record.file}: what it told is lost"
+                if not _lies_aside(self.directory, record.file, record.sha256):
+                    gone = "is not there as it was set aside: nothing shows that there was such a line"
+                    self.problems.append(f"{name}:{number}: {record.file} {gone}")
             else:
                 self.notes.append(f"{name}:{number}: a torn line was set aside in {record.file}")
         elif isinstance(record, LedgerAcknowledged):
@@ -795,10 +813,23 @@ def _end_of(segments: list[Path]) -> tuple[RecordRef, tuple[Path, int, bytes] | 
     return _NOTHING, torn
 
 
-def _torn(line: bytes) -> bool:
-    """Can a crash have left it? A line is written at once, its newline last: without that it was cut short. Where a
-    power cut kept its last page and lost an earlier one, there is nothing but zeros in that one's place."""
-    return not line.endswith(b"\n") or b"\0" in line
+def _lies_aside(directory: Path, name: str, digest: str) -> bool:
+    """Are the bytes there that a record says were set aside in this file?"""
+    if not _ASIDE.fullmatch(name):
+        return False
+    with suppress(OSError):
+        return sha256((directory / name).read_bytes()).hexdigest() == digest
+    return False
+
+
+def _torn(offset: int, line: bytes) -> bool:
+    """Can a crash have left it, where it begins so far into its segment? A line is written at once, its newline last:
+    without that it was cut short. Where a power cut kept its last page and lost an earlier one, there are zeros in that
+    one's place, from where the line or the page begins to where the page ends, and none elsewhere."""
+    if not line.endswith(b"\n"):
+        return True
+    lost = [(offset + run.start(), offset + run.end()) for run in _ZEROS.finditer(line)]
+    return bool(lost) and all((start == offset or start % _PAGE == 0) and end % _PAGE == 0 for start, end in lost)
 
 
 def _broken(path: Path, offset: int, why: ValueError) -> LedgerBroken:

@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
+from ccdr.evidence.ledger import BEGIN, BEGINNING, RECOVERED, Beginning, Ledger, Mark
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records import newer
 from ccdr.host.state import State, write_durably
@@ -41,8 +41,9 @@ MOST_WORDS = 500  # characters of a person's reason
 TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
 FORMAT = 4
 AGREES, DIFFERS = "AGREES", "DIFFERS"
+LOOKS = 5  # at what is kept, while others write it
+KEPT_WITHIN = 500  # tries of a fiftieth of a second
 _ID = re.compile(r"[0-9a-f]{32}")
-RECOVERED = "ledger.recovered"  # the last line was no record, and was set aside
 _KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED))
 
 
@@ -261,10 +262,12 @@ class Lineage:
             told.append(f"the ledger {_named(one)}, which lay beside this one, is not in {LEDGERS}/ any more")
         return "; ".join(told) or None
 
-    def answered_for(self, seq: int) -> bool:
-        """Was the line that bore this number changed, and has somebody answered for it that it is lost? Then nothing
-        that attests it as it was says anything else."""
-        return any(one.seq == seq and one.answer for one in self.spoilt)
+    def excuses(self, ledger: Ledger, seq: int, prev: str | None) -> bool:
+        """Was the line of this number in `ledger`, which says this of itself, changed, and has somebody answered for
+        it that it is lost? Then what attests it as it was says nothing else, but that it followed the record of the
+        hash `prev`: all before it is to be as it was. What does not tell that hash is not answered for."""
+        answered = any(one.seq == seq and one.answer for one in self.spoilt)
+        return answered and prev is not None and ledger.lacks(seq, prev)
 
     def told(self, until: datetime, covers: tuple[datetime, datetime] | None = None) -> list[tuple[str | None, str]]:
         """What a report tells of ledgers that were lost in the year before, and of lines that were changed then, or
@@ -380,7 +383,12 @@ def _write_id(directory: Path, ledger: str) -> None:
 
 def id_in(directory: Path) -> str | None:
     """Which ledger it is by its own records, the newest of which counts; None for one from before there were ids."""
-    return fold(reader(directory).of_itself(BEGINNING)).ledger
+    return itself(directory).ledger
+
+
+def itself(directory: Path) -> Lineage:
+    """What a ledger's own records say of it. CcdrError where they cannot be read."""
+    return fold(reader(directory).of_itself(BEGINNING))
 
 
 def misnamed(directory: Path) -> list[str]:
@@ -421,7 +429,17 @@ def _with_what_lies_beside(state: State, found: Lineage) -> Lineage:
 
 
 def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
+    """Nothing is wrong only because another process wrote between our look at what is kept and that at the ledger."""
     kept = _read(state)
+    for _ in range(LOOKS):
+        found = _judged(kept, state, ledger)
+        before, kept = kept, _read(state) if found.changed or found.problem else kept
+        if kept == before:
+            break
+    return found
+
+
+def _judged(kept: _Kept | None, state: State, ledger: Ledger) -> Lineage:
     if kept is not None and kept.whole and ledger.holds(kept.mark):
         if _stands(kept, ledger):
             return fold(ledger.of_itself(kept.mark), kept.lineage)
@@ -433,7 +451,7 @@ def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
         return replace(found, changed=said)
     if kept is None or kept.lineage.ledger is None or ledger.holds(kept.mark):
         return found
-    return _against(kept, found, ledger.head())
+    return _against(kept, found, ledger)
 
 
 def _stands(kept: _Kept, ledger: Ledger) -> bool:
@@ -484,11 +502,11 @@ def differs(state: State, ledger: Ledger) -> bool:
     return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
 
-def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
+def _against(kept: _Kept, found: Lineage, ledger: Ledger) -> Lineage:
     """What was kept does not stand in the ledger any more."""
-    was, seq = kept.lineage.ledger, kept.mark.seq
+    was, seq, head = kept.lineage.ledger, kept.mark.seq, ledger.head()
     assert was is not None
-    if found.ledger == was and found.answered_for(seq):
+    if found.ledger == was and found.excuses(ledger, seq, kept.prev):
         return found
     if not head.seq:
         said = f"the ledger of this host is gone: it was {was[:8]}…, of at least {so_many(seq, 'record')}"
@@ -509,7 +527,13 @@ def _against(kept: _Kept, found: Lineage, head: RecordRef) -> Lineage:
 def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
     """Note how far the ledger reaches now, unless it is not what was kept, or not what a repository attests: that
     stands until it is, and what was there before may be brought back. What was changed of what is kept stays so until
-    that is in the ledger, and it is made `anew`. As `read`."""
+    that is in the ledger, and it is made `anew`. One after the other: who gets no turn leaves it to the next. As
+    `read`."""
+    with state.turn("chain", tries=KEPT_WITHIN) as mine:
+        return _keep(state, ledger, anew=anew) if mine else read(state, ledger)
+
+
+def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
     mark, found = ledger.mark_of(ledger.head()), read(state, ledger)
     doubted = any(one.result == DIFFERS for one in found.compared.values())
     if found.kept is not Standing.HOLDS or doubted or mark is None or (found.changed and not anew):
@@ -517,9 +541,11 @@ def keep(state: State, ledger: Ledger, *, anew: bool = False) -> Lineage:
     kept = _read(state)
     if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
         kept = _Kept(BEGINNING, Lineage())
+    if kept.mark.seq > mark.seq:  # an older ccdr, which takes no turns, has come by
+        return found
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
-    _write(state, mark, fold(records, kept.lineage))
+    _write(state, mark, fold(records, kept.lineage), (ledger.at(mark) or {}).get("prev"))
     return found
 
 
@@ -548,9 +574,15 @@ def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
 
 def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
     """Record that somebody answers for what lines of this ledger told that were changed: LEDGER_SPOILT is over by it.
-    The numbers that they bore. UsageProblem where there is none, or nothing is said."""
+    The numbers that they bore. UsageProblem where there is none, where nothing shows that there was one, or where
+    nothing is said."""
     spoilt = spoilt_of(state, ledger)
     if not spoilt:
+        if said := _unanswered(state, ledger):
+            raise UsageProblem(
+                f"nothing shows that there was a line where {said[-1]}: that file is not there as it was set aside",
+                hint="put the file back from a copy; if there is none, `ccdr ledger verify` says what is wrong",
+            )
         raise UsageProblem("no line of the ledger was changed: there is nothing to acknowledge")
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
@@ -564,7 +596,16 @@ def spoilt_of(state: State, ledger: Ledger) -> list[int]:
     """The numbers of lines that were changed, and nobody has answered for: the last one's, too, which the next record
     sets aside."""
     waits = [ledger.head().seq + 1] if ledger.spoilt() else []
-    return [*(one.seq for one in read(state, ledger).spoilt if not one.answer), *waits]
+    return [*(one.seq for one in _unanswered(state, ledger) if _shown(ledger, one.seq)), *waits]
+
+
+def _unanswered(state: State, ledger: Ledger) -> list[Spoilt]:
+    return [one for one in read(state, ledger).spoilt if not one.answer]
+
+
+def _shown(ledger: Ledger, seq: int) -> bool:
+    """Is there anything to show for it that there was such a line?"""
+    return ledger.lacks(seq, str((ledger.numbered(seq) or {}).get("prev")))
 
 
 def waiting(state: State, ledger: Ledger) -> list[Lost]:
@@ -577,11 +618,13 @@ def waiting(state: State, ledger: Ledger) -> list[Lost]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept; not `whole`: of an older format, which tells less."""
+    """What is kept; not `whole`: of an older format, which tells less. `prev` is the hash of the record before the
+    mark's."""
 
     mark: Mark
     lineage: Lineage
     whole: bool = True
+    prev: str | None = None
 
 
 def _path(state: State) -> Path:
@@ -615,7 +658,7 @@ def _read(state: State) -> _Kept | None:
             answers=said.get("answers", {}),
             spoilt=tuple(Spoilt(**one) for one in said.get("spoilt", ())),
         )
-        return _Kept(Mark(**body["mark"]), lineage, whole=body["format"] == FORMAT)
+        return _Kept(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -624,10 +667,10 @@ def _verified(said: Mapping[str, Any] | None) -> Verified | None:
     return None if said is None else Verified(**{**said, "problems": tuple(said["problems"])})
 
 
-def _write(state: State, mark: Mark, lineage: Lineage) -> None:
+def _write(state: State, mark: Mark, lineage: Lineage, prev: str | None = None) -> None:
     said = asdict(lineage)
     del said["kept"], said["problem"], said["changed"], said["gone"], said["astray"]
-    body = {"format": FORMAT, "mark": asdict(mark), "lineage": said}
+    body = {"format": FORMAT, "mark": asdict(mark), "prev": prev, "lineage": said}
     write_durably(_path(state), json.dumps(body, separators=(",", ":")) + "\n")
 
 

@@ -135,11 +135,13 @@ def _wrong(known: Histories) -> list[str]:
 def _kept_mark(services: Services) -> list[str]:
     """Is the record of the last verification still there? It is not where the ledger was begun anew, which says so."""
     try:
-        mark = Mark(**json.loads(_path(services.state).read_text("utf-8")))
+        said = dict(json.loads(_path(services.state).read_text("utf-8")))
+        prev = said.pop("prev", None)
+        mark = Mark(**said)
     except (OSError, ValueError, TypeError):
         return []
-    lineage = services.lineage()
-    if services.ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.answered_for(mark.seq):
+    lineage, ledger = services.lineage(), services.ledger
+    if ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.excuses(ledger, mark.seq, prev):
         return []
     return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
 
@@ -217,7 +219,8 @@ def _record(services: Services, found: Comparison, index: dict[str, str]) -> Non
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
     mark = services.ledger.mark_of(ref)
     if mark is not None:
-        write_durably(_path(services.state), json.dumps(asdict(mark)) + "\n")
+        said = asdict(mark) | {"prev": (services.ledger.at(mark) or {}).get("prev")}
+        write_durably(_path(services.state), json.dumps(said) + "\n")
 
 
 def _path(state: State) -> Path:

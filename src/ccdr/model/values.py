@@ -198,16 +198,21 @@ class FileDigest:
     lines: int | None = None
 
 
+ATTESTED = ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation", "ledger_prev")  # a snapshot's tags
+
+
 @dataclass(frozen=True)
 class Attestation:
     """What a snapshot says of the ledger that tells of it: which one it is, its last record when the snapshot was made,
-    the number of its run's start record, and whose ledger it is (`lineage.installation`)."""
+    the number of its run's start record, whose ledger it is (`lineage.installation`), and the hash of the record before
+    the last one: where that one's line is lost, it still binds all before it. Older ones do not tell it."""
 
     ledger: str
     seq: int
     head: str
     start: int
     installation: str
+    prev: str | None = None
 
     def as_tags(self) -> list[str]:
         return [f"{key}={value}" for key, value in self.flat().items()]
@@ -220,6 +225,7 @@ class Attestation:
             "ledger_head": self.head,
             "ledger_start": self.start,
             "installation": self.installation,
+            **({} if self.prev is None else {"ledger_prev": self.prev}),
         }
 
     @classmethod
@@ -230,11 +236,12 @@ class Attestation:
             return None
         ledger, head, installation = (found.get(key) for key in ("ledger", "ledger_head", "installation"))
         numbers = [found.get(key) for key in ("ledger_seq", "ledger_start")]
-        if not all(isinstance(text, str) for text in (ledger, head, installation)):
+        prev = found.get("ledger_prev")
+        if not all(isinstance(text, str) for text in (ledger, head, installation, "" if prev is None else prev)):
             raise ValueError("what it attests of its ledger is incomplete")
         if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
             raise ValueError("what it attests of its ledger is incomplete")
-        return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation))
+        return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation), prev)
 
 
 MANIFEST_FORMAT = 2  # of which on a reader passes over keys that it does not know

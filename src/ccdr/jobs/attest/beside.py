@@ -21,6 +21,7 @@ from ccdr.evidence.lineage import (
     directory_of,
     found_at,
     id_in,
+    itself,
     keep,
     new_of,
     read,
@@ -33,7 +34,7 @@ from ccdr.host.state import State, remove_tree
 from ccdr.jobs.attest.comparison import TAG, asked
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
-from ccdr.model.values import Attestation, RecordRef, rfc3339, so_many
+from ccdr.model.values import ATTESTED, Attestation, RecordRef, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.storage.restic import RepoSnapshot
 
@@ -132,14 +133,14 @@ def _snapshots(ledger: Ledger) -> dict[str, set[str]]:
 def _as_known(directory: Path, ledger: str, services: Services) -> None:
     """What the snapshots that this host knows of attest of it: whoever may write there may have chained it anew.
     LedgerBroken where it is not that."""
-    there, catalogue = reader(directory), services.catalogue
+    there, says, catalogue = reader(directory), itself(directory), services.catalogue
     for plan in (path.name for path in catalogue.directory.glob("*") if path.is_dir()):
         for s in (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)):
             said = s.attested
             if said is None or said.ledger != ledger:
                 continue
             line = there.hash_of(said.seq)
-            if line is not None and line != said.head:
+            if line is not None and line != said.head and not says.excuses(there, said.seq, said.prev):
                 raise LedgerBroken(
                     f"record {said.seq} of the ledger in {directory} is not the one that snapshot {s.short} of "
                     f"{s.plan} attests: it was rewritten",
@@ -356,14 +357,14 @@ def _from(loaded: LoadedPlan, stored: RepoSnapshot, lost: str, seq: int, service
 
 def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: str) -> None:
     """What was stored could have been changed before it was: the snapshots know better."""
-    there: Ledger = reader(directory)
+    there, says = reader(directory), itself(directory)
     head = there.head().seq
     listed = asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}", f"ledger={lost}"])
     for s in listed:
-        said = Attestation.of(
-            {key: s.tag(key) for key in ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation")}
-        )
-        if said is not None and said.seq <= head and there.hash_of(said.seq) != said.head:
+        said = Attestation.of({key: s.tag(key) for key in ATTESTED})
+        if said is None or said.seq > head or there.hash_of(said.seq) == said.head:
+            continue
+        if not says.excuses(there, said.seq, said.prev):
             raise LedgerBroken(
                 f"record {said.seq} of the stored ledger is not the one that snapshot {s.id[:8]} of {rfc3339(s.time)} "
                 "attests: it was rewritten before it was stored",

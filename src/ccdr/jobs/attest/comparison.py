@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from ccdr.evidence.lineage import (
     directory_of,
     found_at,
     installation,
+    itself,
     keep,
     keep_first,
     read,
@@ -38,7 +39,7 @@ from ccdr.host.state import write_durably
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import Attestation, RecordRef, Snapshot, rfc3339, so_many, utc
+from ccdr.model.values import ATTESTED, Attestation, RecordRef, Snapshot, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.storage.catalogue import Synchronised
 from ccdr.storage.restic import PROBE_WAIT, RepoSnapshot, Restic
@@ -93,7 +94,8 @@ def attestation(services: Services, start: RecordRef) -> Attestation | None:
     if (ledger := read_id(services.ledger.directory)) is None:
         return None
     head = services.ledger.head()
-    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host))
+    prev = (services.ledger.numbered(head.seq) or {}).get("prev")
+    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host), prev)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,10 @@ class _Claim:
     run: str
     at: datetime
     said: Attestation
+
+    @property
+    def of_run(self) -> tuple[str, str, str]:
+        return self.asset, self.run, self.said.head
 
     def __str__(self) -> str:
         return f"snapshot {self.snapshot[:8]} ({self.asset}, {rfc3339(self.at)})"
@@ -136,7 +142,7 @@ def compare(
             claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, said))
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
     own = [claim for claim in claims if claim.said.ledger == lineage.ledger]
-    problems += _against(services.ledger, own, plan, whole=True, lost=lineage.answered_for)
+    problems += _against(services.ledger, own, plan, lineage, whole=True)
     for other in lineage.beside:
         beside = [claim for claim in claims if claim.said.ledger == other]
         how = "which was brought back" if other in lineage.linked else "which was collected"
@@ -165,7 +171,7 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
         found = services.ledger.head().seq, services.ledger.hash_of(newest.said.seq)
         if found[0] < newest.said.seq:
             return f"the ledger ends with record {found[0]}, and {newest} attests record {newest.said.seq}: it was cut"
-        if found[1] != newest.said.head and not lineage.answered_for(newest.said.seq):
+        if found[1] != newest.said.head and not _excused(services.ledger, lineage, newest.said):
             return f"record {newest.said.seq} of the ledger is not the one that {newest} attests: it was rewritten"
     strange = [c for c in claims if c.said.ledger not in lineage.known and c.said.installation == ours]
     if strange and lineage.kept is Standing.HOLDS:
@@ -176,24 +182,28 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
 
 def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
     """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
-    tags = {key: listed.tag(key) for key in ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation")}
+    tags = {key: listed.tag(key) for key in ATTESTED}
     tagged = Attestation.of(tags)
     known = services.catalogue.attested(plan, listed.tag("asset") or "", listed.id)
-    if known is not None and tagged != known:
+    if known is not None and not _same(tagged, known):
         raise ValueError("its tags attest another record of the ledger than its manifest")
     return known or tagged
 
 
-def _against(
-    ledger: Ledger,
-    claims: Sequence[_Claim],
-    plan: str,
-    *,
-    whole: bool,
-    lost: Callable[[int], bool] = lambda _: False,
-) -> Iterator[str]:
-    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lost`: somebody
-    has answered for it that the line of this number was changed, and what it told is lost."""
+def _same(tagged: Attestation | None, known: Attestation) -> bool:
+    """An older ccdr did not take all of it down."""
+    both = tagged is not None and tagged.prev is not None and known.prev is not None
+    return tagged is not None and (tagged == known if both else replace(tagged, prev=None) == replace(known, prev=None))
+
+
+def _excused(ledger: Ledger, lineage: Lineage, said: Attestation) -> bool:
+    """Has somebody answered for it that the line which this attests is lost, and does all before it hold?"""
+    return lineage.excuses(ledger, said.seq, said.prev)
+
+
+def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Lineage, *, whole: bool) -> Iterator[str]:
+    """What a ledger lacks of what is claimed of it. Of one that is not `whole` the end may be missing. `lineage` is
+    what it says of itself: which lines of it are lost, and answered for."""
     head = ledger.head()
     beyond = [claim for claim in claims if claim.said.seq > head.seq]
     if beyond and whole:
@@ -202,12 +212,20 @@ def _against(
         yield f"the ledger ends with record {head.seq}, and {last} attests record {last.said.seq}: {missing} missing"
     within = [claim for claim in claims if claim.said.seq <= head.seq]
     not_so = (claim for claim in within if ledger.hash_of(claim.said.seq) != claim.said.head)
-    wrong = [claim for claim in not_so if not lost(claim.said.seq)]
+    wrong, lost = list[_Claim](), list[_Claim]()
+    for claim in not_so:
+        (lost if _excused(ledger, lineage, claim.said) else wrong).append(claim)
     if wrong:
         first = min(wrong, key=lambda claim: claim.said.seq)
         more = f", and {so_many(len(wrong) - 1, 'other says', 'others say')} the like" if len(wrong) > 1 else ""
         yield f"record {first.said.seq} of the ledger is not the one that {first} attests: it was rewritten{more}"
-    unknown = [claim for claim in within if claim not in wrong and not _knows(ledger, claim, plan)]
+    first_of = {claim.said.seq: claim for claim in reversed(lost) if claim.said.start == claim.said.seq}
+    begun = {seq: claim.of_run for seq, claim in first_of.items()}  # one line was one run's start
+    unknown = [
+        claim
+        for claim in within
+        if claim not in wrong and begun.get(claim.said.start) != claim.of_run and not _knows(ledger, claim, plan)
+    ]
     for claim in unknown[:MOST_NAMED]:
         yield f"{claim} claims to be of this ledger, and no record knows its run {claim.run}"
     if len(unknown) > MOST_NAMED:
@@ -230,7 +248,7 @@ def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str,
     if not directory.is_dir():
         yield f"the ledger {other[:8]}…, {how}, is not in {directory} any more"
         return
-    for said in _against(reader(directory), claims, plan, whole=False):
+    for said in _against(reader(directory), claims, plan, itself(directory), whole=False):
         yield f"of the ledger {other[:8]}…, {how}: {said}"
 
 

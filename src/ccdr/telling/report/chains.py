@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.lineage import Compared, Lineage
+from ccdr.evidence.lineage import Compared, Lineage, itself
 from ccdr.evidence.population import Chain, Population
 from ccdr.model.values import Attestation
 from ccdr.storage.catalogue import Catalogue
@@ -55,11 +55,15 @@ def _claims(catalogue: Catalogue) -> dict[str, dict[str, list[Attestation]]]:
 def _facts(chain: Chain, believed: bool, claims: Mapping[str, Sequence[Attestation]], lineage: Lineage) -> ChainFacts:
     every = sorted((said for of_plan in claims.values() for said in of_plan), key=lambda said: -said.seq)
     here = [said for said in every if said.seq <= chain.records][:MOST_LOOKED_UP]
+    says = itself(chain.directory) if here else Lineage()
     return ChainFacts(
         chain,
         believed,
         len(every),
         every[0].seq if every else 0,
-        all(chain.reader.hash_of(said.seq) == said.head for said in here),
+        all(
+            chain.reader.hash_of(said.seq) == said.head or says.excuses(chain.reader, said.seq, said.prev)
+            for said in here
+        ),
         {plan: found for plan, found in lineage.compared.items() if plan in claims and found.at >= chain.taken},
     )
