@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from tests.support.chronicle import Chronicle, digest
 from tests.support.clocks import Clock
 from tests.support.harness import Site
+from tests.support.records import body_of
 
 from ccdr.cli import main
 from ccdr.cli.settings import Settings
@@ -26,8 +27,10 @@ from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.history import AssetHistory
 from ccdr.evidence.judgement import AssetStatus
 from ccdr.evidence.ledger import Ledger, verify
-from ccdr.evidence.lineage import beginning, keep, read_id
+from ccdr.evidence.lineage import answer_for_spoilt, beginning, keep, read_id
+from ccdr.evidence.records import written
 from ccdr.host.state import State
+from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.attest.beside import collect, copied, link, placed, recover
 from ccdr.jobs.services import Services, pruning_of
@@ -1173,3 +1176,39 @@ def test_the_rules_since_a_snapshot_was_taken_are_known_by_the_plans_versions(si
         ({"keep_last": 2.0}, "UTC", END - 5 * DAY),
         ({"keep_within": 60.0}, "UTC", None),
     ]
+
+
+@pytest.mark.parametrize("how", ["answered for", "and a record before it is changed", "its file is gone"])
+def test_what_another_ledger_has_lost_and_somebody_answers_for_contradicts_nothing(pair: Pair, how: str) -> None:
+    """A bad sector took the line that a snapshot attests: a snapshot, a comparison and a report ask that ledger, too."""
+    pair.both()
+    name, other = pair.ours("tests"), State(pair.site.root / "other")
+    there = Ledger(other.ledger, Clock(END - HOUR / 4), host="h", actor="a", begin=beginning(other, "h"))
+    ref = there._append(written("backup.start", "p", "crm", "fresh", body_of("backup.start")))
+    services = services_of(pair.site)
+    newest = services.catalogue.snapshots("p", "crm")[-1]
+    text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
+    last = there.numbered(ref.seq)
+    assert last is not None
+    said = Attestation(name, ref.seq, ref.hash, ref.seq, "0" * 12, str(last["prev"]))
+    services.catalogue.add(replace(newest, attested=said), text)
+    (segment,) = other.ledger.glob("*.jsonl")
+    *lines, before, line = segment.read_bytes().splitlines(keepends=True)
+    if "changed" in how:
+        before = before.replace(b'"host":"h"', b'"host":"x"')
+    segment.write_bytes(b"".join(lines) + before + b"[" + line[1:])
+    answer_for_spoilt(other, there, "the disk of h is bad")
+    if how != "answered for":
+        if "gone" in how:
+            (aside,) = other.ledger.glob("torn-*.bin")
+            aside.unlink()
+        with pytest.raises(LedgerBroken):
+            pair.collected()
+        return
+    pair.collected()
+    tags = ["ccdr", "kind=backup", "plan=p", "asset=crm", "run=fresh", *said.as_tags()]
+    listed = [RepoSnapshot(newest.id, END, END, ("/",), tuple(tags))]
+    assert compare_with(services_of(pair.site), "p", listed).problems == ()
+    report = make_report([pair.site.loaded()], services, Period(END - 5 * DAY, END, until_now=True), command="x")
+    (facts,) = report.ledger.beside
+    assert facts.agrees and facts.snapshots == 1
