@@ -39,6 +39,8 @@ from ccdr.jobs.verification import look as verify_now
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation, ObjectiveVerdict, rfc3339, utc
+from ccdr.run.ending import _verified, conclude
+from ccdr.run.scheduled import RunResult
 from ccdr.setup.discover.unprotected import _our_own, untested
 from ccdr.storage.catalogue import Pruning
 from ccdr.storage.restic import RepoSnapshot
@@ -787,6 +789,51 @@ def test_a_chain_that_was_rewritten_is_put_back_by_collecting_it_again(pair: Pai
     assert "TEST_FAILED" not in look(pair.site).troubles and look(pair.site).report.exit_code == 1
     pair.collected()
     assert "TEST_FAILED" in look(pair.site).troubles and compare(services_of(pair.site)).problems == ()
+
+
+def middle_changed(site: Site, name: str) -> None:
+    """A record of a ledger beside ours says otherwise, and the chain is not made anew: its end is as it was."""
+    directory = site.state / "ledgers" / name
+    (segment,) = directory.glob("*.jsonl")
+    directory.chmod(0o700)
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes().replace(b'"FAIL"', b'"PASS"'))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("summary", [False, True])
+def test_a_ledger_beside_ours_that_was_changed_in_its_middle_is_told_by_whoever_reads_it(
+    pair: Pair, everybody: Callable[[str], Everybody], changed: bool, summary: bool
+) -> None:
+    """Where all is read, at once; where a summary is, that was made when it was sound, and says what it said then."""
+    pair.site.state.mkdir()
+    State(pair.site.state).mark()  # no older ccdr's: nothing of a migration is recorded, by the clock on the wall
+    pair.both("FAIL")
+    name = pair.ours("backs up")
+    pair.collected()
+    asked = everybody("b-10")
+    if summary:
+        verify_now(services_of(pair.site))
+    if changed:
+        middle_changed(pair.site, name)
+    said, services = asked.asked("status"), services_of(pair.site)
+    told = [one for one in said["lineage"]["problems"] if name[:8] in one]
+    assert bool(told) is (changed and not summary)
+    assert [one["ledger"] for one in said["lineage"]["beside"]] == ([] if told else [name])
+    lines = asked.told("status").output.splitlines()
+    assert any(f"ledger: FAIL: ledger {name[:8]}" in line for line in lines) is bool(told)
+    assert asked.told("status").exit_code == 1 and asked.status() == (None if told else "FAIL")
+    done = conclude([pair.site.loaded()], services, RunResult(), seconds=1.0)
+    assert (done.stands, any(name[:8] in line for line in done.troubles)) == ((1, True) if told else (0, False))
+    concerns = [one for one in _verified([pair.site.loaded()], services, done) if one.about == name]
+    assert [one.trouble for one in concerns] == ([Trouble.LEDGER_CONTRADICTED] if told else [])
+    if changed:
+        assert [name[:8] in one for one in compare(services).problems] == [True], "`ledger verify` says so in any case"
+        tomorrow = services_of(pair.site, END + 1.1 * DAY)
+        verified, news = daily(tomorrow)
+        assert verified is not None and news is summary and not verified.ok and name[:8] in verified.problems[0]
+        pair.collected()  # over it
+        assert not asked.asked("status")["lineage"]["problems"] and asked.status() == "FAIL"
 
 
 @pytest.mark.parametrize("forged", [False, True])

@@ -66,9 +66,11 @@ def status(names: tuple[str, ...]) -> Exit:
         name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
     }
     lineage = services.lineage()
+    left_out = {one.ledger for one in services.unsound}
+    read_with = [chain for chain in services.population().chains if chain.ledger not in left_out]
     verified = newest(lineage)
     attested = by_what_is_known(here(services, lineage, [s for one in found for s in one.usable[-1:]]))
-    of_ledger = (*troubles(lineage), *attested, *judge_host(loaded, histories))
+    of_ledger = (*troubles(lineage, services.unsound), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
     codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
     code = worst([*codes, *(e.exit_code for e in wrong_plans)])
@@ -98,7 +100,7 @@ def status(names: tuple[str, ...]) -> Exit:
         ]
         stored = {name: place.seen(lineage).as_json() for name, place in places(services).items() if name in shown}
         shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
-        shown_ledger["beside"] = [chain.as_json() for chain in services.population().chains]
+        shown_ledger["beside"] = [chain.as_json() for chain in read_with]
         print_json(
             {
                 "plans": document,
@@ -152,7 +154,7 @@ def status(names: tuple[str, ...]) -> Exit:
         click.echo(line)
     _ledger(verified)
     _compared(lineage, shown)
-    for chain in services.population().chains:
+    for chain in read_with:
         click.echo(f"ledger: read with {chain}")
     for name in (p.plan.plan for p in homes(loaded, loaded)):
         if place := places(services).get(name):

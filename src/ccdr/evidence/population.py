@@ -102,6 +102,18 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Unsound:
+    """A ledger that lies beside ours, and is not what it was: `problems` are sentences that name it."""
+
+    ledger: str
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f", and {so_many(len(self.problems) - 1, 'problem')} more" if len(self.problems) > 1 else ""
+        return f"{self.problems[0]}{more}; it lies beside this one, and nothing of it is read"
+
+
+@dataclass(frozen=True)
 class Population:
     """The ledgers that are read with ours, if any."""
 
@@ -118,9 +130,14 @@ class Population:
     def problems(self) -> list[str]:
         return [said for chain in self.chains for said in chain.problems()]
 
+    def examined(self) -> tuple[Population, tuple[Unsound, ...]]:
+        """Without those that do not verify: nothing of them is believed; and which those are."""
+        of_each = [(chain, chain.problems()) for chain in self.chains]
+        sound = Population(tuple(chain for chain, wrong in of_each if not wrong))
+        return sound, tuple(Unsound(chain.ledger, tuple(wrong)) for chain, wrong in of_each if wrong)
+
     def sound(self) -> Population:
-        """Without those that do not verify: nothing of them is believed."""
-        return Population(tuple(chain for chain in self.chains if not chain.problems()))
+        return self.examined()[0]
 
 
 ALONE = Population()

@@ -21,7 +21,7 @@ import msgspec
 
 from ccdr.evidence.history import FORMAT, AssetHistory, Histories, may_have_ended, read_history
 from ccdr.evidence.ledger import BEGINNING, Ledger, Mark
-from ccdr.evidence.population import Population, merged
+from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State, write_durably
@@ -140,9 +140,11 @@ def forget_older(state: State, index: Mapping[str, str]) -> None:
 
 @dataclass
 class Memory:
-    """What one process has read of the ledger, as a file of it would be: whoever asks again reads on from there."""
+    """What one process has read of the ledger, as a file of it would be: whoever asks again reads on from there.
+    `unsound`: ledgers beside ours that it has found so when it last read all, and left out."""
 
     file: File | None = None
+    unsound: tuple[Unsound, ...] = ()
 
 
 def _to_begin_with(file: File | None, ledger: Ledger, beside: Population) -> Summary | None:
@@ -166,18 +168,21 @@ def histories(
     from what this process has read before.
 
     `at_work` tells of a run (by its id) whether a process holds it; without it, whatever has no end counts as crashed.
-    CcdrError where the ledger cannot be read. Changes nothing.
+    CcdrError where the ledger cannot be read. Changes nothing but the `memory`, which also tells afterwards what was
+    left out. Where a summary is read on from, those beside ours were verified when it was made, and are not again.
     """
     begun = _to_begin_with(memory.file, ledger, beside) or _to_begin_with(kept(state, ledger), ledger, beside)
     mark, read = begun.mark if begun else BEGINNING, 0
     summing = Summing(beside, begun.known, begun.latest) if begun else Summing(beside)
     records: Iterable[tuple[Mark | None, Record]] = ledger.after(mark)
+    memory.unsound = ()
     if beside and not begun:
-        records = merged(partial(ledger.after, mark), beside.sound())
+        sound, memory.unsound = beside.examined()
+        records = merged(partial(ledger.after, mark), sound)
     for at, record in records:
         summing.take(record, ours=at is not None)
         mark, read = at or mark, read + 1
-    if read >= MANY:
+    if read >= MANY and not memory.unsound:  # whoever asks again is told of these again
         memory.file = File("", summing.up_to(mark), as_recorded=True)
     known = summing.known
     if at_work is not None:

@@ -14,7 +14,7 @@ from ccdr.evidence.history import AssetHistory, Histories
 from ccdr.evidence.ledger import Ledger
 from ccdr.evidence.lineage import Lineage
 from ccdr.evidence.lineage import read as read_lineage
-from ccdr.evidence.population import Population, population, records_of
+from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
 from ccdr.host.digests import Digest
@@ -214,6 +214,11 @@ class Services:
     def histories(self) -> Histories:
         """What the ledger, and those beside it, say of each asset."""
         return histories(self.state, self.ledger, self.population(), self.memory, at_work=self._at_work)
+
+    @property
+    def unsound(self) -> tuple[Unsound, ...]:
+        """Ledgers beside ours that `histories`, when last asked, has left out as they do not verify."""
+        return self.memory.unsound
 
     def _at_work(self, run: str) -> bool:
         try:

@@ -168,7 +168,8 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     """The ledger is verified, if that is due, before anything is read by its summary; and what the last comparisons
     with the repositories found is told."""
     done.ledger, news = daily(services, _index)
-    of_ledger = (*troubles(services.lineage()), *judge_host(plans, services.histories()))
+    of_host = judge_host(plans, services.histories())  # first: what is left out then is told, too
+    of_ledger = (*troubles(services.lineage(), services.unsound), *of_host)
     done.stands = exit_of(of_ledger)
     for problem in not_told_yet(of_ledger, services.state):
         done.code = worst([done.code, exit_of([problem])])

@@ -6,15 +6,18 @@ import json
 from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.lineage import DIFFERS, Lineage, Standing
+from ccdr.evidence.population import Unsound
 from ccdr.host.state import State, write_durably
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import utc
 
 
-def troubles(lineage: Lineage) -> tuple[Problem, ...]:
+def troubles(lineage: Lineage, unsound: Sequence[Unsound] = ()) -> tuple[Problem, ...]:
     """LEDGER_LOST until somebody has answered for it; LEDGER_CONTRADICTED, which nobody can acknowledge, until it
-    agrees again."""
-    return tuple(_troubles(lineage))
+    agrees again. `unsound` are those beside it that were left out where all was read; a verification tells of them
+    itself."""
+    of_others = (Problem(Trouble.LEDGER_CONTRADICTED, str(one), about=one.ledger) for one in unsound)
+    return (*_troubles(lineage), *of_others)
 
 
 def by_what_is_known(said: str | None) -> tuple[Problem, ...]:
