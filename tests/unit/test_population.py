@@ -290,6 +290,32 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
     assert services_of(site).lineage().loss is None
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_one_that_was_lost_and_is_collected_again_makes_no_summary_suspect(pair: Pair, lost: bool) -> None:
+    """Its records have their places by when it was taken in: that is later now."""
+    from ccdr.evidence.lineage import acknowledge
+
+    pair.site.state.mkdir()
+    State(pair.site.state).mark()
+    pair.both()
+    name = pair.ours("backs up")
+    pair.collected(END)
+    verify_now(services_of(pair.site, END + HOUR))
+    services = services_of(pair.site, END + 2 * HOUR)
+    assert compare(services).summary == "EQUAL"
+    if lost:
+        directory = pair.site.state / "ledgers" / name
+        directory.chmod(0o700)
+        directory.rename(pair.site.root / "away")
+        acknowledge(services.state, services.ledger, "the disk died")
+        pair.collected(END + 3 * HOUR)
+    services = services_of(pair.site, END + 4 * HOUR)
+    found = compare(services)
+    assert (found.summary, found.problems) == ("NONE" if lost else "EQUAL", ()), "it is of one that was taken in before"
+    daily(services)
+    assert compare(services).summary == "EQUAL"
+
+
 @pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
 def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
     """Anybody may write a ledger that bears the id of one that was lost here."""

@@ -84,7 +84,8 @@ class Chain:
 
     @property
     def key(self) -> list[object]:
-        return [self.ledger, self.records, self.head, self.ours, list(self.apart)]
+        """All that its records' places, and what is read of them, go by."""
+        return [self.ledger, self.records, self.head, self.ours, list(self.apart), self.taken]
 
     def problems(self) -> list[str]:
         """What a verification of all of it finds: sentences that name it."""
