@@ -180,6 +180,8 @@ class Catalogue:
             del body["upon"]
         if snapshot.attested is None:
             del body["attested"]
+        elif snapshot.attested.prev is None:
+            del body["attested"]["prev"]
         write_durably(self._path(snapshot), json.dumps({"snapshot": body, "manifest": text}) + "\n")
 
     def snapshots(self, plan: str, asset: str, *, besides: Collection[str] = ()) -> list[Snapshot]:
