@@ -15,9 +15,11 @@ from tests.unit.test_verification import World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger import verify
-from ccdr.evidence.lineage import keep
+from ccdr.evidence.lineage import answer_for_spoilt, keep
 from ccdr.evidence.records import written
-from ccdr.jobs.verification import look
+from ccdr.jobs.attest import troubles
+from ccdr.jobs.verification import compare, look
+from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 
 world = test_verification.world  # its newest restore test is FAIL
@@ -260,9 +262,9 @@ def test_an_answer_for_one_line_hides_no_rewrite_of_those_before_it(world: World
         look(world.services)
         (world.site.state / "chain.json").unlink()
     rewritten(world, b'"FAIL"', verdict)
-    assert world.site.run("ack", "LEDGER_SPOILT", "--why", "a bad sector").code == 0
-    found = world.site.run("ledger", "verify")
-    problems = [*found.json["problems"], *world.status().json["lineage"]["problems"]]
+    services = world.services
+    answer_for_spoilt(services.state, services.ledger, "a bad sector")
+    problems = [*compare(services).problems, *(p.text for p in troubles(services.lineage()))]
     assert any("rewritten" in said for said in problems) is (verdict == b'"PASS"'), problems
 
 
@@ -276,7 +278,8 @@ def test_that_a_line_was_set_aside_counts_only_where_its_bytes_are_there(world: 
         kept.unlink(missing_ok=True)
         if there is not None:
             kept.write_bytes(there)
-        assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 2
+        with pytest.raises(UsageProblem, match="nothing shows that there was a line"):
+            answer_for_spoilt(world.services.state, world.ledger, "x")
         found = verify(world.site.state / "ledger")
         assert any("is not there as it was set aside" in said for said in found.problems)
     answer = {"ledgers": [], "spoilt": [aside(world)["seq"]], "why_sha256": "0" * 64}
@@ -311,7 +314,7 @@ def test_a_zero_in_a_line_is_no_lost_page(world: World, how: str) -> None:
         return line[: size + 1] + b"\0" * (len(line) - size - 2) + b"\n"
 
     last_line(world, change)
-    assert any("had been changed" in said for said in world.status().json["lineage"]["problems"])
+    assert world.ledger.spoilt()
     world.ledger._append(passed())
     assert aside(world)["spoilt"] is True
 
