@@ -235,7 +235,7 @@ def test_a_page_lost_in_a_power_cut_is_recovered_though_the_newline_is_there(tmp
     ledger = make(tmp_path / "ledger")
     add(ledger, n=0)
     with (ledger.directory / "000000000001.jsonl").open("ab") as file:
-        file.write(b"\0" * 4096 + b'rest of it"}\n')
+        file.write(b"\0" * (4096 - file.tell()) + b'rest of it"}\n')  # up to where the page ends
     assert not verify(ledger.directory).ok, "a whole line that is no record is a finding until it is set aside"
     assert [record["n"] for record in ledger.records()] == [0]
     assert [record["n"] for record in ledger.records(reverse=True)] == [0]
