@@ -1170,6 +1170,35 @@ def test_what_the_catalogue_says_is_compared_with_the_ledger_that_was_brought_ba
     assert ("CATALOGUE_WRONG" in found.troubles) is changed and found.found.rpo.achieved_s == 50 * 3600
 
 
+@pytest.mark.parametrize("gone", ["nothing", "all", "the newest", "an older one"])
+def test_entries_of_the_catalogue_that_are_gone_are_told_and_the_records_stand(site: Site, gone: str) -> None:
+    """An older one may be gone by another host's prune, and changes nothing."""
+    told = past(site)
+    told.asked(-4, "backup", "test", "prune", "check")
+    for hours in (-2.5, -1.5, -0.5):
+        told.stored(hours, f"b{hours}", begun=True)
+    told.tested(-0.4, "b-0.5", begun=True)
+    wrote(State(site.state), "h", told)
+    stored(site, told)
+    before, directory = look(site), site.state / "catalogue"
+    assert before.found.rpo.achieved_s == 1800 and "CATALOGUE_WRONG" not in before.troubles
+    if gone == "all":
+        shutil.rmtree(directory)
+    elif gone != "nothing":
+        (directory / "p" / "crm" / f"{digest('b-0.5' if gone == 'the newest' else 'b-1.5')}.json").unlink()
+    found = look(site)
+    assert found.found.rpo == before.found.rpo and found.found.coverage == before.found.coverage
+    assert found.found.good is not None and found.found.good.id == digest("b-0.5")
+    wrong = [p for p in found.found.troubles if p.trouble.name == "CATALOGUE_WRONG"]
+    if gone in ("all", "the newest"):
+        (one,) = wrong
+        assert "no entry any more" in one.text and (one.step or "").startswith("ccdr snapshots p   ")
+        assert found.report.exit_code == 1 and found.report.answer.word == "Not proven"
+        assert found.troubles == before.troubles | {"CATALOGUE_WRONG"}
+    else:
+        assert not wrong and found.troubles == before.troubles
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_what_the_lost_ledger_saw_stored_is_missed_by_the_new_one(site: Site, there: bool) -> None:
     """The catalogue was lost with it, and nobody else remembers. Its twin is in the repository still."""

@@ -104,6 +104,7 @@ class Seen:
     backing_up: bool = False
     shipping: bool = False
     changed: tuple[Problem, ...] = ()  # what the catalogue says of them, and the ledger does not
+    by_records: bool = False  # does the catalogue know of none of them?
 
 
 @dataclass(frozen=True)

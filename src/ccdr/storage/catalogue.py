@@ -220,6 +220,10 @@ class Catalogue:
         """Was anything of this plan ever backed up, as far as we know?"""
         return any((self.directory / plan).glob("*/*.json"))
 
+    def known_of(self, plan: str, asset: str) -> bool:
+        """Has it an entry of this asset?"""
+        return any((self.directory / plan / asset).glob("*.json"))
+
     def _path(self, snapshot: Snapshot) -> Path:
         return self.directory / snapshot.plan / snapshot.asset / f"{snapshot.id}.json"
 

@@ -4,7 +4,7 @@ repository does not."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from ccdr.evidence.judgement import AssetStatus, Seen, judge, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State
+from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.in_force import not_kept
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
@@ -22,7 +23,7 @@ from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import Snapshot, Verb, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import Verb, rfc3339, so_many, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
@@ -88,12 +89,12 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
     return [_now(job, known(job.plan, job.asset), known(job.plan, None), services) for job in jobs]
 
 
-def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
-    """What this host knows of an asset beside the ledger."""
+def seen_now(job: Job, services: Services, history: AssetHistory, removed: Collection[str] = ()) -> Seen:
+    """What this host knows of an asset beside the ledger; `removed` as `catalogued` takes it."""
     held = services.state.held
     written = read_standing(services.state, job.plan, job.asset)
     standing = as_recorded(written, history.log_recorded, history.log_point)
-    snapshots, changed = _as_recorded(services.catalogue.snapshots(job.plan, job.asset), history, services)
+    snapshots, changed = catalogued(job, services, history, removed)
     return Seen(
         snapshots,
         lambda bases, disproved: logged(job, services, bases, disproved, standing=standing),
@@ -102,32 +103,8 @@ def seen_now(job: Job, services: Services, history: AssetHistory) -> Seen:
         backing_up=held(job.plan, job.asset, "backup"),
         shipping=held(job.plan, job.asset, SHIP),
         changed=tuple(changed),
+        by_records=not services.catalogue.known_of(job.plan, job.asset),
     )
-
-
-def _as_recorded(
-    known: Sequence[Snapshot], history: AssetHistory, services: Services
-) -> tuple[list[Snapshot], list[Problem]]:
-    """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
-    their records have it, until one says the same. Of another host's only a restore test can tell."""
-    found, changed = list(known), list[Problem]()
-    for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        seq, record, told = history.stored[s.id], history.last_good_backup, history.told.get(s.id)
-        if told is not None:  # by another ledger
-            if not told["ours"]:
-                continue
-            at, where = told["consistent"], "the ledger that was brought back"
-        else:
-            if record is None or record["seq"] != seq:
-                record = services.ledger.numbered(int(seq))
-            at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
-        if at is None or utc(at) == s.consistent_point:
-            break
-        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
-        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
-        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
-        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
-    return sorted(found, key=lambda s: (s.consistent_point, s.usable_at, s.id)), changed
 
 
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:

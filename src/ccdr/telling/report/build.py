@@ -285,8 +285,9 @@ def _judge(
     name: tuple[str, str], job: Job | None, services: Services, evidence: Evidence, period: Period
 ) -> AssetReport:
     """With what this host knows now beside its ledger, as `status` has it, where the period's end is now."""
-    seen = seen_now(job, services, evidence.history(*name)) if job and period.until_now else None
     asset, elsewhere = evidence.assets.get(name), list[Snapshot]()
+    removed = asset.removed if asset else ()
+    seen = seen_now(job, services, evidence.history(*name), removed) if job and period.until_now else None
     if job:
         ours = asset.points.keys() | asset.removed if asset else set[str]()
         known = seen.snapshots if seen else services.catalogue.snapshots(*name, besides=ours)

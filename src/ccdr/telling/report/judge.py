@@ -341,11 +341,12 @@ def _with(
     name: tuple[str, str],
     period: Period,
 ) -> Seen:
-    """What is known `now`, if that is asked for. A catalogue that knows of no snapshot says less than the records."""
-    if now is not None and now.snapshots:
+    """What is known `now`, if that is asked for. Where no catalogue tells what its bases begin with, the records tell
+    how far their log leads on."""
+    if now is not None and not now.by_records:
         return now
     told = _as_of(ev, elsewhere, source, name, period)
-    return told if now is None else replace(now, snapshots=told.snapshots, logged=told.logged)
+    return told if now is None else replace(now, logged=told.logged)
 
 
 def _as_of(

@@ -1,0 +1,121 @@
+"""An asset's snapshots as this host knows them: the catalogue's, held to what its records say of those stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from ccdr.evidence.history import AssetHistory
+from ccdr.jobs.services import Services
+from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.values import Needed, Snapshot, rfc3339, so_many, source_digest, utc
+from ccdr.plans.job import Job
+
+MOST = 1000  # that records alone tell of: the newest
+
+
+def catalogued(
+    job: Job, services: Services, history: AssetHistory, removed: Collection[str] = ()
+) -> tuple[list[Snapshot], list[Problem]]:
+    """By consistent point, oldest first; and where the catalogue says otherwise than the records. `removed`: what
+    `history` still knows of, though retention has removed it. CcdrError where the ledger cannot be read."""
+    there = services.catalogue.snapshots(job.plan, job.asset)
+    lacking = _lacking(job, services, history, there, removed)
+    found, wrong = _as_recorded(there, history, services)
+    if lacking:
+        wrong.append(_gone(lacking, job))
+    return sorted([*found, *lacking], key=lambda s: (s.consistent_point, s.usable_at, s.id)), wrong
+
+
+def _gone(lacking: Sequence[Snapshot], job: Job) -> Problem:
+    newest = lacking[-1]
+    which = f"snapshot {newest.short} of {rfc3339(newest.consistent_point)}"
+    if len(lacking) > 1:
+        which = f"{so_many(len(lacking), 'snapshot')} that were stored here, the newest {which}"
+    else:
+        which += ", which was stored here"
+    step = f"ccdr snapshots {job.plan}   reads what is there from the repository again; and find out who removed them"
+    text = f"the catalogue has no entry any more of {which}: what the records say of it stands"
+    return Problem(Trouble.CATALOGUE_WRONG, text, about=f"gone {newest.id}", step=step)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a record says of a snapshot that was stored here."""
+
+    id: str
+    consistent: datetime
+    usable: datetime
+    said: Mapping[str, Any]
+    of: str | None
+    upon: Sequence[str]
+
+
+def _lacking(
+    job: Job, services: Services, history: AssetHistory, there: Sequence[Snapshot], removed: Collection[str]
+) -> list[Snapshot]:
+    """What was stored here and is newer than all that is `there`, oldest first. Retention leaves an asset's newest
+    snapshot, whoever removes older ones: so the entries of these are gone. Of older ones another host's prune may be
+    the reason."""
+    known, newest = {s.id: s for s in there}, there[-1].consistent_point if there else None
+    out, stored = {*removed, *history.vanished}, list[_Stored]()
+    for one in _stored(services, history, out):
+        if one.id in known or (newest is not None and one.consistent <= newest) or len(stored) == MOST:
+            break
+        stored.append(one)
+    source, digests = job.engine.source_name, {s.id: s.manifest_sha256 for s in there}
+    digests |= {one.id: str(one.said.get("manifest_sha256") or "") for one in stored}
+
+    def made(one: _Stored) -> Snapshot:
+        return Snapshot(
+            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.said.get("bytes") or 0), "",
+            digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
+            upon=tuple(Needed(base, digests.get(base, "")) for base in one.upon),
+        )  # fmt: skip
+
+    return sorted(map(made, stored), key=lambda s: (s.consistent_point, s.usable_at, s.id))
+
+
+def _stored(services: Services, history: AssetHistory, out: Collection[str]) -> Iterator[_Stored]:
+    """By this host's ledgers, the newest first; without those that are `out`."""
+    numbered = services.ledger.numbering()
+    for key in reversed(history.stored):
+        if key in out:
+            continue
+        with suppress(KeyError, ValueError, TypeError):  # a later ccdr's, or damaged
+            told = history.told.get(key)
+            if told is None:
+                record = numbered(int(history.stored[key])) or {}
+                said = record["snapshot"]
+                at = utc(said["consistent_point"]), utc(record["time"])
+                yield _Stored(key, *at, said, said.get("source_sha256"), tuple(said.get("upon") or ()))
+            elif told["ours"]:
+                yield _Stored(key, utc(told["consistent"]), utc(told["usable"]), {}, told["of"], tuple(told["upon"]))
+
+
+def _as_recorded(
+    known: Sequence[Snapshot], history: AssetHistory, services: Services
+) -> tuple[list[Snapshot], list[Problem]]:
+    """Exposure is by the newest moments: those of the newest snapshots that this host's ledgers have seen stored are as
+    their records have it, until one says the same. Of another host's only a restore test can tell."""
+    found, changed = list(known), list[Problem]()
+    for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
+        seq, record, told = history.stored[s.id], history.last_good_backup, history.told.get(s.id)
+        if told is not None:  # by another ledger
+            if not told["ours"]:
+                continue
+            at, where = told["consistent"], "the ledger that was brought back"
+        else:
+            if record is None or record["seq"] != seq:
+                record = services.ledger.numbered(int(seq))
+            at, where = ((record or {}).get("snapshot") or {}).get("consistent_point"), f"record {seq}"
+        if at is None or utc(at) == s.consistent_point:
+            break
+        found[found.index(s)] = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at)))
+        said = f"the catalogue says of snapshot {s.short} that it is of {rfc3339(s.consistent_point)}"
+        text = f"{said}, and it was stored as one of {rfc3339(utc(at))} ({where}): the entry was changed"
+        changed.append(Problem(Trouble.CATALOGUE_WRONG, text, about=s.id))
+    return found, changed
