@@ -541,6 +541,20 @@ def test_that_a_test_failed_elsewhere_is_seen_where_it_was_backed_up(pair: Pair)
     assert found.report.exit_code == 1
 
 
+@pytest.mark.parametrize("which", ["backs up", "tests"])
+def test_what_another_host_could_not_read_is_told_as_its_own_word(pair: Pair, which: str) -> None:
+    """Here the snapshot's manifest is known, and it counts; where it could not be read it is said as it is."""
+    said = f"snapshot {digest('b-1')[:8]} does not count: its manifest cannot be read"
+    pair.both()
+    pair.tests.tested(-0.05, "b-2", findings=[said])
+    pair.ours(which)
+    pair.collected()
+    found = look(pair.site).found
+    told = [p.text for p in found.troubles if p.trouble is Trouble.FINDING]
+    assert told == [said if which == "tests" else f"on db2, by its ledger: {said}"]
+    assert found.good is not None and found.good.id == digest("b-1")
+
+
 def test_what_another_host_backs_up_is_judged_by_its_ledger_as_far_as_that_goes(pair: Pair) -> None:
     pair.both()
     pair.ours("tests")

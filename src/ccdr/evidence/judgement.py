@@ -39,6 +39,7 @@ from ccdr.model.trouble import (
     where_it_can_be_done,
 )
 from ccdr.model.values import (
+    TOLD_BY,
     Achieved,
     ObjectiveVerdict,
     Snapshot,
@@ -46,6 +47,7 @@ from ccdr.model.values import (
     Verdict,
     as_written,
     human_seconds,
+    of_another_host,
     other_source,
     rfc3339,
     so_many,
@@ -762,13 +764,16 @@ def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, n
 
 
 def _findings(record: Record | None, verb: Verb) -> Iterator[Problem]:
-    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding."""
+    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding. What another
+    host has found it says of what it could see there: here it may be known otherwise, and counts by that."""
+    elsewhere = record is not None and TOLD_BY in record and of_another_host(record)
+    where = f"on {record[TOLD_BY]['host']}, by its ledger: " if record is not None and elsewhere else ""
     for text in map(str, (record or {}).get("findings") or ()):
         named = " ".join(
             re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
         )  # snapshots, and what else has a digest
         about = re.sub(r"\b\d[\w.,:-]*", "#", text)
-        yield Problem(Trouble.FINDING, text, about=about, verb=verb, cause=named, values=harm(text))
+        yield Problem(Trouble.FINDING, f"{where}{text}", about=about, verb=verb, cause=named, values=harm(text))
 
 
 def _as_far_as_known(
