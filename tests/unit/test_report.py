@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.chronicle import DISPOSED, Chronicle
+from tests.support.chronicle import DISPOSED, PASSED, Chronicle
 from tests.support.clocks import Clock
 from tests.support.drawn import examples
 from tests.support.harness import Site
@@ -993,7 +993,7 @@ def test_who_and_whose_and_how_far_it_was_proven_is_told_in_each_format(tmp_path
     whose = {"tenant": "acme", "copy": "primary", "site": "Cluj <2>", "attempt": 2}
     snapshot = {"id": "a" * 64, "consistent_point": rfc3339(NOW - 2 * HOUR), "bytes": 5, "manifest_sha256": "b" * 64}
     chosen = snapshot | {"selected": "latest", "verdict": "PASS"}
-    tested = {"verdict": "PASS", "checks": [], "snapshot": chosen, **DISPOSED}
+    tested = {"verdict": "PASS", "checks": [PASSED], "snapshot": chosen, **DISPOSED}
     for kind, more in (("backup", {"added_bytes": 7}), ("restore_test", {"proof": "equal", "bytes_restored": 2048})):
         past.began(-2, kind, kind, who=who, tenant="acme", attempt=2)
         body = {"result": "STORED", "snapshot": snapshot} if kind == "backup" else tested
