@@ -251,7 +251,7 @@ def rewritten(world: World, old: bytes, new: bytes) -> None:
     segment.write_bytes(b"".join(made[:-1]) + b"[" + made[-1][1:])
 
 
-@pytest.mark.parametrize("verdict", [b'"FAIL"', b'"PASS"'], ids=["the healthy twin", "rewritten"])
+@pytest.mark.parametrize("verdict", [b'"FAIL"', b'"INCONCLUSIVE"'], ids=["the healthy twin", "rewritten"])
 @pytest.mark.parametrize("by", ["the state's mark", "the last verification"])
 def test_an_answer_for_one_line_hides_no_rewrite_of_those_before_it(world: World, by: str, verdict: bytes) -> None:
     """What is known of the line that is lost binds the one before it, too."""
@@ -265,7 +265,7 @@ def test_an_answer_for_one_line_hides_no_rewrite_of_those_before_it(world: World
     services = world.services
     answer_for_spoilt(services.state, services.ledger, "a bad sector")
     problems = [*compare(services).problems, *(p.text for p in troubles(services.lineage()))]
-    assert any("rewritten" in said for said in problems) is (verdict == b'"PASS"'), problems
+    assert any("rewritten" in said for said in problems) is (verdict != b'"FAIL"'), problems
 
 
 def test_that_a_line_was_set_aside_counts_only_where_its_bytes_are_there(world: World) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -15,11 +16,18 @@ from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, Verb, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
+    from ccdr.cli.settings import Settings
+    from ccdr.evidence.history import AssetHistory
     from ccdr.evidence.judgement import AssetStatus
     from ccdr.evidence.lineage import Lineage
+    from ccdr.evidence.population import Chain
     from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import Place
+    from ccdr.jobs.services import Services
     from ccdr.jobs.verification import Finding
+    from ccdr.plans import LoadedPlan
+    from ccdr.plans.versions import Judged, Version
+    from ccdr.telling.status import Answering
 
 
 @verb(short_help="Can the contact centre be brought back?")
@@ -35,83 +43,136 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status
       ccdr status outbound --json
     """
-    from ccdr.evidence.acknowledged import UNTOLD, exit_of
-    from ccdr.evidence.history import CHECKED, PRUNED, AssetHistory
-    from ccdr.evidence.judgement import judge_host
-    from ccdr.jobs.attest import by_what_is_known, here, homes, places, troubles
-    from ccdr.jobs.in_force import as_recorded, lost, without_file
-    from ccdr.jobs.verification import newest
-    from ccdr.plans import plan_names
-    from ccdr.plans.words import differing
-    from ccdr.run.duties import duties, listed
-    from ccdr.telling.notify import untold
-    from ccdr.telling.status import answering, exit_code, kept, private_of, upkeep_problems
-    from ccdr.telling.status import status as ask
-
     options = settings()
     loaded, wrong_plans = options.load_all(names)
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
-    services, shown = options.services(), [p.plan.plan for p in loaded]
+    services = options.services()
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    histories = services.histories()
-    judged = as_recorded(loaded, histories, services)
+    seen = _look(loaded, services, options)
+    if options.json:
+        print_json(_document(seen))
+    else:
+        _tell_assets(seen)
+        _tell_plans(seen)
+        _tell_ledger(seen)
+    return worst([seen.code, *(e.exit_code for e in wrong_plans)])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """All that is told, by people's eyes or a program's. Mappings are by plan, of the plans that are `shown`."""
+
+    services: Services
+    shown: Sequence[str]
+    judged: Sequence[Judged]
+    loaded: Sequence[LoadedPlan]  # as they were recorded
+    gone: Sequence[Version]  # plans whose files are not there any more
+    found: Sequence[AssetStatus]
+    care: Mapping[str, Sequence[Problem]]
+    deaf: Mapping[str, Sequence[str]]
+    own: Mapping[str, Collection[Verb]]
+    elsewhere: Mapping[str, Sequence[Answering]]
+    private: Mapping[str, Sequence[str]]
+    lineage: Lineage
+    verified: Finding | None
+    of_ledger: Sequence[Problem]
+    read_with: Sequence[Chain]
+    code: Exit
+
+    @property
+    def everything(self) -> list[Problem]:
+        return [*(p for s in self.found for p in s.troubles), *(p for name in self.shown for p in self.care[name])]
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(p.acknowledged is not None for p in self.everything)
+
+    @property
+    def not_known_here(self) -> int:
+        return sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.everything)
+
+
+def _look(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> _Seen:
+    from ccdr.evidence.acknowledged import exit_of
+    from ccdr.evidence.history import CHECKED, PRUNED, AssetHistory
+    from ccdr.evidence.judgement import judge_host
+    from ccdr.jobs.attest import by_what_is_known, here, troubles
+    from ccdr.jobs.in_force import as_recorded, lost
+    from ccdr.jobs.verification import newest
+    from ccdr.plans import plan_names
+    from ccdr.run.duties import duties
+    from ccdr.telling.notify import untold
+    from ccdr.telling.status import answering, exit_code, private_of, upkeep_problems
+    from ccdr.telling.status import status as ask
+
+    shown, histories = [p.plan.plan for p in plans], services.histories()
+    judged = as_recorded(plans, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
-    gone = lost(plan_names(options.plans), options.plans, services, histories)
     found, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
-    deaf = untold(services.state, shown)
-    own = duties(loaded, histories)
-    elsewhere = {
-        name: answering(name, histories.get((name, None), AssetHistory()), services.catalogue) for name in shown
-    }
+    of_plans = {name: histories.get((name, None), AssetHistory()) for name in shown}
     lineage = services.lineage()
-    left_out = {one.ledger for one in services.unsound}
-    read_with = [chain for chain in services.population().chains if chain.ledger not in left_out]
-    verified = newest(lineage)
+    left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
     attested = by_what_is_known(here(services, lineage, [s for one in found for s in one.usable[-1:]]))
     of_ledger = (*troubles(lineage, services.unsound), *attested, *judge_host(loaded, histories))
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
-    codes = [broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]
-    code = worst([*codes, *(e.exit_code for e in wrong_plans)])
 
-    everything = [*(p for s in found for p in s.troubles), *(p for name in shown for p in care[name])]
-    noted = sum(p.acknowledged is not None for p in everything)
-    unknown = sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in everything)
+    def private(history: AssetHistory) -> Sequence[str]:
+        return private_of((history.newest.get(PRUNED), history.newest.get(CHECKED)), services.state)
 
-    def kept_of(name: str) -> tuple[str, ...]:
-        newest = histories.get((name, None), AssetHistory()).newest
-        return private_of((newest.get(PRUNED), newest.get(CHECKED)), services.state)
+    return _Seen(
+        services,
+        shown,
+        judged,
+        loaded,
+        lost(plan_names(options.plans), options.plans, services, histories),
+        found,
+        care,
+        untold(services.state, shown),
+        duties(loaded, histories),
+        {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
+        {name: private(history) for name, history in of_plans.items()},
+        lineage,
+        verified,
+        of_ledger,
+        [chain for chain in services.population().chains if chain.ledger not in left_out],
+        worst([broken, exit_of(of_ledger), *map(exit_of, care.values()), exit_code(found)]),
+    )
 
-    if options.json:
-        document = [
-            {
-                "plan": name,
-                "assets": [s.as_json() for s in found if s.plan == name],
-                "problems": [p.text for p in care[name]],
-                "troubles": [p.as_json() for p in care[name]],
-                "private": list(kept_of(name)),
-                "could_not_tell": deaf.get(name, []),
-                "elsewhere": [one.as_json() for one in elsewhere[name]],
-                "duties": [verb.value for verb in Verb if verb in own[name]],
-                "version": version.as_json(),
-            }
-            for name, version in zip(shown, judged, strict=True)
-        ]
-        stored = {name: place.seen(lineage).as_json() for name, place in places(services).items() if name in shown}
-        shown_ledger = {**lineage.as_json, "stored": stored, "problems": [p.text for p in of_ledger]}
-        shown_ledger["beside"] = [chain.as_json() for chain in read_with]
-        print_json(
-            {
-                "plans": document,
-                "plans_gone": [version.plan for version in gone],
-                "acknowledged": noted,
-                "not_known_here": unknown,
-                "ledger": verified and verified.as_json(),
-                "lineage": shown_ledger,
-            }
-        )
-        return code
+
+def _document(seen: _Seen) -> dict[str, object]:
+    from ccdr.jobs.attest import places
+
+    plans = [
+        {
+            "plan": name,
+            "assets": [s.as_json() for s in seen.found if s.plan == name],
+            "problems": [p.text for p in seen.care[name]],
+            "troubles": [p.as_json() for p in seen.care[name]],
+            "private": list(seen.private[name]),
+            "could_not_tell": seen.deaf.get(name, []),
+            "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
+            "duties": [verb.value for verb in Verb if verb in seen.own[name]],
+            "version": version.as_json(),
+        }
+        for name, version in zip(seen.shown, seen.judged, strict=True)
+    ]
+    stored = {plan: at.seen(seen.lineage).as_json() for plan, at in places(seen.services).items() if plan in seen.shown}
+    ledger = {**seen.lineage.as_json, "stored": stored, "problems": [p.text for p in seen.of_ledger]}
+    return {
+        "plans": plans,
+        "plans_gone": [version.plan for version in seen.gone],
+        "acknowledged": seen.acknowledged,
+        "not_known_here": seen.not_known_here,
+        "ledger": seen.verified and seen.verified.as_json(),
+        "lineage": {**ledger, "beside": [chain.as_json() for chain in seen.read_with]},
+    }
+
+
+def _tell_assets(seen: _Seen) -> None:
+    from ccdr.telling.status import kept
+
     rows = [
         (
             f"{s.plan}/{s.asset}",
@@ -121,54 +182,69 @@ def status(names: tuple[str, ...]) -> Exit:
             _last_test(s.last_test),
             _last_backup(s),
         )
-        for s in found
+        for s in seen.found
     ]
     table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
-    for line in dict.fromkeys(_group(s) for s in found if s.group):
+    for line in dict.fromkeys(_group(s) for s in seen.found if s.group):
         click.echo(line)
-    for s in found:
+    for s in seen.found:
         if len(s.by_rule) > 1:
             click.echo(_rules(s))
-    for s in found:
+    for s in seen.found:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
-    _near(found)
-    for name in shown:
-        _problems(care[name], name, None)
-        for path in kept_of(name) if care[name] else ():
+    _near(seen.found)
+
+
+def _tell_plans(seen: _Seen) -> None:
+    from ccdr.jobs.in_force import without_file
+    from ccdr.plans.words import differing
+    from ccdr.run.duties import listed
+    from ccdr.telling.status import kept
+
+    for name in seen.shown:
+        _problems(seen.care[name], name, None)
+        for path in seen.private[name] if seen.care[name] else ():
             click.echo(f"{name}: {kept(path)}")
-        if elsewhere[name]:
-            who = {str(one): listed([o.verb for o in elsewhere[name] if str(o) == str(one)]) for one in elsewhere[name]}
-            others = "; ".join(f"for {work}: {host}" for host, work in who.items())
-            click.echo(f"{name}: this host answers for {listed(own[name])}; {others}")
-        for line in deaf.get(name, []):
+        if others := seen.elsewhere[name]:
+            who = {str(one): listed([o.verb for o in others if str(o) == str(one)]) for one in others}
+            there = "; ".join(f"for {work}: {host}" for host, work in who.items())
+            click.echo(f"{name}: this host answers for {listed(seen.own[name])}; {there}")
+        for line in seen.deaf.get(name, []):
             click.echo(f"{name}: nobody was told there: {line}")
-    if unknown:
+    if unknown := seen.not_known_here:
         click.echo(
             f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
         )
-    if noted:
+    if noted := seen.acknowledged:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
-    for line in (line for one in (*judged, *(without_file(v, services) for v in gone)) for line in differing(one)):
+    versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
+    for line in (line for one in versions for line in differing(one)):
         click.echo(line)
-    _ledger(verified)
-    _compared(lineage, shown)
-    for chain in read_with:
+
+
+def _tell_ledger(seen: _Seen) -> None:
+    from ccdr.evidence.acknowledged import UNTOLD
+    from ccdr.jobs.attest import homes, places
+
+    _ledger(seen.verified)
+    _compared(seen.lineage, seen.shown)
+    for chain in seen.read_with:
         click.echo(f"ledger: read with {chain}")
-    for name in (p.plan.plan for p in homes(loaded, loaded)):
-        if place := places(services).get(name):
-            click.echo(_stored(name, place, ours=place.of(lineage)))
-    if loaded and not homes(loaded, loaded):
+    at_home = [p.plan.plan for p in homes(seen.loaded, seen.loaded)]
+    for name in at_home:
+        if place := places(seen.services).get(name):
+            click.echo(_stored(name, place, ours=place.of(seen.lineage)))
+    if seen.loaded and not at_home:
         click.echo(
             "ledger: stored nowhere: these plans are of more than one tenant, and none names a ledger_repository"
         )
-    for problem in of_ledger:
+    for problem in seen.of_ledger:
         answered = (Trouble.LEDGER_LOST, Trouble.LEDGER_SPOILT)  # somebody may answer for these, once and for all
         to_type = f" [{problem.trouble.name}]" if problem.trouble in answered else ""
         click.echo(f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNTOLD else 'FAIL')}: {problem.text}{to_type}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
-    return code
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
