@@ -81,14 +81,17 @@ def _lacking(
 
 def _stored(services: Services, history: AssetHistory, out: Collection[str]) -> Iterator[_Stored]:
     """By this host's ledgers, the newest first; without those that are `out`."""
-    numbered = services.ledger.numbering()
+    last, numbered = history.last_good_backup or {}, None
     for key in reversed(history.stored):
         if key in out:
             continue
         with suppress(KeyError, ValueError, TypeError):  # a later ccdr's, or damaged
             told = history.told.get(key)
             if told is None:
-                record = numbered(int(history.stored[key])) or {}
+                seq, record = int(history.stored[key]), last
+                if last.get("seq") != seq:  # seldom asked: the newest is in the catalogue
+                    numbered = numbered or services.ledger.numbering()
+                    record = numbered(seq) or {}
                 said = record["snapshot"]
                 at = utc(said["consistent_point"]), utc(record["time"])
                 yield _Stored(key, *at, said, said.get("source_sha256"), tuple(said.get("upon") or ()))
