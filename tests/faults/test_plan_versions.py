@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.catalogued import catalogued
 from tests.support.harness import Site
 from tests.unit.test_report import NOW, Past, written
 from tests.unit.test_run import World
@@ -185,6 +186,8 @@ class Story(Past):
         period = period_of(rfc3339(first), rfc3339(last), NOW)
         path = self.site.root / "plans/p.yaml"
         plans = [self.site.loaded()] if path.exists() else []
+        for loaded in plans:
+            catalogued(services, loaded)
         made = make_report(plans, services, period, there=["p"] if plans else [], command="ccdr report")
         assert "".join(map(bytes.decode, html(made)))
         return made, json.loads(written(json_lines(made)))

@@ -549,7 +549,7 @@ def backed_up(site: Site, *seconds: float) -> None:
 
 def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str = "throwaway") -> None:
     for n, took in enumerate(seconds):
-        body = {"verdict": verdict, "rto": {"achieved_s": took, "basis": basis}, "snapshot": None}
+        body = {"verdict": verdict, "rto": {"achieved_s": took, "basis": basis}, "snapshot": {"id": "a" * 64}}
         append_older(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
 
 

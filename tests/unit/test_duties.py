@@ -218,7 +218,7 @@ def test_objectives_are_judged_only_by_the_host_that_does_the_work(host: Host) -
         return asset.rpo.verdict.value, asset.rto.verdict.value
 
     slow = {"achieved_s": 7200.0, "basis": "throwaway"}
-    body = {"verdict": "PASS", "reason": None, "findings": [], "snapshot": None, "rto": slow}
+    body = {"verdict": "PASS", "reason": None, "findings": [], "snapshot": {"id": "a" * 64}, "rto": slow}
     append_older(host.services.ledger, "restore_test.end", plan="p", asset="a", run="r", body=body)
     assert said() == ("BREACHED", "BREACHED")
     host.cron("backups", every=HOUR, times=30)

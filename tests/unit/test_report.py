@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.catalogued import catalogued
 from tests.support.chronicle import DISPOSED, PASSED, Chronicle
 from tests.support.clocks import Clock
 from tests.support.drawn import examples
@@ -115,31 +116,9 @@ class Past:
         self.backup(NOW - 30 * MINUTE)
         return snapshot
 
-    def catalogued(self) -> None:
-        """The catalogue has what the records say was stored, and not removed; but for log, of which none tells."""
-        records, catalogue = [*self.ledger.records()], self.site.services(self.clock).catalogue
-        if any(r["kind"] == "log.shipped" for r in records):
-            return
-        of_prunes = (r for r in records if r["kind"] == "prune.end")
-        gone = {one["id"] for r in of_prunes for one in r.get("removed", ())}
-        gone |= {path.stem for path in catalogue.directory.rglob("*")}
-        assets = self.site.loaded().plan.assets
-        for r in (r for r in records if r["kind"] == "backup.end" and r.get("snapshot")):
-            said, own = r["snapshot"], assets.get(r["asset"])
-            if said["id"] in gone or own is None:
-                continue
-            ours = said.get("source_sha256") in (None, source_digest(own.source_name))
-            point = datetime.fromisoformat(said["consistent_point"])
-            files = {"f": FileDigest(5, "a" * 64)}
-            of = {"source": own.source_name if ours else "another", "bytes": 5}
-            manifest = Manifest(r["plan"], r["asset"], r["run"], "files", "scan", "h", point, 0.0, {}, of, files)
-            text = manifest_text(manifest)
-            made = snapshot_of(manifest, text, said["id"], "/r", datetime.fromisoformat(r["time"]))
-            catalogue.add(made, text)
-
     def report(self, first: str | None = None, last: str | None = None, *, named: tuple[str, ...] = ()) -> Report:
-        self.catalogued()
         services = self.site.services(self.clock)
+        catalogued(services, self.site.loaded())
         period = period_of(first, last, NOW)
         return make_report([self.site.loaded()], services, period, named=named, command="ccdr report")
 
