@@ -14,8 +14,9 @@ from tests.support.older import append_older
 from tests.unit.test_history import backup, test
 
 from ccdr.evidence.ledger import SEGMENT_BYTES, Ledger
+from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.services import Services
-from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, HOLDS, compare, newest
+from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
 from ccdr.run.ending import Conclusion, conclude
 from ccdr.run.scheduled import RunResult

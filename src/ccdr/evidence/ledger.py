@@ -289,7 +289,7 @@ class Ledger:
                 held = _mapped(path)
                 at = held.rfind(words)
                 while at >= 0:
-                    start, end = held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+                    start, end = _line_around(held, at)
                     with suppress(ValueError):
                         record = _record(held[start:end])
                         if record["kind"] == kind:
@@ -760,9 +760,13 @@ def _holding(path: Path, words: bytes, offset: int) -> Iterator[tuple[int, bytes
         held = file.read()
     at = held.find(words)
     while at >= 0:
-        start, end = held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+        start, end = _line_around(held, at)
         yield offset + start, held[start:end]
         at = held.find(words, end)
+
+
+def _line_around(held: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+    return held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
 
 
 def _backwards(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -561,15 +561,7 @@ def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
     lost = waiting(state, ledger)
     if not lost:
         raise UsageProblem("no ledger was lost here: there is nothing to acknowledge")
-    if not why.strip() or len(why) > MOST_WORDS:
-        raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
-    body = {
-        "why_sha256": keep_payload(state, why),
-        "ledgers": [one.ledger for one in lost],
-    }
-    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
-    keep(state, ledger)
-    return ref
+    return _answered(state, ledger, why, ledgers=[one.ledger for one in lost])
 
 
 def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
@@ -584,12 +576,17 @@ def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
                 hint="put the file back from a copy; if there is none, `ccdr ledger verify` says what is wrong",
             )
         raise UsageProblem("no line of the ledger was changed: there is nothing to acknowledge")
+    _answered(state, ledger, why, ledgers=[], spoilt=spoilt)
+    return spoilt
+
+
+def _answered(state: State, ledger: Ledger, why: str, **what: object) -> RecordRef:
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
-    body = {"why_sha256": keep_payload(state, why), "ledgers": [], "spoilt": spoilt}
-    ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
+    body = {"why_sha256": keep_payload(state, why), **what}
+    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
     keep(state, ledger)
-    return spoilt
+    return ref
 
 
 def spoilt_of(state: State, ledger: Ledger) -> list[int]:

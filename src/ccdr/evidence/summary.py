@@ -21,13 +21,14 @@ import msgspec
 
 from ccdr.evidence.history import FORMAT, AssetHistory, Histories, may_have_ended, read_history
 from ccdr.evidence.ledger import BEGINNING, Ledger, Mark
+from ccdr.evidence.lineage import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State, write_durably
 from ccdr.model.values import TOLD_BY
 
-VERIFIED, HOLDS = "ledger.verified", "HOLDS"
+HOLDS = "HOLDS"  # what a verification found that found all well
 MANY = 1000  # records: more than this are not read twice by one process
 _NAME = re.compile(r"histories-[0-9]{12}\.state")
 
@@ -132,8 +133,8 @@ def keep_summary(state: State, mark: Mark, made: bytes) -> dict[str, str]:
 
 
 def forget_older(state: State, index: Mapping[str, str]) -> None:
-    """Remove what an older verification had kept, once the record of the newest is written."""
-    for path in state.index.glob("histories-*.state"):
+    """Remove what an older verification had kept, a report's index too, once the record of the newest is written."""
+    for path in state.index.glob("*.state"):
         if path.name not in index:
             path.unlink(missing_ok=True)
 

@@ -23,14 +23,14 @@ from ccdr.evidence.ledger import WRONG, Mark, Verification, verify
 from ccdr.evidence.lineage import VERIFIED, Lineage, differs, keep, misnamed
 from ccdr.evidence.population import ALONE
 from ccdr.evidence.reading import meanwhile
-from ccdr.evidence.summary import Summing, forget_older, keep_summary, kept, sum_up
+from ccdr.evidence.summary import HOLDS, Summing, forget_older, keep_summary, kept, sum_up
 from ccdr.host.state import State, write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import RecordRef, so_many, utc
 
-HOLDS, BROKEN = "HOLDS", "BROKEN"
+BROKEN = "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
 EVERY, SOON = timedelta(days=1), timedelta(hours=1)
 MOST_RECORDED = 5  # problems that a record spells out

@@ -14,11 +14,12 @@ from pathlib import Path
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.history import AssetHistory
 from ccdr.evidence.judgement import LATE_GRACE, LATE_INTERVALS, AssetStatus, judge_host
+from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import SHIP
-from ccdr.jobs.verification import DIFFERS, HOLDS, Finding, daily
+from ccdr.jobs.verification import DIFFERS, Finding, daily
 from ccdr.model.errors import CcdrError, Exit, LedgerBroken, PlanInvalid, worst
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Achieved, ObjectiveVerdict, Verb

@@ -115,12 +115,8 @@ def make(services: Services) -> dict[str, str]:
         for line in lines(ledger, extent_of(ledger)):
             record = folded(line)
             making.take(record, utc(record["time"]))
-        directory = services.state.index
         for name, contents in making.states.items():
-            write_durably(directory / name, contents)
-        for path in directory.glob(f"[0-9]*{SUFFIX}"):
-            if path.name not in making.states:
-                path.unlink()
+            write_durably(services.state.index / name, contents)
         return {name: sha256(contents).hexdigest() for name, contents in making.states.items()}
     return {}
 
