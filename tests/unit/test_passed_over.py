@@ -73,6 +73,10 @@ SENSELESS: dict[str, Callable[[], dict[str, Any]]] = {
     "passed, and a check of it failed": lambda: passed(checks=[{**passed()["checks"][0], "status": "FAIL"}]),
     "passed without a snapshot": lambda: passed(snapshot=None),
     "passed without a check": lambda: passed(checks=[]),
+    "passed, and a check was skipped": lambda: passed(checks=[{**passed()["checks"][0], "status": "SKIPPED"}]),
+    "an older one that passed, and a check was skipped": lambda: passed(
+        version=2, checks=[{**passed()["checks"][0], "status": "SKIPPED"}]
+    ),
     "an older one that passed, and a check failed": lambda: passed(
         version=2, checks=[{**passed()["checks"][0], "status": "FAIL"}]
     ),
