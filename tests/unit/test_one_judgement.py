@@ -23,8 +23,10 @@ from tests.support.harness import Site
 from tests.support.logs import ships
 
 from ccdr.evidence.history import AssetHistory, Histories
-from ccdr.evidence.judgement import UNTESTED, AssetStatus, why_not_counting
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.counting import why_not_counting
+from ccdr.evidence.judgement.coverage import UNTESTED
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import Standing
 from ccdr.evidence.records import written
 from ccdr.host.state import State

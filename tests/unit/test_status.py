@@ -18,8 +18,8 @@ from tests.support.logs import ships
 from tests.support.older import append_older
 
 from ccdr.evidence.history import AssetHistory, read_history
-from ccdr.evidence.judgement import AssetStatus
-from ccdr.evidence.ledger import Ledger
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import Standing
 from ccdr.host.state import State
 from ccdr.jobs.services import Services

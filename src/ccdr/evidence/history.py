@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
-from ccdr.evidence.ledger import PASSED_OVER, WRONG
+from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
 from ccdr.evidence.verdicts import (
     Record,
     _as_strict,

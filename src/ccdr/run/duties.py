@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.history import DUTIES, AssetHistory, Histories
-from ccdr.evidence.lineage import installation
+from ccdr.evidence.lineage.own_records import installation
 from ccdr.host.state import State, write_durably
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ccdr import __version__
 from ccdr.evidence.acknowledged import unacknowledged
 from ccdr.evidence.history import CHECKED, CLEAN, PRUNED, STORED, AssetHistory, Histories
-from ccdr.evidence.judgement import AssetStatus
+from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble

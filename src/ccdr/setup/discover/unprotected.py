@@ -16,7 +16,7 @@ from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery.contract import Discovery, ServerAddress, Standing
 from ccdr.engines.discovery.filetree import has_audio, look
 from ccdr.evidence.history import RESTORE_END, AssetHistory
-from ccdr.evidence.judgement import UNTESTED, coverage
+from ccdr.evidence.judgement.coverage import UNTESTED, coverage
 from ccdr.host.state import RESTORE_MARK, State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import TAMPERING, UNTOLD
-from ccdr.evidence.judgement import judge_host, judge_upkeep
-from ccdr.evidence.ledger import Verification
-from ccdr.evidence.lineage import Lineage
+from ccdr.evidence.judgement.host import judge_host
+from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import ALONE, Population, read_population

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from ccdr.evidence.history import DUTIES, LOGS, STOPPED, AssetHistory, Histories, follow, may_have_ended
-from ccdr.evidence.ledger import NEWER, PASSED_OVER
+from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.shelf import rank
 from ccdr.model import parents as chain

@@ -20,7 +20,10 @@ import msgspec
 
 from ccdr.evidence import history
 from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.ledger import NEWER, PASSED_OVER, Ledger, Verified, extent_of, folded, lines
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
+from ccdr.evidence.ledger.places import extent_of, lines
+from ccdr.evidence.ledger.verification import Verified
 from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State, write_durably

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from statistics import median
 
 from ccdr.evidence.history import AssetHistory
-from ccdr.evidence.judgement import AssetStatus, Disproved, Seen, judge
+from ccdr.evidence.judgement.asset import judge
+from ccdr.evidence.judgement.asset_status import AssetStatus, Disproved, Seen
 from ccdr.jobs.shipping.shelf import EARLIEST
 from ccdr.model import measure
 from ccdr.model.fetched import Fetched, fetched
