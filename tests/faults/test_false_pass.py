@@ -15,7 +15,7 @@ from tests.support.older import append_older
 
 from ccdr.checks.decoder import ends_early
 from ccdr.engines.files import WAITING, Entry
-from ccdr.evidence.history import read_history
+from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import restore_test

@@ -32,7 +32,7 @@ from ccdr.evidence.acknowledged import (
     until_of,
     why_of,
 )
-from ccdr.evidence.history import read_history
+from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.host.who import who

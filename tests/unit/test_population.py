@@ -24,7 +24,7 @@ from tests.support.records import body_of
 from ccdr.cli import main
 from ccdr.cli.settings import Settings
 from ccdr.evidence.acknowledged import known_by
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify

@@ -22,7 +22,7 @@ from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError
 from ccdr.telling.report import population
-from ccdr.telling.report.evidence import Run
+from ccdr.telling.report.runs import Run
 
 RECORDS = 12
 

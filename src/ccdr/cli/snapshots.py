@@ -29,7 +29,7 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
       ccdr snapshots outbound
       ccdr snapshots outbound --asset crm --json
     """
-    from ccdr.evidence.history import AssetHistory
+    from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.asset import judge
     from ccdr.evidence.judgement.counting import why_not_counting
     from ccdr.jobs import attest

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.history import Histories
+from ccdr.evidence.history.fold import Histories
 from ccdr.evidence.ledger.lines import WRONG
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.ledger.verification import Verification, verify

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
-from ccdr.evidence.history import RESTORE_END, AssetHistory, Histories
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.upkeep import judge_upkeep

@@ -1,8 +1,8 @@
 """What is wrong with each asset, and with the care of each repository: one set of rules, for whatever tells of it.
 
-Values in, values out: what the ledger says (`history.py`) and what else is known at one moment become an `AssetStatus`,
-its troubles with their codes. `status`, the report, metrics and messages put that into words and numbers, and have no
-rule of their own; so the same records give the same judgement, whoever looks.
+Values in, values out: what the ledger says (`evidence/history`) and what else is known at one moment become an
+`AssetStatus`, its troubles with their codes. `status`, the report, metrics and messages put that into words and
+numbers, and have no rule of their own; so the same records give the same judgement, whoever looks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.acknowledged import steady
-from ccdr.evidence.history import AssetHistory, Elsewhere
+from ccdr.evidence.history.asset_history import AssetHistory, Elsewhere
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.counting import made_up_for, told_by_records, told_once, vanished_problem, why_not
 from ccdr.evidence.judgement.coverage import (

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.troubles import MOST_NAMED
 from ccdr.model import parents as chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.acknowledged import counts, steady
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.coverage import conclusive
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.verdicts import Record, blames_the_log, misfits

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from ccdr.evidence.history import STOPPED, AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.model.trouble import (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, harm
-from ccdr.evidence.history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.lines import NEWER, WRONG
 from ccdr.evidence.verdicts import Record
 from ccdr.host.nearby import WORDS as NEAR_WORDS

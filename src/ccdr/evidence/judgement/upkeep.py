@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, steady
-from ccdr.evidence.history import CHECKED, FAILED, INCONCLUSIVE, PRUNED, AssetHistory, Histories
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import Histories
+from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED
 from ccdr.evidence.judgement.troubles import findings_of, not_begun, passed_over, told_apart
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (

@@ -5,7 +5,7 @@ in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, n
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
 record's own keys, as its kind's definition has them (records/). From version 2 on, all texts are of closed kinds
 (older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
-record `ledger.begin` says: lineage.py) and `torn-*.bin` (what a crashed writer left of a line; or a whole last line
+record `ledger.begin` says: lineage/) and `torn-*.bin` (what a crashed writer left of a line; or a whole last line
 that was changed: its record says so, and it is a finding).
 
 What the chain alone cannot show: a cut-off end, and a rewrite of everything from some line on. Whoever has

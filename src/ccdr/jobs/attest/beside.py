@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ccdr.evidence.history import BACKUP_END, TEST_END
+from ccdr.evidence.history.kinds import BACKUP_END, TEST_END
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.answers import waiting

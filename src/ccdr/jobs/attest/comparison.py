@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history import BACKUP_START
+from ccdr.evidence.history.kinds import BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.beside import directory_of, found_at, itself, read_id, reader
 from ccdr.evidence.lineage.comparing import keep, keep_first, read

@@ -35,21 +35,17 @@ from ccdr.plans.versions import Judged
 from ccdr.storage.catalogue import CLOCK_TOLERANCE
 from ccdr.telling.report import index
 from ccdr.telling.report.answer import Answer, answer, over_the_period
+from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.chains import ChainFacts, facts_of
-from ccdr.telling.report.evidence import AssetEvidence, Evidence, PlanEvidence, Run
-from ccdr.telling.report.judge import (
-    AssetReport,
-    Finding,
-    Interruption,
-    PlanReport,
-    interruptions,
-    judge_asset,
-    judge_plan,
-)
+from ccdr.telling.report.evidence import Evidence, PlanEvidence
+from ccdr.telling.report.interruptions import interruptions
+from ccdr.telling.report.judge import judge_asset, judge_plan
+from ccdr.telling.report.judged import AssetReport, Finding, Interruption, PlanReport
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population import Digest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
+from ccdr.telling.report.runs import Run
 from ccdr.telling.status import answering, seen_now, upkeep_problems
 
 _UNTOLD = frozenset(trouble.name for trouble in UNTOLD)  # what nobody can tell here is no finding
