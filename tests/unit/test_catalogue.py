@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdr.host import state
-from ccdr.host.state import write_durably
+from ccdr.host.files import write_durably
 from ccdr.model.errors import BackupBad, CcdrError
 from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.storage.catalogue import (

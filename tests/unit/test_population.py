@@ -35,7 +35,9 @@ from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.attest.beside import collect, copied, link, placed, recover
+from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.recovering import link, recover
+from ccdr.jobs.attest.taking_in import copied, placed
 from ccdr.jobs.services import Services, pruning_of
 from ccdr.jobs.verification import compare, daily
 from ccdr.jobs.verification import look as verify_now
@@ -43,10 +45,10 @@ from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation, ObjectiveVerdict, rfc3339, utc
 from ccdr.run.ending import _verified, conclude
-from ccdr.run.scheduled import RunResult
+from ccdr.run.tasks import RunResult
 from ccdr.setup.discover.unprotected import _our_own, untested
 from ccdr.storage.catalogue import Pruning
-from ccdr.storage.restic import RepoSnapshot
+from ccdr.storage.listing import RepoSnapshot
 from ccdr.telling.metrics import RunFacts
 from ccdr.telling.metrics import collect as numbers
 from ccdr.telling.notify.concerns import concerns_of

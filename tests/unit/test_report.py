@@ -37,10 +37,10 @@ from ccdr.model.measure import Point, worst_exposure, worst_exposures
 from ccdr.model.trouble import Level
 from ccdr.model.values import FileDigest, Manifest, human_seconds, rfc3339, source_digest
 from ccdr.storage.catalogue import manifest_text, snapshot_of
-from ccdr.telling.report import Period, Report, build, csv_text, html, json_lines, make_report, period_of
+from ccdr.telling.report import Period, Report, csv_text, html, json_lines, make_report, period_of, reading
+from ccdr.telling.report.choice import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.growth import growth
-from ccdr.telling.report.page import MOST_INTERRUPTIONS, MOST_TESTS
 from ccdr.telling.report.population import COLUMNS
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -686,7 +686,7 @@ def test_a_run_that_is_at_work_is_no_crash(past: Past) -> None:
 def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
     past: Past, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    services, really = past.site.services(past.clock), build.read_verified
+    services, really = past.site.services(past.clock), reading.read_verified
     with contextlib.ExitStack() as going:
         run = going.enter_context(services.state.run(past.clock))
         past.wrote(NOW - MINUTE, "backup.start", run=run.id)
@@ -700,7 +700,7 @@ def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
                 going.close()
             return found
 
-        monkeypatch.setattr(build, "read_verified", read)
+        monkeypatch.setattr(reading, "read_verified", read)
         (row, *_) = rows_of(past.report())
     assert row["outcome"] == ("RUNNING" if ends else "CRASHED")
 

@@ -21,7 +21,8 @@ from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, Locked, RepositoryUnavailable, UsageProblem
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
-from ccdr.run.scheduled import KINDS, Performed, RunResult, Task, Verb, run
+from ccdr.run.scheduled import Verb, run
+from ccdr.run.tasks import KINDS, Performed, RunResult, Task
 from ccdr.setup.doctor import machine
 from ccdr.telling.status import status
 

@@ -39,10 +39,12 @@ from ccdr.host.state import Run, State
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
+from ccdr.jobs.shipping.fetching_log import index_of
 from ccdr.jobs.shipping.filling import Filling, Held, WentBack
-from ccdr.jobs.shipping.recovery import Recovery, index_of, logged, target_of, the_base
+from ccdr.jobs.shipping.recovery import Recovery, logged, the_base
 from ccdr.jobs.shipping.shelf import INDEX, Batch, Gap, Shelf, arranged, let_go, same_head
 from ccdr.jobs.shipping.ship import VANISHED, _Shipping, _Tally
+from ccdr.jobs.shipping.targets import target_of
 from ccdr.jobs.upkeep.log import _needed
 from ccdr.jobs.upkeep.prune import _Pruning
 from ccdr.model.answers import NO_WORDS
@@ -60,7 +62,8 @@ from ccdr.plans.job import Job
 from ccdr.ports.log import LogMark, Reached, ShippedLog, Target
 from ccdr.ports.place import Output, Place, Session, Source
 from ccdr.storage.catalogue import manifest_text, text_digest
-from ccdr.storage.restic import RepoSnapshot, Restic, Stored
+from ccdr.storage.listing import RepoSnapshot, Stored
+from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")

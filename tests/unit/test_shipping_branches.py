@@ -25,8 +25,8 @@ from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import Standing, write_standing
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
+from ccdr.jobs.shipping.fetching_log import fetch_log
 from ccdr.jobs.shipping.filling import Filling, WentBack
-from ccdr.jobs.shipping.recovery import fetch_log
 from ccdr.jobs.shipping.recovery import logged as logged_up_to
 from ccdr.jobs.shipping.shelf import INDEX, Batch, arranged, let_go
 from ccdr.jobs.shipping.ship import _Shipping

@@ -37,7 +37,8 @@ from ccdr.storage.catalogue import (
     stream_of,
     text_digest,
 )
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ccdr.host.files import write_durably
 from ccdr.host.interrupts import threads
-from ccdr.host.state import write_durably
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, RepositoryDamaged, WrittenByNewer
 from ccdr.model.values import (
@@ -32,7 +32,8 @@ from ccdr.model.values import (
     rfc3339,
     utc,
 )
-from ccdr.storage.restic import RepoSnapshot, Restic
+from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.restic import Restic
 
 MANIFEST = "ccdr-manifest.json"
 OURS = "ccdr"
