@@ -178,7 +178,7 @@ def crashed(host: Host) -> Attestation:
     ledger = host.services.ledger
     append_older(ledger, "backup.start", plan="p", asset="a", run="q", body={})
     append_older(ledger, "backup.start", plan="p", asset="a", run="r", body={})
-    said = comparison.attestation(host.services, ledger.head())
+    said = claims.attestation(host.services, ledger.head())
     assert said is not None and said.start == said.seq
     host.tags = [*said.as_tags(), "run=r"]
     return said
