@@ -93,14 +93,14 @@ def test_a_pass_is_recorded_whoever_stops_its_cleaning_up(
     twin: Site, stop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt, aside = stop
-    conclude = Work.conclude
+    finish = Work.finish
 
     def slowly(work: Work, run: Any) -> None:
         interrupt()
         interrupts.tick()
-        conclude(work, run)
+        finish(work, run)
 
-    monkeypatch.setattr(Work, "conclude", slowly)
+    monkeypatch.setattr(Work, "finish", slowly)
     with pytest.raises(KeyboardInterrupt):
         aside(lambda: once.restore_test(job(twin), "latest", twin.services(), Quiet()))
     assert [r["run"] for r in twin.records("restore_test.start")] == [

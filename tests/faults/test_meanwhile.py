@@ -188,15 +188,15 @@ def test_a_backup_that_succeeds_while_a_test_is_concluding_heals_it(
     twin: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has looked for what failed by then, and its record comes after the backup's."""
-    conclude = Work.conclude
+    finish = Work.finish
 
     def slowly(work: Work, of: Any) -> None:
         twin.backed_up()
         assert Trouble.TEST_INCONCLUSIVE not in troubles(twin), "nor has a test crashed that is concluding"
-        conclude(work, of)
+        finish(work, of)
 
     fails(twin)
-    monkeypatch.setattr(Work, "conclude", slowly)
+    monkeypatch.setattr(Work, "finish", slowly)
     assert by_hand(twin).verdict is Verdict.FAIL
     assert twin.records()[-1]["kind"] == "restore_test.end"
     assert troubles(twin) == set()

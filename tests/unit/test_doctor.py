@@ -399,7 +399,7 @@ def test_object_lock_as_configured(lock: ObjectLock | None, state: Health) -> No
         (Canary(held=False, deletable=True), FAIL),
         (Canary(held=True, deletable=False), WARN),  # a missing right looks the same
         (Canary(held=None, deletable=False), WARN),
-        (Canary(held=None, deletable=True, said="AccessDenied"), WARN),
+        (Canary(held=None, deletable=True, lock_refusal="AccessDenied"), WARN),
     ],
 )
 def test_object_lock_as_tried(tried: Canary, state: Health) -> None:

@@ -39,12 +39,11 @@ from ccdr.jobs.attest.beside import collect
 from ccdr.jobs.attest.recovering import link, recover
 from ccdr.jobs.attest.taking_in import copied, placed
 from ccdr.jobs.services import Services, pruning_of
-from ccdr.jobs.verification import compare, daily
-from ccdr.jobs.verification import look as verify_now
+from ccdr.jobs.verification import compare, daily, verify_now
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Attestation, ObjectiveVerdict, rfc3339, utc
-from ccdr.run.ending import _verified, conclude
+from ccdr.run.ending import _verified, end_run
 from ccdr.run.tasks import RunResult
 from ccdr.setup.discover.unprotected import _our_own, untested
 from ccdr.storage.catalogue import Pruning
@@ -664,14 +663,14 @@ def test_a_check_that_another_host_did_not_make_is_late_by_its_ledger(pair: Pair
 
 def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) -> None:
     from ccdr.jobs.in_force import newest
-    from ccdr.run.duties import duties
+    from ccdr.run.responsible import responsible_for
 
     pair.both()
     pair.ours("backs up")
     services, plans = services_of(pair.site), [pair.site.loaded()]
-    before = duties(plans, services.histories()), newest("p", services)
+    before = responsible_for(plans, services.histories()), newest("p", services)
     pair.collected()
-    assert (duties(plans, services.histories()), newest("p", services)) == before
+    assert (responsible_for(plans, services.histories()), newest("p", services)) == before
     ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
     assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
 
@@ -868,7 +867,7 @@ def test_a_ledger_beside_ours_that_was_changed_in_its_middle_is_told_by_whoever_
     lines = asked.told("status").output.splitlines()
     assert any(f"ledger: FAIL: ledger {name[:8]}" in line for line in lines) is bool(told)
     assert asked.told("status").exit_code == 1 and asked.status() == (None if told else "FAIL")
-    done = conclude([pair.site.loaded()], services, RunResult(), seconds=1.0)
+    done = end_run([pair.site.loaded()], services, RunResult(), seconds=1.0)
     assert (done.stands, any(name[:8] in line for line in done.troubles)) == ((1, True) if told else (0, False))
     concerns = [one for one in _verified([pair.site.loaded()], services, done) if one.about == name]
     assert [one.trouble for one in concerns] == ([Trouble.LEDGER_CONTRADICTED] if told else [])

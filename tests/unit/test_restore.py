@@ -20,7 +20,7 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import Target, roles
 from ccdr.engines.servers import connection as reached
 from ccdr.jobs.restore import directory
-from ccdr.jobs.restore.directory import Guarded, Mount, look, opened, refuse_sources
+from ccdr.jobs.restore.directory import Guarded, Mount, opened, refuse_sources, staging_for
 from ccdr.jobs.restore.estimate import PHASES, estimate
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Restoring
@@ -382,7 +382,7 @@ def test_mount_table_is_read_with_its_escapes(tmp_path: Path) -> None:
 
 
 def sized(target: Path, **more: int) -> tuple[directory.Staging, list[str]]:
-    return look(target, [], **{"size": 10, "entries": 1, **more}, run="r1")
+    return staging_for(target, [], **{"size": 10, "entries": 1, **more}, run="r1")
 
 
 def test_staging_is_beside_the_target_and_nothing_is_made_yet(tmp_path: Path) -> None:

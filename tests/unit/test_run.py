@@ -126,7 +126,7 @@ def world(tmp_path: Path) -> World:
 def test_nothing_is_due_when_a_plan_is_first_seen(world: World) -> None:
     result = world.run()
     assert world.news() == [] and result.exit_code is Exit.OK and result.missed == []
-    assert result.wakes == datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+    assert result.next_due == datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 def test_what_is_due_is_done_once(world: World) -> None:
@@ -317,7 +317,7 @@ def test_what_came_due_during_a_long_run_is_not_slept_over(world: World) -> None
     world.run()
     world.act = lambda task: world.clock.on(minutes=40)  # type: ignore[func-returns-value]
     world.clock.to("2026-11-24T12:30:00Z")
-    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:10"
+    assert world.run().next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:10"
     world.act = lambda task: None
     world.clock.on(minutes=5)
     world.run()
@@ -328,7 +328,7 @@ def test_after_a_short_run_the_next_due_time_is_slept_until(world: World) -> Non
     world.run()
     world.act = lambda task: world.clock.on(minutes=20)  # type: ignore[func-returns-value]
     world.clock.to("2026-11-24T12:30:00Z")
-    assert world.run().wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+    assert world.run().next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 
 
 def test_each_host_records_as_missed_what_was_its_own_to_do(world: World, tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_what_came_due_for_one_of_a_group_during_the_others_backup_is_not_slept_
     grouped.news()
     grouped.act = lambda task: grouped.clock.on(minutes=30) if task.asset == "a" else None  # type: ignore[func-returns-value]
     grouped.clock.to("2026-11-24T12:35:00Z")
-    assert grouped.run("backups").wakes == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:05"
+    assert grouped.run("backups").next_due == datetime(2026, 11, 24, 13, 0, tzinfo=UTC), "by then it is 13:05"
     assert grouped.news() == [("p/a backup", "24 12:30"), ("p/c backup", "24 13:00")]
 
 

@@ -18,7 +18,7 @@ from ccdr.evidence.summary import HOLDS
 from ccdr.jobs.services import Services
 from ccdr.jobs.verification import BROKEN, DIFFERS, EQUAL, compare, newest
 from ccdr.model.trouble import Trouble
-from ccdr.run.ending import Conclusion, conclude
+from ccdr.run.ending import Conclusion, end_run
 from ccdr.run.tasks import RunResult
 from ccdr.telling.status import status
 
@@ -51,7 +51,7 @@ class World:
     def day_passes(self, **delta: float) -> Conclusion:
         """A run's end, a day later (or whatever)."""
         self.clock.at += timedelta(**(delta or {"days": 1, "minutes": 1}))
-        return conclude([self.site.loaded()], self.services, RunResult(), seconds=1.0)
+        return end_run([self.site.loaded()], self.services, RunResult(), seconds=1.0)
 
     def troubles(self) -> set[Trouble]:
         (found,) = status([self.site.loaded()], self.services)

@@ -81,14 +81,16 @@ def ack(
     if asset is not None and not any(asset in p.plan.assets for p in loaded):
         raise UsageProblem(f"no asset is called {asset!a} there", hint=f"`ccdr ack {trouble.name}` is of all assets")
     tenants = _tenants(loaded)
-    said = why_of(why) if why is not None else None
+    reason = why_of(why) if why is not None else None
     if ending:
-        found = [f for f in in_force(services, histories) if plan in (None, f.place[0]) and asset in (None, f.place[1])]
-        ended = end(trouble, found, services, why=said, tenants=tenants, dry_run=dry_run)
+        matching = [
+            f for f in in_force(services, histories) if plan in (None, f.place[0]) and asset in (None, f.place[1])
+        ]
+        ended = end(trouble, matching, services, why=reason, tenants=tenants, dry_run=dry_run)
         return _tell(ended, "would end" if dry_run else "ended")
-    if said is None or until is None:
+    if reason is None or until is None:
         raise UsageProblem(
-            f"{'--why' if said is None else '--until'} is missing: what is acknowledged has a reason, and an end",
+            f"{'--why' if reason is None else '--until'} is missing: what is acknowledged has a reason, and an end",
             hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
         )
     done = acknowledge(
@@ -97,7 +99,7 @@ def ack(
         services,
         asset=asset,
         until=until_of(until, services.clock.now()),
-        why=said,
+        why=reason,
         tenants=tenants,
         dry_run=dry_run,
     )
@@ -115,8 +117,8 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
         of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
         print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
     else:
-        said = "would be acknowledged" if dry_run else "acknowledged"
-        click.echo(f"{said} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
+        what = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{what} as lost: the ledger {'; the ledger '.join(map(str, lost))}")
     return Exit.OK
 
 
@@ -130,8 +132,8 @@ def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     if settings().json:
         print_json({"acknowledged": [{"code": Trouble.LEDGER_SPOILT.name, "records": lines}]})
     else:
-        said = "would be acknowledged" if dry_run else "acknowledged"
-        click.echo(f"{said} as lost, what stood where these records should: {', '.join(map(str, lines))}")
+        what = "would be acknowledged" if dry_run else "acknowledged"
+        click.echo(f"{what} as lost, what stood where these records should: {', '.join(map(str, lines))}")
     return Exit.OK
 
 
@@ -141,15 +143,15 @@ def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:
     return {(plan, asset): plans[str(plan)].tenant_of(asset) for plan, asset in places}
 
 
-def _tell(found: Sequence[InForce], what: str) -> Exit:
+def _tell(acknowledgements: Sequence[InForce], what: str) -> Exit:
     if settings().json:
-        print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in found]})
-    elif not found:
+        print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in acknowledgements]})
+    elif not acknowledgements:
         click.echo("nothing is acknowledged")
     else:
         rows = [
             (one.ack.code, "/".join(filter(None, one.place)), rfc3339(one.ack.until), one.why or "(taken back)")
-            for one in found
+            for one in acknowledgements
         ]
         table((what, "where", "until", "why"), rows)
     return Exit.OK

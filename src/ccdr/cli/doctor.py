@@ -71,8 +71,8 @@ def _where(finding: Finding) -> str:
 
 
 def _tell(finding: Finding) -> None:
-    look = finding.look
-    padding = " " * (len(Health.UNKNOWN) - len(look.state))
-    click.echo(f"  {word(look.state)}{padding}  {look.what}: {look.found}")
-    if look.do:
-        click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {look.do}")
+    probe = finding.look
+    padding = " " * (len(Health.UNKNOWN) - len(probe.state))
+    click.echo(f"  {word(probe.state)}{padding}  {probe.what}: {probe.found}")
+    if probe.do:
+        click.echo(f"  {' ' * len(Health.UNKNOWN)}  → {probe.do}")

@@ -77,11 +77,13 @@ def _ledger(services: Services, which: str | None) -> Ledger:
 
     if which is None or (services.lineage().ledger or "").startswith(which or "-"):
         return services.ledger
-    found = [path for name, path in others(services.state) if name.startswith(which)]
-    if len(found) != 1:
+    matching = [path for name, path in others(services.state) if name.startswith(which)]
+    if len(matching) != 1:
         here = ", ".join(name for name, _ in others(services.state)) or "none"
-        raise UsageProblem(f"{'no' if not found else 'more than one'} ledger here is {which}…", hint=f"there is {here}")
-    return reader(found[0])
+        raise UsageProblem(
+            f"{'no' if not matching else 'more than one'} ledger here is {which}…", hint=f"there is {here}"
+        )
+    return reader(matching[0])
 
 
 @verb()
@@ -118,16 +120,18 @@ def _verify_directory(directory: Path) -> Exit:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.evidence.lineage.beside import id_in, misnamed
 
-    found = verify_ledger(directory)
-    if found.records == 0 and found.ok:
+    verification = verify_ledger(directory)
+    if verification.records == 0 and verification.ok:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
-    problems = (*found.problems, *(misnamed(directory) if found.ok else ()))
-    crashes = _crashes(found, frozenset())
+    problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
+    crashes = _crashes(verification, frozenset())
     if settings().json:
-        print_json({**_found(found, problems, crashes), "ledger": id_in(directory) if found.ok else None})
+        print_json(
+            {**_document(verification, problems, crashes), "ledger": id_in(directory) if verification.ok else None}
+        )
     else:
-        _tell(found, problems, crashes)
-    return _judged(found, problems)
+        _tell(verification, problems, crashes)
+    return _judged(verification, problems)
 
 
 def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
@@ -149,12 +153,14 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
     compared = compare(services)
     outcomes, failed = _asked(plans, services) if repository else ([], [])
     lineage = services.lineage()
-    said = here(services, lineage, services.catalogue.newest())
-    of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(said))]
+    problem = here(services, lineage, services.catalogue.newest())
+    of_ledger = [p.text for p in (*troubles(lineage), *by_what_is_known(problem))]
     of_plans = _plans_not_kept(services) if compared.ledger.ok else []
     beside = {name: verify_ledger(path) for name, path in others(services.state)}
-    of_others = [f"ledger {name[:8]}…: {said}" for name, found in beside.items() for said in found.problems]
-    seen = [said for outcome in outcomes for said in outcome.as_json()["problems"]]  # type: ignore[attr-defined]
+    of_others = [
+        f"ledger {name[:8]}…: {problem}" for name, verification in beside.items() for problem in verification.problems
+    ]
+    seen = [problem for outcome in outcomes for problem in outcome.as_json()["problems"]]  # type: ignore[attr-defined]
     problems = tuple(dict.fromkeys((*compared.problems, *of_ledger, *of_plans, *of_others)))
     unread = tuple(
         f"ledger {name[:8]}…: it lies here, and no record of ours tells of it: it is not read; "
@@ -163,14 +169,16 @@ def _verify_live(names: Sequence[str], *, repository: bool) -> Exit:
         if name not in lineage.beside
     )
     compared = replace(compared, ledger=replace(compared.ledger, notes=(*compared.ledger.notes, *unread)))
-    problems += tuple(said for said in seen if not any(str(said) in one for one in problems))
+    problems += tuple(problem for problem in seen if not any(str(problem) in one for one in problems))
     crashes = _crashes(compared.ledger, at_work)
     if options.json:
         document: dict[str, Any] = {
-            **_found(compared.ledger, problems, crashes),
+            **_document(compared.ledger, problems, crashes),
             "summary": compared.summary,
             "ledger": lineage.ledger,
-            "others": {name: {"records": found.records, "ok": found.ok} for name, found in beside.items()},
+            "others": {
+                name: {"records": verification.records, "ok": verification.ok} for name, verification in beside.items()
+            },
         }
         if repository:
             document["repositories"] = [outcome.as_json() for outcome in outcomes]
@@ -204,12 +212,12 @@ def _plans_not_kept(services: Services) -> list[str]:
 
 def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcome], list[tuple[str, CcdrError]]]:
     """What the repositories attest. It is recorded, where that can be written: an auditor may only read."""
-    from ccdr.jobs.attest import compare, looked, record
+    from ccdr.jobs.attest import compare, listed_and_vanished, record
 
     outcomes, failed = [], []
     for loaded in plans:
         try:
-            listed, vanished = looked(loaded, services)
+            listed, vanished = listed_and_vanished(loaded, services)
             outcome = compare(services, loaded.plan.plan, listed, vanished=vanished)
         except CcdrError as error:
             failed.append((loaded.plan.plan, error))
@@ -221,49 +229,49 @@ def _asked(plans: Sequence[LoadedPlan], services: Services) -> tuple[list[Outcom
 
 
 def _agreed(outcome: Outcome) -> str:
-    said = f"the repository of {outcome.plan}: {so_many(outcome.snapshots, 'snapshot attests', 'snapshots attest')} it"
+    line = f"the repository of {outcome.plan}: {so_many(outcome.snapshots, 'snapshot attests', 'snapshots attest')} it"
     if outcome.snapshots:
-        said += f", up to record {outcome.newest}"
+        line += f", up to record {outcome.newest}"
     if outcome.unattested:
-        said += f"; {so_many(outcome.unattested, 'is', 'are')} from before snapshots did"
+        line += f"; {so_many(outcome.unattested, 'is', 'are')} from before snapshots did"
     if outcome.elsewhere:
-        said += f"; {so_many(outcome.elsewhere, 'is', 'are')} of other ledgers, not known here"
-    return said
+        line += f"; {so_many(outcome.elsewhere, 'is', 'are')} of other ledgers, not known here"
+    return line
 
 
-def _crashes(found: Verification, at_work: frozenset[str]) -> list[str]:
-    crashed = [c for c in found.crashes if c.run not in at_work]
+def _crashes(verification: Verification, at_work: frozenset[str]) -> list[str]:
+    crashed = [c for c in verification.crashes if c.run not in at_work]
     return [f"{c.kind} of {c.plan}/{c.asset}, run {c.run}, {rfc3339(c.time)}: no end" for c in crashed]
 
 
-def _found(found: Verification, problems: Sequence[object], crashes: Sequence[str]) -> dict[str, Any]:
+def _document(verification: Verification, problems: Sequence[object], crashes: Sequence[str]) -> dict[str, Any]:
     return {
         "ok": not problems,
-        "says": None if problems or found.newer else CONSISTENT,
-        "records": found.records,
-        "head": found.head,
+        "says": None if problems or verification.newer else CONSISTENT,
+        "records": verification.records,
+        "head": verification.head,
         "problems": list(problems),
         "summary": None,
-        "notes": list(found.notes),
+        "notes": list(verification.notes),
         "crashes": list(crashes),
-        "torn_bytes": found.torn_bytes,
-        "newer": found.newer,
+        "torn_bytes": verification.torn_bytes,
+        "newer": verification.newer,
     }
 
 
-def _judged(found: Verification, problems: Sequence[object]) -> Exit:
+def _judged(verification: Verification, problems: Sequence[object]) -> Exit:
     if problems:
         return Exit.FINDING
-    return Exit.NOT_CARRIED_OUT if found.newer else Exit.OK
+    return Exit.NOT_CARRIED_OUT if verification.newer else Exit.OK
 
 
-def _tell(found: Verification, problems: Sequence[object], crashes: Sequence[str]) -> None:
-    what = f"{so_many(found.records, 'record')}, head {found.head[:16]}…"
-    verdict = "FAIL" if problems else "INCONCLUSIVE" if found.newer else "PASS"
+def _tell(verification: Verification, problems: Sequence[object], crashes: Sequence[str]) -> None:
+    what = f"{so_many(verification.records, 'record')}, head {verification.head[:16]}…"
+    verdict = "FAIL" if problems else "INCONCLUSIVE" if verification.newer else "PASS"
     click.echo(f"{word(verdict)}  {what}{f': {CONSISTENT}' if verdict == 'PASS' else ''}")
-    if found.newer:
-        click.echo(f"  {so_many(found.newer, 'record')} of a later ccdr: what they tell, this one does not know")
-    for label, lines in (("problem", problems), ("crashed", crashes), ("note", found.notes)):
+    if verification.newer:
+        click.echo(f"  {so_many(verification.newer, 'record')} of a later ccdr: what they tell, this one does not know")
+    for label, lines in (("problem", problems), ("crashed", crashes), ("note", verification.notes)):
         for line in lines:
             click.echo(f"  {label}: {line}")
 
@@ -290,10 +298,10 @@ def recover(names: tuple[str, ...]) -> Exit:
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
     services = options.services()
-    found = bring_back(plans, services)
+    recovered = bring_back(plans, services)
     if options.json:
-        return _taken(found)
-    for one in found:
+        return _taken(recovered)
+    for one in recovered:
         where = f"from the repository of {one.source}" if one.source else "from a copy that was collected here"
         until = f", up to {one.until[:16].replace('T', ' ')} UTC" if one.until else ""
         count = one.lost.of_these(one.records) if one.lost else so_many(one.records, "record")
@@ -331,11 +339,11 @@ def collect(directories: tuple[str, ...]) -> Exit:
     return _taken([take_in(Path(directory), services) for directory in directories])
 
 
-def _taken(found: Sequence[Taken]) -> Exit:
+def _taken(ledgers: Sequence[Taken]) -> Exit:
     if settings().json:
-        print_json({"ledgers": [one.as_json() for one in found]})
+        print_json({"ledgers": [one.as_json() for one in ledgers]})
         return Exit.OK
-    for one in found:
+    for one in ledgers:
         missing = f"; {so_many(one.missing, 'record')} from after it was stored are lost" if one.missing else ""
         source = f" from {one.source}" if one.source else ""
         until = f", up to {one.until[:19]}Z" if one.until else ""
@@ -361,12 +369,12 @@ def export(directory: Path) -> Exit:
     services = options.services()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageProblem(f"{directory} is not an empty directory", hint="name one that is not there yet")
-    found = exported(services, directory)
+    verification = exported(services, directory)
     if options.json:
-        print_json({"directory": str(directory), "ledger": services.lineage().ledger, "records": found.records})
+        print_json({"directory": str(directory), "ledger": services.lineage().ledger, "records": verification.records})
     else:
-        click.echo(f"{so_many(found.records, 'record')} in {directory}")
-    return Exit.FINDING if found.problems else Exit.OK
+        click.echo(f"{so_many(verification.records, 'record')} in {directory}")
+    return Exit.FINDING if verification.problems else Exit.OK
 
 
 @verb(short_help="Print the JSON Schema of each kind of record.")
@@ -390,7 +398,7 @@ def schema(kind: str | None) -> Exit:
     elif settings().json:
         print_json({"schemas": schemas()})
     else:
-        rows = [(name, str(VERSIONS[name]), str(found["description"])) for name, found in schemas().items()]
+        rows = [(name, str(VERSIONS[name]), str(described["description"])) for name, described in schemas().items()]
         table(("kind", "version", "what it tells"), rows)
     return Exit.OK
 

@@ -100,8 +100,8 @@ def report(
         return made.exit_code
     size = _write(out, pieces)
     if options.json:
-        said = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
-        print_json({"answer": said, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
+        answer = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
+        print_json({"answer": answer, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
     click.echo(f"{made.answer.word}: {made.answer.sentence}", err=True)
     click.echo(f"ccdr: {out} has {so_many(made.population.rows, 'run')} of the period, {human_bytes(size)}", err=True)
     return made.exit_code

@@ -121,7 +121,7 @@ def restore(
         if dry_run:
             return _dry_run(one)
         _tell_intention(one)
-        told = len(one.result.notes)
+        notes_told = len(one.result.notes)
         _agree(one.name, yes_i_mean, {target, target.rstrip("/"), str(one.result.target_name)})
         try:
             with progress() as watched:
@@ -133,7 +133,7 @@ def restore(
     if options.json:
         print_json(one.result.as_json())
     else:
-        _tell(one.result, one.result.notes[told:])
+        _tell(one.result, one.result.notes[notes_told:])
     return one.result.exit_code
 
 
@@ -156,7 +156,7 @@ def _agree(name: str, given: str | None, whole: Container[str] = ()) -> None:
 
 def _dry_run(one: Restoring) -> Exit:
     if settings().json:
-        result, found = one.result, one.estimate
+        result, estimate = one.result, one.estimate
         print_json(
             {
                 "would_restore": {
@@ -168,7 +168,7 @@ def _dry_run(one: Restoring) -> Exit:
                     "checks": [check.label for check in one.job.checks],
                     "skipped": [check.name for check in one.passed_over],
                     "estimate_s": result.estimate_s,
-                    "estimate": str(found) if found else NOT_MEASURED,
+                    "estimate": str(estimate) if estimate else NOT_MEASURED,
                     "notes": result.notes,
                     "findings": result.findings,
                 }
@@ -191,15 +191,15 @@ def _tell_intention(one: Restoring) -> None:
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
         ("as of", f"{until}: what was written later is not in it"),
         ("to", str(result.target_name)),
-        *(("", f"it {said}") for said in one.will),
+        *(("", f"it {text}") for text in one.will),
         *_checks(one.job.checks, one.passed_over),
         ("time", str(one.estimate) if one.estimate else NOT_MEASURED),
-        *(("note", said) for said in result.notes),
-        *(("finding", said) for said in result.findings),
+        *(("note", text) for text in result.notes),
+        *(("finding", text) for text in result.findings),
     ]
     click.echo(f"restore {result.plan}/{result.asset}", err=to_stderr)
-    for label, said in lines:
-        click.echo(f"  {label:8}{said}", err=to_stderr)
+    for label, text in lines:
+        click.echo(f"  {label:8}{text}", err=to_stderr)
 
 
 def _checks(asked: Sequence[CheckConfig], passed_over: Sequence[CheckResult]) -> Iterator[tuple[str, str]]:
@@ -224,10 +224,10 @@ def _tell(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  {result.reason}")
     if result.hint:
         click.echo(f"  → {result.hint}")
-    for said in result.left_behind:
-        click.echo(f"  left behind: {said}")
-    for said in notes:
-        click.echo(f"  note: {said}")
+    for text in result.left_behind:
+        click.echo(f"  left behind: {text}")
+    for text in notes:
+        click.echo(f"  note: {text}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
     show_words(result.words, result.run)

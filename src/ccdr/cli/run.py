@@ -74,7 +74,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
     from ccdr.jobs.in_force import store
     from ccdr.jobs.shipping.background import WAKES
     from ccdr.plans import plan_names
-    from ccdr.run.ending import conclude, followed
+    from ccdr.run.ending import end_run, followed
     from ccdr.run.scheduled import run as run_due
     from ccdr.run.tasks import ALL
     from ccdr.run.tasks import KINDS as VERBS
@@ -96,11 +96,13 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         store_due(loaded, services, options.every, at_once=True)
     shipped, ended = _ship(loaded, services, verbs)
     logs = followed(shipped, services)
-    end = conclude(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
-    if wrong or result.wakes is not None:
+    end = end_run(loaded, services, result, seconds=time.monotonic() - began, textfile=metrics, logs=logs, wrong=wrong)
+    if wrong or result.next_due is not None:
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
         # Nor while the ledger is not what it should be: each run answers with that.
-        until = now if wrong or end.stands else min(w.timestamp() for w in (result.wakes, end.wakes) if w is not None)
+        until = (
+            now if wrong or end.stands else min(w.timestamp() for w in (result.next_due, end.next_due) if w is not None)
+        )
         if ended:
             until = min(until, now + WAKES)
         with suppress(CcdrError):  # it only saves the next call some time; what the disk refuses is told above
@@ -114,7 +116,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         _tell(result, end.summary)
         if person:
             _tell_next(loaded, services, verbs)
-    for trouble in (*wrong, *result.duties, *end.troubles):
+    for trouble in (*wrong, *result.changes, *end.troubles):
         click.echo(f"ccdr: {trouble}", err=True)
     return worst([result.exit_code, end.code, end.stands, *(error.exit_code for error in wrong)])
 
@@ -129,8 +131,8 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     if Verb.BACKUP not in verbs:
         return [], False
     ended = list(end_unwanted(loaded, services.state))
-    for said in ended:
-        click.echo(f"ccdr: {said}", err=True)
+    for note in ended:
+        click.echo(f"ccdr: {note}", err=True)
     jobs = [Job(p, asset) for p in loaded for asset, engine in p.plan.assets.items() if engine.shipping is not None]
     if not jobs:
         return [], bool(ended)

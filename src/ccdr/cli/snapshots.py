@@ -47,9 +47,9 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
     loaded = judged.loaded or stated[0].loaded
     jobs = [Job(loaded, name) for name in loaded.plan.assets if not assets or name in assets]
     repo = services.repository(stated[0].loaded, stated[0].limits)  # the way there is the file's own
-    told = services.synchronise(loaded, repo, [j.asset for j in jobs])
-    gone = {s.id for s in told.vanished}
-    attest.learned(services, plan, told, [j.asset for j in jobs])
+    synchronised = services.synchronise(loaded, repo, [j.asset for j in jobs])
+    gone = {s.id for s in synchronised.vanished}
+    attest.learned(services, plan, synchronised, [j.asset for j in jobs])
     known = [s for name in loaded.plan.assets for s in services.catalogue.snapshots(plan, name)]
     nothing, reasons = AssetHistory(), dict[str, str | None]()
     for job in jobs:  # as `status` judges them, but without what is not there any more
@@ -60,7 +60,7 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
         reasons |= why_not_counting(judge(job, own, upkeep, seen, now), job, own, seen.snapshots, now)
     reasons |= dict.fromkeys(gone, "vanished")
     together = {t.group.run: t for t in captured_together(known)}
-    found = [
+    listed = [
         {
             "asset": s.asset,
             "id": s.id,
@@ -77,9 +77,9 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
         for job in jobs
         for s in services.catalogue.snapshots(plan, job.asset)
     ]
-    findings = [f"{name}: {said}" for name, said in told.findings]
+    findings = [f"{name}: {finding}" for name, finding in synchronised.findings]
     if options.json:
-        print_json({"plan": plan, "version": judged.as_json(), "snapshots": found, "findings": findings})
+        print_json({"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings})
     else:
         rows = [
             (
@@ -92,7 +92,7 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
                 _below(s["builds_upon"]),
                 _beside(s["group"]),
             )
-            for s in found
+            for s in listed
         ]
         headings = (
             "id",
@@ -104,23 +104,23 @@ def snapshots(plan: str, assets: tuple[str, ...]) -> Exit:
             "builds upon",
             "captured together",
         )
-        increments = any(s["builds_upon"] for s in found)
+        increments = any(s["builds_upon"] for s in listed)
         shown = [n for n in range(len(headings)) if (n != UPON or increments) and (n != BESIDE or together)]
         table([headings[n] for n in shown], [[row[n] for n in shown] for row in rows])
-        for said in findings:
-            click.echo(f"finding: {said}")
+        for finding in findings:
+            click.echo(f"finding: {finding}")
         for line in differing(judged):
             click.echo(line)
-    told.understood()
+    synchronised.understood()
     return Exit.FINDING if findings else Exit.OK
 
 
-def _below(upon: object) -> str:
+def _below(parents: object) -> str:
     """What an increment needs, in few words: the one before it, and how many before that."""
-    if not isinstance(upon, list) or not upon:
+    if not isinstance(parents, list) or not parents:
         return "-"
-    more = f" and {len(upon) - 1} more, from {str(upon[0])[:8]} on" if len(upon) > 1 else ""
-    return f"{str(upon[-1])[:8]}{more}"
+    more = f" and {len(parents) - 1} more, from {str(parents[0])[:8]} on" if len(parents) > 1 else ""
+    return f"{str(parents[-1])[:8]}{more}"
 
 
 def _beside(group: object) -> str:

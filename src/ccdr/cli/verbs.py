@@ -92,18 +92,18 @@ def one_only(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
 
 
 def asset_option(function: F) -> F:
-    said = "Only this asset of the plan."
-    return click.option("--asset", metavar="A", multiple=True, callback=one_only, help=said)(function)
+    text = "Only this asset of the plan."
+    return click.option("--asset", metavar="A", multiple=True, callback=one_only, help=text)(function)
 
 
 def assets_option(function: F) -> F:
-    said = "Only this asset of the plan; may be given several times."
-    return click.option("--asset", "assets", metavar="A", multiple=True, help=said)(function)
+    text = "Only this asset of the plan; may be given several times."
+    return click.option("--asset", "assets", metavar="A", multiple=True, help=text)(function)
 
 
 def timeline_option(function: F) -> F:
-    told = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
-    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=told)(function)
+    text = "By which of PostgreSQL's timelines, with --at: by default the one that was written then, or the newest."
+    return click.option("--timeline", type=click.IntRange(1), metavar="N", help=text)(function)
 
 
 def dry_run_option(function: F) -> F:

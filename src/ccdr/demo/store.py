@@ -95,12 +95,12 @@ def stop_left(data: Path) -> None:
 def _free_ports(count: int) -> list[int]:
     """Ports that are free now, and whose port + 10000 (for gRPC) is too; below those that the kernel gives to whoever
     asks for any, so that they are free still when the server comes to take them."""
-    found: list[int] = []
-    while len(found) < count:
+    free: list[int] = []
+    while len(free) < count:
         port = 12_000 + secrets.randbelow(10_000)
         with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind(("127.0.0.1", port))
             other.bind(("127.0.0.1", port + 10_000))
-            if port not in found:
-                found.append(port)
-    return found
+            if port not in free:
+                free.append(port)
+    return free

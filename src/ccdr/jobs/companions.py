@@ -191,8 +191,8 @@ class Alongside:
     def _chosen(self, other: Job) -> tuple[Snapshot, float]:
         """And the record of the last good backup of it by then."""
         point, history = self._point, self._services.history(other)
-        found = candidates(other, self._services, self._synchronised)
-        good = chain.usable(found.good, found.there, history.disproved)
+        snapshots = candidates(other, self._services, self._synchronised)
+        good = chain.usable(snapshots.good, snapshots.there, history.disproved)
         chosen = counterpart(self._own, point, good, recovered=self._recovered)
         if chosen is None:
             raise BackupBad(none_counts(other, self._synchronised)[0])
@@ -203,11 +203,11 @@ class Alongside:
         other, snapshot = companion.job, companion.snapshot
         if not self._latest or companion.together or snapshot.consistent_point >= self._point:
             return
-        stored, told = companion.stored, self._synchronised
-        for said in newer_attempts(other, snapshot, self._services, self._repo, told, stored=stored):
+        stored, synchronised = companion.stored, self._synchronised
+        for attempt in newer_attempts(other, snapshot, self._services, self._repo, synchronised, stored=stored):
             name = f"{check.label}: newest snapshot"
             expected = f"no newer backup of {other.asset} failed"
-            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, said.text)
+            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, attempt.text)
             return
 
     def _open(self, companion: Companion) -> None:
@@ -272,5 +272,5 @@ class Alongside:
 
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
-    said = f"{other.asset} could not be compared: {why}"
-    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", said, why)
+    actual = f"{other.asset} could not be compared: {why}"
+    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored beside it", actual, why)

@@ -84,9 +84,9 @@ def none_counts(job: Job, synchronised: Synchronised) -> tuple[str, str | None]:
     asset, unread = f"{job.plan}/{job.asset}", _unread(job, synchronised)
     if not unread:
         return f"there is no snapshot of {asset} that counts", None
-    said = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
+    count = f"{so_many(len(unread), 'snapshot')} of {asset} that cannot be read"
     return (
-        f"there is {said}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
+        f"there is {count}, the newest of {rfc3339(unread[-1].time)}, and none that counts",
         "keep the repository as it is (docs/how-to/recover.md, A damaged repository)",
     )
 
@@ -130,14 +130,14 @@ def _gone(
     newest = history.last_good_backup
     if newest is None or newest["seq"] > stored:  # stored since the repository was asked
         return
-    said = newest.get("snapshot") or {}
+    fields = newest.get("snapshot") or {}
     known = {s.id for s in synchronised.listed} | {s.id for s in synchronised.vanished}
-    if said.get("id") in known or said.get("id") not in history.stored or not said.get("consistent_point"):
+    if fields.get("id") in known or fields.get("id") not in history.stored or not fields.get("consistent_point"):
         return
-    if said.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
+    if fields.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
         return
-    if (point := utc(said["consistent_point"])) > snapshot.consistent_point:
-        text = f"the newer snapshot {str(said['id'])[:8]} of {rfc3339(point)} vanished"
+    if (point := utc(fields["consistent_point"])) > snapshot.consistent_point:
+        text = f"the newer snapshot {str(fields['id'])[:8]} of {rfc3339(point)} vanished"
         yield Attempt(text, point, vanished=True)
 
 
@@ -146,8 +146,8 @@ def _failed_by_the_repository(
 ) -> Iterator[Attempt]:
     """By the marks that failed backups leave there. It is asked again only where it told of one."""
 
-    def newer(told: Synchronised) -> list[Failed]:
-        ours = [a for a in told.failed if a.asset == job.asset and a.run != snapshot.run]
+    def newer(listing: Synchronised) -> list[Failed]:
+        ours = [a for a in listing.failed if a.asset == job.asset and a.run != snapshot.run]
         return [a for a in ours if a.at > snapshot.usable_at]
 
     if not newer(synchronised):
@@ -248,8 +248,8 @@ def _more(restored: Path, listed: Sequence[str]) -> list[str]:
 def bases_of(snapshot: Snapshot, there: Sequence[Snapshot], catalogue: Catalogue) -> list[tuple[Snapshot, Manifest]]:
     """What an increment builds upon, the full one first; none of a snapshot that stands on its own. BackupBad where
     one of them is gone, or is another one."""
-    if said := chain.lacks(snapshot, there):
-        raise BackupBad(said, hint="restore an older snapshot; the next backup takes a full base")
+    if missing := chain.lacks(snapshot, there):
+        raise BackupBad(missing, hint="restore an older snapshot; the next backup takes a full base")
     known = {s.id: s for s in there}
     return [(known[needed.id], catalogue.manifest(known[needed.id])) for needed in snapshot.upon]
 
@@ -275,8 +275,8 @@ def fetch_bases(
 def verify(engine: Engine, restored: Path, manifest: Manifest, digest: Digester) -> int:
     """Every captured file has the SHA-256 that was taken down: BackupBad where not. Their number."""
     listed = engine.listed(restored, manifest)
-    found = digest(restored, list(listed))
-    bad = sorted(name for name, expected in listed.items() if found[name].sha256 != expected.sha256)
+    digests = digest(restored, list(listed))
+    bad = sorted(name for name, expected in listed.items() if digests[name].sha256 != expected.sha256)
     if bad:
         raise BackupBad(
             f"{len(bad)} of {len(listed)} files are not as captured: {', '.join(bad[:3])}",

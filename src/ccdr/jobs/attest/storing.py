@@ -71,13 +71,13 @@ def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
 
 def places(services: Services) -> dict[str, Place]:
     """By plan: how it stands with the ledger in its repository, as of the last try."""
-    found: dict[str, Place] = {}
+    by_plan: dict[str, Place] = {}
     with contextlib.suppress(OSError, ValueError, AttributeError):
         body = json.loads((services.state.root / "stored-ledger.json").read_text("utf-8"))
-        for plan, said in body.items():
+        for plan, fields in body.items():
             with contextlib.suppress(TypeError):
-                found[plan] = Place(**said)
-    return found
+                by_plan[plan] = Place(**fields)
+    return by_plan
 
 
 def store_due(
@@ -118,8 +118,8 @@ def homes(plans: Sequence[LoadedPlan], every: Sequence[LoadedPlan]) -> list[Load
     """One plan for each repository that the ledger goes into, that being its `repository` then. `every` plan of this
     host is in the ledger."""
     one_tenant = len(tenants(every)) == 1
-    found = [elsewhere(p) or (p if one_tenant else None) for p in plans]
-    return list({p.plan.repository.location: p for p in reversed(found) if p is not None}.values())[::-1]
+    repositories = [elsewhere(p) or (p if one_tenant else None) for p in plans]
+    return list({p.plan.repository.location: p for p in reversed(repositories) if p is not None}.values())[::-1]
 
 
 def _text(known: Mapping[str, Place]) -> str:
@@ -184,9 +184,9 @@ def superseded(listed: Sequence[RepoSnapshot], now: datetime) -> list[str]:
     by_ledger: dict[str, list[RepoSnapshot]] = {}
     for s in sorted(listed, key=lambda s: s.time):
         by_ledger.setdefault(s.tag("ledger") or "", []).append(s)
-    for found in by_ledger.values():
-        for n, s in enumerate(found):
-            newer = found[n + 1 :]
+    for copies in by_ledger.values():
+        for n, s in enumerate(copies):
+            newer = copies[n + 1 :]
             if len(newer) >= KEPT_LEAST and now - s.time > KEPT_FOR and all(number(o) >= number(s) for o in newer):
                 gone.append(s.id)
     return gone

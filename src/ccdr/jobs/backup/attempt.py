@@ -250,9 +250,9 @@ class Attempt:
         That restic warns of what went away meanwhile is no harm: that is not listed any more."""
         self._ready()
         stored = self._upload(capture, capture.paths, self._tags(STREAM))
-        found = self._job.engine.as_stored(capture, self.into, self._repo.nodes(stored.id), tools)
-        contents = {**found.contents, "stream": {"snapshot": stored.id}, "apart": True}
-        return replace(found, contents=contents, paths=(), excluded=())
+        captured = self._job.engine.as_stored(capture, self.into, self._repo.nodes(stored.id), tools)
+        contents = {**captured.contents, "stream": {"snapshot": stored.id}, "apart": True}
+        return replace(captured, contents=contents, paths=(), excluded=())
 
     def _store(self, capture: Capture, manifest: Manifest) -> Stored:
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]

@@ -76,6 +76,6 @@ def _in_doubt(job: Job, services: Services) -> list[str]:
 
 def _contradicted(job: Job, services: Services, listed: Sequence[RepoSnapshot]) -> list[str]:
     """Stored or not: is the ledger what the repository's snapshots attest?"""
-    found = compared(services, job.plan, listed, recent=True)
-    said = [f"the ledger: {problem}" for problem in found.problems]
-    return [*said, *(f"the ledger of this host is lost: {one}" for one in found.lost)]
+    outcome = compared(services, job.plan, listed, recent=True)
+    problems = [f"the ledger: {problem}" for problem in outcome.problems]
+    return [*problems, *(f"the ledger of this host is lost: {one}" for one in outcome.lost)]

@@ -123,14 +123,14 @@ class IntoDirectory:
         if self._whole:
             roots = ", ".join(map(str, self._roots))
             return [f"writes {roots} below {self.staging.target}, each at its own path"]
-        said = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
+        steps = [f"writes into {self.staging.target} {self.order.engine.as_files(self.order.manifest)}"]
         if self.order.bases:
-            said.append(
+            steps.append(
                 f"of it and the {len(self.order.bases)} snapshots that it builds upon, put together in a sandbox"
             )
         if self.recovery is not None:
-            said.append(f"puts the log beside it: {self.recovery.described}")
-        return said
+            steps.append(f"puts the log beside it: {self.recovery.described}")
+        return steps
 
     def passed_over(self) -> list[CheckResult]:
         dumped = not self._whole and self.order.engine.has_server
@@ -292,13 +292,13 @@ class OntoServer:
     order: Order
     target: ServerTarget
     source: Source
-    look: list[str]
+    steps: list[str]
     loaded: Restored | None = None
     fetched: Path | None = None
     restored: Path | None = None
 
     def will(self) -> list[str]:
-        return self.look
+        return self.steps
 
     def passed_over(self) -> list[CheckResult]:
         asked = self.order.job.checks

@@ -75,7 +75,7 @@ def restoring(
         try:
             with contextlib.ExitStack() as stack:
                 one = Restoring(job, request, services, repo, run, stack)
-                one.look(progress)
+                one.examine(progress)
                 yield one
         except UsageProblem as error:
             if one is not None:
@@ -94,7 +94,7 @@ def restoring(
             run.clear()
             if one is not None and not dry_run:
                 with interrupts.deferred():
-                    one.conclude()
+                    one.record_end()
 
 
 class Restoring:
@@ -134,7 +134,7 @@ class Restoring:
 
     # --- before anything is written -------------------------------------------------------------------
 
-    def look(self, progress: Progress) -> None:
+    def examine(self, progress: Progress) -> None:
         """UsageProblem where it must not be done; nothing is changed."""
         job, services, result = self.job, self._services, self.result
         if not self.request.is_url:  # the cheapest question first
@@ -143,28 +143,28 @@ class Restoring:
         known = services.histories()
         history = known.get((job.plan, job.asset), AssetHistory())
         synchronised = services.synchronise(job.loaded, self._repo, [job.asset], history.stored_here)
-        result.findings = [said for asset, said in synchronised.findings if asset == job.asset]
+        result.findings = [finding for asset, finding in synchronised.findings if asset == job.asset]
         if self.request.at is not None or self.request.snapshot == "latest":
             synchronised.understood()
-        found = candidates(job, services, synchronised)
-        recovery = self.recovery = self._recovery(found, history, progress) if self.request.at is not None else None
-        chosen = self._select(found, history, synchronised) if recovery is None else recovery.choice.base
+        snapshots = candidates(job, services, synchronised)
+        recovery = self.recovery = self._recovery(snapshots, history, progress) if self.request.at is not None else None
+        chosen = self._select(snapshots, history, synchronised) if recovery is None else recovery.choice.base
         snapshot = result.snapshot = chosen
-        usable = chain.usable(found.good, found.there, history.disproved)
+        usable = chain.usable(snapshots.good, snapshots.there, history.disproved)
         self._older = any(s.consistent_point < chosen.consistent_point for s in usable)
         result.proven = history.proven.get(chosen.id)
         result.notes += self._doubt(chosen, history, known.get((job.plan, None), AssetHistory()))
         manifest = services.catalogue.manifest(snapshot)
         with contextlib.suppress(CommandFailed):
             result.tools = {"ccdr": __version__, "restic": self._repo.version()}
-        bases = bases_of(snapshot, found.there, services.catalogue)
+        bases = bases_of(snapshot, snapshots.there, services.catalogue)
         order = Order(job, services, self._repo, self._run, snapshot, manifest, result, bases)
         progress.step("looking at the target")
         if self.request.unknown:
             which = ", ".join(self.request.unknown)
             result.notes.append(f"plans that could not be read, so that their sources are not known: {which}")
         if self.request.is_url:
-            self._way = self._server(order, found, progress)
+            self._way = self._server(order, snapshots, progress)
             phases = PHASES
         else:
             self._way = self._directory(order, recovery)
@@ -174,30 +174,30 @@ class Restoring:
 
     def _doubt(self, chosen: Snapshot, history: AssetHistory, upkeep: AssetHistory) -> list[str]:
         """That the repository was found damaged, and when this snapshot was stored into it."""
-        damage, said = history.doubt(upkeep), history.doubted(upkeep)
-        if damage is None or said is None:
+        damage, doubt = history.doubt(upkeep), history.doubted(upkeep)
+        if damage is None or doubt is None:
             return []
         if history.proven.get(chosen.id) == "PASS":
-            return [said]
+            return [doubt]
         own = "was stored after that" if history.stored.get(chosen.id, 0) > damage["seq"] else "has not passed a test"
         test = f"`ccdr test {self.job.plan} --asset {self.job.asset} --snapshot {chosen.short}`"
-        return [f"{said}; this snapshot {own}: {test} tells whether it is whole"]
+        return [f"{doubt}; this snapshot {own}: {test} tells whether it is whole"]
 
-    def _select(self, found: Candidates, history: AssetHistory, synchronised: Synchronised) -> Snapshot:
+    def _select(self, snapshots: Candidates, history: AssetHistory, synchronised: Synchronised) -> Snapshot:
         """The newest that counts and has not failed a test; or the one that was named."""
         job, result, asked = self.job, self.result, self.request.snapshot
 
-        usable_there = chain.usable(found.there, found.there, history.disproved)
+        usable_there = chain.usable(snapshots.there, snapshots.there, history.disproved)
         usable_ids = {s.id for s in usable_there}
 
         def bad(snapshot: Snapshot) -> bool:
             return snapshot.id not in usable_ids
 
         if asked == "latest":
-            usable = [s for s in found.good if not bad(s)]
+            usable = [s for s in snapshots.good if not bad(s)]
             if self.request.despite_failed_test:
-                usable = [s for s in found.good if not chain.lacks(s, found.there)]
-            if not found.good:
+                usable = [s for s in snapshots.good if not chain.lacks(s, snapshots.there)]
+            if not snapshots.good:
                 none, first = none_counts(job, synchronised)
                 raise UsageProblem(none, hint=first or "is it the right plan, and the right repository?")
             if not usable:
@@ -207,11 +207,11 @@ class Restoring:
                 )
             chosen = usable[-1]
         else:
-            chosen = found.by_id(job, asked)
+            chosen = snapshots.by_id(job, asked)
         older = any(s.consistent_point < chosen.consistent_point for s in usable_there)
         instead = "take an older one" if older else "there is no older one that may be good"
-        if said := chain.lacks(chosen, found.there):
-            raise UsageProblem(said, hint=f"{instead}: without what it builds upon it is of no use")
+        if missing := chain.lacks(chosen, snapshots.there):
+            raise UsageProblem(missing, hint=f"{instead}: without what it builds upon it is of no use")
         if bad(chosen) and not self.request.despite_failed_test:
             raise UsageProblem(
                 f"snapshot {chosen.short} failed its last restore test, or one that it builds upon did"
@@ -223,7 +223,7 @@ class Restoring:
             result.notes.append(f"it is a snapshot of {chosen.source}, which is not what the plan names now")
         if dated_in_future(chosen, self._services.clock.now()):
             result.notes.append("it bears a date in the future: somebody's clock was wrong")
-        for s in found.there:
+        for s in snapshots.there:
             if s.consistent_point > chosen.consistent_point and bad(s):
                 result.notes.append(f"the newer snapshot {s.short} of {rfc3339(s.consistent_point)} failed its test")
         for s in synchronised.vanished:
@@ -241,19 +241,19 @@ class Restoring:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
 
-    def _recovery(self, found: Candidates, history: AssetHistory, progress: Progress) -> Recovery:
+    def _recovery(self, snapshots: Candidates, history: AssetHistory, progress: Progress) -> Recovery:
         """The newest good base before the point, or the one that was named, and the log from there on."""
         assert self.request.at is not None
         if self.request.is_url:
             raise UsageProblem(
                 "a recovery by the log goes into a directory", hint="name one with --to, and start a server on it"
             )
-        usable = chain.usable(found.good, found.there, history.disproved)
+        usable = chain.usable(snapshots.good, snapshots.there, history.disproved)
         if self.request.snapshot != "latest":
-            usable = the_base(found.by_id(self.job, self.request.snapshot), usable)
+            usable = the_base(snapshots.by_id(self.job, self.request.snapshot), usable)
         if history.log_failure is not None:
-            said = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
-            self.result.notes.append(f"its recovery by the log of {said}; an earlier point may be good all the same")
+            failure = f"{history.log_failure['time']} is FAIL: {history.log_failure.get('reason')}"
+            self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may be good all the same")
         try:
             return Recovery.prepared(self.job, self._services, usable, self.request.at, self._run, progress)
         except BackupBad as error:
@@ -268,7 +268,7 @@ class Restoring:
         if order.bases:  # what they give stands beside them for a while
             size *= 2
             order.services.lab.image(order.engine, order.engine.sandbox(order.manifest))  # it needs one: better now
-        staging, notes = directory.look(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
+        staging, notes = directory.staging_for(path, self._guarded(order.manifest), size=size, entries=entries, run=run)
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
@@ -277,22 +277,22 @@ class Restoring:
     def _guarded(self, manifest: Manifest) -> list[Guarded]:
         """What a restore into a directory must stay away from: every source of any plan on this host, as the plan and
         the snapshot name it, the repositories, ccdr's own state."""
-        found = [
+        sources = [
             Guarded(Path(path), f"which {self._named(plan, name)} is backed up from")
             for plan in self._plans()
             for name, engine in plan.assets.items()
             for path in engine.source_paths
         ]
-        found += [
+        sources += [
             Guarded(path, f"which the snapshot of {self.job.asset} is of") for path in roots_of(manifest.contents)
         ]
-        found += [
+        sources += [
             Guarded(Path(plan.repository.location), f"the repository of plan {plan.plan}")
             for plan in self._plans()
             if plan.repository.is_local
         ]
-        found.append(Guarded(self._services.state.root, "ccdr's own state"))
-        return found
+        sources.append(Guarded(self._services.state.root, "ccdr's own state"))
+        return sources
 
     def _plans(self) -> list[Plan]:
         """All that are known, this one first."""
@@ -301,7 +301,7 @@ class Restoring:
     def _named(self, plan: Plan, asset: str) -> str:
         return asset if plan.plan == self.job.plan else f"{plan.plan}/{asset}"
 
-    def _server(self, order: Order, found: Candidates, progress: Progress) -> Way:
+    def _server(self, order: Order, snapshots: Candidates, progress: Progress) -> Way:
         request, services, limits = self.request, self._services, self.job.limits
         target = order.engine.onto(request.to, request.password_file, request.ca_file)
         self.result.target_kind, self.result.target_name, self.name = "server", target.shown, target.name
@@ -324,21 +324,21 @@ class Restoring:
                     gentle=False,
                 )
             )
-            looked = target.look(
+            survey = target.look(
                 source,
                 order.manifest,
                 order.run.id,
-                self._sources(order, found),
+                self._sources(order, snapshots),
                 onto_source_server=request.onto_source_server,
             )
         except CommandFailed as error:
             hint = "is it the right server, user and password?"
             raise TestBroken(f"{target.shown} does not answer: {error}", hint=hint) from None
-        self.result.notes += looked.notes
-        self.result.tools["target"] = looked.version
-        return OntoServer(order, target, source, looked.will)
+        self.result.notes += survey.notes
+        self.result.tools["target"] = survey.version
+        return OntoServer(order, target, source, survey.will)
 
-    def _sources(self, order: Order, found: Candidates) -> list[KnownSource]:
+    def _sources(self, order: Order, snapshots: Candidates) -> list[KnownSource]:
         """Every source that a plan names, with the manifests that tell whose server it was: of each asset the newest,
         and the one that is being restored."""
         catalogue = self._services.catalogue
@@ -365,8 +365,8 @@ class Restoring:
             result.checks = way.check(progress)
             keep = True  # it is whole: what comes now is no reason to throw it away
             if result.bad_checks and not self.request.despite_failed_checks:
-                look = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
-                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(look))
+                advice = "look at it there; restore an older snapshot, or restore again with --despite-failed-checks"
+                result.failed(f"it did not pass: {', '.join(result.bad_checks)}", Exit.FINDING, self._advised(advice))
             else:
                 self._finish(way, progress)
         except KeyboardInterrupt as error:
@@ -436,7 +436,7 @@ class Restoring:
             }
             self._recorded.begin(about)
 
-    def conclude(self) -> None:
+    def record_end(self) -> None:
         """The record; the run's scratch is gone by now, or told."""
         result = self.result
         result.left_behind += self._run.problems

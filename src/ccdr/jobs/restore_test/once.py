@@ -62,9 +62,9 @@ def restore_test(
                 raise not_done
             undisturbed.enter_context(recorded.conclusion())
             run.clear()  # its scratch is gone now, or it is not: the record says which
-            work.conclude(run)
+            work.finish(run)
             if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
-                test.said = services.state.kept_as(kept, services.clock.now())
+                test.kept_words = services.state.kept_as(kept, services.clock.now())
             test.record = recorded.end(test.body())
     return test
 

@@ -97,7 +97,7 @@ class Work:
             ) from None
         self._asked = True
         attest.learned(services, job.plan, self._synchronised, assets)
-        test.findings = [said for asset, said in self._synchronised.findings if asset == job.asset]
+        test.findings = [finding for asset, finding in self._synchronised.findings if asset == job.asset]
         if self._at is not None or selection in RULES:  # which one that would be, only a newer ccdr can tell
             self._synchronised.understood(assets)
         snapshot = self._select(selection) if self._at is None else self._base(self._at)
@@ -157,13 +157,13 @@ class Work:
 
     def _select(self, selection: str) -> Snapshot:
         job, test = self._job, self._test
-        found = candidates(job, self._services, self._synchronised)
-        good = found.good
-        if found.there[-1:] != found.ours[-1:]:
+        snapshots = candidates(job, self._services, self._synchronised)
+        good = snapshots.good
+        if snapshots.there[-1:] != snapshots.ours[-1:]:
             test.findings.append("the newest snapshot is of something else than the plan now names")
         if selection in ("latest", "oldest", "random") and not good:
-            said, first = none_counts(job, self._synchronised)
-            raise BackupBad(said, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")
+            reason, first = none_counts(job, self._synchronised)
+            raise BackupBad(reason, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")
         if selection == "latest":
             chosen = good[-1]
         elif selection == "oldest":
@@ -172,22 +172,23 @@ class Work:
             test.seed = random.SystemRandom().randrange(2**32)
             chosen = random.Random(test.seed).choice(good)  # noqa: S311 - recorded, so that it can be repeated
         else:
-            chosen = found.by_id(job, selection)
+            chosen = snapshots.by_id(job, selection)
         test.snapshot = chosen
         return chosen
 
     def _base(self, target: Target) -> Snapshot:
         """The newest good base before the target, or the one that was named; the log that leads there with it."""
         job, services, test = self._job, self._services, self._test
-        found = candidates(job, services, self._synchronised)
-        usable = chain.usable(found.good, found.there, self._history.disproved)
-        if found.good and not usable:
+        snapshots = candidates(job, services, self._synchronised)
+        usable = chain.usable(snapshots.good, snapshots.there, self._history.disproved)
+        if snapshots.good and not usable:
             why = (
-                chain.lacks(found.good[-1], found.there) or "each failed its last restore test, or what it builds upon"
+                chain.lacks(snapshots.good[-1], snapshots.there)
+                or "each failed its last restore test, or what it builds upon"
             )
             raise BackupBad(f"there is no base to recover from: {why}", hint=f"run `ccdr backup {job.plan}`")
         if self._named is not None:
-            usable = the_base(found.by_id(job, self._named), usable)
+            usable = the_base(snapshots.by_id(job, self._named), usable)
         self._recovery = Recovery.prepared(job, services, usable, target, self._run, self._progress)
         test.snapshot, test.recovery = self._recovery.choice.base, self._recovery.facts()
         return self._recovery.choice.base
@@ -368,8 +369,8 @@ class Work:
 
     def _older(self, snapshot: Snapshot) -> list[Snapshot]:
         """Those older than it that could be restored instead."""
-        found = candidates(self._job, self._services, self._synchronised)
-        usable = chain.usable(found.good, found.there, self._history.disproved)
+        snapshots = candidates(self._job, self._services, self._synchronised)
+        usable = chain.usable(snapshots.good, snapshots.there, self._history.disproved)
         return [s for s in usable if s.consistent_point < snapshot.consistent_point]
 
     def _newer_attempts(self, snapshot: Snapshot, selection: str) -> None:
@@ -382,17 +383,17 @@ class Work:
         again = f"ccdr backup {job.plan} --asset {job.asset}"
         meanwhile = f"; until one succeeds, snapshot {snapshot.short} is the one to restore" if good else ""
         alone, stored = test.verdict is Verdict.PASS, self._history.last_stored
-        found = list(newer_attempts(job, snapshot, self._services, self._repo, self._synchronised, stored=stored))
-        for attempt in found:
+        attempts = list(newer_attempts(job, snapshot, self._services, self._repo, self._synchronised, stored=stored))
+        for attempt in attempts:
             step = attempt.failed.step(job.plan, job.asset) if attempt.failed else f"`{again}` takes a new one"
             test.fail(f"{but}{attempt.text}", f"{step}{meanwhile}")
-        if alone and found and not any(attempt.vanished for attempt in found):
-            own = found[0].failed if len(found) == 1 else None
+        if alone and attempts and not any(attempt.vanished for attempt in attempts):
+            own = attempts[0].failed if len(attempts) == 1 else None
             test.newer_failed = True
             seq = own.seq if own and isinstance(own.seq, int) else None  # of a record of our own ledger
-            test.newer = {"seq": seq, "at": rfc3339(max(attempt.at for attempt in found))}
+            test.newer = {"seq": seq, "at": rfc3339(max(attempt.at for attempt in attempts))}
 
-    def conclude(self, run: Run) -> None:
+    def finish(self, run: Run) -> None:
         """Objectives from what is known now, and the proof of disposal."""
         job, services, test = self._job, self._services, self._test
         if test.rto is None:
@@ -450,8 +451,8 @@ class Work:
             return []
         if claimed and (not there or there[0].consistent < claimed[0].consistent):
             up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"
-            told = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
-            self._test.findings.append(f"{told}; back up again, and find out who removed it")
+            loss = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
+            self._test.findings.append(f"{loss}; back up again, and find out who removed it")
         return there
 
     def _log_judged(self, target: Target) -> dict[str, object]:
@@ -466,8 +467,8 @@ class Work:
 
     def _closed_by_damage(self) -> bool:
         """Once this test is recorded: can nothing in the repository be restored, as far as anybody has found?"""
-        found = self._test.repository == RepositoryDamaged.repository
-        return found or (not self._asked and self._history.closed_by_damage(self._upkeep))
+        destroyed = self._test.repository == RepositoryDamaged.repository
+        return destroyed or (not self._asked and self._history.closed_by_damage(self._upkeep))
 
     def _damage_is_open(self) -> bool:
         """Once this test is recorded: was the repository found damaged, and no test of the newest has passed since?"""

@@ -22,7 +22,7 @@ from ccdr.jobs.shipping import log_repository, shelf_of
 from ccdr.jobs.shipping.recovery import stored
 from ccdr.jobs.upkeep.log import prune_log
 from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
-from ccdr.jobs.upkeep.shared import capacity_of, conclude, failed, size, tenths
+from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError
@@ -76,7 +76,7 @@ def prune(
         recorded.begin({})
         with recorded.attempt(partial(failed, result)):
             work.carry_out(run)
-        conclude(recorded, result)
+        record_end(recorded, result)
     return result
 
 
@@ -143,7 +143,7 @@ class _Pruning:
         stored_here = {i for (p, _), h in self._histories.items() if p == self._plan for i in h.stored_here}
         self._told = services.synchronise(self._loaded, self._repo, None, stored_here)
         self._told.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
-        result.findings += [f"{asset}: {said}" for asset, said in self._told.findings]
+        result.findings += [f"{asset}: {finding}" for asset, finding in self._told.findings]
         assets = list(plan.assets)
         assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]
         if policy is None:
@@ -240,7 +240,7 @@ class _Pruning:
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not read well since"
-        yield from (said for name, said in self._told.findings if name == asset and FUTURE in said)
+        yield from (finding for name, finding in self._told.findings if name == asset and FUTURE in finding)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
@@ -279,8 +279,8 @@ class _Pruning:
         if job.engine.shipping is not None:
             usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
             try:
-                shelf = shelf_of(job, log_repository(job, self._services))
-                logged = stored(job, self._services, usable, history.log_disproved, shelf)
+                archive = shelf_of(job, log_repository(job, self._services))
+                logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
                 yield f"its log could not be asked for: {error}"
                 return

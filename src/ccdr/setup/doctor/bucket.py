@@ -47,7 +47,7 @@ def bucket(loaded: LoadedPlan, *, canary: bool, known: bool = False) -> Iterator
         tried = store.canary(prefix, lock=lock is not None)
         if lock is not None:
             yield _enforced(tried)
-        if not (tried.said and lock and lock.mode):  # there, what cannot be deleted may just be locked
+        if not (tried.lock_refusal and lock and lock.mode):  # there, what cannot be deleted may just be locked
             yield _deletion(tried, lock)
 
 
@@ -108,8 +108,8 @@ def _enforced(tried: Canary) -> Look:
     if tried.held is False:
         said = "the store let a version be deleted that was locked in mode COMPLIANCE"
         return Look.fail(what, said, "do not rely on its locks: keep a second copy, or use a store that enforces them")
-    if tried.held is None and tried.said:
-        return Look.warn(what, f"not proven: no version could be locked ({tried.said})", other)
+    if tried.held is None and tried.lock_refusal:
+        return Look.warn(what, f"not proven: no version could be locked ({tried.lock_refusal})", other)
     if not tried.deletable:
         said = "not proven: this credential may delete no version at all, locked or not"
         return Look.warn(what, said, other)

@@ -13,7 +13,7 @@ from ccdr import __version__
 from ccdr.host.nearby import mount_here
 from ccdr.host.processes import Host
 from ccdr.host.state import State
-from ccdr.jobs.leftovers import reap
+from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.retired import DAYS, kept
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -100,7 +100,7 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Look]:
 def leftovers(services: Services, *, docker: bool) -> Iterator[Look]:
     """What a run that was killed has left: restored data among it. restic's locks are told with the repository."""
     what = "leftovers"
-    found = reap(services, dry_run=True, docker=docker)
+    found = clear_leftovers(services, dry_run=True, docker=docker)
     if found.removed:
         shown = ", ".join(found.removed[:MOST_NAMED])
         more = f" and {len(found.removed) - MOST_NAMED} more" if len(found.removed) > MOST_NAMED else ""
